@@ -1,0 +1,54 @@
+# Needs python3 (3.11 to 3.14, with venv) and the Python package index; everything else is installed into .venv.
+#   make PYTHON=python3.13 test     choose the interpreter (only asked while .venv does not exist)
+
+PYTHON  ?= python3
+WORKERS ?= 2
+VENV    := .venv
+BIN     := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check bench format clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model, score two sentences
+	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo
+	$(BIN)/tinygrad-seq sample runs/demo
+	$(BIN)/tinygrad-seq score runs/demo "the apple and pear salad" "the apple and pair salad"
+
+test: $(VENV)/.installed-test ## run the tests and the examples of the docstrings
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(VENV)/.installed-dev ## lint, formatting, types, tests: what a change must pass
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, autograd and MyGrad
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+format: $(VENV)/.installed-dev ## sort the imports, apply the safe fixes, format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove caches and build products (keeps .venv and runs)
+	rm -rf build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find tinygrad_seq tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv
+	rm -rf $(VENV)
+
+# One stamp for each extra of pyproject.toml; a change of that file installs again.
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+# pip and not python is the target: a system without the venv module leaves a .venv behind that has only the latter.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 15) or sys.exit("make: Python 3.11 to 3.14 is needed, $(PYTHON) is %d.%d; name another, e.g. make PYTHON=python3.13" % v[:2])'
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,37 @@
+"""Settings of every test and docstring example: one BLAS thread, hypothesis profiles, a fixed seed."""
+
+from __future__ import annotations
+
+import os
+
+# BLAS reads these once, when NumPy is first imported.
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The whole package comes first: pytest, collecting docstrings file by file, would put the module tensor.py where the
+# package has the function of that name.
+from tinygrad_seq.config import manual_seed
+
+# A first call compiles kernels and the machine may be shared, so time is never a reason to fail.
+settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+SEED = 0
+
+
+@pytest.fixture(autouse=True)
+def seed() -> int:
+    """Seed the generator of the package before each test, so that no test depends on those before it."""
+    manual_seed(SEED)
+    return SEED
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    """Return a freshly seeded generator for the data of a test."""
+    return np.random.default_rng(seed)

@@ -1,0 +1,242 @@
+"""Corpora: the two that come with Python, files, folders, streams of pieces, and the split."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_seq.data import Corpus, Vocabulary, load_corpus, split
+from tinygrad_seq.data.stream import read_pieces
+from tinygrad_seq.errors import ArgumentError, DataError, ShapeError
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+# ------------------------------------------------------------------------------------------------ built-in corpora
+
+
+def test_pydoc() -> None:
+    corpus = load_corpus("pydoc")
+    text = corpus.read()
+    assert corpus.name == "pydoc"
+    assert "help()" in corpus.description
+    assert len(text) == corpus.characters > 400_000
+    assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert "".join(corpus) == text
+    assert load_corpus("pydoc") == corpus
+    assert len(list(corpus.documents())) > 50
+
+
+def test_pydoc_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(DataError, match=r"pydoc_data\.topics.*'stdlib' or a path"):
+        load_corpus("pydoc")
+
+
+def test_stdlib_is_source_code_without_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.py", "a.py", "json/decoder.py", "test/x.py", "json/tests/x.py", "site-packages/x.py", "data.bin"):
+        write(tmp_path / name, f"# {name}\n".encode())
+    monkeypatch.setattr("sysconfig.get_path", lambda name: {"stdlib": str(tmp_path)}[name])
+    corpus = load_corpus("stdlib")
+    assert corpus.read() == "# a.py\n# b.py\n# json/decoder.py\n"
+    assert "3 files" in corpus.description
+
+
+def test_the_real_stdlib() -> None:
+    corpus = load_corpus("stdlib")
+    assert corpus.characters > 1_000_000
+    assert any("class Fraction" in document for document in corpus.documents())
+
+
+def test_an_unknown_name_lists_what_exists() -> None:
+    with pytest.raises(DataError, match=r"\(pydoc, stdlib\).*'shakespeare'"):
+        load_corpus("shakespeare")
+
+
+# ---------------------------------------------------------------------------------------------- files and folders
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "text.txt", "\ufeffcafé\r\nзима\rend".encode())
+    for corpus in (load_corpus(path), load_corpus(str(path))):
+        assert corpus.read() == "café\nзима\nend"
+        assert (corpus.name, corpus.characters) == ("text.txt", 13)
+        assert list(corpus.documents()) == ["café\nзима\nend"]
+        assert str(path) in corpus.description
+
+
+def test_a_file_named_like_a_built_in_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "pydoc", b"mine")
+    monkeypatch.chdir(tmp_path)
+    assert load_corpus(Path("pydoc")).read() == load_corpus("./pydoc").read() == "mine"
+    assert load_corpus("pydoc").characters > 400_000
+
+
+def test_a_folder_is_read_in_the_order_of_paths(tmp_path: Path) -> None:
+    root = tmp_path / "books"
+    for name, data in {
+        "b.txt": b"bee",
+        "a/z.txt": b"zed\n",
+        "a.txt": b"ay",
+        "empty.txt": b"",
+        ".hidden": b"no",
+        ".git/config": b"no",
+        "image.png": b"\x89PNG\0\xff",
+    }.items():
+        write(root / name, data)
+    corpus = load_corpus(root)
+    assert corpus.read() == "zed\nay\nbee"
+    assert list(corpus.documents()) == ["zed\n", "ay", "bee", ""]
+    assert corpus.name == "books"
+    assert "4 files (1 binary files left out)" in corpus.description
+
+
+def test_a_corpus_is_read_anew_each_time_and_frozen(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path / "a", b"one two"))
+    assert corpus.read() == corpus.read() == "one two"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        corpus.name = "other"
+    assert isinstance(corpus, Corpus)
+
+
+def test_the_hash_tells_texts_apart(tmp_path: Path) -> None:
+    one, two = (load_corpus(write(tmp_path / "a", data)).sha256 for data in (b"one", b"two"))
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("data", "offset"), [(b"abc\xffdef", 3), (b"\xef\xbb\xbfab\xc3", 5), (b"x" * 300_000 + b"\xe9\n", 300_000)]
+)
+def test_invalid_utf8_names_file_and_offset(tmp_path: Path, data: bytes, offset: int) -> None:
+    path = write(tmp_path / "latin.txt", data)
+    for given_path in (path, tmp_path):
+        with pytest.raises(DataError, match=rf"latin.txt', got byte 0x.. at byte {offset}; "):
+            load_corpus(given_path)
+
+
+def test_a_binary_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bin", b"text" * 100_000 + b"\0")
+    with pytest.raises(DataError, match=r"a\.bin', got a NUL byte at byte 400000, so it is binary"):
+        load_corpus(path)
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none of them"):
+        load_corpus(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="expected text, got none in the file"):
+        load_corpus(write(tmp_path / "empty.txt", b""))
+    with pytest.raises(DataError, match="expected text, got none in the folder"):
+        load_corpus(tmp_path)
+    write(tmp_path / "image.png", b"\0")
+    with pytest.raises(DataError, match="1 binary files left out"):
+        load_corpus(tmp_path)
+
+
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = write(tmp_path / "a", b"text")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match="Permission denied"):
+        load_corpus(path)
+
+
+def test_an_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"readable folder.*Permission denied"):
+        load_corpus(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stream") / "text"
+
+
+@given(text=st.text(st.sampled_from("ab \n\ré€😀")), chunk=st.integers(1, 9))
+def test_pieces_are_the_text(scratch: Path, text: str, chunk: int) -> None:
+    scratch.write_bytes(text.encode())
+    pieces = list(read_pieces(scratch, chunk))
+    assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert all(pieces)
+
+
+@given(data=st.binary(max_size=30).filter(lambda data: b"\0" not in data), chunk=st.integers(1, 5))
+def test_the_offset_does_not_depend_on_the_pieces(scratch: Path, data: bytes, chunk: int) -> None:
+    scratch.write_bytes(data)
+    try:
+        expected = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        body = data.removeprefix(b"\xef\xbb\xbf")
+        with pytest.raises(UnicodeDecodeError) as plain:
+            body.decode()
+        offset = plain.value.start + len(data) - len(body)
+        with pytest.raises(DataError, match=f"at byte {offset};"):
+            list(read_pieces(scratch, chunk))
+    else:
+        assert "".join(read_pieces(scratch, chunk)) == expected
+
+
+def test_pieces_are_small_and_end_after_a_word(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", b"one two\nthree four five six\n" * 1000)
+    pieces = list(read_pieces(path, 50))
+    assert max(map(len, pieces)) <= 100
+    assert all(piece[-1] in " \n" for piece in pieces)
+    endless = write(tmp_path / "b", b"x" * 1000)
+    assert max(map(len, read_pieces(endless, 50))) <= 100
+
+
+def test_words_of_pieces_are_the_words_of_the_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", b"some words, in long lines of text... and short\n" * 20_000)
+    corpus = load_corpus(path)
+    vocabulary = Vocabulary.build(corpus, "word")
+    assert len(list(corpus)) > 1
+    np.testing.assert_array_equal(vocabulary.encode_all(corpus, strict=True), vocabulary.encode(corpus.read()))
+
+
+# ----------------------------------------------------------------------------------------------------------- split
+
+
+@given(st.integers(2, 200), st.floats(0.01, 0.99))
+def test_split_is_contiguous(size: int, fraction: float) -> None:
+    tokens = np.arange(size)
+    held_out = round(fraction * size)
+    if held_out in (0, size):
+        with pytest.raises(DataError, match=f"got {size} with"):
+            split(tokens, fraction)
+    else:
+        training, validation = split(tokens, fraction)
+        np.testing.assert_array_equal(np.concatenate([training, validation]), tokens)
+        assert len(validation) == held_out
+        assert np.shares_memory(training, tokens)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_split_at_a_bad_fraction(fraction: float) -> None:
+    with pytest.raises(ArgumentError, match="between 0 and 1"):
+        split(np.arange(10), fraction)
+
+
+def test_split_of_too_little() -> None:
+    with pytest.raises(DataError, match="got 0 with"):
+        split([])
+    with pytest.raises(ShapeError, match=r"\(2, 2\)"):
+        split([[1, 2], [3, 4]])

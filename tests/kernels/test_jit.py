@@ -1,0 +1,137 @@
+"""The decorator: what is cached is found again, and no damage to the cache reaches the caller."""
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinygrad_seq.kernels import jit
+
+SOURCE = """
+from tinygrad_seq.kernels.jit import kernel
+
+@kernel
+def double(x):
+    return x * 2
+
+@kernel
+def quadruple(x):
+    return double(double(x))
+
+if __name__ == "__main__":
+    result = quadruple(3.0)
+    stats = getattr(quadruple, "stats", None)
+    print(result, "plain" if stats is None else "found" if stats.cache_hits else "compiled")
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run SOURCE in a new process; return what it printed and how often it warned."""
+    script = tmp_path / "script.py"
+    script.write_text(SOURCE, encoding="utf-8")
+    root = Path(jit.__file__).parents[2]
+
+    def run_once(**settings):
+        defaults = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": str(root)}
+        environment = {**os.environ, **defaults, **settings}
+        done = subprocess.run(
+            [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip(), done.stderr.count("RuntimeWarning: tinygrad_seq")
+
+    return run_once
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("kept", [0, 30])
+def test_a_truncated_cache_is_replaced_with_one_warning(run, tmp_path, ending, kept):
+    assert run() == ("12.0 compiled", 0)
+    assert run() == ("12.0 found", 0)
+    (damaged,) = tmp_path.glob(f"cache/**/*quadruple*.{ending}")
+    damaged.write_bytes(damaged.read_bytes()[:kept])
+    assert run() == ("12.0 compiled", 1)
+    assert run() == ("12.0 found", 0)
+
+
+def test_a_cache_of_garbage_is_replaced(run, tmp_path):
+    run()
+    for damaged in tmp_path.glob("cache/**/*.nb?"):
+        damaged.write_bytes(b"\x80\x05not a pickle")
+    result, warned = run()
+    assert (result, warned >= 1) == ("12.0 compiled", True)
+    assert run() == ("12.0 found", 0)
+
+
+def test_where_nothing_can_be_cached_it_compiles_every_time(run):
+    # Zip archives are the only place this locator finds functions in.
+    for _ in range(2):
+        assert run(NUMBA_CACHE_LOCATOR_CLASSES="ZipCacheLocator") == ("12.0 compiled", 0)
+
+
+def test_without_jit_the_plain_function_comes_back(run):
+    assert run(NUMBA_DISABLE_JIT="1") == ("12.0 plain", 0)
+
+
+@pytest.fixture
+def cached_kernel(tmp_path, monkeypatch):
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("numba.config.DISABLE_JIT", 0)
+
+    @jit.kernel
+    def triple(x):
+        return x * 3
+
+    return triple
+
+
+def test_a_cache_folder_that_breaks_later_is_given_up_with_one_warning(cached_kernel, tmp_path):
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").write_text("a file where the folder was", encoding="utf-8")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert cached_kernel(2.0) == 6.0
+        assert cached_kernel(2) == 6
+    assert len(caught) == 1
+    assert "Delete the folder" in str(caught[0].message)
+
+
+def test_a_full_disk_costs_a_warning_and_not_the_result(cached_kernel, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    with pytest.warns(RuntimeWarning, match="No space left on device"):
+        assert cached_kernel(2.0) == 6.0
+
+
+def test_any_change_to_a_kernel_file_gives_the_cache_another_name(cached_kernel, monkeypatch):
+    before = cached_kernel._cache._cache_file._index_name
+    assert jit._HealingCache(cached_kernel.py_func)._cache_file._index_name == before
+    monkeypatch.setattr(jit, "_kernel_sources", lambda: b"one byte more")
+    assert jit._HealingCache(cached_kernel.py_func)._cache_file._index_name != before
+
+
+def test_kernels_release_the_gil_and_follow_numpy_on_division(cached_kernel):
+    @jit.kernel
+    def divide(x, y):
+        return x / y
+
+    assert divide(1.0, 0.0) == np.inf
+    assert cached_kernel.targetoptions["nogil"]
+
+
+def test_importing_the_package_compiles_nothing():
+    code = (
+        "import numba, tinygrad_seq.kernels.update as u, tinygrad_seq.kernels.indexing as i; "
+        "d = [f for m in (u, i) for f in vars(m).values() if isinstance(f, numba.core.dispatcher.Dispatcher)]; "
+        "assert len(d) == 8 and not any(f.signatures for f in d), d"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(jit.__file__).parents[2]), "NUMBA_DISABLE_JIT": "0"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

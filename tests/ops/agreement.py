@@ -1,0 +1,39 @@
+"""Agreement with NumPy up to rounding, for operations that add in an order of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.ops.checks import layouts
+from tinygrad_seq.gradients import grad
+from tinygrad_seq.primitive import Array
+from tinygrad_seq.tensor import Tensor
+
+ROUNDING = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
+
+
+def check_close(op: Callable[..., Any], reference: Callable[..., Any], *arrays: np.ndarray) -> None:
+    """Compare `op` with NumPy's float64 result, in every layout, in float32 and float64, which must be kept."""
+    for dtype, rounding in ROUNDING.items():
+        cast = [array.astype(dtype) for array in arrays]
+        expected = np.asarray(reference(*[array.astype(np.float64) for array in cast]))
+        for views in zip(*map(layouts, cast), strict=True):
+            result = op(*map(Tensor, views))
+            assert result.dtype == dtype
+            assert result.shape == expected.shape
+            np.testing.assert_allclose(result.numpy(), expected, rtol=rounding, atol=rounding)
+            plain = op(*views)
+            assert plain.dtype == dtype
+            np.testing.assert_array_equal(plain, result.numpy())
+        for given, before in zip(cast, arrays, strict=True):
+            np.testing.assert_array_equal(given, before.astype(dtype))  # operands are never written to
+
+
+def gradient(op: Callable[[Array], Array], x: Any, order: int = 1) -> np.ndarray:
+    """Return the gradient of ``op(x)``, a scalar; of order 2, that of the gradient's sum."""
+    if order == 2:
+        return grad(lambda x: grad(op)(x).sum())(Tensor(np.asarray(x, float))).numpy()
+    return grad(op)(Tensor(np.asarray(x, float))).numpy()

@@ -1,0 +1,238 @@
+"""The rules of the house, read from the source: floors, sizes, no hand-written backward of a cell, cheap import."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "tinygrad_seq"
+
+FLOORS = (
+    ("errors", "config", "files", "tree"),
+    ("kernels",),
+    ("primitive", "operators", "ops"),
+    ("modes", "tape", "recording", "array_protocol", "tensor", "creation", "gradients", "gradcheck"),
+    ("functional", "optim", "scan"),
+    ("nn",),
+    ("data", "train", "interop", "report", "distributed", "cli", "__main__", "__init__"),
+)
+FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
+
+MAX_LINES = 400
+BACKWARD_ALLOWED = {"tensor.Tensor.backward"}
+IMPORTED_LAZILY = ("matplotlib", "rich", "safetensors", "torch", "typer")
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|mnt)/\w")
+
+
+# ------------------------------------------------------------------------------------------ reading the source
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Return the files of `package` by dotted name within it; a folder is named by its ``__init__``."""
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in sorted(package.rglob("*.py"))
+        if "__pycache__" not in path.parts
+    }
+
+
+def imports_of(name: str, path: Path, modules: dict[str, Path], package: str) -> Iterator[str]:
+    """Yield the modules of the package that a module imports, wherever in the file it does so."""
+
+    def resolve(target: list[str]) -> str | None:
+        return next((found for found in (".".join(target), ".".join([*target, "__init__"])) if found in modules), None)
+
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                head, *rest = alias.name.split(".")
+                if head == package:
+                    yield resolve(rest) or ".".join(rest)
+        elif isinstance(node, ast.ImportFrom):
+            head, *rest = (node.module or "").split(".")
+            if node.level:
+                base = [*name.split(".")[: -node.level], *filter(None, (head, *rest))]
+            elif head == package:
+                base = rest
+            else:
+                continue
+            for alias in node.names:
+                yield resolve([*base, alias.name]) or resolve(base) or ".".join(base)
+
+
+def functions_of(tree: ast.AST, prefix: str) -> Iterator[str]:
+    """Yield the qualified name of each function, method and assigned lambda."""
+    for node in ast.iter_child_nodes(tree):
+        inner = prefix
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield (inner := f"{prefix}.{node.name}")
+        elif isinstance(node, ast.ClassDef):
+            inner = f"{prefix}.{node.name}"
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            yield from (f"{prefix}.{target.id}" for target in node.targets if isinstance(target, ast.Name))
+        yield from functions_of(node, inner)
+
+
+# ---------------------------------------------------------------------------------------------------- the rules
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Return the names along one cycle of `graph`, or nothing."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def floor_faults(package: Path) -> list[str]:
+    """Return the imports that go up, the modules without a floor and the cycles."""
+    modules = modules_of(package)
+    graph = {name: set(imports_of(name, path, modules, package.name)) for name, path in modules.items()}
+    unit = {name: name.split(".")[0] for name in set(graph).union(*graph.values())}
+    faults = [f"{name} does not exist or stands on no floor" for name in sorted(unit) if unit[name] not in FLOOR]
+    if faults:
+        return faults
+    faults = [
+        f"{name} (floor {FLOOR[unit[name]]}) imports {target} (floor {FLOOR[unit[target]]})"
+        for name, targets in graph.items()
+        for target in sorted(targets)
+        if FLOOR[unit[target]] > FLOOR[unit[name]]
+    ]
+    units: dict[str, set[str]] = {}
+    for name, targets in graph.items():
+        units.setdefault(unit[name], set()).update(unit[target] for target in targets if unit[target] != unit[name])
+    faults += [f"cycle: {' <- '.join(cycle)}" for cycle in (cycle_in(graph), cycle_in(units)) if cycle]
+    return faults
+
+
+def size_faults(package: Path) -> list[str]:
+    """Return the files that are two files."""
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules_of(package).values()}
+    return [f"{path.relative_to(package)}: {count} lines" for path, count in lines.items() if count > MAX_LINES]
+
+
+def backward_faults(package: Path) -> list[str]:
+    """Return the functions that are a backward pass written by hand."""
+    return [
+        function
+        for name, path in modules_of(package).items()
+        for function in functions_of(ast.parse(path.read_text(encoding="utf-8")), name)
+        if function.endswith(("_backward", ".backward")) and function not in BACKWARD_ALLOWED
+    ]
+
+
+def readme_faults(package: Path) -> list[str]:
+    """Return the folders of several modules that do not explain their idea; the package itself has the main README."""
+    folders = {path.parent for path in modules_of(package).values()} - {package}
+    return [
+        str(folder.relative_to(package))
+        for folder in sorted(folders)
+        if len([*folder.glob("[!_]*.py")]) > 1 and not (folder / "README.md").is_file()
+    ]
+
+
+def text_faults(folder: Path, *patterns: re.Pattern[str]) -> list[str]:
+    """Return the lines of source, texts and results in `folder` that one of `patterns` finds."""
+    return [
+        f"{path.relative_to(folder)}:{number}: {line.strip()}"
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in {".py", ".md", ".toml", ".json", ".jsonl", ".typed"}
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if any(pattern.search(line) for pattern in patterns)
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- the tests
+
+
+@pytest.mark.parametrize("rule", [floor_faults, size_faults, backward_faults, readme_faults])
+def test_package_keeps_the_rule(rule) -> None:
+    assert rule(PACKAGE) == []
+
+
+def test_package_is_finished_text() -> None:
+    assert text_faults(PACKAGE, UNFINISHED, MACHINE_PATH) == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "tests"])
+def test_no_machine_path_is_committed(folder: str) -> None:
+    assert text_faults(ROOT / folder, MACHINE_PATH) == []
+
+
+def test_import_is_cheap(tmp_path: Path) -> None:
+    script = (
+        "import json, sys\n"
+        "from numba.core import event\n"
+        "with event.install_recorder('numba:compile') as compiled:\n"
+        "    import tinygrad_seq\n"
+        f"loaded = sorted(sys.modules.keys() & set({IMPORTED_LAZILY!r}))\n"
+        "print(json.dumps([loaded, len(compiled.buffer)]))\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}  # nothing can come from a cache
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[], 0]
+
+
+# ------------------------------------------------------------------------------- a rule that cannot fail is none
+
+
+def plant(folder: Path, files: dict[str, str]) -> Path:
+    package = folder / "tinygrad_seq"
+    for name, text in files.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return package
+
+
+GOOD = {
+    "__init__.py": "from .nn import LSTM\n",
+    "errors.py": "",
+    "tape.py": "from .errors import GraphError\n",
+    "tensor.py": "from . import tape\nclass Tensor:\n    def backward(self): tape.run(self)\n",
+    "nn/__init__.py": "from .recurrent import LSTM\n",
+    "nn/recurrent.py": "from ..tensor import Tensor\nfrom tinygrad_seq.errors import ShapeError\nLSTM = Tensor\n",
+}
+
+PLANTED = [
+    (floor_faults, "tape.py", "from .nn.recurrent import LSTM\n", "imports nn.recurrent"),
+    (floor_faults, "tape.py", "def f():\n    from .nn import LSTM\n", "imports nn.__init__"),
+    (floor_faults, "errors.py", "import tinygrad_seq as ts\n", "imports __init__"),
+    (floor_faults, "errors.py", "import tinygrad_seq.tape\n", "imports tape"),
+    (floor_faults, "nn/recurrent.py", "from . import LSTM\n", "cycle"),
+    (floor_faults, "tape.py", "from .tensor import Tensor\n", "cycle"),
+    (floor_faults, "nn/recurrent.py", "from ..tensors import Tensor\n", "tensors does not exist"),
+    (floor_faults, "helpers.py", "", "helpers does not exist or stands on no floor"),
+    (size_faults, "nn/recurrent.py", "\n" * (MAX_LINES + 1), "401 lines"),
+    (backward_faults, "nn/recurrent.py", "class LSTM:\n    def backward(self, g): ...\n", "LSTM.backward"),
+    (backward_faults, "nn/recurrent.py", "if True:\n    def lstm_backward(g): ...\n", "lstm_backward"),
+    (backward_faults, "nn/recurrent.py", "gru_backward = lambda g: g\n", "gru_backward"),
+    (readme_faults, "nn/layers.py", "", "nn"),
+]
+
+
+@pytest.mark.parametrize(("rule", "name", "text", "fault"), PLANTED)
+def test_planted_fault_is_found(tmp_path: Path, rule, name: str, text: str, fault: str) -> None:
+    assert rule(plant(tmp_path / "good", GOOD)) == []
+    faults = rule(plant(tmp_path / "bad", GOOD | {name: text}))
+    assert any(fault in found for found in faults), faults
+
+
+@pytest.mark.parametrize("line", ["# TODO: later", "path = '/" + "home/someone/x'", "see /" + "tmp/x.json"])
+def test_planted_text_is_found(tmp_path: Path, line: str) -> None:
+    package = plant(tmp_path, {"data/text.py": f"first\n{line}\n"})
+    assert text_faults(package, UNFINISHED, MACHINE_PATH) == [f"data/text.py:2: {line}"]

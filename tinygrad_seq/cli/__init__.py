@@ -1,0 +1,72 @@
+"""The command ``tinygrad-seq``: train, sample, score, info."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from ..errors import TinygradSeqError
+from . import info, sample, score, train
+
+app = typer.Typer(
+    name="tinygrad-seq",
+    help="Train a recurrent language model on a text, write with it, and compare sentences by probability.",
+    epilog="Begin with: tinygrad-seq train --corpus pydoc --out runs/demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
+app.command("score", epilog=score.EXAMPLES)(score.score)
+app.command("info", epilog=info.EXAMPLES)(info.info)
+
+# Typer brings its own copy of click or needs click itself, by version; this is the base of its errors in both.
+_ClickException = typer.BadParameter.__mro__[2]
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 2 after an error, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    debug = "--debug" in options
+    if debug:
+        given.remove("--debug")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no braille still shows the rest
+    try:
+        code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
+        sys.stdout.flush()
+    except TinygradSeqError as error:
+        return _fail(error, str(error), debug)
+    except BrokenPipeError:
+        # Nobody reads on, e.g. `| head`: what is still in the buffer goes nowhere, as Python's manual advises.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return 130
+    except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+            return 2
+        return _fail(error, f"{error.format_message()} (see --help)", debug)  # type: ignore[attr-defined]
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: BaseException, message: str, debug: bool) -> int:
+    if debug:
+        raise error
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return 2

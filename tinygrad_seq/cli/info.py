@@ -1,0 +1,78 @@
+"""``tinygrad-seq info``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import DataError
+from ..report import draw_curves, save_curves
+from ..train.metrics import Row
+from ..train.run import Run
+from .options import Folder, examples
+
+EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")
+
+
+def info(
+    run: Folder,
+    png: Annotated[
+        Path | None, typer.Option(help="Also draw the curve into this file; needs the extra 'plot'.", show_default=False)
+    ] = None,
+) -> None:
+    """Show what a run is, its sizes, its metrics and its loss curve."""
+    opened = Run.open(run)
+    rows = opened.rows()
+    if png is not None and not rows:
+        raise DataError(f"info: expected metrics in '{run}', got none yet; train a little first.")
+    sys.stdout.write(_facts(opened) + "\n")
+    if rows:
+        curves = bits_curves(rows)
+        if png is not None:
+            save_curves(curves, png, x_label="step", y_label="bits per character")
+        sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves)}\n")
+
+
+def bits_curves(rows: list[Row]) -> dict[str, list[tuple[float, float]]]:
+    """Return bits per character over the steps, in training and on the held-out text."""
+    names = {"training": "bits_per_character", "held out": "validation_bits_per_character"}
+    return {label: [(row["step"], row[name]) for row in rows if name in row] for label, name in names.items()}
+
+
+def _facts(run: Run) -> str:
+    config, facts = run.config, run.facts
+    model, step = (None, 0) if not run.checkpoints() else run.load_model()
+    lines = {
+        "run": run.folder,
+        "corpus": f"{facts['corpus']}, {facts['characters']:,} characters: {facts['description']}",
+        "tokens": f"{facts['training_tokens']:,} {config.level}s to train, {facts['validation_tokens']:,} held out, "
+        f"{len(run.vocabulary):,} different; <EOS> after each {config.unit}",
+        "model": f"{config.num_layers} x {config.cell} of {config.hidden_size}, embedding {config.embedding_size}, "
+        f"dropout {config.dropout:g}",
+        "training": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
+        f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",
+        "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        "checkpoints": ", ".join(path.stem for path in run.checkpoints())
+        + (f"; best is of step {step}" if run.best.exists() else ""),
+    }
+    text = "\n".join(f"{name:<12} {value}" for name, value in lines.items())
+    return text if model is None else f"{text}\n\n{model!r}"
+
+
+def _results(rows: list[Row]) -> str:
+    last = rows[-1]
+    text = (
+        f"after step {last['step']:,} ({last['passes']:.2f} passes, {last['seconds']:.0f} s, "
+        f"{last['tokens_per_second']:,.0f} tokens/s): training {last['bits_per_character']:.3f} bits per character"
+    )
+    held_out = [row for row in rows if "validation_loss" in row]
+    if not held_out:
+        return text
+    best = min(held_out, key=lambda row: row["validation_loss"])
+    return (
+        f"{text}\nbest on the held-out text, at step {best['step']:,}: "
+        f"{best['validation_bits_per_character']:.3f} bits per character, perplexity {best['validation_perplexity']:.2f}"
+    )

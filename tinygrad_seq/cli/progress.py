@@ -1,0 +1,112 @@
+"""What a training run shows while it runs: a live line in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Self
+
+from ..train.metrics import Row
+from ..train.run import Run
+from ..train.session import Session
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def make_display(run: Run, session: Session) -> PlainDisplay:
+    """Return the display that fits where the output goes, with the facts of the run shown."""
+    facts, config = run.facts, run.config
+    sys.stdout.write(
+        f"{facts['corpus']}: {facts['training_tokens']:,} {config.level}s to learn from, "
+        f"{facts['validation_tokens']:,} held out, {len(run.vocabulary):,} different\n"
+        f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters, "
+        f"steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)\n"
+    )
+    sys.stdout.flush()
+    begun = session.steps.number, session.seconds
+    return (LiveDisplay if sys.stdout.isatty() else PlainDisplay)(config.steps, config.minutes, *begun)
+
+
+class PlainDisplay:
+    """One line for each evaluation, and one every ten seconds.
+
+    Parameters
+    ----------
+    steps, minutes
+        When the run ends.
+    step, seconds
+        Where it begins.
+    """
+
+    def __init__(self, steps: int, minutes: float, step: int, seconds: float) -> None:
+        self.steps, self.minutes = steps, minutes
+        self._first = step, seconds
+        self._last_line = -float("inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        sys.stdout.flush()
+
+    def show(self, row: Row) -> None:
+        """Show what was measured."""
+        if "validation_loss" not in row and time.monotonic() < self._last_line + _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = time.monotonic()
+        sys.stdout.write(f"step {row['step']:>{len(str(self.steps))}}/{self.steps}  {self._measures(row)}\n")
+        if "validation_loss" in row:
+            sys.stdout.write(f"{held_out(row)}\n{indented(row['sample'])}")
+        sys.stdout.flush()
+
+    def _measures(self, row: Row) -> str:
+        return (
+            f"loss {row['loss']:.3f}  {row['bits_per_character']:.3f} bits/char  perplexity {row['perplexity']:.2f}  "
+            f"{row['tokens_per_second']:,.0f} tokens/s  |gradient| {row['gradient_norm']:.2f}  ETA {self._remaining(row)}"
+        )
+
+    def _remaining(self, row: Row) -> str:
+        step, seconds = self._first
+        rate = (row["seconds"] - seconds) / (row["step"] - step)
+        left = (self.steps - row["step"]) * rate
+        if self.minutes:
+            left = min(left, max(0.0, 60 * self.minutes - row["seconds"]))
+        return f"{int(left // 60)}:{int(left % 60):02}"
+
+
+class LiveDisplay(PlainDisplay):
+    """A progress bar with the measures beside it; evaluations scroll by above."""
+
+    def __enter__(self) -> Self:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.fields[measures]}")
+        )
+        self._task = self._progress.add_task("train", total=self.steps, completed=self._first[0], measures="")
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._progress.stop()
+
+    def show(self, row: Row) -> None:
+        self._progress.update(self._task, completed=row["step"], measures=self._measures(row))
+        if "validation_loss" in row:
+            from rich.text import Text
+
+            self._progress.console.print(Text(f"step {row['step']:>5}  {held_out(row).strip()}", style="bold"))
+            self._progress.console.print(Text(indented(row["sample"]), style="dim"), end="")
+
+
+def held_out(row: Row) -> str:
+    """Return the measures on the held-out text."""
+    return (
+        f"  held out: loss {row['validation_loss']:.3f}  {row['validation_bits_per_character']:.3f} bits/char  "
+        f"perplexity {row['validation_perplexity']:.2f}"
+    )
+
+
+def indented(text: str) -> str:
+    """Return the lines of `text` that are not blank, set off from the rest."""
+    return "".join(f"  | {line}\n" for line in text.splitlines() if line.strip())

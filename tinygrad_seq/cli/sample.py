@@ -1,0 +1,51 @@
+"""``tinygrad-seq sample``."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from ..errors import ArgumentError
+from ..train.run import Run
+from ..train.text import Writer
+from .options import Checkpoint, Folder, examples
+
+EXAMPLES = examples(
+    "sample runs/demo",
+    'sample runs/demo --prompt "The class" --temperature 0.5 --length 300',
+    "sample runs/demo --top-k 5 --seed 7",
+)
+
+
+def sample(
+    run: Folder,
+    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
+    length: Annotated[int, typer.Option(help="How many tokens to write.")] = 500,
+    temperature: Annotated[float, typer.Option(help="Below 1 bolder, above 1 wilder; 0 takes the likeliest.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens may come.", show_default="all")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed writes the same.", show_default="random")] = None,
+    checkpoint: Checkpoint = None,
+) -> None:
+    """Write with a trained model, token by token. A run with a cell of its own runs the code of that cell."""
+    if length < 1 or (seed is not None and seed < 0):
+        raise ArgumentError(f"sample: expected length >= 1 and seed >= 0, got {length} and {seed}; correct them.")
+    opened = Run.open(run)
+    vocabulary = opened.vocabulary
+    context = np.concatenate([[vocabulary.eos], vocabulary.encode(prompt, strict=True)])
+    model, _ = opened.load_model(checkpoint)
+    writer = Writer(vocabulary, opened.config.unit)
+    tokens = model.sample(
+        context,
+        temperature=temperature,
+        top_k=top_k,
+        generator=np.random.default_rng(seed),
+        exclude=writer.hidden,
+    )
+    for token in itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)):
+        sys.stdout.write(writer.write(token))
+        sys.stdout.flush()
+    sys.stdout.write("\n")

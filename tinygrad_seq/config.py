@@ -1,0 +1,86 @@
+"""Process-wide settings: the default dtype, the random generator, the number of threads."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from .errors import ArgumentError, DtypeError
+
+_generator = np.random.default_rng()
+_default_dtype = np.dtype(np.float32)
+
+
+def default_dtype() -> np.dtype:
+    """Return the dtype given to Python floats and to new parameters (float32 unless changed)."""
+    return _default_dtype
+
+
+def set_default_dtype(dtype: np.typing.DTypeLike) -> None:
+    """Set the dtype given to Python floats and to new parameters.
+
+    Parameters
+    ----------
+    dtype
+        ``float32`` or ``float64``.
+
+    Raises
+    ------
+    DtypeError
+        If `dtype` is neither.
+    """
+    global _default_dtype
+    chosen = np.dtype(dtype)
+    if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DtypeError(f"set_default_dtype: expected float32 or float64, got {chosen}; pass one of the two.")
+    _default_dtype = chosen
+
+
+# ------------------------------------------------------------------------------------------------ randomness
+
+
+def generator(given: np.random.Generator | None = None) -> np.random.Generator:
+    """Return `given`, or the process-wide generator: what every random function of the package draws from."""
+    return _generator if given is None else given
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed the process-wide generator and return it: the same seed gives the same weights, masks and samples."""
+    global _generator
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError(f"manual_seed: expected an integer >= 0, got {seed!r}; pass e.g. manual_seed(0).")
+    _generator = np.random.default_rng(int(seed))
+    return _generator
+
+
+# --------------------------------------------------------------------------------------------------- threads
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _initial_threads() -> int:
+    text = os.environ.get("TGS_THREADS")
+    if text is None:
+        return _available_cores()
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentError(f"TGS_THREADS: expected an integer >= 1, got {text!r}; set e.g. TGS_THREADS=2.")
+    return int(text)
+
+
+_threads = _initial_threads()
+
+
+def set_num_threads(threads: int) -> None:
+    """Set how many threads the kernels of this process may use."""
+    global _threads
+    if not isinstance(threads, int | np.integer) or threads < 1:
+        raise ArgumentError(f"set_num_threads: expected an integer >= 1, got {threads!r}; pass e.g. 2.")
+    _threads = int(threads)
+
+
+def get_num_threads() -> int:
+    """Return how many threads the kernels of this process may use (the cores at hand, or ``TGS_THREADS``)."""
+    return _threads

@@ -1,0 +1,186 @@
+"""New tensors from Python data, from NumPy arrays, from a shape, from a random generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .config import default_dtype, generator
+from .errors import ArgumentError, DtypeError, ShapeError
+from .primitive import Array
+from .tensor import Tensor
+
+_SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+Shape = int | tuple[int, ...]
+
+
+def _check_dtype(caller: str, dtype: np.typing.DTypeLike) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"{caller}: expected a dtype, got {dtype!r}; use e.g. 'float32' or np.int64.") from None
+    if found.name not in _SUPPORTED:
+        raise DtypeError(
+            f"{caller}: expected one of float32, float64, the integers or bool, got {found}; cast with astype first."
+        )
+    return found.newbyteorder("=")
+
+
+def tensor(data: Array, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Return a new tensor with a copy of `data`.
+
+    Parameters
+    ----------
+    data
+        A number, nested lists of numbers, an ndarray or a Tensor, of any shape.
+    dtype
+        By default that of an array; for Python numbers float32 (see `set_default_dtype`), int64 or bool.
+    requires_grad
+        Whether operations on it are recorded.
+
+    Raises
+    ------
+    DtypeError
+        If the values are not real numbers or booleans, or `requires_grad` is asked of integers.
+    ShapeError
+        If nested lists are ragged.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    """
+    return Tensor(_to_array("tensor", data, dtype), requires_grad)
+
+
+def asarray(data: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return `data` as a tensor: a Tensor as it is, an ndarray without a copy, anything else as `tensor` does.
+
+    A shared ndarray may be written to by its owner at any time; graphs keep copies of it.
+    """
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
+    if isinstance(data, np.ndarray) and data.dtype == _check_dtype("asarray", dtype or data.dtype):
+        shared = Tensor(data)
+        shared._exposed = True
+        return shared
+    return tensor(data, dtype)
+
+
+def _to_array(caller: str, data: Array, dtype: np.typing.DTypeLike) -> np.ndarray:
+    wanted = None if dtype is None else _check_dtype(caller, dtype)
+    if isinstance(data, Tensor):
+        data = data.numpy()
+    if isinstance(data, list | tuple):
+        data = _untensored(data)
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ShapeError(f"{caller}: expected nested lists of equal lengths ({error}); pad or split them.") from None
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(
+            f"{caller}: expected real numbers or booleans, got {type(data).__name__} ({array.dtype}); "
+            "encode text as integers first, e.g. with data.Vocabulary."
+        )
+    if wanted is None:
+        plain = not isinstance(data, np.ndarray | np.generic)
+        wanted = default_dtype() if plain and array.dtype.kind == "f" else _check_dtype(caller, array.dtype)
+    return array.astype(wanted, copy=False)
+
+
+def _untensored(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.numpy()
+    return [_untensored(item) for item in data] if isinstance(data, list | tuple) else data
+
+
+# ---------------------------------------------------------------------------------------------- from a shape
+
+
+def _check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if not all(isinstance(size, int | np.integer) and size >= 0 for size in sizes):
+        raise ShapeError(f"{caller}: expected a shape of integers >= 0, got {shape!r}; pass e.g. (2, 3).")
+    return tuple(int(size) for size in sizes)
+
+
+def full(shape: Shape, value: float, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor of `shape` filled with `value`; by default of the dtype `tensor` gives to `value`."""
+    sizes = _check_shape("full", shape)
+    return Tensor(np.full(sizes, _to_array("full", value, dtype)), requires_grad)
+
+
+def zeros(shape: Shape, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor of zeros of `shape`, by default float32."""
+    kind = _check_dtype("zeros", dtype or default_dtype())
+    return Tensor(np.zeros(_check_shape("zeros", shape), kind), requires_grad)
+
+
+def ones(shape: Shape, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor of ones of `shape`, by default float32."""
+    kind = _check_dtype("ones", dtype or default_dtype())
+    return Tensor(np.ones(_check_shape("ones", shape), kind), requires_grad)
+
+
+def zeros_like(x: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return zeros with the shape and dtype of `x`."""
+    x = asarray(x)
+    return zeros(x.shape, dtype or x.dtype)
+
+
+def ones_like(x: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return ones with the shape and dtype of `x`."""
+    x = asarray(x)
+    return ones(x.shape, dtype or x.dtype)
+
+
+def full_like(x: Array, value: float, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return a tensor with the shape and dtype of `x` filled with `value`."""
+    x = asarray(x)
+    return full(x.shape, value, dtype or x.dtype)
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return evenly spaced values from `start` (0 if only one number is given) up to `stop`, without it."""
+    if step == 0:
+        raise ArgumentError("arange: expected a step other than 0, got 0; pass e.g. 1 or -1.")
+    values = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
+    return tensor(values, dtype or (default_dtype() if values.dtype.kind == "f" else values.dtype))
+
+
+def linspace(start: float, stop: float, num: int, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return `num` evenly spaced values from `start` to `stop`, both included."""
+    return tensor(np.linspace(start, stop, num), dtype or default_dtype())
+
+
+def eye(rows: int, columns: int | None = None, dtype: np.typing.DTypeLike = None) -> Tensor:
+    """Return a matrix of shape (rows, columns) with ones on its diagonal."""
+    return Tensor(np.eye(rows, columns, dtype=_check_dtype("eye", dtype or default_dtype())))
+
+
+# ---------------------------------------------------------------------------------------------------- random
+
+
+def randn(
+    *shape: int, dtype: np.typing.DTypeLike = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return standard normal values of `shape`, drawn from `rng` or the generator that `manual_seed` seeds."""
+    kind = _check_dtype("randn", dtype or default_dtype())
+    return Tensor(generator(rng).standard_normal(_check_shape("randn", shape)).astype(kind), requires_grad)
+
+
+def rand(
+    *shape: int, dtype: np.typing.DTypeLike = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return values uniform in [0, 1) of `shape`, drawn from `rng` or the generator that `manual_seed` seeds."""
+    kind = _check_dtype("rand", dtype or default_dtype())
+    return Tensor(np.asarray(generator(rng).random(_check_shape("rand", shape), kind)), requires_grad)
+
+
+def randint(low: int, high: int, shape: Shape, rng: np.random.Generator | None = None) -> Tensor:
+    """Return int64 values of `shape` uniform in [low, high)."""
+    if high <= low:
+        raise ArgumentError(f"randint: expected low < high, got {low} and {high}; swap them.")
+    return Tensor(generator(rng).integers(low, high, _check_shape("randint", shape)))

@@ -1,0 +1,21 @@
+"""Text and sequences made ready for training; the README beside this file shows how."""
+
+from .batches import Batch, bucket_batches, pad_sequences, unpad_sequences
+from .corpus import Corpus, load_corpus, split
+from .vocabulary import Vocabulary
+from .windows import Windows
+from .words import join_words, tokenize_words
+
+__all__ = [
+    "Batch",
+    "Corpus",
+    "Vocabulary",
+    "Windows",
+    "bucket_batches",
+    "join_words",
+    "load_corpus",
+    "pad_sequences",
+    "split",
+    "tokenize_words",
+    "unpad_sequences",
+]

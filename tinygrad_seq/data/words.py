@@ -1,0 +1,59 @@
+"""Text to words and punctuation, and back to text that a person can read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+PAD, UNK, EOS = SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
+
+_TOKEN = re.compile(
+    r"""
+    <PAD> | <UNK> | <EOS>
+    | \w+ (?: (?: [.'’-] | (?<=\d),(?=\d) ) \w+ )*      # a word: don't, well-known, os.path, 1,000.50
+    | \n
+    | (?P<sign>[^\w\s]) (?P=sign)*                      # punctuation; a run of one sign is one token: ... == '''
+    """,
+    re.VERBOSE,
+)
+_CLOSING = frozenset(".,;:!?)]}%…”’»")
+_OPENING = frozenset("([{“‘«")
+_QUOTES = frozenset("\"'`")
+
+
+def tokenize_words(text: str) -> list[str]:
+    r"""Return the words, punctuation signs, line breaks and special tokens of `text`, in order; other space is dropped.
+
+    >>> tokenize_words('Well-known (since 1,000 years): "cats", don\'t purr...\n')
+    ['Well-known', '(', 'since', '1,000', 'years', ')', ':', '"', 'cats', '"', ',', "don't", 'purr', '...', '\n']
+    """
+    return [match.group() for match in _TOKEN.finditer(text)]
+
+
+def join_words(tokens: Iterable[str]) -> str:
+    r"""Return `tokens` as readable text that `tokenize_words` takes apart into the same tokens again.
+
+    One space stands between two tokens, but none around a line break, before closing punctuation, after an opening
+    bracket and inside quotes (the first of a line opens, the next of its kind closes).
+
+    >>> join_words(['"', "Cats", '"', ",", "(", "really", ")", "...", "\n", "purr", "!"])
+    '"Cats", (really)...\npurr!'
+    """
+    pieces: list[str] = []
+    open_quotes: set[str] = set()
+    left, left_opens = "\n", True
+    for token in tokens:
+        closes, opens = token[0] in _CLOSING, token[0] in _OPENING
+        if token == "\n":
+            open_quotes.clear()
+            closes = opens = True
+        elif token[0] in _QUOTES:
+            closes = token in open_quotes
+            opens = not closes
+            open_quotes ^= {token}
+        merges = left[-1] == token[0] != "\n"
+        if merges or not (left_opens or closes):
+            pieces.append(" ")
+        pieces.append(token)
+        left, left_opens = token, opens
+    return "".join(pieces)

@@ -1,0 +1,48 @@
+"""Every error this package raises on purpose.
+
+Each one also inherits from the built-in exception a Python or NumPy user would expect in its place, so
+``except ValueError`` keeps working. A message has four parts: what was called, what was expected, what came
+(with shape and dtype), and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class TinygradSeqError(Exception):
+    """Base of every error raised on purpose; the command line prints these as one line."""
+
+
+class ShapeError(TinygradSeqError, ValueError):
+    """Operands whose shapes do not fit each other or the operation."""
+
+
+class DtypeError(TinygradSeqError, TypeError):
+    """An array whose dtype the operation cannot take."""
+
+
+class ArgumentError(TinygradSeqError, ValueError):
+    """An option or argument outside what the function accepts."""
+
+
+class IndexRangeError(TinygradSeqError, IndexError):
+    """An index outside the array, table or vocabulary it points into."""
+
+
+class GraphError(TinygradSeqError, RuntimeError):
+    """A backward pass that cannot run: no graph, a freed graph, or an output that is not a scalar."""
+
+
+class GradientError(TinygradSeqError, AssertionError):
+    """`gradcheck` found an analytic gradient that differs from finite differences."""
+
+
+class AnomalyError(TinygradSeqError, ArithmeticError):
+    """`detect_anomaly` saw the first NaN or infinity; the message names the operation and the user's line."""
+
+
+class DataError(TinygradSeqError, ValueError):
+    """A corpus, vocabulary or batch that cannot be used as asked."""
+
+
+class CheckpointError(TinygradSeqError, OSError):
+    """A file or run folder that cannot be read or written."""

@@ -1,0 +1,148 @@
+"""What a thread's operations do besides computing: record for a gradient, look for the first NaN."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .errors import AnomalyError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+class Mode(threading.local):
+    """The switches of one thread."""
+
+    recording = True
+    anomaly = False
+
+
+mode = Mode()
+
+
+def _quiet_numpy() -> tuple[contextvars.ContextVar[Any], Any]:
+    """Return the context variable in which NumPy keeps its error handling, and its value when all is ignored."""
+    context = contextvars.Context()
+    context.run(np.errstate(all="ignore").__enter__)
+    ((variable, value),) = context.items()
+    return variable, value
+
+
+# Operations follow IEEE 754 without warnings: log(0) is -inf. Setting NumPy's variable directly takes 0.16 us for an
+# operation, np.errstate 1.0 us (an exp of 8 x 16 takes 0.4).
+error_handling, QUIET = _quiet_numpy()
+
+
+def ieee(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function` run without NumPy's floating-point warnings."""
+
+    @functools.wraps(function)
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> R:
+        token = error_handling.set(QUIET)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            error_handling.reset(token)
+
+    return quiet
+
+
+@contextlib.contextmanager
+def _switched(name: str, value: bool) -> Iterator[None]:
+    before = getattr(mode, name)
+    setattr(mode, name, value)
+    try:
+        yield
+    finally:
+        setattr(mode, name, before)
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Return a context (or decorator) in which this thread's operations are not recorded.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.tensor([1.0, 2.0], requires_grad=True)
+    >>> with ts.no_grad():
+    ...     print((x * 2).requires_grad)
+    False
+    """
+    return _switched("recording", False)
+
+
+def enable_grad() -> contextlib.AbstractContextManager[None]:
+    """Return a context (or decorator) in which this thread's operations are recorded, inside a `no_grad` too."""
+    return _switched("recording", True)
+
+
+def set_grad_enabled(enabled: bool) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which this thread's operations are recorded if `enabled`."""
+    return _switched("recording", bool(enabled))
+
+
+def is_grad_enabled() -> bool:
+    """Return whether this thread's operations are recorded."""
+    return mode.recording
+
+
+@contextlib.contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Return a context in which the first NaN or infinity raises, naming the operation and the line that made it.
+
+    Forward results are checked as they are made and gradients as they are passed on; it costs about one more pass
+    over every array.
+
+    Raises
+    ------
+    AnomalyError
+        Inside the context, when an operation turns finite operands into a NaN or infinity.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> with ts.detect_anomaly():
+    ...     ts.log(ts.tensor([1.0, 0.0]))
+    Traceback (most recent call last):
+        ...
+    tinygrad_seq.errors.AnomalyError: 'log' made -inf at index (1,)...
+    """
+    with _switched("anomaly", True), np.errstate(all="ignore"):
+        yield
+
+
+def user_line() -> str:
+    """Return ``file:line: source`` of the innermost frame outside this package."""
+    import linecache
+
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{line}: {linecache.getline(name, line).strip()}"
+
+
+def check_finite(value: Any, what: str, origin: str | None) -> None:
+    """Raise an `AnomalyError` that names `what` and the line `origin` if the floating-point `value` is not finite."""
+    array = np.asarray(value if isinstance(value, np.ndarray | np.generic) else value.numpy())
+    if array.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise AnomalyError(
+            f"{what} made {array[index]} at index {index}, from {origin or 'a line not recorded'}; "
+            "keep its operands in the range where it is finite, e.g. with ts.clip."
+        )

@@ -1,0 +1,91 @@
+"""Modules: layers, recurrent cells and the layers that run them, losses, first values."""
+
+from . import init
+from .activations import (
+    ELU,
+    GELU,
+    Identity,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from .cell import Cell, detach_state
+from .cells import (
+    ElmanCell,
+    GRUCell,
+    LSTMCell,
+    NotesGRUCell,
+    NotesLSTMCell,
+    NotesRNNCell,
+    NotesSimplifiedGRUCell,
+)
+from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
+from .module import Module
+from .parameter import Buffer, Parameter
+from .recurrent import Recurrent
+from .rnn import GRU, LSTM, RNN
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "Buffer",
+    "Cell",
+    "CrossEntropyLoss",
+    "Dropout",
+    "ElmanCell",
+    "Embedding",
+    "Flatten",
+    "GRUCell",
+    "HuberLoss",
+    "Identity",
+    "KLDivLoss",
+    "L1Loss",
+    "LSTMCell",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "NLLLoss",
+    "NotesGRUCell",
+    "NotesLSTMCell",
+    "NotesRNNCell",
+    "NotesSimplifiedGRUCell",
+    "Parameter",
+    "RMSNorm",
+    "ReLU",
+    "Recurrent",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "detach_state",
+    "init",
+]

@@ -1,0 +1,152 @@
+"""`Cell`: one step of a recurrence, written as its forward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..config import default_dtype
+from ..creation import zeros
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..scan.leaves import name_of, named_leaves
+from ..tensor import Tensor
+from ..tree import Tree, describe, map_leaves
+from .checks import check_features
+from .module import Module
+
+
+class Cell(Module):
+    """Base of recurrent cells: one step of a recurrence, for a batch of rows.
+
+    A subclass sets `state_shape` and writes ``forward(x, state) -> (output, state)``, the step, with ordinary tensor
+    operations. Backpropagation through time comes by itself: run the cell over a sequence with `Recurrent`.
+
+    Attributes
+    ----------
+    state_shape : tuple of int, or a tuple, list or dict of them
+        The shape of the state of one sequence: ``(H,)``; ``((H,), (H,))`` or ``{"h": (H,), "c": (H,)}`` for several
+        arrays. The state of a batch has N rows of it, in the same structure.
+    input_size : int
+        The size of the last axis of x, if the cell has such a fixed size (optional).
+
+    Examples
+    --------
+    A leaky integrator of its own design:
+
+    >>> import tinygrad_seq as ts
+    >>> class LeakyCell(ts.nn.Cell):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         self.state_shape = (hidden_size,)
+    ...         self.project = ts.nn.Linear(input_size + hidden_size, hidden_size)
+    ...
+    ...     def forward(self, x, h):
+    ...         h = 0.9 * h + 0.1 * ts.tanh(self.project(ts.concat([x, h], axis=-1)))
+    ...         return h, h
+    >>> ys, h = ts.nn.Recurrent(LeakyCell(3, 5))(ts.randn(7, 2, 3))
+    >>> ys.shape, h.shape
+    ((7, 2, 5), (2, 5))
+    """
+
+    state_shape: Any
+    input_size: int | None = None
+
+    def __call__(self, x: Tree, state: Tree = None) -> tuple[Tree, Tree]:
+        """Return ``(output, state)`` of one step; `state` is zeros if it is left out.
+
+        Parameters
+        ----------
+        x
+            (N, I), or what the cell takes.
+        state
+            Arrays of shape (N, *shape) in the structure of `state_shape`.
+        """
+        if self.input_size is not None:
+            check_features(type(self).__name__, x, self.input_size)
+        _, first = next(named_leaves(x))
+        if state is None:
+            state = self.initial_state(first.shape[0])
+        else:
+            self.check_state(state, first.shape[0])
+        return self.forward(x, state)  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the parameters; float32 if there are none."""
+        return next((p.dtype for p in self.parameters() if p.dtype.kind == "f"), default_dtype())
+
+    def initial_state(self, batch_size: int, dtype: np.typing.DTypeLike | None = None) -> Tree:
+        """Return zeros of shape (batch_size, *shape) in the structure of `state_shape`, in the cell's own dtype.
+
+        A cell that starts otherwise, e.g. from a learned state, overrides this.
+        """
+        kind = self.dtype if dtype is None else dtype
+        return _map_shapes(lambda shape: zeros((batch_size, *shape), kind), self._state_shape())
+
+    def check_state(self, state: Tree, batch_size: int) -> None:
+        """Refuse a state that has not the structure, shapes and dtype of this cell's.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DtypeError
+            For the structure, a shape, a dtype.
+        """
+        cell, dtype = type(self).__name__, self.dtype
+        expected = _map_shapes(lambda shape: _Expected((batch_size, *shape), dtype), self._state_shape())
+        wanted, given = dict(named_leaves(expected)), dict(named_leaves(state))
+        if wanted.keys() != given.keys() or isinstance(expected, dict) != isinstance(state, dict):
+            raise ArgumentError(
+                f"{cell}: expected a state {describe(expected)}, got {describe(state)}; "
+                "pass the structure of initial_state(batch_size)."
+            )
+        for path, want in wanted.items():
+            shape, found = np.shape(given[path]), getattr(given[path], "dtype", dtype)
+            facts = f"{cell}: expected {name_of('state', path)} of shape {want.shape} {dtype}, got {shape} {found}; "
+            if shape != want.shape:
+                raise ShapeError(f"{facts}pass one row per sequence, as initial_state(batch_size) does.")
+            if found.kind == "f" and found != dtype:
+                raise DtypeError(f"{facts}cast the state, or the module with .float() or .double().")
+
+    def _state_shape(self) -> Any:
+        shape = getattr(self, "state_shape", None)
+        if shape is None:
+            raise ArgumentError(
+                f"{type(self).__name__}: expected an attribute state_shape, got none; set self.state_shape = (H,), "
+                "or a tuple or dict of shapes, in __init__."
+            )
+        return shape
+
+
+class _Expected:
+    """The shape and dtype that an array should have."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape, self.dtype = shape, dtype
+
+
+def _map_shapes(function: Any, shape: Any) -> Tree:
+    """Return the structure of shapes with each shape (a tuple of integers) replaced by ``function(shape)``."""
+    if isinstance(shape, dict):
+        return {key: _map_shapes(function, part) for key, part in shape.items()}
+    if isinstance(shape, tuple) and all(isinstance(size, int | np.integer) for size in shape):
+        return function(shape)
+    if isinstance(shape, tuple | list):
+        return type(shape)(_map_shapes(function, part) for part in shape)
+    raise ArgumentError(
+        f"Cell: expected state_shape to be a shape like (16,), or a tuple, list or dict of shapes, got {shape!r}; "
+        "write one size as (16,)."
+    )
+
+
+def detach_state(state: Tree) -> Tree:
+    """Return `state` cut off from the graph, to go on with in the next window of truncated backpropagation.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> lstm = ts.nn.LSTM(3, 4)
+    >>> _, state = lstm(ts.randn(5, 2, 3))
+    >>> [part.requires_grad for part in ts.nn.detach_state(state)]
+    [False, False]
+    """
+    return map_leaves(Tensor.detach, state)

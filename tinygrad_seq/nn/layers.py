@@ -1,0 +1,288 @@
+"""Layers without a state: Linear, Embedding, norms, Dropout, Sequential, with PyTorch's arguments and names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..creation import ones, zeros
+from ..errors import ArgumentError
+from ..ops.comparison import equal, where
+from ..ops.indexing import embedding
+from ..ops.linear import linear
+from ..ops.normalisation import dropout, layer_norm, rms_norm
+from ..ops.shape import expand_dims, reshape
+from ..primitive import Array
+from .checks import check_features, check_probability, check_sizes
+from .init import normal_, ones_, uniform_, zeros_
+from .module import Module
+from .parameter import Parameter
+
+
+class Linear(Module):
+    """An affine map of the last axis: ``x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features
+        I and O.
+    bias
+        Whether there is a bias.
+
+    Attributes
+    ----------
+    weight : Parameter
+        (O, I), drawn uniform in ±1/sqrt(I).
+    bias : Parameter or None
+        (O,), drawn alike.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.Linear(3, 4)(ts.ones((5, 2, 3))).shape
+    (5, 2, 4)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(zeros((out_features, in_features)))
+        self.bias = Parameter(zeros(out_features)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        bound = 1 / math.sqrt(self.in_features)
+        for parameter in self.parameters():
+            uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Array) -> Array:
+        check_features("Linear", x, self.in_features)
+        return linear(x, self.weight, self.bias)
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by index.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim
+        V and H.
+    padding_idx
+        The index of a row that starts as zeros and is not trained.
+
+    Attributes
+    ----------
+    weight : Parameter
+        (V, H), drawn from the standard normal distribution.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.Embedding(10, 4)(ts.tensor([[1, 2, 9]])).shape
+    (1, 3, 4)
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
+        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ArgumentError(
+                f"Embedding: expected padding_idx within {num_embeddings} rows, got {padding_idx}; "
+                "pass one of the indices of the vocabulary, or None."
+            )
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.weight = Parameter(zeros((num_embeddings, embedding_dim)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew, zeros in the padding row."""
+        normal_(self.weight)
+        if self.padding_idx is not None:
+            self.weight.data[self.padding_idx] = 0
+
+    def forward(self, indices: Array) -> Array:
+        rows = embedding(self.weight, indices)
+        if self.padding_idx is None:
+            return rows
+        padding = expand_dims(equal(indices, self.padding_idx), -1)
+        return where(padding, self.weight.detach()[self.padding_idx], rows)
+
+
+class LayerNorm(Module):
+    """Normalisation over the last axes: ``(x - mean) / sqrt(var + eps) * weight + bias`` (Ba et al., 2016).
+
+    Parameters
+    ----------
+    normalized_shape
+        The sizes of these axes: an int or a tuple.
+    eps
+        Added to the variance.
+    elementwise_affine
+        Whether there are a weight and a bias.
+    bias
+        Whether there is a bias beside the weight.
+
+    Attributes
+    ----------
+    weight, bias : Parameter or None
+        Of shape `normalized_shape`, at first ones and zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.LayerNorm(2)(ts.tensor([1.0, 3.0])).numpy()
+    array([-1.,  1.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        self.normalized_shape, self.eps = _sizes("LayerNorm", normalized_shape), eps
+        self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
+        self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
+
+    def reset_parameters(self) -> None:
+        """Set the weight to ones and the bias to zeros."""
+        if self.weight is not None:
+            ones_(self.weight)
+        if self.bias is not None:
+            zeros_(self.bias)
+
+    def forward(self, x: Array) -> Array:
+        return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(Module):
+    """Normalisation over the last axes without centring: ``x / sqrt(mean(x**2) + eps) * weight``.
+
+    Source: Zhang and Sennrich, 2019.
+
+    Parameters
+    ----------
+    normalized_shape
+        The sizes of these axes: an int or a tuple.
+    eps
+        Added to the mean square; by default the machine epsilon of the dtype.
+    elementwise_affine
+        Whether there is a weight.
+
+    Attributes
+    ----------
+    weight : Parameter or None
+        Of shape `normalized_shape`, at first ones.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.RMSNorm(2)(ts.tensor([3.0, -3.0])).numpy()
+    array([ 1., -1.], dtype=float32)
+    """
+
+    def __init__(
+        self, normalized_shape: int | tuple[int, ...], eps: float | None = None, elementwise_affine: bool = True
+    ) -> None:
+        self.normalized_shape, self.eps = _sizes("RMSNorm", normalized_shape), eps
+        self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
+
+    def reset_parameters(self) -> None:
+        """Set the weight to ones."""
+        if self.weight is not None:
+            ones_(self.weight)
+
+    def forward(self, x: Array) -> Array:
+        return rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+
+class Dropout(Module):
+    """In training, zeros with probability `p` and ``x / (1 - p)`` otherwise; x itself in evaluation.
+
+    Parameters
+    ----------
+    p
+        The probability, in [0, 1].
+    generator
+        What masks are drawn from; by default the generator that `manual_seed` seeds.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.Dropout(0.5).eval()(ts.ones(3))
+    tensor([1., 1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None:
+        check_probability("Dropout", p=p)
+        self.p, self.generator = p, generator
+
+    def forward(self, x: Array) -> Array:
+        return dropout(x, self.p, self.training, self.generator)
+
+
+class Flatten(Module):
+    """All axes from `start_axis` on as one; the first axis is kept by default.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.Flatten()(ts.ones((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    def __init__(self, start_axis: int = 1) -> None:
+        self.start_axis = start_axis
+
+    def forward(self, x: Array) -> Array:
+        kept = x.shape[: self.start_axis]
+        return reshape(x, (*kept, math.prod(x.shape[len(kept) :])))
+
+
+class Sequential(Module):
+    """Layers one after the other, named "0", "1", ... as in PyTorch; indexing returns a layer.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> model = ts.nn.Sequential(ts.nn.Linear(3, 8), ts.nn.Tanh(), ts.nn.Linear(8, 2))
+    >>> list(model.state_dict())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        for position, layer in enumerate(layers):
+            if not callable(layer):
+                raise ArgumentError(
+                    f"Sequential: expected layers, got {type(layer).__name__} at position {position}; "
+                    "pass them one by one: Sequential(first, second)."
+                )
+            setattr(self, str(position), layer)
+
+    def _layers(self) -> list[Module]:
+        return [layer for name, layer in vars(self).items() if name.isdigit()]
+
+    def __len__(self) -> int:
+        return len(self._layers())
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._layers())
+
+    def __getitem__(self, position: int) -> Module:
+        return self._layers()[position]
+
+    def forward(self, x: Array) -> Array:
+        for layer in self._layers():
+            x = layer(x)
+        return x
+
+
+def _sizes(layer: str, shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    for size in sizes or (shape,):
+        check_sizes(layer, normalized_shape=size)
+    return sizes

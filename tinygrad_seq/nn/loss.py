@@ -1,0 +1,122 @@
+"""Losses as modules; each calls the function of the same name in `nn.functional`."""
+
+from __future__ import annotations
+
+from ..ops import loss
+from ..primitive import Array
+from .module import Module
+
+
+class CrossEntropyLoss(Module):
+    """Cross entropy of logits (..., V) with class indices (...) or probabilities (..., V); the classes come last.
+
+    Parameters
+    ----------
+    weight, ignore_index, reduction, label_smoothing
+        As in `cross_entropy`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.CrossEntropyLoss()(ts.zeros((2, 4)), [1, 3]).item()  # ln 4
+    1.3862943649291992
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.weight, self.ignore_index = weight, ignore_index
+        self.reduction, self.label_smoothing = reduction, label_smoothing
+
+    def forward(self, logits: Array, target: Array) -> Array:
+        return loss.cross_entropy(logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+
+class NLLLoss(Module):
+    """Negative log-likelihood of class indices (...) under log-probabilities (..., V).
+
+    Parameters
+    ----------
+    weight, ignore_index, reduction
+        As in `nll_loss`.
+    """
+
+    def __init__(self, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+        self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
+
+    def forward(self, log_probabilities: Array, target: Array) -> Array:
+        return loss.nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction)
+
+
+class BCELoss(Module):
+    """Binary cross entropy of probabilities; see `binary_cross_entropy`."""
+
+    def __init__(self, weight: Array | None = None, reduction: str = "mean") -> None:
+        self.weight, self.reduction = weight, reduction
+
+    def forward(self, probability: Array, target: Array) -> Array:
+        return loss.binary_cross_entropy(probability, target, self.weight, self.reduction)
+
+
+class BCEWithLogitsLoss(Module):
+    """Binary cross entropy of logits; see `binary_cross_entropy_with_logits`."""
+
+    def __init__(self, weight: Array | None = None, reduction: str = "mean", pos_weight: Array | None = None) -> None:
+        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
+
+    def forward(self, logits: Array, target: Array) -> Array:
+        return loss.binary_cross_entropy_with_logits(logits, target, self.weight, self.pos_weight, self.reduction)
+
+
+class MSELoss(Module):
+    """Mean squared error; see `mse_loss`."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def forward(self, prediction: Array, target: Array) -> Array:
+        return loss.mse_loss(prediction, target, self.reduction)
+
+
+class L1Loss(Module):
+    """Mean absolute error; see `l1_loss`."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def forward(self, prediction: Array, target: Array) -> Array:
+        return loss.l1_loss(prediction, target, self.reduction)
+
+
+class SmoothL1Loss(Module):
+    """Squared error near zero and absolute error beyond `beta`, over `beta`; see `smooth_l1_loss`."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        self.reduction, self.beta = reduction, beta
+
+    def forward(self, prediction: Array, target: Array) -> Array:
+        return loss.smooth_l1_loss(prediction, target, self.reduction, self.beta)
+
+
+class HuberLoss(Module):
+    """Squared error near zero and absolute error beyond `delta`; see `huber_loss`."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        self.reduction, self.delta = reduction, delta
+
+    def forward(self, prediction: Array, target: Array) -> Array:
+        return loss.huber_loss(prediction, target, self.reduction, self.delta)
+
+
+class KLDivLoss(Module):
+    """Kullback-Leibler divergence of targets from log-probabilities; see `kl_div`."""
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        self.reduction, self.log_target = reduction, log_target
+
+    def forward(self, log_probabilities: Array, target: Array) -> Array:
+        return loss.kl_div(log_probabilities, target, self.reduction, self.log_target)

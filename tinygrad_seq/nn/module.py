@@ -1,0 +1,236 @@
+"""`Module`: parameters found by walking the attributes, by PyTorch's dotted names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError
+from ..modes import no_grad
+from ..primitive import Array
+from ..tensor import Tensor
+from .parameter import Buffer, Parameter
+
+
+class Module:
+    """Base of layers and models: assign parameters and modules as attributes and write `forward`.
+
+    Parameters, buffers and modules are found in attributes, also inside lists, tuples and dicts of them; there is
+    nothing to register and no constructor to call.
+
+    Attributes
+    ----------
+    training : bool
+        Whether layers like `Dropout` are active; see `train` and `eval`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> class Classifier(ts.nn.Module):
+    ...     def __init__(self):
+    ...         self.hidden = ts.nn.Linear(4, 8)
+    ...         self.heads = [ts.nn.Linear(8, 2), ts.nn.Linear(8, 3)]
+    ...
+    ...     def forward(self, x):
+    ...         return [head(self.hidden(x)) for head in self.heads]
+    >>> [name for name, _ in Classifier().named_parameters()][:4]
+    ['hidden.weight', 'hidden.bias', 'heads.0.weight', 'heads.0.bias']
+    """
+
+    training: bool = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the module computes; every subclass writes its own."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: expected a method forward, got none; write `def forward(self, x): ...`."
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__.get(name)
+        if isinstance(held, Parameter | Buffer) and isinstance(value, Tensor) and not isinstance(value, type(held)):
+            kind = type(held).__name__
+            raise ArgumentError(
+                f"{type(self).__name__}.{name}: expected a {kind}, got a Tensor of shape {value.shape} {value.dtype}, "
+                f"which would not be saved or trained any more; use .{name}.copy_(values) or assign nn.{kind}(values)."
+            )
+        object.__setattr__(self, name, value)
+
+    # ---------------------------------------------------------------------------------------------- walking
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter with its dotted name; one that is shared comes once, under its first name."""
+        return _once((name, found) for name, found in walk(self) if isinstance(found, Parameter))
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield every buffer with its dotted name, shared ones once."""
+        return _once((name, found) for name, found in walk(self) if isinstance(found, Buffer))
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """Yield this module (named ``""``) and every module inside it, shared ones once."""
+        return _once((name, found) for name, found in walk(self) if isinstance(found, Module))
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield every parameter once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Yield every buffer once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and every module inside it once."""
+        return (module for _, module in self.named_modules())
+
+    def count_parameters(self, trainable: bool = False) -> int:
+        """Return the number of values in all parameters, or only in those that require grad."""
+        return sum(found.size for found in self.parameters() if found.requires_grad or not trainable)
+
+    # --------------------------------------------------------------------------------------------- changing
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call `function` with this module and every module inside it; return the module."""
+        for module in self.modules():
+            function(module)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch layers like `Dropout` on, or off with ``mode=False``; return the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch layers like `Dropout` off; return the module."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set whether all parameters are trained; return the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self) -> None:
+        """Drop the gradient of every parameter."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, dtype: np.typing.DTypeLike) -> Self:
+        """Cast all floating-point parameters, their gradients and buffers in place; return the module."""
+        chosen = np.dtype(dtype)
+        if chosen not in (np.float32, np.float64):
+            raise DtypeError(f"Module.to: expected float32 or float64, got {chosen}; pass one of the two.")
+        for found in (*self.parameters(), *self.buffers()):
+            if found.dtype.kind == "f":
+                found._array = found._array.astype(chosen)
+                found.grad = None if found.grad is None else found.grad.astype(chosen)
+        return self
+
+    def float(self) -> Self:
+        """Cast to float32 in place; return the module."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Cast to float64 in place; return the module."""
+        return self.to(np.float64)
+
+    # ----------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of all parameters and buffers by name; a shared one stands under each of its names."""
+        return {name: found.numpy().copy() for name, found in self._saved()}
+
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Copy the arrays of `state` into the parameters and buffers; return the missing and the unexpected names.
+
+        Parameters
+        ----------
+        state
+            Arrays or Tensors by name, e.g. from `state_dict` or from PyTorch.
+        strict
+            Refuse missing and unexpected names; otherwise they are left alone.
+
+        Raises
+        ------
+        ArgumentError
+            A name, shape or dtype does not fit; it lists them all, and nothing has been written.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> layer = ts.nn.Linear(2, 1)
+        >>> layer.load_state_dict({"weight": ts.ones((1, 2))}, strict=False)
+        (['bias'], [])
+        """
+        own = dict(self._saved())
+        given = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+        missing = [name for name in own if name not in given]
+        unexpected = [name for name in given if name not in own]
+        faults = []
+        if strict and missing:
+            faults.append(f"missing {missing}")
+        if strict and unexpected:
+            faults.append(f"unexpected {unexpected}")
+        faults += [
+            f"{name!r} expected {own[name].shape} {own[name].dtype}, got {array.shape} {array.dtype}"
+            for name, array in given.items()
+            if name in own and (own[name].shape, own[name].dtype) != (array.shape, array.dtype)
+        ]
+        if faults:
+            raise ArgumentError(
+                f"{type(self).__name__}.load_state_dict: expected the names, shapes and dtypes of state_dict(), got "
+                f"{'; '.join(faults)}; correct these (strict=False passes over names; .double() casts the module)."
+            )
+        with no_grad():
+            for name, array in given.items():
+                if name in own:
+                    own[name].copy_(array)
+        return missing, unexpected
+
+    def _saved(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        return ((name, found) for name, found in walk(self) if isinstance(found, Parameter | Buffer))
+
+    # ---------------------------------------------------------------------------------------------- showing
+
+    def __rich__(self) -> Any:
+        from .summary import summarise
+
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        from .summary import as_text
+
+        return as_text(self)
+
+
+def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield the modules, parameters and buffers in `value` with their names, a shared one under every name."""
+    if isinstance(value, Parameter | Buffer):
+        yield name, value
+        return
+    if isinstance(value, Module):
+        if any(value is outer for outer in inside):  # a child that holds its parent
+            return
+        yield name, value
+        inside = (*inside, value)
+        parts: Any = vars(value).items()
+    elif isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)
+    else:
+        return
+    for key, part in parts:
+        yield from walk(part, f"{name}.{key}" if name else str(key), inside)
+
+
+def _once(found: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    seen: set[int] = set()
+    for name, value in found:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value

@@ -1,0 +1,226 @@
+"""`Recurrent`: any cell over a sequence, in one layer or several."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from ..creation import asarray
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..ops.normalisation import dropout as drop
+from ..ops.shape import swapaxes
+from ..scan import scan
+from ..scan.leaves import name_of, named_leaves
+from ..tree import Tree, describe, map_leaves
+from .cell import Cell
+from .checks import check_features, check_probability, check_sizes
+from .module import Module
+
+
+class Recurrent(Module):
+    """A recurrent layer made of any cell: its step, applied from t = 0 to T - 1.
+
+    Parameters
+    ----------
+    cell
+        A `Cell`, or a list of cells, one per layer; each further cell reads the outputs of the one before.
+    num_layers
+        For a single cell: the number of layers. The further ones are copies of it with parameters drawn anew, so the
+        cell must read what it puts out (input size = output size), and it or its modules must have a method
+        ``reset_parameters``. Where the sizes differ, pass a list: ``[GRUCell(8, 64), GRUCell(64, 64)]``.
+    batch_first
+        Whether inputs and outputs are (N, T, ...) instead of (T, N, ...).
+    dropout
+        The probability of an output of a layer, except the last, to be dropped in training.
+    window
+        Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before.
+
+    Attributes
+    ----------
+    cells : list of Cell
+        One per layer.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range, or the cell cannot be copied into further layers.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> layer = ts.nn.Recurrent([ts.nn.NotesGRUCell(3, 8), ts.nn.LSTMCell(8, 5)])
+    >>> ys, (c, (h, lstm_c)) = layer(ts.randn(7, 2, 3))
+    >>> ys.shape, c.shape, h.shape
+    ((7, 2, 5), (2, 8), (2, 5))
+    """
+
+    def __init__(
+        self,
+        cell: Cell | Sequence[Cell],
+        num_layers: int = 1,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        window: int | None = None,
+    ) -> None:
+        check_sizes("Recurrent", num_layers=num_layers)
+        if window is not None:
+            check_sizes("Recurrent", window=window)
+        cells = [cell] if isinstance(cell, Cell) else list(cell)
+        for position, each in enumerate(cells):
+            if not isinstance(each, Cell):
+                raise ArgumentError(
+                    f"Recurrent: expected a Cell, got {type(each).__name__} at position {position}; derive it from "
+                    "nn.Cell: state_shape and forward(x, state) -> (output, state)."
+                )
+        if num_layers > 1 and len(cells) != num_layers:
+            if len(cells) != 1:
+                raise ArgumentError(
+                    f"Recurrent: expected num_layers={num_layers} cells, got {len(cells)}; leave num_layers out."
+                )
+            cells += [_redrawn(cells[0]) for _ in range(num_layers - 1)]
+        if not cells:
+            raise ArgumentError("Recurrent: expected at least one cell, got an empty list; pass e.g. LSTMCell(8, 16).")
+        check_layer_dropout("Recurrent", dropout, len(cells))
+        self.cells = cells
+        self.batch_first, self.dropout, self.window = batch_first, dropout, window
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.cells)
+
+    def initial_state(self, batch_size: int) -> Tree:
+        """Return the state that `forward` starts from by default."""
+        states = tuple(cell.initial_state(batch_size) for cell in self.cells)
+        return states[0] if len(states) == 1 else states
+
+    def forward(self, xs: Tree, state: Tree = None) -> tuple[Tree, Tree]:
+        """Return ``(ys, state)``: the outputs of the last layer and the state after the last step.
+
+        Parameters
+        ----------
+        xs
+            (T, N, I), or nested tuples, lists and dicts of arrays (T, N, ...) if the cell takes them.
+        state
+            The state to start from, zeros by default. With one layer it is the cell's; with several a tuple of one
+            state per layer. Its gradient flows.
+
+        Returns
+        -------
+        ys
+            (T, N, H), or the structure of the cell's output.
+        state
+            As `state`; pass it (through `detach_state`) to the next call to go on.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            If xs or the state does not fit the cell.
+        """
+        xs = map_leaves(asarray, xs)
+        batch_size = self._check_inputs(xs)
+        if self.batch_first:
+            xs = map_leaves(_swap, xs)
+        states = self._split_state(state, batch_size)
+        ys, states = run_layers(self.cells, xs, states, self.dropout if self.training else 0.0, self.window)
+        if self.batch_first:
+            ys = map_leaves(_swap, ys)
+        return ys, states[0] if len(states) == 1 else states
+
+    def _check_inputs(self, xs: Tree) -> int:
+        """Refuse inputs that do not fit; return N."""
+        cell, axes = self.cells[0], "(N, T, ...)" if self.batch_first else "(T, N, ...)"
+        sizes = {}
+        for path, leaf in named_leaves(xs):
+            if leaf.ndim < 2:
+                raise ShapeError(
+                    f"Recurrent: expected {name_of('xs', path)} of shape {axes}, got {leaf.shape} {leaf.dtype}; "
+                    "add the missing axis with xs[:, None] or xs[None]."
+                )
+            if leaf.dtype.kind == "f" and leaf.dtype != cell.dtype:
+                raise DtypeError(
+                    f"Recurrent: expected {name_of('xs', path)} as {cell.dtype} like the cell, got {leaf.shape} "
+                    f"{leaf.dtype}; cast it with astype, or the module with .float() or .double()."
+                )
+            sizes[name_of("xs", path)] = leaf.shape[0 if self.batch_first else 1]
+        if not sizes:
+            raise ArgumentError("Recurrent: expected inputs xs, got none; pass an array of shape (T, N, ...).")
+        if len(set(sizes.values())) > 1:
+            raise ShapeError(f"Recurrent: expected one batch size, got {sizes}; pass the same N for all inputs.")
+        if cell.input_size is not None:
+            check_features(type(cell).__name__, xs, cell.input_size)
+        return int(next(iter(sizes.values())))
+
+    def _split_state(self, state: Tree, batch_size: int) -> Sequence[Tree]:
+        if state is None:
+            return [cell.initial_state(batch_size) for cell in self.cells]
+        states = [state] if len(self.cells) == 1 else state
+        if not isinstance(states, tuple | list) or len(states) != len(self.cells):
+            raise ArgumentError(
+                f"Recurrent: expected a tuple of {len(self.cells)} states, one per layer, got {describe(state)}; "
+                "pass what the layer returned or initial_state(batch_size)."
+            )
+        for cell, part in zip(self.cells, states, strict=True):
+            cell.check_state(part, batch_size)
+        return states
+
+
+def run_layers(
+    cells: Sequence[Cell], xs: Tree, states: Sequence[Tree], dropout: float, window: int | None = None
+) -> tuple[Tree, tuple[Tree, ...]]:
+    """Return the outputs of the last of `cells` over time-major `xs`, and the final state of each."""
+    finals = []
+    for layer, (cell, state) in enumerate(zip(cells, states, strict=True)):
+        if layer and dropout:
+            xs = map_leaves(lambda y: drop(y, dropout), xs)
+        state, xs = scan(_step_of(cell), state, xs, window=window)
+        finals.append(state)
+    return xs, tuple(finals)
+
+
+def _step_of(cell: Cell) -> Any:
+    def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
+        result = cell.forward(x, state)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ArgumentError(
+                f"{type(cell).__name__}.forward: expected two values, (output, state), got {describe(result)}; "
+                "put several arrays of the state into one tuple or dict."
+            )
+        return result[1], result[0]
+
+    return step
+
+
+def check_layer_dropout(layer: str, dropout: float, num_layers: int) -> None:
+    """Refuse a dropout that is no probability or has no place to be, between layers."""
+    check_probability(layer, dropout=dropout)
+    if dropout and num_layers == 1:
+        raise ArgumentError(
+            f"{layer}: expected dropout=0 with one layer, got {dropout}; it acts between layers: "
+            "raise num_layers, or put nn.Dropout after the layer."
+        )
+
+
+def _redrawn(cell: Cell) -> Cell:
+    """Return a copy of `cell` with parameters drawn anew."""
+    kind, size = type(cell).__name__, cell.input_size
+    if size is not None and getattr(cell, "hidden_size", size) != size:
+        raise ArgumentError(
+            f"Recurrent: expected a {kind} that reads its own output, got input_size {size} and hidden_size "
+            f"{cell.hidden_size}; pass a list of cells, one per layer, with the sizes of each."
+        )
+    other = copy.deepcopy(cell)
+    drawn = [module for module in other.modules() if hasattr(module, "reset_parameters")]
+    reached = {id(parameter) for module in drawn for parameter in module.parameters()}
+    if any(id(parameter) not in reached for parameter in other.parameters()):
+        raise ArgumentError(
+            f"Recurrent: expected a {kind} with a method reset_parameters, got none, so all layers would start equal; "
+            "write that method, or pass a list of cells, one per layer."
+        )
+    for module in reversed(drawn):  # the outer ones last, as in constructors
+        module.reset_parameters()
+    return other
+
+
+def _swap(x: Any) -> Any:
+    return swapaxes(x, 0, 1)

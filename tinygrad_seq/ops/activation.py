@@ -1,0 +1,155 @@
+"""Activation functions; `tanh` is in trigonometric.py, the logistic family in exponential.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..primitive import Array, elementwise
+from .arithmetic import abs, clip, square
+from .comparison import where
+from .exponential import as_real, exp, expm1, sigmoid
+from .special import ndtr
+
+relu = elementwise(
+    "relu",
+    lambda x: np.maximum(x, 0),
+    vjp=(lambda g, y, _x: where(y > 0, g, 0),),
+    code="{0} if {0} > 0 or {0} != {0} else 0.0",
+    doc="Return ``max(x, 0)``; gradient 0 at 0.",
+)
+_leaky_relu = elementwise(
+    "leaky_relu",
+    lambda x, slope: np.where(x > 0, x, x * slope),
+    vjp=(lambda g, _y, x, slope: where(x > 0, g, g * slope), lambda g, _y, x, _slope: where(x > 0, 0, g * x)),
+    code="{0} if {0} > 0 else {0} * {1}",
+)
+_elu = elementwise(
+    "elu",
+    lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    vjp=(
+        lambda g, _y, x, alpha: where(x > 0, g, g * alpha * exp(_nonpositive(x))),
+        lambda g, _y, x, _alpha: where(x > 0, 0, g * expm1(_nonpositive(x))),
+    ),
+    code="{0} if {0} > 0 else {1} * math.expm1({0})",
+)
+
+
+def _nonpositive(x: Array) -> Array:
+    """Return ``min(x, 0)``: the branch not taken must not overflow, as its zero gradient times inf is NaN."""
+    return where(x > 0, 0, x)
+
+
+def leaky_relu(x: Array, negative_slope: Array = 0.01) -> Array:
+    """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU)."""
+    return _leaky_relu(x, negative_slope)
+
+
+def elu(x: Array, alpha: Array = 1.0) -> Array:
+    """Return `x` where it is positive and ``alpha * (e**x - 1)`` elsewhere."""
+    return _elu(x, alpha)
+
+
+def _silu(x: Array) -> Array:
+    x = as_real(x)
+    t = np.exp(np.negative(x))
+    t += 1
+    return x / t
+
+
+def _silu_rule(g: Array, y: Array, x: Array) -> Array:
+    s = sigmoid(x)
+    return g * (s + y * (1 - s))
+
+
+silu = elementwise(
+    "silu",
+    _silu,
+    vjp=(_silu_rule,),
+    code="{0} / (1 + math.exp(-{0}))",
+    doc="Return ``x * sigmoid(x)``, also named swish.",
+)
+softsign = elementwise(
+    "softsign",
+    lambda x: x / (np.absolute(x) + 1),
+    vjp=(lambda g, _y, x: g / square(abs(x) + 1),),
+    code="{0} / (1 + abs({0}))",
+    doc="Return ``x / (1 + |x|)``.",
+)
+
+
+# ------------------------------------------------------------------------------------------------------------- gelu
+
+# 1 + tanh(u) = 2 sigmoid(2u), which keeps its relative accuracy where tanh(u) is near -1.
+_A = 2 * math.sqrt(2 / math.pi)
+_B = 0.044715 * _A
+
+
+def _gelu_rule(g: Array, _y: None, x: Array) -> Array:
+    return g * (ndtr(x) + x * (exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))))
+
+
+def _gelu_tanh(x: Array) -> Array:
+    x = as_real(x)
+    t = x * x
+    t *= -_B
+    t -= _A
+    t = np.exp(t * x)
+    t += 1
+    return x / t
+
+
+def _gelu_tanh_rule(g: Array, y: Array, x: Array) -> Array:
+    s = sigmoid(x * (x * x * _B + _A))
+    slope = y * (1 - s)  # 0 where x * x overflows, so it comes first
+    return g * (s + slope * _A + slope * x * x * (3 * _B))
+
+
+_gelu = elementwise(
+    "gelu",
+    lambda x: x * ndtr(x),
+    vjp=(_gelu_rule,),
+    code="{0} * 0.5 * math.erfc({0} * -0.7071067811865476)",
+)
+_gelu_by_tanh = elementwise(
+    "gelu_tanh",
+    _gelu_tanh,
+    vjp=(_gelu_tanh_rule,),
+    code=f"{{0}} / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
+)
+
+
+def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
+    """Return ``x * P(Z <= x)`` for a standard normal Z, or its tanh approximation (Hendrycks and Gimpel, 2016).
+
+    Raises
+    ------
+    ArgumentError
+        If `approximate` is neither "none" nor "tanh".
+    """
+    if approximate == "none":
+        return _gelu(x)
+    if approximate == "tanh":
+        return _gelu_by_tanh(x)
+    raise ArgumentError(f"gelu: expected approximate='none' or 'tanh', got {approximate!r}; pass one of the two.")
+
+
+# ---------------------------------------------------------------------------------------------- piecewise linear forms
+
+
+def relu6(x: Array) -> Array:
+    """Return `x` limited to [0, 6]."""
+    return clip(x, 0, 6)
+
+
+def hard_tanh(x: Array) -> Array:
+    """Return `x` limited to [-1, 1]."""
+    return clip(x, -1, 1)
+
+
+def hard_sigmoid(x: Array) -> Array:
+    """Return ``x / 6 + 1/2`` limited to [0, 1]."""
+    return clip(x / 6 + 0.5, 0, 1)

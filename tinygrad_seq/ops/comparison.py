@@ -1,0 +1,78 @@
+"""Comparison, logic and selection: boolean results carry no gradient; `where` and `masked_fill` pass it on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..primitive import Array, elementwise
+
+equal = elementwise("equal", np.equal, vjp=(None, None), code="{0} == {1}", doc="Return ``a == b`` as booleans.")
+not_equal = elementwise(
+    "not_equal", np.not_equal, vjp=(None, None), code="{0} != {1}", doc="Return ``a != b`` as booleans."
+)
+less = elementwise("less", np.less, vjp=(None, None), code="{0} < {1}", doc="Return ``a < b`` as booleans.")
+less_equal = elementwise(
+    "less_equal", np.less_equal, vjp=(None, None), code="{0} <= {1}", doc="Return ``a <= b`` as booleans."
+)
+greater = elementwise("greater", np.greater, vjp=(None, None), code="{0} > {1}", doc="Return ``a > b`` as booleans.")
+greater_equal = elementwise(
+    "greater_equal", np.greater_equal, vjp=(None, None), code="{0} >= {1}", doc="Return ``a >= b`` as booleans."
+)
+
+bitwise_and = elementwise(
+    "bitwise_and", np.bitwise_and, vjp=(None, None), code="{0} & {1}", doc="Return ``a & b`` of booleans or integers."
+)
+bitwise_or = elementwise(
+    "bitwise_or", np.bitwise_or, vjp=(None, None), code="{0} | {1}", doc="Return ``a | b`` of booleans or integers."
+)
+bitwise_xor = elementwise(
+    "bitwise_xor", np.bitwise_xor, vjp=(None, None), code="{0} ^ {1}", doc="Return ``a ^ b`` of booleans or integers."
+)
+invert = elementwise("invert", np.invert, vjp=(None,), code="~{0}", doc="Return ``~x`` of booleans or integers.")
+logical_and = elementwise(
+    "logical_and",
+    np.logical_and,
+    vjp=(None, None),
+    code="({0} != 0) and ({1} != 0)",
+    doc="Return whether both are nonzero.",
+)
+logical_or = elementwise(
+    "logical_or",
+    np.logical_or,
+    vjp=(None, None),
+    code="({0} != 0) or ({1} != 0)",
+    doc="Return whether either is nonzero.",
+)
+logical_xor = elementwise(
+    "logical_xor",
+    np.logical_xor,
+    vjp=(None, None),
+    code="({0} != 0) != ({1} != 0)",
+    doc="Return whether exactly one is nonzero.",
+)
+logical_not = elementwise(
+    "logical_not", np.logical_not, vjp=(None,), code="{0} == 0", doc="Return whether `x` is zero."
+)
+
+isnan = elementwise("isnan", np.isnan, vjp=(None,), code="math.isnan({0})", doc="Return where `x` is not a number.")
+isinf = elementwise("isinf", np.isinf, vjp=(None,), code="math.isinf({0})", doc="Return where `x` is infinite.")
+isfinite = elementwise(
+    "isfinite", np.isfinite, vjp=(None,), code="math.isfinite({0})", doc="Return where `x` is finite."
+)
+
+where = elementwise(
+    "where",
+    np.where,
+    vjp=(
+        None,
+        lambda g, _y, condition, _a, _b: where(condition, g, 0),
+        lambda g, _y, condition, _a, _b: where(condition, 0, g),
+    ),
+    code="{1} if {0} else {2}",
+    doc="Return `a` where `condition` is true and `b` elsewhere; the side not chosen gets a gradient of exactly zero.",
+)
+
+
+def masked_fill(x: Array, mask: Array, value: float) -> Array:
+    """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only."""
+    return where(mask, value, x)

@@ -1,0 +1,171 @@
+"""Running sums, products and extremes along one axis (None: of the flattened array), and differences."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..primitive import Array, Primitive
+from .axes import normalise_axis
+from .gathering import scatter_add
+from .joining import concat
+from .shape import flatten, moveaxis
+
+
+def _line(name: str, x: Array, axis: int | None) -> tuple[Array, int]:
+    """Return the array to run along and the axis of it: the flattened one for None."""
+    if axis is None:
+        return flatten(x), 0
+    return x, normalise_axis(name, axis, x.ndim)
+
+
+# ---------------------------------------------------------------------------------------------------------- sums
+
+
+def _running_sum(x: np.ndarray, axis: int, reverse: bool) -> np.ndarray:
+    if not reverse:
+        return np.cumsum(x, axis)
+    backwards = (slice(None),) * axis + (slice(None, None, -1),)
+    return np.cumsum(x[backwards], axis)[backwards]
+
+
+_cumsum = Primitive(
+    "cumsum",
+    _running_sum,
+    (lambda g, _y, _x, axis, reverse: _cumsum(g, axis=axis, reverse=not reverse),),
+)
+
+
+def cumsum(x: Array, axis: int | None = None) -> Array:
+    """Return the running sums along `axis`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.cumsum(ts.tensor([1.0, 2.0, 3.0]))
+    tensor([1., 3., 6.])
+    """
+    x, axis = _line("cumsum", x, axis)
+    return _cumsum(x, axis=axis, reverse=False)
+
+
+# ------------------------------------------------------------------------------------------------------ products
+
+
+def _cumprod_rule(g: Array, _y: None, x: Array, axis: int) -> Array:
+    """Return ``p[j] * r[j]``, p the product of the elements before j, and ``r[j] = g[j] + x[j+1] * r[j+1]``.
+
+    The recurrence is solved in log2(n) doublings. Nothing is divided, so zeros are exact at every order.
+    """
+    x, r = moveaxis(x, axis, 0), moveaxis(g, axis, 0)
+    n = x.shape[0]
+    if n == 0:
+        return g
+    before = concat([np.ones((1, *x.shape[1:]), x.dtype), _cumprod(x[:-1], axis=0)])
+    factor, step = x[1:], 1  # factor[j] = x[j+1] * ... * x[j+step]
+    while step < n:
+        r = concat([r[:-step] + factor * r[step:], r[-step:]])
+        factor = factor[:-step] * factor[step:]
+        step *= 2
+    return moveaxis(before * r, 0, axis)
+
+
+_cumprod = Primitive("cumprod", np.cumprod, (_cumprod_rule,))
+
+
+def cumprod(x: Array, axis: int | None = None) -> Array:
+    """Return the running products along `axis`; gradients are exact where elements are zero.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.cumprod(ts.tensor([1.0, 2.0, 3.0]))
+    tensor([1., 2., 6.])
+    """
+    x, axis = _line("cumprod", x, axis)
+    return _cumprod(x, axis=axis)
+
+
+# ------------------------------------------------------------------------------------------------------ extremes
+
+
+def _leaders(x: np.ndarray, ufunc: np.ufunc, axis: int) -> np.ndarray:
+    """Return the index along `axis` of the first element that has the running extreme's value."""
+    y = np.moveaxis(ufunc.accumulate(x, axis), axis, 0)
+    steps = np.arange(y.shape[0]).reshape(-1, *[1] * (y.ndim - 1))
+    steps = np.where(y[1:] != y[:-1], steps[1:], 0)
+    index = np.zeros(y.shape, np.int64)
+    np.maximum.accumulate(steps, 0, out=index[1:])
+    return np.moveaxis(index, 0, axis)
+
+
+_leader = Primitive("running_extreme_index", _leaders, (None,))
+
+
+def _running_extreme(name: str, ufunc: np.ufunc) -> Primitive:
+    def rule(g: Array, _y: None, x: Array, axis: int) -> Array:
+        return scatter_add(np.zeros(x.shape, g.dtype), axis, _leader(x, ufunc=ufunc, axis=axis), g)
+
+    return Primitive(name, ufunc.accumulate, (rule,))
+
+
+_cummax = _running_extreme("cummax", np.maximum)
+_cummin = _running_extreme("cummin", np.minimum)
+
+
+def cummax(x: Array, axis: int | None = None) -> Array:
+    """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``.
+
+    The gradient of a running maximum goes to the first element that reached it.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.cummax(ts.tensor([1.0, 3.0, 2.0]))
+    tensor([1., 3., 3.])
+    """
+    x, axis = _line("cummax", x, axis)
+    return _cummax(x, axis=axis)
+
+
+def cummin(x: Array, axis: int | None = None) -> Array:
+    """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``.
+
+    The gradient of a running minimum goes to the first element that reached it.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.cummin(ts.tensor([2.0, 3.0, 1.0]))
+    tensor([2., 2., 1.])
+    """
+    x, axis = _line("cummin", x, axis)
+    return _cummin(x, axis=axis)
+
+
+# --------------------------------------------------------------------------------------------------- differences
+
+
+def diff(x: Array, n: int = 1, axis: int = -1) -> Array:
+    """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter.
+
+    Raises
+    ------
+    ArgumentError
+        If `n` is not an integer >= 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.diff(ts.tensor([1.0, 4.0, 9.0]))
+    tensor([3., 5.])
+    """
+    axis = normalise_axis("diff", axis, x.ndim)
+    if isinstance(n, bool) or not hasattr(n, "__index__") or operator.index(n) < 0:
+        raise ArgumentError(f"diff: expected an integer n >= 0, got {n!r}; pass e.g. n=1.")
+    lead = (slice(None),) * axis
+    for _ in range(n):
+        x = x[(*lead, slice(1, None))] - x[(*lead, slice(None, -1))]
+    return x

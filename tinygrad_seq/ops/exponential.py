@@ -1,0 +1,110 @@
+"""Exponentials, logarithms and the logistic functions built on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..primitive import Array, elementwise
+from .comparison import equal, where
+
+_LN2 = 0.6931471805599453
+_LN10 = 2.302585092994046
+
+
+def as_real(x: Array) -> np.ndarray:
+    """Return `x` as a floating-point array, integers and booleans as float64: ``-x`` of an unsigned one wraps."""
+    array: np.ndarray = x if x.__class__ is np.ndarray else np.asarray(x)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+exp = elementwise("exp", np.exp, vjp=(lambda g, y, _x: g * y,), code="math.exp({0})", doc="Return ``e**x``.")
+exp2 = elementwise("exp2", np.exp2, vjp=(lambda g, y, _x: g * y * _LN2,), code="math.exp2({0})", doc="Return ``2**x``.")
+expm1 = elementwise(
+    "expm1",
+    np.expm1,
+    vjp=(lambda g, _y, x: g * exp(x),),  # y + 1 would cancel for x << 0
+    code="math.expm1({0})",
+    doc="Return ``e**x - 1``, accurate near 0.",
+)
+log = elementwise("log", np.log, vjp=(lambda g, _y, x: g / x,), code="math.log({0})", doc="Return ``ln x``.")
+log2 = elementwise(
+    "log2", np.log2, vjp=(lambda g, _y, x: g / (x * _LN2),), code="math.log2({0})", doc="Return the binary logarithm."
+)
+log10 = elementwise(
+    "log10",
+    np.log10,
+    vjp=(lambda g, _y, x: g / (x * _LN10),),
+    code="math.log10({0})",
+    doc="Return the decimal logarithm.",
+)
+log1p = elementwise(
+    "log1p",
+    np.log1p,
+    vjp=(lambda g, _y, x: g / (x + 1),),
+    code="math.log1p({0})",
+    doc="Return ``ln(1 + x)``, accurate near 0.",
+)
+
+# ------------------------------------------------------------------------------------------------- logistic functions
+
+
+def _sigmoid(x: Array) -> Array:
+    # Where exp overflows, 1 / inf is the 0 wanted; every other value has full relative accuracy, in both tails.
+    y = np.exp(np.negative(as_real(x)))
+    y += 1
+    return np.reciprocal(y)
+
+
+def _sigmoid_rule(g: Array, y: Array, _x: None) -> Array:
+    g = g * y
+    return g - g * y
+
+
+sigmoid = elementwise(
+    "sigmoid",
+    _sigmoid,
+    vjp=(_sigmoid_rule,),
+    code="1 / (1 + math.exp(-{0}))",
+    doc="Return ``1 / (1 + e**-x)``.",
+)
+
+
+def _softplus_of_minus_abs(x: np.ndarray) -> Array:
+    return np.log1p(np.exp(np.negative(np.absolute(x))))
+
+
+def _softplus(x: Array) -> Array:
+    x = as_real(x)
+    return _softplus_of_minus_abs(x) + np.maximum(x, 0)
+
+
+def _log_sigmoid(x: Array) -> Array:
+    x = as_real(x)
+    return np.minimum(x, 0) - _softplus_of_minus_abs(x)
+
+
+softplus = elementwise(
+    "softplus",
+    _softplus,
+    vjp=(lambda g, _y, x: g * sigmoid(x),),
+    code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
+    doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
+)
+log_sigmoid = elementwise(
+    "log_sigmoid",
+    _log_sigmoid,
+    vjp=(lambda g, _y, x: g * sigmoid(-x),),
+    code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
+    doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
+)
+logaddexp = elementwise(
+    "logaddexp",
+    np.logaddexp,
+    vjp=(
+        # Equal operands share evenly, two of -inf as well, whose difference is undefined.
+        lambda g, _y, a, b: g * sigmoid(where(equal(a, b), 0, a - b)),
+        lambda g, _y, a, b: g * sigmoid(where(equal(a, b), 0, b - a)),
+    ),
+    code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
+    doc="Return ``ln(e**a + e**b)`` without overflow.",
+)

@@ -1,0 +1,177 @@
+"""Largest, smallest, whether any, whether all: reductions that choose or decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..primitive import Array, Primitive, Rule
+from .arithmetic import maximum
+from .axes import normalise_axes, normalise_axis
+from .casting import astype
+from .comparison import equal, where
+from .shape import reshape
+
+Axis = int | Sequence[int] | None
+Axes = tuple[int, ...]
+
+
+def _share(g: Array, y: Array, x: Array, axes: Axes, keepdims: bool) -> Array:
+    """Return the gradient of a choice of one element: an even share of `g` to all that equal `y`."""
+    column = tuple([1 if axis in axes else size for axis, size in enumerate(x.shape)])
+    chosen = equal(x, reshape(y, column))
+    ties = astype(maximum(_count_true(chosen, axes=axes, keepdims=True), 1), g.dtype)
+    return where(chosen, reshape(g, column) / ties, 0)
+
+
+_count_true = Primitive(
+    "count_nonzero",
+    lambda x, axes, keepdims: np.add.reduce(x != 0, axis=axes, keepdims=keepdims, dtype=np.int64),
+    (None,),
+)
+
+
+def _reducer(name: str, ufunc: np.ufunc, rule: Rule | None) -> Primitive:
+    return Primitive(name, lambda x, axes, keepdims: ufunc.reduce(x, axis=axes, keepdims=keepdims), (rule,))
+
+
+_max = _reducer("max", np.maximum, _share)
+_min = _reducer("min", np.minimum, _share)
+_any = _reducer("any", np.logical_or, None)
+_all = _reducer("all", np.logical_and, None)
+
+
+def _index_of(name: str, find: Callable[..., Any]) -> Primitive:
+    return Primitive(name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,))
+
+
+_argmax = _index_of("argmax", np.argmax)
+_argmin = _index_of("argmin", np.argmin)
+
+
+def _refuse_empty(name: str, x: Array, axes: Axes) -> None:
+    if x.size == 0 and 0 not in [size for axis, size in enumerate(x.shape) if axis not in axes]:
+        raise ShapeError(
+            f"{name}: expected at least one element to choose from, got shape {x.shape} {x.dtype} reduced over axes "
+            f"{axes}; skip empty arrays, or reduce over other axes."
+        )
+
+
+def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return the largest element over `axis`; equal ones share the gradient evenly.
+
+    Raises
+    ------
+    ShapeError
+        If there is no element to choose.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.tensor([1.0, 3.0, 3.0], requires_grad=True)
+    >>> ts.max(x).backward()
+    >>> x.grad
+    tensor([0. , 0.5, 0.5])
+    """
+    axes = normalise_axes("max", axis, x.ndim)
+    _refuse_empty("max", x, axes)
+    return _max(x, axes=axes, keepdims=keepdims)
+
+
+def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return the smallest element over `axis`; equal ones share the gradient evenly.
+
+    Raises
+    ------
+    ShapeError
+        If there is no element to choose.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.min(ts.tensor([[1.0, 2.0], [3.0, 0.0]]), axis=1)
+    tensor([1., 0.])
+    """
+    axes = normalise_axes("min", axis, x.ndim)
+    _refuse_empty("min", x, axes)
+    return _min(x, axes=axes, keepdims=keepdims)
+
+
+def _arg(primitive: Primitive, x: Array, axis: int | None, keepdims: bool) -> Array:
+    if axis is not None:
+        axis = normalise_axis(primitive.name, axis, x.ndim)
+    _refuse_empty(primitive.name, x, tuple(range(x.ndim)) if axis is None else (axis,))
+    return primitive(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals.
+
+    Raises
+    ------
+    ShapeError
+        If there is no element to choose.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.argmax(ts.tensor([[1.0, 2.0], [3.0, 0.0]]), axis=1)
+    tensor([1, 0])
+    """
+    return _arg(_argmax, x, axis, keepdims)
+
+
+def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals.
+
+    Raises
+    ------
+    ShapeError
+        If there is no element to choose.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.argmin(ts.tensor([4.0, 2.0, 3.0]))
+    tensor(1)
+    """
+    return _arg(_argmin, x, axis, keepdims)
+
+
+def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return whether any element over `axis` is nonzero; False where it is empty.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.any(ts.tensor([0.0, 2.0]))
+    tensor(True)
+    """
+    return _any(x, axes=normalise_axes("any", axis, x.ndim), keepdims=keepdims)
+
+
+def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return whether all elements over `axis` are nonzero; True where it is empty.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.all(ts.tensor([0.0, 2.0]))
+    tensor(False)
+    """
+    return _all(x, axes=normalise_axes("all", axis, x.ndim), keepdims=keepdims)
+
+
+def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return how many elements over `axis` are not zero, as int64.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.count_nonzero(ts.tensor([[0.0, 2.0], [1.0, 1.0]]), axis=0)
+    tensor([1, 2])
+    """
+    return _count_true(x, axes=normalise_axes("count_nonzero", axis, x.ndim), keepdims=keepdims)

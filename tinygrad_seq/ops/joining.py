@@ -1,0 +1,279 @@
+"""Several arrays into one, one into several, and one repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..primitive import Array, Primitive
+from .axes import normalise_axis
+from .indexing import getitem, take
+from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
+
+
+def _pieces(x: np.ndarray, cuts: tuple[int, ...], axis: int) -> tuple[np.ndarray, ...]:
+    lead = (slice(None),) * axis
+    return tuple([x[(*lead, slice(*ends))] for ends in zip((0, *cuts), (*cuts, x.shape[axis]), strict=True)])
+
+
+def _slices(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
+    moved = np.moveaxis(x, axis, 0)
+    return tuple([moved[index, ...] for index in range(len(moved))])
+
+
+_concat = Primitive(
+    "concat",
+    lambda *xs, axis, ends: np.concatenate(xs, axis),
+    lambda g, _y, *_xs, position, axis, ends: getitem(
+        g, (*(slice(None),) * axis, slice(ends[position - 1] if position else 0, ends[position]))
+    ),
+)
+_stack = Primitive(
+    "stack",
+    lambda *xs, axis: np.stack(xs, axis),
+    lambda g, _y, *_xs, position, axis: getitem(g, (*(slice(None),) * axis, position)),
+)
+_split = Primitive("split", _pieces, (lambda g, _y, _x, cuts, axis: concat(g, axis),), multiple=True)
+_unstack = Primitive("unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axis=axis),), multiple=True)
+
+
+# ----------------------------------------------------------------------------------------------------- joining
+
+
+def concat(arrays: Sequence[Array], axis: int | None = 0) -> Array:
+    """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays.
+
+    Raises
+    ------
+    ShapeError
+        If there are no arrays, or they differ in another axis.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.concat([ts.zeros((2, 3)), ts.zeros((2, 5))], axis=1).shape
+    (2, 8)
+    """
+    if axis is None:
+        arrays, axis = [flatten(x) for x in arrays], 0
+    first = _first("concat", arrays).shape
+    axis = normalise_axis("concat", axis, len(first))
+    ndim, before, after = len(first), first[:axis], first[axis + 1 :]
+    for x in arrays:
+        if len(x.shape) != ndim or x.shape[:axis] != before or x.shape[axis + 1 :] != after:
+            raise _mismatch("concat", arrays, f"equal shapes but for axis {axis}")
+    return _concat(*arrays, axis=axis, ends=tuple(accumulate([x.shape[axis] for x in arrays])))
+
+
+def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result.
+
+    Raises
+    ------
+    ShapeError
+        If there are no arrays, or their shapes differ.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.stack([ts.zeros(3), ts.ones(3)], axis=1).shape
+    (3, 2)
+    """
+    first = _first("stack", arrays).shape
+    axis = normalise_axis("stack", axis, len(first) + 1)
+    for x in arrays:
+        if x.shape != first:
+            raise _mismatch("stack", arrays, "equal shapes")
+    return _stack(*arrays, axis=axis)
+
+
+def hstack(arrays: Sequence[Array]) -> Array:
+    """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.hstack([ts.zeros((2, 3)), ts.zeros((2, 1))]).shape
+    (2, 4)
+    """
+    _first("hstack", arrays)
+    arrays = [_at_least(x, 1) for x in arrays]
+    return concat(arrays, axis=0 if arrays[0].ndim == 1 else 1)
+
+
+def vstack(arrays: Sequence[Array]) -> Array:
+    """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.vstack([ts.zeros((2, 3)), ts.zeros(3)]).shape
+    (3, 3)
+    """
+    _first("vstack", arrays)
+    return concat([_at_least(x, 2) for x in arrays], axis=0)
+
+
+def _at_least(x: Array, ndim: int) -> Array:
+    return reshape(x, (1,) * (ndim - x.ndim) + x.shape) if x.ndim < ndim else x
+
+
+def _first(name: str, arrays: Sequence[Array]) -> Array:
+    if len(arrays) == 0:
+        raise ShapeError(f"{name}: expected a sequence of arrays, got an empty one; pass at least one array.")
+    return arrays[0]
+
+
+def _mismatch(name: str, arrays: Sequence[Array], expected: str) -> ShapeError:
+    got = sorted({f"{x.shape} {x.dtype}" for x in arrays})
+    return ShapeError(f"{name}: expected {expected}, got {', '.join(got)}; reshape or slice the odd ones first.")
+
+
+# --------------------------------------------------------------------------------------------------- splitting
+
+
+def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, ...]:
+    """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy).
+
+    The gradient of all parts together is a single `concat`. PyTorch's ``split``, by the size of a part, is
+    ``chunk(x, n)`` for n parts.
+
+    Raises
+    ------
+    ShapeError
+        If the axis cannot be cut into equal parts.
+    ArgumentError
+        If the number of parts is not positive, or the indices do not ascend.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> [part.shape for part in ts.split(ts.zeros((2, 6)), 3, axis=1)]
+    [(2, 2), (2, 2), (2, 2)]
+    >>> [part.shape for part in ts.split(ts.zeros((2, 6)), [1, 4], axis=1)]
+    [(2, 1), (2, 3), (2, 2)]
+    """
+    axis = normalise_axis("split", axis, x.ndim)
+    size = x.shape[axis]
+    given = as_shape("split", indices_or_sections)
+    if isinstance(indices_or_sections, Iterable):
+        cuts = tuple([slice(index, None).indices(size)[0] for index in given])
+        if any(before > after for before, after in pairwise(cuts)):
+            raise ArgumentError(
+                f"split: expected indices that ascend, got {given} for axis {axis} of an array of shape {x.shape} "
+                f"{x.dtype}; sort them, or pass the number of parts."
+            )
+    else:
+        parts = _positive("split", given[0])
+        if size % parts:
+            raise ShapeError(
+                f"split: expected a number of equal parts of {size}, got {parts} for axis {axis} of an array of shape "
+                f"{x.shape} {x.dtype}; use chunk, or pass the indices to cut at."
+            )
+        cuts = tuple(range(size // parts, size, size // parts)) if size else (0,) * (parts - 1)
+    return _split(x, cuts=cuts, axis=axis)  # type: ignore[no-any-return]
+
+
+def chunk(x: Array, chunks: int, axis: int = 0) -> tuple[Array, ...]:
+    """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> [part.shape for part in ts.chunk(ts.zeros(7), 3)]
+    [(3,), (3,), (1,)]
+    """
+    axis = normalise_axis("chunk", axis, x.ndim)
+    size = x.shape[axis]
+    parts = _positive("chunk", *as_shape("chunk", chunks))
+    length = -(-size // parts)
+    cuts = tuple(range(length, size, length)) if size else (0,) * (parts - 1)
+    return _split(x, cuts=cuts, axis=axis)  # type: ignore[no-any-return]
+
+
+def unstack(x: Array, axis: int = 0) -> tuple[Array, ...]:
+    """Return the slices of `x` along `axis`, without that axis, as views.
+
+    This is how to walk over time steps: ``for x_t in unstack(xs)``, which ``for x_t in xs`` does for a tensor. The
+    gradient of all T slices is a single `stack`, where that of T separate ``xs[t]`` fills and adds T arrays as large
+    as the whole of `xs`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> [row.tolist() for row in ts.unstack(ts.tensor([[1.0, 2.0], [3.0, 4.0]]))]
+    [[1.0, 2.0], [3.0, 4.0]]
+    """
+    return _unstack(x, axis=normalise_axis("unstack", axis, x.ndim))  # type: ignore[no-any-return]
+
+
+def _positive(name: str, parts: int) -> int:
+    if parts < 1:
+        raise ArgumentError(f"{name}: expected a positive number of parts, got {parts}; pass at least 1.")
+    return parts
+
+
+# --------------------------------------------------------------------------------------------------- repeating
+
+
+def tile(x: Array, reps: Shape) -> Array:
+    """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.tile(ts.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2., 1., 2.],
+            [1., 2., 1., 2.]])
+    """
+    counts = as_shape("tile", reps)
+    _check_counts("tile", counts)
+    ndim = max(len(counts), x.ndim)
+    counts = (1,) * (ndim - len(counts)) + counts
+    sizes = (1,) * (ndim - x.ndim) + x.shape
+    spread = broadcast_to(
+        reshape(x, [part for size in sizes for part in (1, size)]),
+        [part for pair in zip(counts, sizes, strict=True) for part in pair],
+    )
+    return reshape(spread, [count * size for count, size in zip(counts, sizes, strict=True)])
+
+
+def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
+    """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array.
+
+    Raises
+    ------
+    ArgumentError
+        If a count is negative, or there is not one for each element.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.repeat(ts.tensor([1.0, 2.0]), [2, 1])
+    tensor([1., 1., 2.])
+    """
+    if axis is None:
+        x, axis = flatten(x), 0
+    axis = normalise_axis("repeat", axis, x.ndim)
+    counts = as_shape("repeat", repeats)
+    _check_counts("repeat", counts)
+    size = x.shape[axis]
+    if len(counts) == 1:
+        (count,) = counts
+        spread = expand_dims(x, axis + 1)
+        spread = broadcast_to(spread, (*spread.shape[: axis + 1], count, *spread.shape[axis + 2 :]))
+        return reshape(spread, (*x.shape[:axis], size * count, *x.shape[axis + 1 :]))
+    if len(counts) != size:
+        raise ArgumentError(
+            f"repeat: expected one count, or one for each of the {size} elements along axis {axis}, got {len(counts)} "
+            f"for an array of shape {x.shape} {x.dtype}; pass {size} counts."
+        )
+    return take(x, np.repeat(np.arange(size), counts), axis)
+
+
+def _check_counts(name: str, counts: tuple[int, ...]) -> None:
+    if min(counts, default=0) < 0:
+        raise ArgumentError(f"{name}: expected counts of at least 0, got {counts}; pass none that is negative.")

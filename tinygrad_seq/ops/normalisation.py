@@ -1,0 +1,280 @@
+"""Softmax, normalisation over features, gated halves and dropout."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..config import generator as current_generator
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..primitive import Array, Like, Primitive
+from .axes import normalise_axis
+from .exponential import exp, sigmoid
+from .reduction import mean, sum
+
+# ------------------------------------------------------------------------------------------------------- softmax
+
+
+def _shifted(x: np.ndarray, axis: int) -> np.ndarray:
+    """Return ``x - max(x)``, new memory of a floating dtype; NaN where the maximum is infinite."""
+    x = np.asarray(x, np.result_type(x, np.float32))
+    with np.errstate(invalid="ignore"):
+        return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+
+
+def _softmax_forward(x: np.ndarray, axis: int) -> np.ndarray:
+    y = _shifted(x, axis)
+    np.exp(y, out=y)
+    y /= np.add.reduce(y, axis=axis, keepdims=True)
+    return y
+
+
+def _log_softmax_forward(x: np.ndarray, axis: int) -> np.ndarray:
+    y = _shifted(x, axis)
+    y -= np.log(np.add.reduce(np.exp(y), axis=axis, keepdims=True))
+    return y
+
+
+def _softmax_rule(g: Array, y: Array, _x: None, axis: int) -> Array:
+    weighted = g * y
+    return weighted - y * sum(weighted, axis, keepdims=True)
+
+
+_softmax = Primitive("softmax", _softmax_forward, (_softmax_rule,))
+_log_softmax = Primitive(
+    "log_softmax",
+    _log_softmax_forward,
+    (lambda g, y, _x, axis: g - exp(y) * sum(g, axis, keepdims=True),),
+)
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow.
+
+    Elements of -inf get 0. As in PyTorch the result is NaN where all are -inf, or one is +inf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.softmax(ts.tensor([1000.0, 1000.0]))
+    tensor([0.5, 0.5])
+    """
+    return _softmax(x, axis=_row_axis("softmax", x, axis))
+
+
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.log_softmax(ts.tensor([0.0, -1000.0]))
+    tensor([    0., -1000.])
+    """
+    return _log_softmax(x, axis=_row_axis("log_softmax", x, axis))
+
+
+def _row_axis(name: str, x: Array, axis: int) -> int:
+    if not x.ndim:
+        raise ShapeError(f"{name}: expected an array with at least one axis, got shape () {x.dtype}; reshape it first.")
+    return normalise_axis(name, axis, x.ndim)
+
+
+def glu(x: Array, axis: int = -1) -> Array:
+    """Return the gated linear unit ``a * sigmoid(b)``, a and b being the first and second half of `x` along `axis`.
+
+    Raises
+    ------
+    ShapeError
+        If the axis has an odd size.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.glu(ts.tensor([2.0, 0.0]))
+    tensor([1.])
+    """
+    axis = _row_axis("glu", x, axis)
+    half, odd = divmod(x.shape[axis], 2)
+    if odd:
+        raise ShapeError(
+            f"glu: expected an axis of even size to halve, got size {x.shape[axis]} on axis {axis} of {x.shape} "
+            f"{x.dtype}; choose another axis."
+        )
+    lead = (slice(None),) * axis
+    return x[(*lead, slice(None, half))] * sigmoid(x[(*lead, slice(half, None))])
+
+
+# ------------------------------------------------------------------------------------------------- normalisation
+
+
+def _standardise_forward(
+    x: np.ndarray, axes: tuple[int, ...], eps: float, centre: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `x`, centred over `axes` if `centre`, divided by its root mean square; and one over that."""
+    count = max(math.prod([x.shape[axis] for axis in axes]), 1)
+    y = x - np.add.reduce(x, axis=axes, keepdims=True) / count if centre else x
+    scale = 1 / np.sqrt(np.add.reduce(y * y, axis=axes, keepdims=True) / count + eps)
+    return np.multiply(y, scale, out=y if centre else None), scale
+
+
+def _standardise_rule(
+    gs: tuple[Array, Array], ys: tuple[Array, Array], x_like: Like, axes: tuple[int, ...], eps: float, centre: bool
+) -> Array:
+    (g, g_scale), (y, scale) = gs, ys
+    count = max(math.prod([x_like.shape[axis] for axis in axes]), 1)
+    along = mean(g * y, axes, keepdims=True) + g_scale * scale / count
+    inside = g - y * along
+    return scale * (inside - mean(g, axes, keepdims=True) if centre else inside)
+
+
+_standardise = Primitive("standardise", _standardise_forward, (_standardise_rule,), multiple=True)
+
+
+def layer_norm(
+    x: Array,
+    normalized_shape: int | Iterable[int],
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Array:
+    """Return ``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes.
+
+    Parameters
+    ----------
+    x
+        ``(..., *normalized_shape)``.
+    normalized_shape
+        The sizes of the axes to normalise over.
+    weight, bias
+        `normalized_shape`, or None.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes are not these.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.layer_norm(ts.tensor([1.0, 3.0]), 2)
+    tensor([-1.,  1.])
+    """
+    axes = _feature_axes("layer_norm", x, normalized_shape, weight=weight, bias=bias)
+    y = _standardise(x, axes=axes, eps=eps, centre=True)[0]
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+def rms_norm(
+    x: Array, normalized_shape: int | Iterable[int], weight: Array | None = None, eps: float | None = None
+) -> Array:
+    """Return ``x / sqrt(mean(x**2) + eps) * weight`` over the last axes.
+
+    Parameters
+    ----------
+    x
+        ``(..., *normalized_shape)``.
+    normalized_shape
+        The sizes of the axes to normalise over.
+    weight
+        `normalized_shape`, or None.
+    eps
+        None for the machine epsilon of the dtype of `x`, as in PyTorch.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes are not these.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.rms_norm(ts.tensor([3.0, -3.0]), 2)
+    tensor([ 1., -1.])
+    """
+    axes = _feature_axes("rms_norm", x, normalized_shape, weight=weight)
+    y = _standardise(x, axes=axes, eps=float(np.finfo(x.dtype).eps) if eps is None else eps, centre=False)[0]
+    return y if weight is None else y * weight
+
+
+def _feature_axes(
+    name: str, x: Array, normalized_shape: int | Iterable[int], **affine: Array | None
+) -> tuple[int, ...]:
+    if x.dtype.kind != "f":
+        raise DtypeError(
+            f"{name}: expected a floating-point array, got {x.shape} {x.dtype}; cast it with astype first."
+        )
+    sizes = normalized_shape if isinstance(normalized_shape, Iterable) else (normalized_shape,)
+    try:
+        shape = tuple(map(operator.index, sizes))
+    except TypeError:
+        raise ArgumentError(
+            f"{name}: expected normalized_shape as an integer or a tuple of them, got {normalized_shape!r}; "
+            "pass e.g. x.shape[-1]."
+        ) from None
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ShapeError(
+            f"{name}: expected an array whose last axes are {shape}, got shape {x.shape} {x.dtype}; "
+            "pass the sizes of its last axes as normalized_shape."
+        )
+    for what, array in affine.items():
+        if array is not None and array.shape != shape:
+            raise ShapeError(
+                f"{name}: expected {what} of shape {shape}, got {array.shape} {array.dtype}; "
+                "pass one value per feature."
+            )
+    return tuple(range(x.ndim - len(shape), x.ndim))
+
+
+# ------------------------------------------------------------------------------------------------------- dropout
+
+
+def _mask_forward(x: np.ndarray, keep: np.ndarray, scale: float) -> np.ndarray:
+    y = np.asarray(x * keep)
+    y *= scale
+    return y
+
+
+_dropout = Primitive("dropout", _mask_forward, (lambda g, _y, _x, keep, scale: _dropout(g, keep, scale=scale), None))
+
+
+def dropout(x: Array, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Array:
+    """Return `x` with each element set to 0 with probability `p` and the others divided by ``1 - p``.
+
+    The mean stays the same in expectation, so nothing has to be done when not `training`: `x` is returned as it is.
+
+    Parameters
+    ----------
+    p
+        Probability of an element to be dropped, from 0 to 1.
+    generator
+        What the mask is drawn from; the process-wide one of `manual_seed` by default.
+
+    Raises
+    ------
+    ArgumentError
+        If `p` is not from 0 to 1.
+    DtypeError
+        If `x` is not floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.dropout(ts.ones(3), p=0.5, training=False)
+    tensor([1., 1., 1.])
+    """
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: expected a probability p from 0 to 1, got {p!r}; pass e.g. p=0.5.")
+    if x.dtype.kind != "f":
+        raise DtypeError(
+            f"dropout: expected a floating-point array, got {x.shape} {x.dtype}; cast it with astype first."
+        )
+    if not training or p == 0:
+        return x
+    keep = np.asarray(current_generator(generator).random(x.shape, np.float32) >= p)
+    return _dropout(x, keep, scale=1 / (1 - p) if p < 1 else 0.0)

@@ -1,0 +1,302 @@
+"""Sums, means, products and norms over axes: `axis` is None (all), an integer or a tuple; `keepdims` keeps size 1."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..primitive import Array, Like, Primitive
+from .arithmetic import abs, pow, sign
+from .axes import normalise_axes
+from .comparison import equal, where
+from .extrema import max, min
+from .joining import concat
+from .shape import permute_dims, reshape
+
+Axis = int | Sequence[int] | None
+Axes = tuple[int, ...]
+
+
+def kept(y: Array, shape: tuple[int, ...], axes: Axes) -> Array:
+    """Return the reduced `y` with the `axes` of the operand's `shape` put back in as size 1."""
+    if len(y.shape) == len(shape):
+        return y
+    return reshape(y, tuple([1 if axis in axes else size for axis, size in enumerate(shape)]))
+
+
+def _count(shape: tuple[int, ...], axes: Axes) -> int:
+    return math.prod([shape[axis] for axis in axes])
+
+
+# -------------------------------------------------------------------------------------------------- sum and mean
+
+# The adjoint of a sum: every element gets the cotangent of the sum it went into, as a read-only view.
+_spread = Primitive(
+    "spread",
+    lambda g, shape, axes: np.broadcast_to(kept(g, shape, axes), shape),
+    (lambda g, _y, x_like, shape, axes: _sum(g, axes=axes, keepdims=x_like.ndim == g.ndim),),
+)
+_sum = Primitive(
+    "sum",
+    lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
+    (lambda g, _y, x_like, axes, keepdims: _spread(g, shape=x_like.shape, axes=axes),),
+)
+
+
+def _divide(total: Any, count: float) -> Any:
+    """Return ``total / count``, and NaN where nothing was counted."""
+    return total / count if count > 0 else total * math.nan
+
+
+def _mean_rule(g: Array, _y: None, x_like: Like, axes: Axes, keepdims: bool) -> Array:
+    return _spread(g / builtins.max(_count(x_like.shape, axes), 1), shape=x_like.shape, axes=axes)
+
+
+_mean = Primitive(
+    "mean",
+    lambda x, axes, keepdims: _divide(np.add.reduce(x, axis=axes, keepdims=keepdims), _count(x.shape, axes)),
+    (_mean_rule,),
+)
+
+
+def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return the sum over `axis`; 0 where it is empty.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.sum(ts.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    tensor([4., 6.])
+    """
+    return _sum(x, axes=normalise_axes("sum", axis, x.ndim), keepdims=keepdims)
+
+
+def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return the mean over `axis`; NaN where it is empty.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.mean(ts.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1)
+    tensor([1.5, 3.5])
+    """
+    return _mean(x, axes=normalise_axes("mean", axis, x.ndim), keepdims=keepdims)
+
+
+# ------------------------------------------------------------------------------------------------------- product
+
+
+def _products_of_others(x: Array) -> Array:
+    """Return, for each row of `x` of shape (n, m), the product of all other rows.
+
+    A tree of products: exact where elements are zero, and at every order of differentiation, as it never divides.
+    """
+    n, m = x.shape
+    if n == 1:
+        return np.ones(x.shape, x.dtype)
+    even = concat([x, np.ones((1, m), x.dtype)]) if n % 2 else x
+    pairs = reshape(even, (2, (n + 1) // 2, m))
+    others = _products_of_others(pairs[0] * pairs[1])
+    return reshape(others * pairs[::-1], even.shape)[:n]
+
+
+def _prod_rule(g: Array, _y: None, x: Array, axes: Axes, keepdims: bool) -> Array:
+    if x.size == 0:
+        return np.zeros(x.shape, g.dtype)
+    order = axes + tuple([axis for axis in range(x.ndim) if axis not in axes])
+    front = permute_dims(x, order)
+    others = _products_of_others(reshape(front, (_count(x.shape, axes), -1)))
+    back = [0] * x.ndim
+    for position, axis in enumerate(order):
+        back[axis] = position
+    return permute_dims(reshape(others, front.shape), back) * kept(g, x.shape, axes)
+
+
+_prod = Primitive("prod", lambda x, axes, keepdims: np.multiply.reduce(x, axis=axes, keepdims=keepdims), (_prod_rule,))
+
+
+def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.prod(ts.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(24.)
+    """
+    return _prod(x, axes=normalise_axes("prod", axis, x.ndim), keepdims=keepdims)
+
+
+# ------------------------------------------------------------------------------------------------------ variance
+
+
+def _deviation(x: Array, axes: Axes) -> Array:
+    return x - _mean(x, axes=axes, keepdims=True)
+
+
+def _variance(x: np.ndarray, axes: Axes, correction: float, keepdims: bool) -> Any:
+    squares = np.square(_deviation(x, axes))
+    return _divide(_sum(squares, axes=axes, keepdims=keepdims), _count(x.shape, axes) - correction)
+
+
+def _freedom(x: Array, axes: Axes, correction: float) -> float:
+    freedom = _count(x.shape, axes) - correction
+    return freedom if freedom > 0 else math.nan
+
+
+def _var_rule(g: Array, _y: None, x: Array, axes: Axes, correction: float, keepdims: bool) -> Array:
+    return _deviation(x, axes) * kept(g * (2 / _freedom(x, axes, correction)), x.shape, axes)
+
+
+def _std_rule(g: Array, y: Array, x: Array, axes: Axes, correction: float, keepdims: bool) -> Array:
+    scale = g / (where(equal(y, 0), 1, y) * _freedom(x, axes, correction))
+    return _deviation(x, axes) * kept(scale, x.shape, axes)
+
+
+_var = Primitive("var", _variance, (_var_rule,))
+_std = Primitive(
+    "std", lambda x, axes, correction, keepdims: np.sqrt(_variance(x, axes, correction, keepdims)), (_std_rule,)
+)
+
+
+def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
+    """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``.
+
+    `correction` is NumPy's ``ddof``: 0 for the variance of a population, 1 for the unbiased estimate from a sample. The
+    result is NaN where ``count <= correction``.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.var(ts.tensor([1.0, 3.0]), correction=1)
+    tensor(2.)
+    """
+    return _var(x, axes=normalise_axes("var", axis, x.ndim), correction=correction, keepdims=keepdims)
+
+
+def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
+    """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.std(ts.tensor([1.0, 3.0]))
+    tensor(1.)
+    """
+    return _std(x, axes=normalise_axes("std", axis, x.ndim), correction=correction, keepdims=keepdims)
+
+
+# ----------------------------------------------------------------------------------------------------- logsumexp
+
+
+def _softmax_weights(x: np.ndarray, y: np.ndarray, axes: Axes) -> Any:
+    """Return ``exp(x - y)``; where y is +inf the infinite elements share 1, where it is -inf all are 0."""
+    infinite = np.isinf(y)
+    if not infinite.any():
+        return np.exp(x - y)
+    tops = infinite & (x == y) & (y > 0)
+    weights = np.exp(np.where(infinite, -np.inf, x) - np.where(infinite, 0, y))
+    return np.where(infinite, tops / np.maximum(np.add.reduce(tops, axis=axes, keepdims=True), 1), weights).astype(
+        weights.dtype, copy=False
+    )
+
+
+_weights = Primitive(
+    "softmax_weights",
+    _softmax_weights,
+    (lambda g, y, _x, _y, axes: g * y, lambda g, y, _x, _y, axes: -(g * y)),
+)
+
+
+def _log_sum_exp(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
+    x = np.asarray(x, np.result_type(x, np.float32))
+    top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
+    with np.errstate(divide="ignore", over="ignore"):  # log(0) of a row of -inf; exp beside +inf
+        y = np.log(np.add.reduce(np.exp(x - top), axis=axes, keepdims=True)) + top
+    return y if keepdims else y.squeeze(axes)
+
+
+def _log_sum_exp_rule(g: Array, y: Array, x: Array, axes: Axes, keepdims: bool) -> Array:
+    return _weights(x, kept(y, x.shape, axes), axes=axes) * kept(g, x.shape, axes)
+
+
+_logsumexp = Primitive("logsumexp", _log_sum_exp, (_log_sum_exp_rule,))
+
+
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none.
+
+    Its gradient is softmax; 0 for a row of -inf, and shared by the infinite elements of a row with +inf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.logsumexp(ts.tensor([1000.0, 1000.0]))
+    tensor(1000.6931)
+    """
+    return _logsumexp(x, axes=normalise_axes("logsumexp", axis, x.ndim), keepdims=keepdims)
+
+
+# ---------------------------------------------------------------------------------------------------------- norm
+
+
+def _euclidean(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
+    return np.sqrt(_sum(x * x, axes=axes, keepdims=keepdims))
+
+
+_norm2 = Primitive(
+    "norm2",
+    _euclidean,
+    (lambda g, y, x, axes, keepdims: x * kept(g / where(equal(y, 0), 1, y), x.shape, axes),),
+)
+
+
+def _power_norm(x: np.ndarray, order: float, axes: Axes, keepdims: bool) -> Any:
+    size = np.absolute(x)
+    top = np.maximum.reduce(size, axis=axes, keepdims=True, initial=0)
+    top = np.where((top > 0) & np.isfinite(top), top, 1).astype(top.dtype, copy=False)
+    y = np.add.reduce((size / top) ** order, axis=axes, keepdims=True) ** (1 / order) * top
+    return y if keepdims else y.squeeze(axes)
+
+
+def _power_norm_rule(g: Array, y: Array, x: Array, order: float, axes: Axes, keepdims: bool) -> Array:
+    scale = kept(where(equal(y, 0), 1, y), x.shape, axes)
+    return sign(x) * pow(abs(x) / scale, order - 1) * kept(g, x.shape, axes)
+
+
+_norm = Primitive("norm", _power_norm, (_power_norm_rule,))
+
+
+def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Return the vector norm of order `ord` over `axis`, ``sum(|x|**ord)**(1/ord)``; several axes count as one vector.
+
+    `ord` is any number from 1 up, or ``inf`` for the largest and ``-inf`` for the smallest absolute value. The gradient
+    at 0 is 0.
+
+    Raises
+    ------
+    ArgumentError
+        If `ord` is neither ``-inf`` nor at least 1.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.norm(ts.tensor([3.0, 4.0]))
+    tensor(5.)
+    """
+    axes = normalise_axes("norm", axis, x.ndim)
+    if not isinstance(ord, int | float) or not (ord >= 1 or ord == -math.inf):
+        raise ArgumentError(f"norm: expected an order of at least 1, inf or -inf, got {ord!r}; pass e.g. ord=2.")
+    if ord == 2:
+        return _norm2(x, axes=axes, keepdims=keepdims)
+    if ord == 1:
+        return _sum(abs(x), axes=axes, keepdims=keepdims)
+    if math.isinf(ord):
+        return (max if ord > 0 else min)(abs(x), axes, keepdims)
+    return _norm(x, order=ord, axes=axes, keepdims=keepdims)

@@ -1,0 +1,366 @@
+"""Changes of shape and of the order of axes or elements; results are views where NumPy gives views."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..primitive import Array, Primitive
+from .axes import normalise_axes, normalise_axis
+
+Shape = int | Iterable[int]
+
+
+def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    extra = x.ndim - len(shape)
+    if extra:
+        x = np.add.reduce(x, axis=tuple(range(extra)) if extra > 1 else 0)
+    if x.shape == shape:
+        return x
+    stretched = tuple([axis for axis, size in enumerate(shape) if size == 1 and x.shape[axis] != 1])
+    return np.add.reduce(x, axis=stretched, keepdims=True)
+
+
+sum_to = Primitive(
+    "sum_to",
+    _sum_to,
+    (lambda g, _y, x_like, shape: _broadcast(g, shape=x_like.shape),),
+    doc="Return `x` summed over the axes that broadcasting from `shape` to ``x.shape`` would add or stretch.",
+)
+_broadcast = Primitive(
+    "broadcast_to",
+    np.broadcast_to,
+    (lambda g, _y, x_like, shape: sum_to(g, shape=x_like.shape),),
+)
+_reshape = Primitive(
+    "reshape", lambda x, shape: x.reshape(shape), (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),)
+)
+_permute = Primitive(
+    "permute_dims",
+    lambda x, axes: x.transpose(axes),
+    (lambda g, _y, _x, axes: _permute(g, axes=_inverse(axes)),),
+)
+_flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),))
+_roll = Primitive(
+    "roll",
+    np.roll,
+    (lambda g, _y, _x, shift, axis: _roll(g, shift=tuple([-one for one in shift]), axis=axis),),
+)
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    inverse = [0] * len(axes)
+    for position, axis in enumerate(axes):
+        inverse[axis] = position
+    return tuple(inverse)
+
+
+def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
+    """Return `shape`, an integer or a sequence of integers, as a tuple of Python integers.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer.
+    """
+    try:
+        return tuple(map(operator.index, shape))  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        return (operator.index(shape),)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentError(
+            f"{name}: expected integer sizes, got {shape!r}; pass an integer or a tuple of integers."
+        ) from None
+
+
+def check_matrix(name: str, x: Array) -> None:
+    """Raise ShapeError if `x` has fewer than two axes."""
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: expected at least two axes, got shape {x.shape} {x.dtype}; reshape it to a matrix.")
+
+
+# ------------------------------------------------------------------------------------------------------- shape
+
+
+def broadcast_to(x: Array, shape: Shape) -> Array:
+    """Return `x` repeated along new and size-1 axes to `shape`, as a read-only view.
+
+    Raises
+    ------
+    ShapeError
+        If NumPy's broadcasting cannot make `shape` of ``x.shape``.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.broadcast_to(ts.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
+    shape = as_shape("broadcast_to", shape)
+    old = x.shape
+    new = len(shape) - len(old)
+    if new < 0 or min(shape, default=0) < 0 or [1 for a, b in zip(old, shape[new:], strict=True) if a not in (1, b)]:
+        raise ShapeError(
+            f"broadcast_to: expected a shape that {old} broadcasts to, got {shape} for an array of shape {old} "
+            f"{x.dtype}; sizes are matched from the last axis and only size 1 stretches."
+        )
+    return _broadcast(x, shape=shape)
+
+
+def reshape(x: Array, shape: Shape) -> Array:
+    """Return the elements of `x`, in row-major order, in another shape; one size may be -1, to be worked out.
+
+    Raises
+    ------
+    ShapeError
+        If the sizes do not multiply to ``x.size``.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.reshape(ts.arange(6), (2, -1)).shape
+    (2, 3)
+    """
+    shape = as_shape("reshape", shape)
+    if min(shape, default=0) < 0:
+        known = -math.prod(shape)
+        if min(shape) == -1 and known > 0 and shape.count(-1) == 1 and x.size % known == 0:
+            shape = tuple([x.size // known if size == -1 else size for size in shape])
+        else:
+            raise _cannot_reshape(x, shape)
+    elif math.prod(shape) != x.size:
+        raise _cannot_reshape(x, shape)
+    return _reshape(x, shape=shape)
+
+
+def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> ShapeError:
+    return ShapeError(
+        f"reshape: expected a shape of {x.size} elements with at most one -1, got {shape} for an array of shape "
+        f"{x.shape} {x.dtype}; make the sizes multiply to {x.size}."
+    )
+
+
+def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
+    """Return `x` with the axes from `start_axis` to `end_axis`, both included, merged into one.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.flatten(ts.zeros((2, 3, 4)), 1).shape
+    (2, 12)
+    """
+    old = x.shape
+    if not old:
+        return _reshape(x, shape=(1,))
+    start, end = (normalise_axis("flatten", axis, len(old)) for axis in (start_axis, end_axis))
+    if start > end:
+        raise ArgumentError(
+            f"flatten: expected start_axis before end_axis, got {start_axis} and {end_axis} for an array of shape "
+            f"{old}; swap them."
+        )
+    return _reshape(x, shape=(*old[:start], math.prod(old[start : end + 1]), *old[end + 1 :]))
+
+
+def unflatten(x: Array, axis: int, shape: Shape) -> Array:
+    """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.unflatten(ts.zeros((2, 12)), 1, (3, -1)).shape
+    (2, 3, 4)
+    """
+    old, shape = x.shape, as_shape("unflatten", shape)
+    axis = normalise_axis("unflatten", axis, len(old))
+    known = math.prod(size for size in shape if size != -1)
+    if -1 in shape and known > 0 and old[axis] % known == 0:
+        shape = tuple([old[axis] // known if size == -1 else size for size in shape])
+    if math.prod(shape) != old[axis] or min(shape, default=0) < 0:
+        raise ShapeError(
+            f"unflatten: expected sizes of {old[axis]} elements with at most one -1, got {shape} for axis {axis} of an "
+            f"array of shape {old} {x.dtype}; make the sizes multiply to {old[axis]}."
+        )
+    return _reshape(x, shape=(*old[:axis], *shape, *old[axis + 1 :]))
+
+
+def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
+    """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.expand_dims(ts.zeros((2, 3)), (0, -1)).shape
+    (1, 2, 3, 1)
+    """
+    old = x.shape
+    if axis.__class__ is int:
+        position = normalise_axis("expand_dims", axis, len(old) + 1)
+        return _reshape(x, shape=(*old[:position], 1, *old[position:]))
+    ndim = len(old) + (len(axis) if isinstance(axis, Sequence) else 1)
+    new = normalise_axes("expand_dims", axis, ndim)
+    sizes = iter(old)
+    return _reshape(x, shape=tuple([1 if position in new else next(sizes) for position in range(ndim)]))
+
+
+def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
+    """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1.
+
+    Raises
+    ------
+    ShapeError
+        If one of the axes has another size.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.squeeze(ts.zeros((1, 3, 1)), -1).shape
+    (1, 3)
+    """
+    old = x.shape
+    if axis is None:
+        return _reshape(x, shape=tuple([size for size in old if size != 1]))
+    axes = normalise_axes("squeeze", axis, len(old))
+    for one in axes:
+        if old[one] != 1:
+            raise ShapeError(
+                f"squeeze: expected size 1 along axis {one}, got {old[one]} in an array of shape {old} {x.dtype}; "
+                "index or reduce that axis instead."
+            )
+    return _reshape(x, shape=tuple([size for position, size in enumerate(old) if position not in axes]))
+
+
+# -------------------------------------------------------------------------------------------------------- axes
+
+
+def permute_dims(x: Array, axes: Sequence[int]) -> Array:
+    """Return `x` with its axes in the order `axes`, as a view.
+
+    Raises
+    ------
+    ArgumentError
+        If `axes` does not name every axis once.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.permute_dims(ts.zeros((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    ndim = x.ndim
+    order = normalise_axes("permute_dims", axes, ndim)
+    if len(order) != ndim or axes is None:
+        raise ArgumentError(
+            f"permute_dims: expected each of the {ndim} axes once, got {axes} for an array of shape {x.shape}; "
+            "name every axis, or use swapaxes or moveaxis."
+        )
+    return _permute(x, axes=order)
+
+
+def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
+    """Return `x` with its axes reversed, or in the order `axes`, as a view; see `matrix_transpose` for the last two.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.transpose(ts.zeros((2, 3, 4))).shape
+    (4, 3, 2)
+    """
+    return _permute(x, axes=tuple(range(x.ndim))[::-1]) if axes is None else permute_dims(x, axes)
+
+
+def matrix_transpose(x: Array) -> Array:
+    """Return `x` ``(..., M, N)`` with its last two axes exchanged, ``(..., N, M)``, as a view.
+
+    Raises
+    ------
+    ShapeError
+        If `x` has fewer than two axes.
+    """
+    ndim = x.ndim
+    if ndim == 2:
+        return _permute(x, axes=(1, 0))
+    check_matrix("matrix_transpose", x)
+    return _permute(x, axes=(*range(ndim - 2), ndim - 1, ndim - 2))
+
+
+def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
+    """Return `x` with two axes exchanged, as a view.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.swapaxes(ts.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
+    one, other = (normalise_axis("swapaxes", axis, x.ndim) for axis in (axis1, axis2))
+    order = list(range(x.ndim))
+    order[one], order[other] = other, one
+    return _permute(x, axes=tuple(order))
+
+
+def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
+    """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.moveaxis(ts.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    sources = normalise_axes("moveaxis", source, x.ndim)
+    targets = normalise_axes("moveaxis", destination, x.ndim)
+    if len(sources) != len(targets):
+        raise ArgumentError(
+            f"moveaxis: expected as many destinations as sources, got {source} and {destination} for an array of shape "
+            f"{x.shape}; give each axis one place."
+        )
+    order = [axis for axis in range(x.ndim) if axis not in sources]
+    for target, moved in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, moved)
+    return _permute(x, axes=tuple(order))
+
+
+# ------------------------------------------------------------------------------------------- order of elements
+
+
+def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
+    """Return `x` with its elements in reverse order along `axis` (None: along every axis), as a view.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.flip(ts.tensor([1.0, 2.0, 3.0]))
+    tensor([3., 2., 1.])
+    """
+    return _flip(x, axis=normalise_axes("flip", axis, x.ndim))
+
+
+def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Array:
+    """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start.
+
+    Without an axis the elements of the flattened array are moved. Tuples give one shift for each axis.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.roll(ts.tensor([1.0, 2.0, 3.0]), 1)
+    tensor([3., 1., 2.])
+    """
+    if axis is None:
+        return _reshape(roll(_reshape(x, shape=(x.size,)), shift, 0), shape=x.shape)
+    axes, shifts = normalise_axes("roll", axis, x.ndim), as_shape("roll", shift)
+    if len(shifts) == 1:
+        shifts *= len(axes)
+    if len(shifts) != len(axes):
+        raise ArgumentError(
+            f"roll: expected one shift for each axis, got shifts {shift} and axes {axis} for an array of shape "
+            f"{x.shape}; give as many of one as of the other."
+        )
+    return _roll(x, shift=shifts, axis=axes)

@@ -1,0 +1,39 @@
+"""Optimisers, learning-rate schedules and gradient clipping."""
+
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .clip import clip_grad_norm_, clip_grad_value_
+from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .schedulers import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearWarmup,
+    MultiStepLR,
+    ReduceLROnPlateau,
+    Scheduler,
+    StepLR,
+    WarmupCosine,
+)
+from .sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearWarmup",
+    "MultiStepLR",
+    "Optimizer",
+    "RMSprop",
+    "ReduceLROnPlateau",
+    "Scheduler",
+    "StepLR",
+    "WarmupCosine",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+]

@@ -1,0 +1,75 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..kernels import update
+from .optimizer import Array, Group, Optimizer, Params
+from .options import FLAG, Rule, at_least_zero
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan & Singer 2011).
+
+    ``g += weight_decay p``; ``s += g^2``; ``p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)``. Arguments as in
+    PyTorch.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> w = ts.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = ts.optim.Adagrad([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([ 0.5, -1.5], dtype=float32)
+    """
+
+    rules: ClassVar[dict[str, Rule]] = {
+        "lr": at_least_zero(0.01),
+        "lr_decay": at_least_zero(0.0),
+        "weight_decay": at_least_zero(0.0),
+        "initial_accumulator_value": at_least_zero(0.0),
+        "eps": at_least_zero(1e-10),
+        "maximize": FLAG,
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+            maximize=maximize,
+        )
+
+    def _buffers(self, group: Group) -> tuple[str, ...]:
+        return ("sum",)
+
+    def _initial_value(self, group: Group) -> float:
+        return float(group["initial_accumulator_value"])
+
+    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
+        real = param.dtype.type
+        update.adagrad(
+            param,
+            grad,
+            buffers["sum"],
+            real(-1 if group["maximize"] else 1),
+            real(group["lr"] / (1 + (step - 1) * group["lr_decay"])),
+            real(group["weight_decay"]),
+            real(group["eps"]),
+        )

@@ -1,0 +1,110 @@
+"""Gradient clipping: bounds on the norm of all gradients together, or on every element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..kernels import update
+from ..tensor import Tensor
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> float:
+    """Return the norm of all gradients as one vector, after scaling them so that it is at most `max_norm`.
+
+    Gradients are scaled by ``min(1, max_norm / (norm + 1e-6))``, as in PyTorch. The norm is added up in float64.
+
+    Parameters
+    ----------
+    parameters
+        Tensors; those without a gradient are skipped.
+    norm_type
+        The p of the p-norm, > 0; ``float("inf")`` is the largest magnitude.
+    error_if_nonfinite
+        Refuse a norm that is NaN or infinite. Otherwise it makes NaN or 0 of the gradients; check what is returned.
+
+    Raises
+    ------
+    ArgumentError
+        `max_norm` or `norm_type` is out of range, or the norm is not finite and `error_if_nonfinite` is set; the
+        gradients are then unchanged.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> w = ts.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> ts.optim.clip_grad_norm_([w], max_norm=5.0)
+    10.0
+    >>> w.grad.data.round(4)
+    array([3., 4.], dtype=float32)
+    """
+    _check("clip_grad_norm_", "max_norm", max_norm, isinstance(max_norm, Real) and max_norm >= 0, ">= 0")
+    _check("clip_grad_norm_", "norm_type", norm_type, isinstance(norm_type, Real) and norm_type > 0, "> 0")
+    gradients = _gradients("clip_grad_norm_", parameters)
+    norm = _norm(gradients, norm_type)
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise ArgumentError(
+            f"clip_grad_norm_: expected gradients with a finite norm, got {norm}; look for the cause with "
+            "ts.detect_anomaly(), or skip this step."
+        )
+    factor = max_norm / (norm + 1e-6)
+    if not factor >= 1:
+        for gradient in {id(gradient): gradient for gradient in gradients}.values():
+            array = gradient._writable().reshape(-1)
+            update.scale(array, array.dtype.type(factor))
+    return norm
+
+
+def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+    """Limit every element of every gradient to ``[-clip_value, clip_value]``, in place.
+
+    Raises
+    ------
+    ArgumentError
+        `clip_value` is negative.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> w = ts.tensor([0.1, -4.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> ts.optim.clip_grad_value_([w], 1.0)
+    >>> w.grad
+    tensor([ 0.2, -1. ])
+    """
+    _check("clip_grad_value_", "clip_value", clip_value, isinstance(clip_value, Real) and clip_value >= 0, ">= 0")
+    for gradient in _gradients("clip_grad_value_", parameters):
+        array = gradient._writable()
+        np.clip(array, -clip_value, clip_value, out=array)
+
+
+def _check(function: str, name: str, value: object, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ArgumentError(f"{function}: expected {name} {expected}, got {value!r}; pass e.g. {name}=1.0.")
+
+
+def _gradients(function: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+    """Return the gradient of every tensor of `parameters`, counting each tensor once."""
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise ArgumentError(
+                f"{function}: expected tensors, got a {type(tensor).__name__}; pass e.g. model.parameters()."
+            )
+    return list({id(tensor): tensor.grad for tensor in tensors if tensor.grad is not None}.values())
+
+
+def _norm(gradients: list[Tensor], norm_type: float) -> float:
+    arrays = [np.ascontiguousarray(gradient._array).reshape(-1) for gradient in gradients]
+    if norm_type == math.inf:
+        return float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
+    if norm_type == 2:
+        return math.sqrt(sum(update.sum_of_squares(array) for array in arrays))
+    return float(sum(np.sum(np.abs(array.astype(np.float64)) ** norm_type) for array in arrays) ** (1 / norm_type))

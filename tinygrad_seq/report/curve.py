@@ -1,0 +1,122 @@
+"""Curves as text, two by four dots a character, and as a PNG."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+from ..errors import ArgumentError
+
+Curve = Sequence[tuple[float, float]]
+"""Points (x, y), in the order of x."""
+
+_BRAILLE = 0x2800
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column within one character
+
+
+def draw_curves(curves: Mapping[str, Curve], *, width: int = 72, height: int = 16, x_label: str = "step") -> str:
+    """Return the curves as lines of text with labelled axes; a character holds two by four dots.
+
+    Every curve is a line of dots; where several are given, all share the axes, and a legend says how each begins and
+    ends. Points that are not finite are left out.
+
+    Parameters
+    ----------
+    curves
+        Points (x, y) by name.
+    width, height
+        Of the area inside the axes, in characters.
+
+    Raises
+    ------
+    ArgumentError
+        If the area is smaller than 2 x 2, or no curve has a finite point.
+
+    Examples
+    --------
+    >>> print(draw_curves({"loss": [(0, 4.0), (5, 1.0), (10, 1.0)]}, width=12, height=3))
+     4.00 ┤⠑⢄
+          │  ⠑⠤⡀
+     1.00 ┤    ⠈⠢⣀⣀⣀⣀⣀⣀
+          └┬───────────┬
+           0          10  step
+    loss: 4.00 → 1.00
+    """
+    if width < 2 or height < 2:
+        raise ArgumentError(f"draw_curves: expected at least 2 x 2 characters, got {width} x {height}; use more.")
+    finite = {name: [(x, y) for x, y in curve if math.isfinite(x + y)] for name, curve in curves.items()}
+    points = [point for curve in finite.values() for point in curve]
+    if not points:
+        raise ArgumentError("draw_curves: expected at least one finite point, got none; train a little first.")
+    left, right = min(x for x, _ in points), max(x for x, _ in points)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    cells = [[0] * width for _ in range(height)]
+    for curve in finite.values():
+        dots = [
+            (_scaled(x, left, right, 2 * width - 1), 4 * height - 1 - _scaled(y, low, high, 4 * height - 1))
+            for x, y in curve
+        ]
+        for start, end in zip(dots, dots[1:] or dots, strict=False):
+            for column, row in _line(start, end):
+                cells[row // 4][column // 2] |= _DOTS[row % 4][column % 2]
+    labels = {0: _number(high), height - 1: _number(low)}
+    margin = max(map(len, labels.values())) + 1
+    lines = []
+    for number, row_cells in enumerate(cells):
+        text = "".join(chr(_BRAILLE + cell) if cell else " " for cell in row_cells)
+        axis = "┤" if number in labels else "│"
+        lines.append(f"{labels.get(number, ''):>{margin}} {axis}{text}".rstrip())
+    first, last = f"{left:g}", f"{right:g}"
+    lines.append(" " * margin + " └┬" + "─" * (width - 1) + "┬")
+    lines.append(" " * (margin + 2) + first + f"{last:>{max(width + 1 - len(first), len(last) + 1)}}  {x_label}")
+    lines += [f"{name}: {_number(curve[0][1])} → {_number(curve[-1][1])}" for name, curve in finite.items() if curve]
+    return "\n".join(lines)
+
+
+def save_curves(
+    curves: Mapping[str, Curve], path: str | os.PathLike[str], *, x_label: str = "step", y_label: str = ""
+) -> None:
+    """Draw the curves into the PNG file `path`; needs matplotlib, the extra ``plot``.
+
+    Raises
+    ------
+    ArgumentError
+        If matplotlib is not installed.
+    CheckpointError
+        If the file cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ArgumentError(
+            "save_curves: expected matplotlib to be installed, got none; pip install 'tinygrad-seq[plot]'."
+        ) from error
+    from ..files import write_atomically
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    for name, curve in curves.items():
+        axes.plot([x for x, _ in curve], [y for _, y in curve], label=name)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
+
+
+def _scaled(value: float, low: float, high: float, steps: int) -> int:
+    """Return where `value` lies on `steps` equal parts of the way from `low` to `high`."""
+    return round((value - low) / (high - low) * steps) if high > low else steps // 2
+
+
+def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the dots of a straight line, both ends included."""
+    (x0, y0), (x1, y1) = start, end
+    count = max(abs(x1 - x0), abs(y1 - y0), 1)
+    return [(x0 + round((x1 - x0) * i / count), y0 + round((y1 - y0) * i / count)) for i in range(count + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if 0.01 <= abs(value) < 10_000 else f"{value:.3g}"

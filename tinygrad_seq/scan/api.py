@@ -1,0 +1,134 @@
+"""`scan`: the loop over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..creation import asarray, zeros
+from ..errors import ArgumentError, ShapeError
+from ..modes import no_grad
+from ..ops.joining import unstack
+from ..tensor import Tensor
+from ..tree import Tree, flatten, map_leaves
+from .eager import Step, unroll
+from .leaves import name_of, named_leaves, stack_leaves
+
+
+def scan(
+    step: Step,
+    init: Tree,
+    xs: Tree = None,
+    *,
+    length: int | None = None,
+    reverse: bool = False,
+    compile: bool | None = None,
+    window: int | None = None,
+) -> tuple[Tree, Tree]:
+    """Return the last carry and the stacked outputs of a step that is applied along the first axis of `xs`.
+
+    It computes what this loop does, and gradients flow through it (backpropagation through time)::
+
+        carry, ys = init, []
+        for x in xs:
+            carry, y = step(carry, x)
+            ys.append(y)
+        return carry, ts.stack(ys)
+
+    Parameters
+    ----------
+    step
+        ``step(carry, x) -> (carry, y)``. The carry keeps its structure, shapes and dtypes; `y` may be None. Tensors
+        that the step closes over, such as weights, receive gradients too.
+    init
+        The first carry: an array or nested tuples, lists or dicts of arrays.
+    xs
+        Inputs, an array of shape (T, ...) or nested tuples, lists or dicts of them; step t sees ``xs[t]``. None for
+        no input.
+    length
+        T; only needed if `xs` is None.
+    reverse
+        Go from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
+    compile
+        None or False: run the steps one by one. True needs a compiler, which this version does not have.
+    window
+        Truncated backpropagation: the carry is detached after every `window` steps, so no gradient crosses that line.
+        With 1 the loss at step t reaches step t only. `init` itself is not detached.
+
+    Returns
+    -------
+    carry
+        As `init`.
+    ys
+        The structure of `y`, each array of shape (T, ...). If T is 0 the step runs once on zeros, without a record,
+        to learn it.
+
+    Raises
+    ------
+    ShapeError
+        The arrays of `xs` differ in length or have none, or the carry or `y` changes shape.
+    DtypeError
+        The carry or `y` changes dtype.
+    ArgumentError
+        The step does not return two values, or they change structure; or an option is outside its range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> xs = ts.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> total, totals = ts.scan(lambda carry, x: (carry + x, carry + x), ts.tensor(0.0), xs)
+    >>> totals.numpy()
+    array([1., 3., 6.], dtype=float32)
+    >>> totals.sum().backward()
+    >>> xs.grad
+    tensor([3., 2., 1.])
+    """
+    _check_options(compile, window)
+    carry, xs = map_leaves(asarray, init), map_leaves(asarray, xs)
+    time = _length(xs, length)
+    leaves, rebuild = flatten(xs)
+    if time == 0:
+        with no_grad():
+            x = rebuild([zeros(leaf.shape[1:], leaf.dtype) for leaf in leaves])
+            _, (y,) = unroll(step, carry, [x])
+        return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)
+    columns = [unstack(leaf) for leaf in leaves]
+    inputs = [rebuild(row) for row in zip(*columns, strict=True)] if columns else [xs] * time
+    carry, ys = unroll(step, carry, reversed(inputs) if reverse else inputs, window)
+    return carry, stack_leaves(ys[::-1] if reverse else ys)
+
+
+def _check_options(compile: Any, window: Any) -> None:
+    if compile is not None and not isinstance(compile, bool):
+        raise ArgumentError(f"scan: expected compile to be None, True or False, got {compile!r}; leave it out.")
+    if compile:
+        raise ArgumentError(
+            "scan: expected compile=None or False, got True; this version has no compiler: "
+            "leave the argument out to run the steps one by one."
+        )
+    if window is not None and (isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1):
+        raise ArgumentError(
+            f"scan: expected window to be an integer >= 1 or None, got {window!r}; None never cuts the gradient."
+        )
+
+
+def _length(xs: Tree, length: Any) -> int:
+    """Return T, on which every array of `xs` and `length` must agree."""
+    if length is not None and (isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0):
+        raise ArgumentError(f"scan: expected length to be an integer >= 0, got {length!r}; pass the number of steps.")
+    found: dict[str, int] = {} if length is None else {"length": int(length)}
+    leaf: Tensor
+    for path, leaf in named_leaves(xs):
+        if not leaf.ndim:
+            raise ShapeError(
+                f"scan: expected arrays with a time axis, got {name_of('xs', path)} of shape () {leaf.dtype}; "
+                "make lists of numbers one array with ts.tensor, and close over what is constant."
+            )
+        found[name_of("xs", path)] = leaf.shape[0]
+    if not found:
+        raise ArgumentError("scan: expected xs or length, got neither; pass length=T to run T steps without input.")
+    if len(set(found.values())) > 1:
+        lengths = ", ".join(f"{name}: {size}" for name, size in found.items())
+        raise ShapeError(f"scan: expected one length for all inputs, got {lengths}; cut or pad them to the same T.")
+    return next(iter(found.values()))

@@ -1,0 +1,47 @@
+"""The unrolled loop: each step runs and is recorded by itself. It says what a scan means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..creation import asarray
+from ..errors import ArgumentError
+from ..tensor import Tensor
+from ..tree import Tree, describe, map_leaves
+from .leaves import alike, difference
+
+Step = Callable[[Tree, Tree], tuple[Tree, Tree]]
+
+
+def unroll(step: Step, carry: Tree, xs: Iterable[Tree], window: int | None = None) -> tuple[Tree, list[Tree]]:
+    """Return the last carry and the list of outputs of ``carry, y = step(carry, x)`` over `xs`.
+
+    With a `window` the carry is detached after every `window` steps.
+    """
+    entered = carry
+    ys: list[Tree] = []
+    for t, x in enumerate(xs):
+        if window is not None and t and t % window == 0:
+            carry = map_leaves(Tensor.detach, carry)
+        carry, y = _pair(step(carry, x))
+        if not alike(entered, carry):
+            carry = map_leaves(asarray, carry)
+            if not alike(entered, carry):
+                raise difference("carry", "entered", "left the step", entered, carry, "pass init")
+        if y.__class__ is not Tensor:
+            y = map_leaves(asarray, y)
+        if ys and not alike(ys[0], y):
+            raise difference("y", "left the first step", f"left step {t}", ys[0], y, "return it at every step")
+        ys.append(y)
+    return carry, ys
+
+
+def _pair(result: Any) -> tuple[Tree, Tree]:
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    got = f"{len(result)} values {describe(result)}" if isinstance(result, tuple) else type(result).__name__
+    raise ArgumentError(
+        f"scan: expected step(carry, x) to return two values, (carry, y), got {got}; "
+        "put several arrays of the state or the output into one tuple, and return None for no output."
+    )

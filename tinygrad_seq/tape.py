@@ -1,0 +1,271 @@
+"""The tape: what an operation leaves behind for its gradient, and the walk back through it.
+
+A node carries a creation number that counts down. An operation is always newer than its operands, so taking reachable
+nodes smallest number first (a heap) visits every node after all its users: no sort, no recursion. Each cotangent is
+dropped as it is used and each node is emptied unless the graph is to be kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import GraphError, ShapeError
+from .modes import check_finite, ieee, mode
+from .ops.casting import astype
+from .ops.shape import sum_to
+from .primitive import Array, Primitive
+
+_next_number = itertools.count(0, -1).__next__
+
+# Takes the gradient as a Tensor; returns None or a replacement.
+Hook = Callable[[Array], Array | None]
+
+
+class Node:
+    """One recorded operation.
+
+    Attributes
+    ----------
+    parents
+        Per operand, where its cotangent goes: a `Node`, an `Output`, a leaf Tensor, or None.
+    saved
+        Per operand, what the rules read of it: an ndarray, a Python scalar, a `Like` or None. None once freed.
+    output
+        What the rules read of the result; a tuple if the primitive has several results.
+    shape, dtype
+        Of the result, which are also those of its cotangent; tuples of them for several results.
+    hooks
+        Functions to run on a finished cotangent, by slot.
+    origin
+        The line of user code, kept under `detect_anomaly` only.
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "dtype", "number", "output", "params", "parents", "primitive", "saved", "shape",
+    )  # fmt: skip
+    hooks: dict[int, list[Hook]] | None = None
+    origin: str | None = None
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        params: dict[str, Any],
+        parents: tuple[Any, ...],
+        saved: tuple[Any, ...] | None,
+        output: Any,
+        shape: Any,
+        dtype: Any,
+    ) -> None:
+        self.number = _next_number()
+        self.primitive = primitive
+        self.params = params
+        self.parents = parents
+        self.saved = saved
+        self.output = output
+        self.shape = shape
+        self.dtype = dtype
+
+    def free(self) -> None:
+        """Drop what the rules would read and the way to older nodes."""
+        self.saved = self.output = None
+        self.parents = ()
+
+
+class Output(NamedTuple):
+    """One result of a node that has several."""
+
+    node: Node
+    slot: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.node.shape[self.slot]  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.node.dtype[self.slot]  # type: ignore[no-any-return]
+
+
+# Where a cotangent can go: a Node, an Output or a leaf Tensor; all have `shape` and `dtype`.
+Source = Any
+
+
+@ieee
+def backpropagate(
+    roots: Iterable[tuple[Source, Array]],
+    to_tensor: Callable[[Array, Source], Array],
+    *,
+    keep: bool = False,
+    differentiable: bool = False,
+    only: Sequence[Source] | None = None,
+) -> dict[Source, Array]:
+    """Send each root's cotangent back through the tape and return what arrives, by source.
+
+    Parameters
+    ----------
+    roots
+        Pairs of a source and its cotangent: ndarrays, or Tensors if `differentiable`.
+    to_tensor
+        Makes a Tensor of an array and its source: for hooks, and for every operand if `differentiable`.
+    keep
+        Keep the nodes, so that backward can run again.
+    differentiable
+        Run the rules on Tensors, so that the result can itself be differentiated.
+    only
+        The sources to return, leaves or not, and no node that does not lead to them is visited; None for all leaves.
+
+    Raises
+    ------
+    GraphError
+        If a node was freed by an earlier backward pass.
+    """
+    pending: dict[Source, Array] = {}
+    owned: set[Source] = set()  # sums made here, which no one else can hold: later terms are added in place
+    heap: list[tuple[int, Node]] = []
+    queued: set[Node] = set()  # nodes with several results that are in the heap
+    arrived: dict[Source, Array] = {}
+    wanted = None if only is None else set(only)
+    leading = None if wanted is None else _leading_to(wanted, (source for source, _ in roots))
+    anomaly = mode.anomaly
+
+    def send(target: Source, cotangent: Array) -> None:
+        if target in pending:
+            if target in owned:
+                pending[target] += cotangent
+            else:
+                pending[target] = pending[target] + cotangent
+                if not differentiable:
+                    owned.add(target)
+            return
+        pending[target] = cotangent
+        kind = target.__class__
+        if kind is Node:
+            heappush(heap, (target.number, target))
+        elif kind is Output and target.node not in queued:
+            queued.add(target.node)
+            heappush(heap, (target.node.number, target.node))
+
+    for source, cotangent in roots:
+        if leading is None or source in leading:
+            send(source, cotangent)
+    while heap:
+        node = heappop(heap)[1]
+        saved, output, primitive, params = node.saved, node.output, node.primitive, node.params
+        if saved is None:
+            raise GraphError(
+                f"backward: expected a graph, but the part that made this {primitive.name!r} was freed by an earlier "
+                "backward pass; pass retain_graph=True to the first one, or compute the loss again."
+            )
+        if primitive.multiple or node.hooks is not None or wanted is not None:
+            g = _collect(node, pending, to_tensor, wanted, arrived)
+        else:
+            g = pending.pop(node)
+        if differentiable:
+            saved, output = _as_tensors(node, to_tensor)
+        for position, parent in enumerate(node.parents):
+            if parent is None or (leading is not None and parent not in leading):
+                continue
+            rule: Any = primitive.rule(position) if primitive.variadic else primitive.rules[position]
+            c = rule(g, output, *saved, **params) if params else rule(g, output, *saved)
+            if c.shape != parent.shape:
+                c = sum_to(c, shape=parent.shape)
+            if c.dtype is not parent.dtype and c.dtype != parent.dtype:
+                c = astype(c, parent.dtype)
+            if anomaly:
+                check_finite(c, f"the gradient of {primitive.name!r} for operand {position}", node.origin)
+            send(parent, c)
+        if not keep:
+            node.free()
+    for leaf, cotangent in pending.items():
+        if wanted is None or leaf in wanted:
+            arrived[leaf] = _run_hooks(leaf._hooks, cotangent, leaf, to_tensor)
+    return arrived
+
+
+def _collect(
+    node: Node,
+    pending: dict[Source, Array],
+    to_tensor: Callable[[Array, Source], Array],
+    wanted: set[Source] | None,
+    arrived: dict[Source, Array],
+) -> Array:
+    """Take a node's finished cotangent out of `pending`: a tuple if it has several results, zeros where none came."""
+    if not node.primitive.multiple:
+        g = pending.pop(node)
+        if node.hooks is not None:
+            g = _run_hooks(node.hooks[0], g, node, to_tensor)
+        if wanted is not None and node in wanted:
+            arrived[node] = g
+        return g
+    parts = []
+    for slot, (shape, dtype) in enumerate(zip(node.shape, node.dtype, strict=True)):
+        source = Output(node, slot)
+        g = pending.pop(source, None)
+        if g is None:
+            g = np.zeros(shape, dtype)
+        elif node.hooks is not None:
+            g = _run_hooks(node.hooks.get(slot), g, source, to_tensor)
+        if wanted is not None and source in wanted:
+            arrived[source] = g
+        parts.append(g)
+    return tuple(parts)
+
+
+def _run_hooks(
+    hooks: list[Hook] | None, g: Array, source: Source, to_tensor: Callable[[Array, Source], Array]
+) -> Array:
+    for hook in hooks or ():
+        given = to_tensor(g, None)
+        returned = hook(given)
+        if returned is None:
+            continue
+        returned = to_tensor(returned, None)
+        if returned.shape != source.shape:
+            raise ShapeError(
+                f"gradient hook: expected a gradient of shape {source.shape}, got {returned.shape}; "
+                "return None to leave it as it is, or a tensor of the same shape."
+            )
+        if returned.dtype != source.dtype:
+            returned = astype(returned, source.dtype)
+        g = returned if g is given else returned._frozen()
+    return g
+
+
+def _as_tensors(node: Node, to_tensor: Callable[[Array, Source], Array]) -> tuple[list[Array], Array]:
+    """Return a node's saved operands and output as Tensors that are connected to the graph."""
+    operands = [
+        to_tensor(value, parent) if isinstance(value, np.ndarray) else value
+        for value, parent in zip(node.saved, node.parents, strict=True)
+    ]
+    output = node.output
+    if isinstance(output, tuple):
+        output = tuple(
+            to_tensor(value, Output(node, slot)) if isinstance(value, np.ndarray) else value
+            for slot, value in enumerate(output)
+        )
+    elif isinstance(output, np.ndarray):
+        output = to_tensor(output, node)
+    return operands, output
+
+
+def _leading_to(wanted: set[Source], roots: Iterable[Source]) -> set[Source]:
+    """Return every source from which a wanted one can be reached by going back."""
+    reachable: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        source = stack.pop()
+        node = source.node if source.__class__ is Output else source
+        if node.__class__ is Node and node not in reachable:
+            reachable.add(node)
+            stack.extend(parent for parent in node.parents if parent is not None)
+    leading = set(wanted)
+    for node in sorted(reachable, key=lambda node: -node.number):  # operands first
+        outputs = [Output(node, slot) for slot in range(len(node.shape))] if node.primitive.multiple else [node]
+        if any(parent in leading for parent in node.parents) or any(output in wanted for output in outputs):
+            leading.update(outputs)
+    return leading

@@ -1,0 +1,487 @@
+"""The Tensor: an ndarray that remembers, through the tape, how it was made.
+
+No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
+graphs save copies of it while anyone else still holds it, and whoever wants to write to an array that a graph or
+another tensor still needs (``.data``, an optimiser) is given a fresh copy. Both are decided by reference counts, so
+the normal case costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from .array_protocol import apply_function, apply_ufunc
+from .errors import DtypeError, GraphError, ShapeError, TinygradSeqError
+from .modes import QUIET, error_handling, mode, set_grad_enabled
+from .operators import Operators
+from .ops import arithmetic
+from .ops.casting import astype
+from .ops.joining import unstack
+from .primitive import LEVELS, Array, Primitive
+from .recording import check_forward, check_operand, explain, make_node
+from .tape import Hook, Node, Output, Source, backpropagate
+
+
+class _Probe:
+    __slots__ = ("_array",)
+
+    def __init__(self) -> None:
+        self._array = np.empty(1)
+
+
+# Two threads may run backward on graphs that share leaves.
+_adding = threading.Lock()
+_probe = _Probe()
+# What sys.getrefcount says of an array that only one attribute refers to.
+_ALONE = sys.getrefcount(_probe._array)
+
+
+def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted."""
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    wanted = 0
+    bit = 1
+    for operand in operands:
+        if isinstance(operand, Tensor):
+            arrays.append(operand._frozen() if operand._exposed else operand._array)
+            if operand._requires_grad:
+                source = operand._source
+                parents.append(operand if source is None else source)
+                wanted |= bit
+            else:
+                parents.append(None)
+        else:
+            level = LEVELS.get(operand.__class__)
+            if level is not None:  # a Tracer
+                return level[1](primitive, operands, params)
+            arrays.append(check_operand(primitive, operand))
+            parents.append(None)
+        bit <<= 1
+    token = error_handling.set(QUIET)
+    try:
+        result = primitive.forward(*arrays, **params) if params else primitive.forward(*arrays)
+    except TinygradSeqError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(primitive, arrays, error) from error
+    finally:
+        error_handling.reset(token)
+    if primitive.multiple:
+        result = tuple(map(np.asarray, result))
+    elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
+        result = np.asarray(result)
+    node = None
+    if wanted and mode.recording:
+        node = make_node(primitive, params, operands, arrays, parents, wanted, result)
+    if mode.anomaly:
+        check_forward(primitive, arrays, result, node)
+    if primitive.multiple:
+        return tuple(
+            _connected(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
+            for slot, part in enumerate(result)
+        )
+    tensor = _new(Tensor)
+    tensor._array = result
+    tensor._source = node
+    tensor._requires_grad = node is not None
+    return tensor
+
+
+_new = object.__new__
+
+
+class Tensor(Operators):
+    """An n-dimensional array with a gradient.
+
+    Make one with `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python scalars never
+    change an array's dtype, and mixing float32 with float64 gives float64.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values. Writing to it is safe at any time: a graph that still needs the old values keeps them.
+    grad : Tensor or None
+        The gradient that backward passes have added up, with the shape and dtype of the tensor.
+    requires_grad : bool
+        Whether operations on this tensor are recorded.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_requires_grad", "_source")
+    _array: np.ndarray
+    _requires_grad: bool
+    _source: Source | None  # where its cotangent goes; None for a leaf, whose own it is
+    _exposed: bool = False  # `.data` has handed the array out: someone may write to it
+    _hooks: list[Hook] | None = None
+    _retains: bool = False  # `grad` is kept though it is no leaf
+    grad: Tensor | None = None
+
+    def __init__(self, array: np.ndarray, requires_grad: bool = False) -> None:
+        self._array = array
+        self._source = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    def __init_subclass__(cls) -> None:
+        LEVELS[cls] = LEVELS[Tensor]
+
+    # ------------------------------------------------------------------------------------------- plain facts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user, not by a recorded operation."""
+        return self._source is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self._array.dtype.kind != "f":
+            raise DtypeError(
+                f"requires_grad: expected a floating-point tensor, got {self._array.dtype}; "
+                "cast it first with .astype('float32')."
+            )
+        if not value and self._source is not None:
+            raise GraphError(
+                "requires_grad: expected a leaf, got the result of a recorded operation; use .detach() instead."
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` and return the tensor itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    # ----------------------------------------------------------------------------------------- array access
+
+    def _alone(self) -> bool:
+        """Return whether nothing else refers to this tensor's memory."""
+        return sys.getrefcount(self._array) <= _ALONE and self._array.base is None
+
+    def _writable(self) -> np.ndarray:
+        """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one."""
+        if not (self._exposed or self._alone()) or not self._array.flags.carray:
+            self._array = self._array.copy(order="C")
+        return self._array
+
+    def _frozen(self) -> np.ndarray:
+        """Return an array of this tensor's values that nobody will write to, for a graph or another tensor."""
+        if self._exposed:
+            if not self._alone():
+                return self._array.copy()
+            self._exposed = False
+        return self._array
+
+    @property
+    def data(self) -> np.ndarray:
+        array = self._writable()
+        self._exposed = True
+        return array
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        if value is self._array:  # the second half of `w.data -= step`
+            return
+        array = value._array if isinstance(value, Tensor) else np.asarray(value)
+        if array.shape != self.shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise ShapeError(
+                f"Tensor.data: expected an array of shape {self.shape} {self.dtype}, got {array.shape} {array.dtype}; "
+                "make a new tensor to change shape or dtype."
+            )
+        self._array, self._exposed = array.astype(self.dtype, order="C"), False
+
+    def numpy(self) -> np.ndarray:
+        """Return the values for reading: this tensor's memory, read-only unless `data` has handed it out."""
+        if self._exposed:
+            return self._array
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> float | int | bool:
+        """Return the value of a tensor with one element as a Python scalar."""
+        if self._array.size != 1:
+            raise ShapeError(
+                f"item: expected a tensor with one element, got shape {self.shape}; index it or use .tolist()."
+            )
+        return self._array.item()  # type: ignore[no-any-return]
+
+    def tolist(self) -> Any:
+        """Return the values as nested Python lists."""
+        return self._array.tolist()
+
+    def detach(self) -> Tensor:
+        """Return a tensor with the same values that no gradient flows through."""
+        return Tensor(self._frozen())
+
+    def copy_(self, values: Array) -> Self:
+        """Overwrite the values, broadcasting `values` to this shape, and return the tensor itself."""
+        self._refuse_recorded_write("copy_")
+        new = values._array if isinstance(values, Tensor) else np.asarray(values)
+        try:
+            fitted = np.broadcast_to(new, self.shape)
+        except ValueError:
+            raise ShapeError(
+                f"copy_: expected values that broadcast to {self.shape}, got shape {new.shape}; reshape them first."
+            ) from None
+        self._writable()[...] = fitted
+        return self
+
+    # -------------------------------------------------------------------------------------------- gradients
+
+    def backward(
+        self, gradient: Array | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor with respect to every leaf to the leaf's ``grad``.
+
+        Parameters
+        ----------
+        gradient
+            The cotangent, of this tensor's shape; may be left out for a tensor with one element.
+        retain_graph
+            Keep the graph, so that backward can run through it again.
+        create_graph
+            Record the backward pass itself, so that the gradients can be differentiated; keeps the graph too.
+
+        Raises
+        ------
+        GraphError
+            If the tensor requires no gradient, or is not a scalar and no `gradient` is given, or its graph is freed.
+        ShapeError
+            If `gradient` has another shape.
+        """
+        arrived = pull_back([self], [gradient], keep=retain_graph or create_graph, differentiable=create_graph)
+        with _adding:
+            for leaf, found in arrived.items():
+                leaf.grad = found if leaf.grad is None else leaf.grad + found
+
+    def register_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call `hook` with this tensor's finished gradient in every backward pass; return a function that removes it.
+
+        The hook may return None, or a tensor of the same shape that takes the gradient's place.
+        """
+        if not self._requires_grad:
+            raise GraphError("register_hook: expected a tensor that requires grad, got one that does not; set it first.")
+        source = self._source
+        if source is None:
+            self._hooks = hooks = [] if self._hooks is None else self._hooks
+        else:
+            node, slot = (source.node, source.slot) if isinstance(source, Output) else (source, 0)
+            if node.hooks is None:
+                node.hooks = {}
+            hooks = node.hooks.setdefault(slot, [])
+        hooks.append(hook)
+        return lambda: hooks.remove(hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result of an operation in its ``grad``, as leaves do."""
+        if self.is_leaf and self._requires_grad or self._retains:
+            return
+        owner = weakref.ref(self)
+
+        def keep(gradient: Tensor) -> None:
+            tensor = owner()
+            if tensor is not None:
+                tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+
+        self.register_hook(keep)
+        self._retains = True
+
+    # ----------------------------------------------------------------------------------- Python's protocols
+
+    _apply = staticmethod(record)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DtypeError("len: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise DtypeError("iter: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
+        return iter(unstack(self))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise DtypeError(f"index: expected a 0-d integer tensor, got {self.shape} {self.dtype}; use int(x).")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=200)
+        dtype = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        how = ""
+        if isinstance(self._source, Node | Output):
+            node = self._source.node if isinstance(self._source, Output) else self._source
+            how = f", from {node.primitive.name!r}"
+        elif self._requires_grad:
+            how = ", requires_grad=True"
+        return f"tensor({values}{dtype}{how})"
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self.__class__, self._array.copy(), self._requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return _rebuild(self.__class__, self._array.copy(), self._requires_grad)
+
+    def __setitem__(self, key: Any, value: Array) -> None:
+        self._refuse_recorded_write("assignment to x[...]")
+        keys = tuple(k.numpy() if isinstance(k, Tensor) else k for k in (key if isinstance(key, tuple) else (key,)))
+        if isinstance(value, Tensor):
+            value = np.asarray(value) if mode.recording else value.numpy()
+        self._writable()[keys] = value
+
+    def _refuse_recorded_write(self, what: str) -> None:
+        if self._source is not None or (self._requires_grad and mode.recording):
+            raise GraphError(
+                f"{what}: expected a tensor without a recorded history, got one that requires grad; build a new one "
+                "with ts.where or ts.concat, or write inside `with ts.no_grad():` if it is a parameter."
+            )
+
+    def _update(self, primitive: Primitive, other: Array) -> Tensor:
+        """Return ``x op= other``: a parameter changes in place (under `no_grad`); any other name is bound anew."""
+        if not self._requires_grad or self._source is not None:
+            return record(primitive, (self, other), {})  # type: ignore[no-any-return]
+        self._refuse_recorded_write("in-place operator on a parameter")
+        return self.copy_(record(primitive, (self, other), {}))
+
+    def __iadd__(self, other: Array) -> Tensor:  # type: ignore[misc]
+        return self._update(arithmetic.add, other)
+
+    def __isub__(self, other: Array) -> Tensor:  # type: ignore[misc]
+        return self._update(arithmetic.subtract, other)
+
+    def __imul__(self, other: Array) -> Tensor:  # type: ignore[misc]
+        return self._update(arithmetic.multiply, other)
+
+    def __itruediv__(self, other: Array) -> Tensor:  # type: ignore[misc]
+        return self._update(arithmetic.divide, other)
+
+    # ------------------------------------------------------------------------------------ NumPy's protocols
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self._requires_grad:
+            raise GraphError(
+                "np.asarray: expected a tensor that needs no gradient, got one that requires grad, and NumPy would "
+                "drop it; use ts functions, or x.detach() or x.numpy() if the gradient may stop here."
+            )
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
+        return apply_ufunc(Tensor, ufunc, method, operands, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return apply_function(Tensor, function, args, kwargs)
+
+
+def _rebuild(kind: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
+    """Return a leaf of class `kind`: what pickle and copy.deepcopy make of a tensor."""
+    tensor = object.__new__(kind)
+    tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
+    return tensor
+
+
+def _connected(array: Array, source: Source | None) -> Tensor:
+    """Return a Tensor of `array` whose cotangent goes to `source`."""
+    if isinstance(array, Tensor):
+        return array
+    tensor = Tensor(np.asarray(array))
+    tensor._source, tensor._requires_grad = source, source is not None
+    return tensor
+
+
+def pull_back(
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Array | None],
+    *,
+    only: Sequence[Tensor] | None = None,
+    keep: bool = False,
+    differentiable: bool = False,
+) -> dict[Tensor, Tensor]:
+    """Return the gradient of ``sum(output * cotangent)`` by leaf, or by each tensor of `only` that it reaches."""
+    roots = []
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if not output._requires_grad:
+            raise GraphError(
+                "backward: expected a tensor that requires grad, got one that does not depend on any; "
+                "set requires_grad=True on a leaf, and do not compute under no_grad or through .detach()."
+            )
+        if cotangent is None:
+            if output.size != 1:
+                raise GraphError(
+                    f"backward: expected a scalar, got shape {output.shape}; reduce it with .sum() or .mean(), "
+                    "or pass gradient= of that shape."
+                )
+            cotangent = np.ones(output.shape, output.dtype)
+        elif not isinstance(cotangent, Tensor):
+            cotangent = np.array(cotangent, output.dtype)
+        else:
+            cotangent = cotangent if cotangent.dtype == output.dtype else astype(cotangent, output.dtype)
+            cotangent = cotangent if differentiable else cotangent._frozen()
+        if cotangent.shape != output.shape:
+            raise ShapeError(
+                f"backward: expected a gradient of shape {output.shape}, got {cotangent.shape}; "
+                "pass one value per element of the output."
+            )
+        roots.append((_source_of(output), _connected(cotangent, None) if differentiable else cotangent))
+    sources = None if only is None else [_source_of(tensor) for tensor in only]
+    with set_grad_enabled(differentiable):
+        arrived = backpropagate(roots, _connected, keep=keep, differentiable=differentiable, only=sources)
+    if only is None or sources is None:
+        return {leaf: _connected(gradient, None) for leaf, gradient in arrived.items()}
+    return {
+        tensor: _connected(arrived[source], None)
+        for tensor, source in zip(only, sources, strict=True)
+        if source in arrived
+    }
+
+
+def _source_of(tensor: Tensor) -> Source:
+    return tensor if tensor._source is None else tensor._source
+
+
+LEVELS[Tensor] = (1, record)

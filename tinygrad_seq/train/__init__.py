@@ -1,0 +1,25 @@
+"""Training, sampling and scoring of language models; the README beside this file shows the loop."""
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import TrainingConfig
+from .language_model import LanguageModel
+from .loop import Step, TrainingSteps, evaluate
+from .run import Run
+from .sampling import choose_token
+from .session import Session
+from .stopping import EarlyStopping, graceful_stop
+
+__all__ = [
+    "EarlyStopping",
+    "LanguageModel",
+    "Run",
+    "Session",
+    "Step",
+    "TrainingConfig",
+    "TrainingSteps",
+    "choose_token",
+    "evaluate",
+    "graceful_stop",
+    "load_checkpoint",
+    "save_checkpoint",
+]

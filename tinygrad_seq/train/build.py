@@ -1,0 +1,91 @@
+"""From the names in a `TrainingConfig` to the model, the optimiser and the schedule."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import nn, optim
+from ..errors import ArgumentError, TinygradSeqError
+from .config import TrainingConfig
+from .language_model import LanguageModel
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": lambda params, **options: optim.SGD(params, momentum=0.9, **options),
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+}
+
+
+def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
+    """Return the model of `config` with fresh weights.
+
+    Raises
+    ------
+    ArgumentError
+        If the cell cannot be loaded, or a cell of the user's does not fit; see `load_cell`.
+    """
+    cell = load_cell(config.cell) if ":" in config.cell else config.cell
+    return LanguageModel(
+        vocabulary_size, config.embedding_size, config.hidden_size, config.num_layers, config.dropout, cell
+    )
+
+
+def build_optimizer(config: TrainingConfig, model: nn.Module) -> optim.Optimizer:
+    """Return the optimiser of `config` over the parameters of `model`; SGD has a momentum of 0.9."""
+    return OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+
+
+def build_scheduler(config: TrainingConfig, optimizer: optim.Optimizer) -> optim.Scheduler:
+    """Return the schedule of `config`."""
+    if config.schedule == "cosine":
+        return optim.WarmupCosine(optimizer, config.warmup, config.steps, eta_min=config.lr / 100)
+    if config.schedule == "plateau":
+        return optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    return optim.LinearWarmup(optimizer, max(1, config.warmup))
+
+
+def load_cell(name: str) -> type[nn.Cell]:
+    """Return the class that `name`, ``"FILE.py:Class"``, names; the code of the file is run.
+
+    Raises
+    ------
+    ArgumentError
+        If the file cannot be found or run, or has no such subclass of `nn.Cell`; the message lists those it has.
+    """
+    file, _, attribute = name.rpartition(":")
+    module = _run_file(Path(file))
+    cells = [
+        key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)
+    ]
+    own = [key for key in cells if vars(module)[key].__module__ == module.__name__]
+    if attribute not in cells:
+        raise ArgumentError(
+            f"cell: expected a subclass of nn.Cell named {attribute!r} in '{file}', got "
+            f"{'these: ' + ', '.join(own) if own else 'none at all'}; correct the name after the colon."
+        )
+    cell: type[nn.Cell] = vars(module)[attribute]
+    return cell
+
+
+def _run_file(path: Path) -> Any:
+    name = f"tinygrad_seq_cell_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ArgumentError(f"cell: expected a Python file, got '{path}', which is not there; correct the path.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except TinygradSeqError:
+        raise
+    except Exception as error:
+        raise ArgumentError(
+            f"cell: expected '{path}' to run, got {type(error).__name__}: {error}; correct the file (--debug shows where)."
+        ) from error
+    return module

@@ -1,0 +1,174 @@
+"""The training loop in the open: truncated backpropagation through time, one update a window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import config
+from ..data import Windows
+from ..errors import AnomalyError, CheckpointError
+from ..functional import cross_entropy
+from ..modes import no_grad
+from ..nn import Module, detach_state
+from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
+from ..tensor import Tensor
+from ..tree import map_leaves
+
+
+class Step(NamedTuple):
+    """One update: its number (from 1), the loss in nats per token, the norm of the gradient before clipping."""
+
+    number: int
+    loss: float
+    gradient_norm: float
+    lr: float
+    tokens: int
+
+
+class TrainingSteps:
+    """An endless iterator over updates of a language model: one window of text, one update, one `Step`.
+
+    The state of the network goes on from window to window without its history, and starts anew with each pass over
+    the text. Iterating goes on where it was left, so ``break`` and a later ``for`` lose nothing.
+
+    Parameters
+    ----------
+    model
+        ``model(tokens (T, N), state) -> (logits (T, N, V), state)``, the state None at the start.
+    windows
+        The text.
+    optimizer
+        Over the parameters of `model`.
+    scheduler
+        Stepped after each update, but for a `ReduceLROnPlateau`, which the caller steps with the held-out loss.
+    clip_norm
+        The greatest norm of the gradient.
+
+    Raises
+    ------
+    AnomalyError
+        While iterating, if a loss or gradient is not finite; the parameters are as they were before that step.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> from tinygrad_seq.train import LanguageModel, TrainingSteps
+    >>> _ = ts.manual_seed(0)
+    >>> model = LanguageModel(5, embedding_size=4, hidden_size=8, cell="gru")
+    >>> windows = ts.data.Windows([0, 1, 2, 3, 4] * 20, batch_size=2, window=10)
+    >>> steps = TrainingSteps(model, windows, ts.optim.Adam(model.parameters(), lr=0.05), clip_norm=1.0)
+    >>> for step in steps:
+    ...     if step.number == 60:
+    ...         break
+    >>> step.loss < 0.5
+    True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        windows: Windows,
+        optimizer: Optimizer,
+        *,
+        scheduler: Scheduler | None = None,
+        clip_norm: float = math.inf,
+    ) -> None:
+        self.model = model
+        self.windows = windows
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.clip_norm = clip_norm
+        self.number = 0
+        self.state: Any = None
+
+    def __iter__(self) -> Iterator[Step]:
+        while True:
+            for inputs, targets in self.windows:
+                yield self._update(inputs, targets)
+            self.state = None
+
+    def _update(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Step:
+        self.model.train()
+        self.optimizer.zero_grad()
+        logits, state = self.model(inputs, self.state)
+        loss = cross_entropy(logits, targets)
+        loss.backward()
+        norm = clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        if not math.isfinite(norm) or not math.isfinite(loss.item()):
+            raise AnomalyError(
+                f"TrainingSteps: expected a finite loss and gradient at step {self.number + 1}, got loss {loss.item()} "
+                f"and norm {norm}; go on from the last checkpoint with a smaller lr, or clip more."
+            )
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.optimizer.step()
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+        self.state = detach_state(state)
+        self.number += 1
+        return Step(self.number, float(loss.item()), norm, lr, targets.size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to go on bit for bit; `save_checkpoint` can write it."""
+        return {
+            "number": self.number,
+            "state": map_leaves(lambda leaf: leaf.numpy().copy(), self.state),
+            "windows": self.windows.state_dict(),
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
+            "generator": config.generator().bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, with the same kind of model, text, optimiser and schedule.
+
+        Raises
+        ------
+        CheckpointError
+            If `state` lacks something. Other errors come from the part that does not fit.
+        """
+        if missing := self.state_dict().keys() - state.keys():
+            raise CheckpointError(
+                f"TrainingSteps.load_state_dict: expected what state_dict returns, got none of {sorted(missing)}; "
+                "load a checkpoint of a training run."
+            )
+        self.windows.load_state_dict(state["windows"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.state = map_leaves(Tensor, state["state"])
+        self.number = state["number"]
+        config.generator().bit_generator.state = state["generator"]
+
+
+def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: int = 64) -> float:
+    """Return the mean loss of `model` on `tokens`, shape (T,), in nats per token; nothing is learned.
+
+    The text is read as in training: by at most `batch_size` readers, the state going on from window to window.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 2 tokens.
+    """
+    row = np.asarray(tokens)
+    readers = max(1, min(batch_size, (len(row) - 1) // window))
+    windows = Windows(row, readers, min(window, max(1, (len(row) - 1) // readers)))
+    training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            state, total, count = None, 0.0, 0
+            for inputs, targets in windows:
+                logits, state = model(inputs, state)
+                total += cross_entropy(logits, targets, reduction="sum").item()
+                count += targets.size
+    finally:
+        model.train(training)
+    return total / count

@@ -1,0 +1,70 @@
+"""What a run measured, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
+from ..files import write_atomically
+
+Row = dict[str, Any]
+
+
+def measures(loss: float, characters_per_token: float) -> dict[str, float]:
+    """Return `loss`, in nats per token, also as bits per character and as perplexity per token.
+
+    Examples
+    --------
+    >>> measures(0.6931471805599453, 1.0)
+    {'loss': 0.6931471805599453, 'bits_per_character': 1.0, 'perplexity': 2.0}
+    """
+    return {
+        "loss": loss,
+        "bits_per_character": loss / math.log(2) / characters_per_token,
+        "perplexity": math.exp(min(loss, 700.0)),
+    }
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add `row` as one line to the file `path`; CheckpointError if that cannot be done."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise CheckpointError(
+            f"append_row: expected to write to '{path}', got: {error.strerror}; the checkpoints are untouched: "
+            "solve this, then go on with --resume."
+        ) from error
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of the file `path`; a last line that a crash cut short is left out.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or another line than the last is no JSON object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise CheckpointError(f"read_rows: expected to read '{path}', got: {error.strerror}; check the path.") from error
+    rows = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise CheckpointError(
+                f"read_rows: expected one JSON object a line in '{path}', got something else in line {number}; "
+                "delete that line."
+            ) from error
+    return rows
+
+
+def keep_rows(path: Path, last_step: int) -> None:
+    """Drop the rows of `path` after `last_step`, so that steps which are done again do not appear twice."""
+    kept = [json.dumps(row) + "\n" for row in read_rows(path) if row["step"] <= last_step]
+    write_atomically(path, "".join(kept).encode())

@@ -1,0 +1,118 @@
+"""A corpus as one row of tokens in which ``<EOS>`` stands after every unit: paragraph, line or document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import Corpus, Vocabulary, split
+from ..errors import DataError
+
+_BETWEEN = {"paragraph": "\n\n", "line": "\n", "document": "\n\n"}
+_BLANK_LINES = re.compile(r"\n\s*\n")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A corpus made ready for a language model.
+
+    Attributes
+    ----------
+    training, validation
+        Shapes (T,) and (V,), int64; the second is the tail of the text.
+    characters_per_token
+        Of the whole text, ``<EOS>`` counted as one character: what makes bits per token bits per character.
+    """
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    characters_per_token: float
+
+
+def units(corpus: Corpus, unit: str) -> Iterator[str]:
+    """Yield the paragraphs, lines or documents of `corpus` that are not blank, without the line breaks around them.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from tinygrad_seq.data import load_corpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "a.txt").write_text("one\\n  two\\n\\n\\n  three\\n")
+    ...     list(units(load_corpus(folder), "paragraph"))
+    ['one\\n  two', '  three']
+    """
+    for document in corpus.documents():
+        parts = {"document": lambda text: [text], "line": str.splitlines, "paragraph": _BLANK_LINES.split}[unit](document)
+        yield from (part.strip("\n") for part in parts if part.strip())
+
+
+def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, unit: str, validation: float) -> Text:
+    """Return the tokens of `corpus`: ``<EOS>`` first, and after every unit; see `Text`.
+
+    Raises
+    ------
+    DataError
+        If the corpus is blank or too short for two parts.
+    """
+    parts: list[NDArray[Any]] = [np.array([vocabulary.eos])]
+    characters = 1
+    for part in units(corpus, unit):
+        parts.append(vocabulary.encode(part, eos=True))
+        characters += len(part) + 1
+    if len(parts) == 1:
+        raise DataError(f"train: expected text to learn from, got only blank lines in {corpus.description}.")
+    tokens = np.concatenate(parts)
+    training, held_out = split(tokens, validation)
+    if len(held_out) < 2:
+        raise DataError(
+            f"train: expected at least 2 held-out tokens, got {len(held_out)} of {len(tokens)} with "
+            f"validation={validation}; give more text or a greater validation."
+        )
+    return Text(training, held_out, characters / len(tokens))
+
+
+class Writer:
+    """Turns the tokens a model samples into text, piece by piece, as they come.
+
+    Parameters
+    ----------
+    vocabulary, unit
+        Of the model: ``<EOS>`` is written as what stands between two units.
+
+    Attributes
+    ----------
+    hidden : list of int
+        The tokens a model must not sample: ``<PAD>`` and ``<UNK>``.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.data import Vocabulary
+    >>> vocabulary = Vocabulary.build(["the cat, the dog."], level="word")
+    >>> writer = Writer(vocabulary, "line")
+    >>> [writer.write(token) for token in vocabulary.encode("the cat, the dog", eos=True)]
+    ['the', ' cat', ',', ' the', ' dog', '\\n']
+    """
+
+    def __init__(self, vocabulary: Vocabulary, unit: str) -> None:
+        self.vocabulary = vocabulary
+        self.hidden = [vocabulary.pad, vocabulary.unk]
+        self._between = _BETWEEN[unit]
+        self._line: list[int] = []
+        self._written = ""
+
+    def write(self, token: int) -> str:
+        """Return the text that `token` adds."""
+        if token == self.vocabulary.eos:
+            self._line, self._written = [], ""
+            return self._between
+        self._line.append(token)
+        before, self._written = self._written, self.vocabulary.decode(self._line)
+        piece = self._written[len(before) :]
+        if self._written.endswith("\n"):
+            self._line, self._written = [], ""
+        return piece

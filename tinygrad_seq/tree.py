@@ -1,0 +1,65 @@
+"""Nested tuples, lists and dicts of arrays, handled as a flat list of leaves and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# A leaf (anything that is not a container) or a nested tuple, list or dict of leaves. None holds no leaf.
+Tree = Any
+
+
+def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
+    """Return the leaves of `tree` in order (dicts by key) and a function that puts new leaves in their places.
+
+    Examples
+    --------
+    >>> leaves, rebuild = flatten({"h": 1, "c": (2, 3)})
+    >>> leaves, rebuild([10, 20, 30])
+    ([2, 3, 1], {'h': 30, 'c': (10, 20)})
+    """
+    leaves: list[Any] = []
+    shape = _walk(tree, leaves)
+
+    def rebuild(values: Sequence[Any]) -> Tree:
+        return shape(iter(values))
+
+    return leaves, rebuild
+
+
+def _walk(tree: Tree, leaves: list[Any]) -> Callable[[Any], Tree]:
+    if tree is None:
+        return lambda values: None
+    if isinstance(tree, dict):
+        order = tuple(tree)
+        parts = {key: _walk(tree[key], leaves) for key in sorted(order, key=str)}
+
+        def rebuild(values: Any) -> dict[Any, Any]:
+            found = {key: part(values) for key, part in parts.items()}
+            return {key: found[key] for key in order}
+
+        return rebuild
+    if isinstance(tree, tuple | list):
+        items = [_walk(value, leaves) for value in tree]
+        kind = type(tree)
+        if hasattr(tree, "_fields"):  # a named tuple
+            return lambda values: kind(*[item(values) for item in items])
+        return lambda values: kind([item(values) for item in items])
+    leaves.append(tree)
+    return next
+
+
+def map_leaves(function: Callable[..., Any], tree: Tree) -> Tree:
+    """Return `tree` with every leaf replaced by ``function(leaf)``."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([function(leaf) for leaf in leaves])
+
+
+def describe(tree: Tree) -> str:
+    """Return the structure of `tree` for an error message, with shapes and dtypes: ``(h (8, 16) float32, ...)``."""
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{key!r}: {describe(value)}" for key, value in tree.items()) + "}"
+    if isinstance(tree, tuple | list):
+        inner = ", ".join(map(describe, tree))
+        return f"({inner})" if isinstance(tree, tuple) else f"[{inner}]"
+    return f"{tuple(tree.shape)} {tree.dtype}" if hasattr(tree, "shape") else repr(tree)
