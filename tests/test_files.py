@@ -85,8 +85,17 @@ def test_what_the_writer_raises_comes_through(tmp_path: Path, error: BaseExcepti
 def test_the_data_is_on_the_disk_before_it_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (events.append(f"fsync {os.fstat(fd).st_size}"), fsync(fd)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("replace"), replace(a, b)))
+
+    def watched_fsync(descriptor: int) -> None:
+        events.append(f"fsync {os.fstat(descriptor).st_size}")
+        fsync(descriptor)
+
+    def watched_replace(source: Path, target: Path) -> None:
+        events.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
     write_atomically(tmp_path / "a", b"1234")
     assert events == ["fsync 4", "replace"]
 

@@ -41,7 +41,7 @@ def in_small_thread(work):
     def run():
         try:
             found.append(work())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             found.append(error)
 
     before = threading.stack_size(256 * 1024)
@@ -133,7 +133,7 @@ def test_no_reference_cycles_and_flat_memory(no_collector):
     nodes, tensors = live(Node), live(ts.Tensor)
     tracemalloc.start()
     try:
-        for _ in range(50):
+        for _ in range(1000):  # fills the free lists of CPython
             step()
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(1000):
@@ -142,7 +142,7 @@ def test_no_reference_cycles_and_flat_memory(no_collector):
     finally:
         tracemalloc.stop()
     assert (live(Node), live(ts.Tensor)) == (nodes, tensors)
-    assert after - before < 10_000
+    assert after - before < 40_000  # a leaked node a step would be 100,000
 
 
 def test_no_reference_cycles_with_hooks_second_order_and_errors(no_collector):
@@ -154,7 +154,7 @@ def test_no_reference_cycles_with_hooks_second_order_and_errors(no_collector):
         h.register_hook(lambda g: g * 2.0)
         ts.sum(h * h).backward()
         ts.grad(lambda w: ts.sum(ts.grad(lambda w: ts.sum(ts.tanh(x @ w)))(w)))(w)
-        ts.jvp(lambda w: ts.tanh(w), (w.detach(),), (w.detach(),))
+        ts.jvp(ts.tanh, (w.detach(),), (w.detach(),))
         recurrent_step(w, x)  # no backward
         with pytest.raises(ShapeError):
             h @ x
@@ -215,7 +215,7 @@ def test_freed_part_of_a_shared_graph_leaves_gradients_alone():
     shared = ts.exp(x)
     ts.sum(shared).backward()
     before = x.grad.numpy().copy()
-    called = []
+    called: list[ts.Tensor] = []
     shared.register_hook(called.append)
     with pytest.raises(GraphError, match="'exp'"):
         ts.sum(shared * w).backward()
@@ -360,7 +360,7 @@ def test_like_results_of_several_at_second_order(planted):
         (lambda g, y_like, x: ts.concat([g[0], g[1]]) * x * 2.0 * float(len(y_like)) / 2.0,),
         multiple=True,
     )
-    assert ts.gradcheck(lambda x: halves(x), [leaf([3.0, 1.0])], order=2)
+    assert ts.gradcheck(halves, [leaf([3.0, 1.0])], order=2)
 
 
 # ---------------------------------------------------------------------------------------------------------- hooks
@@ -520,7 +520,7 @@ def test_errors_of_a_forward_name_the_operation():
         x + np.ones(4)
     with pytest.raises(DtypeError, match="multiply: expected real numbers or booleans, got str"):
         x * "a"
-    with pytest.raises(DtypeError, match="multiply: .* complex"):
+    with pytest.raises(DtypeError, match=r"multiply: .* complex"):
         x * 1j
     with pytest.raises(IndexError):
         x[5]

@@ -13,13 +13,16 @@ import numpy as np
 from .errors import GraphError
 from .primitive import TABLE, Primitive, bind
 
+# Ufuncs whose primitive has a forward of its own.
+_BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
 # Functions whose result no gradient could flow through.
 _FACTS = (np.shape, np.ndim, np.size)
 
 
 @functools.cache
 def _primitives() -> dict[np.ufunc, Primitive]:
-    return {row.forward: row for row in TABLE.values() if isinstance(row.forward, np.ufunc)}
+    same_forward = {row.forward: row for row in TABLE.values() if isinstance(row.forward, np.ufunc)}
+    return same_forward | {ufunc: TABLE[name] for ufunc, name in _BY_NAME.items()}
 
 
 def apply_ufunc(kind: type, ufunc: np.ufunc, method: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -27,8 +30,6 @@ def apply_ufunc(kind: type, ufunc: np.ufunc, method: str, operands: tuple[Any, .
     row = _primitives().get(ufunc)
     if row is not None and method == "__call__" and not options:
         return bind(row, operands, {})
-    if method == "__call__" and ufunc is np.matmul and not options:
-        return bind(TABLE["matmul"], operands, {})
     plain = [_bare(kind, operand, f"np.{ufunc.__name__}") for operand in operands]
     options = {name: _bare(kind, value, f"np.{ufunc.__name__}") for name, value in options.items()}
     return getattr(ufunc, method)(*plain, **options)

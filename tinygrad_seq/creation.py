@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .config import default_dtype, generator
 from .errors import ArgumentError, DtypeError, ShapeError
@@ -15,7 +16,7 @@ _SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", 
 Shape = int | tuple[int, ...]
 
 
-def _check_dtype(caller: str, dtype: np.typing.DTypeLike) -> np.dtype:
+def _check_dtype(caller: str, dtype: DTypeLike) -> np.dtype:
     try:
         found = np.dtype(dtype)
     except TypeError:
@@ -27,7 +28,7 @@ def _check_dtype(caller: str, dtype: np.typing.DTypeLike) -> np.dtype:
     return found.newbyteorder("=")
 
 
-def tensor(data: Array, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a new tensor with a copy of `data`.
 
     Parameters
@@ -55,7 +56,7 @@ def tensor(data: Array, dtype: np.typing.DTypeLike = None, requires_grad: bool =
     return Tensor(_to_array("tensor", data, dtype), requires_grad)
 
 
-def asarray(data: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
+def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return `data` as a tensor: a Tensor as it is, an ndarray without a copy, anything else as `tensor` does.
 
     A shared ndarray may be written to by its owner at any time; graphs keep copies of it.
@@ -69,7 +70,7 @@ def asarray(data: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
     return tensor(data, dtype)
 
 
-def _to_array(caller: str, data: Array, dtype: np.typing.DTypeLike) -> np.ndarray:
+def _to_array(caller: str, data: Array, dtype: DTypeLike | None) -> np.ndarray:
     wanted = None if dtype is None else _check_dtype(caller, dtype)
     if isinstance(data, Tensor):
         data = data.numpy()
@@ -106,43 +107,43 @@ def _check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def full(shape: Shape, value: float, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def full(shape: Shape, value: float, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of `shape` filled with `value`; by default of the dtype `tensor` gives to `value`."""
     sizes = _check_shape("full", shape)
     return Tensor(np.full(sizes, _to_array("full", value, dtype)), requires_grad)
 
 
-def zeros(shape: Shape, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def zeros(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of zeros of `shape`, by default float32."""
     kind = _check_dtype("zeros", dtype or default_dtype())
     return Tensor(np.zeros(_check_shape("zeros", shape), kind), requires_grad)
 
 
-def ones(shape: Shape, dtype: np.typing.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of ones of `shape`, by default float32."""
     kind = _check_dtype("ones", dtype or default_dtype())
     return Tensor(np.ones(_check_shape("ones", shape), kind), requires_grad)
 
 
-def zeros_like(x: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
+def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return zeros with the shape and dtype of `x`."""
     x = asarray(x)
     return zeros(x.shape, dtype or x.dtype)
 
 
-def ones_like(x: Array, dtype: np.typing.DTypeLike = None) -> Tensor:
+def ones_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return ones with the shape and dtype of `x`."""
     x = asarray(x)
     return ones(x.shape, dtype or x.dtype)
 
 
-def full_like(x: Array, value: float, dtype: np.typing.DTypeLike = None) -> Tensor:
+def full_like(x: Array, value: float, dtype: DTypeLike | None = None) -> Tensor:
     """Return a tensor with the shape and dtype of `x` filled with `value`."""
     x = asarray(x)
     return full(x.shape, value, dtype or x.dtype)
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: np.typing.DTypeLike = None) -> Tensor:
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTypeLike | None = None) -> Tensor:
     """Return evenly spaced values from `start` (0 if only one number is given) up to `stop`, without it."""
     if step == 0:
         raise ArgumentError("arange: expected a step other than 0, got 0; pass e.g. 1 or -1.")
@@ -150,12 +151,12 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: np.t
     return tensor(values, dtype or (default_dtype() if values.dtype.kind == "f" else values.dtype))
 
 
-def linspace(start: float, stop: float, num: int, dtype: np.typing.DTypeLike = None) -> Tensor:
+def linspace(start: float, stop: float, num: int, dtype: DTypeLike | None = None) -> Tensor:
     """Return `num` evenly spaced values from `start` to `stop`, both included."""
     return tensor(np.linspace(start, stop, num), dtype or default_dtype())
 
 
-def eye(rows: int, columns: int | None = None, dtype: np.typing.DTypeLike = None) -> Tensor:
+def eye(rows: int, columns: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Return a matrix of shape (rows, columns) with ones on its diagonal."""
     return Tensor(np.eye(rows, columns, dtype=_check_dtype("eye", dtype or default_dtype())))
 
@@ -164,7 +165,7 @@ def eye(rows: int, columns: int | None = None, dtype: np.typing.DTypeLike = None
 
 
 def randn(
-    *shape: int, dtype: np.typing.DTypeLike = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+    *shape: int, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return standard normal values of `shape`, drawn from `rng` or the generator that `manual_seed` seeds."""
     kind = _check_dtype("randn", dtype or default_dtype())
@@ -172,7 +173,7 @@ def randn(
 
 
 def rand(
-    *shape: int, dtype: np.typing.DTypeLike = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+    *shape: int, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return values uniform in [0, 1) of `shape`, drawn from `rng` or the generator that `manual_seed` seeds."""
     kind = _check_dtype("rand", dtype or default_dtype())

@@ -42,7 +42,7 @@ def gradcheck(
     ----------
     f
         Called as ``f(*inputs)``, or ``f(**inputs)`` if they are a dict; it may also use the inputs by closure. Returns
-        a Tensor or nested tuples, lists and dicts of them, of any shape; those that are not floating-point are ignored.
+        a Tensor or nested tuples, lists and dicts of them, of any shape; all but floating-point ones are ignored.
     inputs
         Every float64 Tensor in it that requires grad is checked.
     order
@@ -107,7 +107,7 @@ class _Tolerance(NamedTuple):
 
 
 class _Slope(NamedTuple):
-    """A numeric derivative along a line, its uncertainty from rounding, and the one-sided derivatives if they differ."""
+    """A numeric derivative along a line, its uncertainty from rounding, the one-sided derivatives if they differ."""
 
     value: float
     noise: float
@@ -256,8 +256,8 @@ def _check_input(
         expected, slope, right = compare(direction)
         if math.isnan(slope.value):
             raise GradientError(
-                f"gradcheck: expected f to be finite on both sides of the inputs, got NaN or infinity next to input {name} "
-                f"at index {index} (x = {tensor.numpy()[index]:.6g}); move the inputs away from the edge of the domain."
+                f"gradcheck: expected f to be finite on both sides of the inputs, got NaN or infinity next to input "
+                f"{name} at index {index} (x = {tensor.numpy()[index]:.6g}); move the inputs away from that edge."
             )
         if slope.sides is not None:
             left, after = (side / unit[index] for side in slope.sides)

@@ -88,7 +88,7 @@ def value_and_grad(
             arguments[position] = value
         with enable_grad():
             value = f(*arguments, **kwargs)
-        _expect_tensor("grad", value)
+        inputs.refuse_unless_scalar(value)
         gradients = inputs.pull_back([value], [None])
         return inputs.released(value), gradients[0] if isinstance(argnums, int) else tuple(gradients)
 
@@ -179,8 +179,9 @@ def hvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any
     directions = inputs.matching(list(tangents))
     with enable_grad():
         value = f(*inputs.tree)
-        _expect_tensor("hvp", value)
-        first = pull_back([value], [None], only=inputs.leaves, keep=True, differentiable=True)
+    inputs.refuse_unless_scalar(value)
+    live = [value] if value.requires_grad else []
+    first = pull_back(live, [None] * len(live), only=inputs.leaves, keep=True, differentiable=True)
     reached = [(first[leaf], d) for leaf, d in zip(inputs.leaves, directions, strict=True) if leaf in first]
     reached = [(gradient, direction) for gradient, direction in reached if gradient.requires_grad]
     return tuple(inputs.pull_back([gradient for gradient, _ in reached], [direction for _, direction in reached]))
@@ -223,15 +224,17 @@ class _Inputs:
             )
         return found
 
+    def refuse_unless_scalar(self, value: Any) -> None:
+        _expect_tensor(self.caller, value)
+        if value.size != 1:
+            raise GraphError(
+                f"{self.caller}: expected a function that returns a scalar, got shape {value.shape}; "
+                "reduce it with .sum() or .mean(), or use ts.vjp."
+            )
+
     def pull_back(self, outputs: list[Tensor], cotangents: list[Any], keep: bool = False) -> list[Any]:
         """Return the gradients of `outputs` in the structure of the arguments, zeros where nothing arrives."""
         live = [(output, g) for output, g in zip(outputs, cotangents, strict=True) if output.requires_grad]
-        for output, cotangent in zip(outputs, cotangents, strict=True):
-            if cotangent is None and output.size != 1:
-                raise GraphError(
-                    f"{self.caller}: expected a function that returns a scalar, got shape {output.shape}; "
-                    "reduce it with .sum() or .mean(), or use ts.vjp."
-                )
         arrived = pull_back(
             [output for output, _ in live],
             [cotangent for _, cotangent in live],
@@ -240,7 +243,7 @@ class _Inputs:
             differentiable=self.differentiable,
         )
         return self.rebuild([  # type: ignore[no-any-return]
-            arrived.get(leaf) if leaf in arrived else Tensor(np.zeros(leaf.shape, leaf.dtype)) for leaf in self.leaves
+            arrived[leaf] if leaf in arrived else Tensor(np.zeros(leaf.shape, leaf.dtype)) for leaf in self.leaves
         ])  # fmt: skip
 
     def released(self, value: Tensor) -> Tensor:

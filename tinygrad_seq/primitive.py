@@ -113,7 +113,8 @@ class Primitive:
 
     def rule(self, position: int) -> Rule | None:
         """Return the vjp rule of operand `position`."""
-        return functools.partial(self.rules[0], position=position) if self.variadic else self.rules[position]
+        rule = self.rules[0 if self.variadic else position]
+        return functools.partial(rule, position=position) if rule and self.variadic else rule
 
     def plan(self, wanted: int, count: int) -> Plan:
         """Return what to save of the output and of each of `count` operands, for the rules in the bit set `wanted`."""
@@ -125,7 +126,8 @@ class Primitive:
 
     def _make_plan(self, wanted: int, count: int) -> Plan:
         if self.variadic:  # (g, y, *xs, position, ...)
-            code = self.rules[0].__code__
+            rule: Any = self.rules[0]
+            code = rule.__code__
             names = code.co_varnames
             each = _reads(names[code.co_argcount + code.co_kwonlyargcount])
             return wanted, _reads(names[1]), (each,) * count if each else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DtypeError, IndexRangeError, ShapeError
-from .modes import check_finite, mode, user_line
+from .modes import check_finite, user_line
 from .primitive import LIKE, NOTHING, VALUE, Array, Like, Primitive
 from .tape import Node
 
@@ -79,7 +79,7 @@ def explain(primitive: Primitive, arrays: list[Any], error: Exception) -> Except
     got = ", ".join(f"{a.shape} {a.dtype}" if isinstance(a, np.ndarray) else repr(a) for a in arrays)
     kind = next(ours for theirs, ours in _KINDS.items() if isinstance(error, theirs))
     text = str(error).strip().rstrip(".")
-    return kind(f"{primitive.name}: expected operands that fit each other, got {got} ({text}); check their shapes and dtypes.")
+    return kind(f"{primitive.name}: expected operands that fit each other, got {got} ({text}); check their shapes.")
 
 
 def check_forward(primitive: Primitive, arrays: list[Any], result: Any, node: Node | None) -> None:

@@ -55,8 +55,8 @@ class Node:
         self,
         primitive: Primitive,
         params: dict[str, Any],
-        parents: tuple[Any, ...],
-        saved: tuple[Any, ...] | None,
+        parents: Sequence[Any],
+        saved: Sequence[Any] | None,
         output: Any,
         shape: Any,
         dtype: Any,
@@ -125,30 +125,12 @@ def backpropagate(
         If a node was freed by an earlier backward pass.
     """
     pending: dict[Source, Array] = {}
-    owned: set[Source] = set()  # sums made here, which no one else can hold: later terms are added in place
     heap: list[tuple[int, Node]] = []
-    queued: set[Node] = set()  # nodes with several results that are in the heap
     arrived: dict[Source, Array] = {}
     wanted = None if only is None else set(only)
     leading = None if wanted is None else _leading_to(wanted, (source for source, _ in roots))
     anomaly = mode.anomaly
-
-    def send(target: Source, cotangent: Array) -> None:
-        if target in pending:
-            if target in owned:
-                pending[target] += cotangent
-            else:
-                pending[target] = pending[target] + cotangent
-                if not differentiable:
-                    owned.add(target)
-            return
-        pending[target] = cotangent
-        kind = target.__class__
-        if kind is Node:
-            heappush(heap, (target.number, target))
-        elif kind is Output and target.node not in queued:
-            queued.add(target.node)
-            heappush(heap, (target.node.number, target.node))
+    send = _sender(pending, heap)
 
     for source, cotangent in roots:
         if leading is None or source in leading:
@@ -181,10 +163,32 @@ def backpropagate(
             send(parent, c)
         if not keep:
             node.free()
-    for leaf, cotangent in pending.items():
-        if wanted is None or leaf in wanted:
-            arrived[leaf] = _run_hooks(leaf._hooks, cotangent, leaf, to_tensor)
-    return arrived
+    leaves = [leaf for leaf in pending if wanted is None or leaf in wanted]
+    return arrived | {leaf: _run_hooks(leaf._hooks, pending[leaf], leaf, to_tensor) for leaf in leaves}
+
+
+def _sender(pending: dict[Source, Array], heap: list[tuple[int, Node]]) -> Callable[[Source, Array], None]:
+    """Return a function that adds a cotangent to what is pending for its target, and queues the target's node once."""
+    owned: set[Source] = set()  # sums made here, which no one else can hold: later terms are added in place (ndarrays)
+    queued: set[Node] = set()  # nodes with several results that are in the heap
+
+    def send(target: Source, cotangent: Array) -> None:
+        if target in pending:
+            if target in owned:
+                pending[target] += cotangent
+            else:
+                pending[target] = pending[target] + cotangent
+                owned.add(target)
+            return
+        pending[target] = cotangent
+        kind = target.__class__
+        if kind is Node:
+            heappush(heap, (target.number, target))
+        elif kind is Output and target.node not in queued:
+            queued.add(target.node)
+            heappush(heap, (target.node.number, target.node))
+
+    return send
 
 
 def _collect(
@@ -240,7 +244,7 @@ def _as_tensors(node: Node, to_tensor: Callable[[Array, Source], Array]) -> tupl
     """Return a node's saved operands and output as Tensors that are connected to the graph."""
     operands = [
         to_tensor(value, parent) if isinstance(value, np.ndarray) else value
-        for value, parent in zip(node.saved, node.parents, strict=True)
+        for value, parent in zip(node.saved or (), node.parents, strict=True)
     ]
     output = node.output
     if isinstance(output, tuple):

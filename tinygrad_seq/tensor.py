@@ -294,7 +294,7 @@ class Tensor(Operators):
         The hook may return None, or a tensor of the same shape that takes the gradient's place.
         """
         if not self._requires_grad:
-            raise GraphError("register_hook: expected a tensor that requires grad, got one that does not; set it first.")
+            raise GraphError("register_hook: expected a tensor that requires grad, got none; set it first.")
         source = self._source
         if source is None:
             self._hooks = hooks = [] if self._hooks is None else self._hooks
@@ -308,7 +308,7 @@ class Tensor(Operators):
 
     def retain_grad(self) -> None:
         """Keep the gradient of this result of an operation in its ``grad``, as leaves do."""
-        if self.is_leaf and self._requires_grad or self._retains:
+        if self._retains or (self.is_leaf and self._requires_grad):
             return
         owner = weakref.ref(self)
 

@@ -29,7 +29,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
 
 def _walk(tree: Tree, leaves: list[Any]) -> Callable[[Any], Tree]:
     if tree is None:
-        return lambda values: None
+        return lambda _: None
     if isinstance(tree, dict):
         order = tuple(tree)
         parts = {key: _walk(tree[key], leaves) for key in sorted(order, key=str)}

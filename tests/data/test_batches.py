@@ -133,7 +133,7 @@ def test_the_generator_decides() -> None:
 
 
 def test_batches_do_not_come_in_the_order_of_length() -> None:
-    batches = list(bucket_batches(numbered(list(range(1, 200))), 4, np.random.default_rng(0)))
+    batches = list(bucket_batches(numbered(list(range(1, 50))), 4, np.random.default_rng(0), max_padding=0))
     longest = [batch.lengths.max() for batch in batches]
     assert longest != sorted(longest)
 

@@ -107,7 +107,7 @@ def test_a_corpus_is_read_anew_each_time_and_frozen(tmp_path: Path) -> None:
     corpus = load_corpus(write(tmp_path / "a", b"one two"))
     assert corpus.read() == corpus.read() == "one two"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        corpus.name = "other"
+        corpus.name = "other"  # type: ignore[misc]
     assert isinstance(corpus, Corpus)
 
 

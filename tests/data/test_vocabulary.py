@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,16 +79,17 @@ def test_no_token_is_frequent_enough() -> None:
 
 
 @pytest.mark.parametrize("option", [{"max_size": -1}, {"max_size": 0}, {"min_count": -2}, {"max_size": 2.5}])
-def test_bad_sizes(option: dict[str, int]) -> None:
+def test_bad_sizes(option: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(option))):
         Vocabulary.build("abc", **option)
 
 
 def test_unknown_level() -> None:
+    level: Any = "byte"
     with pytest.raises(ArgumentError, match="'byte'"):
-        Vocabulary.build("abc", level="byte")
+        Vocabulary.build("abc", level)
     with pytest.raises(ArgumentError, match="'byte'"):
-        Vocabulary("abc", level="byte")
+        Vocabulary("abc", level)
 
 
 @pytest.mark.parametrize("tokens", [["a", "a"], ["ab"], [""], [3]])
@@ -165,7 +167,7 @@ def test_nothing_encodes_and_decodes_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", [b"ab", [3, 4], 5, None])
-def test_what_is_no_text(text: object) -> None:
+def test_what_is_no_text(text: Any) -> None:
     with pytest.raises(DtypeError, match="expected a text"):
         Vocabulary("ab").encode(text)
 

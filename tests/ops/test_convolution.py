@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def loop(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return y if bias is None else y + bias[:, None]
 
 
-CASES = [
+CASES: list[dict[str, Any]] = [
     {},
     {"padding": 2},
     {"padding": "same"},
@@ -57,7 +58,7 @@ def test_gradients(options):
 
 def test_depthwise():
     x, weight = values(2, 3, 5), values(3, 1, 2)
-    check_close(lambda *xs: conv1d(*xs, groups=3), lambda *xs: loop(*xs, groups=3), x, weight)
+    check_close(lambda x, w: conv1d(x, w, groups=3), lambda x, w: loop(x, w, groups=3), x, weight)
 
 
 def test_one_row_without_a_batch_axis():
@@ -84,8 +85,9 @@ def test_empty_batch():
     ],
 )
 def test_refuses_shapes(shapes, options):
+    x, weight, *bias = [Tensor(np.ones(shape)) for shape in shapes]
     with pytest.raises(ShapeError, match=r"conv1d: expected .*got .*;"):
-        conv1d(*[Tensor(np.ones(shape)) for shape in shapes], **options)
+        conv1d(x, weight, bias[0] if bias else None, **options)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.ops.agreement import check_close, gradient
+from tests.ops.agreement import check_close, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.errors import ArgumentError, IndexRangeError
 from tinygrad_seq.ops import cumulative
@@ -17,7 +19,7 @@ def flattened(accumulate):
     return lambda x, axis: accumulate(x.ravel(), 0) if axis is None else accumulate(x, axis)
 
 
-ROWS = {
+ROWS: dict[str, Any] = {
     "cumsum": (cumulative.cumsum, np.cumsum),
     "cumprod": (cumulative.cumprod, np.cumprod),
     "cummax": (cumulative.cummax, flattened(np.maximum.accumulate)),
@@ -52,9 +54,9 @@ def test_any_shape(name, shape, data):
     if x.size and name == "cumsum":
         count = np.arange(shape[axis], 0, -1.0)
         np.testing.assert_array_equal(
-            np.moveaxis(x.grad.numpy(), axis, -1), np.broadcast_to(count, np.moveaxis(x.numpy(), axis, -1).shape)
+            np.moveaxis(gradient_of(x), axis, -1), np.broadcast_to(count, np.moveaxis(x.numpy(), axis, -1).shape)
         )
-    assert x.grad.shape == shape
+    assert gradient_of(x).shape == shape
 
 
 @rows

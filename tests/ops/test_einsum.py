@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ops.agreement import check_close
+from tests.ops.agreement import check_close, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.errors import ArgumentError, ShapeError
 from tinygrad_seq.ops.einsum import einsum
@@ -78,7 +78,7 @@ def test_any_equation(data):
     y.sum().backward()
     # The result is linear in each operand: its value there is its gradient's product with it.
     for tensor, operand in zip(tensors, operands, strict=True):
-        np.testing.assert_allclose((tensor.grad.numpy() * operand).sum(), y.numpy().sum(), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose((gradient_of(tensor) * operand).sum(), y.numpy().sum(), rtol=1e-9, atol=1e-9)
 
 
 def test_one_operand_used_twice():

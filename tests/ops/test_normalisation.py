@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.ops.agreement import check_close, gradient
+from tests.ops.agreement import check_close, check_third_order, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.config import manual_seed
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
@@ -35,7 +36,7 @@ def glu(x, axis=-1):
 
 
 # operation, what NumPy makes of it, shapes of the operands
-ROWS = {
+ROWS: dict[str, Any] = {
     "softmax": (norms.softmax, softmax, (3, 4)),
     "softmax axis": (lambda x: norms.softmax(x, 0), lambda x: softmax(x, 0), (3, 4, 2)),
     "softmax of one": (norms.softmax, softmax, (3, 1)),
@@ -127,6 +128,12 @@ def test_normalisation_of_equal_features():
     assert np.isfinite(gradient(lambda x: norms.layer_norm(x, 3).sum(), x)).all()
 
 
+@pytest.mark.parametrize("op", [norms.layer_norm, norms.rms_norm])
+def test_normalisation_to_third_order(op):
+    weight = values(3)
+    check_third_order(lambda x: op(x, 3, Tensor(weight), eps=0.1), values(2, 3))
+
+
 def test_layer_norm_far_from_zero():
     x = np.array([1e5, 1e5 + 1, 1e5 + 2], np.float32)
     np.testing.assert_allclose(norms.layer_norm(x, 3), layer_norm(x.astype(float)), rtol=1e-4, atol=1e-6)
@@ -165,7 +172,7 @@ def test_dropout_scales_what_it_keeps(p, dtype):
     np.testing.assert_allclose(y.numpy(), np.where(kept, 3 / (1 - p), 0), rtol=1e-6)
     assert abs(kept.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / kept.size)
     y.sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), np.where(kept, 1 / (1 - p), 0), rtol=1e-6)
+    np.testing.assert_allclose(gradient_of(x), np.where(kept, 1 / (1 - p), 0), rtol=1e-6)
 
 
 def test_dropout_gradients():
@@ -195,7 +202,7 @@ def test_dropout_of_all():
     y = norms.dropout(x, 1.0)
     y.sum().backward()
     np.testing.assert_array_equal(y.numpy(), np.zeros(3))
-    np.testing.assert_array_equal(x.grad.numpy(), np.zeros(3))
+    np.testing.assert_array_equal(gradient_of(x), np.zeros(3))
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3)])

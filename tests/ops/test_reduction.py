@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.ops.agreement import check_close, gradient
+from tests.ops.agreement import check_close, check_third_order, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError, TinygradSeqError
 from tinygrad_seq.ops import extrema, reduction
@@ -31,7 +32,7 @@ def naive_logsumexp(x, axis, keepdims):
 
 
 # operation, what NumPy makes of it: both take (x, axis, keepdims)
-ROWS = {
+ROWS: dict[str, Any] = {
     "sum": (reduction.sum, lambda x, a, k: np.sum(x, a, keepdims=k)),
     "mean": (reduction.mean, lambda x, a, k: np.mean(x, a, keepdims=k)),
     "prod": (reduction.prod, lambda x, a, k: np.prod(x, a, keepdims=k)),
@@ -49,7 +50,7 @@ ROWS = {
     "max": (extrema.max, lambda x, a, k: np.max(x, a, keepdims=k)),
     "min": (extrema.min, lambda x, a, k: np.min(x, a, keepdims=k)),
 }
-DECISIONS = {
+DECISIONS: dict[str, Any] = {
     "any": (extrema.any, np.any),
     "all": (extrema.all, np.all),
     "count_nonzero": (extrema.count_nonzero, np.count_nonzero),
@@ -138,7 +139,7 @@ def test_empty_reductions_give_the_identity(op, identity):
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y.numpy(), [identity] * 3)
     y.sum().backward()
-    assert x.grad.shape == (0, 3)
+    assert gradient_of(x).shape == (0, 3)
     assert op(x, 1).shape == (0,)
 
 
@@ -156,13 +157,14 @@ def test_no_choice_from_nothing(op):
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.bool_, np.uint8])
 def test_dtypes_of_integers_are_numpys(dtype):
     x = np.array([[1, 0, 1], [1, 1, 1]], dtype)
-    for ours, numpys in [
+    pairs: list[Any] = [
         (reduction.sum, np.sum),
         (reduction.prod, np.prod),
         (reduction.mean, np.mean),
         (extrema.max, np.max),
         (extrema.min, np.min),
-    ]:
+    ]
+    for ours, numpys in pairs:
         result, expected = ours(Tensor(x), 1), numpys(x, 1)
         assert result.dtype == expected.dtype
         np.testing.assert_array_equal(result.numpy(), expected)
@@ -196,7 +198,7 @@ def test_index_of_extreme(ours, numpys, axis, keepdims, rng):
 
 def test_index_of_extreme_takes_one_axis():
     with pytest.raises(ArgumentError, match="argmax: expected an integer axis"):
-        extrema.argmax(Tensor(np.ones((2, 3))), (0, 1))
+        extrema.argmax(Tensor(np.ones((2, 3))), (0, 1))  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------- ends of the range
@@ -220,6 +222,14 @@ def test_prod_over_several_axes_at_zeros():
     check_gradients(lambda x: reduction.prod(x, 1, keepdims=True), x)
 
 
+def test_third_order():
+    x = np.array([0.5, 0.0, -1.2, 0.0, 0.0])
+    for op in (reduction.prod, reduction.logsumexp, reduction.var):
+        check_third_order(op, x)
+    check_third_order(reduction.std, values(5))
+    check_third_order(lambda x: reduction.norm(x, 4), values(5))
+
+
 @pytest.mark.parametrize("op", [extrema.max, extrema.min])
 def test_ties_share_the_gradient(op):
     x = np.array([[1.0, 1.0, 2.0], [2.0, 1.0, 2.0]])
@@ -234,7 +244,7 @@ def test_logsumexp_of_infinities():
     x = np.array([[-inf, -inf, -inf], [-inf, 0.0, 0.0], [1000.0, inf, -inf], [inf, inf, 1.0], [1e4, 1e4, -1e4]])
     y = reduction.logsumexp(Tensor(x), 1).numpy()
     np.testing.assert_allclose(y, [-inf, math.log(2), inf, inf, 1e4 + math.log(2)])
-    weights = [[0, 0, 0], [0, 0.5, 0.5], [0, 1, 0], [0.5, 0.5, 0], [0.5, 0.5, 0]]
+    weights = np.array([[0, 0, 0], [0, 0.5, 0.5], [0, 1, 0], [0.5, 0.5, 0], [0.5, 0.5, 0]])
     np.testing.assert_allclose(gradient(lambda x: reduction.logsumexp(x, 1).sum(), x), weights, rtol=1e-9)
     assert np.isfinite(gradient(lambda x: reduction.logsumexp(x, 1).sum(), x, order=2)).all()
     assert np.isnan(reduction.logsumexp(np.array([math.nan, 1.0])))

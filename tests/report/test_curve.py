@@ -63,6 +63,12 @@ def test_png(tmp_path: Path) -> None:
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="at least one point"):
+        save_curves({"loss": []}, tmp_path / "loss.png")
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_png_on_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

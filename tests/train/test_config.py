@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -48,14 +49,16 @@ def test_json_comes_back() -> None:
     ],
 )
 def test_bad_settings_are_refused(name: str, value: object, message: str) -> None:
+    settings: dict[str, Any] = {name: value}
     with pytest.raises(ArgumentError, match=message):
-        TrainingConfig(**{"corpus": "pydoc", name: value})
+        TrainingConfig(**settings)
 
 
 def test_every_setting_is_checked() -> None:
     for field in dataclasses.fields(TrainingConfig):
+        settings: dict[str, Any] = {field.name: None}
         with pytest.raises(ArgumentError, match=field.name):
-            TrainingConfig(**{"corpus": "pydoc", field.name: None})
+            TrainingConfig(**settings)
 
 
 @pytest.mark.parametrize("change", [{"size": 3}, {"lr": ...}])

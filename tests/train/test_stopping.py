@@ -10,9 +10,8 @@ from tinygrad_seq.train import EarlyStopping, graceful_stop
 
 def test_patience_counts_evaluations_in_a_row() -> None:
     stopping = EarlyStopping(patience=2)
-    seen = []
-    for loss in (3.0, 3.0, 2.0, 2.5, float("nan")):
-        seen.append((stopping.improves(loss), stopping.exhausted))
+    losses = (3.0, 3.0, 2.0, 2.5, float("nan"))
+    seen = [(stopping.improves(loss), stopping.exhausted) for loss in losses]
     assert seen == [(True, False), (False, False), (True, False), (False, False), (False, True)]
     assert stopping.best == 2.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -25,7 +26,7 @@ app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("info", epilog=info.EXAMPLES)(info.info)
 
 # Typer brings its own copy of click or needs click itself, by version; this is the base of its errors in both.
-_ClickException = typer.BadParameter.__mro__[2]
+_ClickException: Any = typer.BadParameter.__mro__[2]
 
 
 @app.callback()
@@ -53,15 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Nobody reads on, e.g. `| head`: what is still in the buffer goes nowhere, as Python's manual advises.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()  # type: ignore[attr-defined]
+            error.show()
             return 2
-        return _fail(error, f"{error.format_message()} (see --help)", debug)  # type: ignore[attr-defined]
+        return _fail(error, f"{error.format_message()} (see --help)", debug)
     return code if isinstance(code, int) else 0
 
 

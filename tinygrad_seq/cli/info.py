@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ..errors import DataError
 from ..report import draw_curves, save_curves
 from ..train.metrics import Row
 from ..train.run import Run
@@ -20,19 +19,18 @@ EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")
 def info(
     run: Folder,
     png: Annotated[
-        Path | None, typer.Option(help="Also draw the curve into this file; needs the extra 'plot'.", show_default=False)
+        Path | None,
+        typer.Option(help="Also draw the curve into this file; needs the extra 'plot'.", show_default=False),
     ] = None,
 ) -> None:
     """Show what a run is, its sizes, its metrics and its loss curve."""
     opened = Run.open(run)
     rows = opened.rows()
-    if png is not None and not rows:
-        raise DataError(f"info: expected metrics in '{run}', got none yet; train a little first.")
+    curves = bits_curves(rows)
+    if png is not None:
+        save_curves(curves, png, x_label="step", y_label="bits per character")
     sys.stdout.write(_facts(opened) + "\n")
     if rows:
-        curves = bits_curves(rows)
-        if png is not None:
-            save_curves(curves, png, x_label="step", y_label="bits per character")
         sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves)}\n")
 
 
@@ -74,5 +72,6 @@ def _results(rows: list[Row]) -> str:
     best = min(held_out, key=lambda row: row["validation_loss"])
     return (
         f"{text}\nbest on the held-out text, at step {best['step']:,}: "
-        f"{best['validation_bits_per_character']:.3f} bits per character, perplexity {best['validation_perplexity']:.2f}"
+        f"{best['validation_bits_per_character']:.3f} bits per character, "
+        f"perplexity {best['validation_perplexity']:.2f}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Self
+from typing import Self
 
 from ..train.metrics import Row
 from ..train.run import Run
@@ -46,7 +46,7 @@ class PlainDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         sys.stdout.flush()
 
     def show(self, row: Row) -> None:
@@ -62,7 +62,8 @@ class PlainDisplay:
     def _measures(self, row: Row) -> str:
         return (
             f"loss {row['loss']:.3f}  {row['bits_per_character']:.3f} bits/char  perplexity {row['perplexity']:.2f}  "
-            f"{row['tokens_per_second']:,.0f} tokens/s  |gradient| {row['gradient_norm']:.2f}  ETA {self._remaining(row)}"
+            f"{row['tokens_per_second']:,.0f} tokens/s  |gradient| {row['gradient_norm']:.2f}  "
+            f"ETA {self._remaining(row)}"
         )
 
     def _remaining(self, row: Row) -> str:
@@ -87,7 +88,7 @@ class LiveDisplay(PlainDisplay):
         self._progress.start()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
     def show(self, row: Row) -> None:

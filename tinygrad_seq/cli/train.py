@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,102 +29,91 @@ EXAMPLES = examples(
 # What may change when a run goes on; anything else would make it another run.
 _CHANGEABLE = ("steps", "minutes", "patience")
 
-_Text, _Model, _Training, _Run = "The text", "The model", "The training", "The run"
+_TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The run"
+# The options that are settings of the run: where the help shows them, what it says, and a short name.
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    "corpus": (_TEXT, "pydoc, stdlib, or the path of a UTF-8 file or folder."),
+    "level": (_TEXT, f"What a token is: {', '.join(LEVELS)}."),
+    "unit": (_TEXT, f"What <EOS> stands after, and score gives the probability of: {', '.join(UNITS)}."),
+    "max_vocabulary": (_TEXT, "How many tokens to keep; rarer ones are <UNK>."),
+    "validation": (_TEXT, "The part at the end of the text that is held out."),
+    "cell": (
+        _MODEL,
+        f"{', '.join(CELLS)}, or FILE.py:Class, an nn.Cell made as Class(input_size, hidden_size).",
+    ),
+    "embedding_size": (_MODEL, "Size of a token's vector.", "--embedding"),
+    "hidden_size": (_MODEL, "Size of each recurrent layer.", "--hidden"),
+    "num_layers": (_MODEL, "Recurrent layers.", "--layers"),
+    "dropout": (_MODEL, "Part of the values dropped before and after each layer."),
+    "optimizer": (_TRAINING, f"{', '.join(OPTIMIZERS)} (sgd with momentum 0.9)."),
+    "lr": (_TRAINING, "Learning rate."),
+    "weight_decay": (_TRAINING, "Weight decay."),
+    "schedule": (_TRAINING, f"Of the learning rate: {', '.join(SCHEDULES)}."),
+    "warmup": (_TRAINING, "Steps in which the rate rises."),
+    "clip_norm": (_TRAINING, "Greatest norm of the gradient; 0 never clips.", "--clip"),
+    "batch_size": (_TRAINING, "Readers of the text, side by side.", "--batch"),
+    "window": (_TRAINING, "Tokens between two cuts of backpropagation through time."),
+    "steps": (_TRAINING, "Updates in all."),
+    "minutes": (_TRAINING, "Stop after this time; 0 never."),
+    "patience": (_TRAINING, "Stop after so many evaluations without improvement; 0 never."),
+    "evaluate_every": (_RUN, "Steps between evaluations, samples and checkpoints."),
+    "sample_length": (_RUN, "Tokens sampled at each evaluation; 0 for none."),
+    "seed": (_RUN, "The same seed gives the same run."),
+}
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
+def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with an option for each field of `TrainingConfig`, which it gets as ``**settings``."""
+    signature = inspect.signature(command, eval_str=True)
+    context, *own, _ = signature.parameters.values()
+    options = []
+    for name, (panel, text, *short) in _SETTINGS.items():
+        option = _option(panel, text, f"--{name.replace('_', '-')}", *short)
+        default = getattr(TrainingConfig, name)
+        options.append(context.replace(name=name, default=default, annotation=Annotated[type(default), option]))
+    parameters = [context, *options, *own]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+@_takes_settings
 def train(
     context: typer.Context,
-    corpus: Annotated[str, _option(_Text, "pydoc, stdlib, or the path of a UTF-8 file or folder.")] = "pydoc",
-    level: Annotated[str, _option(_Text, f"What a token is: {', '.join(LEVELS)}.")] = TrainingConfig.level,
-    unit: Annotated[
-        str, _option(_Text, f"What <EOS> stands after, and score gives the probability of: {', '.join(UNITS)}.")
-    ] = TrainingConfig.unit,
-    max_vocabulary: Annotated[
-        int, _option(_Text, "How many tokens to keep; rarer ones are <UNK>.")
-    ] = TrainingConfig.max_vocabulary,
-    validation: Annotated[
-        float, _option(_Text, "The part at the end of the text that is held out.")
-    ] = TrainingConfig.validation,
-    cell: Annotated[
-        str,
-        _option(
-            _Model,
-            f"{', '.join(CELLS)}, or FILE.py:Class, a subclass of tinygrad_seq.nn.Cell made as "
-            "Class(input_size, hidden_size).",
-        ),
-    ] = TrainingConfig.cell,
-    hidden_size: Annotated[int, _option(_Model, "Size of each recurrent layer.", "--hidden-size", "--hidden")] = (
-        TrainingConfig.hidden_size
-    ),
-    embedding_size: Annotated[
-        int, _option(_Model, "Size of a token's vector.", "--embedding-size", "--embedding")
-    ] = TrainingConfig.embedding_size,
-    num_layers: Annotated[int, _option(_Model, "Recurrent layers.", "--num-layers", "--layers")] = (
-        TrainingConfig.num_layers
-    ),
-    dropout: Annotated[float, _option(_Model, "Part of the values dropped between layers.")] = TrainingConfig.dropout,
-    optimizer: Annotated[
-        str, _option(_Training, f"{', '.join(OPTIMIZERS)} (sgd with momentum 0.9).")
-    ] = TrainingConfig.optimizer,
-    lr: Annotated[float, _option(_Training, "Learning rate.")] = TrainingConfig.lr,
-    weight_decay: Annotated[float, _option(_Training, "Weight decay.")] = TrainingConfig.weight_decay,
-    schedule: Annotated[str, _option(_Training, f"Of the learning rate: {', '.join(SCHEDULES)}.")] = (
-        TrainingConfig.schedule
-    ),
-    warmup: Annotated[int, _option(_Training, "Steps in which the rate rises.")] = TrainingConfig.warmup,
-    clip_norm: Annotated[
-        float, _option(_Training, "Greatest norm of the gradient; 0 never clips.", "--clip-norm", "--clip")
-    ] = TrainingConfig.clip_norm,
-    batch_size: Annotated[
-        int, _option(_Training, "Readers of the text, side by side.", "--batch-size", "--batch")
-    ] = TrainingConfig.batch_size,
-    window: Annotated[
-        int, _option(_Training, "Tokens between two cuts of backpropagation through time.")
-    ] = TrainingConfig.window,
-    steps: Annotated[int, _option(_Training, "Updates in all.")] = TrainingConfig.steps,
-    minutes: Annotated[float, _option(_Training, "Stop after this time; 0 never.")] = TrainingConfig.minutes,
-    patience: Annotated[
-        int, _option(_Training, "Stop after so many evaluations without improvement; 0 never.")
-    ] = TrainingConfig.patience,
-    evaluate_every: Annotated[
-        int, _option(_Run, "Steps between evaluations, samples and checkpoints.")
-    ] = TrainingConfig.evaluate_every,
-    sample_length: Annotated[
-        int, _option(_Run, "Tokens sampled at each evaluation; 0 for none.")
-    ] = TrainingConfig.sample_length,
-    seed: Annotated[int, _option(_Run, "The same seed gives the same run.")] = TrainingConfig.seed,
     threads: Annotated[
-        int, _option(_Run, "Threads of the kernels; NumPy's BLAS follows OPENBLAS_NUM_THREADS.", show_default="all")
+        int, _option(_RUN, "Threads of the kernels; NumPy's BLAS follows OPENBLAS_NUM_THREADS.", show_default="all")
     ] = 0,
-    out: Annotated[
-        Path | None, _option(_Run, "The run folder, which must be new.", show_default="runs/CORPUS")
-    ] = None,
+    out: Annotated[Path | None, _option(_RUN, "The run folder, a new one.", show_default="runs/CORPUS")] = None,
     resume: Annotated[
-        bool, _option(_Run, "Go on with the run in --out, bit for bit; only --steps, --minutes, --patience may change.",
-                      "--resume")
+        bool,
+        _option(
+            _RUN, "Go on with the run in --out, bit for bit; only steps, minutes, patience may change.", "--resume"
+        ),
     ] = False,
     checkpoint: Annotated[
-        str | None, _option(_Run, "With --resume: from which checkpoint.", metavar="NAME", show_default="the newest")
+        str | None, _option(_RUN, "With --resume: from which checkpoint.", metavar="NAME", show_default="the newest")
     ] = None,
-    force: Annotated[bool, _option(_Run, "Replace the run in --out.", "--force")] = False,
+    force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
+    **settings: Any,
 ) -> None:
     """Train a language model; Ctrl-C saves and says how to go on."""
     if threads:
         set_num_threads(threads)
-    folder = out or Path("runs") / Path(corpus).stem
+    folder = out or Path("runs") / Path(settings["corpus"]).stem
     if resume and force:
         raise ArgumentError("train: expected --resume or --force, got both; leave one out.")
     if checkpoint and not resume:
         raise ArgumentError("train: expected --checkpoint only with --resume, got it alone; add --resume.")
-    settings = {field.name: context.params[field.name] for field in dataclasses.fields(TrainingConfig)}
+    settings["corpus"] = _absolute(settings["corpus"])
     if resume:
-        run, session = _resumed(folder, {name: settings[name] for name in settings if _is_given(context, name)}, checkpoint)
+        given = {name: value for name, value in settings.items() if _is_given(context, name)}
+        run, session = _resumed(folder, given, checkpoint)
     else:
-        config = TrainingConfig(**settings | {"corpus": _absolute(corpus)})
+        config = TrainingConfig(**settings)
         check_free(folder, force=force)
         session = Session(config)
         run = Run.create(folder, config, session.vocabulary, session.facts, force=force)
@@ -130,8 +121,7 @@ def train(
 
 
 def _run(run: Run, session: Session) -> None:
-    display = make_display(run, session)
-    with graceful_stop() as request, display:
+    with graceful_stop() as request, make_display(run, session) as display:
         for row in session.rows(run, stop=lambda: bool(request)):
             display.show(row)
     if request:
@@ -149,10 +139,10 @@ def _resumed(folder: Path, given: dict[str, Any], checkpoint: str | None) -> tup
     run = Run.open(folder)
     stored = run.config.to_json()
     for name, value in given.items():
-        if name not in _CHANGEABLE and name != "corpus" and value != stored[name]:
+        if name not in _CHANGEABLE and value != stored[name]:
             raise ArgumentError(
-                f"train: expected {name}={stored[name]!r}, as '{folder}' was begun, got {value!r}; leave the option out, "
-                "or begin a new run."
+                f"train: expected {name}={stored[name]!r}, as '{folder}' was begun, got {value!r}; leave the option "
+                "out, or begin a new run."
             )
     changed = {name: given[name] for name in _CHANGEABLE if name in given}
     updated = dataclasses.replace(run, config=dataclasses.replace(run.config, **changed))

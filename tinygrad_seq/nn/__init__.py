@@ -1,6 +1,6 @@
 """Modules: layers, recurrent cells and the layers that run them, losses, first values."""
 
-from . import init
+from . import functional, init
 from .activations import (
     ELU,
     GELU,
@@ -87,5 +87,6 @@ __all__ = [
     "Softsign",
     "Tanh",
     "detach_state",
+    "functional",
     "init",
 ]

@@ -63,11 +63,16 @@ class Cell(Module):
         """
         if self.input_size is not None:
             check_features(type(self).__name__, x, self.input_size)
-        _, first = next(named_leaves(x))
+        shape = getattr(next(named_leaves(x), ("", None))[1], "shape", ())
+        if not shape:
+            raise ShapeError(
+                f"{type(self).__name__}: expected x with one row per sequence, (N, ...), got {describe(x)}; "
+                "make it an array with ts.tensor."
+            )
         if state is None:
-            state = self.initial_state(first.shape[0])
+            state = self.initial_state(shape[0])
         else:
-            self.check_state(state, first.shape[0])
+            self.check_state(state, shape[0])
         return self.forward(x, state)  # type: ignore[no-any-return]
 
     @property

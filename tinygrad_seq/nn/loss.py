@@ -1,4 +1,4 @@
-"""Losses as modules; each calls the function of the same name in `nn.functional`."""
+"""Losses as modules; each calls the function that its docstring names."""
 
 from __future__ import annotations
 

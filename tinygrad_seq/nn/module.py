@@ -12,6 +12,7 @@ from ..modes import no_grad
 from ..primitive import Array
 from ..tensor import Tensor
 from .parameter import Buffer, Parameter
+from .summary import as_text, summarise
 
 
 class Module:
@@ -197,14 +198,10 @@ class Module:
     # ---------------------------------------------------------------------------------------------- showing
 
     def __rich__(self) -> Any:
-        from .summary import summarise
-
-        return summarise(self)
+        return summarise(walk(self))
 
     def __repr__(self) -> str:
-        from .summary import as_text
-
-        return as_text(self)
+        return as_text(walk(self))
 
 
 def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -204,10 +204,10 @@ def check_layer_dropout(layer: str, dropout: float, num_layers: int) -> None:
 def _redrawn(cell: Cell) -> Cell:
     """Return a copy of `cell` with parameters drawn anew."""
     kind, size = type(cell).__name__, cell.input_size
-    if size is not None and getattr(cell, "hidden_size", size) != size:
+    if size is not None and (hidden := getattr(cell, "hidden_size", size)) != size:
         raise ArgumentError(
             f"Recurrent: expected a {kind} that reads its own output, got input_size {size} and hidden_size "
-            f"{cell.hidden_size}; pass a list of cells, one per layer, with the sizes of each."
+            f"{hidden}; pass a list of cells, one per layer, with the sizes of each."
         )
     other = copy.deepcopy(cell)
     drawn = [module for module in other.modules() if hasattr(module, "reset_parameters")]

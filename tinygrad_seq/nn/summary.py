@@ -3,58 +3,61 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from .parameter import Buffer, Parameter
 
-if TYPE_CHECKING:
-    from .module import Module
+# A module, parameter or buffer with its dotted name, as found by walking; shared ones come again.
+Found = Iterable[tuple[str, Any]]
 
 
-def summarise(module: Module) -> Any:
-    """Return a `rich.table.Table` with a row per module, parameter and buffer of `module`, and the total."""
+def summarise(found: Found) -> Any:
+    """Return a `rich.table.Table` with a row for each module, parameter and buffer found, and the total."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    total = frozen = 0
+    rows: list[tuple[str, str, str]] = []
+    for label, value, shared in _labelled(found):
+        if isinstance(value, Parameter) and not shared:
+            total += value.size
+            frozen += 0 if value.requires_grad else value.size
+        if isinstance(value, Parameter | Buffer):
+            size = "shared" if shared else "buffer" if isinstance(value, Buffer) else f"{value.size:,}"
+            rows.append((label, str(value.shape), size))
+        else:
+            rows.append((f"{label} (shared)" if shared else label, "", ""))
     table = Table(box=SIMPLE_HEAD, show_footer=True)
-    trained, total = module.count_parameters(trainable=True), module.count_parameters()
-    frozen = f" ({total - trained:,} frozen)" if trained < total else ""
-    table.add_column("layer", f"total{frozen}", no_wrap=True)
+    table.add_column("layer", f"total ({frozen:,} frozen)" if frozen else "total", no_wrap=True)
     table.add_column("shape", no_wrap=True)
     table.add_column("parameters", f"{total:,}", justify="right", no_wrap=True)
-    for label, found, shared in _rows(module):
-        if isinstance(found, Parameter | Buffer):
-            size = "shared" if shared else "buffer" if isinstance(found, Buffer) else f"{found.size:,}"
-            table.add_row(label, str(found.shape), size)
-        else:
-            table.add_row(f"{label} (shared)" if shared else label)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _rows(module: Module) -> Iterator[tuple[str, Any, bool]]:
-    """Yield the label, the thing itself and whether it has come before, for each row of the table."""
-    from .module import Module, walk
-
-    inside: list[str] = []  # names of the modules around
+def _labelled(found: Found) -> Iterator[tuple[str, Any, bool]]:
+    """Yield the indented label of each thing found, the thing, and whether it has come before."""
+    inside: list[str] = []  # the beginnings of names in the modules around
     seen: set[int] = set()
-    for name, found in walk(module):
+    for name, value in found:
         while inside and not name.startswith(inside[-1]):
             inside.pop()
         label = "  " * len(inside) + name.removeprefix(inside[-1] if inside else "")
-        if isinstance(found, Module):
-            kind = type(found).__name__
-            yield f"{label} {kind}" if name else kind, found, id(found) in seen
-            inside.append(f"{name}." if name else "")
+        if isinstance(value, Parameter | Buffer):
+            yield label, value, id(value) in seen
         else:
-            yield label, found, id(found) in seen
-        seen.add(id(found))
+            kind = type(value).__name__
+            yield f"{label} {kind}" if name else kind, value, id(value) in seen
+            inside.append(f"{name}." if name else "")
+        seen.add(id(value))
 
 
-def as_text(module: Module) -> str:
-    """Return the summary of `module` as plain text."""
+def as_text(found: Found) -> str:
+    """Return the summary as plain text."""
     from rich.console import Console
 
     text = io.StringIO()
-    Console(file=text, width=120, color_system=None).print(summarise(module))
+    Console(file=text, width=120, color_system=None).print(summarise(found))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")

@@ -44,12 +44,26 @@ def _nonpositive(x: Array) -> Array:
 
 
 def leaky_relu(x: Array, negative_slope: Array = 0.01) -> Array:
-    """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU)."""
+    """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.leaky_relu(ts.tensor([-1.0, 2.0]), 0.1)
+    tensor([-0.1,  2. ])
+    """
     return _leaky_relu(x, negative_slope)
 
 
 def elu(x: Array, alpha: Array = 1.0) -> Array:
-    """Return `x` where it is positive and ``alpha * (e**x - 1)`` elsewhere."""
+    """Return `x` where it is positive and ``alpha * (e**x - 1)`` elsewhere.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.elu(ts.tensor([-1.0, 2.0]))
+    tensor([-0.63212,  2.     ])
+    """
     return _elu(x, alpha)
 
 
@@ -129,6 +143,12 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
     ------
     ArgumentError
         If `approximate` is neither "none" nor "tanh".
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.gelu(ts.tensor([-1.0, 2.0]))
+    tensor([-0.15865526,  1.9544997 ])
     """
     if approximate == "none":
         return _gelu(x)
@@ -141,15 +161,36 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
 
 
 def relu6(x: Array) -> Array:
-    """Return `x` limited to [0, 6]."""
+    """Return `x` limited to [0, 6].
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.relu6(ts.tensor([-1.0, 2.0, 8.0]))
+    tensor([0., 2., 6.])
+    """
     return clip(x, 0, 6)
 
 
 def hard_tanh(x: Array) -> Array:
-    """Return `x` limited to [-1, 1]."""
+    """Return `x` limited to [-1, 1].
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.hard_tanh(ts.tensor([-3.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
     return clip(x, -1, 1)
 
 
 def hard_sigmoid(x: Array) -> Array:
-    """Return ``x / 6 + 1/2`` limited to [0, 1]."""
+    """Return ``x / 6 + 1/2`` limited to [0, 1].
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.hard_sigmoid(ts.tensor([-4.0, 0.0, 1.5]))
+    tensor([0.  , 0.5 , 0.75])
+    """
     return clip(x / 6 + 0.5, 0, 1)

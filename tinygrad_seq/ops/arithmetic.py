@@ -205,7 +205,14 @@ minimum = elementwise(
 
 
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``."""
+    """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.clip(ts.tensor([-3.0, 0.5, 2.0]), -1, 1)
+    tensor([-1. ,  0.5,  1. ])
+    """
     if min is not None:
         x = where(less(x, min), min, x)
     if max is not None:

@@ -74,5 +74,12 @@ where = elementwise(
 
 
 def masked_fill(x: Array, mask: Array, value: float) -> Array:
-    """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only."""
+    """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.masked_fill(ts.tensor([1.0, 2.0]), ts.tensor([True, False]), 0.0)
+    tensor([0., 2.])
+    """
     return where(mask, value, x)

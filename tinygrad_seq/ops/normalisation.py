@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from ..primitive import Array, Like, Primitive
 from .axes import normalise_axis
 from .exponential import exp, sigmoid
 from .reduction import mean, sum
+
+Axes = tuple[int, ...]
 
 # ------------------------------------------------------------------------------------------------------- softmax
 
@@ -111,24 +114,57 @@ def glu(x: Array, axis: int = -1) -> Array:
 # ------------------------------------------------------------------------------------------------- normalisation
 
 
-def _standardise_forward(
-    x: np.ndarray, axes: tuple[int, ...], eps: float, centre: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _count(shape: tuple[int, ...], axes: Axes) -> int:
+    return max(math.prod([shape[axis] for axis in axes]), 1)
+
+
+def _standardise_forward(x: np.ndarray, axes: Axes, eps: float, centre: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return `x`, centred over `axes` if `centre`, divided by its root mean square; and one over that."""
-    count = max(math.prod([x.shape[axis] for axis in axes]), 1)
+    count = _count(x.shape, axes)
     y = x - np.add.reduce(x, axis=axes, keepdims=True) / count if centre else x
     scale = 1 / np.sqrt(np.add.reduce(y * y, axis=axes, keepdims=True) / count + eps)
     return np.multiply(y, scale, out=y if centre else None), scale
 
 
+def _pull_forward(g: np.ndarray, y: np.ndarray, scale: np.ndarray, along: np.ndarray, axes: Axes, centre: bool) -> Any:
+    """Return ``scale * (g - mean(g) - y * (mean(g * y) + along))``, without the mean of `g` unless `centre`."""
+    count = _count(g.shape, axes)
+    out = g * y
+    np.multiply(y, np.add.reduce(out, axis=axes, keepdims=True) / count + along, out=out)
+    np.subtract(g, out, out=out)
+    if centre:
+        out -= np.add.reduce(g, axis=axes, keepdims=True) / count
+    out *= scale
+    return out
+
+
+def _pull_rule_y(
+    h: Array, _out: None, g: Array, y: Array, scale: Array, along: Array, axes: Axes, centre: bool
+) -> Array:
+    u = h * scale
+    return -u * (mean(g * y, axes, keepdims=True) + along) - g * mean(u * y, axes, keepdims=True)
+
+
+# The adjoint of `_standardise` as one operation: its arrays are large, and each temporary one costs as much as a pass.
+_pull = Primitive(
+    "standardise_adjoint",
+    _pull_forward,
+    (
+        lambda h, _out, _g, y, scale, along_like, axes, centre: _pull(
+            h, y, scale, np.zeros(along_like.shape, along_like.dtype), axes=axes, centre=centre
+        ),
+        _pull_rule_y,
+        lambda h, out, _g, _y, scale, _along, axes, centre: h * out / scale,
+        lambda h, _out, _g, y, scale, _along, axes, centre: -h * scale * y,
+    ),
+)
+
+
 def _standardise_rule(
-    gs: tuple[Array, Array], ys: tuple[Array, Array], x_like: Like, axes: tuple[int, ...], eps: float, centre: bool
+    gs: tuple[Array, Array], ys: tuple[Array, Array], x_like: Like, axes: Axes, eps: float, centre: bool
 ) -> Array:
     (g, g_scale), (y, scale) = gs, ys
-    count = max(math.prod([x_like.shape[axis] for axis in axes]), 1)
-    along = mean(g * y, axes, keepdims=True) + g_scale * scale / count
-    inside = g - y * along
-    return scale * (inside - mean(g, axes, keepdims=True) if centre else inside)
+    return _pull(g, y, scale, g_scale * scale / _count(x_like.shape, axes), axes=axes, centre=centre)
 
 
 _standardise = Primitive("standardise", _standardise_forward, (_standardise_rule,), multiple=True)

@@ -238,7 +238,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     --------
     >>> import tinygrad_seq as ts
     >>> ts.logsumexp(ts.tensor([1000.0, 1000.0]))
-    tensor(1000.6931)
+    tensor(1000.693)
     """
     return _logsumexp(x, axes=normalise_axes("logsumexp", axis, x.ndim), keepdims=keepdims)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from ..errors import ArgumentError
+from ..files import write_atomically
 
 Curve = Sequence[tuple[float, float]]
 """Points (x, y), in the order of x."""
@@ -82,7 +83,7 @@ def save_curves(
     Raises
     ------
     ArgumentError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or there is no point to draw.
     CheckpointError
         If the file cannot be written.
     """
@@ -93,8 +94,8 @@ def save_curves(
         raise ArgumentError(
             "save_curves: expected matplotlib to be installed, got none; pip install 'tinygrad-seq[plot]'."
         ) from error
-    from ..files import write_atomically
-
+    if not any(curves.values()):
+        raise ArgumentError("save_curves: expected at least one point, got none; train a little first.")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = FigureCanvasAgg(figure).figure.add_subplot()
     for name, curve in curves.items():

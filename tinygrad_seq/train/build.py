@@ -50,7 +50,7 @@ def build_scheduler(config: TrainingConfig, optimizer: optim.Optimizer) -> optim
     return optim.LinearWarmup(optimizer, max(1, config.warmup))
 
 
-def load_cell(name: str) -> type[nn.Cell]:
+def load_cell(name: str) -> Callable[[int, int], nn.Cell]:
     """Return the class that `name`, ``"FILE.py:Class"``, names; the code of the file is run.
 
     Raises
@@ -60,16 +60,14 @@ def load_cell(name: str) -> type[nn.Cell]:
     """
     file, _, attribute = name.rpartition(":")
     module = _run_file(Path(file))
-    cells = [
-        key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)
-    ]
+    cells = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)]
     own = [key for key in cells if vars(module)[key].__module__ == module.__name__]
     if attribute not in cells:
         raise ArgumentError(
             f"cell: expected a subclass of nn.Cell named {attribute!r} in '{file}', got "
             f"{'these: ' + ', '.join(own) if own else 'none at all'}; correct the name after the colon."
         )
-    cell: type[nn.Cell] = vars(module)[attribute]
+    cell: Callable[[int, int], nn.Cell] = vars(module)[attribute]
     return cell
 
 
@@ -86,6 +84,6 @@ def _run_file(path: Path) -> Any:
         raise
     except Exception as error:
         raise ArgumentError(
-            f"cell: expected '{path}' to run, got {type(error).__name__}: {error}; correct the file (--debug shows where)."
+            f"cell: expected '{path}' to run, got {type(error).__name__}: {error}; correct it (see --debug)."
         ) from error
     return module

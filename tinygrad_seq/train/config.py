@@ -6,11 +6,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from ..data.vocabulary import Level
 from ..errors import ArgumentError, CheckpointError
 
-LEVELS = ("char", "word")
+LEVELS = get_args(Level)
 UNITS = ("paragraph", "line", "document")
 CELLS = ("lstm", "gru", "rnn")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
@@ -49,12 +50,12 @@ class TrainingConfig:
         If a setting is not what it may be.
     """
 
-    corpus: str
-    level: str = "char"
+    corpus: str = "pydoc"
+    level: Level = "char"
     unit: str = "paragraph"
     max_vocabulary: int = 10_000
     validation: float = 0.1
-    cell: str = "lstm"
+    cell: str = "gru"
     embedding_size: int = 64
     hidden_size: int = 256
     num_layers: int = 1
@@ -67,7 +68,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     batch_size: int = 32
     window: int = 64
-    steps: int = 1000
+    steps: int = 1200
     minutes: float = 0.0
     evaluate_every: int = 100
     patience: int = 0

@@ -1,8 +1,8 @@
-"""A recurrent language model: which token comes next?"""
+"""A recurrent language model, which says how likely each token is to come next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy
 from ..modes import no_grad
 from ..tensor import Tensor
+from ..tree import Tree
 from .sampling import check_sampling, choose_token
 
-CELLS: dict[str, type[nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}
+CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}
 
 
 class LanguageModel(nn.Module):
@@ -60,7 +61,7 @@ class LanguageModel(nn.Module):
         hidden_size: int = 256,
         num_layers: int = 1,
         dropout: float = 0.0,
-        cell: str | type[nn.Cell] = "lstm",
+        cell: str | Callable[[int, int], nn.Cell] = "lstm",
     ) -> None:
         for name, size in (("vocabulary_size", vocabulary_size), ("num_layers", num_layers)):
             if not isinstance(size, int) or size < 1:
@@ -72,23 +73,21 @@ class LanguageModel(nn.Module):
         make = CELLS[cell] if isinstance(cell, str) else cell
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.layers = [
-            nn.Recurrent(make(hidden_size if layer else embedding_size, hidden_size)) for layer in range(num_layers)
-        ]
+        sizes = [embedding_size, *[hidden_size] * (num_layers - 1)]
+        self.recurrent = nn.Recurrent(
+            [make(size, hidden_size) for size in sizes], dropout=dropout if num_layers > 1 else 0.0
+        )
         self.dropout = nn.Dropout(dropout)
         self.decoder = nn.Linear(hidden_size, vocabulary_size)
 
-    def forward(self, tokens: ArrayLike, state: Sequence[Any] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
+    def forward(self, tokens: ArrayLike, state: Tree = None) -> tuple[Tensor, Tree]:
         """Return the logits (T, N, V) after each of `tokens`, integers (T, N), and the state to go on with.
 
         `state` is what an earlier call returned; None begins a text.
         """
-        xs = self.embedding(tokens)
-        states = []
-        for layer, start in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            xs, end = layer(self.dropout(xs), start)
-            states.append(end)
-        return self.decoder(self.dropout(xs)), tuple(states)
+        xs = self.dropout(self.embedding(tokens))
+        ys, state = self.recurrent(xs, state)
+        return self.decoder(self.dropout(ys)), state
 
     def log_probability(self, tokens: ArrayLike) -> NDArray[np.float64]:
         """Return ``log P(tokens[t + 1] | tokens[: t + 1])`` for each token but the first, in nats.

@@ -51,7 +51,9 @@ def read_rows(path: Path) -> list[Row]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
-        raise CheckpointError(f"read_rows: expected to read '{path}', got: {error.strerror}; check the path.") from error
+        raise CheckpointError(
+            f"read_rows: expected to read '{path}', got: {error.strerror}; check the path."
+        ) from error
     rows = []
     for number, line in enumerate(lines[:-1], 1):
         try:

@@ -70,7 +70,7 @@ class Run:
         """
         target = Path(folder)
         check_free(target, force=force)
-        facts = {**facts, "versions": {name: importlib.metadata.version(name) for name in _VERSIONS}}
+        facts = {**facts, "versions": {name: _version(name) for name in _VERSIONS}}
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,9 @@ class Run:
                 "pass what --out named when it was trained."
             ) from error
         except ValueError as error:
-            raise CheckpointError(f"run: expected JSON in '{root / 'config.json'}', got {error}; restore it.") from error
+            raise CheckpointError(
+                f"run: expected JSON in '{root / 'config.json'}', got {error}; restore it."
+            ) from error
         if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("version") != 1:
             raise CheckpointError(
                 f"run: expected '{root / 'config.json'}' to be of a run of this version, got JSON of another kind; "
@@ -210,6 +212,13 @@ class Run:
         stored = dataclasses.replace(config, cell=f"cell.py:{name}") if ":" in config.cell else config
         write_atomically(file, (json.dumps({**content, "config": stored.to_json()}, indent=1) + "\n").encode())
         return dataclasses.replace(self, config=config)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def check_free(folder: Path, *, force: bool = False) -> None:

@@ -41,7 +41,9 @@ class Session:
         corpus = load_corpus(config.corpus)
         self.config = config
         self.vocabulary = vocabulary or Vocabulary.build(
-            units(corpus, config.unit), config.level, max_size=config.max_vocabulary  # type: ignore[arg-type]
+            units(corpus, config.unit),
+            config.level,
+            max_size=config.max_vocabulary,
         )
         self.text: Text = encode_corpus(corpus, self.vocabulary, config.unit, config.validation)
         windows = Windows(self.text.training, config.batch_size, config.window)
@@ -147,13 +149,13 @@ class Session:
 
     def _evaluate(self) -> Row:
         """Return the measures on the held-out text and a sample; tell them to the schedule and the early stopping."""
-        loss = evaluate(
-            self.model, self.text.validation, batch_size=self.config.batch_size, window=self.config.window
-        )
+        loss = evaluate(self.model, self.text.validation, batch_size=self.config.batch_size, window=self.config.window)
         if isinstance(self.steps.scheduler, ReduceLROnPlateau):
             self.steps.scheduler.step(loss)
         self.stopping.improves(loss)
-        held_out = {f"validation_{name}": value for name, value in measures(loss, self.text.characters_per_token).items()}
+        held_out = {
+            f"validation_{name}": value for name, value in measures(loss, self.text.characters_per_token).items()
+        }
         return {**held_out, "sample": self._sample()}
 
     def _sample(self) -> str:

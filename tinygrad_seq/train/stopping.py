@@ -78,7 +78,7 @@ def graceful_stop() -> Iterator[StopRequest]:
     request = StopRequest()
     numbers = (signal.SIGINT, signal.SIGTERM)
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
         request.signal = number
         for each in numbers:
             signal.signal(each, before[each])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,11 @@ from ..data import Corpus, Vocabulary, split
 from ..errors import DataError
 
 _BETWEEN = {"paragraph": "\n\n", "line": "\n", "document": "\n\n"}
-_BLANK_LINES = re.compile(r"\n\s*\n")
+_SPLIT: dict[str, Callable[[str], list[str]]] = {
+    "paragraph": re.compile(r"\n\s*\n").split,
+    "line": lambda text: text.split("\n"),
+    "document": lambda text: [text],
+}
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,19 @@ class Text:
 
 
 def units(corpus: Corpus, unit: str) -> Iterator[str]:
-    """Yield the paragraphs, lines or documents of `corpus` that are not blank, without the line breaks around them.
+    r"""Yield the paragraphs, lines or documents of `corpus` that are not blank, without the line breaks around them.
 
     Examples
     --------
     >>> import tempfile, pathlib
     >>> from tinygrad_seq.data import load_corpus
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = pathlib.Path(folder, "a.txt").write_text("one\\n  two\\n\\n\\n  three\\n")
+    ...     _ = pathlib.Path(folder, "a.txt").write_text("one\n  two\n\n\n  three\n")
     ...     list(units(load_corpus(folder), "paragraph"))
-    ['one\\n  two', '  three']
+    ['one\n  two', '  three']
     """
     for document in corpus.documents():
-        parts = {"document": lambda text: [text], "line": str.splitlines, "paragraph": _BLANK_LINES.split}[unit](document)
-        yield from (part.strip("\n") for part in parts if part.strip())
+        yield from (part.strip("\n") for part in _SPLIT[unit](document) if part.strip())
 
 
 def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, unit: str, validation: float) -> Text:
@@ -77,7 +80,7 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, unit: str, validation:
 
 
 class Writer:
-    """Turns the tokens a model samples into text, piece by piece, as they come.
+    r"""Turns the tokens a model samples into text, piece by piece, as they come.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ class Writer:
     >>> vocabulary = Vocabulary.build(["the cat, the dog."], level="word")
     >>> writer = Writer(vocabulary, "line")
     >>> [writer.write(token) for token in vocabulary.encode("the cat, the dog", eos=True)]
-    ['the', ' cat', ',', ' the', ' dog', '\\n']
+    ['the', ' cat', ',', ' the', ' dog', '\n']
     """
 
     def __init__(self, vocabulary: Vocabulary, unit: str) -> None:

@@ -1,0 +1,201 @@
+"""`Recurrent`: any cell, several layers, inputs and states of any structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tinygrad_seq import nn
+from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
+
+T, N, I, H = 5, 3, 2, 4
+
+
+def gradient(x: Any) -> np.ndarray:
+    return x.grad.numpy()
+
+
+def random(cell, rng):
+    cell.double()
+    for parameter in cell.parameters():
+        nn.init.normal_(parameter, 0.0, 0.6, rng)
+    return cell
+
+
+def test_recurrent_equals_the_loop_over_the_cell(rng) -> None:
+    cell = random(nn.LSTMCell(I, H), rng)
+    xs = ts.tensor(rng.standard_normal((T, N, I)))
+    ys, (h, c) = nn.Recurrent(cell)(xs)
+    state = cell.initial_state(N)
+    for t in range(T):
+        y, state = cell(xs[t], state)
+        np.testing.assert_array_equal(ys[t].numpy(), y.numpy())
+    np.testing.assert_array_equal(h.numpy(), state[0].numpy())
+    np.testing.assert_array_equal(c.numpy(), state[1].numpy())
+
+
+def test_recurrent_equals_the_layer_of_that_name(rng) -> None:
+    layer = random(nn.GRU(I, H, num_layers=2), rng)
+    recurrent = nn.Recurrent([layer.layer(0), layer.layer(1)])
+    xs = rng.standard_normal((T, N, I))
+    ys, h = layer(xs)
+    same, (h0, h1) = recurrent(xs)
+    np.testing.assert_array_equal(ys.numpy(), same.numpy())
+    np.testing.assert_array_equal(h.numpy(), np.stack([h0.numpy(), h1.numpy()]))
+
+
+def test_gradients_of_layers_of_different_cells(rng) -> None:
+    layer = nn.Recurrent([random(nn.NotesLSTMCell(I, H), rng), random(nn.ElmanCell(H, 3), rng)])
+    xs = ts.tensor(rng.standard_normal((3, N, I)), requires_grad=True)
+    ts.gradcheck(lambda *_: layer(xs), [*layer.parameters(), xs])
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_window_cuts_the_gradient(rng, window: int) -> None:
+    layer = nn.Recurrent(random(nn.GRUCell(I, H), rng), window=window)
+    xs = ts.tensor(rng.standard_normal((T, N, I)), requires_grad=True)
+    ys, _ = layer(xs)
+    ys[3].sum().backward()
+    reached = [bool(np.any(g)) for g in gradient(xs)]
+    assert reached == ([False, False, False, True, False] if window == 1 else [False, False, True, True, False])
+
+
+def test_batch_first_swaps_inputs_and_outputs_only(rng) -> None:
+    cell = random(nn.GRUCell(I, H), rng)
+    xs = rng.standard_normal((T, N, I))
+    ys, h = nn.Recurrent(cell)(xs)
+    swapped, same = nn.Recurrent(cell, batch_first=True)(xs.swapaxes(0, 1))
+    np.testing.assert_array_equal(swapped.numpy(), ys.numpy().swapaxes(0, 1))
+    np.testing.assert_array_equal(same.numpy(), h.numpy())
+
+
+class Masked(nn.Cell):
+    """Several inputs a step, a dict as state, an integer index as input, two outputs."""
+
+    def __init__(self) -> None:
+        self.state_shape = {"h": (H,)}
+        self.table = nn.Embedding(7, H)
+
+    def forward(self, x, state):
+        h = ts.tanh(self.table(x["token"]) + state["h"]) * x["mask"]
+        return {"h": h, "sum": h.sum(axis=-1)}, {"h": h}
+
+
+def test_inputs_and_outputs_of_any_structure(rng) -> None:
+    layer = nn.Recurrent(Masked(), batch_first=True)
+    xs = {"token": rng.integers(0, 7, (N, T)), "mask": np.ones((N, T, 1), np.float32)}
+    ys, state = layer(xs)
+    assert (ys["h"].shape, ys["sum"].shape, state["h"].shape) == ((N, T, H), (N, T), (N, H))
+    assert list(layer.state_dict()) == ["cells.0.table.weight"]
+
+
+def test_copies_of_a_cell_are_drawn_anew() -> None:
+    class Wrapped(nn.Cell):
+        def __init__(self) -> None:
+            self.state_shape = (H,)
+            self.parts = [nn.Linear(2 * H, H)]
+
+        def forward(self, x, h):
+            h = ts.tanh(self.parts[0](ts.concat([x, h], axis=-1)))
+            return h, h
+
+    for cell in (nn.GRUCell(H, H), nn.NotesLSTMCell(H, H), Wrapped()):
+        layer = nn.Recurrent(cell, num_layers=3)
+        assert layer.cells[0] is cell
+        weights = [next(each.parameters()).numpy() for each in layer.cells]
+        assert np.any(weights[0] != weights[1])
+        assert np.any(weights[1] != weights[2])
+        ys, states = layer(ts.randn(T, N, H))
+        assert ys.shape == (T, N, H)
+        assert len(states) == layer.num_layers == 3
+
+
+def test_dropout_between_layers() -> None:
+    layer = nn.Recurrent(nn.GRUCell(H, H), num_layers=2, dropout=0.5)
+    xs = ts.randn(T, N, H)
+
+    def run(seed: int) -> np.ndarray:
+        ts.manual_seed(seed)
+        return layer(xs)[0].numpy()
+
+    np.testing.assert_array_equal(run(1), run(1))
+    assert np.any(run(1) != run(2))
+    layer.eval()
+    np.testing.assert_array_equal(run(1), run(2))
+
+
+def test_initial_state_and_going_on(rng) -> None:
+    layer = nn.Recurrent([random(nn.LSTMCell(I, H), rng), random(nn.GRUCell(H, H), rng)])
+    xs = ts.tensor(rng.standard_normal((T, N, I)))
+    whole, _ = layer(xs)
+    state = layer.initial_state(N)
+    chunks = []
+    for start in range(0, T, 2):
+        ys, state = layer(xs[start : start + 2], nn.detach_state(state))
+        chunks.append(ys.numpy())
+    np.testing.assert_array_equal(np.concatenate(chunks), whole.numpy())
+
+
+def test_bad_arguments() -> None:
+    cell = nn.GRUCell(I, H)
+    bad: list[tuple[Any, str]] = [
+        ((cell, 2), r"expected a GRUCell that reads its own output, got input_size 2 and hidden_size 4; pass a list"),
+        (([],), "expected at least one cell"),
+        (([cell, nn.GRU(H, H)],), "expected a Cell, got GRU at position 1"),
+        (([cell, cell], 3), "expected num_layers=3 cells, got 2"),
+        ((cell, 0), "expected num_layers to be an integer >= 1, got 0"),
+        ((cell, 1, False, 0.5), "expected dropout=0 with one layer"),
+        (([cell, cell], 1, False, 1.5), r"dropout to be a probability in \[0, 1\], got 1.5"),
+        ((cell, 1, False, 0.0, 0), "expected window to be an integer >= 1, got 0"),
+    ]
+    for arguments, message in bad:
+        with pytest.raises(ArgumentError, match=message):
+            nn.Recurrent(*arguments)
+
+    class NoReset(nn.Cell):
+        def __init__(self) -> None:
+            self.state_shape = (H,)
+            self.weights = [nn.Parameter(np.eye(H))]
+
+    with pytest.raises(ArgumentError, match="NoReset with a method reset_parameters, got none"):
+        nn.Recurrent(NoReset(), num_layers=2)
+
+
+def test_bad_inputs() -> None:
+    layer = nn.Recurrent([nn.GRUCell(I, H), nn.LSTMCell(H, H)])
+    xs = ts.zeros((T, N, I))
+    zeros = ts.zeros((N, H))
+    for given, state, error, message in [
+        (ts.zeros((T, N, 3)), None, ShapeError, "GRUCell: expected 2 features on the last axis"),
+        (ts.zeros(T), None, ShapeError, r"expected xs of shape \(T, N, \.\.\.\), got \(5,\) float32"),
+        (ts.zeros((T, N, I), "float64"), None, DtypeError, "expected xs as float32 like the cell"),
+        (None, None, ArgumentError, "expected inputs xs, got none"),
+        ({"a": xs, "b": ts.zeros((T, 2))}, None, ShapeError, "expected one batch size"),
+        (xs, zeros, ArgumentError, r"expected a tuple of 2 states, one per layer, got \(3, 4\) float32"),
+        (xs, (zeros,), ArgumentError, "expected a tuple of 2 states"),
+        (xs, (zeros, zeros), ArgumentError, "LSTMCell: expected a state"),
+        (xs, (zeros[:2], (zeros, zeros)), ShapeError, r"GRUCell: expected state of shape \(3, 4\)"),
+    ]:
+        with pytest.raises(error, match=message):
+            layer(given, state)
+
+
+def test_cell_that_returns_something_else() -> None:
+    class Forgetful(nn.Cell):
+        state_shape = (H,)
+
+        def forward(self, x, h):
+            return h
+
+    with pytest.raises(ArgumentError, match=r"Forgetful.forward: expected two values, \(output, state\), got \(3, 4\)"):
+        nn.Recurrent(Forgetful())(ts.zeros((T, N, H)))
+
+    class Shrinking(Forgetful):
+        def forward(self, x, h):
+            return h, h[:, :2]
+
+    with pytest.raises(ShapeError, match=r"carry left the step as \(3, 2\) float32 but entered as \(3, 4\) float32"):
+        nn.Recurrent(Shrinking())(ts.zeros((T, N, H)))

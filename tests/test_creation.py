@@ -1,0 +1,131 @@
+"""New tensors: dtypes, copies, shapes, seeds, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1.5, "float32"),
+        (2, "int64"),
+        (True, "bool"),
+        ([[1.0, 2], [3, 4]], "float32"),
+        ([1, 2], "int64"),
+        (np.float64(1.5), "float64"),
+        (np.arange(3, dtype="int16"), "int16"),
+        (np.ones(2), "float64"),
+        ([], "float32"),
+    ],
+)
+def test_dtype_of_data(data, dtype):
+    x = ts.tensor(data)
+    assert x.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(x.numpy(), data)
+
+
+def test_tensor_of_tensors_and_nested_lists():
+    x = ts.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    copied = ts.tensor(x)
+    assert copied.dtype == np.float64
+    assert not copied.requires_grad
+    assert ts.tensor([[ts.tensor(1.0), 2.0]]).shape == (1, 2)
+
+
+def test_default_dtype():
+    ts.set_default_dtype("float64")
+    try:
+        assert (
+            ts.tensor([1.0]).dtype == ts.zeros(2).dtype == ts.randn(2).dtype == ts.full((2,), 0.5).dtype == np.float64
+        )
+    finally:
+        ts.set_default_dtype("float32")
+
+
+@pytest.mark.parametrize("order", [">", "<"])
+def test_byte_order_becomes_native(order):
+    array = np.array([1.0, 2.0], order + "f4")
+    for x in (ts.tensor(array), ts.asarray(array)):
+        assert x.dtype.isnative
+        np.testing.assert_array_equal(x.numpy(), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("data", ["text", [1j], None, [None], np.ones(2, "float16"), {"a": 1}, np.array(["a"])])
+def test_refused_data(data):
+    with pytest.raises(DtypeError, match="tensor: expected"):
+        ts.tensor(data)
+
+
+def test_refused_dtypes_and_shapes():
+    with pytest.raises(DtypeError, match="zeros: expected one of"):
+        ts.zeros(2, dtype="complex64")
+    with pytest.raises(DtypeError, match="expected a dtype"):
+        ts.zeros(2, dtype="floaty")
+    with pytest.raises(ShapeError, match="equal lengths"):
+        ts.tensor([[1, 2], [3]])
+    with pytest.raises(ShapeError, match="integers >= 0"):
+        ts.ones((2, -1))
+    with pytest.raises(DtypeError, match="requires_grad"):
+        ts.zeros(2, dtype="int64", requires_grad=True)
+
+
+def test_asarray():
+    array = np.ones(3)
+    assert ts.asarray(array).numpy() is array
+    x = ts.tensor([1.0])
+    assert ts.asarray(x) is x
+    assert ts.asarray(x, "float64").dtype == np.float64
+    assert ts.asarray([1, 2]).dtype == np.int64
+    assert ts.asarray(array, "float32").dtype == np.float32
+    with pytest.raises(DtypeError, match="asarray"):
+        ts.asarray(np.array(["a"]))
+
+
+def test_from_a_shape():
+    x = ts.zeros((2, 3), dtype="float64")
+    assert ts.ones_like(x).dtype == np.float64
+    assert ts.zeros_like(x, "int32").dtype == np.int32
+    np.testing.assert_array_equal(ts.full_like(x, 7).numpy(), np.full((2, 3), 7.0))
+    assert ts.full(3, True).dtype == np.bool_
+    np.testing.assert_array_equal(ts.eye(2, 3).numpy(), np.eye(2, 3))
+    assert ts.ones(2, requires_grad=True).requires_grad
+
+
+def test_ranges():
+    np.testing.assert_array_equal(ts.arange(3).numpy(), [0, 1, 2])
+    assert ts.arange(3).dtype == np.int64
+    assert ts.arange(0, 1, 0.25).dtype == np.float32
+    np.testing.assert_array_equal(ts.arange(5, 0, -2).numpy(), [5, 3, 1])
+    np.testing.assert_allclose(ts.linspace(0, 1, 5).numpy(), [0, 0.25, 0.5, 0.75, 1])
+    with pytest.raises(ArgumentError, match="step"):
+        ts.arange(0, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda **k: ts.randn(3, 4, **k), lambda **k: ts.rand(3, 4, **k), lambda **k: ts.randint(0, 9, (3, 4), **k)]
+)
+def test_random_values_follow_the_seed_or_the_generator(draw):
+    ts.manual_seed(5)
+    first = draw().numpy()
+    assert not np.array_equal(first, draw().numpy())
+    ts.manual_seed(5)
+    np.testing.assert_array_equal(first, draw().numpy())
+    np.testing.assert_array_equal(
+        draw(rng=np.random.default_rng(1)).numpy(), draw(rng=np.random.default_rng(1)).numpy()
+    )
+
+
+def test_random_dtypes_and_ranges():
+    assert ts.randn(2, dtype="float64").dtype == np.float64
+    assert ts.rand(2).dtype == np.float32
+    values = ts.rand(1000).numpy()
+    assert values.min() >= 0
+    assert values.max() < 1
+    assert ts.randn().shape == ()
+    with pytest.raises(ArgumentError, match="low < high"):
+        ts.randint(3, 3, 2)

@@ -1,0 +1,115 @@
+"""The Tensor: facts, conversions, Python's protocols, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tinygrad_seq.errors import DtypeError, GraphError, ShapeError
+
+
+def leaf(values) -> ts.Tensor:
+    return ts.tensor(np.asarray(values, np.float64), requires_grad=True)
+
+
+def test_facts():
+    x = ts.zeros((2, 3))
+    assert (x.shape, x.ndim, x.size, x.dtype, len(x)) == ((2, 3), 2, 6, np.dtype("float32"), 2)
+    assert x.is_leaf
+    assert not x.requires_grad
+
+
+def test_scalars():
+    x = ts.tensor([[2.5]])
+    assert (x.item(), float(x), int(x), bool(x)) == (2.5, 2.5, 2, True)
+    assert [10, 20, 30][ts.tensor(2)] == 30
+    assert f"{ts.tensor(0.5):.2f}" == "0.50"
+    assert x.tolist() == [[2.5]]
+    for convert in (float, int, bool, lambda x: x.item()):
+        with pytest.raises(ShapeError, match="one element"):
+            convert(ts.zeros(2))
+    for wrong in (ts.tensor(1.0), ts.tensor([1])):
+        with pytest.raises(DtypeError, match="index"):
+            [1, 2][wrong]
+
+
+def test_iteration_records():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    first, second = x
+    ts.sum(first * second).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [[3.0, 4.0], [1.0, 2.0]])
+    assert 3.0 in ts.tensor([1.0, 3.0])
+    for ask in (iter, len):
+        with pytest.raises(TypeError, match="at least one axis"):
+            ask(ts.tensor(1.0))
+
+
+def test_hashed_by_identity_though_equality_is_elementwise():
+    x, y = leaf([1.0]), leaf([1.0])
+    assert len({x, y}) == 2
+    assert (x == y).numpy().all()
+    assert {x: "x", y: "y"}[y] == "y"
+
+
+def test_repr():
+    assert repr(ts.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert repr(ts.tensor([1, 2])) == "tensor([1, 2])"
+    assert repr(leaf([1.0])) == "tensor([1.], dtype=float64, requires_grad=True)"
+    assert repr(leaf([1.0]) * 2.0) == "tensor([2.], dtype=float64, from 'multiply')"
+    first, _ = leaf([[1.0], [2.0]])
+    assert "from 'unstack'" in repr(first)
+
+
+def test_requires_grad():
+    x = ts.zeros(2).requires_grad_()
+    y = x * 2.0
+    with pytest.raises(GraphError, match="detach"):
+        y.requires_grad = False
+    x.requires_grad_(False)
+    assert not (x * 2.0).requires_grad
+    with pytest.raises(DtypeError, match="int64"):
+        ts.arange(3).requires_grad_()
+
+
+def test_detach_cuts_the_graph():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    ts.sum(y.detach() * x).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [1.0, 4.0])
+
+
+def test_0d_results_are_tensors_of_arrays():
+    x = leaf(2.0)
+    for y in (x * x, ts.exp(x), -x, ts.sum(leaf([1.0, 2.0])), leaf([1.0, 2.0])[0]):
+        assert type(y._array) is np.ndarray
+        assert y.shape == ()
+
+
+def test_copy_and_assignment():
+    x = ts.zeros((2, 2))
+    assert x.copy_(3.0) is x
+    x[0] = ts.tensor([1.0, 2.0])
+    x[ts.tensor([1]), ts.tensor([0])] = 7.0
+    x[ts.tensor([[False, False], [False, True]])] = 8.0
+    assert x.tolist() == [[1.0, 2.0], [7.0, 8.0]]
+    with pytest.raises(ShapeError, match="copy_"):
+        x.copy_(np.ones(3))
+
+
+def test_subclass_behaves_as_a_tensor():
+    class Named(ts.Tensor):
+        pass
+
+    x = Named(np.array([1.0, 2.0]), requires_grad=True)
+    ts.sum(ts.exp(x) * x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]) * np.array([2.0, 3.0]))
+    assert type(x * 2.0) is ts.Tensor
+
+
+def test_strided_reversed_and_read_only_arrays():
+    base = np.arange(12.0).reshape(3, 4)
+    base.flags.writeable = False
+    for array in (base, base.T, base[::-1, ::2], np.broadcast_to(np.arange(3.0), (2, 3)), np.zeros((0, 3))):
+        x = ts.asarray(array).requires_grad_()
+        assert ts.gradcheck(lambda x: ts.tanh(x) * x, [x])

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tinygrad_seq.data import Windows
+from tinygrad_seq.errors import AnomalyError, CheckpointError
+from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate
+
+TOKENS = np.random.default_rng(0).integers(6, size=47)
+
+
+def make(**options) -> TrainingSteps:
+    ts.manual_seed(1)
+    model = LanguageModel(6, 3, 5, cell="gru", dropout=0.3)
+    optimizer = ts.optim.Adam(model.parameters(), lr=0.02)
+    scheduler = ts.optim.WarmupCosine(optimizer, 2, 20)
+    return TrainingSteps(model, Windows(TOKENS, 2, 5), optimizer, scheduler=scheduler, **options)
+
+
+def take(steps: TrainingSteps, count: int) -> list:
+    return list(itertools.islice(steps, count))
+
+
+def test_ten_lines_are_a_training_loop() -> None:
+    ts.manual_seed(0)
+    text = [0, 1, 2, 3, 4] * 60
+    model = LanguageModel(5, embedding_size=4, hidden_size=8, cell="lstm")
+    optimizer = ts.optim.Adam(model.parameters(), lr=0.05)
+    state = None
+    for _ in range(5):
+        for inputs, targets in Windows(text, batch_size=4, window=15):
+            optimizer.zero_grad()
+            logits, state = model(inputs, state)
+            loss = ts.cross_entropy(logits, targets)
+            loss.backward()
+            ts.optim.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            state = ts.nn.detach_state(state)
+    assert loss.item() < 0.3
+
+
+def test_steps_are_that_loop() -> None:
+    seen = take(make(clip_norm=0.5), 7)
+    other = make()
+    losses = []
+    for _ in range(2):
+        state = None
+        for inputs, targets in other.windows:
+            other.optimizer.zero_grad()
+            logits, state = other.model(inputs, state)
+            loss = ts.cross_entropy(logits, targets)
+            loss.backward()
+            ts.optim.clip_grad_norm_(other.model.parameters(), 0.5)
+            other.optimizer.step()
+            assert other.scheduler is not None
+            other.scheduler.step()
+            state = ts.nn.detach_state(state)
+            losses.append(loss.item())
+    assert [step.loss for step in seen] == losses[:7]
+    assert [step.number for step in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert [step.tokens for step in seen] == [10, 10, 10, 10, 6, 10, 10]
+    assert all(math.isfinite(step.gradient_norm) for step in seen)
+
+
+@pytest.mark.parametrize("pause", [1, 4, 5, 6, 10])
+def test_going_on_from_a_state_dict_is_bit_exact(pause: int) -> None:
+    straight = make()
+    expected = take(straight, 12)
+    first = make()
+    before = take(first, pause)
+    state = first.state_dict()
+    second = make()
+    ts.manual_seed(99)
+    second.load_state_dict(state)
+    after = take(second, 12 - pause)
+    assert before + after == expected
+    for (name, left), right in zip(
+        straight.model.state_dict().items(), second.model.state_dict().values(), strict=True
+    ):
+        assert left.tobytes() == right.tobytes(), name
+
+
+def test_a_diverging_step_changes_nothing() -> None:
+    steps = make()
+    next(steps.model.parameters()).data[...] = np.inf
+    before = {name: array.copy() for name, array in steps.model.state_dict().items()}
+    with np.errstate(all="ignore"), pytest.raises(AnomalyError, match="at step 1"):
+        next(iter(steps))
+    for name, array in steps.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_state_that_lacks_something_is_refused() -> None:
+    steps = make()
+    state = steps.state_dict()
+    del state["optimizer"]
+    with pytest.raises(CheckpointError, match="optimizer"):
+        steps.load_state_dict(state)
+
+
+def test_plateau_is_left_to_the_caller() -> None:
+    steps = make()
+    steps.scheduler = ts.optim.ReduceLROnPlateau(steps.optimizer, patience=0)
+    take(steps, 3)
+    assert steps.scheduler.last_epoch == 0
+
+
+def test_evaluate_is_the_mean_over_all_tokens() -> None:
+    model = LanguageModel(6, 3, 5, cell="lstm", dropout=0.5)
+    expected = -model.log_probability(TOKENS).mean()
+    assert evaluate(model, TOKENS, batch_size=1, window=7) == pytest.approx(expected, rel=1e-5)
+    assert evaluate(model, TOKENS, batch_size=1, window=1000) == pytest.approx(expected, rel=1e-5)
+    assert evaluate(model, TOKENS, batch_size=4, window=5) == pytest.approx(expected, rel=0.1)
+    assert model.training
+    assert evaluate(model, TOKENS[:2]) == pytest.approx(-model.log_probability(TOKENS[:2])[0], rel=1e-5)
+
+
+def test_evaluate_leaves_no_gradient_and_no_random_numbers() -> None:
+    model = LanguageModel(6, 3, 5, dropout=0.5)
+    before = ts.manual_seed(3).bit_generator.state
+    evaluate(model, TOKENS)
+    assert ts.config.generator().bit_generator.state == before
+    assert all(parameter.grad is None for parameter in model.parameters())
