@@ -16,7 +16,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model, score two sentences
-	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo
+	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo --force
+	$(BIN)/tinygrad-seq info runs/demo
 	$(BIN)/tinygrad-seq sample runs/demo
 	$(BIN)/tinygrad-seq score runs/demo "the apple and pear salad" "the apple and pair salad"
 

@@ -21,8 +21,11 @@ FLOORS = (
     ("errors", "config", "files", "tree"),
     ("kernels",),
     ("primitive", "operators", "ops"),
-    ("modes", "tape", "recording", "array_protocol", "tensor", "creation", "gradients", "gradcheck"),
-    ("functional", "optim", "scan"),
+    (
+        "modes", "tape", "recording", "inplace", "array_protocol", "python_protocol", "tensor", "creation", "lifting",
+        "gradients", "gradcheck",
+    ),  # fmt: skip
+    ("functional", "optim", "scan", "serialization"),
     ("nn",),
     ("data", "train", "interop", "report", "distributed", "cli", "__main__", "__init__"),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import GraphError
-from .primitive import TABLE, Primitive, bind
+from .primitive import TABLE, Array, Primitive, bind
 
 # Ufuncs whose primitive has a forward of its own.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
@@ -25,34 +25,41 @@ def _primitives() -> dict[np.ufunc, Primitive]:
     return same_forward | {ufunc: TABLE[name] for ufunc, name in _BY_NAME.items()}
 
 
-def apply_ufunc(kind: type, ufunc: np.ufunc, method: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Return ``ufunc(*operands)`` as a tensor; `kind` is the Tensor class."""
-    row = _primitives().get(ufunc)
-    if row is not None and method == "__call__" and not options:
-        return bind(row, operands, {})
-    plain = [_bare(kind, operand, f"np.{ufunc.__name__}") for operand in operands]
-    options = {name: _bare(kind, value, f"np.{ufunc.__name__}") for name, value in options.items()}
-    return getattr(ufunc, method)(*plain, **options)
+class ArrayProtocol:
+    """Mixed into `Tensor`."""
+
+    __slots__ = ()
+    _requires_grad: bool
+    numpy: Any
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(_bare(self, "np.asarray"), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
+        row = _primitives().get(ufunc)
+        if row is not None and method == "__call__" and not options:
+            return bind(row, operands, {})
+        name = f"np.{ufunc.__name__}"
+        return getattr(ufunc, method)(*_bare(operands, name), **_bare(options, name))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in _FACTS:
+            return function(args[0].numpy(), *args[1:], **kwargs)
+        name = f"np.{function.__name__}"
+        return function(*_bare(args, name), **_bare(kwargs, name))
 
 
-def apply_function(kind: type, function: Any, args: Any, kwargs: Any) -> Any:
-    """Return ``function(*args, **kwargs)`` of NumPy, computed on bare arrays."""
-    if function in _FACTS:
-        return function(args[0].numpy(), *args[1:], **kwargs)
-    name = f"np.{function.__name__}"
-    return function(*_bare(kind, args, name), **_bare(kind, kwargs, name))
-
-
-def _bare(kind: type, value: Any, name: str) -> Any:
-    if isinstance(value, kind):
-        if value.requires_grad:  # type: ignore[attr-defined]
+def _bare(value: Any, name: str) -> Any:
+    """Return `value` with every tensor in it as an ndarray, for the NumPy function `name`."""
+    if isinstance(value, ArrayProtocol):
+        if value._requires_grad:
             raise GraphError(
                 f"{name}: expected tensors that need no gradient, got one that requires grad, and NumPy would drop it; "
-                f"use the function of tinygrad_seq, or pass x.detach() if the gradient may stop here."
+                "use the function of tinygrad_seq, or x.detach() or x.numpy() if the gradient may stop here."
             )
-        return value.numpy()  # type: ignore[attr-defined]
+        return value.numpy()
     if isinstance(value, tuple | list):
-        return type(value)(_bare(kind, item, name) for item in value)
+        return type(value)(_bare(item, name) for item in value)
     if isinstance(value, dict):
-        return {key: _bare(kind, item, name) for key, item in value.items()}
+        return {key: _bare(item, name) for key, item in value.items()}
     return value

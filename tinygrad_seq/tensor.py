@@ -11,21 +11,21 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from .array_protocol import apply_function, apply_ufunc
+from .array_protocol import ArrayProtocol
 from .errors import DtypeError, GraphError, ShapeError, TinygradSeqError
+from .inplace import InPlace
 from .modes import QUIET, error_handling, mode, set_grad_enabled
 from .operators import Operators
-from .ops import arithmetic
 from .ops.casting import astype
-from .ops.joining import unstack
 from .primitive import LEVELS, Array, Primitive
+from .python_protocol import PythonProtocol
 from .recording import check_forward, check_operand, explain, make_node
-from .tape import Hook, Node, Output, Source, backpropagate
+from .tape import Hook, Output, Source, backpropagate
 
 
 class _Probe:
@@ -97,7 +97,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
 _new = object.__new__
 
 
-class Tensor(Operators):
+class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     """An n-dimensional array with a gradient.
 
     Make one with `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python scalars never
@@ -247,19 +247,6 @@ class Tensor(Operators):
         """Return a tensor with the same values that no gradient flows through."""
         return Tensor(self._frozen())
 
-    def copy_(self, values: Array) -> Self:
-        """Overwrite the values, broadcasting `values` to this shape, and return the tensor itself."""
-        self._refuse_recorded_write("copy_")
-        new = values._array if isinstance(values, Tensor) else np.asarray(values)
-        try:
-            fitted = np.broadcast_to(new, self.shape)
-        except ValueError:
-            raise ShapeError(
-                f"copy_: expected values that broadcast to {self.shape}, got shape {new.shape}; reshape them first."
-            ) from None
-        self._writable()[...] = fitted
-        return self
-
     # -------------------------------------------------------------------------------------------- gradients
 
     def backward(
@@ -320,109 +307,7 @@ class Tensor(Operators):
         self.register_hook(keep)
         self._retains = True
 
-    # ----------------------------------------------------------------------------------- Python's protocols
-
     _apply = staticmethod(record)
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise DtypeError("len: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.ndim:
-            raise DtypeError("iter: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
-        return iter(unstack(self))
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu" or self.ndim:
-            raise DtypeError(f"index: expected a 0-d integer tensor, got {self.shape} {self.dtype}; use int(x).")
-        return int(self.item())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
-
-    def __repr__(self) -> str:
-        values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=200)
-        dtype = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
-        how = ""
-        if isinstance(self._source, Node | Output):
-            node = self._source.node if isinstance(self._source, Output) else self._source
-            how = f", from {node.primitive.name!r}"
-        elif self._requires_grad:
-            how = ", requires_grad=True"
-        return f"tensor({values}{dtype}{how})"
-
-    def __reduce__(self) -> Any:
-        return _rebuild, (self.__class__, self._array.copy(), self._requires_grad)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        return _rebuild(self.__class__, self._array.copy(), self._requires_grad)
-
-    def __setitem__(self, key: Any, value: Array) -> None:
-        self._refuse_recorded_write("assignment to x[...]")
-        keys = tuple(k.numpy() if isinstance(k, Tensor) else k for k in (key if isinstance(key, tuple) else (key,)))
-        if isinstance(value, Tensor):
-            value = np.asarray(value) if mode.recording else value.numpy()
-        self._writable()[keys] = value
-
-    def _refuse_recorded_write(self, what: str) -> None:
-        if self._source is not None or (self._requires_grad and mode.recording):
-            raise GraphError(
-                f"{what}: expected a tensor without a recorded history, got one that requires grad; build a new one "
-                "with ts.where or ts.concat, or write inside `with ts.no_grad():` if it is a parameter."
-            )
-
-    def _update(self, primitive: Primitive, other: Array) -> Tensor:
-        """Return ``x op= other``: a parameter changes in place (under `no_grad`); any other name is bound anew."""
-        if not self._requires_grad or self._source is not None:
-            return record(primitive, (self, other), {})  # type: ignore[no-any-return]
-        self._refuse_recorded_write("in-place operator on a parameter")
-        return self.copy_(record(primitive, (self, other), {}))
-
-    def __iadd__(self, other: Array) -> Tensor:  # type: ignore[misc]
-        return self._update(arithmetic.add, other)
-
-    def __isub__(self, other: Array) -> Tensor:  # type: ignore[misc]
-        return self._update(arithmetic.subtract, other)
-
-    def __imul__(self, other: Array) -> Tensor:  # type: ignore[misc]
-        return self._update(arithmetic.multiply, other)
-
-    def __itruediv__(self, other: Array) -> Tensor:  # type: ignore[misc]
-        return self._update(arithmetic.divide, other)
-
-    # ------------------------------------------------------------------------------------ NumPy's protocols
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self._requires_grad:
-            raise GraphError(
-                "np.asarray: expected a tensor that needs no gradient, got one that requires grad, and NumPy would "
-                "drop it; use ts functions, or x.detach() or x.numpy() if the gradient may stop here."
-            )
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
-        return apply_ufunc(Tensor, ufunc, method, operands, options)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return apply_function(Tensor, function, args, kwargs)
-
-
-def _rebuild(kind: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
-    """Return a leaf of class `kind`: what pickle and copy.deepcopy make of a tensor."""
-    tensor = object.__new__(kind)
-    tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
-    return tensor
 
 
 def _connected(array: Array, source: Source | None) -> Tensor:

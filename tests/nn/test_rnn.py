@@ -157,6 +157,9 @@ def test_dropout_acts_between_layers_in_training_only() -> None:
 
     np.testing.assert_array_equal(run(layer, 1), run(layer, 1))
     assert np.any(run(layer, 1) != run(layer, 2))
+    (first, second), (same, other) = (module(xs)[1][0].numpy() for module in (layer, still))
+    np.testing.assert_array_equal(first, same)  # what goes into the first layer is not dropped
+    assert np.any(second != other)
     layer.eval()
     np.testing.assert_array_equal(run(layer, 1), run(still, 2))
     layer.train().dropout = 1.0

@@ -33,7 +33,7 @@ def test_json_comes_back() -> None:
         ("batch_size", 0, "an integer >= 1"),
         ("window", 0, "an integer >= 1"),
         ("steps", 0, "an integer >= 1"),
-        ("warmup", 1000, "warmup below steps"),
+        ("warmup", 1200, "warmup below steps"),
         ("evaluate_every", 0, "an integer >= 1"),
         ("dropout", 1.0, "below 1"),
         ("validation", 0.0, "between 0 and 1"),

@@ -111,12 +111,16 @@ def test_early_stopping_keeps_the_best(tmp_path: Path, tiny: TrainingConfig) -> 
     model, step = run.load_model()
     assert step == best + 1
     assert not model.training
+    go_on(run, stop_at=best + 5)
+    assert run.load()["steps"]["number"] == best + 4  # one more evaluation, and again no improvement
 
 
 def test_minutes_end_a_run(tmp_path: Path, tiny: TrainingConfig) -> None:
     run = train(tmp_path / "run", dataclasses.replace(tiny, minutes=1e-9))
     assert [row["step"] for row in run.rows()] == [1]
     assert "validation_loss" in run.rows()[0]
+    with pytest.raises(ArgumentError, match="expected minutes above"):
+        Session.resume(run)
 
 
 def test_a_finished_run_says_how_to_go_on(tmp_path: Path, tiny: TrainingConfig) -> None:

@@ -124,7 +124,7 @@ def _run(run: Run, session: Session) -> None:
     with graceful_stop() as request, make_display(run, session) as display:
         for row in session.rows(run, stop=lambda: bool(request)):
             display.show(row)
-    if request:
+    if request and session.steps.number < run.config.steps:
         sys.stdout.write(
             f"Stopped and saved at step {session.steps.number}. Go on with:\n"
             f"  tinygrad-seq train --out {run.folder} --resume\n"

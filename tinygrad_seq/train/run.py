@@ -242,7 +242,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
     target.rename(old)
     try:
         temporary.rename(target)
-    except OSError:
+    except BaseException:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -70,7 +70,7 @@ class Session:
         DataError
             If the corpus is no longer the same text.
         ArgumentError
-            If the run has done all its steps.
+            If the run has done all its steps or used all its minutes.
         """
         content = run.load(checkpoint)
         number = content["steps"]["number"]
@@ -78,6 +78,11 @@ class Session:
             raise ArgumentError(
                 f"train: expected steps above {number}, which '{run.folder}' has done, got {run.config.steps}; "
                 f"pass e.g. --steps {2 * number} to go on."
+            )
+        if 0 < 60 * run.config.minutes <= content["seconds"]:
+            raise ArgumentError(
+                f"train: expected minutes above {content['seconds'] / 60:.2f}, which '{run.folder}' has taken, got "
+                f"{run.config.minutes:g}; pass e.g. --minutes {2 * run.config.minutes:g} to go on."
             )
         session = cls(run.config, run.vocabulary)
         if session.facts["sha256"] != run.facts["sha256"]:
@@ -119,7 +124,7 @@ class Session:
             stopped = stop()
             if evaluates or stopped:
                 self.save(run, best=evaluates and self.stopping.waited == 0)
-            if ends or stopped or self.stopping.exhausted:
+            if ends or stopped or (evaluates and self.stopping.exhausted):
                 return
 
     def save(self, run: Run, *, best: bool = False) -> None:

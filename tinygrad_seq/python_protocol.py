@@ -1,0 +1,77 @@
+"""What Python itself asks of a tensor: length, iteration, truth, conversion to numbers, printing, copying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .errors import DtypeError
+from .ops.joining import unstack
+from .primitive import Array
+from .tape import Node, Output
+
+
+class PythonProtocol:
+    """Mixed into `Tensor`."""
+
+    __slots__ = ()
+    _array: np.ndarray
+    _requires_grad: bool
+    _source: Any
+    shape: tuple[int, ...]
+    ndim: int
+    dtype: np.dtype
+    item: Any
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DtypeError("len: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Array]:
+        if not self.ndim:
+            raise DtypeError("iter: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
+        return iter(unstack(self))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise DtypeError(f"index: expected a 0-d integer tensor, got {self.shape} {self.dtype}; use int(x).")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=200)
+        dtype = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        how = ""
+        source = self._source
+        if isinstance(source, Node | Output):
+            how = f", from {(source.node if isinstance(source, Output) else source).primitive.name!r}"
+        elif self._requires_grad:
+            how = ", requires_grad=True"
+        return f"tensor({values}{dtype}{how})"
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self.__class__, self._array.copy(), self._requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Array:
+        return _rebuild(self.__class__, self._array.copy(), self._requires_grad)
+
+
+def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Array:
+    """Return a leaf of class `kind`: what pickle and copy.deepcopy make of a tensor."""
+    tensor = object.__new__(kind)
+    tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
+    return tensor
