@@ -1,8 +1,8 @@
-"""Run contestants in turn, each round in a fresh process on one pinned core, and keep the figures with the machine's facts."""
+"""Run contestants in turn, each round in a fresh process on one pinned core; keep figures with the machine's facts."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.metadata
 import json
 import os
@@ -77,7 +77,7 @@ def machine_facts(packages: list[str]) -> dict[str, object]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "date": datetime.date.today().isoformat(),
+        "date": dt.date.today().isoformat(),
         "processor": model,
         "cores": os.cpu_count(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Eager overhead: forward and backward of a small recurrent loop, 250 operations, where the tape costs more than the sums.
+"""Eager overhead: forward and backward of a recurrent loop of 250 small operations, where the tape costs most.
 
 T=50, N=8, H=16, five operations a step (two matmuls, two additions, tanh), float32, one thread.
 Run: python benchmarks/eager_overhead.py      (peers that are not installed are left out and named)
@@ -101,7 +101,7 @@ def main() -> None:
     rows = summary(run_in_turn(__file__, present, options.rounds), "tinygrad_seq")
     for name, row in rows.items():
         print(
-            f"{name:14s} {row['median_ms']:8.3f} ms (min {row['minimum_ms']:.3f})   peer/ours {row['peer_over_ours']:.2f}"
+            f"{name:14s} {row['median_ms']:8.3f} ms (min {row['minimum_ms']:.3f}), peer/ours {row['peer_over_ours']:.2f}"
         )
     facts = machine_facts(["numpy", "numba", *present])
     print(

@@ -9,7 +9,7 @@ import numpy as np
 from .errors import ArgumentError, DtypeError
 
 _generator = np.random.default_rng()
-_default_dtype = np.dtype(np.float32)
+_default_dtype: np.dtype = np.dtype(np.float32)
 
 
 def default_dtype() -> np.dtype:
@@ -31,7 +31,7 @@ def set_default_dtype(dtype: np.typing.DTypeLike) -> None:
         If `dtype` is neither.
     """
     global _default_dtype
-    chosen = np.dtype(dtype)
+    chosen: np.dtype = np.dtype(dtype)
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise DtypeError(f"set_default_dtype: expected float32 or float64, got {chosen}; pass one of the two.")
     _default_dtype = chosen

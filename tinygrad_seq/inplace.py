@@ -16,7 +16,6 @@ class InPlace:
     """Mixed into `Tensor`."""
 
     __slots__ = ()
-    shape: Any
     numpy: Any
     _array: np.ndarray
     _requires_grad: bool
@@ -29,10 +28,10 @@ class InPlace:
         self._refuse_recorded_write("copy_")
         new = values._array if isinstance(values, InPlace) else np.asarray(values)
         try:
-            fitted = np.broadcast_to(new, self.shape)
+            fitted = np.broadcast_to(new, self._array.shape)
         except ValueError:
             raise ShapeError(
-                f"copy_: expected values that broadcast to {self.shape}, got shape {new.shape}; reshape them first."
+                f"copy_: expected values that broadcast to {self._array.shape}, got shape {new.shape}; reshape them first."
             ) from None
         self._writable()[...] = fitted
         return self

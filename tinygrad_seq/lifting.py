@@ -12,7 +12,7 @@ from .creation import asarray
 from .primitive import LEVELS
 
 _P = ParamSpec("_P")
-_PLAIN = list | tuple | int | float | np.generic
+_PLAIN = (list, tuple, int, float, np.generic)
 
 
 def public(function: Callable[_P, Any]) -> Callable[_P, Any]:

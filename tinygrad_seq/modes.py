@@ -69,7 +69,7 @@ def _switched(name: str, value: bool) -> Iterator[None]:
         setattr(mode, name, before)
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+def no_grad() -> contextlib._GeneratorContextManager[None]:
     """Return a context (or decorator) in which this thread's operations are not recorded.
 
     Examples
@@ -83,12 +83,12 @@ def no_grad() -> contextlib.AbstractContextManager[None]:
     return _switched("recording", False)
 
 
-def enable_grad() -> contextlib.AbstractContextManager[None]:
+def enable_grad() -> contextlib._GeneratorContextManager[None]:
     """Return a context (or decorator) in which this thread's operations are recorded, inside a `no_grad` too."""
     return _switched("recording", True)
 
 
-def set_grad_enabled(enabled: bool) -> contextlib.AbstractContextManager[None]:
+def set_grad_enabled(enabled: bool) -> contextlib._GeneratorContextManager[None]:
     """Return a context in which this thread's operations are recorded if `enabled`."""
     return _switched("recording", bool(enabled))
 
@@ -98,7 +98,7 @@ def is_grad_enabled() -> bool:
     return mode.recording
 
 
-def detect_anomaly() -> contextlib.AbstractContextManager[None]:
+def detect_anomaly() -> contextlib._GeneratorContextManager[None]:
     """Return a context in which the first NaN or infinity raises, naming the operation and the line that made it.
 
     Forward results are checked as they are made and gradients as they are passed on; it costs about one more pass

@@ -16,24 +16,26 @@ from .ops import special as _e
 from .ops import trigonometric as _t
 from .primitive import Array, Primitive
 
+_NO_PARAMS: dict[str, Any] = {}
+
 
 def _binary(primitive: Primitive) -> Any:
     def operator(self: Array, other: Array) -> Array:
-        return self._apply(primitive, (self, other), {})
+        return self._apply(primitive, (self, other), _NO_PARAMS)
 
     return operator
 
 
 def _reflected(primitive: Primitive) -> Any:
     def operator(self: Array, other: Array) -> Array:
-        return self._apply(primitive, (other, self), {})
+        return self._apply(primitive, (other, self), _NO_PARAMS)
 
     return operator
 
 
 def _unary(primitive: Primitive) -> Any:
     def operator(self: Array) -> Array:
-        return self._apply(primitive, (self,), {})
+        return self._apply(primitive, (self,), _NO_PARAMS)
 
     return operator
 
@@ -133,12 +135,12 @@ class Operators:
         return _s.transpose(self, _one(axes) or None)
 
     @property
-    def T(self) -> Array:
+    def T(self) -> Array:  # noqa: N802 (NumPy's name)
         """The axes in reverse order."""
         return _s.transpose(self)
 
     @property
-    def mT(self) -> Array:
+    def mT(self) -> Array:  # noqa: N802 (NumPy's name)
         """The last two axes swapped."""
         return _s.matrix_transpose(self)
 

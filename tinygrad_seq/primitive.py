@@ -18,7 +18,7 @@ Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -74,11 +74,14 @@ class Primitive:
     rules
         One vjp rule per operand, None where no gradient flows. A `variadic` primitive (``concat``) has one rule for
         all its operands, which is told which one is meant by the keyword ``position``.
+    add_into
+        ``add_into(total, g, **params)`` adds the cotangent of the only operand to the ndarray `total`, for operands of
+        which each use reads a small part (``x[t]``): a rule would make an array of the whole operand's size each time.
     code
         Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
     """
 
-    __slots__ = ("__dict__", "_plans", "code", "forward", "multiple", "name", "rules", "variadic")
+    __slots__ = ("__dict__", "_plans", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class Primitive:
         *,
         code: str | None = None,
         multiple: bool = False,
+        add_into: Callable[..., None] | None = None,
         doc: str | None = None,
     ) -> None:
         self.name = name
@@ -98,11 +102,15 @@ class Primitive:
         self.rules: tuple[Rule | None, ...] = (vjp,) if callable(vjp) else vjp
         self.code = code
         self.multiple = multiple
+        self.add_into = add_into
         self._plans: dict[int | tuple[int, int], Plan] = {}
         TABLE[name] = self
 
     def __call__(self, *operands: Array, **params: Any) -> Any:
-        return bind(self, operands, params)
+        for operand in operands:
+            if operand.__class__ is not np.ndarray:
+                return bind(self, operands, params)
+        return self.forward(*operands, **params)
 
     def __get__(self, array: Array | None, owner: type | None = None) -> Any:
         """Make a primitive in a class body a method."""
@@ -111,10 +119,12 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
-    def rule(self, position: int) -> Rule | None:
-        """Return the vjp rule of operand `position`."""
-        rule = self.rules[0 if self.variadic else position]
-        return functools.partial(rule, position=position) if rule and self.variadic else rule
+    def rules_of(self, operands: Sequence[Any]) -> Sequence[Rule | None]:
+        """Return one vjp rule per operand."""
+        if not self.variadic:
+            return self.rules
+        rule: Any = self.rules[0]
+        return [functools.partial(rule, position=position) for position in range(len(operands))]
 
     def plan(self, wanted: int, count: int) -> Plan:
         """Return what to save of the output and of each of `count` operands, for the rules in the bit set `wanted`."""

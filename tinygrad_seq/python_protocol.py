@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DtypeError
+from .errors import DtypeError, ShapeError
 from .ops.joining import unstack
 from .primitive import Array
 from .tape import Node, Output
@@ -20,18 +20,26 @@ class PythonProtocol:
     _array: np.ndarray
     _requires_grad: bool
     _source: Any
-    shape: tuple[int, ...]
-    ndim: int
-    dtype: np.dtype
-    item: Any
+
+    def item(self) -> float | int | bool:
+        """Return the value of a tensor with one element as a Python scalar."""
+        if self._array.size != 1:
+            raise ShapeError(
+                f"item: expected a tensor with one element, got shape {self._array.shape}; index it or use .tolist()."
+            )
+        return self._array.item()  # type: ignore[no-any-return]
+
+    def tolist(self) -> Any:
+        """Return the values as nested Python lists."""
+        return self._array.tolist()
 
     def __len__(self) -> int:
-        if not self.ndim:
+        if not self._array.ndim:
             raise DtypeError("len: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
-        return self.shape[0]
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Array]:
-        if not self.ndim:
+        if not self._array.ndim:
             raise DtypeError("iter: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
         return iter(unstack(self))
 
@@ -45,16 +53,18 @@ class PythonProtocol:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.dtype.kind not in "iu" or self.ndim:
-            raise DtypeError(f"index: expected a 0-d integer tensor, got {self.shape} {self.dtype}; use int(x).")
+        if self._array.dtype.kind not in "iu" or self._array.ndim:
+            raise DtypeError(
+                f"index: expected a 0-d integer tensor, got {self._array.shape} {self._array.dtype}; use int(x)."
+            )
         return int(self.item())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
+        return format(self.item(), spec) if self._array.ndim == 0 else format(str(self), spec)
 
     def __repr__(self) -> str:
         values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=200)
-        dtype = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        dtype = "" if self._array.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self._array.dtype}"
         how = ""
         source = self._source
         if isinstance(source, Node | Output):

@@ -47,10 +47,8 @@ def make_node(
     flowing, keep_output, keep_operands = plan
     if not flowing:
         return None
-    saved: list[Any]
-    if keep_operands is None:
-        saved = [None] * len(arrays)
-    else:
+    saved = None
+    if keep_operands is not None:
         saved = []
         for operand, array, keep in zip(operands, arrays, keep_operands, strict=False):
             if keep == VALUE:
@@ -71,7 +69,7 @@ def make_node(
             return None
         shape = result.shape
         output = None if keep_output == NOTHING else Like(result) if keep_output == LIKE else result
-    return Node(primitive, params, parents, saved, output, shape, dtype)
+    return Node(primitive, params, parents, saved or (None,) * len(arrays), output, shape, dtype)
 
 
 def explain(primitive: Primitive, arrays: list[Any], error: Exception) -> Exception:

@@ -70,11 +70,6 @@ class Node:
         self.shape = shape
         self.dtype = dtype
 
-    def free(self) -> None:
-        """Drop what the rules would read and the way to older nodes."""
-        self.saved = self.output = None
-        self.parents = ()
-
 
 class Output(NamedTuple):
     """One result of a node that has several."""
@@ -125,12 +120,13 @@ def backpropagate(
         If a node was freed by an earlier backward pass.
     """
     pending: dict[Source, Array] = {}
+    owned: set[Source] = set()  # whose pending sum is an ndarray made here: later terms are added in place
     heap: list[tuple[int, Node]] = []
     arrived: dict[Source, Array] = {}
     wanted = None if only is None else set(only)
     leading = None if wanted is None else _leading_to(wanted, (source for source, _ in roots))
     anomaly = mode.anomaly
-    send = _sender(pending, heap)
+    send = _sender(pending, owned, heap)
 
     for source, cotangent in roots:
         if leading is None or source in leading:
@@ -149,27 +145,38 @@ def backpropagate(
             g = pending.pop(node)
         if differentiable:
             saved, output = _as_tensors(node, to_tensor)
+        rules: Any = primitive.rules_of(node.parents) if primitive.variadic else primitive.rules
+        add_into = primitive.add_into
         for position, parent in enumerate(node.parents):
             if parent is None or (leading is not None and parent not in leading):
                 continue
-            rule: Any = primitive.rule(position) if primitive.variadic else primitive.rules[position]
+            if add_into is not None and parent in owned:
+                add_into(pending[parent], g, **params)
+                continue
+            rule = rules[position]
             c = rule(g, output, *saved, **params) if params else rule(g, output, *saved)
             if c.shape != parent.shape:
                 c = sum_to(c, shape=parent.shape)
             if c.dtype is not parent.dtype and c.dtype != parent.dtype:
                 c = astype(c, parent.dtype)
             if anomaly:
-                check_finite(c, f"the gradient of {primitive.name!r} for operand {position}", node.origin)
-            send(parent, c)
-        if not keep:
-            node.free()
+                check_finite(c, f"the gradient of {primitive.name!r}", node.origin)
+            if parent.__class__ is Node and parent not in pending:  # what `send` would do, in the most common case
+                pending[parent] = c
+                heappush(heap, (parent.number, parent))
+            else:
+                send(parent, c)
+        if not keep:  # drop what the rules read and the way to older nodes
+            node.saved = node.output = None
+            node.parents = ()
     leaves = [leaf for leaf in pending if wanted is None or leaf in wanted]
     return arrived | {leaf: _run_hooks(leaf._hooks, pending[leaf], leaf, to_tensor) for leaf in leaves}
 
 
-def _sender(pending: dict[Source, Array], heap: list[tuple[int, Node]]) -> Callable[[Source, Array], None]:
+def _sender(
+    pending: dict[Source, Array], owned: set[Source], heap: list[tuple[int, Node]]
+) -> Callable[[Source, Array], None]:
     """Return a function that adds a cotangent to what is pending for its target, and queues the target's node once."""
-    owned: set[Source] = set()  # sums made here, which no one else can hold: later terms are added in place (ndarrays)
     queued: set[Node] = set()  # nodes with several results that are in the heap
 
     def send(target: Source, cotangent: Array) -> None:
@@ -177,8 +184,9 @@ def _sender(pending: dict[Source, Array], heap: list[tuple[int, Node]]) -> Calla
             if target in owned:
                 pending[target] += cotangent
             else:
-                pending[target] = pending[target] + cotangent
-                owned.add(target)
+                total = pending[target] = pending[target] + cotangent
+                if total.__class__ is np.ndarray:  # no scalar, which has no memory to add into, and no Tensor
+                    owned.add(target)
             return
         pending[target] = cotangent
         kind = target.__class__

@@ -231,18 +231,6 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
         view.flags.writeable = False
         return view
 
-    def item(self) -> float | int | bool:
-        """Return the value of a tensor with one element as a Python scalar."""
-        if self._array.size != 1:
-            raise ShapeError(
-                f"item: expected a tensor with one element, got shape {self.shape}; index it or use .tolist()."
-            )
-        return self._array.item()  # type: ignore[no-any-return]
-
-    def tolist(self) -> Any:
-        """Return the values as nested Python lists."""
-        return self._array.tolist()
-
     def detach(self) -> Tensor:
         """Return a tensor with the same values that no gradient flows through."""
         return Tensor(self._frozen())

@@ -1,4 +1,4 @@
-"""Same weights, same data, same optimiser as PyTorch: the loss curves of an LSTM language model over 200 steps, float64.
+"""Same weights, data and optimiser as PyTorch: the loss curves of an LSTM language model over 200 steps, float64.
 
 Embedding -> two-layer LSTM -> linear, cross entropy, state carried from window to window and detached, gradients
 clipped by norm, Adam. Run: python benchmarks/parity/language_model.py      (needs the bench extra)
@@ -21,6 +21,8 @@ V, E, H, LAYERS, T, N, STEPS = 40, 24, 32, 2, 16, 8, 200
 
 
 class Theirs(torch.nn.Module):
+    """The model in PyTorch."""
+
     def __init__(self):
         super().__init__()
         self.embedding = torch.nn.Embedding(V, E)
@@ -29,6 +31,8 @@ class Theirs(torch.nn.Module):
 
 
 class Ours(ts.nn.Module):
+    """The model here, with the same names."""
+
     def __init__(self):
         super().__init__()
         self.embedding = ts.nn.Embedding(V, E)

@@ -36,7 +36,9 @@ def leaf(x: np.ndarray) -> ts.Tensor:
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_cross_entropy_of_indices(logits, classes, reduction):
     expected = -np.take_along_axis(log_softmax(logits), classes[..., None], -1)[..., 0]
-    np.testing.assert_allclose(ts.cross_entropy(logits, classes, reduction=reduction).numpy(), REDUCTIONS[reduction](expected))
+    np.testing.assert_allclose(
+        ts.cross_entropy(logits, classes, reduction=reduction).numpy(), REDUCTIONS[reduction](expected)
+    )
     ts.gradcheck(lambda x: ts.cross_entropy(x, classes, reduction=reduction), [leaf(logits)], order=2)
 
 
@@ -180,7 +182,9 @@ def test_binary_cross_entropy_with_logits(rng):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_regression_losses(rng, loss, formula, reduction):
     x, y = rng.normal(size=(2, 5)) * 2, rng.normal(size=(2, 5))
-    np.testing.assert_allclose(loss(ts.tensor(x), ts.tensor(y), reduction).numpy(), REDUCTIONS[reduction](formula(x - y)))
+    np.testing.assert_allclose(
+        loss(ts.tensor(x), ts.tensor(y), reduction).numpy(), REDUCTIONS[reduction](formula(x - y))
+    )
     ts.gradcheck(lambda a, b: loss(a, b, reduction), [leaf(x), leaf(y)], order=2)
 
 

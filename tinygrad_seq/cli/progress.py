@@ -59,10 +59,10 @@ class PlainDisplay:
             sys.stdout.write(f"{held_out(row)}\n{indented(row['sample'])}")
         sys.stdout.flush()
 
-    def _measures(self, row: Row) -> str:
+    def _measures(self, row: Row, between: str = "  ") -> str:
         return (
-            f"loss {row['loss']:.3f}  {row['bits_per_character']:.3f} bits/char  perplexity {row['perplexity']:.2f}  "
-            f"{row['tokens_per_second']:,.0f} tokens/s  |gradient| {row['gradient_norm']:.2f}  "
+            f"loss {row['loss']:.3f}  {row['bits_per_character']:.3f} bits/char  perplexity {row['perplexity']:.2f}"
+            f"{between}{row['tokens_per_second']:,.0f} tokens/s  |gradient| {row['gradient_norm']:.2f}  "
             f"ETA {self._remaining(row)}"
         )
 
@@ -82,7 +82,7 @@ class LiveDisplay(PlainDisplay):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._progress = Progress(
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.fields[measures]}")
+            TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=12), TextColumn("{task.fields[measures]}")
         )
         self._task = self._progress.add_task("train", total=self.steps, completed=self._first[0], measures="")
         self._progress.start()
@@ -92,7 +92,7 @@ class LiveDisplay(PlainDisplay):
         self._progress.stop()
 
     def show(self, row: Row) -> None:
-        self._progress.update(self._task, completed=row["step"], measures=self._measures(row))
+        self._progress.update(self._task, completed=row["step"], measures=self._measures(row, between="\n"))
         if "validation_loss" in row:
             from rich.text import Text
 

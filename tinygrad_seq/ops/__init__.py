@@ -1,0 +1,1 @@
+"""The table of operations, generic over ndarrays, Tensors and Tracers; the README beside this file explains it."""

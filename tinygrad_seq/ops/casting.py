@@ -20,4 +20,4 @@ def astype(x: Array, dtype: np.typing.DTypeLike) -> Array:
 
 # The same values under another name, which a gradient can be taken with respect to by itself.
 alias = Primitive("alias", lambda x: x, (lambda g, _y, _x: g,))
-clone = Primitive("clone", lambda x: x.copy(), (lambda g, _y, _x: g,), doc="Return a copy through which gradient flows.")
+clone = Primitive("clone", lambda x: x.copy(), (lambda g, _y, _x: g,), doc="Return a copy that gradient flows through.")

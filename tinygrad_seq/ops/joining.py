@@ -198,8 +198,7 @@ def unstack(x: Array, axis: int = 0) -> tuple[Array, ...]:
     """Return the slices of `x` along `axis`, without that axis, as views.
 
     This is how to walk over time steps: ``for x_t in unstack(xs)``, which ``for x_t in xs`` does for a tensor. The
-    gradient of all T slices is a single `stack`, where that of T separate ``xs[t]`` fills and adds T arrays as large
-    as the whole of `xs`.
+    gradient of all T slices is a single `stack`.
 
     Examples
     --------

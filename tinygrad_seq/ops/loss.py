@@ -1,4 +1,4 @@
-"""Losses: differences of a prediction from a target, averaged, summed or one by one, stable at the ends of the range."""
+"""Losses: how far a prediction is from its target, averaged, summed or one by one; stable at the ends of the range."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _nll_of_logits(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
     top = logits.max(axis=-1, keepdims=True, initial=-np.inf)
     top[~np.isfinite(top)] = 0
     picked = np.take_along_axis(logits, classes[:, None], axis=-1)
-    with np.errstate(divide="ignore"):
-        return (np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)) - (picked - top))[:, 0]
+    losses: np.ndarray = np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)) - (picked - top)
+    return losses[:, 0]
 
 
 def _nll_of_logits_rule(g: Array, y: Array, logits: Array, classes: Array) -> Array:
@@ -260,9 +260,7 @@ def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta:
     if delta <= 0:
         raise ArgumentError(f"huber_loss: expected delta > 0, got {delta}; use e.g. 1.0.")
     distance = abs(prediction - target)
-    return _reduce(
-        where(less(distance, delta), square(distance) * 0.5, (distance - 0.5 * delta) * delta), reduction
-    )
+    return _reduce(where(less(distance, delta), square(distance) * 0.5, (distance - 0.5 * delta) * delta), reduction)
 
 
 def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:

@@ -24,8 +24,7 @@ Axes = tuple[int, ...]
 def _shifted(x: np.ndarray, axis: int) -> np.ndarray:
     """Return ``x - max(x)``, new memory of a floating dtype; NaN where the maximum is infinite."""
     x = np.asarray(x, np.result_type(x, np.float32))
-    with np.errstate(invalid="ignore"):
-        return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
 def _softmax_forward(x: np.ndarray, axis: int) -> np.ndarray:

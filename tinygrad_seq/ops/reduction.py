@@ -217,8 +217,7 @@ def _log_sum_exp(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
     x = np.asarray(x, np.result_type(x, np.float32))
     top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
-    with np.errstate(divide="ignore", over="ignore"):  # log(0) of a row of -inf; exp beside +inf
-        y = np.log(np.add.reduce(np.exp(x - top), axis=axes, keepdims=True)) + top
+    y = np.log(np.add.reduce(np.exp(x - top), axis=axes, keepdims=True)) + top
     return y if keepdims else y.squeeze(axes)
 
 

@@ -47,8 +47,8 @@ class LanguageModel(nn.Module):
     Examples
     --------
     >>> import numpy as np
-    >>> import tinygrad_seq as ts
-    >>> model = ts.train.LanguageModel(10, embedding_size=4, hidden_size=8, cell="gru")
+    >>> from tinygrad_seq.train import LanguageModel
+    >>> model = LanguageModel(10, embedding_size=4, hidden_size=8, cell="gru")
     >>> logits, state = model(np.zeros((5, 2), dtype=int))
     >>> logits.shape
     (5, 2, 10)
