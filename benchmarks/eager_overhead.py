@@ -101,7 +101,7 @@ def main() -> None:
     rows = summary(run_in_turn(__file__, present, options.rounds), "tinygrad_seq")
     for name, row in rows.items():
         print(
-            f"{name:14s} {row['median_ms']:8.3f} ms (min {row['minimum_ms']:.3f}), peer/ours {row['peer_over_ours']:.2f}"
+            f"{name:12s} {row['median_ms']:8.3f} ms (min {row['minimum_ms']:.3f}), peer/ours {row['peer_over_ours']:.2f}"
         )
     facts = machine_facts(["numpy", "numba", *present])
     print(

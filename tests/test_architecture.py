@@ -33,7 +33,7 @@ FLOORS = (
         "lifting",
         "gradients",
         "gradcheck",
-    ),  # fmt: skip
+    ),
     ("functional", "optim", "scan", "serialization"),
     ("nn",),
     ("data", "train", "interop", "report", "distributed", "cli", "__main__", "__init__"),

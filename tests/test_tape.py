@@ -102,7 +102,7 @@ class TestDeepGraphs:
 
 
 def live(kind) -> int:
-    return sum(isinstance(thing, kind) for thing in gc.get_objects())
+    return sum(issubclass(type(thing), kind) for thing in gc.get_objects())
 
 
 @pytest.fixture
@@ -534,7 +534,7 @@ def test_error_of_our_own_is_not_its_own_cause():
 
 
 def test_many_reads_of_one_tensor_cost_no_array_of_its_size_each() -> None:
-    """``x[t]`` for every t adds into one gradient: linear work, where a gradient as large as x per read is quadratic."""
+    """``x[t]`` for every t adds into one gradient; one as large as x for every read would be quadratic work."""
     steps, width = 400, 1000
     x = ts.tensor(np.ones((steps, width)), requires_grad=True)
     total = sum((x[t] * float(t) for t in range(1, steps)), start=x[0] * 0.0)

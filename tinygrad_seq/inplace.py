@@ -31,7 +31,7 @@ class InPlace:
             fitted = np.broadcast_to(new, self._array.shape)
         except ValueError:
             raise ShapeError(
-                f"copy_: expected values that broadcast to {self._array.shape}, got shape {new.shape}; reshape them first."
+                f"copy_: expected values that broadcast to {self._array.shape}, got {new.shape}; reshape them first."
             ) from None
         self._writable()[...] = fitted
         return self

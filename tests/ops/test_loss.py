@@ -167,18 +167,22 @@ def test_binary_cross_entropy_with_logits(rng):
 # ---------------------------------------------------------------------------------------------- regression
 
 
+def huber(delta):
+    return lambda d: np.where(np.abs(d) < delta, d**2 / 2, delta * (np.abs(d) - delta / 2))
+
+
 @pytest.mark.parametrize(
     ("loss", "formula"),
     [
-        (ts.mse_loss, lambda d: d**2),
+        (ts.mse_loss, np.square),
         (ts.l1_loss, np.abs),
-        (ts.huber_loss, lambda d: np.where(np.abs(d) < 1, d**2 / 2, np.abs(d) - 0.5)),
-        (lambda x, y, r: ts.huber_loss(x, y, r, delta=0.5), lambda d: np.where(np.abs(d) < 0.5, d**2 / 2, 0.5 * (np.abs(d) - 0.25))),
-        (ts.smooth_l1_loss, lambda d: np.where(np.abs(d) < 1, d**2 / 2, np.abs(d) - 0.5)),
-        (lambda x, y, r: ts.smooth_l1_loss(x, y, r, beta=2.0), lambda d: np.where(np.abs(d) < 2, d**2 / 4, np.abs(d) - 1)),
+        (ts.huber_loss, huber(1)),
+        (lambda x, y, r: ts.huber_loss(x, y, r, delta=0.5), huber(0.5)),
+        (ts.smooth_l1_loss, huber(1)),
+        (lambda x, y, r: ts.smooth_l1_loss(x, y, r, beta=2.0), lambda d: huber(2)(d) / 2),
         (lambda x, y, r: ts.smooth_l1_loss(x, y, r, beta=0.0), np.abs),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_regression_losses(rng, loss, formula, reduction):
     x, y = rng.normal(size=(2, 5)) * 2, rng.normal(size=(2, 5))
