@@ -100,13 +100,10 @@ def main() -> None:
     print("not installed:", ", ".join(sorted(set(CONTESTANTS) - set(present))) or "none")
     rows = summary(run_in_turn(__file__, present, options.rounds), "tinygrad_seq")
     for name, row in rows.items():
-        print(
-            f"{name:12s} {row['median_ms']:8.3f} ms (min {row['minimum_ms']:.3f}), peer/ours {row['peer_over_ours']:.2f}"
-        )
-    facts = machine_facts(["numpy", "numba", *present])
-    print(
-        "wrote", save("eager_overhead", {"what": __doc__.splitlines()[0], "threads": 1, **facts, "results": rows}).name
-    )
+        median, ratio = row["median_ms"], row["peer_over_ours"]
+        print(f"{name:12s} {median:8.3f} ms (min {row['minimum_ms']:.3f}), peer/ours {ratio:.2f}")
+    result = {"what": __doc__.splitlines()[0], "threads": 1, **machine_facts(["numpy", "numba", *present])}
+    print("wrote", save("eager_overhead", {**result, "results": rows}).name)
 
 
 if __name__ == "__main__":
