@@ -27,6 +27,7 @@ FLOORS = (
         "recording",
         "inplace",
         "array_protocol",
+        "conversion",
         "python_protocol",
         "tensor",
         "creation",

@@ -129,3 +129,8 @@ def test_random_dtypes_and_ranges():
     assert ts.randn().shape == ()
     with pytest.raises(ArgumentError, match="low < high"):
         ts.randint(3, 3, 2)
+
+
+def test_random_shapes_as_one_tuple_or_several_integers():
+    assert ts.rand((2, 3)).shape == ts.rand(2, 3).shape == ts.randn((2, 3)).shape == ts.randn(2, 3).shape == (2, 3)
+    assert ts.randn().shape == ts.rand(()).shape == ()

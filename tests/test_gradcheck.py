@@ -261,3 +261,9 @@ def test_same_seed_same_verdict_and_works_under_no_grad():
     with ts.no_grad():
         assert ts.gradcheck(ts.exp, [matrix(3)], order=2)
     assert ts.is_grad_enabled()
+
+
+@pytest.mark.parametrize("f", [lambda x: x.numpy() * 2.0, lambda x: 3.0, lambda x: ts.argmax(x)])
+def test_a_function_without_floating_point_tensors_is_refused(f):
+    with pytest.raises(ArgumentError, match="floating-point Tensor"):
+        ts.gradcheck(f, [leaf([1.0, 2.0])])

@@ -154,3 +154,29 @@ def test_jvp_with_integer_results_and_nested_jvp():
     assert (value[1].item(), pushed[0].item(), pushed[1].item()) == (3, 6.0, 0)
     second = ts.jvp(lambda x: ts.jvp(lambda x: x**3, (x,), (t(1.0),))[1], (t(2.0),), (t(1.0),))[1]
     assert second.item() == pytest.approx(12.0)
+
+
+def test_has_aux_returns_what_else_the_function_made():
+    def loss(x):
+        return cube(x), {"doubled": x * 2.0, "count": 2}
+
+    (value, aux), gradient = ts.value_and_grad(loss, has_aux=True)(t([1.0, 2.0]))
+    assert (value.item(), aux["doubled"].tolist(), aux["count"]) == (9.0, [2.0, 4.0], 2)
+    assert not aux["doubled"].requires_grad
+    assert gradient.tolist() == [3.0, 12.0]
+    assert ts.grad(loss, has_aux=True)(t([1.0]))[1]["count"] == 2
+
+
+def test_an_only_primal_needs_no_tuple():
+    x, v = t([[1.0, 2.0]]), t([[1.0, 0.5]])  # one row: taken as a sequence of rows it would be another problem
+    np.testing.assert_array_equal(ts.hvp(cube, x, v).numpy(), ts.hvp(cube, (x,), (v,))[0].numpy())
+    for alone, within in zip(ts.jvp(ts.exp, x, v), ts.jvp(ts.exp, (x,), (v,)), strict=True):
+        np.testing.assert_array_equal(alone.numpy(), within.numpy())
+
+
+def test_what_is_no_function_and_repeated_arguments_are_refused():
+    x = t([1.0], requires_grad=True)
+    with pytest.raises(ArgumentError, match=r"expected a function, got Tensor.*backward"):
+        ts.grad(cube(x), x)
+    with pytest.raises(ArgumentError, match="each argument once"):
+        ts.grad(lambda a, b: cube(a * b), (0, -2))(x, x)

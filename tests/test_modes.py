@@ -132,3 +132,11 @@ def test_anomaly_in_one_of_several_results_and_at_second_order():
         gradient, x.grad = x.grad, None
         with pytest.raises(AnomalyError):
             ts.sum(gradient).backward()
+
+
+def test_a_switch_can_be_used_again_and_inside_itself():
+    off = ts.no_grad()
+    for _ in range(2):
+        with off, off:
+            assert not ts.is_grad_enabled()
+        assert ts.is_grad_enabled()

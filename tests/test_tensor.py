@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import DtypeError, GraphError, ShapeError
+from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 
 def leaf(values) -> ts.Tensor:
@@ -113,3 +113,55 @@ def test_strided_reversed_and_read_only_arrays():
     for array in (base, base.T, base[::-1, ::2], np.broadcast_to(np.arange(3.0), (2, 3)), np.zeros((0, 3))):
         x = ts.asarray(array).requires_grad_()
         assert ts.gradcheck(lambda x: ts.tanh(x) * x, [x])
+
+
+def test_the_constructor_copies_and_converts_as_tensor_does():
+    source = np.array([1.0, 2.0])
+    x = ts.Tensor(source, requires_grad=True)
+    y = ts.sum(x * x)
+    source[:] = 50.0
+    y.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])
+    assert ts.Tensor([1.0, 2.0]).dtype == ts.float32
+    assert ts.Tensor([1, 2], "float64").tolist() == [1.0, 2.0]
+    for refused in ("abc", None, np.ones(2, np.float16), [1j]):
+        with pytest.raises(DtypeError, match="tensor: expected"):
+            ts.Tensor(refused)
+
+
+def test_a_list_of_tensors_keeps_their_gradient_or_is_refused():
+    x = leaf([1.0, 2.0])
+    assert ts.grad(lambda x: ts.mean([x[0] * x[0], x[1]]))(x).tolist() == [1.0, 0.5]
+    assert ts.concat([[1.0], [2.0, 3.0]]).tolist() == [1.0, 2.0, 3.0]
+    with pytest.raises(GraphError, match=r"ts\.stack"):
+        ts.tensor([x[0], x[1]])
+
+
+def test_lists_of_python_numbers_do_not_change_the_dtype():
+    x = ts.tensor([1.0, 2.0])
+    assert (x + [0.5, 0.5]).dtype == ts.where(x > 1, x, [3.0, 4.0]).dtype == ts.float32
+
+
+@pytest.mark.parametrize("call", [lambda x: ts.exp(x, x), lambda x: x.exp(x), lambda x: ts.exp(x, out=x.data)])
+def test_an_operand_too_many_is_refused_before_it_is_overwritten(call):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ArgumentError, match="exp: expected 1 operand"):
+        call(x)
+    assert x.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("other", [300, np.longdouble(2), np.ones(2, np.longdouble), 1j, "a"])
+def test_operands_of_other_dtypes_are_refused(other):
+    with pytest.raises(DtypeError, match="multiply: expected"):
+        ts.tensor(np.array([1, 2], np.int8)) * other
+
+
+def test_methods_under_the_names_of_numpy_and_pytorch():
+    x = leaf([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert x.expand(2, -1, 3).shape == x.expand((2, 2, 3)).shape == (2, 2, 3)
+    assert x.to("float32").dtype == x.float().dtype == ts.float32
+    assert x.long().dtype == ts.int64
+    assert x.gt(3).tolist() == (x > 3).tolist()
+    for name in ("subtract", "multiply", "divide", "power", "hypot", "logaddexp", "arctan2", "tensordot"):
+        np.testing.assert_array_equal(getattr(x, name)(x).numpy(), getattr(ts, name)(x, x).numpy())
+    assert issubclass(ts.GradientError, AssertionError)

@@ -1,6 +1,25 @@
 """A deep-learning engine for sequence models on CPUs: write a cell's forward step, the gradients come by themselves."""
 
-from . import data, nn, optim
+from numpy import (
+    bool_,
+    e,
+    float32,
+    float64,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    nan,
+    newaxis,
+    pi,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+
+from . import data, errors, nn, optim
 from .config import default_dtype, get_num_threads, manual_seed, set_default_dtype, set_num_threads
 from .creation import (
     arange,
@@ -18,6 +37,18 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .errors import (
+    AnomalyError,
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    DtypeError,
+    GradientError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    TinygradSeqError,
+)
 from .functional import *  # noqa: F403
 from .gradcheck import gradcheck
 from .gradients import grad, hvp, jvp, value_and_grad, vjp
@@ -29,31 +60,54 @@ from .tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [  # and the public functions, which the star brings in
+    "AnomalyError",
+    "ArgumentError",
+    "CheckpointError",
+    "DataError",
+    "DtypeError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "ShapeError",
     "Tensor",
+    "TinygradSeqError",
     "__version__",
     "arange",
     "asarray",
+    "bool_",
     "data",
     "default_dtype",
     "detect_anomaly",
+    "e",
     "enable_grad",
+    "errors",
     "eye",
+    "float32",
+    "float64",
     "full",
     "full_like",
     "get_num_threads",
     "grad",
     "gradcheck",
     "hvp",
+    "inf",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
     "is_grad_enabled",
     "jvp",
     "linspace",
     "load",
     "manual_seed",
+    "nan",
+    "newaxis",
     "nn",
     "no_grad",
     "ones",
     "ones_like",
     "optim",
+    "pi",
     "rand",
     "randint",
     "randn",
@@ -63,6 +117,10 @@ __all__ = [  # and the public functions, which the star brings in
     "set_grad_enabled",
     "set_num_threads",
     "tensor",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
     "value_and_grad",
     "vjp",
     "zeros",

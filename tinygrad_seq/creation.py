@@ -8,24 +8,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .config import default_dtype, generator
-from .errors import ArgumentError, DtypeError, ShapeError
+from .conversion import to_array
+from .errors import ArgumentError, ShapeError
+from .operators import one_argument
+from .ops.casting import as_dtype
 from .primitive import Array
-from .tensor import Tensor
+from .tensor import Tensor, wrap
 
-_SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 Shape = int | tuple[int, ...]
-
-
-def _check_dtype(caller: str, dtype: DTypeLike) -> np.dtype:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        raise DtypeError(f"{caller}: expected a dtype, got {dtype!r}; use e.g. 'float32' or np.int64.") from None
-    if found.name not in _SUPPORTED:
-        raise DtypeError(
-            f"{caller}: expected one of float32, float64, the integers or bool, got {found}; cast with astype first."
-        )
-    return found.newbyteorder("=")
 
 
 def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -46,6 +36,8 @@ def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = Fa
         If the values are not real numbers or booleans, or `requires_grad` is asked of integers.
     ShapeError
         If nested lists are ragged.
+    GraphError
+        If nested lists hold a tensor that requires grad: `stack` keeps its gradient.
 
     Examples
     --------
@@ -53,7 +45,7 @@ def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = Fa
     >>> ts.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 2)
     """
-    return Tensor(_to_array("tensor", data, dtype), requires_grad)
+    return wrap(to_array("tensor", data, dtype), requires_grad)
 
 
 def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
@@ -63,38 +55,11 @@ def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
     """
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
-    if isinstance(data, np.ndarray) and data.dtype == _check_dtype("asarray", dtype or data.dtype):
-        shared = Tensor(data)
+    if isinstance(data, np.ndarray) and data.dtype == as_dtype("asarray", dtype or data.dtype):
+        shared = wrap(data)
         shared._exposed = True
         return shared
     return tensor(data, dtype)
-
-
-def _to_array(caller: str, data: Array, dtype: DTypeLike | None) -> np.ndarray:
-    wanted = None if dtype is None else _check_dtype(caller, dtype)
-    if isinstance(data, Tensor):
-        data = data.numpy()
-    if isinstance(data, list | tuple):
-        data = _untensored(data)
-    try:
-        array = np.array(data)
-    except ValueError as error:
-        raise ShapeError(f"{caller}: expected nested lists of equal lengths ({error}); pad or split them.") from None
-    if array.dtype.kind not in "fiub":
-        raise DtypeError(
-            f"{caller}: expected real numbers or booleans, got {type(data).__name__} ({array.dtype}); "
-            "encode text as integers first, e.g. with data.Vocabulary."
-        )
-    if wanted is None:
-        plain = not isinstance(data, np.ndarray | np.generic)
-        wanted = default_dtype() if plain and array.dtype.kind == "f" else _check_dtype(caller, array.dtype)
-    return array.astype(wanted, copy=False)
-
-
-def _untensored(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        return data.numpy()
-    return [_untensored(item) for item in data] if isinstance(data, list | tuple) else data
 
 
 # ---------------------------------------------------------------------------------------------- from a shape
@@ -110,19 +75,19 @@ def _check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
 def full(shape: Shape, value: float, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of `shape` filled with `value`; by default of the dtype `tensor` gives to `value`."""
     sizes = _check_shape("full", shape)
-    return Tensor(np.full(sizes, _to_array("full", value, dtype)), requires_grad)
+    return wrap(np.full(sizes, to_array("full", value, dtype)), requires_grad)
 
 
 def zeros(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of zeros of `shape`, by default float32."""
-    kind = _check_dtype("zeros", dtype or default_dtype())
-    return Tensor(np.zeros(_check_shape("zeros", shape), kind), requires_grad)
+    kind = as_dtype("zeros", dtype or default_dtype())
+    return wrap(np.zeros(_check_shape("zeros", shape), kind), requires_grad)
 
 
 def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of ones of `shape`, by default float32."""
-    kind = _check_dtype("ones", dtype or default_dtype())
-    return Tensor(np.ones(_check_shape("ones", shape), kind), requires_grad)
+    kind = as_dtype("ones", dtype or default_dtype())
+    return wrap(np.ones(_check_shape("ones", shape), kind), requires_grad)
 
 
 def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
@@ -158,30 +123,36 @@ def linspace(start: float, stop: float, num: int, dtype: DTypeLike | None = None
 
 def eye(rows: int, columns: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Return a matrix of shape (rows, columns) with ones on its diagonal."""
-    return Tensor(np.eye(rows, columns, dtype=_check_dtype("eye", dtype or default_dtype())))
+    return wrap(np.eye(rows, columns, dtype=as_dtype("eye", dtype or default_dtype())))
 
 
 # ---------------------------------------------------------------------------------------------------- random
 
 
 def randn(
-    *shape: int, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+    *shape: Any, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return standard normal values of `shape`, drawn from `rng` or the generator that `manual_seed` seeds."""
-    kind = _check_dtype("randn", dtype or default_dtype())
-    return Tensor(generator(rng).standard_normal(_check_shape("randn", shape)).astype(kind), requires_grad)
+    """Return standard normal values of `shape`, drawn from `rng` or the generator that `manual_seed` seeds.
+
+    The shape is one tuple or several integers.
+    """
+    kind = as_dtype("randn", dtype or default_dtype())
+    return wrap(generator(rng).standard_normal(_check_shape("randn", one_argument(shape))).astype(kind), requires_grad)
 
 
 def rand(
-    *shape: int, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+    *shape: Any, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return values uniform in [0, 1) of `shape`, drawn from `rng` or the generator that `manual_seed` seeds."""
-    kind = _check_dtype("rand", dtype or default_dtype())
-    return Tensor(np.asarray(generator(rng).random(_check_shape("rand", shape), kind)), requires_grad)
+    """Return values uniform in [0, 1) of `shape`, drawn from `rng` or the generator that `manual_seed` seeds.
+
+    The shape is one tuple or several integers.
+    """
+    kind = as_dtype("rand", dtype or default_dtype())
+    return wrap(np.asarray(generator(rng).random(_check_shape("rand", one_argument(shape)), kind)), requires_grad)
 
 
 def randint(low: int, high: int, shape: Shape, rng: np.random.Generator | None = None) -> Tensor:
     """Return int64 values of `shape` uniform in [low, high)."""
     if high <= low:
         raise ArgumentError(f"randint: expected low < high, got {low} and {high}; swap them.")
-    return Tensor(generator(rng).integers(low, high, _check_shape("randint", shape)))
+    return wrap(generator(rng).integers(low, high, _check_shape("randint", shape)))

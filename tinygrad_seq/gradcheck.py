@@ -62,7 +62,7 @@ def gradcheck(
     DtypeError
         If an input or output is a float32 Tensor.
     ArgumentError
-        If no input requires grad, or `order` is neither 1 nor 2.
+        If no input requires grad, no output is a floating-point Tensor, or `order` is neither 1 nor 2.
 
     Examples
     --------
@@ -83,6 +83,11 @@ def gradcheck(
 
     with np.errstate(all="ignore"):
         cotangents = _check(call, checked, "derivative", tolerance, rng)
+        if not cotangents:
+            raise ArgumentError(
+                "gradcheck: expected f to return a floating-point Tensor, or several, got none; return Tensors, as "
+                "NumPy arrays and numbers have no gradient."
+            )
         if order == 2:
             tensors = list(checked.values())
 

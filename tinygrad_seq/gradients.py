@@ -17,11 +17,17 @@ from .errors import ArgumentError, DtypeError, GraphError, ShapeError
 from .modes import enable_grad, mode
 from .ops.casting import alias
 from .primitive import Array
-from .tensor import Tensor, pull_back
-from .tree import flatten
+from .tensor import Tensor, pull_back, wrap
+from .tree import flatten, map_leaves
 
 
-def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0, *, create_graph: bool | None = None) -> Any:
+def grad(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    create_graph: bool | None = None,
+) -> Callable[..., Any]:
     """Return a function that computes the gradient of the scalar function `f` and takes the same arguments.
 
     Parameters
@@ -30,18 +36,23 @@ def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0, *, create_g
         Returns a scalar Tensor; its arguments are Tensors, arrays, or nested tuples, lists and dicts of them.
     argnums
         The position of the argument to differentiate with respect to, or several.
+    has_aux
+        Whether `f` returns a pair of the scalar and anything else, which is then returned beside the gradient.
     create_graph
         Whether the result can itself be differentiated; by default, if an argument already requires grad.
 
     Returns
     -------
     callable
-        Its result has the structure and shapes of the argument (a tuple of them for several).
+        Its result has the structure and shapes of the argument (a tuple of them for several); with `has_aux` it is
+        ``(gradient, aux)``.
 
     Raises
     ------
     GraphError
         If `f` does not return a scalar.
+    ArgumentError
+        If `f` is no function, or `argnums` does not name positional arguments, each once.
 
     Examples
     --------
@@ -51,19 +62,24 @@ def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0, *, create_g
     >>> ts.grad(ts.grad(lambda x: x**3))(2.0)
     tensor(12.)
     """
-    compute = value_and_grad(f, argnums, create_graph=create_graph)
+    compute = value_and_grad(f, argnums, has_aux=has_aux, create_graph=create_graph)
 
     @functools.wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        return compute(*args, **kwargs)[1]
+        value, found = compute(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
 
     return gradient
 
 
 def value_and_grad(
-    f: Callable[..., Tensor], argnums: int | Sequence[int] = 0, *, create_graph: bool | None = None
-) -> Callable[..., tuple[Tensor, Any]]:
-    """Return a function that computes ``(f(*args), gradient)``; see `grad`.
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    create_graph: bool | None = None,
+) -> Callable[..., tuple[Any, Any]]:
+    """Return a function that computes ``(f(*args), gradient)``, or ``((value, aux), gradient)``; see `grad`.
 
     Examples
     --------
@@ -71,26 +87,36 @@ def value_and_grad(
     >>> ts.value_and_grad(lambda x: (x * x).sum())(ts.tensor([1.0, 2.0]))
     (tensor(5.), tensor([2., 4.]))
     """
+    if not callable(f):
+        raise ArgumentError(
+            f"grad: expected a function, got {type(f).__name__}; pass the function that computes the loss, or call "
+            "loss.backward() and read x.grad."
+        )
     positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
-    def compute(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
+    def compute(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         for position in positions:
             if not -len(args) <= position < len(args):
                 raise ArgumentError(
                     f"grad: expected argnums within the {len(args)} positional arguments, got {position}; "
                     "pass the argument by position."
                 )
+        if len({position % len(args) for position in positions}) < len(positions):
+            raise ArgumentError(f"grad: expected each argument once in argnums, got {argnums}; drop the repeated one.")
         chosen = [args[position] for position in positions]
         inputs = _Inputs("grad", chosen, create_graph)
         arguments = list(args)
         for position, value in zip(positions, inputs.tree, strict=True):
             arguments[position] = value
         with enable_grad():
-            value = f(*arguments, **kwargs)
+            result = f(*arguments, **kwargs)
+        value, aux = result if has_aux else (result, None)
         inputs.refuse_unless_scalar(value)
         gradients = inputs.pull_back([value], [None])
-        return inputs.released(value), gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        found = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        value = inputs.released(value)
+        return (value, map_leaves(inputs.released, aux)) if has_aux else value, found
 
     return compute
 
@@ -115,14 +141,19 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     def pull(cotangents: Any) -> tuple[Any, ...]:
         given, _ = flatten(cotangents)
         if len(given) != len(outputs):
-            raise ShapeError(f"vjp: expected {len(outputs)} cotangents, one per result, got {len(given)}.")
+            raise ShapeError(
+                f"vjp: expected {len(outputs)} cotangents, one per result, got {len(given)}; "
+                "pass them in the structure of the result."
+            )
         return tuple(inputs.pull_back(outputs, given, keep=True))
 
     return rebuild([inputs.released(output) for output in outputs]), pull
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """Return ``f(*primals)`` and its directional derivative along `tangents`.
+
+    `primals` is a tuple or list of arguments, or the only argument by itself; `tangents` has the same structure.
 
     The pull-back is linear in its cotangent, so its own pull-back pushes tangents forward: no second set of rules.
 
@@ -132,14 +163,14 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> ts.jvp(lambda x: x * x, (ts.tensor([1.0, 2.0]),), (ts.tensor([1.0, 0.5]),))
     (tensor([1., 4.]), tensor([2., 2.]))
     """
-    inputs = _Inputs("jvp", list(primals), None)
-    directions = inputs.matching(list(tangents))
+    inputs = _Inputs("jvp", _arguments(primals), None)
+    directions = inputs.matching(_arguments(tangents))
     with enable_grad():
         value = f(*inputs.tree)
         outputs, rebuild = flatten(value)
         for output in outputs:
             _expect_tensor("jvp", output)
-        weights = [Tensor(np.zeros(output.shape, output.dtype), output.requires_grad) for output in outputs]
+        weights = [wrap(np.zeros(output.shape, output.dtype), output.requires_grad) for output in outputs]
         live = [(output, weight) for output, weight in zip(outputs, weights, strict=True) if output.requires_grad]
         pulled = pull_back(
             [output for output, _ in live],
@@ -157,17 +188,19 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
             keep=inputs.differentiable,
             differentiable=inputs.differentiable,
         )
-    results = [pushed.get(weight, Tensor(np.zeros(weight.shape, weight.dtype))) for weight in weights]
+    results = [pushed.get(weight, wrap(np.zeros(weight.shape, weight.dtype))) for weight in weights]
     return rebuild([inputs.released(output) for output in outputs]), rebuild(results)
 
 
-def hvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def hvp(f: Callable[..., Tensor], primals: Any, tangents: Any) -> Any:
     """Return the product of the Hessian of the scalar function `f` at `primals` with `tangents`.
+
+    `primals` is a tuple or list of arguments, or the only argument by itself; `tangents` has the same structure.
 
     Returns
     -------
     tuple
-        One product per primal, with the primal's structure and shapes.
+        One product per primal, with the primal's structure and shapes; no tuple for an only primal by itself.
 
     Examples
     --------
@@ -175,8 +208,8 @@ def hvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any
     >>> ts.hvp(lambda x: (x**3).sum(), (ts.tensor([1.0, 2.0]),), (ts.tensor([1.0, 1.0]),))
     (tensor([ 6., 12.]),)
     """
-    inputs = _Inputs("hvp", list(primals), None)
-    directions = inputs.matching(list(tangents))
+    inputs = _Inputs("hvp", _arguments(primals), None)
+    directions = inputs.matching(_arguments(tangents))
     with enable_grad():
         value = f(*inputs.tree)
     inputs.refuse_unless_scalar(value)
@@ -184,7 +217,12 @@ def hvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any
     first = pull_back(live, [None] * len(live), only=inputs.leaves, keep=True, differentiable=True)
     reached = [(first[leaf], d) for leaf, d in zip(inputs.leaves, directions, strict=True) if leaf in first]
     reached = [(gradient, direction) for gradient, direction in reached if gradient.requires_grad]
-    return tuple(inputs.pull_back([gradient for gradient, _ in reached], [direction for _, direction in reached]))
+    products = inputs.pull_back([gradient for gradient, _ in reached], [direction for _, direction in reached])
+    return tuple(products) if isinstance(primals, tuple | list) else products[0]
+
+
+def _arguments(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, tuple | list) else [values]
 
 
 class _Inputs:
@@ -208,7 +246,7 @@ class _Inputs:
         self.differentiable = mode.recording and outside if create_graph is None else create_graph
         with enable_grad():
             self.leaves = [
-                alias(value) if value.requires_grad else Tensor(value._frozen(), requires_grad=True) for value in given
+                alias(value) if value.requires_grad else wrap(value._frozen(), requires_grad=True) for value in given
             ]
         self.tree = self.rebuild(self.leaves)
 
@@ -243,12 +281,12 @@ class _Inputs:
             differentiable=self.differentiable,
         )
         return self.rebuild([  # type: ignore[no-any-return]
-            arrived[leaf] if leaf in arrived else Tensor(np.zeros(leaf.shape, leaf.dtype)) for leaf in self.leaves
+            arrived[leaf] if leaf in arrived else wrap(np.zeros(leaf.shape, leaf.dtype)) for leaf in self.leaves
         ])  # fmt: skip
 
-    def released(self, value: Tensor) -> Tensor:
+    def released(self, value: Any) -> Any:
         """Return a result of `f`, cut off from the graph unless that is to be kept."""
-        return value if self.differentiable else value.detach()
+        return value.detach() if isinstance(value, Tensor) and not self.differentiable else value
 
 
 def _from_user(caller: str, value: Array) -> Tensor:
@@ -256,9 +294,9 @@ def _from_user(caller: str, value: Array) -> Tensor:
     if array.dtype.kind != "f":
         raise DtypeError(
             f"{caller}: expected floating-point arguments, got {type(value).__name__} ({array.dtype}); "
-            "cast it, or leave it out of argnums."
+            "cast it, or let the function close over it (in grad: leave it out of argnums)."
         )
-    return Tensor(array.astype(default_dtype()) if isinstance(value, float | list | tuple) else array)
+    return wrap(array.astype(default_dtype()) if isinstance(value, float | list | tuple) else array)
 
 
 def _expect_tensor(caller: str, value: Any) -> None:

@@ -6,32 +6,41 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-import numpy as np
-
 from .creation import asarray
+from .ops.joining import stack
 from .primitive import LEVELS
 
 _P = ParamSpec("_P")
-_PLAIN = (list, tuple, int, float, np.generic)
 
 
-def public(function: Callable[_P, Any]) -> Callable[_P, Any]:
-    """Return `function` with its first operand made a Tensor: an array, numbers, or a list of tensors and arrays."""
+def public(function: Callable[_P, Any], *, several: bool = False) -> Callable[_P, Any]:
+    """Return `function` with its first operand, of arrays or numbers, made a Tensor (a list of them if `several`)."""
+    lift = _lift_each if several else _lift
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if args:
             if args[0].__class__ not in LEVELS:
-                args = (_lift(args[0]), *args[1:])
+                args = (lift(args[0]), *args[1:])
         elif kwargs:
             first = next(iter(kwargs))
-            kwargs = {**kwargs, first: _lift(kwargs[first])}
+            kwargs = {**kwargs, first: lift(kwargs[first])}
         return function(*args, **kwargs)
 
     return call
 
 
 def _lift(operand: Any) -> Any:
-    if isinstance(operand, list | tuple) and not all(isinstance(x, _PLAIN) for x in operand):
-        return [x if x.__class__ in LEVELS else asarray(x) for x in operand]
-    return operand if operand is None else asarray(operand)
+    if operand is None or operand.__class__ in LEVELS:
+        return operand
+    if isinstance(operand, list | tuple) and _holds_tensors(operand):
+        return stack([_lift(item) for item in operand])
+    return asarray(operand)
+
+
+def _lift_each(operands: Any) -> Any:
+    return [_lift(operand) for operand in operands] if isinstance(operands, list | tuple) else _lift(operands)
+
+
+def _holds_tensors(operand: Any) -> bool:
+    return isinstance(operand, list | tuple) and any(x.__class__ in LEVELS or _holds_tensors(x) for x in operand)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -59,17 +58,32 @@ def ieee(function: Callable[P, R]) -> Callable[P, R]:
     return quiet
 
 
-@contextlib.contextmanager
-def _switched(name: str, value: bool) -> Iterator[None]:
-    before = getattr(mode, name)
-    setattr(mode, name, value)
-    try:
-        yield
-    finally:
-        setattr(mode, name, before)
+class Switch:
+    """Sets one switch of this thread inside a ``with`` block, or while a function it decorates runs."""
+
+    __slots__ = ("_before", "_name", "_value")
+
+    def __init__(self, name: str, value: bool) -> None:
+        self._name, self._value = name, value
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(getattr(mode, self._name))
+        setattr(mode, self._name, self._value)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(mode, self._name, self._before.pop())
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def switched(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Switch(self._name, self._value):
+                return function(*args, **kwargs)
+
+        return switched
 
 
-def no_grad() -> contextlib._GeneratorContextManager[None]:
+def no_grad() -> Switch:
     """Return a context (or decorator) in which this thread's operations are not recorded.
 
     Examples
@@ -80,17 +94,20 @@ def no_grad() -> contextlib._GeneratorContextManager[None]:
     ...     print((x * 2).requires_grad)
     False
     """
-    return _switched("recording", False)
+    return Switch("recording", False)
 
 
-def enable_grad() -> contextlib._GeneratorContextManager[None]:
+def enable_grad() -> Switch:
     """Return a context (or decorator) in which this thread's operations are recorded, inside a `no_grad` too."""
-    return _switched("recording", True)
+    return Switch("recording", True)
 
 
-def set_grad_enabled(enabled: bool) -> contextlib._GeneratorContextManager[None]:
-    """Return a context in which this thread's operations are recorded if `enabled`."""
-    return _switched("recording", bool(enabled))
+def set_grad_enabled(enabled: bool) -> Switch:
+    """Return a context (or decorator) in which this thread's operations are recorded if `enabled`.
+
+    Unlike PyTorch's it changes nothing by itself, only inside its `with` block.
+    """
+    return Switch("recording", bool(enabled))
 
 
 def is_grad_enabled() -> bool:
@@ -98,7 +115,7 @@ def is_grad_enabled() -> bool:
     return mode.recording
 
 
-def detect_anomaly() -> contextlib._GeneratorContextManager[None]:
+def detect_anomaly() -> Switch:
     """Return a context in which the first NaN or infinity raises, naming the operation and the line that made it.
 
     Forward results are checked as they are made and gradients as they are passed on; it costs about one more pass
@@ -118,7 +135,7 @@ def detect_anomaly() -> contextlib._GeneratorContextManager[None]:
         ...
     tinygrad_seq.errors.AnomalyError: 'log' made -inf at index (1,)...
     """
-    return _switched("anomaly", True)
+    return Switch("anomaly", True)
 
 
 def user_line() -> str:

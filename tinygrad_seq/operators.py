@@ -44,6 +44,8 @@ class Operators:
     """Python operators on arrays; a subclass provides ``_apply(primitive, operands, params)``."""
 
     __slots__ = ()
+    shape: Any
+    ndim: Any
 
     __add__, __radd__ = _binary(_a.add), _reflected(_a.add)
     __sub__, __rsub__ = _binary(_a.subtract), _reflected(_a.subtract)
@@ -76,17 +78,23 @@ class Operators:
     abs, sign, square, sqrt, rsqrt, cbrt = _a.abs, _a.sign, _a.square, _a.sqrt, _a.rsqrt, _a.cbrt
     reciprocal, pow, floor, ceil, round, trunc = _a.reciprocal, _a.pow, _a.floor, _a.ceil, _a.round, _a.trunc
     add, sub, mul, div, neg = _a.add, _a.subtract, _a.multiply, _a.divide, _a.negative
+    subtract, multiply, divide, negative, power = _a.subtract, _a.multiply, _a.divide, _a.negative, _a.pow
     maximum, minimum, clip, clamp, lerp = _a.maximum, _a.minimum, _a.clip, _a.clip, _a.lerp
-    fmod, remainder = _a.fmod, _a.remainder
+    fmod, remainder, floor_divide, hypot = _a.fmod, _a.remainder, _a.floor_divide, _a.hypot
+    eq, ne, lt, le, gt, ge = _c.equal, _c.not_equal, _c.less, _c.less_equal, _c.greater, _c.greater_equal
     isnan, isinf, isfinite, masked_fill = _c.isnan, _c.isinf, _c.isfinite, _c.masked_fill
-    logical_and, logical_or, logical_not = _c.logical_and, _c.logical_or, _c.logical_not
+    logical_and, logical_or, logical_xor = _c.logical_and, _c.logical_or, _c.logical_xor
+    logical_not = _c.logical_not
     exp, exp2, expm1 = exponential.exp, exponential.exp2, exponential.expm1
     log, log2, log10, log1p = exponential.log, exponential.log2, exponential.log10, exponential.log1p
-    sin, cos, tan, asin, acos, atan = _t.sin, _t.cos, _t.tan, _t.asin, _t.acos, _t.atan
+    logaddexp = exponential.logaddexp
+    sin, cos, tan, asin, acos, atan, atan2 = _t.sin, _t.cos, _t.tan, _t.asin, _t.acos, _t.atan, _t.atan2
     sinh, cosh, tanh, asinh, acosh, atanh = _t.sinh, _t.cosh, _t.tanh, _t.asinh, _t.acosh, _t.atanh
+    arcsin, arccos, arctan, arctan2 = _t.asin, _t.acos, _t.atan, _t.atan2
+    arcsinh, arccosh, arctanh = _t.asinh, _t.acosh, _t.atanh
     erf, sigmoid, softplus, log_sigmoid = _e.erf, exponential.sigmoid, exponential.softplus, exponential.log_sigmoid
-    relu, leaky_relu, elu, gelu, silu = (
-        activation.relu, activation.leaky_relu, activation.elu, activation.gelu, activation.silu
+    relu, leaky_relu, elu, gelu, silu, softsign = (
+        activation.relu, activation.leaky_relu, activation.elu, activation.gelu, activation.silu, activation.softsign
     )  # fmt: skip
     astype, clone = casting.astype, casting.clone
 
@@ -98,10 +106,17 @@ class Operators:
         """Return the tensor as float64."""
         return casting.astype(self, "float64")
 
+    def long(self) -> Array:
+        """Return the tensor as int64, cut off towards zero."""
+        return casting.astype(self, "int64")
+
+    to = astype
+
     # --------------------------------------------------------------------------------------------- reductions
     sum, mean, prod, var, std = reduction.sum, reduction.mean, reduction.prod, reduction.var, reduction.std
     logsumexp, norm = reduction.logsumexp, reduction.norm
     max, min, argmax, argmin = extrema.max, extrema.min, extrema.argmax, extrema.argmin
+    amax, amin = extrema.max, extrema.min
     any, all, count_nonzero = extrema.any, extrema.all, extrema.count_nonzero
     cumsum, cumprod, cummax, cummin = cumulative.cumsum, cumulative.cumprod, cumulative.cummax, cumulative.cummin
     diff = cumulative.diff
@@ -110,29 +125,38 @@ class Operators:
     # ------------------------------------------------------------------------------------- shape and indexing
     flatten, ravel, unflatten, squeeze = _s.flatten, _s.flatten, _s.unflatten, _s.squeeze
     expand_dims, unsqueeze, broadcast_to = _s.expand_dims, _s.expand_dims, _s.broadcast_to
-    moveaxis, swapaxes, flip, roll = _s.moveaxis, _s.swapaxes, _s.flip, _s.roll
+    moveaxis, movedim, swapaxes, flip, roll = _s.moveaxis, _s.moveaxis, _s.swapaxes, _s.flip, _s.roll
     split, chunk, unstack, unbind = joining.split, joining.chunk, joining.unstack, joining.unstack
-    tile, repeat, tril, triu = joining.tile, joining.repeat, _p.tril, _p.triu
+    tile, repeat, tril, triu, pad = joining.tile, joining.repeat, _p.tril, _p.triu, _p.pad
     matmul, dot, trace, diagonal = _l.matmul, _l.dot, _l.trace, _i.diagonal
+    inner, outer, kron, tensordot, vecdot = _l.inner, _l.outer, _l.kron, _l.tensordot, _l.vecdot
     take, masked_select, index_add = _i.take, _i.masked_select, _i.index_add
     gather, scatter_add, take_along_axis = gathering.gather, gathering.scatter_add, gathering.take_along_axis
     sort, argsort, topk = _o.sort, _o.argsort, _o.topk
 
     def reshape(self, *shape: Any) -> Array:
         """Return `tinygrad_seq.reshape`; the shape as one tuple or as several integers."""
-        return _s.reshape(self, _one(shape))
+        return _s.reshape(self, one_argument(shape))
 
     view = reshape
 
     def permute_dims(self, *axes: Any) -> Array:
         """Return `tinygrad_seq.permute_dims`; the axes as one tuple or as several integers."""
-        return _s.permute_dims(self, _one(axes))
+        return _s.permute_dims(self, one_argument(axes))
 
     permute = permute_dims
 
+    def expand(self, *shape: Any) -> Array:
+        """Return `tinygrad_seq.broadcast_to`; the shape as one tuple or as several integers, -1 for a size to keep."""
+        sizes = _s.as_shape("expand", one_argument(shape))
+        new = len(sizes) - self.ndim
+        return _s.broadcast_to(
+            self, tuple([self.shape[i - new] if size == -1 and i >= new else size for i, size in enumerate(sizes)])
+        )
+
     def transpose(self, *axes: Any) -> Array:
         """Return `tinygrad_seq.transpose`: the axes reversed, or in the order given."""
-        return _s.transpose(self, _one(axes) or None)
+        return _s.transpose(self, one_argument(axes) or None)
 
     @property
     def T(self) -> Array:  # noqa: N802 (NumPy's name)
@@ -145,6 +169,6 @@ class Operators:
         return _s.matrix_transpose(self)
 
 
-def _one(arguments: tuple[Any, ...]) -> Any:
+def one_argument(arguments: tuple[Any, ...]) -> Any:
     """Return what a method was given as ``f((2, 3))`` or as ``f(2, 3)``: one tuple."""
     return arguments[0] if len(arguments) == 1 and not isinstance(arguments[0], int) else arguments

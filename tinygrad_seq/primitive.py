@@ -18,10 +18,12 @@ Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+
+from .errors import ArgumentError
 
 # An ndarray, a Tensor or a Tracer: what every operation and rule is generic over.
 Array = Any
@@ -72,8 +74,8 @@ class Primitive:
         ``forward(*arrays, **params)`` on ndarrays and Python scalars, returning an ndarray (a tuple of them when
         `multiple`). It may return a view of an operand and never writes to one.
     rules
-        One vjp rule per operand, None where no gradient flows. A `variadic` primitive (``concat``) has one rule for
-        all its operands, which is told which one is meant by the keyword ``position``.
+        One vjp rule per operand, None where no gradient flows. A `variadic` primitive (``concat``) has one rule,
+        which returns the cotangents of all its operands at once.
     add_into
         ``add_into(total, g, **params)`` adds the cotangent of the only operand to the ndarray `total`, for operands of
         which each use reads a small part (``x[t]``): a rule would make an array of the whole operand's size each time.
@@ -81,7 +83,7 @@ class Primitive:
         Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
     """
 
-    __slots__ = ("__dict__", "_plans", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
+    __slots__ = ("__dict__", "_plans", "_ufunc", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
 
     def __init__(
         self,
@@ -97,7 +99,8 @@ class Primitive:
         self.name = name
         self.__name__ = name
         self.__doc__ = doc
-        self.forward = forward
+        self.forward: Any = forward
+        self._ufunc = isinstance(forward, np.ufunc)
         self.variadic = callable(vjp)
         self.rules: tuple[Rule | None, ...] = (vjp,) if callable(vjp) else vjp
         self.code = code
@@ -107,6 +110,11 @@ class Primitive:
         TABLE[name] = self
 
     def __call__(self, *operands: Array, **params: Any) -> Any:
+        if self._ufunc and (params or len(operands) != self.forward.nin):  # NumPy would take one more as `out`
+            raise ArgumentError(
+                f"{self.name}: expected {self.forward.nin} operand(s) and no options, got {len(operands)}"
+                f"{''.join(f' and {key}=' for key in params)}; pass arrays or numbers only."
+            )
         for operand in operands:
             if operand.__class__ is not np.ndarray:
                 return bind(self, operands, params)
@@ -119,13 +127,6 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
-    def rules_of(self, operands: Sequence[Any]) -> Sequence[Rule | None]:
-        """Return one vjp rule per operand."""
-        if not self.variadic:
-            return self.rules
-        rule: Any = self.rules[0]
-        return [functools.partial(rule, position=position) for position in range(len(operands))]
-
     def plan(self, wanted: int, count: int) -> Plan:
         """Return what to save of the output and of each of `count` operands, for the rules in the bit set `wanted`."""
         key = (wanted, count) if self.variadic else wanted
@@ -135,7 +136,7 @@ class Primitive:
         return found
 
     def _make_plan(self, wanted: int, count: int) -> Plan:
-        if self.variadic:  # (g, y, *xs, position, ...)
+        if self.variadic:  # (g, y, *xs, ...)
             rule: Any = self.rules[0]
             code = rule.__code__
             names = code.co_varnames

@@ -6,21 +6,30 @@ from typing import Any
 
 import numpy as np
 
+from .conversion import to_array
 from .errors import DtypeError, IndexRangeError, ShapeError
 from .modes import check_finite, user_line
 from .primitive import LIKE, NOTHING, VALUE, Array, Like, Primitive
 from .tape import Node
 
 _PLAIN = frozenset({np.ndarray, float, int, bool})
-_KINDS = {IndexError: IndexRangeError, ValueError: ShapeError, TypeError: DtypeError}
+_KINDS = (
+    (IndexError, IndexRangeError, "indices"),
+    (ValueError, ShapeError, "shapes"),
+    ((TypeError, OverflowError), DtypeError, "arguments and their dtypes"),
+)
+# The characters of the dtypes that an operand may have.
+_DTYPES = "efd?bBhHiIlLqQ"
 
 
 def check_operand(primitive: Primitive, operand: Any) -> Any:
     """Return an operand that is no Tensor as an ndarray or scalar of a supported dtype."""
-    if operand.__class__ in _PLAIN and (operand.__class__ is not np.ndarray or operand.dtype.kind in "fiub"):
+    if operand.__class__ in _PLAIN and (operand.__class__ is not np.ndarray or operand.dtype.char in _DTYPES):
         return operand
+    if isinstance(operand, list | tuple):
+        return to_array(primitive.name, operand)
     array = operand if isinstance(operand, np.generic) else np.array(operand)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.char not in _DTYPES:
         raise DtypeError(
             f"{primitive.name}: expected real numbers or booleans, got {operand.__class__.__name__} "
             f"({array.dtype}); pass a tensor, an array or a number."
@@ -75,9 +84,9 @@ def make_node(
 def explain(primitive: Primitive, arrays: list[Any], error: Exception) -> Exception:
     """Return the error to raise for what NumPy said of a forward."""
     got = ", ".join(f"{a.shape} {a.dtype}" if isinstance(a, np.ndarray) else repr(a) for a in arrays)
-    kind = next(ours for theirs, ours in _KINDS.items() if isinstance(error, theirs))
+    kind, what = next((ours, what) for theirs, ours, what in _KINDS if isinstance(error, theirs))
     text = str(error).strip().rstrip(".")
-    return kind(f"{primitive.name}: expected operands that fit each other, got {got} ({text}); check their shapes.")
+    return kind(f"{primitive.name}: expected operands that fit each other, got {got} ({text}); check their {what}.")
 
 
 def check_forward(primitive: Primitive, arrays: list[Any], result: Any, node: Node | None) -> None:

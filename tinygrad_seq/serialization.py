@@ -12,7 +12,7 @@ import numpy as np
 from .errors import ArgumentError, CheckpointError, DtypeError
 from .files import write_atomically
 from .primitive import Array
-from .tensor import Tensor
+from .tensor import Tensor, wrap
 
 _SUPPORTED = frozenset(
     {"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
@@ -69,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         If it holds a dtype that a Tensor cannot have, such as float16.
     """
     arrays, _ = read_arrays(path)
-    return {name: Tensor(array) for name, array in arrays.items()}
+    return {name: wrap(array) for name, array in arrays.items()}
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:

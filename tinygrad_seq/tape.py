@@ -26,6 +26,24 @@ _next_number = itertools.count(0, -1).__next__
 Hook = Callable[[Array], Array | None]
 
 
+class HookHandle:
+    """Removes a hook, by ``handle.remove()`` or ``handle()``."""
+
+    __slots__ = ("_hook", "_hooks")
+
+    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
+        self._hooks = hooks
+        self._hook: Hook | None = hook
+
+    def remove(self) -> None:
+        """Remove the hook; a second time does nothing."""
+        if self._hook is not None:
+            self._hooks.remove(self._hook)
+            self._hook = None
+
+    __call__ = remove
+
+
 class Node:
     """One recorded operation.
 
@@ -145,7 +163,8 @@ def backpropagate(
             g = pending.pop(node)
         if differentiable:
             saved, output = _as_tensors(node, to_tensor)
-        rules: Any = primitive.rules_of(node.parents) if primitive.variadic else primitive.rules
+        rules: Any = primitive.rules
+        parts = rules[0](g, output, *saved, **params) if primitive.variadic else None
         add_into = primitive.add_into
         for position, parent in enumerate(node.parents):
             if parent is None or (leading is not None and parent not in leading):
@@ -153,8 +172,13 @@ def backpropagate(
             if add_into is not None and parent in owned:
                 add_into(pending[parent], g, **params)
                 continue
-            rule = rules[position]
-            c = rule(g, output, *saved, **params) if params else rule(g, output, *saved)
+            c = (
+                parts[position]
+                if parts is not None
+                else rules[position](g, output, *saved, **params)
+                if params
+                else rules[position](g, output, *saved)
+            )
             if c.shape != parent.shape:
                 c = sum_to(c, shape=parent.shape)
             if c.dtype is not parent.dtype and c.dtype != parent.dtype:
@@ -231,7 +255,7 @@ def _collect(
 def _run_hooks(
     hooks: list[Hook] | None, g: Array, source: Source, to_tensor: Callable[[Array, Source], Array]
 ) -> Array:
-    for hook in hooks or ():
+    for hook in tuple(hooks or ()):  # one may remove itself
         given = to_tensor(g, None)
         returned = hook(given)
         if returned is None:

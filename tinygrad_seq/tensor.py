@@ -11,12 +11,14 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .array_protocol import ArrayProtocol
+from .conversion import to_array
 from .errors import DtypeError, GraphError, ShapeError, TinygradSeqError
 from .inplace import InPlace
 from .modes import QUIET, error_handling, mode, set_grad_enabled
@@ -25,7 +27,7 @@ from .ops.casting import astype
 from .primitive import LEVELS, Array, Primitive
 from .python_protocol import PythonProtocol
 from .recording import check_forward, check_operand, explain, make_node
-from .tape import Hook, Output, Source, backpropagate
+from .tape import Hook, HookHandle, Output, Source, backpropagate
 
 
 class _Probe:
@@ -69,7 +71,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         result = primitive.forward(*arrays, **params) if params else primitive.forward(*arrays)
     except TinygradSeqError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise explain(primitive, arrays, error) from error
     finally:
         error_handling.reset(token)
@@ -78,6 +80,9 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
         result = np.asarray(result)
     node = None
+    if not wanted and not primitive.multiple and result.dtype.char == "e":
+        # NumPy's result for 8-bit integers and booleans, of a dtype that no Tensor has.
+        return record(primitive, tuple([np.asarray(array, np.float64) for array in arrays]), params)
     if wanted and mode.recording:
         node = make_node(primitive, params, operands, arrays, parents, wanted, result)
     if mode.anomaly:
@@ -100,8 +105,8 @@ _new = object.__new__
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     """An n-dimensional array with a gradient.
 
-    Make one with `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python scalars never
-    change an array's dtype, and mixing float32 with float64 gives float64.
+    Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
+    scalars never change an array's dtype, and mixing float32 with float64 gives float64.
 
     Attributes
     ----------
@@ -130,8 +135,8 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     _retains: bool = False  # `grad` is kept though it is no leaf
     grad: Tensor | None = None
 
-    def __init__(self, array: np.ndarray, requires_grad: bool = False) -> None:
-        self._array = array
+    def __init__(self, data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
+        self._array = to_array("tensor", data, dtype)
         self._source = None
         self._requires_grad = False
         if requires_grad:
@@ -233,7 +238,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
 
     def detach(self) -> Tensor:
         """Return a tensor with the same values that no gradient flows through."""
-        return Tensor(self._frozen())
+        return wrap(self._frozen())
 
     # -------------------------------------------------------------------------------------------- gradients
 
@@ -263,13 +268,16 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
             for leaf, found in arrived.items():
                 leaf.grad = found if leaf.grad is None else leaf.grad + found
 
-    def register_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call `hook` with this tensor's finished gradient in every backward pass; return a function that removes it.
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call `hook` with this tensor's finished gradient in every backward pass; return a handle that removes it.
 
         The hook may return None, or a tensor of the same shape that takes the gradient's place.
         """
         if not self._requires_grad:
-            raise GraphError("register_hook: expected a tensor that requires grad, got none; set it first.")
+            raise GraphError(
+                f"register_hook: expected a tensor that requires grad, got {self.shape} {self.dtype} that does not; "
+                "set requires_grad=True before the forward pass."
+            )
         source = self._source
         if source is None:
             self._hooks = hooks = [] if self._hooks is None else self._hooks
@@ -279,7 +287,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
                 node.hooks = {}
             hooks = node.hooks.setdefault(slot, [])
         hooks.append(hook)
-        return lambda: hooks.remove(hook)
+        return HookHandle(hooks, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this result of an operation in its ``grad``, as leaves do."""
@@ -302,8 +310,17 @@ def _connected(array: Array, source: Source | None) -> Tensor:
     """Return a Tensor of `array` whose cotangent goes to `source`."""
     if isinstance(array, Tensor):
         return array
-    tensor = Tensor(np.asarray(array))
+    tensor = wrap(np.asarray(array))
     tensor._source, tensor._requires_grad = source, source is not None
+    return tensor
+
+
+def wrap(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+    """Return a leaf that takes over `array`, which nobody else may write to, as it is."""
+    tensor = _new(Tensor)
+    tensor._array, tensor._source, tensor._requires_grad = array, None, False
+    if requires_grad:
+        tensor.requires_grad = True
     return tensor
 
 

@@ -22,17 +22,3 @@ def test_rows_add_up_in_order(dtype, rows, width, table, seed):
     indexing.scatter_add_rows(target, indices, values)
     assert target.dtype == dtype
     np.testing.assert_array_equal(target, expected)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@given(count=SIZES, size=st.integers(1, 10), seed=st.integers(0, 99))
-def test_single_elements_add_up_in_order(dtype, count, size, seed):
-    rng = np.random.default_rng(seed)
-    target = rng.standard_normal(size).astype(dtype)
-    indices = rng.integers(0, size, count)
-    values = rng.standard_normal(count).astype(dtype)
-    expected = target.copy()
-    np.add.at(expected, indices, values)
-    indexing.scatter_add(target, indices, values)
-    assert target.dtype == dtype
-    np.testing.assert_array_equal(target, expected)

@@ -10,7 +10,7 @@ import numpy as np
 from tests.ops.checks import layouts
 from tinygrad_seq.gradients import grad
 from tinygrad_seq.primitive import Array
-from tinygrad_seq.tensor import Tensor
+from tinygrad_seq.tensor import Tensor, wrap
 
 ROUNDING: dict[Any, float] = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
 
@@ -21,7 +21,7 @@ def check_close(op: Callable[..., Any], reference: Callable[..., Any], *arrays: 
         cast = [array.astype(dtype) for array in arrays]
         expected = np.asarray(reference(*[array.astype(np.float64) for array in cast]))
         for views in zip(*map(layouts, cast), strict=True):
-            result = op(*map(Tensor, views))
+            result = op(*map(wrap, views))
             assert result.dtype == dtype
             assert result.shape == expected.shape
             np.testing.assert_allclose(result.numpy(), expected, rtol=rounding, atol=rounding)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.gradcheck import gradcheck
-from tinygrad_seq.tensor import Tensor
+from tinygrad_seq.tensor import Tensor, wrap
 
 
 def layouts(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -35,7 +35,7 @@ def check_forward(op: Callable[..., Any], reference: Callable[..., Any], *arrays
         cast = [np.asarray(array, dtype) for array in arrays]
         expected = [np.asarray(part) for part in parts_of(reference(*cast))]
         for views in zip(*map(layouts, cast), strict=True):
-            for operands in (views, [Tensor(view) for view in views]):
+            for operands in (views, [wrap(view) for view in views]):
                 results = parts_of(op(*operands))
                 assert len(results) == len(expected)
                 for result, wanted in zip(results, expected, strict=True):

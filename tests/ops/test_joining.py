@@ -158,3 +158,21 @@ def test_mistake_is_refused(call, error: type[Exception], message: str) -> None:
     for x in (values(2, 3), Tensor(values(2, 3), requires_grad=True)):
         with pytest.raises(error, match=message):
             call(x)
+
+
+@pytest.mark.parametrize("join", [concat, stack])
+def test_the_rule_of_many_operands_is_called_once(join, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = TABLE[join.__name__]
+    calls = []
+
+    def counting(g, _y, *_xs, **params):
+        calls.append(len(_xs))
+        return rule(g, _y, *_xs, **params)
+
+    (rule,) = row.rules
+    xs = [Tensor(values(2), requires_grad=True) for _ in range(50)]
+    y = join(xs)
+    monkeypatch.setattr(row, "rules", (counting,))
+    y.backward(np.ones(y.shape))
+    assert calls == [50]
+    assert all(np.array_equal(x.grad.numpy(), np.ones(2)) for x in xs if x.grad is not None)

@@ -12,6 +12,7 @@ from tests.ops.agreement import check_close, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError
 from tinygrad_seq.ops import linear
+from tinygrad_seq.ops.einsum import einsum
 from tinygrad_seq.tensor import Tensor
 
 # operation, NumPy's, shapes of the operands
@@ -149,6 +150,21 @@ def test_linear_of_any_shape(lead, sizes):
 def test_linear_refuses(shapes):
     with pytest.raises(ShapeError, match=r"linear: expected .*got .*float64.*;"):
         linear.linear(*[Tensor(np.ones(shape)) for shape in shapes])
+
+
+@pytest.mark.parametrize("product", ["inner", "outer", "dot", "vecdot", "kron"])
+def test_other_products_take_lists(product):
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    y = getattr(linear, product)(x, [1.0, 2.0, 4.0])
+    assert y.requires_grad
+    np.testing.assert_array_equal(y.numpy(), getattr(np, product)(x.numpy(), [1.0, 2.0, 4.0]))
+
+
+def test_layers_take_lists():
+    x = Tensor(np.arange(3.0))
+    np.testing.assert_array_equal(linear.linear(x, [[1.0, 2.0, 4.0]], [5.0]).numpy(), [15])
+    np.testing.assert_array_equal(linear.tensordot(x, [1.0, 2.0, 4.0], 1).numpy(), 10)
+    np.testing.assert_array_equal(einsum("i,i", x, [1.0, 2.0, 4.0]).numpy(), 10)
 
 
 def test_other_products_refuse():

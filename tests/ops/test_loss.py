@@ -233,3 +233,23 @@ def test_kl_div_of_impossible_events_is_zero():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "loss", [ts.mse_loss, ts.l1_loss, ts.huber_loss, ts.smooth_l1_loss, ts.kl_div, ts.binary_cross_entropy,
+             ts.binary_cross_entropy_with_logits],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [list, np.array, ts.tensor])
+def test_plain_targets_take_the_dtype_of_the_prediction(loss, kind):
+    prediction = ts.tensor([0.25, 0.75])
+    found = loss(prediction, kind([0, 1]))
+    assert found.dtype == ts.float32
+    np.testing.assert_array_equal(found.numpy(), loss(prediction, ts.tensor([0.0, 1.0])).numpy())
+
+
+def test_cross_entropy_takes_lists_of_probabilities(logits):
+    rows = logits[0].astype(np.float32)
+    target = np.full(rows.shape, 0.2, np.float32)
+    found = ts.cross_entropy(rows, target.tolist())
+    assert found.dtype == ts.float32
+    np.testing.assert_allclose(found.numpy(), ts.cross_entropy(rows, target).numpy(), rtol=1e-6)

@@ -219,3 +219,24 @@ def test_dropout_refuses_other_probabilities(p):
 def test_dropout_refuses_integers():
     with pytest.raises(DtypeError, match="floating-point"):
         norms.dropout(Tensor(np.arange(3)))
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5, math.nan, "half"])
+def test_dropout_refuses_what_is_no_probability(p):
+    with pytest.raises(ArgumentError, match="dropout: expected a probability"):
+        norms.dropout(Tensor(np.ones(3)), p)
+
+
+def test_weights_may_be_lists():
+    x = Tensor(np.array([1.0, -1.0]))
+    np.testing.assert_allclose(norms.layer_norm(x, 2, [2.0, 3.0], [1.0, 1.0], eps=0).numpy(), [3, -2])
+    np.testing.assert_allclose(norms.rms_norm(x, 2, [2.0, 3.0], eps=0).numpy(), [2, -3])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+@pytest.mark.parametrize("function", [norms.softmax, norms.log_softmax])
+def test_softmax_of_integers_is_float64(function, dtype):
+    x = np.array([0, 1, 1], dtype)
+    result = function(Tensor(x)).numpy()
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, function(Tensor(x.astype(np.float64))).numpy())

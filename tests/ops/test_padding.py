@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.ops.checks import check_forward, check_gradients, values
-from tinygrad_seq.errors import ArgumentError, ShapeError
+from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_seq.ops.padding import Mode, pad, tril, triu
 from tinygrad_seq.tensor import Tensor
 
@@ -103,3 +103,9 @@ def test_mistake_is_refused(call, error: type[Exception], message: str) -> None:
     for x in (values(2, 3), Tensor(values(2, 3), requires_grad=True)):
         with pytest.raises(error, match=message):
             call(x)
+
+
+@pytest.mark.parametrize("part", [tril, triu])
+def test_a_diagonal_between_two_is_refused(part) -> None:
+    with pytest.raises(DtypeError, match=part.__name__):
+        part(Tensor(values(2, 3)), 1.5)

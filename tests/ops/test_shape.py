@@ -70,6 +70,7 @@ ROWS = {
     "roll": (lambda x: roll(x, 2), lambda x: np.roll(x, 2), (2, 3)),
     "roll axis": (lambda x: roll(x, -1, 1), lambda x: np.roll(x, -1, 1), (2, 3)),
     "roll axes": (lambda x: roll(x, (1, 5), (0, 1)), lambda x: np.roll(x, (1, 5), (0, 1)), (2, 3)),
+    "roll an axis twice": (lambda x: roll(x, (1, 5), (0, 0)), lambda x: np.roll(x, (1, 5), (0, 0)), (4, 3)),
     "roll one shift": (lambda x: roll(x, 1, (0, 1)), lambda x: np.roll(x, 1, (0, 1)), (2, 3)),
     "roll empty": (lambda x: roll(x, 1, 0), lambda x: np.roll(x, 1, 0), (0, 3)),
 }
@@ -167,6 +168,7 @@ MISTAKES = [
     (lambda x: unflatten(x, 1, (-3, -1)), ShapeError, "unflatten: expected sizes of 3 elements"),
     (lambda x: flip(x, 2), IndexRangeError, "flip"),
     (lambda x: roll(x, (1, 2, 3), (0, 1)), ArgumentError, "roll: expected one shift for each axis"),
+    (lambda x: roll(x, 1, 2), IndexRangeError, "roll"),
     (lambda x: roll(x, 0.5, 0), ArgumentError, "roll: expected integer sizes"),  # type: ignore[arg-type]
 ]
 

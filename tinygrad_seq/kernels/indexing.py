@@ -1,6 +1,6 @@
 """Scatter-add: the gradient of a lookup. An index that comes up again adds up, in the order of the list.
 
-Neither kernel checks bounds: the caller has made sure that every index is an `intp` in ``[0, len(target))``.
+The kernel does not check bounds: the caller has made sure that every index is an `intp` in ``[0, len(target))``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,3 @@ def scatter_add_rows(target: Array, indices: Indices, rows: Array) -> None:
         v = indices[k]
         for h in range(rows.shape[1]):
             target[v, h] += rows[k, h]
-
-
-@kernel
-def scatter_add(target: Array, indices: Indices, values: Array) -> None:
-    """Add ``values[k]`` to ``target[indices[k]]``; `target` ``(M,)``, the others ``(K,)``. *Changed*: `target`."""
-    for k in range(indices.size):
-        target[indices[k]] += values[k]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..config import default_dtype
-from ..creation import tensor
 from ..primitive import Array
 from ..tensor import Tensor
 
 
-def _own(data: Array, dtype: np.typing.DTypeLike | None) -> np.ndarray:
+def _dtype(data: Array, dtype: np.typing.DTypeLike | None) -> np.typing.DTypeLike | None:
     if dtype is None and not isinstance(data, Tensor) and np.asarray(data).dtype.kind == "f":
-        dtype = default_dtype()
-    return tensor(data, dtype)._array
+        return default_dtype()
+    return dtype
 
 
 class Parameter(Tensor):
@@ -36,7 +35,7 @@ class Parameter(Tensor):
     """
 
     def __init__(self, data: Array, requires_grad: bool = True, dtype: np.typing.DTypeLike | None = None) -> None:
-        super().__init__(_own(data, dtype), requires_grad)
+        super().__init__(data, _dtype(data, dtype), requires_grad)
 
 
 class Buffer(Tensor):
@@ -52,4 +51,4 @@ class Buffer(Tensor):
     """
 
     def __init__(self, data: Array, dtype: np.typing.DTypeLike | None = None) -> None:
-        super().__init__(_own(data, dtype))
+        super().__init__(data, _dtype(data, dtype))

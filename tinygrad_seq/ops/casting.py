@@ -1,10 +1,16 @@
-"""Change of dtype."""
+"""Data as arrays, and arrays of another dtype."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..errors import DtypeError
 from ..primitive import Array, Primitive
+
+_SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 
 _astype = Primitive(
     "astype",
@@ -13,9 +19,39 @@ _astype = Primitive(
 )
 
 
-def astype(x: Array, dtype: np.typing.DTypeLike) -> Array:
-    """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans."""
-    return _astype(x, dtype=np.dtype(dtype))
+def as_array(data: Any) -> Array:
+    """Return `data`, an array of any kind or nested lists, as an array."""
+    return data if hasattr(data, "dtype") else np.asarray(data)
+
+
+def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
+    """Return `dtype` in this machine's byte order, for the operation `name`.
+
+    Raises
+    ------
+    DtypeError
+        If it is no dtype, or one that a Tensor cannot have.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"{name}: expected a dtype, got {dtype!r}; use e.g. 'float32' or np.int64.") from None
+    if found.name not in _SUPPORTED:
+        raise DtypeError(
+            f"{name}: expected one of float32, float64, the integers or bool, got {found}; cast with astype first."
+        )
+    return found.newbyteorder("=")
+
+
+def astype(x: Array, dtype: DTypeLike) -> Array:
+    """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans.
+
+    Raises
+    ------
+    DtypeError
+        If `dtype` is not one that a Tensor can have.
+    """
+    return _astype(x, dtype=as_dtype("astype", dtype))
 
 
 # The same values under another name, which a gradient can be taken with respect to by itself.

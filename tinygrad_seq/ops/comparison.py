@@ -60,9 +60,14 @@ isfinite = elementwise(
     "isfinite", np.isfinite, vjp=(None,), code="math.isfinite({0})", doc="Return where `x` is finite."
 )
 
+
+def _choose(condition: Array, a: Array, b: Array) -> Array:
+    return np.where(condition, a, b)  # without `a` and `b`, np.where is another function
+
+
 where = elementwise(
     "where",
-    np.where,
+    _choose,
     vjp=(
         None,
         lambda g, _y, condition, _a, _b: where(condition, g, 0),

@@ -1,7 +1,9 @@
 """Convolution over time: sliding windows, which are a view, and one product with the kernel.
 
-x      a b c d e             windows, stride 1      kernel
-size 3, dilation 1           a b c  b c d  c d e  .  k0 k1 k2  ->  y0 y1 y2
+                       windows, stride 1
+kernel k0 k1 k2   @      a b c      ->   y0 y1 y2
+                         b c d
+x = a b c d e            c d e
 """
 
 from __future__ import annotations
@@ -12,27 +14,28 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, Primitive
-from .einsum import einsum
+from .casting import as_array
+from .linear import matmul
 from .shape import reshape
 
 
 def _slide(x: np.ndarray, size: int, stride: int, dilation: int, padding: tuple[int, int]) -> np.ndarray:
-    """Return the windows ``(..., count, size)`` of `x` ``(..., L)``; a view unless there is padding."""
+    """Return the windows ``(..., size, count)`` of `x` ``(..., L)``; a view unless there is padding."""
     if any(padding):
         x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [padding])
     span = dilation * (size - 1) + 1
     windows = np.lib.stride_tricks.sliding_window_view(x, span, axis=-1)
-    return windows[..., ::stride, ::dilation]
+    return windows[..., ::stride, ::dilation].swapaxes(-1, -2)
 
 
 def _add_up(g: np.ndarray, length: int, size: int, stride: int, dilation: int, padding: tuple[int, int]) -> np.ndarray:
-    """Return `g`, windows ``(..., count, size)``, added up at the elements ``(..., L)`` they came from."""
+    """Return `g`, windows ``(..., size, count)``, added up at the elements ``(..., L)`` they came from."""
     before, after = padding
     out = np.zeros((*g.shape[:-2], before + length + after), g.dtype)
-    reach = (g.shape[-2] - 1) * stride + 1
+    reach = (g.shape[-1] - 1) * stride + 1
     for tap in range(size):
         start = tap * dilation
-        out[..., start : start + reach : stride] += g[..., tap]
+        out[..., start : start + reach : stride] += g[..., tap, :]
     return out[..., before : before + length]
 
 
@@ -97,6 +100,7 @@ def conv1d(
     for name, value in (("stride", stride), ("dilation", dilation), ("groups", groups)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ArgumentError(f"conv1d: expected {name} as an integer >= 1, got {value!r}; pass e.g. {name}=1.")
+    weight, bias = as_array(weight), None if bias is None else as_array(bias)
     _check_shapes(x, weight, bias, groups)
     outputs, channels, size = weight.shape
     before, after = sides = _padding(padding, stride, dilation * (size - 1))
@@ -107,10 +111,10 @@ def conv1d(
             f"{x.shape} {x.dtype} with padding {sides}; pad more, or use a smaller kernel or dilation."
         )
     windows = _windows(x, size=size, stride=stride, dilation=dilation, padding=sides)
-    count = windows.shape[-2]
-    grouped = reshape(windows, (*x.shape[:-2], groups, channels, count, size))
-    kernels = reshape(weight, (groups, outputs // groups, channels, size))
-    y = reshape(einsum("...gclk,gock->...gol", grouped, kernels), (*x.shape[:-2], outputs, count))
+    count = windows.shape[-1]
+    columns = reshape(windows, (*x.shape[:-2], groups, channels * size, count))
+    kernels = reshape(weight, (groups, outputs // groups, channels * size))
+    y = reshape(matmul(kernels, columns), (*x.shape[:-2], outputs, count))
     return y if bias is None else y + reshape(bias, (outputs, 1))
 
 

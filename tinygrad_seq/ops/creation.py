@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..primitive import Array, Primitive
+from .casting import as_dtype
 from .indexing import as_indices, check_range
 from .shape import as_shape
 
@@ -42,4 +43,4 @@ def one_hot(indices: Array, num_classes: int, dtype: np.typing.DTypeLike = np.fl
     (num_classes,) = as_shape("one_hot", num_classes)
     if num_classes < 1:
         raise ArgumentError(f"one_hot: expected a positive num_classes, got {num_classes}; pass the number of classes.")
-    return _one_hot(as_indices("one_hot", indices), num_classes=num_classes, dtype=np.dtype(dtype))
+    return _one_hot(as_indices("one_hot", indices), num_classes=num_classes, dtype=as_dtype("one_hot", dtype))

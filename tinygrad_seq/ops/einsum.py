@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, Like, Primitive
+from .casting import as_array
 from .shape import broadcast_to, reshape
 
 LETTERS: Final = string.ascii_letters
@@ -190,11 +191,12 @@ def einsum(equation: str, *operands: Array) -> Array:
             f"einsum: expected an equation and its operands, got {equation!r} and {len(operands)} operands; "
             "write e.g. einsum('ij,jk->ik', a, b)."
         )
-    terms, result, path = _plan(equation, tuple([x.shape for x in operands]))
+    arrays = [as_array(x) for x in operands]
+    terms, result, path = _plan(equation, tuple([x.shape for x in arrays]))
     sizes = dict.fromkeys("".join(terms), 1)
-    for term, x in zip(terms, operands, strict=True):
+    for term, x in zip(terms, arrays, strict=True):
         sizes.update([pair for pair in zip(term, x.shape, strict=True) if pair[1] != 1])
-    pending = [_without_stretched(x, term, sizes) for x, term in zip(operands, terms, strict=True)]
+    pending = [_without_stretched(x, term, sizes) for x, term in zip(arrays, terms, strict=True)]
     for step in path:
         chosen = [pending.pop(index) for index in reversed(step)][::-1]
         needed = {*result}.union(*[term for _, term in pending])

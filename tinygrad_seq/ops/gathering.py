@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import ShapeError
 from ..primitive import Array, Primitive
 from .axes import normalise_axis
-from .indexing import as_array, as_indices, check_range
+from .casting import as_array
+from .indexing import as_indices, check_range
 from .shape import broadcast_to
 
 

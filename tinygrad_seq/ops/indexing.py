@@ -16,6 +16,7 @@ from ..errors import DtypeError, IndexRangeError, ShapeError
 from ..kernels.indexing import scatter_add_rows
 from ..primitive import LEVELS, Array, Primitive
 from .axes import normalise_axes, normalise_axis
+from .casting import as_array
 from .shape import broadcast_to, check_matrix, flatten
 
 _BASIC = frozenset({int, slice, EllipsisType, NoneType})
@@ -195,11 +196,6 @@ def masked_select(x: Array, mask: Array) -> Array:
 
 
 # ------------------------------------------------------------------------------------------- lookups by index
-
-
-def as_array(data: Any) -> Array:
-    """Return `data`, an array of any kind or nested lists, as an array."""
-    return data if hasattr(data, "dtype") else np.asarray(data)
 
 
 def as_indices(name: str, indices: Any) -> Array:

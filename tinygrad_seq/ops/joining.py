@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, Primitive
 from .axes import normalise_axis
-from .indexing import getitem, take
+from .indexing import take
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
 
 
@@ -27,14 +27,12 @@ def _slices(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
 _concat = Primitive(
     "concat",
     lambda *xs, axis, ends: np.concatenate(xs, axis),
-    lambda g, _y, *_xs, position, axis, ends: getitem(
-        g, (*(slice(None),) * axis, slice(ends[position - 1] if position else 0, ends[position]))
-    ),
+    lambda g, _y, *_xs, axis, ends: _split(g, cuts=ends[:-1], axis=axis),
 )
 _stack = Primitive(
     "stack",
     lambda *xs, axis: np.stack(xs, axis),
-    lambda g, _y, *_xs, position, axis: getitem(g, (*(slice(None),) * axis, position)),
+    lambda g, _y, *_xs, axis: _unstack(g, axis=axis),
 )
 _split = Primitive("split", _pieces, (lambda g, _y, _x, cuts, axis: concat(g, axis),), multiple=True)
 _unstack = Primitive("unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axis=axis),), multiple=True)

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import ArgumentError, IndexRangeError, ShapeError
 from ..primitive import Array, Primitive
 from .axes import normalise_axes, normalise_axis
+from .casting import as_array
 from .einsum import LETTERS, einsum
 from .shape import expand_dims, moveaxis, permute_dims, reshape
 
@@ -113,6 +114,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> ts.linear(ts.ones((5, 2, 3)), ts.ones((4, 3)), ts.zeros(4)).shape
     (5, 2, 4)
     """
+    weight = as_array(weight)
     if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: expected x of shape (..., in) and weight (out, in), got x {x.shape} {x.dtype} and weight "
@@ -120,6 +122,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is None:
         return _linear(x, weight)
+    bias = as_array(bias)
     if bias.shape != weight.shape[:1]:
         raise ShapeError(
             f"linear: expected bias of shape {weight.shape[:1]} for weight {weight.shape}, got {bias.shape} "
@@ -145,6 +148,7 @@ def inner(a: Array, b: Array) -> Array:
     >>> ts.inner(ts.tensor([1.0, 2.0]), ts.tensor([3.0, 4.0]))
     tensor(11.)
     """
+    b = as_array(b)
     return tensordot(a, b, axes=(-1, -1)) if a.ndim and b.ndim else a * b
 
 
@@ -158,6 +162,7 @@ def outer(a: Array, b: Array) -> Array:
     tensor([[3., 4.],
             [6., 8.]])
     """
+    b = as_array(b)
     return reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
 
 
@@ -175,7 +180,7 @@ def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
     >>> ts.vecdot(ts.tensor([[1.0, 2.0], [3.0, 4.0]]), ts.tensor([1.0, 1.0]))
     tensor([3., 7.])
     """
-    a, b = (moveaxis(x, normalise_axis("vecdot", axis, x.ndim), -1) for x in (a, b))
+    a, b = (moveaxis(x, normalise_axis("vecdot", axis, x.ndim), -1) for x in (a, as_array(b)))
     if a.shape[-1] != b.shape[-1]:
         raise ShapeError(
             f"vecdot: expected equal sizes along axis {axis}, got {a.shape[-1]} and {b.shape[-1]} ({a.dtype}, "
@@ -193,6 +198,7 @@ def dot(a: Array, b: Array) -> Array:
     >>> ts.dot(ts.tensor([1.0, 2.0]), ts.tensor([3.0, 4.0]))
     tensor(11.)
     """
+    b = as_array(b)
     if not a.ndim or not b.ndim:
         return a * b
     if b.ndim <= 2:
@@ -221,6 +227,7 @@ def tensordot(a: Array, b: Array, axes: int | tuple[int | tuple[int, ...], int |
     >>> ts.tensordot(ts.ones((2, 3, 4)), ts.ones((3, 4, 5))).shape
     (2, 5)
     """
+    b = as_array(b)
     of_a, of_b = _paired_axes(a, b, axes)
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ShapeError(
@@ -263,6 +270,7 @@ def kron(a: Array, b: Array) -> Array:
     >>> ts.kron(ts.tensor([1.0, 10.0]), ts.tensor([1.0, 2.0]))
     tensor([ 1.,  2., 10., 20.])
     """
+    b = as_array(b)
     ndim = max(a.ndim, b.ndim)
     sizes_a, sizes_b = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
     blocks = reshape(a, tuple([n for size in sizes_a for n in (size, 1)]))

@@ -20,13 +20,17 @@ from .shape import expand_dims, reshape
 _REDUCTIONS = ("mean", "sum", "none")
 
 
-def _check(caller: str, prediction: Array, target: Array, reduction: str) -> None:
+def _check(caller: str, prediction: Array, target: Array, reduction: str) -> Array:
+    """Return `target`, as the prediction's dtype if it is of lists, integers or booleans."""
     _check_reduction(caller, reduction)
-    if prediction.shape != np.shape(target):
+    if not hasattr(target, "dtype"):
+        target = np.asarray(target, prediction.dtype)
+    if prediction.shape != target.shape:
         raise ShapeError(
-            f"{caller}: expected a target of the prediction's shape {prediction.shape}, got {np.shape(target)}; "
+            f"{caller}: expected a target of the prediction's shape {prediction.shape}, got {target.shape}; "
             "reshape one of them, nothing is broadcast here."
         )
+    return target if target.dtype.kind == "f" else target.astype(prediction.dtype)
 
 
 def _check_reduction(caller: str, reduction: str, known: tuple[str, ...] = _REDUCTIONS) -> None:
@@ -103,7 +107,10 @@ def cross_entropy(
         raise ShapeError("cross_entropy: expected logits of shape (..., V), got a 0-d array; add the class axis.")
     count = logits.shape[-1]
     factors = _class_weights("cross_entropy", weight, logits)
-    if np.shape(target) == logits.shape and np.asarray(_plain(target)).dtype.kind == "f":
+    if not hasattr(target, "dtype"):
+        target = np.asarray(target)
+        target = target.astype(logits.dtype) if target.dtype.kind == "f" else target
+    if target.shape == logits.shape and target.dtype.kind == "f":
         smooth = target * (1 - label_smoothing) + label_smoothing / count if label_smoothing else target
         scores = log_softmax(logits, axis=-1)
         losses = -sum(smooth * scores * factors if factors is not None else smooth * scores, axis=-1)
@@ -209,7 +216,7 @@ def binary_cross_entropy(
     ArgumentError
         If a probability lies outside [0, 1].
     """
-    _check("binary_cross_entropy", probability, target, reduction)
+    target = _check("binary_cross_entropy", probability, target, reduction)
     values = _plain(probability)
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ArgumentError(
@@ -231,7 +238,7 @@ def binary_cross_entropy_with_logits(
 
     `weight` multiplies each loss and `pos_weight` the part of positive targets; both broadcast.
     """
-    _check("binary_cross_entropy_with_logits", logits, target, reduction)
+    target = _check("binary_cross_entropy_with_logits", logits, target, reduction)
     if pos_weight is None:
         losses = softplus(logits) - logits * target
     else:
@@ -244,19 +251,19 @@ def binary_cross_entropy_with_logits(
 
 def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     """Return ``(prediction - target)**2`` of equal shapes."""
-    _check("mse_loss", prediction, target, reduction)
+    target = _check("mse_loss", prediction, target, reduction)
     return _reduce(square(prediction - target), reduction)
 
 
 def l1_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     """Return ``|prediction - target|`` of equal shapes."""
-    _check("l1_loss", prediction, target, reduction)
+    target = _check("l1_loss", prediction, target, reduction)
     return _reduce(abs(prediction - target), reduction)
 
 
 def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
     """Return ``d**2 / 2`` where ``d = |prediction - target| < delta`` and ``delta * (d - delta / 2)`` beyond."""
-    _check("huber_loss", prediction, target, reduction)
+    target = _check("huber_loss", prediction, target, reduction)
     if delta <= 0:
         raise ArgumentError(f"huber_loss: expected delta > 0, got {delta}; use e.g. 1.0.")
     distance = abs(prediction - target)
@@ -279,7 +286,7 @@ def kl_div(log_probabilities: Array, target: Array, reduction: str = "mean", log
     axis, which is the divergence per example.
     """
     _check_reduction("kl_div", reduction, (*_REDUCTIONS, "batchmean"))
-    _check("kl_div", log_probabilities, target, "none")
+    target = _check("kl_div", log_probabilities, target, "none")
     if log_target:
         losses = exp(target) * (target - log_probabilities)
     else:

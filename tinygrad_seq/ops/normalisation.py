@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from ..config import generator as current_generator
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..primitive import Array, Like, Primitive
 from .axes import normalise_axis
-from .exponential import exp, sigmoid
+from .casting import as_array
+from .exponential import as_real, exp, sigmoid
 from .reduction import mean, sum
 
 Axes = tuple[int, ...]
@@ -23,7 +25,7 @@ Axes = tuple[int, ...]
 
 def _shifted(x: np.ndarray, axis: int) -> np.ndarray:
     """Return ``x - max(x)``, new memory of a floating dtype; NaN where the maximum is infinite."""
-    x = np.asarray(x, np.result_type(x, np.float32))
+    x = as_real(x)
     return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
@@ -198,6 +200,7 @@ def layer_norm(
     >>> ts.layer_norm(ts.tensor([1.0, 3.0]), 2)
     tensor([-1.,  1.])
     """
+    weight, bias = (None if array is None else as_array(array) for array in (weight, bias))
     axes = _feature_axes("layer_norm", x, normalized_shape, weight=weight, bias=bias)
     y = _standardise(x, axes=axes, eps=eps, centre=True)[0]
     if weight is not None:
@@ -232,6 +235,7 @@ def rms_norm(
     >>> ts.rms_norm(ts.tensor([3.0, -3.0]), 2)
     tensor([ 1., -1.])
     """
+    weight = None if weight is None else as_array(weight)
     axes = _feature_axes("rms_norm", x, normalized_shape, weight=weight)
     y = _standardise(x, axes=axes, eps=float(np.finfo(x.dtype).eps) if eps is None else eps, centre=False)[0]
     return y if weight is None else y * weight
@@ -303,7 +307,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, generator: np.rando
     >>> ts.dropout(ts.ones(3), p=0.5, training=False)
     tensor([1., 1., 1.])
     """
-    if not 0 <= p <= 1:
+    if not (isinstance(p, Real) and 0 <= p <= 1):
         raise ArgumentError(f"dropout: expected a probability p from 0 to 1, got {p!r}; pass e.g. p=0.5.")
     if x.dtype.kind != "f":
         raise DtypeError(

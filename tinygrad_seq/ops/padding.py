@@ -25,8 +25,8 @@ _pad = Primitive(
         ),
     ),
 )
-_tril = Primitive("tril", np.tril, (lambda g, _y, _x, k: _tril(g, k=k),))
-_triu = Primitive("triu", np.triu, (lambda g, _y, _x, k: _triu(g, k=k),))
+_tril = Primitive("tril", lambda x, k: np.tril(x, operator.index(k)), (lambda g, _y, _x, k: _tril(g, k=k),))
+_triu = Primitive("triu", lambda x, k: np.triu(x, operator.index(k)), (lambda g, _y, _x, k: _triu(g, k=k),))
 
 
 def pad(x: Array, pad_width: Width, mode: Mode = "constant", value: float = 0) -> Array:

@@ -14,6 +14,7 @@ from ..primitive import Array, Like, Primitive
 from .arithmetic import abs, pow, sign
 from .axes import normalise_axes
 from .comparison import equal, where
+from .exponential import as_real
 from .extrema import max, min
 from .joining import concat
 from .shape import permute_dims, reshape
@@ -214,7 +215,7 @@ _weights = Primitive(
 
 
 def _log_sum_exp(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
-    x = np.asarray(x, np.result_type(x, np.float32))
+    x = as_real(x)
     top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
     y = np.log(np.add.reduce(np.exp(x - top), axis=axes, keepdims=True)) + top

@@ -345,7 +345,8 @@ def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
 def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start.
 
-    Without an axis the elements of the flattened array are moved. Tuples give one shift for each axis.
+    Without an axis the elements of the flattened array are moved. Tuples give one shift for each axis; the shifts of
+    an axis named twice add up.
 
     Examples
     --------
@@ -355,7 +356,8 @@ def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None 
     """
     if axis is None:
         return _reshape(roll(_reshape(x, shape=(x.size,)), shift, 0), shape=x.shape)
-    axes, shifts = normalise_axes("roll", axis, x.ndim), as_shape("roll", shift)
+    axes = tuple([normalise_axis("roll", one, x.ndim) for one in (axis if isinstance(axis, Sequence) else (axis,))])
+    shifts = as_shape("roll", shift)
     if len(shifts) == 1:
         shifts *= len(axes)
     if len(shifts) != len(axes):
