@@ -116,7 +116,7 @@ def test_random_values_follow_the_seed_or_the_generator(draw):
     ts.manual_seed(5)
     np.testing.assert_array_equal(first, draw().numpy())
     np.testing.assert_array_equal(
-        draw(rng=np.random.default_rng(1)).numpy(), draw(rng=np.random.default_rng(1)).numpy()
+        draw(generator=np.random.default_rng(1)).numpy(), draw(generator=np.random.default_rng(1)).numpy()
     )
 
 

@@ -60,6 +60,7 @@ def test_metadata_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "error", "message"),
     [
+        ([np.ones(2)], ArgumentError, "expected tensors by name, got list"),
         ({1: np.ones(2)}, ArgumentError, "got 1"),
         ({"__metadata__": np.ones(2)}, ArgumentError, "__metadata__"),
         ({"a": [1.0]}, DtypeError, "'a', got list"),

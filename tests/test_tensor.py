@@ -139,7 +139,7 @@ def test_a_list_of_tensors_keeps_their_gradient_or_is_refused():
 
 def test_lists_of_python_numbers_do_not_change_the_dtype():
     x = ts.tensor([1.0, 2.0])
-    assert (x + [0.5, 0.5]).dtype == ts.where(x > 1, x, [3.0, 4.0]).dtype == ts.float32
+    assert (x * [0.5, 0.5]).dtype == ts.where(x > 1, x, [3.0, 4.0]).dtype == ts.float32
 
 
 @pytest.mark.parametrize("call", [lambda x: ts.exp(x, x), lambda x: x.exp(x), lambda x: ts.exp(x, out=x.data)])

@@ -42,6 +42,10 @@ def set_default_dtype(dtype: np.typing.DTypeLike) -> None:
 
 def generator(given: np.random.Generator | None = None) -> np.random.Generator:
     """Return `given`, or the process-wide generator: what every random function of the package draws from."""
+    if given is not None and not isinstance(given, np.random.Generator):
+        raise ArgumentError(
+            f"generator: expected a numpy.random.Generator or None, got {given!r}; pass e.g. np.random.default_rng(0)."
+        )
     return _generator if given is None else given
 
 
@@ -74,11 +78,14 @@ _threads = _initial_threads()
 
 
 def set_num_threads(threads: int) -> None:
-    """Set how many threads the kernels of this process may use."""
+    """Set how many threads the kernels of this process, and the BLAS under NumPy's matmul, may use."""
+    from threadpoolctl import threadpool_limits
+
     global _threads
     if not isinstance(threads, int | np.integer) or threads < 1:
         raise ArgumentError(f"set_num_threads: expected an integer >= 1, got {threads!r}; pass e.g. 2.")
     _threads = int(threads)
+    threadpool_limits(_threads, user_api="blas")
 
 
 def get_num_threads() -> int:

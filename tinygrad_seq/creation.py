@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .config import default_dtype, generator
+from .config import default_dtype
+from .config import generator as current_generator
 from .conversion import to_array
 from .errors import ArgumentError, ShapeError
 from .operators import one_argument
@@ -130,29 +131,37 @@ def eye(rows: int, columns: int | None = None, dtype: DTypeLike | None = None) -
 
 
 def randn(
-    *shape: Any, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+    *shape: Any,
+    dtype: DTypeLike | None = None,
+    generator: np.random.Generator | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Return standard normal values of `shape`, drawn from `rng` or the generator that `manual_seed` seeds.
+    """Return standard normal values of `shape`, drawn from `generator` or the generator that `manual_seed` seeds.
 
     The shape is one tuple or several integers.
     """
     kind = as_dtype("randn", dtype or default_dtype())
-    return wrap(generator(rng).standard_normal(_check_shape("randn", one_argument(shape))).astype(kind), requires_grad)
+    values = current_generator(generator).standard_normal(_check_shape("randn", one_argument(shape)))
+    return wrap(values.astype(kind), requires_grad)
 
 
 def rand(
-    *shape: Any, dtype: DTypeLike | None = None, rng: np.random.Generator | None = None, requires_grad: bool = False
+    *shape: Any,
+    dtype: DTypeLike | None = None,
+    generator: np.random.Generator | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Return values uniform in [0, 1) of `shape`, drawn from `rng` or the generator that `manual_seed` seeds.
+    """Return values uniform in [0, 1) of `shape`, drawn from `generator` or the generator that `manual_seed` seeds.
 
     The shape is one tuple or several integers.
     """
     kind = as_dtype("rand", dtype or default_dtype())
-    return wrap(np.asarray(generator(rng).random(_check_shape("rand", one_argument(shape)), kind)), requires_grad)
+    values = current_generator(generator).random(_check_shape("rand", one_argument(shape)), kind)
+    return wrap(np.asarray(values), requires_grad)
 
 
-def randint(low: int, high: int, shape: Shape, rng: np.random.Generator | None = None) -> Tensor:
+def randint(low: int, high: int, shape: Shape, generator: np.random.Generator | None = None) -> Tensor:
     """Return int64 values of `shape` uniform in [low, high)."""
     if high <= low:
         raise ArgumentError(f"randint: expected low < high, got {low} and {high}; swap them.")
-    return wrap(generator(rng).integers(low, high, _check_shape("randint", shape)))
+    return wrap(current_generator(generator).integers(low, high, _check_shape("randint", shape)))

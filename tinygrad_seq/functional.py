@@ -6,6 +6,7 @@ Names are those of the Python array API standard; NumPy's and PyTorch's usual sp
 from __future__ import annotations
 
 from .lifting import public as _public
+from .lifting import public_equation as _public_equation
 from .ops import activation as _activation
 from .ops import arithmetic as _arithmetic
 from .ops import casting as _casting
@@ -143,7 +144,7 @@ diff = _public(_cumulative.diff)
 matmul = _public(_linear.matmul)
 dot = _public(_linear.dot)
 vecdot = _public(_linear.vecdot)
-einsum = _einsum.einsum
+einsum = _public_equation(_einsum.einsum)
 tensordot = _public(_linear.tensordot)
 inner = _public(_linear.inner)
 outer = _public(_linear.outer)
@@ -160,7 +161,7 @@ permute_dims = permute = _public(_shape.permute_dims)
 transpose = _public(_shape.transpose)
 matrix_transpose = _public(_shape.matrix_transpose)
 moveaxis = movedim = _public(_shape.moveaxis)
-swapaxes = _public(_shape.swapaxes)
+swapaxes = swapdims = _public(_shape.swapaxes)
 expand_dims = unsqueeze = _public(_shape.expand_dims)
 squeeze = _public(_shape.squeeze)
 broadcast_to = expand = _public(_shape.broadcast_to)
@@ -182,7 +183,7 @@ diagonal = _public(_indexing.diagonal)
 
 # --------------------------------------------------------------------------------- indexing, gathering, sorting
 take = _public(_indexing.take)
-take_along_axis = _public(_gathering.take_along_axis)
+take_along_axis = take_along_dim = _public(_gathering.take_along_axis)
 gather = _public(_gathering.gather)
 scatter_add = _public(_gathering.scatter_add)
 index_add = _public(_indexing.index_add)

@@ -34,7 +34,7 @@ def gradcheck(
     eps: float = _STEP,
     atol: float = 1e-7,
     rtol: float = 1e-5,
-    rng: np.random.Generator | None = None,
+    generator: np.random.Generator | None = None,
 ) -> bool:
     """Return True if the gradients of `f` agree with finite differences; raise if they do not.
 
@@ -51,7 +51,7 @@ def gradcheck(
         Largest step, relative to ``max(1, |x|)``.
     atol, rtol
         How far an analytic and a numeric derivative may be apart.
-    rng
+    generator
         Draws the cotangent and the directions; a fixed seed by default.
 
     Raises
@@ -75,14 +75,14 @@ def gradcheck(
         raise ArgumentError(f"gradcheck: expected order 1 or 2, got {order!r}; pass order=2 for second derivatives.")
     given = inputs if isinstance(inputs, dict | list | tuple) else (inputs,)
     checked = _checked_inputs(given)
-    rng = np.random.default_rng(0) if rng is None else rng
+    generator = np.random.default_rng(0) if generator is None else generator
     tolerance = _Tolerance(eps, atol, rtol)
 
     def call() -> Any:
         return f(**given) if isinstance(given, dict) else f(*given)
 
     with np.errstate(all="ignore"):
-        cotangents = _check(call, checked, "derivative", tolerance, rng)
+        cotangents = _check(call, checked, "derivative", tolerance, generator)
         if not cotangents:
             raise ArgumentError(
                 "gradcheck: expected f to return a floating-point Tensor, or several, got none; return Tensors, as "
@@ -98,7 +98,7 @@ def gradcheck(
                 pulled = _pull_back(outputs, cotangents, tensors, differentiable=recording)
                 return [pulled[tensor] for tensor in tensors if tensor in pulled]
 
-            _check(gradient, checked, "second derivative", tolerance, rng)
+            _check(gradient, checked, "second derivative", tolerance, generator)
     return True
 
 
@@ -176,7 +176,7 @@ def _pull_back(
 
 
 def _check(
-    call: Callable[[], Any], inputs: dict[str, Tensor], what: str, tolerance: _Tolerance, rng: np.random.Generator
+    call: Callable[[], Any], inputs: dict[str, Tensor], what: str, tolerance: _Tolerance, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """Check ``call()`` as a function of `inputs` and return the random cotangents used."""
     with enable_grad():
@@ -187,7 +187,7 @@ def _check(
     if [value.size for value in values] == [1]:
         cotangents = [np.ones(value.shape) for value in values]
     else:
-        cotangents = [rng.uniform(0.5, 1.5, value.shape) for value in values]
+        cotangents = [generator.uniform(0.5, 1.5, value.shape) for value in values]
         what += " of the randomly weighted outputs"
     scale = math.fsum(float(np.abs(g * value).sum()) for g, value in zip(cotangents, values, strict=True))
 
@@ -215,7 +215,7 @@ def _check(
                 "second backward pass; a rule changes what it was given or draws random numbers."
             )
         _refuse_not_finite(analytic, f"the {what} for input {name}")
-        _check_input(project, name, tensor, analytic, what, scale, tolerance, rng)
+        _check_input(project, name, tensor, analytic, what, scale, tolerance, generator)
     return cotangents
 
 
@@ -237,7 +237,7 @@ def _check_input(
     what: str,
     scale: float,
     tolerance: _Tolerance,
-    rng: np.random.Generator,
+    generator: np.random.Generator,
 ) -> None:
     """Check one input along random directions, and element by element if one of them disagrees."""
     unit = np.maximum(1.0, np.abs(tensor.numpy()))
@@ -249,7 +249,7 @@ def _check_input(
 
     suspects = []
     for _ in range(_DIRECTIONS if tensor.size else 0):
-        suspect = compare(rng.standard_normal(tensor.shape) * unit)
+        suspect = compare(generator.standard_normal(tensor.shape) * unit)
         if not suspect[2]:
             suspects.append(suspect)
     if not suspects:

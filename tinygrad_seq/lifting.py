@@ -30,8 +30,18 @@ def public(function: Callable[_P, Any], *, several: bool = False) -> Callable[_P
     return call
 
 
+def public_equation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function`, whose first argument is an equation, with all its operands made Tensors."""
+
+    @functools.wraps(function)
+    def call(equation: str, *operands: Any, **kwargs: Any) -> Any:
+        return function(equation, *map(_lift, operands), **kwargs)
+
+    return call
+
+
 def _lift(operand: Any) -> Any:
-    if operand is None or operand.__class__ in LEVELS:
+    if operand.__class__ in LEVELS:
         return operand
     if isinstance(operand, list | tuple) and _holds_tensors(operand):
         return stack([_lift(item) for item in operand])

@@ -36,7 +36,7 @@ def save(tensors: Mapping[str, Array], path: str | os.PathLike[str], *, metadata
     Raises
     ------
     ArgumentError
-        If a name is not a text, or is ``__metadata__``, which the format keeps for itself.
+        If `tensors` is no dict, or a name is not a text, or is ``__metadata__``, which the format keeps for itself.
     DtypeError
         If a value is not a Tensor or ndarray of real numbers, integers or booleans.
     CheckpointError
@@ -54,6 +54,10 @@ def save(tensors: Mapping[str, Array], path: str | os.PathLike[str], *, metadata
     """
     from safetensors.numpy import save as encode
 
+    if not isinstance(tensors, Mapping):
+        raise ArgumentError(
+            f"save: expected tensors by name, got {type(tensors).__name__}; pass e.g. save(module.state_dict(), path)."
+        )
     arrays = {_checked_name(name): _as_array(name, value) for name, value in tensors.items()}
     write_atomically(path, encode(arrays, metadata))
 

@@ -68,6 +68,14 @@ def test_sequences_that_do_not_fit() -> None:
         pad_sequences([[1, 2], [1.0]])
 
 
+def test_an_empty_list_takes_the_dtype_and_features_of_the_others() -> None:
+    padded, lengths = pad_sequences([[], [5, 6], []])
+    assert (padded.dtype, padded.tolist(), lengths.tolist()) == (np.int64, [[0, 5, 0], [0, 6, 0]], [0, 2, 0])
+    assert pad_sequences([np.ones((2, 3), np.float32), []])[0].shape == (2, 2, 3)
+    with pytest.raises(DtypeError, match="float64 for sequence 2 and int64 for sequence 1"):
+        pad_sequences([[], [1], [1.0]])
+
+
 def test_lengths_that_do_not_fit() -> None:
     padded = np.zeros((3, 2))
     with pytest.raises(ShapeError, match=r"\(3, 2\) and \(3,\)"):

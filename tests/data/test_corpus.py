@@ -135,6 +135,8 @@ def test_a_binary_file(tmp_path: Path) -> None:
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of them"):
         load_corpus(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="none of them"):
+        load_corpus("a whole text, not a path " * 1000)
     with pytest.raises(DataError, match="expected text, got none in the file"):
         load_corpus(write(tmp_path / "empty.txt", b""))
     with pytest.raises(DataError, match="expected text, got none in the folder"):

@@ -94,6 +94,8 @@ def test_mismatched_state_changes_nothing() -> None:
         layer.load_state_dict({"weight": np.ones((2, 3), np.float32)})
     with pytest.raises(ArgumentError, match="'bias' expected"):  # shapes count in any case
         layer.load_state_dict(bad | {"weight": np.ones((2, 3), np.float32)}, strict=False)
+    with pytest.raises(ArgumentError, match=r"expected arrays by name, got str; pass a state_dict\(\)"):
+        layer.load_state_dict("weights.safetensors")
     for name, values in layer.state_dict().items():
         np.testing.assert_array_equal(values, before[name])
 

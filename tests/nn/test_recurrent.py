@@ -144,6 +144,8 @@ def test_bad_arguments() -> None:
     bad: list[tuple[Any, str]] = [
         ((cell, 2), r"expected a GRUCell that reads its own output, got input_size 2 and hidden_size 4; pass a list"),
         (([],), "expected at least one cell"),
+        ((nn.Linear(I, H),), "expected a Cell, got Linear at position 0"),
+        ((nn.GRUCell,), "expected a Cell, got type at position 0"),
         (([cell, nn.GRU(H, H)],), "expected a Cell, got GRU at position 1"),
         (([cell, cell], 3), "expected num_layers=3 cells, got 2"),
         ((cell, 0), "expected num_layers to be an integer >= 1, got 0"),
@@ -170,10 +172,11 @@ def test_bad_inputs() -> None:
     zeros = ts.zeros((N, H))
     for given, state, error, message in [
         (ts.zeros((T, N, 3)), None, ShapeError, "GRUCell: expected 2 features on the last axis"),
-        (ts.zeros(T), None, ShapeError, r"expected xs of shape \(T, N, \.\.\.\), got \(5,\) float32"),
+        (ts.zeros(T), None, ShapeError, r"expected xs of shape \(T, N, 2\), got \(5,\) float32"),
+        (ts.zeros((T, I)), None, ShapeError, r"expected xs of shape \(T, N, 2\), got \(5, 2\) float32"),
         (ts.zeros((T, N, I), "float64"), None, DtypeError, "expected xs as float32 like the cell"),
         (None, None, ArgumentError, "expected inputs xs, got none"),
-        ({"a": xs, "b": ts.zeros((T, 2))}, None, ShapeError, "expected one batch size"),
+        ({"a": xs, "b": ts.zeros((T, 2, I))}, None, ShapeError, "expected one batch size"),
         (xs, zeros, ArgumentError, r"expected a tuple of 2 states, one per layer, got \(3, 4\) float32"),
         (xs, (zeros,), ArgumentError, "expected a tuple of 2 states"),
         (xs, (zeros, zeros), ArgumentError, "LSTMCell: expected a state"),

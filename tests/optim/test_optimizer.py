@@ -231,6 +231,7 @@ def one():
 BAD_PARAMS: dict[str, tuple[Any, str]] = {
     "empty": (list, "at least one parameter"),
     "empty iterator": (lambda: iter(()), "at least one parameter"),
+    "a module": (lambda: ts.nn.Linear(2, 2), r"got a Linear; pass e.g. model.parameters\(\)"),
     "a tensor": (one, "put it in a list"),
     "a group": (lambda: {"params": [one()]}, "put it in a list"),
     "an array": (lambda: [np.ones(3)], "expected tensors, got a ndarray"),

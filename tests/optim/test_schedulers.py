@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 import tinygrad_seq as ts
@@ -141,6 +142,7 @@ BAD = {
     "no optimizer": (lambda: optim.StepLR([1], 3), "expected an optimizer"),  # type: ignore[arg-type]
     "step_size": (lambda: optim.StepLR(sgd(), 0), "step_size >= 1, got 0"),
     "step_size float": (lambda: optim.StepLR(sgd(), 2.5), "step_size >= 1, got 2.5"),  # type: ignore[arg-type]
+    "step_size True": (lambda: optim.StepLR(sgd(), True), "step_size >= 1, got True"),
     "gamma": (lambda: optim.ExponentialLR(sgd(), -0.1), "gamma"),
     "milestone": (lambda: optim.MultiStepLR(sgd(), [3, -1]), "milestone >= 1, got -1"),
     "lambdas": (lambda: optim.LambdaLR(sgd(), [abs, abs]), "1 or 1 functions"),
@@ -166,6 +168,11 @@ def test_bad_arguments_are_refused(case):
     make, message = BAD[case]
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_counts_may_be_numpy_integers():
+    scheduler = optim.StepLR(sgd(), np.int64(2))
+    assert json.dumps(scheduler.step_size) == "2"
 
 
 def test_a_group_added_after_the_schedule_is_refused_at_the_next_step():

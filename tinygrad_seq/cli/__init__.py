@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from .. import __version__
+from ..config import set_num_threads
 from ..errors import TinygradSeqError
 from . import info, sample, score, train
 
@@ -29,11 +31,21 @@ app.command("info", epilog=info.EXAMPLES)(info.info)
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"tinygrad-seq {__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
 ) -> None:
-    pass
+    # Two threads of OpenBLAS gain little on steps this small, and beside one busy core they are ten times slower.
+    set_num_threads(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in options
     if debug:
         given.remove("--debug")
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no braille still shows the rest
@@ -51,10 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except TinygradSeqError as error:
         return _fail(error, str(error), debug)
-    except BrokenPipeError:
-        # Nobody reads on, e.g. `| head`: what is still in the buffer goes nowhere, as Python's manual advises.
+    except OSError as error:  # of the standard output; those of files are CheckpointErrors and DataErrors
+        # What is still in the buffer goes nowhere, as Python's manual advises.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        if isinstance(error, BrokenPipeError):  # nobody reads on, e.g. `| head`
+            return 1
+        return _fail(error, f"tinygrad-seq: expected to write to the standard output, got: {error}.", debug)
+    except MemoryError as error:
+        return _fail(error, f"tinygrad-seq: out of memory: {error}; make the model, batch or window smaller.", debug)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except _ClickException as error:

@@ -32,7 +32,7 @@ def score(
     P(sentence) is the probability that a unit of the text (paragraph, line or document, as trained) is this sentence:
     it begins after <EOS>, and the <EOS> that ends it counts as a token. log P is in nats.
     """
-    texts = sentences or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    texts = sentences or [line.rstrip("\n") for line in sys.stdin or () if line.strip()]
     opened = Run.open(run)
     vocabulary = opened.vocabulary
     rows = []

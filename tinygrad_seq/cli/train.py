@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,8 +86,8 @@ def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 def train(
     context: typer.Context,
     threads: Annotated[
-        int, _option(_RUN, "Threads of the kernels; NumPy's BLAS follows OPENBLAS_NUM_THREADS.", show_default="all")
-    ] = 0,
+        int, _option(_RUN, "Threads of the kernels and of NumPy's BLAS; more help only on an idle machine.")
+    ] = 1,
     out: Annotated[Path | None, _option(_RUN, "The run folder, a new one.", show_default="runs/CORPUS")] = None,
     resume: Annotated[
         bool,
@@ -101,8 +102,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a language model; Ctrl-C saves and says how to go on."""
-    if threads:
-        set_num_threads(threads)
+    set_num_threads(threads)
     folder = out or Path("runs") / Path(settings["corpus"]).stem
     if resume and force:
         raise ArgumentError("train: expected --resume or --force, got both; leave one out.")
@@ -127,12 +127,12 @@ def _run(run: Run, session: Session) -> None:
     if request and session.steps.number < run.config.steps:
         sys.stdout.write(
             f"Stopped and saved at step {session.steps.number}. Go on with:\n"
-            f"  tinygrad-seq train --out {run.folder} --resume\n"
+            f"  tinygrad-seq train --out {shlex.quote(str(run.folder))} --resume\n"
         )
         raise typer.Exit(128 + request.signal)
     if session.stopping.exhausted:
         sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")
-    sys.stdout.write(f"Write with it:  tinygrad-seq sample {run.folder}\n")
+    sys.stdout.write(f"Write with it:  tinygrad-seq sample {shlex.quote(str(run.folder))}\n")
 
 
 def _resumed(folder: Path, given: dict[str, Any], checkpoint: str | None) -> tuple[Run, Session]:

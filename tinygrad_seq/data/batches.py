@@ -189,17 +189,19 @@ def _alike(caller: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
     arrays = [np.asarray(sequence) for sequence in sequences]
     if not arrays:
         raise DataError(f"{caller}: expected at least one sequence, got none; pass a list with sequences in it.")
-    first = arrays[0]
+    model, first = next(((n, array) for n, array in enumerate(arrays) if array.size), (0, arrays[0]))
     for n, array in enumerate(arrays):
-        if array.ndim == 0 or array.shape[1:] != first.shape[1:]:
+        if array.shape == (0,):  # an empty list has no dtype and no features of its own
+            arrays[n] = np.empty((0, *first.shape[1:]), first.dtype)
+        elif array.ndim == 0 or array.shape[1:] != first.shape[1:]:
             raise ShapeError(
                 f"{caller}: expected sequences of shape (t, ...) alike beyond time, got {array.shape} for sequence {n} "
-                f"and {first.shape} for sequence 0; give all the same features."
+                f"and {first.shape} for sequence {model}; give all the same features."
             )
-        if array.dtype != first.dtype:
+        elif array.dtype != first.dtype:
             raise DtypeError(
                 f"{caller}: expected sequences of one dtype, got {array.dtype} for sequence {n} and {first.dtype} for "
-                "sequence 0; cast them to the same."
+                f"sequence {model}; cast them to the same."
             )
     return arrays
 

@@ -86,13 +86,13 @@ def load_corpus(name_or_path: str | os.PathLike[str]) -> Corpus:
     if isinstance(name_or_path, str) and name_or_path in _BUILT_IN:
         return _BUILT_IN[name_or_path]()
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, False for a name too long for a path
         return _survey(path.name, f"the file '{path}'", [_file(path)])
-    if path.is_dir():
+    if os.path.isdir(path):
         return _folder(path)
     raise DataError(
         f"load_corpus: expected a built-in corpus ({', '.join(_BUILT_IN)}) or the path of a file or folder, "
-        f"got '{name_or_path}', which is none of them; check the spelling."
+        f"got {str(name_or_path)!r:.80}, which is none of them; check the spelling."
     )
 
 

@@ -25,6 +25,7 @@ from .cells import (
     NotesRNNCell,
     NotesSimplifiedGRUCell,
 )
+from .cells import ElmanCell as RNNCell
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .loss import (
     BCELoss,
@@ -76,6 +77,7 @@ __all__ = [
     "NotesSimplifiedGRUCell",
     "Parameter",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "Recurrent",
     "Sequential",

@@ -20,7 +20,9 @@ class Cell(Module):
     """Base of recurrent cells: one step of a recurrence, for a batch of rows.
 
     A subclass sets `state_shape` and writes ``forward(x, state) -> (output, state)``, the step, with ordinary tensor
-    operations. Backpropagation through time comes by itself: run the cell over a sequence with `Recurrent`.
+    operations. Backpropagation through time comes by itself: run the cell over a sequence with `Recurrent`. Calling it
+    makes one step and returns output and state, also where PyTorch's cells return the state alone:
+    ``h, (h, c) = LSTMCell(8, 16)(x, (h, c))``.
 
     Attributes
     ----------
@@ -63,11 +65,11 @@ class Cell(Module):
         """
         if self.input_size is not None:
             check_features(type(self).__name__, x, self.input_size)
-        shape = getattr(next(named_leaves(x), ("", None))[1], "shape", ())
-        if not shape:
+        shape: tuple[int, ...] = getattr(next(named_leaves(x), ("", None))[1], "shape", ())
+        if len(shape) < (1 if self.input_size is None else 2):
             raise ShapeError(
                 f"{type(self).__name__}: expected x with one row per sequence, (N, ...), got {describe(x)}; "
-                "make it an array with ts.tensor."
+                "make it an array with ts.tensor, of one sequence with x[None]."
             )
         if state is None:
             state = self.initial_state(shape[0])

@@ -57,7 +57,8 @@ class Module:
             kind = type(held).__name__
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: expected a {kind}, got a Tensor of shape {value.shape} {value.dtype}, "
-                f"which would not be saved or trained any more; use .{name}.copy_(values) or assign nn.{kind}(values)."
+                f"which would not be saved or trained any more; assign nn.{kind}(values), or in ts.no_grad() call "
+                f".{name}.copy_(values)."
             )
         object.__setattr__(self, name, value)
 
@@ -167,6 +168,11 @@ class Module:
         >>> layer.load_state_dict({"weight": ts.ones((1, 2))}, strict=False)
         (['bias'], [])
         """
+        if not isinstance(state, Mapping):
+            raise ArgumentError(
+                f"{type(self).__name__}.load_state_dict: expected arrays by name, got {type(state).__name__}; "
+                "pass a state_dict(), or ts.load(path) of a file."
+            )
         own = dict(self._saved())
         given = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
         missing = [name for name in own if name not in given]

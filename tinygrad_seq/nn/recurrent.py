@@ -66,7 +66,7 @@ class Recurrent(Module):
         check_sizes("Recurrent", num_layers=num_layers)
         if window is not None:
             check_sizes("Recurrent", window=window)
-        cells = [cell] if isinstance(cell, Cell) else list(cell)
+        cells: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell]
         for position, each in enumerate(cells):
             if not isinstance(each, Cell):
                 raise ArgumentError(
@@ -82,7 +82,7 @@ class Recurrent(Module):
         if not cells:
             raise ArgumentError("Recurrent: expected at least one cell, got an empty list; pass e.g. LSTMCell(8, 16).")
         check_layer_dropout("Recurrent", dropout, len(cells))
-        self.cells = cells
+        self.cells: list[Cell] = cells
         self.batch_first, self.dropout, self.window = batch_first, dropout, window
 
     @property
@@ -129,10 +129,11 @@ class Recurrent(Module):
 
     def _check_inputs(self, xs: Tree) -> int:
         """Refuse inputs that do not fit; return N."""
-        cell, axes = self.cells[0], "(N, T, ...)" if self.batch_first else "(T, N, ...)"
+        cell, axes = self.cells[0], "(N, T, " if self.batch_first else "(T, N, "
+        axes, rank = (f"{axes}...)", 2) if cell.input_size is None else (f"{axes}{cell.input_size})", 3)
         sizes = {}
         for path, leaf in named_leaves(xs):
-            if leaf.ndim < 2:
+            if leaf.ndim < rank:
                 raise ShapeError(
                     f"Recurrent: expected {name_of('xs', path)} of shape {axes}, got {leaf.shape} {leaf.dtype}; "
                     "add the missing axis with xs[:, None] or xs[None]."

@@ -52,6 +52,8 @@ class Optimizer:
     def __init__(self, params: Params, **defaults: Any) -> None:
         if isinstance(params, Tensor | Mapping):
             self._refuse("a list of tensors or of groups", f"one {type(params).__name__}", "put it in a list")
+        if not isinstance(params, Iterable):
+            self._refuse("a list of tensors or of groups", f"a {type(params).__name__}", "pass e.g. model.parameters()")
         items: list[Any] = list(params)
         if not items:
             self._refuse("at least one parameter", "an empty list", "pass e.g. model.parameters()")

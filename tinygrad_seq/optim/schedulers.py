@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..errors import ArgumentError
 from .optimizer import Optimizer
 
@@ -84,8 +86,9 @@ class Scheduler:
 
     def _count(self, name: str, value: int, least: int = 1) -> int:
         """Return `value`, which must be an integer not below `least`."""
-        self._require(isinstance(value, int) and value >= least, f"an integer {name} >= {least}", value, "correct it")
-        return value
+        fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        self._require(fits, f"an integer {name} >= {least}", value, "correct it")
+        return int(value)
 
     def _number(self, name: str, value: float, most: float = math.inf) -> float:
         """Return `value`, which must be a finite number in ``[0, most]``."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .. import config as settings
 from .. import nn, optim
-from ..errors import ArgumentError, TinygradSeqError
+from ..errors import ArgumentError
 from .config import TrainingConfig
 from .language_model import LanguageModel
 
@@ -23,17 +26,27 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 
 
 def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
-    """Return the model of `config` with fresh weights.
+    """Return the model of `config` with fresh weights; one with a cell of the user's has taken a step on trial.
 
     Raises
     ------
     ArgumentError
-        If the cell cannot be loaded, or a cell of the user's does not fit; see `load_cell`.
+        If the cell cannot be loaded (see `load_cell`), made or run; the message names the line of the user's file.
     """
-    cell = load_cell(config.cell) if ":" in config.cell else config.cell
-    return LanguageModel(
-        vocabulary_size, config.embedding_size, config.hidden_size, config.num_layers, config.dropout, cell
-    )
+    sizes = vocabulary_size, config.embedding_size, config.hidden_size, config.num_layers, config.dropout
+    if ":" not in config.cell:
+        return LanguageModel(*sizes, config.cell)
+    cell = load_cell(config.cell)
+    file, _, name = config.cell.rpartition(":")
+    with _code_of(file, f"{name}, made as {name}(input_size, hidden_size), to take a step and give hidden_size values"):
+        model = LanguageModel(*sizes, cell)
+        generator = settings.generator().bit_generator
+        state = generator.state
+        logits, _ = model([[0, 0], [0, 0]])
+        logits.sum().backward()
+        model.zero_grad()
+        generator.state = state
+    return model
 
 
 def build_optimizer(config: TrainingConfig, model: nn.Module) -> optim.Optimizer:
@@ -78,12 +91,21 @@ def _run_file(path: Path) -> Any:
         raise ArgumentError(f"cell: expected a Python file, got '{path}', which is not there; correct the path.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    with _code_of(str(path), "it to run"):
         spec.loader.exec_module(module)
-    except TinygradSeqError:
-        raise
-    except Exception as error:
-        raise ArgumentError(
-            f"cell: expected '{path}' to run, got {type(error).__name__}: {error}; correct it (see --debug)."
-        ) from error
     return module
+
+
+@contextlib.contextmanager
+def _code_of(file: str, expected: str) -> Iterator[None]:
+    """Return a context in which any error becomes an ArgumentError with the line of the user's `file` it arose in."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(file).resolve()]
+        place = f" in line {lines[-1]}" if lines else ""
+        got = f"{type(error).__name__}: {str(error).rstrip('.')}"
+        raise ArgumentError(
+            f"cell: '{file}': expected {expected}, got{place}: {got}; correct it (--debug shows the traceback)."
+        ) from error

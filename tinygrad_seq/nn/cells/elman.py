@@ -21,7 +21,7 @@ class ElmanCell(GatedCell):
 
         h' = tanh(W_ih x + b_ih + W_hh h + b_hh)      (or relu)
 
-    The output is h'.
+    The output is h'. `nn.RNNCell`, PyTorch's name, is this class.
 
     Parameters
     ----------
