@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
+import tinygrad_seq
+from tinygrad_seq import get_num_threads, set_num_threads
 from tinygrad_seq.cli import main
 from tinygrad_seq.train import Run
 
@@ -28,6 +31,39 @@ class Leaky(ts.nn.Cell):
     def forward(self, x, h):
         h = 0.9 * h + 0.1 * ts.tanh(self.project(ts.concat([x, h], axis=-1)))
         return h, h
+"""
+BROKEN_CELLS = """
+import tinygrad_seq as ts
+
+class Init(ts.nn.Cell):
+    def __init__(self, input_size, hidden_size):
+        self.state_shape = (hidden_size,)
+        self.x = undefined_name
+
+class Missing(ts.nn.Cell):
+    def __init__(self, input_size, hidden_size):
+        self.state_shape = (hidden_size,)
+        self.project = ts.nn.Linear(input_size + hidden_size, hidden_size)
+
+class Forward(Missing):
+    def forward(self, x, h):
+        y = {}["nope"]
+        return y, y
+
+class Shape(Missing):
+    def forward(self, x, h):
+        h = h * 1
+        y = self.project(x)
+        return y, y
+
+class Size(Missing):
+    def forward(self, x, h):
+        y = self.project(ts.concat([x, h], axis=-1))
+        return y[:, :3], y
+
+class Arguments(Missing):
+    def __init__(self, size):
+        self.state_shape = (size,)
 """
 
 
@@ -170,6 +206,24 @@ def test_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Forward", "in line 16: KeyError: 'nope'; correct it"),
+        ("Init", "in line 7: NameError"),
+        ("Shape", "in line 22: ShapeError"),
+        ("Size", "give hidden_size values, got: ShapeError"),
+        ("Arguments", r"Arguments(input_size, hidden_size), to take a step"),
+        ("Missing", "NotImplementedError: Missing: expected a method forward"),
+    ],
+)
+def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, name: str, message: str) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN_CELLS)
+    cell = f"{tmp_path / 'broken.py'}:{name}"
+    assert message in refused(capsys, *arguments(corpus, tmp_path / "run", "--cell", cell))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--cell", "lsmt"], "one of lstm, gru, rnn"),
@@ -182,6 +236,8 @@ def test_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys) -> None:
         (["--colour", "red"], "No such option"),
         (["--window", "9999"], "give more text"),
         (["--threads", "-1"], "set_num_threads"),
+        (["--threads", "0"], "set_num_threads"),
+        (["--hidden", "100000000"], "out of memory"),
         (["--resume"], "without a readable config.json"),
         (["--checkpoint", "best"], "only with --resume"),
         (["--resume", "--force"], "leave one out"),
@@ -327,6 +383,26 @@ def test_no_command_shows_the_help(capsys) -> None:
     assert "Commands" in captured.out + captured.err
 
 
+def test_version_and_python_m() -> None:
+    command = [sys.executable, "-m", "tinygrad_seq", "--version"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == f"tinygrad-seq {tinygrad_seq.__version__}\n"
+
+
+def test_one_thread_of_blas_unless_asked(corpus: Path, tmp_path: Path) -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    try:
+        assert main(arguments(corpus, tmp_path / "two", "--threads", "2")) == 0
+        assert (threads(), get_num_threads()) == ({2}, 2)
+        assert main(arguments(corpus, tmp_path / "one")) == 0
+        assert (threads(), get_num_threads()) == ({1}, 1)
+    finally:
+        set_num_threads(1)
+
+
 def test_debug_shows_the_traceback(capsys) -> None:
     for given in (["--debug", "info", "nowhere"], ["info", "nowhere", "--debug"]):
         with pytest.raises(OSError, match=r"config\.json"):
@@ -342,6 +418,29 @@ def test_a_closed_pipe_is_no_error(trained: Path) -> None:
     assert running.stderr.read() == ""
     running.stderr.close()
     assert running.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout"])
+def test_closed_streams(trained: Path, closed: str) -> None:
+    redirection = {"stdin": "score {} <&-", "stdout": "info {} >&-"}[closed].format(trained)
+    command = ["sh", "-c", f"'{sys.executable}' -m tinygrad_seq {redirection}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    expected = {"stdin": (2, "at least one sentence"), "stdout": (0, "")}[closed]
+    assert done.returncode == expected[0]
+    assert expected[1] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_behind_the_output(trained: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "tinygrad_seq", "info", str(trained)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
 
 
 def test_ctrl_c_while_sampling(trained: Path) -> None:

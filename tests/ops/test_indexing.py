@@ -297,6 +297,7 @@ def test_one_hot() -> None:
     np.testing.assert_array_equal(rows, np.eye(3)[[[2, 0], [1, 1]]])
     assert one_hot(Tensor(np.array(1)), 2, np.float64).tolist() == [0.0, 1.0]
     assert one_hot(np.zeros((2, 0), int), 4, bool).shape == (2, 0, 4)
+    assert one_hot(np.array([0, 2])).shape == (2, 3)
     with pytest.raises(DtypeError, match="one_hot: expected a dtype"):
         one_hot(np.array([1]), 3, "no dtype")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,12 @@ def test_too_small_an_area_is_refused() -> None:
 
 
 def test_png(tmp_path: Path) -> None:
-    save_curves({"loss": [(0, 2.0), (1, 1.0)]}, tmp_path / "loss.png", y_label="bits")
-    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    curves = {"loss": [(x, 2.0 / (x + 1)) for x in range(200)], "held out": [(100, 1.0)], "none": []}
+    save_curves(curves, tmp_path / "loss.png", title="1 x gru", y_label="bits")
+    content = (tmp_path / "loss.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert struct.unpack(">II", content[16:24]) == (1200, 675)
+    assert len(content) < 100_000
 
 
 def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:

@@ -44,8 +44,7 @@ def _options(
         False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
     ),
 ) -> None:
-    # Two threads of OpenBLAS gain little on steps this small, and beside one busy core they are ten times slower.
-    set_num_threads(1)
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,10 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if debug:
         given.remove("--debug")
     if sys.stdout is None:  # closed by the caller
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")
-    for stream in (sys.stdout, sys.stderr):
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no braille still shows the rest
+    # Two threads of OpenBLAS gain little on steps this small, and beside one busy core they are eight times slower.
+    set_num_threads(1)
     try:
         code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()

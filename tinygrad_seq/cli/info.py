@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..report import draw_curves, save_curves
+from ..train.config import TrainingConfig
 from ..train.metrics import Row
 from ..train.run import Run
 from .options import Folder, examples
@@ -28,7 +29,7 @@ def info(
     rows = opened.rows()
     curves = bits_curves(rows)
     if png is not None:
-        save_curves(curves, png, x_label="step", y_label="bits per character")
+        save_curves(curves, png, title=_title(opened), y_label="bits per character")
     sys.stdout.write(_facts(opened) + "\n")
     if rows:
         sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves)}\n")
@@ -40,6 +41,15 @@ def bits_curves(rows: list[Row]) -> dict[str, list[tuple[float, float]]]:
     return {label: [(row["step"], row[name]) for row in rows if name in row] for label, name in names.items()}
 
 
+def _title(run: Run) -> str:
+    config = run.config
+    return f"{_model(config)} on {run.facts['corpus']}, {config.optimizer}, lr {config.lr:g}, seed {config.seed}"
+
+
+def _model(config: TrainingConfig) -> str:
+    return f"{config.num_layers} x {config.cell.rpartition(':')[2]} of {config.hidden_size}"
+
+
 def _facts(run: Run) -> str:
     config, facts = run.config, run.facts
     model, step = (None, 0) if not run.checkpoints() else run.load_model()
@@ -48,8 +58,7 @@ def _facts(run: Run) -> str:
         "corpus": f"{facts['corpus']}, {facts['characters']:,} characters: {facts['description']}",
         "tokens": f"{facts['training_tokens']:,} {config.level}s to train, {facts['validation_tokens']:,} held out, "
         f"{len(run.vocabulary):,} different; <EOS> after each {config.unit}",
-        "model": f"{config.num_layers} x {config.cell} of {config.hidden_size}, embedding {config.embedding_size}, "
-        f"dropout {config.dropout:g}",
+        "model": f"{_model(config)}, embedding {config.embedding_size}, dropout {config.dropout:g}",
         "training": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
         f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),

@@ -21,8 +21,10 @@ def _set_ones(indices: np.ndarray, num_classes: int, dtype: np.dtype) -> np.ndar
 _one_hot = Primitive("one_hot", _set_ones, (None,))
 
 
-def one_hot(indices: Array, num_classes: int, dtype: np.typing.DTypeLike = np.float32) -> Array:
+def one_hot(indices: Array, num_classes: int | None = None, dtype: np.typing.DTypeLike = np.float32) -> Array:
     """Return a row of `num_classes` zeros with a one at the index, for each of `indices` ``(...)``: ``(..., C)``.
+
+    Without `num_classes` the greatest index is taken for the last class.
 
     Raises
     ------
@@ -40,7 +42,10 @@ def one_hot(indices: Array, num_classes: int, dtype: np.typing.DTypeLike = np.fl
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
     """
+    checked = as_indices("one_hot", indices)
+    if num_classes is None:
+        num_classes = int(checked.max()) + 1 if checked.size else 0
     (num_classes,) = as_shape("one_hot", num_classes)
     if num_classes < 1:
         raise ArgumentError(f"one_hot: expected a positive num_classes, got {num_classes}; pass the number of classes.")
-    return _one_hot(as_indices("one_hot", indices), num_classes=num_classes, dtype=as_dtype("one_hot", dtype))
+    return _one_hot(checked, num_classes=num_classes, dtype=as_dtype("one_hot", dtype))

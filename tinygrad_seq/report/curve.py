@@ -13,6 +13,7 @@ Curve = Sequence[tuple[float, float]]
 """Points (x, y), in the order of x."""
 
 _BRAILLE = 0x2800
+_MARKED = 50
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column within one character
 
 
@@ -71,14 +72,21 @@ def draw_curves(curves: Mapping[str, Curve], *, width: int = 72, height: int = 1
     first, last = f"{left:g}", f"{right:g}"
     lines.append(" " * margin + " └┬" + "─" * (width - 1) + "┬")
     lines.append(" " * (margin + 2) + first + f"{last:>{max(width + 1 - len(first), len(last) + 1)}}  {x_label}")
-    lines += [f"{name}: {_number(curve[0][1])} → {_number(curve[-1][1])}" for name, curve in finite.items() if curve]
+    lines += [_summary(name, curve) for name, curve in finite.items() if curve]
     return "\n".join(lines)
 
 
 def save_curves(
-    curves: Mapping[str, Curve], path: str | os.PathLike[str], *, x_label: str = "step", y_label: str = ""
+    curves: Mapping[str, Curve],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    x_label: str = "step",
+    y_label: str = "",
 ) -> None:
-    """Draw the curves into the PNG file `path`; needs matplotlib, the extra ``plot``.
+    """Draw the curves into the PNG file `path`, 1200 x 675; needs matplotlib, the extra ``plot``.
+
+    The legend says how each curve begins and ends; one of a few points has them marked.
 
     Raises
     ------
@@ -99,11 +107,17 @@ def save_curves(
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = FigureCanvasAgg(figure).figure.add_subplot()
     for name, curve in curves.items():
-        axes.plot([x for x, _ in curve], [y for _, y in curve], label=name)
+        if not curve:
+            continue
+        marker = "o" if len(curve) <= _MARKED else ""
+        axes.plot(*zip(*curve, strict=True), label=_summary(name, curve), marker=marker, markersize=4)
+    axes.set_title(title, loc="left")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    axes.margins(x=0.01)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="large")
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
 
 
@@ -117,6 +131,10 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]
     (x0, y0), (x1, y1) = start, end
     count = max(abs(x1 - x0), abs(y1 - y0), 1)
     return [(x0 + round((x1 - x0) * i / count), y0 + round((y1 - y0) * i / count)) for i in range(count + 1)]
+
+
+def _summary(name: str, curve: Curve) -> str:
+    return f"{name}: {_number(curve[0][1])} → {_number(curve[-1][1])}"
 
 
 def _number(value: float) -> str:
