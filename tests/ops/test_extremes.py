@@ -178,11 +178,11 @@ def test_operations_follow_ieee_754_and_leave_the_handling_of_errors_to_numpys_u
 # -------------------------------------------------------------------------------------------------- error function
 
 
-@pytest.mark.parametrize(("name", "exact"), [("erf", math.erf), ("erfc", math.erfc)])
-def test_error_functions_over_the_whole_range(name, exact) -> None:
+@pytest.mark.parametrize(("name", "exact", "ulps"), [("erf", math.erf, 3), ("erfc", math.erfc, 4)])
+def test_error_functions_over_the_whole_range(name, exact, ulps) -> None:
     tiny = np.geomspace(1e-308, 1e-3, 400)
     x = np.concatenate([np.linspace(-7, 28, 7001), tiny, -tiny, [0.0, -0.0, inf, -inf, nan, 1e300, 5e-324]])
-    for dtype, ulps in ((np.float64, 2), (np.float32, 2)):
+    for dtype in (np.float64, np.float32):  # the stated error, and that of the C library
         with np.errstate(over="ignore", under="ignore"):
             rounded = x.astype(dtype)
         expected = np.array([exact(float(value)) for value in rounded])

@@ -352,7 +352,7 @@ MISTAKES = [
     (lambda x: one_hot([0, 3], 3), IndexRangeError, "one_hot: expected indices from 0 to 2, got 3"),
     (lambda x: one_hot([-1], 3), IndexRangeError, "one_hot: expected indices from 0 to 2, got -1"),
     (lambda x: one_hot([0.0], 3), DtypeError, "one_hot: expected integer indices"),
-    (lambda x: one_hot([0], None), ArgumentError, "one_hot: expected integer sizes"),  # type: ignore[arg-type]
+    (lambda x: one_hot([0], 2.5), ArgumentError, "one_hot: expected integer sizes"),  # type: ignore[arg-type]
     (lambda x: one_hot([0], 0), ArgumentError, "one_hot: expected a positive num_classes"),
 ]
 

@@ -109,6 +109,13 @@ def test_a_folder_that_is_no_run(tmp_path: Path, content: str | None, message: s
         Run.open(tmp_path)
 
 
+def test_what_a_kill_left_half_written_goes_with_the_next_checkpoint(tmp_path: Path, tiny: TrainingConfig) -> None:
+    run = Run.create(tmp_path / "run", tiny, VOCABULARY, {})
+    (run.folder / "checkpoints" / ".0123456789abcdef.tmp").write_bytes(b"half")
+    run.save(1, {})
+    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["step-000001.safetensors"]
+
+
 def test_two_checkpoints_and_the_best_are_kept(tmp_path: Path, tiny: TrainingConfig) -> None:
     run = Run.create(tmp_path / "run", tiny, VOCABULARY, {})
     with pytest.raises(CheckpointError, match="got none"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from ..train.metrics import Row
 from ..train.run import Run
 from .options import Folder, examples
 
+_AXES = 14  # columns that the labels of the axes take beside the curve
 EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")
 
 
@@ -32,7 +34,8 @@ def info(
         save_curves(curves, png, title=_title(opened), y_label="bits per character")
     sys.stdout.write(_facts(opened) + "\n")
     if rows:
-        sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves)}\n")
+        width = min(72, max(20, shutil.get_terminal_size().columns - _AXES))
+        sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves, width=width)}\n")
 
 
 def bits_curves(rows: list[Row]) -> dict[str, list[tuple[float, float]]]:

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError
+from ..kernels import pointwise
 from ..primitive import Array, elementwise
 from .arithmetic import abs, clip, square
 from .comparison import where
+from .compiled import compiled
 from .exponential import as_real, exp, expm1, sigmoid
 from .special import ndtr
 
@@ -71,7 +73,7 @@ def _silu(x: Array) -> Array:
     x = as_real(x)
     t = np.exp(np.negative(x))
     t += 1
-    return x / t
+    return np.maximum(x, -1000) / t
 
 
 def _silu_rule(g: Array, y: Array, x: Array) -> Array:
@@ -81,9 +83,9 @@ def _silu_rule(g: Array, y: Array, x: Array) -> Array:
 
 silu = elementwise(
     "silu",
-    _silu,
+    compiled(pointwise.silu, _silu),
     vjp=(_silu_rule,),
-    code="{0} / (1 + math.exp(-{0}))",
+    code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
 )
 softsign = elementwise(
@@ -113,7 +115,7 @@ def _gelu_tanh(x: Array) -> Array:
     t -= _A
     t = np.exp(t * x)
     t += 1
-    return x / t
+    return np.maximum(x, -1000) / t
 
 
 def _gelu_tanh_rule(g: Array, y: Array, x: Array) -> Array:
@@ -124,15 +126,15 @@ def _gelu_tanh_rule(g: Array, y: Array, x: Array) -> Array:
 
 _gelu = elementwise(
     "gelu",
-    lambda x: x * ndtr(x),
+    compiled(pointwise.gelu),
     vjp=(_gelu_rule,),
-    code="{0} * 0.5 * math.erfc({0} * -0.7071067811865476)",
+    code="max({0}, -1000.0) * 0.5 * math.erfc({0} * -0.7071067811865476)",
 )
 _gelu_by_tanh = elementwise(
     "gelu_tanh",
-    _gelu_tanh,
+    compiled(pointwise.gelu_tanh, _gelu_tanh),
     vjp=(_gelu_tanh_rule,),
-    code=f"{{0}} / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
+    code=f"max({{0}}, -1000.0) / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
 )
 
 
@@ -148,7 +150,7 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
     --------
     >>> import tinygrad_seq as ts
     >>> ts.gelu(ts.tensor([-1.0, 2.0]))
-    tensor([-0.15865526,  1.9544997 ])
+    tensor([-0.158655,  1.9545  ])
     """
     if approximate == "none":
         return _gelu(x)

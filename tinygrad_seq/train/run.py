@@ -200,7 +200,8 @@ class Run:
         save_checkpoint(content, path)
         if best:
             save_checkpoint(content, self.best)
-        for old in self.checkpoints()[_KEPT:]:
+        left_by_a_kill = path.parent.glob(".*.tmp")
+        for old in (*self.checkpoints()[_KEPT:], *left_by_a_kill):
             old.unlink(missing_ok=True)
         return path
 

@@ -4,22 +4,16 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
-import tinygrad_seq
-from tinygrad_seq import get_num_threads, set_num_threads
+from tests.cli.commands import arguments, process, refused
 from tinygrad_seq.cli import main
 from tinygrad_seq.train import Run
 
-LINES = ["the cat sat on the mat", "the dog ate a pear", "an apple and a pear", "a cat and a dog ran"] * 15
-SIZES = ["--unit", "line", "--hidden", "8", "--embedding", "4", "--batch", "3", "--window", "8", "--warmup", "2"]
-ROOT = Path(__file__).resolve().parent.parent
 CELL = """
 import tinygrad_seq as ts
 
@@ -65,49 +59,6 @@ class Arguments(Missing):
     def __init__(self, size):
         self.state_shape = (size,)
 """
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.txt"
-    path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
-    return path
-
-
-def arguments(corpus: Path, out: Path, *more: str, steps: int = 10) -> list[str]:
-    return ["train", "--corpus", str(corpus), "--out", str(out), *SIZES, "--steps", str(steps),
-            "--evaluate-every", "5", "--sample-length", "20", *more]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "corpus.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
-    assert main(arguments(folder / "corpus.txt", folder / "run", "--lr", "0.02", steps=60)) == 0
-    return folder / "run"
-
-
-def process(*arguments: str, **options) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    script = "import sys; from tinygrad_seq.cli import main; sys.exit(main())"
-    command = [sys.executable, "-W", "error", "-c", script, *arguments]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the one line of an error."""
-    capsys.readouterr()
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    assert captured.out == ""
-    return captured.err
-
-
-# ------------------------------------------------------------------------------------------------------ train
 
 
 def test_train_shows_what_it_does(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,72 +240,6 @@ def test_divergence_is_one_line(corpus: Path, tmp_path: Path, capsys) -> None:
     assert "smaller lr" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------------------------------- sample, score, info
-
-
-def test_sample_repeats_with_a_seed(trained: Path, capsys) -> None:
-    texts = []
-    for seed in ("1", "1", "2"):
-        assert main(["sample", str(trained), "--prompt", "the c", "--length", "40", "--seed", seed]) == 0
-        texts.append(capsys.readouterr().out)
-    assert texts[0] == texts[1] != texts[2]
-    assert all(text.startswith("the c") and len(text) >= 46 for text in texts)
-    assert main(["sample", str(trained), "--temperature", "0", "--length", "9", "--checkpoint", "step-000060"]) == 0
-
-
-def test_score_ranks(trained: Path, capsys) -> None:
-    assert main(["score", str(trained), "ttaa nn", "the cat sat on the mat", "the cat"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:2] == ["rank", "log"]
-    scores = [float(line.split()[1]) for line in lines[1:]]
-    assert scores == sorted(scores, reverse=True)
-    model, _ = Run.open(trained).load_model()
-    vocabulary = Run.open(trained).vocabulary
-    tokens = [vocabulary.eos, *vocabulary.encode("the cat", eos=True)]
-    log_p = model.log_probability(tokens).sum()
-    [line] = [line for line in lines if line.endswith("  the cat")]
-    _, shown, perplexity, count, _, *_ = line.split()
-    assert float(shown) == pytest.approx(log_p, abs=0.005)
-    assert float(perplexity) == pytest.approx(np.exp(-log_p / 8), abs=0.005)
-    assert int(count) == 8
-
-
-def test_score_reads_the_standard_input(trained: Path) -> None:
-    running = process("score", str(trained), stdin=subprocess.PIPE)
-    out, err = running.communicate("the cat\n\nthe dog\n", timeout=60)
-    assert (running.returncode, err) == (0, "")
-    assert len(out.splitlines()) == 3
-
-
-def test_info(trained: Path, tmp_path: Path, capsys) -> None:
-    assert main(["info", str(trained), "--png", str(tmp_path / "loss.png")]) == 0
-    shown = capsys.readouterr().out
-    for part in ("corpus.txt", "<EOS> after each line", "of 8", "LanguageModel", "best on the held-out text", "└┬",
-                 "training:", "held out:", "step-000060"):  # fmt: skip
-        assert part in shown
-    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["sample", "RUN", "--prompt", "Ω"], "'Ω'"),
-        (["sample", "RUN", "--temperature", "-1"], "temperature >= 0"),
-        (["sample", "RUN", "--top-k", "0"], "top_k >= 1"),
-        (["sample", "RUN", "--length", "0"], "length >= 1"),
-        (["sample", "RUN", "--checkpoint", "none"], "No such file"),
-        (["sample", "nowhere"], "without a readable config.json"),
-        (["score", "RUN", "the Ω"], "'Ω'"),
-        (["score", "RUN", " "], "a blank one"),
-        (["info", "nowhere"], "without a readable config.json"),
-        (["info", "RUN", "--png", "nowhere/x.png"], "create the folder first"),
-        (["inf"], "No such command"),
-    ],
-)
-def test_bad_questions_are_one_line(trained: Path, capsys, more: list[str], message: str) -> None:
-    assert message in refused(capsys, *(str(trained) if part == "RUN" else part for part in more))
-
-
 def test_a_truncated_checkpoint(corpus: Path, tmp_path: Path, capsys) -> None:
     run = tmp_path / "run"
     assert main(arguments(corpus, run)) == 0
@@ -366,98 +251,3 @@ def test_a_truncated_checkpoint(corpus: Path, tmp_path: Path, capsys) -> None:
     assert Run.open(run).config.steps == 10
     assert main(["train", "--out", str(run), "--resume", "--steps", "20", "--checkpoint", "step-000005"]) == 0
     assert [row["step"] for row in Run.open(run).rows()] == [5, 10, 15, 20]
-
-
-# ------------------------------------------------------------------------------------------------ the program
-
-
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["score"], ["info"]])
-def test_help_has_an_example(command: list[str], capsys) -> None:
-    assert main([*command, "--help"]) == 0
-    assert f"tinygrad-seq {(command or ['train'])[0]} " in capsys.readouterr().out
-
-
-def test_no_command_shows_the_help(capsys) -> None:
-    assert main([]) == 2
-    captured = capsys.readouterr()
-    assert "Commands" in captured.out + captured.err
-
-
-def test_version_and_python_m() -> None:
-    command = [sys.executable, "-m", "tinygrad_seq", "--version"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == f"tinygrad-seq {tinygrad_seq.__version__}\n"
-
-
-def test_one_thread_of_blas_unless_asked(corpus: Path, tmp_path: Path) -> None:
-    def threads() -> set[int]:
-        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-
-    try:
-        assert main(arguments(corpus, tmp_path / "two", "--threads", "2")) == 0
-        assert (threads(), get_num_threads()) == ({2}, 2)
-        assert main(arguments(corpus, tmp_path / "one")) == 0
-        assert (threads(), get_num_threads()) == ({1}, 1)
-    finally:
-        set_num_threads(1)
-
-
-def test_debug_shows_the_traceback(capsys) -> None:
-    for given in (["--debug", "info", "nowhere"], ["info", "nowhere", "--debug"]):
-        with pytest.raises(OSError, match=r"config\.json"):
-            main(given)
-
-
-def test_a_closed_pipe_is_no_error(trained: Path) -> None:
-    running = process("sample", str(trained), "--length", "100000")
-    assert running.stdout is not None
-    assert running.stderr is not None
-    assert running.stdout.read(20)
-    running.stdout.close()
-    assert running.stderr.read() == ""
-    running.stderr.close()
-    assert running.wait(timeout=60) == 1
-
-
-@pytest.mark.parametrize("closed", ["stdin", "stdout"])
-def test_closed_streams(trained: Path, closed: str) -> None:
-    redirection = {"stdin": "score {} <&-", "stdout": "info {} >&-"}[closed].format(trained)
-    command = ["sh", "-c", f"'{sys.executable}' -m tinygrad_seq {redirection}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    expected = {"stdin": (2, "at least one sentence"), "stdout": (0, "")}[closed]
-    assert done.returncode == expected[0]
-    assert expected[1] in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_full_disk_behind_the_output(trained: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "tinygrad_seq", "info", str(trained)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "No space left" in done.stderr
-
-
-def test_ctrl_c_while_sampling(trained: Path) -> None:
-    running = process("sample", str(trained), "--length", "10000000")
-    assert running.stdout is not None
-    assert running.stdout.read(20)
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert (running.returncode, err) == (130, "")
-
-
-def test_import_is_lazy() -> None:
-    script = (
-        "import sys, tinygrad_seq.train, tinygrad_seq.report\n"
-        "print({'rich', 'typer', 'safetensors', 'matplotlib'} & set(sys.modules))"
-    )
-    command = [sys.executable, "-c", script]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "set()\n"

@@ -1,0 +1,136 @@
+"""Elementwise functions, call included: nanoseconds per element of ours, of NumPy's own and of PyTorch, one thread.
+
+Run: python benchmarks/scalar.py   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from _harness import ONE_THREAD, machine_facts, pin_to_one_core, save
+
+NAMES = ["tanh", "sigmoid", "softplus", "log_sigmoid", "silu", "gelu", "gelu_tanh", "erf", "erfc", "logaddexp"]
+SHAPES = {"128": (8, 16), "4096": (4096,), "1000000": (1000, 1000)}
+DTYPES = ["float32", "float64"]
+CASES = [(name, size, dtype) for name in NAMES for size in SHAPES for dtype in DTYPES]
+CONTESTANTS = ["ours", "numpy", "torch"]
+ROUNDS = 5
+
+
+def operands(name: str, size: str, dtype: str) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [(3 * rng.normal(size=SHAPES[size])).astype(dtype) for _ in range(2 if name == "logaddexp" else 1)]
+
+
+def of_ours() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], Any]]:
+    from tinygrad_seq.primitive import TABLE
+
+    return {name: TABLE[name].forward for name in NAMES}, np.asarray
+
+
+def of_numpy() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], Any]]:
+    """Return the shortest accurate forms; the error function, which NumPy lacks, is left out."""
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        y = np.exp(np.negative(x))
+        y += 1
+        return np.reciprocal(y)
+
+    def gelu_tanh(x: np.ndarray) -> np.ndarray:
+        t = x * x
+        t *= -0.07135481627260025
+        t -= 1.5957691216057308
+        t = np.exp(t * x)
+        t += 1
+        return x / t
+
+    return {
+        "tanh": np.tanh,
+        "sigmoid": sigmoid,
+        "softplus": lambda x: np.log1p(np.exp(np.negative(np.absolute(x)))) + np.maximum(x, 0),
+        "log_sigmoid": lambda x: np.minimum(x, 0) - np.log1p(np.exp(np.negative(np.absolute(x)))),
+        "silu": lambda x: x / (np.exp(np.negative(x)) + 1),
+        "gelu_tanh": gelu_tanh,
+        "logaddexp": np.logaddexp,
+    }, np.asarray
+
+
+def of_torch() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], Any]]:
+    import torch
+
+    torch.set_num_threads(1)
+    functional = torch.nn.functional
+    return {
+        "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid,
+        "softplus": functional.softplus,
+        "log_sigmoid": functional.logsigmoid,
+        "silu": functional.silu,
+        "gelu": functional.gelu,
+        "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+        "erf": torch.erf,
+        "erfc": torch.erfc,
+        "logaddexp": torch.logaddexp,
+    }, torch.from_numpy
+
+
+def work(contestant: str) -> None:
+    """Print the median nanoseconds per element of every case, None where there is no such function."""
+    pin_to_one_core()
+    functions, convert = {"ours": of_ours, "numpy": of_numpy, "torch": of_torch}[contestant]()
+    results = []
+    for name, size, dtype in CASES:
+        if name not in functions:
+            results.append(None)
+            continue
+        function, arrays = functions[name], [convert(array) for array in operands(name, size, dtype)]
+        seconds = []
+        calls = max(1, 2000 // int(size))
+        for _ in range(220 if int(size) < 10**5 else 25):
+            start = time.perf_counter()
+            for _ in range(calls):
+                function(*arrays)
+            seconds.append((time.perf_counter() - start) / calls)
+        results.append(1e9 * statistics.median(seconds[5:]) / int(size))
+    print(json.dumps(results))
+
+
+def main() -> None:
+    """Run the contestants in turn, in fresh processes, and write medians over the rounds with the ratios to ours."""
+    rounds: dict[str, list[list[float | None]]] = {name: [] for name in CONTESTANTS}
+    torch_python = os.environ.get("BENCH_TORCH_PYTHON", sys.executable)
+    for _ in range(ROUNDS):
+        for contestant in CONTESTANTS:
+            command = [torch_python if contestant == "torch" else sys.executable, __file__, "--worker", contestant]
+            environment = {**os.environ, **ONE_THREAD}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            rounds[contestant].append(json.loads(done.stdout.splitlines()[-1]))
+    rows = []
+    for position, (name, size, dtype) in enumerate(CASES):
+        medians = {}
+        for contestant in CONTESTANTS:
+            values = [each[position] for each in rounds[contestant]]
+            if None not in values:
+                medians[contestant] = statistics.median(values)
+        row = {"function": name, "elements": int(size), "dtype": dtype}
+        row |= {f"{contestant}_ns_per_element": round(value, 3) for contestant, value in medians.items()}
+        row |= {f"{peer}_over_ours": round(medians[peer] / medians["ours"], 2) for peer in medians if peer != "ours"}
+        rows.append(row)
+        print(*row.values())
+    result = {"what": __doc__.splitlines()[0], **machine_facts(["numpy", "numba"]), "results": rows}
+    print("wrote", save("scalar", result).name)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        work(sys.argv[2])
+    else:
+        main()

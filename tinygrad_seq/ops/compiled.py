@@ -1,0 +1,54 @@
+"""The forward of a row as one compiled loop, where NumPy would take several passes or has no such function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import config
+
+from ..primitive import Array
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def compiled(kernel: Callable[[np.ndarray], None], otherwise: Callable[[Array], Any] | None = None) -> Any:
+    """Return a forward that changes a contiguous copy by `kernel`; other dtypes go to `otherwise`, or are float64.
+
+    Without the compiler, everything goes to `otherwise` where there is one.
+    """
+    if config.DISABLE_JIT and otherwise is not None:
+        return otherwise
+
+    def forward(x: Array) -> Any:
+        if x.__class__ is not np.ndarray or x.dtype not in _DTYPES:
+            if otherwise is not None:
+                return otherwise(x)
+            x = np.asarray(x, np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64)
+        y = x.copy()
+        kernel(y.reshape(-1))
+        return y
+
+    return forward
+
+
+def compiled_pair(kernel: Callable[[np.ndarray, np.ndarray], None], otherwise: Callable[[Array, Array], Any]) -> Any:
+    """Return a forward of two arrays of one shape and dtype by `kernel`; all other operands go to `otherwise`."""
+    if config.DISABLE_JIT:
+        return otherwise
+
+    def forward(a: Array, b: Array) -> Any:
+        if (
+            a.__class__ is not np.ndarray
+            or b.__class__ is not np.ndarray
+            or a.dtype not in _DTYPES
+            or a.dtype != b.dtype
+            or a.shape != b.shape
+        ):
+            return otherwise(a, b)
+        y = a.copy()
+        kernel(y.reshape(-1), b.copy().reshape(-1))
+        return y
+
+    return forward
