@@ -1,0 +1,161 @@
+"""Matrix products on register tiles, with the right operand packed once for many products or on the way.
+
+Every element of C takes its products in the order of K, fused where the processor can: `gemm` and `matmul_into` give
+the same bits, for any split of the rows. Arrays of one call have one dtype, float32 or float64; C overlaps nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ShapeError
+from .jit import kernel
+from .simd import REGISTERS
+from .tile import PANEL_BYTES, ROWS, copy_block, tile
+
+Array = npt.NDArray[Any]
+
+LINE_BYTES = 64
+DEPTH_BYTES = 2048
+"""Most bytes of one row of A in a block: those of ROWS rows stay in the first cache while panels pass by."""
+BAND_ROWS = 20 * ROWS
+"""Most rows of A in a block: they stay in the second cache."""
+WIDTH_BYTES = 4096
+"""Most bytes of one row of B in a block, packed: bounds the room that packing takes."""
+
+
+@kernel
+def empty_panels(K: int, N: int, like: Array) -> Array:
+    """Return room for a ``(K, N)`` matrix in panels ``(P, K, columns)``, of the dtype of `like`, on a cache line."""
+    columns = PANEL_BYTES // like.itemsize
+    size = -(-N // columns) * K * columns
+    room = np.empty(size + LINE_BYTES // like.itemsize, like.dtype)
+    start = -room.ctypes.data % LINE_BYTES // like.itemsize
+    return room[start : start + size].reshape(-(-N // columns), K, columns)
+
+
+@kernel
+def _copy_padded(source: Array, target: Array) -> None:
+    """Copy `source` into the first rows of `target`, whose further columns become zeros. *Changed*: `target`."""
+    across = source.strides[0] == source.itemsize
+    if across or source.strides[1] == source.itemsize:
+        lanes = REGISTERS.width // source.itemsize
+        for i in range(0, source.shape[0], lanes):
+            for j in range(0, target.shape[1], lanes):
+                copy_block(source, target, i, j, across)
+        return
+    for i in range(source.shape[0]):
+        for j in range(target.shape[1]):
+            target[i, j] = source[i, j] if j < source.shape[1] else 0
+
+
+@kernel
+def pack_into(b: Array, panels: Array) -> None:
+    """Copy `b` ``(K, N)`` of any strides into panels. *Changed*: `panels`, of at least the size `empty_panels` gives.
+
+    Panel p holds the columns ``p * columns`` and on, side by side for each k, with zeros beyond N.
+    """
+    K, N = b.shape
+    columns = panels.shape[2]
+    for p in range(-(-N // columns)):
+        _copy_padded(b[:, p * columns : min(N, (p + 1) * columns)], panels[p, :K])
+
+
+@kernel
+def pack(b: Array) -> Array:
+    """Return `b` ``(K, N)`` of any strides in panels ``(P, K, columns)``, as `gemm` takes it."""
+    panels = empty_panels(b.shape[0], b.shape[1], b)
+    pack_into(b, panels)
+    return panels
+
+
+@kernel
+def _multiply(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
+    """Multiply one block: all tiles of each panel in turn, their rows as even as can be. *Changed*: `c`."""
+    M, N = c.shape
+    columns = PANEL_BYTES // c.itemsize
+    tiles = -(-M // ROWS)
+    for p in range(-(-N // columns)):
+        for t in range(tiles):
+            i = t * M // tiles
+            tile(a, panels, c, p, i, (t + 1) * M // tiles - i, accumulate)
+
+
+@kernel
+def gemm(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
+    """Set ``c = a @ b``, or with `accumulate` add to it, from ``panels = pack(b)``. *Changed*: `c`.
+
+    `a` ``(M, K)`` has any strides; `c` ``(M, N)`` any stride of rows, its columns lie side by side.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes or the strides are not these.
+    """
+    (M, K), N = a.shape, c.shape[1]
+    columns = PANEL_BYTES // c.itemsize
+    if (
+        panels.shape != (-(-N // columns), K, columns)
+        or (panels.size > 0 and panels.strides[2] != c.itemsize)
+        or c.shape[0] != M
+        or (c.size > M and c.strides[1] != c.itemsize)
+    ):
+        raise ShapeError("gemm: expected a (M, K), pack(b) of b (K, N) and c (M, N) with adjacent columns; check them.")
+    if K == 0 and not accumulate:
+        c[:] = 0
+    blocks = -(-K * a.itemsize // DEPTH_BYTES)
+    bands = -(-M // BAND_ROWS)
+    for n in range(blocks):
+        k0, k1 = n * K // blocks, (n + 1) * K // blocks
+        for m in range(bands):
+            i0, i1 = m * M // bands, (m + 1) * M // bands
+            _multiply(a[i0:i1, k0:k1], panels[:, k0:k1], c[i0:i1, :], accumulate or n > 0)
+
+
+@kernel
+def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
+    """Set ``c = a @ b``, or with `accumulate` add to it, for `a` ``(M, K)`` and `b` ``(K, N)`` of any strides.
+
+    *Changed*: `c` ``(M, N)``, whose columns lie side by side. Rows of B are read where they are if they are contiguous
+    and A is one band, so that each is used few times; else B is packed block by block. Rows of A are packed if its
+    columns do not lie side by side.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes or the strides are not these.
+    """
+    (M, K), N = a.shape, b.shape[1]
+    if b.shape[0] != K or c.shape != (M, N) or (c.size > M and c.strides[1] != c.itemsize):
+        raise ShapeError("matmul_into: expected a (M, K), b (K, N) and c (M, N) with adjacent columns; check them.")
+    if K == 0:
+        if not accumulate:
+            c[:] = 0
+        return
+    blocks = -(-K * a.itemsize // DEPTH_BYTES)
+    bands = -(-M // BAND_ROWS)
+    depth = -(-K // blocks)
+    columns, width = PANEL_BYTES // c.itemsize, WIDTH_BYTES // c.itemsize
+    in_place = N - N % columns if bands == 1 and b.strides[1] == b.itemsize else 0
+    panels = empty_panels(depth, min(N - in_place, width), b)
+    turned = a.strides[1] != a.itemsize
+    rows = empty_panels(depth, min(M, BAND_ROWS) if turned else 0, a).reshape(depth, -1)
+    for n in range(blocks):
+        k0, k1 = n * K // blocks, (n + 1) * K // blocks
+        for j0 in range(0, N, width):
+            j1 = min(N, j0 + width)
+            packed = max(j0, min(j1, in_place))
+            if packed < j1:
+                pack_into(b[k0:k1, packed:j1], panels)
+            for m in range(bands):
+                i0, i1 = m * M // bands, (m + 1) * M // bands
+                block = a[i0:i1, k0:k1]
+                if turned:
+                    _copy_padded(block.T, rows)
+                    block = rows[: k1 - k0, : i1 - i0].T
+                for j in range(j0, packed, columns):
+                    _multiply(block, b[None, k0:k1, j : j + columns], c[i0:i1, j : j + columns], accumulate or n > 0)
+                _multiply(block, panels[:, : k1 - k0], c[i0:i1, packed:j1], accumulate or n > 0)

@@ -1,0 +1,114 @@
+"""Vector instructions for `@intrinsic` kernels, in LLVM's language and of this machine's width: Numba has none."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
+
+
+class Registers(NamedTuple):
+    """The vector registers of a processor: how many, how many bytes each, whether it multiplies and adds in one go."""
+
+    number: int
+    width: int
+    fma: bool
+
+
+def registers_of(features: str, machine: str) -> Registers:
+    """Return the registers of a processor from LLVM's list of features, ``"+avx2,+fma,-avx512f"``, and its family.
+
+    What is neither AVX nor NEON counts as 16 registers of 16 bytes; LLVM makes do with what is really there.
+    """
+    has = set(features.split(","))
+    arm = machine.lower() in {"arm64", "aarch64"}
+    if "+avx512f" in has:
+        return Registers(32, 64, fma=True)
+    if "+avx" in has:
+        return Registers(16, 32, fma="+fma" in has)
+    return Registers(32 if arm else 16, 16, fma=arm or "+fma" in has)
+
+
+# The same settings as Numba compiles for: NUMBA_CPU_FEATURES and NUMBA_CPU_NAME override the host.
+REGISTERS = registers_of(
+    get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES, platform.machine()
+)
+
+
+class Writer:
+    """Writes vector instructions on elements of `dtype`, float32 or float64, at the place where `builder` stands.
+
+    A mask is a vector of truth values: lanes without are loaded as zeros, and are not stored.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
+        self.builder = builder
+        self.element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+        self.size: int = dtype.bitwidth // 8
+        self.lanes = REGISTERS.width // self.size
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.zero = ir.Constant(self.vector, None)
+
+    def move(self, pointer: Any, *steps: tuple[Any, Any]) -> Any:
+        """Return `pointer` moved by each (count, stride in bytes)."""
+        pointer = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        for count, stride in steps:
+            pointer = self.builder.gep(pointer, [self.builder.mul(count, stride)])
+        return pointer
+
+    def load(self, place: Any, mask: Any = None) -> Any:
+        place = self.builder.bitcast(place, self.vector.as_pointer())
+        if mask is None:
+            value = self.builder.load(place)
+            value.align = 1
+            return value
+        return self._call("masked.load", ".p0", self.vector, place, ir.IntType(32)(1), mask, self.zero)
+
+    def store(self, value: Any, place: Any, mask: Any = None) -> None:
+        place = self.builder.bitcast(place, self.vector.as_pointer())
+        if mask is None:
+            self.builder.store(value, place).align = 1
+        else:
+            self._call("masked.store", ".p0", ir.VoidType(), value, place, ir.IntType(32)(1), mask)
+
+    def load_everywhere(self, place: Any) -> Any:
+        """Return the vector that has the one element at `place` in every lane."""
+        value = self.builder.load(self.builder.bitcast(place, self.element.as_pointer()))
+        value.align = 1
+        return self.spread(value)
+
+    def spread(self, value: Any) -> Any:
+        """Return the vector that has `value` in every lane."""
+        undefined, number = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined), ir.IntType(32)
+        first = self.builder.insert_element(undefined, value, number(0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(number, self.lanes), None))
+
+    def below(self, limit: Any, start: int = 0) -> Any:
+        """Return the mask of the lanes whose number, counted from `start`, is less than `limit`."""
+        numbers = ir.Constant(ir.VectorType(limit.type, self.lanes), [start + lane for lane in range(self.lanes)])
+        return self.builder.icmp_signed("<", numbers, self.spread(limit))
+
+    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        """Return ``x * y + z``, rounded once where the processor can."""
+        if REGISTERS.fma:
+            return self._call("fma", "", self.vector, x, y, z)
+        return self.builder.fadd(self.builder.fmul(x, y), z)
+
+    def transpose(self, rows: list[Any]) -> list[Any]:
+        """Return the columns of a square block from its rows, by exchanging ever larger parts of two rows."""
+        lanes = range(self.lanes)
+        kind = ir.VectorType(ir.IntType(32), self.lanes)
+        for s in (1 << power for power in range(self.lanes.bit_length() - 1)):
+            upper = ir.Constant(kind, [self.lanes + n - s if n & s else n for n in lanes])
+            lower = ir.Constant(kind, [self.lanes + n if n & s else n + s for n in lanes])
+            rows = [self.builder.shuffle_vector(rows[n & ~s], rows[n | s], lower if n & s else upper) for n in lanes]
+        return rows
+
+    def _call(self, name: str, suffix: str, result: ir.Type, *arguments: Any) -> Any:
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        full_name = f"llvm.{name}.v{self.lanes}f{8 * self.size}{suffix}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, full_name), arguments)

@@ -1,0 +1,203 @@
+"""The two pieces of vector code under every matrix product: the register tile, and the copy that packs its operands.
+
+`tile` keeps ROWS x VECTORS registers of sums while it runs along K, one row of B at a time:
+
+    sums[r, v] += a[r, k] in every lane * b[k, v]
+
+The sum of one element starts at zero, or at what C holds, and takes its products in the order of k, whatever else is
+in the tile: results do not depend on how rows, columns or K are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .simd import REGISTERS, Writer
+
+VECTORS = REGISTERS.number // 8
+"""Vectors in a row of the tile."""
+ROWS = (REGISTERS.number - VECTORS - 1) // VECTORS
+"""Rows of the tile: the sums fill the registers that one row of B and one element of A leave over."""
+PANEL_BYTES = VECTORS * REGISTERS.width
+"""Bytes in a row of the tile: its columns are ``PANEL_BYTES // itemsize``."""
+
+
+class _Place(NamedTuple):
+    """Where the operands of a tile begin, their strides in bytes, and how far they go."""
+
+    a: Any
+    a_row: Any
+    a_step: Any
+    b: Any
+    b_step: Any
+    steps: Any
+    c: Any
+    c_row: Any
+    columns: Any
+    accumulate: Any
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _tile(typing, a, panels, c, p, i, rows, accumulate):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    dtype = c.dtype
+    if dtype not in (types.float32, types.float64) or not dtype == a.dtype == panels.dtype:
+        return None
+    signature = types.void(a, panels, c, types.intp, types.intp, types.intp, types.boolean)
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        a, panels, c = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[:3], values[:3], strict=True)
+        )
+        p, i, rows, accumulate = values[3:]
+        (a_row, a_step), (panel, b_step, _), (c_row, _) = (
+            cgutils.unpack_tuple(builder, x.strides) for x in (a, panels, c)
+        )
+        writer = Writer(builder, dtype)
+        column = builder.mul(p, p.type(VECTORS * writer.lanes))
+        place = _Place(
+            writer.move(a.data, (i, a_row)),
+            a_row,
+            a_step,
+            writer.move(panels.data, (p, panel)),
+            b_step,
+            cgutils.unpack_tuple(builder, a.shape)[1],
+            writer.move(c.data, (i, c_row), (column, p.type(writer.size))),
+            c_row,
+            builder.sub(cgutils.unpack_tuple(builder, c.shape)[1], column),
+            accumulate,
+        )
+        end = builder.append_basic_block("end")
+        choice = builder.switch(rows, end)
+        for count in range(1, ROWS + 1):
+            block = builder.append_basic_block(f"rows{count}")
+            choice.add_case(rows.type(count), block)
+            builder.position_at_end(block)
+            _write_tile(writer, place, count)
+            builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _write_tile(writer: Writer, at: _Place, rows: int) -> None:
+    """Write the tile of `rows` rows: start the sums, add along K, store them; masks hold the columns within C."""
+    builder, number = writer.builder, at.steps.type
+    grid = [(r, v) for r in range(rows) for v in range(VECTORS)]
+    places = [writer.move(at.c, (number(r), at.c_row), (number(v), number(REGISTERS.width))) for r, v in grid]
+    masks = [writer.below(at.columns, v * writer.lanes) for v in range(VECTORS)]
+    full = builder.icmp_signed(">=", at.columns, number(VECTORS * writer.lanes))
+    load, load_full, load_tail, loop, store, store_full, store_tail, end = (
+        builder.append_basic_block(name)
+        for name in ("load", "load_full", "load_tail", "loop", "store", "store_full", "store_tail", "stored")
+    )
+
+    starts = {builder.block: [writer.zero] * len(grid)}
+    builder.cbranch(at.accumulate, load, loop)
+    builder.position_at_end(load)
+    builder.cbranch(full, load_full, load_tail)
+    for block, use in ((load_full, [None] * VECTORS), (load_tail, masks)):
+        builder.position_at_end(block)
+        starts[block] = [writer.load(place, use[v]) for place, (_, v) in zip(places, grid, strict=True)]
+        builder.branch(loop)
+
+    builder.position_at_end(loop)
+    k, a, b = builder.phi(number), builder.phi(at.a.type), builder.phi(at.b.type)
+    sums = [builder.phi(writer.vector) for _ in grid]
+    for block, values in starts.items():
+        for phi, value in zip((k, a, b, *sums), (number(0), at.a, at.b, *values), strict=True):
+            phi.add_incoming(value, block)
+    row_of_b = [writer.load(writer.move(b, (number(v), number(REGISTERS.width)))) for v in range(VECTORS)]
+    column_of_a = [writer.load_everywhere(writer.move(a, (number(r), at.a_row))) for r in range(rows)]
+    added = [writer.multiply_add(column_of_a[r], row_of_b[v], total) for (r, v), total in zip(grid, sums, strict=True)]
+    following = (builder.add(k, number(1)), builder.gep(a, [at.a_step]), builder.gep(b, [at.b_step]), *added)
+    for phi, value in zip((k, a, b, *sums), following, strict=True):
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following[0], at.steps), loop, store)
+
+    builder.position_at_end(store)
+    builder.cbranch(full, store_full, store_tail)
+    for block, use in ((store_full, [None] * VECTORS), (store_tail, masks)):
+        builder.position_at_end(block)
+        for value, place, (_, v) in zip(added, places, grid, strict=True):
+            writer.store(value, place, use[v])
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _copy_block(typing, source, target, i, j, across):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    dtype = source.dtype
+    if dtype not in (types.float32, types.float64) or dtype != target.dtype:
+        return None
+    signature = types.void(source, target, types.intp, types.intp, types.boolean)
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        source, target = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[:2], values[:2], strict=True)
+        )
+        i, j, across = values[2:]
+        writer, number = Writer(builder, dtype), i.type
+        (row, column), (target_row, _) = (cgutils.unpack_tuple(builder, x.strides) for x in (source, target))
+        height, width = map(builder.sub, cgutils.unpack_tuple(builder, source.shape), (i, j))
+        room = builder.sub(cgutils.unpack_tuple(builder, target.shape)[0], i)
+        first = writer.move(source.data, (i, row), (j, column))
+        to = writer.move(target.data, (i, target_row), (j, number(writer.size)))
+        lanes = number(writer.lanes)
+        whole = builder.and_(builder.icmp_signed(">=", height, lanes), builder.icmp_signed(">=", width, lanes))
+
+        def write(stride, count, length, turn, masked):  # type: ignore[no-untyped-def]
+            block = []
+            for n in range(writer.lanes):
+                inside = builder.icmp_signed("<", number(n), count)
+                mask = writer.below(builder.select(inside, length, number(0))) if masked else None
+                block.append(writer.load(writer.move(first, (number(n), stride)), mask))
+            for n, vector in enumerate(writer.transpose(block) if turn else block):
+                mask = writer.spread(builder.icmp_signed("<", number(n), room)) if masked else None
+                writer.store(vector, writer.move(to, (number(n), target_row)), mask)
+
+        for turn, lines in ((True, (column, width, height)), (False, (row, height, width))):
+            with builder.if_then(across if turn else builder.not_(across)), builder.if_else(whole) as (yes, no):
+                with yes:
+                    write(*lines, turn, masked=False)
+                with no:
+                    write(*lines, turn, masked=True)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _tile_in_numpy(a, panels, c, p, i, rows, accumulate):  # type: ignore[no-untyped-def]
+    target = c[i : i + rows, p * panels.shape[2] : (p + 1) * panels.shape[2]]
+    product = a[i : i + rows] @ panels[p, :, : target.shape[1]]
+    np.add(product, target if accumulate else 0, out=target)
+
+
+def _copy_block_in_numpy(source, target, i, j, across):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    lanes = REGISTERS.width // source.itemsize
+    block, room = (x[i : i + lanes, j : j + lanes] for x in (source, target))
+    room[:] = 0
+    room[: block.shape[0], : block.shape[1]] = block
+
+
+tile = _tile_in_numpy if config.DISABLE_JIT else _tile
+"""``tile(a, panels, c, p, i, rows, accumulate)``: one tile of a product, up to ROWS rows of A times one panel of B.
+
+*Changed*: rows i to i + rows - 1 of `c` ``(M, N)``, in the columns of panel p; set, or with `accumulate` added to.
+`a` ``(M, K)`` may have any strides, ``K > 0``. `panels` ``(P, K, PANEL_BYTES // itemsize)`` and `c` have their last
+axis side by side in memory. Columns of a panel beyond N are read and not used.
+"""
+
+copy_block = _copy_block_in_numpy if config.DISABLE_JIT else _copy_block
+"""``copy_block(source, target, i, j, across)``: copy the square block, one register wide, at row i and column j.
+
+*Changed*: `target`, whose columns lie side by side and are a multiple of the register. Where `source` has no such
+element zeros are written. Of `source` the columns lie side by side in memory, or with `across` the rows.
+"""
