@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError
-from ..kernels import pointwise
 from ..primitive import Array, elementwise
 from .arithmetic import abs, clip, square
 from .comparison import where
@@ -83,7 +82,7 @@ def _silu_rule(g: Array, y: Array, x: Array) -> Array:
 
 silu = elementwise(
     "silu",
-    compiled(pointwise.silu, _silu),
+    compiled("silu", _silu),
     vjp=(_silu_rule,),
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
@@ -126,13 +125,13 @@ def _gelu_tanh_rule(g: Array, y: Array, x: Array) -> Array:
 
 _gelu = elementwise(
     "gelu",
-    compiled(pointwise.gelu),
+    compiled("gelu"),
     vjp=(_gelu_rule,),
     code="max({0}, -1000.0) * 0.5 * math.erfc({0} * -0.7071067811865476)",
 )
 _gelu_by_tanh = elementwise(
     "gelu_tanh",
-    compiled(pointwise.gelu_tanh, _gelu_tanh),
+    compiled("gelu_tanh", _gelu_tanh),
     vjp=(_gelu_tanh_rule,),
     code=f"max({{0}}, -1000.0) / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,16 @@ from ..primitive import Array
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def compiled(kernel: Callable[[np.ndarray], None], otherwise: Callable[[Array], Any] | None = None) -> Any:
-    """Return a forward that changes a contiguous copy by `kernel`; other dtypes go to `otherwise`, or are float64.
+@functools.cache
+def _kernel(name: str) -> Callable[..., None]:
+    """Return a kernel of `kernels.pointwise`, which is imported on first use: it takes 20 ms of an import's 130."""
+    from ..kernels import pointwise
+
+    return getattr(pointwise, name)  # type: ignore[no-any-return]
+
+
+def compiled(name: str, otherwise: Callable[[Array], Any] | None = None) -> Any:
+    """Return a forward that changes a copy by the kernel `name`; other dtypes go to `otherwise`, or become float64.
 
     Without the compiler, everything goes to `otherwise` where there is one.
     """
@@ -27,14 +36,14 @@ def compiled(kernel: Callable[[np.ndarray], None], otherwise: Callable[[Array], 
                 return otherwise(x)
             x = np.asarray(x, np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64)
         y = x.copy()
-        kernel(y.reshape(-1))
+        _kernel(name)(y.reshape(-1))
         return y
 
     return forward
 
 
-def compiled_pair(kernel: Callable[[np.ndarray, np.ndarray], None], otherwise: Callable[[Array, Array], Any]) -> Any:
-    """Return a forward of two arrays of one shape and dtype by `kernel`; all other operands go to `otherwise`."""
+def compiled_pair(name: str, otherwise: Callable[[Array, Array], Any]) -> Any:
+    """Return a forward of two arrays of one shape and dtype by the kernel `name`; others go to `otherwise`."""
     if config.DISABLE_JIT:
         return otherwise
 
@@ -48,7 +57,7 @@ def compiled_pair(kernel: Callable[[np.ndarray, np.ndarray], None], otherwise: C
         ):
             return otherwise(a, b)
         y = a.copy()
-        kernel(y.reshape(-1), b.copy().reshape(-1))
+        _kernel(name)(y.reshape(-1), b.copy().reshape(-1))
         return y
 
     return forward

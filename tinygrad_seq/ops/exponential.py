@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import pointwise
 from ..primitive import Array, elementwise
 from .comparison import equal, where
 from .compiled import compiled, compiled_pair
@@ -64,7 +63,7 @@ def _sigmoid_rule(g: Array, y: Array, _x: None) -> Array:
 
 sigmoid = elementwise(
     "sigmoid",
-    compiled(pointwise.sigmoid, _sigmoid),
+    compiled("sigmoid", _sigmoid),
     vjp=(_sigmoid_rule,),
     code="1 / (1 + math.exp(-{0}))",
     doc="Return ``1 / (1 + e**-x)``.",
@@ -87,21 +86,21 @@ def _log_sigmoid(x: Array) -> Array:
 
 softplus = elementwise(
     "softplus",
-    compiled(pointwise.softplus, _softplus),
+    compiled("softplus", _softplus),
     vjp=(lambda g, _y, x: g * sigmoid(x),),
     code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
     doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
 )
 log_sigmoid = elementwise(
     "log_sigmoid",
-    compiled(pointwise.log_sigmoid, _log_sigmoid),
+    compiled("log_sigmoid", _log_sigmoid),
     vjp=(lambda g, _y, x: g * sigmoid(-x),),
     code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
     doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
 )
 logaddexp = elementwise(
     "logaddexp",
-    compiled_pair(pointwise.logaddexp, np.logaddexp),
+    compiled_pair("logaddexp", np.logaddexp),
     vjp=(
         # Equal operands share evenly, two of -inf as well, whose difference is undefined.
         lambda g, _y, a, b: g * sigmoid(where(equal(a, b), 0, a - b)),

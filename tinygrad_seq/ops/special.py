@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..kernels import pointwise
 from ..primitive import elementwise
 from .compiled import compiled
 from .exponential import exp
@@ -13,21 +12,21 @@ _ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
 
 erf = elementwise(
     "erf",
-    compiled(pointwise.erf),
+    compiled("erf"),
     vjp=(lambda g, _y, x: g * (exp(-x * x) * _TWO_OVER_ROOT_PI),),
     code="math.erf({0})",
     doc="Return the error function, to 2 ulp.",
 )
 erfc = elementwise(
     "erfc",
-    compiled(pointwise.erfc),
+    compiled("erfc"),
     vjp=(lambda g, _y, x: g * (exp(-x * x) * -_TWO_OVER_ROOT_PI),),
     code="math.erfc({0})",
     doc="Return ``1 - erf(x)``, accurate where that is tiny.",
 )
 ndtr = elementwise(
     "ndtr",
-    compiled(pointwise.ndtr),
+    compiled("ndtr"),
     vjp=(lambda g, _y, x: g * (exp(x * x * -0.5) * _ONE_OVER_ROOT_TWO_PI),),
     code="0.5 * math.erfc({0} * -0.7071067811865476)",
     doc="Return the distribution function of the standard normal law, accurate in its lower tail.",
