@@ -14,7 +14,8 @@ import typer
 
 from ..config import set_num_threads
 from ..errors import ArgumentError
-from ..train.config import CELLS, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
+from ..train.config import LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
+from ..train.language_model import CELLS
 from ..train.run import Run, check_free
 from ..train.session import Session
 from ..train.stopping import graceful_stop

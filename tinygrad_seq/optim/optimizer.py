@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
@@ -21,7 +22,7 @@ _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
 _RELOAD = "load what state_dict() of the same optimiser on the same model returned"
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Base of the optimisers: changes parameters in place, given their gradients.
 
     A subclass names the `rules` of its options, the running averages it keeps (`_buffers`) and the kernel of one
@@ -143,17 +144,17 @@ class Optimizer:
 
     # ------------------------------------------------------------------------------------------ for subclasses
 
+    @abstractmethod
     def _buffers(self, group: Group) -> tuple[str, ...]:
         """Return the names of the running averages that the options of `group` need."""
-        raise NotImplementedError
 
     def _initial_value(self, group: Group) -> float:
         """Return what new running averages are filled with."""
         return 0.0
 
+    @abstractmethod
     def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
         """Update `param` and `buffers` in place: flat arrays of one dtype; `step` counts from 1."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------ what is stepped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
@@ -14,7 +15,7 @@ from ..errors import ArgumentError
 from .optimizer import Optimizer
 
 
-class Scheduler:
+class Scheduler(ABC):
     """Base of the schedules: sets the learning rate of every group to a formula in t, the number of steps so far.
 
     The rate comes from the rate the group had when the schedule was made, never from the one before, so nothing
@@ -68,9 +69,9 @@ class Scheduler:
         self.base_lrs = list(rates)
         self._apply()
 
+    @abstractmethod
     def _lr(self, base: float, t: int, group: int) -> float:
         """Return the rate at step `t` of group number `group`, whose first rate was `base`."""
-        raise NotImplementedError
 
     def _apply(self) -> None:
         groups = self.optimizer.param_groups

@@ -13,16 +13,8 @@ from typing import Any
 from .. import config as settings
 from .. import nn, optim
 from ..errors import ArgumentError
-from .config import TrainingConfig
+from .config import OPTIMIZERS, TrainingConfig
 from .language_model import LanguageModel
-
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "adam": optim.Adam,
-    "adamw": optim.AdamW,
-    "sgd": lambda params, **options: optim.SGD(params, momentum=0.9, **options),
-    "rmsprop": optim.RMSprop,
-    "adagrad": optim.Adagrad,
-}
 
 
 def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:

@@ -8,14 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from .. import optim
 from ..data.vocabulary import Level
 from ..errors import ArgumentError, CheckpointError
+from .language_model import CELLS
 
 LEVELS = get_args(Level)
 UNITS = ("paragraph", "line", "document")
-CELLS = ("lstm", "gru", "rnn")
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
 SCHEDULES = ("cosine", "constant", "plateau")
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": lambda params, **options: optim.SGD(params, momentum=0.9, **options),
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+}
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -136,7 +143,7 @@ _CHECKS: dict[str, Check] = {
     "hidden_size": _integer(1),
     "num_layers": _integer(1),
     "dropout": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),
-    "optimizer": _one_of(OPTIMIZERS),
+    "optimizer": _one_of(tuple(OPTIMIZERS)),
     "lr": ((lambda value: _is_number(value) and value > 0), "a finite number > 0"),
     "weight_decay": _AT_LEAST_ZERO,
     "schedule": _one_of(SCHEDULES),
