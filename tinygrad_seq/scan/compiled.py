@@ -11,7 +11,7 @@ from ..creation import asarray
 from ..modes import mode
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
-from ..tensor import Tensor, pull_back
+from ..tensor import Tensor, pull_back, record
 from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, pair
 from .ir import Aval, Step, Var
@@ -32,19 +32,20 @@ def run_compiled(
     CompileError
         If the step cannot be compiled.
     """
-    init, rebuild_carry = flatten(carry)
+    init, rebuild_init = flatten(carry)
     columns, rebuild_x = flatten(xs)
     builder = Builder()
     carry_in = [Var(Aval(leaf.shape, leaf.dtype)) for leaf in init]
     x_in = [Var(Aval(leaf.shape[1:], leaf.dtype)) for leaf in columns]
-    entered = rebuild_carry([Tracer(builder, var) for var in carry_in])
+    entered = rebuild_init([Tracer(builder, var) for var in carry_in])
     with trace():
         carry_out, y = pair(function(entered, rebuild_x([Tracer(builder, var) for var in x_in])))
     carry_out, y = map_leaves(as_leaf, carry_out), map_leaves(as_leaf, y)
     if not alike(entered, carry_out):
         raise difference("carry", "entered", "left the step", carry, carry_out, "pass init")
     y_leaves, rebuild_y = flatten(y)
-    left, stacked = ([_var(builder, leaf) for leaf in leaves] for leaves in (flatten(carry_out)[0], y_leaves))
+    carry_leaves, rebuild_carry = flatten(carry_out)
+    left, stacked = ([_var(builder, leaf) for leaf in leaves] for leaves in (carry_leaves, y_leaves))
     objects = list(builder.constants.values())
     recording = mode.recording
     wants = [recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)]
@@ -52,11 +53,17 @@ def run_compiled(
         tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
     )
     program = _program(step, wants)
-    results = _scan(
-        *program.outer(objects), *init, *columns, program=program, run=Run(T, reverse, window), train=any(wants)
-    )
+    operands = [*program.outer(objects), *init, *columns]
+    reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
+    params = {"program": program, "run": Run(T, reverse, window), "train": any(wants)}
+    results = record(_scan, tuple(reached), params)
     count = len(init)
     return rebuild_carry(results[:count]), rebuild_y(results[count : count + len(stacked)])
+
+
+def _cut_off(x: Any) -> Any:
+    """Return an operand that no gradient reaches as a Tensor that wants none."""
+    return x.detach() if isinstance(x, Tensor) else x
 
 
 def _var(builder: Builder, leaf: Any) -> Var:

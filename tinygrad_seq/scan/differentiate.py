@@ -84,9 +84,9 @@ def differentiate(step: Step, wanted: Collection[Var]) -> Backward:
         return _sum(parts)._var  # type: ignore[no-any-return]
 
     carry_out = tuple([total(before) for before, _ in carries])
-    inputs = tuple([x for x in step.xs if x in active and x in wanted])
+    inputs = tuple([x for x in step.xs if x in wanted and x in cotangents])
     ys = tuple([total(x) for x in inputs])
-    consts = tuple([(c, len(cotangents.get(c, ()))) for c in step.consts if c in wanted and c in active])
+    consts = tuple([(c, len(cotangents.get(c, ()))) for c in step.consts if c in wanted and c in cotangents])
     sums = tuple([part._var for const, _ in consts for part in cotangents.get(const, ())])
     eqns = live(builder.eqns, (*carry_out, *ys, *sums))
     made = {result for eqn in eqns for result in eqn.results}.union(of_carry, of_ys, builder.constants)

@@ -87,6 +87,8 @@ class Program:
         Arrays that the passes brought along: operands of `invariants`, constants of the loop.
     consts
         The constants of the loop: of the step, or results of `invariants`.
+    reached
+        For each input of the loop whether a gradient arrives there.
     forward, backward
         The two directions; no backward if nothing is wanted.
     """
@@ -123,6 +125,8 @@ class Program:
             renamed = [became.get(var, var) for var in reads]
             again, kept = choose_kept(forward.eqns, renamed, at_hand)
             self.backward, self.residuals = self._backward(self.gradient, forward, again, kept, became)
+        reached = {*self.gradient.carries, *self.gradient.inputs, *dict(self.gradient.consts)} if self.gradient else ()
+        self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
 
     def _reaching(self, step: Step, wanted: Collection[Var]) -> set[Var]:

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import config
+from ..array_protocol import ArrayProtocol
 from ..creation import asarray
 from ..errors import CompileError
-from ..modes import ieee, user_line
+from ..modes import ieee, mode, user_line
 from ..operators import Operators
 from ..primitive import LEVELS, Array, Primitive
 from ..recording import check_operand, explain
@@ -21,9 +22,10 @@ from .ir import Atom, Aval, Eqn, Var
 
 
 class Tracing(threading.local):
-    """How many traces this thread is in."""
+    """How many traces this thread is in, and whether operations were recorded when the outermost began."""
 
     depth = 0
+    recording = True
 
 
 tracing = Tracing()
@@ -94,11 +96,12 @@ class Builder:
         return tracers if primitive.multiple else tracers[0]
 
 
-class Tracer(Operators):
+class Tracer(ArrayProtocol, Operators):
     """Stands for an array while a step is traced: it has a shape and a dtype, and no values."""
 
     __slots__ = ("_builder", "_var")
     requires_grad = True
+    _requires_grad = False
 
     def __init__(self, builder: Builder, var: Var) -> None:
         self._builder, self._var = builder, var
@@ -135,7 +138,11 @@ class Tracer(Operators):
     @staticmethod
     def _apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         builder = next(operand._builder for operand in operands if operand.__class__ is Tracer)
-        return builder.apply(primitive, operands, params)
+        result = builder.apply(primitive, operands, params)
+        if tracing.depth and tracing.recording and not mode.recording:  # `no_grad` inside the step
+            parts = [builder.apply(detached, (part,), {}) for part in (result if primitive.multiple else (result,))]
+            return tuple(parts) if primitive.multiple else parts[0]
+        return result
 
     def _read(self, *_args: object, **_options: object) -> NoReturn:
         raise CompileError(
@@ -143,7 +150,7 @@ class Tracer(Operators):
             "use ts.where or arithmetic with a mask, or pass compile=False."
         )
 
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = __setitem__ = __contains__ = _read
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __setitem__ = __contains__ = _read
     item = numpy = tolist = backward = __format__ = _read
     data = grad = property(_read)
 
@@ -209,6 +216,8 @@ class trace:  # noqa: N801 (a context, named for what happens inside)
     """Mark that this thread traces a step, and refuse a step that draws random numbers: each time would be alike."""
 
     def __enter__(self) -> None:
+        if not tracing.depth:
+            tracing.recording = mode.recording
         tracing.depth += 1
         self._draws = config.draws()
 
