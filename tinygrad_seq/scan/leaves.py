@@ -12,9 +12,9 @@ from ..tree import Tree, describe
 
 
 def alike(a: Tree, b: Tree) -> bool:
-    """Return whether two trees of Tensors agree in structure, shapes and dtypes; the order of dict keys is free."""
-    if isinstance(a, Tensor):
-        return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
+    """Return whether two trees of arrays agree in structure, shapes and dtypes; the order of dict keys is free."""
+    if hasattr(a, "dtype"):
+        return hasattr(b, "dtype") and a.shape == b.shape and a.dtype == b.dtype
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
