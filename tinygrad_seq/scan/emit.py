@@ -8,13 +8,16 @@ and which are broadcast.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import pairwise
 from typing import Final, NamedTuple
+
+from numba import config
 
 from ..errors import CompileError
 from ..kernels.tile import PANEL_BYTES
 from .arrange import Loop
-from .homes import Buffer, Homes, NeedsCopy, Number, Place, stretched
+from .homes import Buffer, Homes, NeedsCopy, Number, Place, as_int, stretched
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .scalars import NAMES, expression, literal, type_name
@@ -26,7 +29,7 @@ HEADER: Final = (
     "import numpy as np\n"
     "from numpy import inf, nan\n"
     "from tinygrad_seq.kernels import reduce, scalar\n"
-    "from tinygrad_seq.kernels.address import matrix, panels, vector\n"
+    "from tinygrad_seq.kernels.address import matrix, panels, read, vector, write\n"
     "from tinygrad_seq.kernels.gemm import gemm\n"
     f"from numpy import {_DTYPES}\n\n\n"
 )
@@ -78,6 +81,7 @@ class _Emitter:
         self.numbers: dict[object, tuple[str, int]] = {}
         self.lines: list[str] = []
         self.names: dict[Var, str] = {}
+        self.nests = 0
 
     # ------------------------------------------------------------------------------------------------- small texts
 
@@ -123,52 +127,70 @@ class _Emitter:
                 terms.append(f"j{axis} * {self.stride(stride)}")
         return " + ".join(terms) or "zero"
 
-    def element(self, var: Var, shape: tuple[int, ...]) -> tuple[str, bool]:
-        """Return the text of an element of `var` in a nest over `shape`, and whether it is the same in all turns."""
+    def element(self, var: Var, shape: tuple[int, ...]) -> tuple[str, tuple[Number, ...]]:
+        """Return the index of an element of `var` in a nest over `shape`, and its strides."""
         place = self.homes.places[var]
         strides = stretched(features(var, self.rows), place.strides, shape)
-        return f"{self.row_name(place.buffer)}[{self.index(place, strides)}]", not any(s != 0 for s in strides)
+        return self.index(place, strides), strides
 
     # ------------------------------------------------------------------------------------------------------- a row
 
     def nest(self, nest: Nest) -> tuple[list[str], set[Buffer]]:
-        """Return the lines of a nest."""
-        before: list[str] = []
-        body: list[str] = []
-        touched: set[Buffer] = set()
-        loaded: dict[Var, str] = {}
-        made: dict[Var, str] = {}
-
-        def read(var: Var) -> str:
-            if var in made:
-                return made[var]
-            if var not in loaded:
-                text, same = self.element(var, nest.shape)
-                touched.add(self.homes.places[var].buffer)
-                loaded[var] = f"x{self.fresh(var)}"
-                (before if same else body).append(f"{loaded[var]} = {text}")
-            return loaded[var]
-
+        """Return the lines of a nest, and the buffers they touch."""
+        made = {eqn.result: f"v{self.fresh(eqn.result)}" for eqn in nest.eqns}
+        loaded = dict.fromkeys([var for eqn in nest.eqns for var in eqn.reads if var not in made])
+        stored = [var for var in made if var in self.homes.places]
+        apart = self.places_apart(nest, [*loaded, *stored])
+        mark = [f"{self.nests}, {apart[var]}, {len(set(apart.values()))}" for var in (*loaded, *stored)]
+        self.nests += 1
+        before, body = [], []
+        for var, how in zip(loaded, mark, strict=False):
+            index, strides = self.element(var, nest.shape)
+            line = f"x{self.fresh(var)} = {self.read(var, index, how)}"
+            (body if any(stride != 0 for stride in strides) else before).append(line)
         for eqn in nest.eqns:
-            operands = [read(operand) if operand.__class__ is Var else "" for operand in eqn.operands]
-            name = made[eqn.result] = f"v{self.fresh(eqn.result)}"
-            body.append(f"{name} = {expression(eqn, operands)}")
-        for var, name in made.items():
-            if var in self.homes.places:
-                touched.add(self.homes.places[var].buffer)
-                body.append(f"{self.element(var, nest.shape)[0]} = {name}")
-        return before + self.loops(nest.shape, body, (nest, "nest")), touched
+            operands = [made.get(o, f"x{self.fresh(o)}") if o.__class__ is Var else "" for o in eqn.operands]
+            body.append(f"{made[eqn.result]} = {expression(eqn, operands)}")
+        for var, how in zip(stored, mark[len(loaded) :], strict=True):
+            index, _ = self.element(var, nest.shape)
+            body.append(self.write(var, index, made[var], how))
+        touched = {self.homes.places[var].buffer for var in (*loaded, *stored)}
+        return before + self.around(nest.shape, range(len(nest.shape)), body, nest), touched
+
+    def read(self, var: Var, index: str, how: str) -> str:
+        row = self.row_name(self.homes.places[var].buffer)
+        return f"{row}[{index}]" if config.BOUNDSCHECK else f"read({row}, {index}, {how})"
+
+    def write(self, var: Var, index: str, value: str, how: str) -> str:
+        row = self.row_name(self.homes.places[var].buffer)
+        return f"{row}[{index}] = {value}" if config.BOUNDSCHECK else f"write({row}, {index}, {value}, {how})"
+
+    def places_apart(self, nest: Nest, variables: list[Var]) -> dict[Var, int]:
+        """Return a number for each variable: what has different numbers never shares memory.
+
+        Parts of one buffer count as apart if none of them reaches into another, at any row and time.
+        """
+        spans: dict[str, dict[tuple[int, int], list[Var]]] = {}
+        for var in variables:
+            place = self.homes.places[var]
+            low = sum(map(as_int, place.offsets))
+            shape = features(var, self.rows)
+            ends = [as_int(stride) * (size - 1) for stride, size in zip(place.strides, shape, strict=True)]
+            span = (low + sum(min(end, 0) for end in ends), low + sum(max(end, 0) for end in ends))
+            spans.setdefault(self.buffer(place.buffer), {}).setdefault(span, []).append(var)
+        numbers: dict[Var, int] = {}
+        count = 0
+        for found in spans.values():
+            ordered = sorted(found)
+            apart = all(a[1] < b[0] for a, b in pairwise(ordered))
+            for span in ordered:
+                numbers.update(dict.fromkeys(found[span], count))
+                count += apart
+            count += not apart
+        return numbers
 
     def fresh(self, var: Var) -> str:
         return self.names.setdefault(var, str(len(self.names)))
-
-    def loops(self, shape: tuple[int, ...], body: list[str], purpose: object, first: int = 0) -> list[str]:
-        """Return `body` inside one loop for each axis."""
-        lines = []
-        for axis, size in enumerate(shape):
-            bound = self.number((purpose, axis), size)
-            lines.append(f"{'    ' * axis}for j{axis + first} in range({bound}):")
-        return lines + ["    " * len(shape) + line for line in body]
 
     def reduction(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
         """Return the lines of a reduction over axes of a row."""
@@ -182,8 +204,12 @@ class _Emitter:
         to = f"{into}[{self.index(target, tuple(out))}]"
         dtype = result.dtype
         inner = [axis for axis in axes if shape[axis] != 1 or axis == len(shape) - 1]
-        if name == "sum" and dtype.kind == "f" and operand.dtype == dtype and inner == [len(shape) - 1] and (
-            place.strides[-1] == 1
+        if (
+            name == "sum"
+            and dtype.kind == "f"
+            and operand.dtype == dtype
+            and inner == [len(shape) - 1]
+            and (place.strides[-1] == 1)
         ):
             start = self.index(place, (*[s if a in kept else 0 for a, s in enumerate(place.strides[:-1])], 0))
             count = self.number((eqn, "count"), shape[-1])
@@ -200,12 +226,12 @@ class _Emitter:
         body = [f"total = {start_text}", *summing, f"{to} = total"]
         return self.around(shape, kept, body, eqn), {place.buffer, target.buffer}
 
-    def around(self, shape: tuple[int, ...], axes: list[int], body: list[str], purpose: object) -> list[str]:
+    def around(self, shape: tuple[int, ...], axes: Iterable[int], body: list[str], purpose: object) -> list[str]:
         """Return `body` inside loops over some of the axes."""
         lines = []
-        for depth, axis in enumerate(axes):
-            lines.append(f"{'    ' * depth}for j{axis} in range({self.number((purpose, axis), shape[axis])}):")
-        return lines + ["    " * len(axes) + line for line in body]
+        for axis in axes:
+            lines.append(f"{'    ' * len(lines)}for j{axis} in range({self.number((purpose, axis), shape[axis])}):")
+        return lines + ["    " * len(lines) + line for line in body]
 
     def small_product(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
         """Return the lines of a product of two matrices of one row: ``c[m, g] = sum(a[m, k] * b[k, g])``."""
@@ -250,7 +276,7 @@ class _Emitter:
                 f"        for g in range({g}):",
                 f"            {at(c, 'm', 'g')} += factor * {at(b, 'k', 'g')}",
             ]
-        return self.around(lead, list(range(len(lead))), body, eqn), {place.buffer for place in places.values()}
+        return self.around(lead, range(len(lead)), body, eqn), {place.buffer for place in places.values()}
 
     # ---------------------------------------------------------------------------------------------------- all rows
 
@@ -279,7 +305,11 @@ class _Emitter:
         if buffer.rows and len(shape) > 1 or len(shape) > 2:
             if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or step != "u8(1)":
                 raise NeedsCopy(eqn, var)
-            rows = f"(last - first) * {self.number((var, 'lead'), lead)}" if buffer.rows else self.number((var, "lead"), lead)
+            rows = (
+                f"(last - first) * {self.number((var, 'lead'), lead)}"
+                if buffer.rows
+                else self.number((var, "lead"), lead)
+            )
             return f"matrix({self.address(buffer, 'first')}, {rows}, {columns}, {columns}, {step}, {like})"
         if buffer.rows:
             rows, row_step = "last - first", self.number((buffer.var, "length"), buffer.size)
@@ -310,7 +340,7 @@ class _Emitter:
         views = [
             f"{self.row_name(buffer)} = vector({self.address(buffer, 'i')}, "
             f"{self.number((buffer.var, 'length'), buffer.size)}, {literal(0, buffer.dtype)})"
-            for buffer in sorted(touched, key=lambda buffer: int(self.buffer(buffer)))
+            for buffer in sorted(touched, key=lambda buffer: (int(self.buffer(buffer)), buffer.kind))
             if buffer.kind != "row"
         ]
         body = views + lines

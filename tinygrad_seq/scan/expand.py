@@ -130,7 +130,10 @@ def _put_slices(g: Any, shape: Shape, key: Any) -> Any:
         if part.step != 1:
             return TABLE["index_place"](g, shape=(*shape[: axis + 1], *g.shape[axis + 1 :]), key=_only(axis, part))
         if not _is_whole(part, size):
-            sides = [zeros(g._builder, (*g.shape[:axis], n, *g.shape[axis + 1 :]), g.dtype) for n in (part.start, size - part.stop)]
+            sides = [
+                zeros(g._builder, (*g.shape[:axis], n, *g.shape[axis + 1 :]), g.dtype)
+                for n in (part.start, size - part.stop)
+            ]
             g = concat([piece for piece in (sides[0], g, sides[1]) if piece.shape[axis]], axis)
     return g
 
@@ -249,6 +252,7 @@ STRUCTURE: dict[str, Rule] = {
     "triu": lambda x, k: where(np.tri(*x.shape[-2:], k - 1, dtype=bool), 0, x),
 }
 
+
 def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
     """Return the equations with slices of one array along one axis, ``z[:, :H], z[:, H:]``, as one `split`.
 
@@ -365,7 +369,9 @@ def _standardise_adjoint(g: Any, y: Any, scale: Any, along: Any, axes: Axes, cen
 FORMULAS: dict[str, Rule] = {
     **{name: _reduced(name) for name in ("sum", "max", "min", "prod", "any", "all")},
     "mean": lambda x, axes, keepdims: _finish(_average(x, axes), x, axes, keepdims),
-    "count_nonzero": lambda x, axes, keepdims: _finish(_total(astype(not_equal(x, 0), "int64"), axes), x, axes, keepdims),
+    "count_nonzero": lambda x, axes, keepdims: _finish(
+        _total(astype(not_equal(x, 0), "int64"), axes), x, axes, keepdims
+    ),
     "var": _variance,
     "std": lambda x, **options: sqrt(_variance(x, **options)),
     "norm2": lambda x, axes, keepdims: _finish(sqrt(_total(x * x, axes)), x, axes, keepdims),

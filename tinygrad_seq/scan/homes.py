@@ -92,9 +92,7 @@ class Homes:
         self.rows = rows
         self.places: dict[Var, Place] = {}
         self._producer = {result: eqn for eqn in loop.eqns for result in eqn.results}
-        self._whole = {
-            part: eqn for eqn in loop.eqns if eqn.primitive.name == "concat" for part in eqn.operands
-        }
+        self._whole = {part: eqn for eqn in loop.eqns if eqn.primitive.name == "concat" for part in eqn.operands}
         for position, var in enumerate(loop.carry):
             self._carry(loop, position, var)
         made = set(self._producer)
@@ -190,9 +188,7 @@ class Homes:
 def stretched(shape: tuple[int, ...], strides: tuple[Number, ...], out: tuple[int, ...]) -> tuple[Number, ...]:
     """Return the strides by which a row of `shape` is read as a row of the shape `out` that it broadcasts to."""
     extra = len(out) - len(shape)
-    return tuple(
-        [0 if at < extra or shape[at - extra] != size else strides[at - extra] for at, size in enumerate(out)]
-    )
+    return tuple([0 if at < extra or shape[at - extra] != size else strides[at - extra] for at, size in enumerate(out)])
 
 
 def _times(stride: Number, count: int, purpose: object) -> Number:
@@ -223,7 +219,7 @@ def _reshaped(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tup
                 b, j = b * new[j], j + 1
         for axis in range(i0 + 1, i):  # the axes merged must be adjacent in memory
             inner, outer = strides[axis], strides[axis - 1]
-            if old[axis] != 1 and old[axis - 1] != 1 and _value(outer) != _value(inner) * old[axis]:
+            if old[axis] != 1 and old[axis - 1] != 1 and as_int(outer) != as_int(inner) * old[axis]:
                 raise NeedsCopy(eqn, eqn.operands[0])
         last = strides[i - 1]
         for axis in range(j0, j):
@@ -232,7 +228,8 @@ def _reshaped(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tup
     return tuple(found)
 
 
-def _value(number: Number) -> int:
+def as_int(number: Number) -> int:
+    """Return a number as it is at the sizes at hand."""
     return number if isinstance(number, int) else number[1]
 
 

@@ -11,7 +11,7 @@ from ..kernels.generated import load
 from ..kernels.tile import PANEL_BYTES
 from .arrange import Loop, arrange, with_copy
 from .emit import FIXED, Source, emit
-from .homes import Buffer, Homes, NeedsCopy, Place
+from .homes import Buffer, Homes, NeedsCopy, Place, as_int
 from .ir import Stages, Var
 from .lift import Env
 from .rows import find_rows
@@ -56,7 +56,9 @@ class Kernel:
         for var, array in carries.items():
             array[T if reverse and var not in source.alternating else 0] = init[var].reshape(array.shape[1:])
         weights = [_packed(env[var]) for var in source.weights]
-        addresses = np.array([array.__array_interface__["data"][0] for array in (*arrays.values(), *weights)], np.uint64)
+        addresses = np.array(
+            [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights)], np.uint64
+        )
         sizes = np.array([T, reverse, window or 0, self.N, *source.numbers], np.int64).view(np.uint64)
         assert len(sizes) == len(FIXED) + len(source.numbers)
         self.run_rows(addresses, sizes, 0, self.N)
@@ -86,7 +88,13 @@ class Kernel:
         return np.empty(row if buffer.kind == "block" else 0, buffer.dtype)
 
     def _over_time(
-        self, var: Var, place: Place, arrays: dict[Buffer, np.ndarray], carries: dict[Var, np.ndarray], T: int, reverse: bool
+        self,
+        var: Var,
+        place: Place,
+        arrays: dict[Buffer, np.ndarray],
+        carries: dict[Var, np.ndarray],
+        T: int,
+        reverse: bool,
     ) -> np.ndarray | None:
         """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it; None if none does."""
         buffer = place.buffer
@@ -102,15 +110,11 @@ class Kernel:
         rows = [self.N] if buffer.rows else []
         step = buffer.dtype.itemsize
         slab = (self.N if buffer.rows else 1) * buffer.size * step
-        strides = [slab, *[buffer.size * step for _ in rows], *[_value(s) * step for s in place.strides]]
-        start = sum(map(_value, place.offsets))
+        strides = [slab, *[buffer.size * step for _ in rows], *[as_int(s) * step for s in place.strides]]
+        start = sum(map(as_int, place.offsets))
         flat = base.reshape(-1)[start:]
         shape = (T, *rows, *features(var, self.homes.rows))
         return np.lib.stride_tricks.as_strided(flat, shape, strides) if math.prod(shape) else np.empty(shape, var.dtype)
-
-
-def _value(number: object) -> int:
-    return number if isinstance(number, int) else number[1]  # type: ignore[index, no-any-return]
 
 
 def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:

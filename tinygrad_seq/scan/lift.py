@@ -105,9 +105,7 @@ def lift(eqn: Eqn, T: int, env: Env, over: set[Var]) -> None:
 
 def _one_by_one(eqn: Eqn, T: int, operands: list[Any], lifted: tuple[bool, ...]) -> Any:
     rows = [
-        eqn.primitive.forward(
-            *[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params
-        )
+        eqn.primitive.forward(*[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params)
         for t in range(T)
     ]
     return [np.stack(column) for column in zip(*rows, strict=True)] if eqn.primitive.multiple else np.stack(rows)

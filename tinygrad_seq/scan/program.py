@@ -1,6 +1,6 @@
 """A compiled scan: its forward and backward stages, and how to run them.
 
-    run = before, for all times at once ; the loop ; after, for all times at once
+run = before, for all times at once ; the loop ; after, for all times at once
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class Direction:
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
 
-    def run(
-        self, env: Env, init: Sequence[np.ndarray], run: Run
-    ) -> tuple[tuple[np.ndarray, ...], list[np.ndarray]]:
+    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[tuple[np.ndarray, ...], list[np.ndarray]]:
         """Evaluate everything into `env`, which holds consts and xs; return the last carry and the sums over time."""
         evaluate(self.stages.before, run.T, env, self.over)
         start = dict(zip(self.step.carry, init, strict=True))

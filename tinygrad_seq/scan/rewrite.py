@@ -15,7 +15,10 @@ Rule = Callable[..., Any]
 
 
 def rewrite(
-    eqns: Iterable[Eqn], rules: Mapping[str, Rule], builder: Builder | None = None, same: Mapping[Var, Var] | None = None
+    eqns: Iterable[Eqn],
+    rules: Mapping[str, Rule],
+    builder: Builder | None = None,
+    same: Mapping[Var, Var] | None = None,
 ) -> tuple[Builder, dict[Var, Var]]:
     """Return the equations with the primitives named in `rules` replaced by what their rule does, in a `Builder`.
 
@@ -30,9 +33,7 @@ def rewrite(
             for operand in eqn.operands
         ]
         rule = rules.get(eqn.primitive.name)
-        results = (
-            builder.apply(eqn.primitive, operands, eqn.params) if rule is None else rule(*operands, **eqn.params)
-        )
+        results = builder.apply(eqn.primitive, operands, eqn.params) if rule is None else rule(*operands, **eqn.params)
         for result, value in zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True):
             became[result] = value._var if value.__class__ is Tracer else builder.constant(np.asarray(value))
     return builder, became
