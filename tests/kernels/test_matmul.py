@@ -14,7 +14,7 @@ from numba import config
 
 from tinygrad_seq.errors import DtypeError, ShapeError
 from tinygrad_seq.kernels import matmul as products
-from tinygrad_seq.kernels.matmul import SUM_ROWS, add_rows, multiply
+from tinygrad_seq.kernels.matmul import PART_ROWS, SHORT_DEPTH, SUM_DEPTH, SUM_ROWS, add_rows, multiply
 from tinygrad_seq.kernels.tile import PANEL_BYTES, ROWS
 
 ROOT = Path(products.__file__).parents[2]
@@ -36,6 +36,7 @@ SHAPES = [  # cut along columns, along rows, over several bands and blocks of K,
     (2 * ROWS - 1, 9, 700),
     (500, 9, 3),
     (3, 9, 3),
+    (PART_ROWS + 100, SUM_DEPTH + SHORT_DEPTH, 5),
 ]
 
 
@@ -124,6 +125,28 @@ def test_tasks_cut_in_whole_tiles_and_cover_the_target(M, K, N, of_a, of_b, part
         task()
     multiply(a, b, expected)
     assert np.array_equal(c, expected)
+
+
+@pytest.mark.parametrize("rest", [1, SHORT_DEPTH - 1, SHORT_DEPTH, SUM_DEPTH - 1])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_sums_in_two_calls_from_the_end_give_the_same_bits(rng, blocks, rest):
+    K, cut = 3 * SUM_DEPTH + rest, (3 - blocks) * SUM_DEPTH + rest
+    a, b = matrix(rng, (13, K), np.float32, "transposed"), matrix(rng, (K, 70), np.float32)
+    whole, parts = np.empty((13, 70), np.float32), np.empty((13, 70), np.float32)
+    multiply(a, b, whole)
+    multiply(a[:, cut:], b[cut:], parts)
+    multiply(a[:, :cut], b[:cut], parts, accumulate=True)
+    if config.DISABLE_JIT:
+        np.testing.assert_allclose(whole, parts, atol=1e-3)
+    else:
+        assert np.array_equal(whole, parts)
+
+
+def test_sums_of_many_products_keep_their_digits(rng):
+    a, b = rng.random((5, 100_000), np.float32), rng.random((100_000, 7), np.float32)
+    c, exact = np.empty((5, 7), np.float32), a.astype(np.float64) @ b.astype(np.float64)
+    multiply(a, b, c)
+    np.testing.assert_allclose(c, exact, rtol=1e-6)  # one by one the sum is wrong by 4e-6
 
 
 def test_several_python_threads_at_once(rng, any_work):
@@ -240,7 +263,6 @@ CHECK = """
 import os
 import numpy as np
 from tinygrad_seq.kernels import pool
-from tinygrad_seq.kernels.gemm import matmul_into
 from tinygrad_seq.kernels.matmul import add_rows, multiply
 pool.SECONDS_PER_THREAD = 1e-12
 rng = np.random.default_rng(0)
@@ -279,9 +301,10 @@ def test_a_forked_child_multiplies():
 
 
 def test_without_jit_numpy_multiplies():
-    assert run(CHECK + "print(type(matmul_into).__name__)", NUMBA_DISABLE_JIT="1", TGS_THREADS="3") == ["function"]
+    script = CHECK + "from tinygrad_seq.kernels.matmul import _multiply\nprint(type(_multiply).__name__)"
+    assert run(script, NUMBA_DISABLE_JIT="1", TGS_THREADS="3") == ["function"]
 
 
 def test_layouts_need_one_compilation():
-    script = CHECK + "print(len(matmul_into.signatures), len(matmul_into.overloads))"
-    assert run(script, NUMBA_DISABLE_JIT="0", TGS_THREADS="3") == ["1", "1"]
+    script = CHECK + "from tinygrad_seq.kernels.matmul import _multiply\nprint(len(_multiply.signatures))"
+    assert run(script, NUMBA_DISABLE_JIT="0", TGS_THREADS="3") == ["1"]
