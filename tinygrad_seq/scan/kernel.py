@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from ..kernels.gemm import pack_at
 from ..kernels.generated import load
-from ..kernels.tile import PANEL_BYTES
-from .arrange import Loop, arrange, with_copy
+from ..kernels.pool import run_all, split, workers
+from ..kernels.tile import PANEL_BYTES, ROWS
+from .arrange import Loop, arrange, is_elementwise, with_copy
 from .emit import FIXED, Source, emit
 from .homes import Buffer, Homes, NeedsCopy, Place, as_int
 from .ir import Stages, Var
@@ -19,6 +21,8 @@ from .schedule import features, schedule
 
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
 _LINE = 64
+FLOP_SECONDS = 1.5e-11
+ELEMENT_SECONDS = 1.5e-10
 
 
 class Kernel:
@@ -44,6 +48,7 @@ class Kernel:
     def __init__(self, stages: Stages, over: set[Var], history: set[Var], backward: bool) -> None:
         self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
         self.stages = stages
+        self.seconds = _seconds_of_a_row(self.loop, self.homes)
         self.run_rows = load(self.source.text, "run", _SIGNATURE)
 
     def run(
@@ -61,7 +66,11 @@ class Kernel:
         )
         sizes = np.array([T, reverse, window or 0, self.N, *source.numbers], np.int64).view(np.uint64)
         assert len(sizes) == len(FIXED) + len(source.numbers)
-        self.run_rows(addresses, sizes, 0, self.N)
+        threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
+        if threads == 1:
+            self.run_rows(addresses, sizes, 0, self.N)
+        else:
+            run_all([partial(self.run_rows, addresses, sizes, *ends) for ends in split(self.N, threads)])
         for var in (*self.stages.kept, *self.stages.step.carry, *self.stages.step.carry_out):
             name = self.loop.became.get(var, var)
             place = self.homes.places.get(name)
@@ -135,6 +144,19 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
             return loop, homes, emit(loop, stretches, homes, alternating, backward), N
         except NeedsCopy as missing:
             loop = with_copy(loop, missing.eqn, missing.operand)
+
+
+def _seconds_of_a_row(loop: Loop, homes: Homes) -> float:
+    """Return roughly how long one row takes at one time, to decide on threads; 0 where rows are not apart."""
+    if not homes.rows:
+        return 0.0
+    total = 0.0
+    for eqn in loop.eqns:
+        if eqn.primitive.name == "matmul":
+            total += 2 * math.prod(features(eqn.result, homes.rows)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
+        elif is_elementwise(eqn):
+            total += math.prod(features(eqn.result, homes.rows)) * ELEMENT_SECONDS
+    return total
 
 
 def _packed(weight: np.ndarray) -> np.ndarray:

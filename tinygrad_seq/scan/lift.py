@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.matmul import add_rows, multiply
 from ..modes import ieee
 from .ir import Eqn, Var
 
@@ -38,8 +39,12 @@ def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> n
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return ``a @ b`` of two matrices with any strides."""
-    return a.dot(b)
+    """Return ``a @ b`` of two matrices with any strides, with the same bits for any number of threads."""
+    if a.dtype != b.dtype or a.dtype.kind != "f":
+        return a.dot(b)
+    y = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    multiply(a, b, y)
+    return y
 
 
 def _shifted(axes: Iterable[int]) -> tuple[int, ...]:
@@ -149,8 +154,12 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: set[Var], shared: set[V
 
 def _sum_rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Return the sum over time and `axes`, those as size 1."""
-    total = np.add.reduce(x, axis=(0, *_shifted(axes)), keepdims=True)
-    return total.reshape(total.shape[1:])
+    shape = tuple([1 if axis in axes else size for axis, size in enumerate(x.shape[1:])])
+    if axes == tuple(range(len(axes))) and x.flags.c_contiguous and x.dtype.kind == "f":
+        total = np.zeros(math.prod(x.shape[1 + len(axes) :]), x.dtype)
+        add_rows(x.reshape(-1, total.size), total)
+        return total.reshape(shape)
+    return np.add.reduce(x, axis=(0, *_shifted(axes)), keepdims=True).reshape(shape)
 
 
 def contract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
