@@ -86,9 +86,18 @@ class Homes:
         The variables with a row for each sequence.
     over
         The given variables with one value for each time.
+    spare
+        Those among them that nobody reads after the loop, in memory that may be written to.
     """
 
-    def __init__(self, loop: Loop, stretches: list[Stretch], rows: Collection[Var], over: Collection[Var]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        stretches: list[Stretch],
+        rows: Collection[Var],
+        over: Collection[Var],
+        spare: Collection[Var] = (),
+    ) -> None:
         self.rows = rows
         self.places: dict[Var, Place] = {}
         self._producer = {result: eqn for eqn in loop.eqns for result in eqn.results}
@@ -101,6 +110,11 @@ class Homes:
         for var in dict.fromkeys([v for eqn in loop.eqns for v in eqn.reads]):
             if var not in made and var not in self.places:
                 self.places[var] = self._whole_buffer(Buffer("time" if var in over else "const", var, var in rows))
+        views = [eqn for eqn in loop.eqns if eqn.primitive.name in VIEWS]
+        for eqn in views:
+            if eqn.operands[0] in self.places:
+                self._view(eqn)
+        self._reuse(stretches, [var for var in loop.kept if var not in self._whole], spare)
         for eqn in loop.eqns:
             for var in eqn.results:
                 if var in self.places or is_placed(eqn) and eqn.primitive.name != "concat" or var in self._whole:
@@ -117,14 +131,47 @@ class Homes:
         for eqn in reversed(loop.eqns):
             if eqn.primitive.name == "concat":
                 self._put_parts(eqn)
-        for eqn in loop.eqns:
-            if is_placed(eqn) and eqn.primitive.name != "concat":
+        for eqn in views:
+            if eqn.results[0] not in self.places:
                 self._view(eqn)
 
     def _carry(self, loop: Loop, position: int, var: Var) -> None:
         has_rows = var in self.rows
         self.places[var] = self._whole_buffer(Buffer("now", var, has_rows))
         self.places[loop.carry_out[position]] = self._whole_buffer(Buffer("next", var, has_rows))
+
+    def _reuse(self, stretches: list[Stretch], kept: list[Var], spare: Collection[Var]) -> None:
+        """Let what a nest keeps take the place of what it alone reads: gates, that of their sums of products."""
+        readers: dict[Var, set[object]] = {}
+        pieces: dict[Var, list[Var]] = {}
+        nests: dict[Var, Nest] = {}
+        for item in [item for stretch in stretches for item in (*stretch.items, *stretch.products)]:
+            eqns = item.eqns if isinstance(item, Nest) else [item]
+            for eqn in eqns:
+                for var in eqn.reads:
+                    readers.setdefault(self.root(var), set()).add(item)
+                    pieces.setdefault(self.root(var), []).append(var)
+                if isinstance(item, Nest):
+                    nests[eqn.result] = item
+        for source in spare:
+            cutters = {self._cutter(piece) for piece in pieces.get(source, ())}
+            if len(readers.get(source, ())) != 1 or len(cutters) != 1 or None in cutters:
+                continue
+            (reader,) = readers[source]
+            free = list(dict.fromkeys(pieces[source]))
+            for var in kept:
+                fits = [piece for piece in free if piece.aval == var.aval and (piece in self.rows) == (var in self.rows)]
+                if fits and nests.get(var) is reader and var not in self.places:
+                    self.places[var] = self.places[fits[0]]
+                    free.remove(fits[0])
+
+    def _cutter(self, piece: Var) -> object:
+        """Return what makes `piece` apart from the other pieces of its root: the root itself or a `split` of it."""
+        eqn = self._producer.get(piece)
+        if eqn is None:
+            return piece
+        first = eqn.operands[0] not in self._producer
+        return eqn if eqn.primitive.name == "split" and first else None
 
     def root(self, var: Var) -> Var:
         """Return the variable that `var` is a view of; itself if it is none."""

@@ -134,7 +134,7 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
         N, rows = find_rows(loop) or (1, frozenset[Var]())
         try:
             stretches = schedule(loop, rows, given - over)
-            homes = Homes(loop, stretches, rows, over)
+            homes = Homes(loop, stretches, rows, over, _spare(stages, loop, history))
             kept = {homes.root(var) for var in loop.kept}
             alternating = {
                 before
@@ -144,6 +144,14 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
             return loop, homes, emit(loop, stretches, homes, alternating, backward), N
         except NeedsCopy as missing:
             loop = with_copy(loop, missing.eqn, missing.operand)
+
+
+def _spare(stages: Stages, loop: Loop, history: set[Var]) -> list[Var]:
+    """Return the products made before the loop that only the loop reads: their memory is the loop's to use."""
+    outside = {operand for eqn in stages.before for operand in eqn.reads} | history
+    made = [eqn.result for eqn in stages.before if eqn.primitive.name == "matmul"]
+    names = {var: loop.became.get(var, var) for var in made}
+    return [names[var] for var in made if var not in outside and var not in stages.kept]
 
 
 def _seconds_of_a_row(loop: Loop, homes: Homes) -> float:
