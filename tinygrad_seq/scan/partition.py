@@ -59,9 +59,8 @@ def partition(step: Step, kept: Collection[Var] = ()) -> Stages:
             during.append(eqn)
     during, moved = _without_late(during, recurrent, {*step.carry_out, *step.ys, *step.sums, *kept})
     after = [eqn for eqn in eqns if eqn in {*moved, *after}]
-    made = {result for eqn in during for result in eqn.results}
-    read_later = [operand for eqn in after for operand in eqn.reads]
-    stacked = dict.fromkeys([var for var in (*read_later, *step.ys, *step.sums, *kept) if var in made])
+    wanted = {operand for eqn in after for operand in eqn.reads}.union(step.ys, step.sums, kept)
+    stacked = [result for eqn in during for result in eqn.results if result in wanted]
     return Stages(step, before, tuple(during), tuple(after), tuple(stacked))
 
 
