@@ -144,8 +144,11 @@ def cross_entropy(
         return _reduce(losses, reduction)
     classes, valid = _check_classes("cross_entropy", logits, target, ignore_index)
     rows = reshape(logits, (-1, count))
+    losses = _nll(rows, classes)
+    if factors is None and not label_smoothing and valid.all():
+        return reshape(losses, logits.shape[:-1]) if reduction == "none" else _reduce(losses, reduction)
     row_weights = (valid if factors is None else valid * factors[classes]).astype(logits.dtype)
-    losses = _nll(rows, classes) * row_weights
+    losses = losses * row_weights
     if label_smoothing:
         scores = log_softmax(rows, axis=-1)
         spread = -sum(scores if factors is None else scores * factors, axis=-1) * valid.astype(logits.dtype)
