@@ -14,7 +14,7 @@ import numpy.typing as npt
 from . import scalar
 from .inline import inlined
 from .jit import kernel
-from .reduce import dot, top, total
+from .strands import dot, top, total
 
 Array = npt.NDArray[Any]
 Classes = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import config
 
-from tinygrad_seq.kernels import reduce
+from tinygrad_seq.kernels import strands
 from tinygrad_seq.kernels.jit import kernel
 
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -16,7 +16,7 @@ every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 @kernel
 def reductions(x, y):
-    return reduce.top(x), reduce.total(x), reduce.dot(x, y)
+    return strands.top(x), strands.total(x), strands.dot(x, y)
 
 
 @every_dtype
@@ -35,20 +35,20 @@ def test_reductions_of_any_size(dtype, size, offset, seed):
 
 def test_the_order_of_additions_is_the_one_written_down(rng):
     """Element i goes to strand i % STRANDS; strands are joined by halves."""
-    x = rng.standard_normal(5 * reduce.STRANDS + 7)
-    padded = np.zeros(6 * reduce.STRANDS)
+    x = rng.standard_normal(5 * strands.STRANDS + 7)
+    padded = np.zeros(6 * strands.STRANDS)
     padded[: x.size] = x
-    strands = np.zeros(reduce.STRANDS)
+    sums = np.zeros(strands.STRANDS)
     for part in padded.reshape(6, -1):
-        strands = strands + part
-    while strands.size > 1:
-        half = strands.size // 2
-        strands = strands[:half] + strands[half:]
+        sums = sums + part
+    while sums.size > 1:
+        half = sums.size // 2
+        sums = sums[:half] + sums[half:]
     total = reductions(x, x)[1]
     if config.DISABLE_JIT:
-        assert total == pytest.approx(strands[0], rel=1e-14)
+        assert total == pytest.approx(sums[0], rel=1e-14)
     else:
-        assert total == strands[0]
+        assert total == sums[0]
 
 
 @every_dtype
@@ -70,14 +70,14 @@ def test_nan_and_infinity(dtype, place):
 @pytest.mark.parametrize("size", [0, 1, 7, 130])
 def test_sum_of_squares(size, dtype, rng):
     x = rng.standard_normal(size).astype(dtype)
-    assert reduce.sum_of_squares(x) == pytest.approx(math.fsum(float(v) ** 2 for v in x), rel=1e-14)
+    assert strands.sum_of_squares(x) == pytest.approx(math.fsum(float(v) ** 2 for v in x), rel=1e-14)
 
 
 def test_the_sum_of_squares_of_a_large_float32_array_is_not_lost_in_rounding():
     array = np.full(2_000_001, 0.1, np.float32)
     exact = array.size * float(array[0]) ** 2
-    assert reduce.sum_of_squares(array) == pytest.approx(exact, rel=1e-10)
+    assert strands.sum_of_squares(array) == pytest.approx(exact, rel=1e-10)
 
 
 def test_squares_beyond_the_range_of_float32_are_summed():
-    assert reduce.sum_of_squares(np.full(3, 1e30, np.float32)) == pytest.approx(3e60, rel=1e-6)
+    assert strands.sum_of_squares(np.full(3, 1e30, np.float32)) == pytest.approx(3e60, rel=1e-6)
