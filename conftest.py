@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # BLAS reads these once, when NumPy is first imported.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# Compiled cells of the tests stay out of the user's folder; parallel workers inherit it.
+if "TGS_CACHE_DIR" not in os.environ:
+    os.environ["TGS_CACHE_DIR"] = tempfile.mkdtemp(prefix="tinygrad_seq-")
+    atexit.register(shutil.rmtree, os.environ["TGS_CACHE_DIR"], ignore_errors=True)
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The command ``tinygrad-seq``: train, sample, score, info."""
+"""The command ``tinygrad-seq``: train, sample, score, info, cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from .. import __version__
 from ..config import set_num_threads
 from ..errors import TinygradSeqError
-from . import info, sample, score, train
+from . import cache, info, sample, score, train
 
 app = typer.Typer(
     name="tinygrad-seq",
@@ -26,6 +26,7 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("info", epilog=info.EXAMPLES)(info.info)
+app.command("cache", epilog=cache.EXAMPLES)(cache.cache)
 
 # Typer brings its own copy of click or needs click itself, by version; this is the base of its errors in both.
 _ClickException: Any = typer.BadParameter.__mro__[2]

@@ -13,17 +13,28 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from ..errors import CheckpointError
+
 _OURS = re.compile(r"[0-9a-f]{32}(\.py|\.code|-\w+\.tmp)")
 _warned = False
 
 
 def locate() -> Path:
-    """Return the folder: ``TGS_CACHE_DIR``, else ``tinygrad_seq`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    """Return the folder: ``TGS_CACHE_DIR``, else ``tinygrad_seq`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises
+    ------
+    CheckpointError
+        If this user has no home folder and names no other.
+    """
     chosen = os.environ.get("TGS_CACHE_DIR")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return Path(os.path.expanduser(chosen)).absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tinygrad_seq"
+    try:
+        return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tinygrad_seq"
+    except RuntimeError as error:
+        raise CheckpointError(f"cache: expected a home folder, got: {error}; set TGS_CACHE_DIR.") from error
 
 
 def prepare() -> Path:
@@ -80,7 +91,7 @@ def entries() -> list[Path]:
     return sorted(path for path in folder.iterdir() if _OURS.fullmatch(path.name) and path.is_file())
 
 
-def warn_once(problem: str) -> None:
+def warn_once(problem: object) -> None:
     """Warn that a kernel is compiled again, and why; only the first time in a process."""
     global _warned
     if not _warned:

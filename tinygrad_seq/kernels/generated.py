@@ -105,27 +105,34 @@ def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., An
 
 
 def _publish(source: str, key: str) -> Path | None:
-    """Return the file that shows `source`, written if it is missing or differs; None where there is no such folder."""
-    text = source.encode()
+    """Return the file that shows `source`, written where it is missing or differs; None without a folder to trust."""
     try:
         path = cachedir.prepare() / f"{key}.py"
-        try:
-            if cachedir.read(path) == text:
-                return path
-            cachedir.warn_once(f"'{path}' is not the text it was written with")
-        except FileNotFoundError:
-            pass
-        cachedir.write(path, text)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
-        cachedir.warn_once(str(error))
+    except OSError as error:
+        cachedir.warn_once(error)
         return None
+    text, problem = source.encode(), None
+    try:
+        if cachedir.read(path) == text:
+            return path
+        problem = f"'{path}' is not as it was written"
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        cachedir.warn_once(problem)
+    try:
+        cachedir.write(path, text)
+    except OSError as error:
+        cachedir.warn_once(error)
     return path
 
 
 class _Store(NullCache):  # type: ignore[misc]
     """What a dispatcher of Numba asks for stored code, and gives the code it has compiled: one function, one file.
 
-    The file is the digest of the rest, and a pickle of Numba's.
+    The file is a digest of its name and the rest, and then the pickle Numba makes of compiled code.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -138,7 +145,7 @@ class _Store(NullCache):  # type: ignore[misc]
         try:
             content = cachedir.read(self._path)
             if content[:32] != self._digest(content[32:]):
-                raise ValueError("it is damaged")
+                raise ValueError("it is not as it was written")
             return CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
         except FileNotFoundError:
             return None
@@ -155,7 +162,7 @@ class _Store(NullCache):  # type: ignore[misc]
         try:
             cachedir.write(self._path, self._digest(content) + content)
         except OSError as error:
-            cachedir.warn_once(str(error))
+            cachedir.warn_once(error)
 
     def _digest(self, content: bytes) -> bytes:
         assert self._path is not None

@@ -1,7 +1,8 @@
 """How one source becomes machine code for float32 and for float64, inlined where it is used so that loops vectorise.
 
 A function under `inlined` has no branches: a condition only chooses between two values, which LLVM does for all lanes
-of a vector at once. What differs between the two dtypes comes from `by_dtype`, chosen while compiling.
+of a vector at once. What differs between the two dtypes is written straight into the caller as LLVM instructions: a
+function of its own would cost Numba some 40 ms each, and a cell uses dozens.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import config, njit, types
-from numba.extending import overload
+from numba import config, from_dtype, njit, types
+from numba.extending import intrinsic
 
 # A multiply and an add may become one fused instruction: the one licence that changes neither inf nor nan nor -0.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
-_UNROLLED = 12  # LLVM leaves longer loops as they are, and then no loop around them vectorises
-
+_FASTMATH = ("contract",)
+# Called by kernels alone, so the entry points for Python and C, half the time of compiling, are left out.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": set(_FASTMATH),
+    "forceinline": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 Scalar = Any
 """A NumPy scalar, float32 or float64."""
@@ -28,27 +36,18 @@ def inlined(function: Function) -> Function:
     return function if config.DISABLE_JIT else njit(**_OPTIONS)(function)
 
 
-def by_dtype(single: Function, double: Function) -> Function:
-    """Return a function that is `single` where its first argument has 32 bits, and `double` where it has 64."""
-
-    def chosen(x: Scalar, *others: Any) -> Any:
-        return (single if x.itemsize == 4 else double)(x, *others)
-
-    if config.DISABLE_JIT:
-        return chosen
-    of_single, of_double = inlined(single), inlined(double)
-
-    def choose(x: Any, *others: Any) -> Function:  # noqa: ARG001 (Numba wants one signature)
-        function = of_single if x == types.float32 else of_double
-        return lambda x, *others: function(x, *others)  # noqa: PLW0108 (Numba wants a plain function)
-
-    overload(chosen, jit_options=_OPTIONS, strict=False)(choose)
-    return chosen
-
-
 def constant(single: Any, double: Any) -> Function:
-    """Return a function of a scalar whose value is the one number or the other, whatever the scalar."""
-    return by_dtype(lambda _x: single, lambda _x: double)
+    """Return a function of a scalar whose value is the one NumPy number or the other, whatever the scalar."""
+    if config.DISABLE_JIT:
+        return lambda x: single if x.itemsize == 4 else double
+
+    @intrinsic
+    def write(typing, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        value = single if x == types.float32 else double
+        kind = from_dtype(value.dtype)
+        return kind(x), lambda context, *_: context.get_constant(kind, value)
+
+    return write  # type: ignore[no-any-return]
 
 
 def real_constant(single: float, double: float) -> Function:
@@ -58,33 +57,75 @@ def real_constant(single: float, double: float) -> Function:
 
 def polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Function:
     """Return a polynomial by Horner's rule; the coefficients stand with the highest power first."""
-    return by_dtype(_horner(np.float32, single), _horner(np.float64, double))
-
-
-def _horner(dtype: type, coefficients: tuple[float, ...]) -> Function:
-    if len(coefficients) == 1:
-        constant_term = dtype(coefficients[0])
-        return lambda _x: constant_term
-    count = min(_UNROLLED, len(coefficients) - 1)
-    start, last = inlined(_horner(dtype, coefficients[:-count])), tuple(dtype(c) for c in coefficients[-count:])
 
     def evaluate(x: Scalar) -> Scalar:
-        y = start(x)
-        for c in last:
+        y, *others = (type(x)(c) for c in (single if x.itemsize == 4 else double))
+        for c in others:
             y = y * x + c
         return y
 
-    return evaluate
+    if config.DISABLE_JIT:
+        return evaluate
+
+    @intrinsic
+    def write(typing, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        def generate(context, builder, _, values):  # type: ignore[no-untyped-def]
+            dtype, numbers = (np.float32, single) if x == types.float32 else (np.float64, double)
+            y, *others = (context.get_constant(x, dtype(c)) for c in numbers)
+            for c in others:
+                y = builder.fadd(builder.fmul(y, values[0], flags=_FASTMATH), c, flags=_FASTMATH)
+            return y
+
+        return x(x), generate
+
+    return write  # type: ignore[no-any-return]
 
 
 # ------------------------------------------------------------------------------------------------------ bits of floats
 
-unsigned = by_dtype(lambda _x, w: np.uint32(w), lambda _x, w: np.uint64(w))
-unsigned.__doc__ = "Return an integer as an unsigned one of the size of the float `x`: sums of them are wider in Numba."
-word = by_dtype(lambda x: np.float32(x).view(np.uint32), lambda x: np.float64(x).view(np.uint64))
-word.__doc__ = "Return the bits of a float."
-real = by_dtype(lambda _x, w: np.uint32(w).view(np.float32), lambda _x, w: np.uint64(w).view(np.float64))
-real.__doc__ = "Return the float of the dtype of `x` that has these bits."
+
+def _unsigned_of(x: Any) -> Any:
+    return types.uint32 if x == types.float32 else types.uint64
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _unsigned(typing, x, w):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    kind = _unsigned_of(x)
+    return kind(x, w), lambda context, builder, _, values: context.cast(builder, values[1], w, kind)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _word(typing, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    kind = _unsigned_of(x)
+    return kind(x), lambda context, builder, _, values: builder.bitcast(values[0], context.get_value_type(kind))
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _real(typing, x, w):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    def generate(context, builder, _, values):  # type: ignore[no-untyped-def]
+        word = context.cast(builder, values[1], w, _unsigned_of(x))
+        return builder.bitcast(word, context.get_value_type(x))
+
+    return x(x, w), generate
+
+
+def unsigned(x: Scalar, w: Any) -> Any:
+    """Return an integer as an unsigned one of the size of the float `x`: sums of them are wider in Numba."""
+    return np.dtype(f"u{x.itemsize}").type(w)
+
+
+def word(x: Scalar) -> Any:
+    """Return the bits of a float."""
+    return x.view(f"u{x.itemsize}")
+
+
+def real(x: Scalar, w: Any) -> Scalar:
+    """Return the float of the dtype of `x` that has these bits."""
+    return unsigned(x, w).view(x.dtype)
+
+
+if not config.DISABLE_JIT:
+    unsigned, word, real = _unsigned, _word, _real
 exponent_bits = constant(np.uint32(23), np.uint64(52))
 mantissa = constant(np.uint32(0x7FFFFF), np.uint64(0xFFFFFFFFFFFFF))
 one_bit = constant(np.uint32(1), np.uint64(1))

@@ -1,0 +1,38 @@
+"""``tinygrad-seq cache``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import CheckpointError
+from ..kernels import cachedir
+from .options import examples
+
+EXAMPLES = examples("cache", "cache --clear")
+
+
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete them; each is compiled again when next needed.")
+    ] = False,
+) -> None:
+    """Show where compiled cells are kept, how many, and how large; or delete them."""
+    folder, files = cachedir.locate(), cachedir.entries()
+    kernels = sum(path.suffix == ".code" for path in files)
+    size = sum(path.stat().st_size for path in files)
+    held = f"{kernels:,} compiled kernel{'' if kernels == 1 else 's'}, {size:,} bytes"
+    if not clear:
+        sys.stdout.write(f"{folder}\n{held}\n")
+        return
+    try:
+        for path in files:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"cache: expected to delete the compiled kernels in '{folder}', got: {error}; "
+            "ask its owner, or set TGS_CACHE_DIR to another folder."
+        ) from error
+    sys.stdout.write(f"{folder}\ndeleted: {held}\n")
