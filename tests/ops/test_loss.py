@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.ops.agreement import check_third_order
+from tests.ops.checks import layouts
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 
 REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
@@ -84,6 +86,25 @@ def test_cross_entropy_at_the_ends_of_the_range():
     np.testing.assert_allclose(losses.numpy(), [2000.0, np.log(2), 0.0])
     losses.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [[1, 0, -1], [0, -0.5, 0.5], [0, 0, 0]], atol=1e-12)
+
+
+def test_cross_entropy_to_third_order(logits, classes):
+    check_third_order(lambda x: ts.cross_entropy(x, classes, reduction="none"), logits)
+
+
+def test_cross_entropy_of_any_layout(logits, classes):
+    """Strided and read-only logits, and a cotangent that is broadcast, give the same bits."""
+
+    def run(x):
+        x = leaf(x)
+        losses = ts.cross_entropy(x, classes, reduction="none")
+        losses.sum().backward()
+        return losses.numpy(), x.grad.numpy()
+
+    expected = run(logits)
+    for view in layouts(logits):
+        for result, wanted in zip(run(view), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted)
 
 
 def test_cross_entropy_where_every_row_is_ignored_is_zero(logits):

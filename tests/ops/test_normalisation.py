@@ -99,6 +99,43 @@ def test_softmax_at_the_ends_of_the_range():
     np.testing.assert_allclose(masked, [-0.5, 0, 0.5])
 
 
+ROW_WISE = {
+    "softmax": norms.softmax,
+    "log_softmax": norms.log_softmax,
+    "layer_norm": lambda x: norms.layer_norm(x, x.shape[-1:]),
+    "rms_norm": lambda x: norms.rms_norm(x, x.shape[-1:]),
+}
+
+
+@pytest.mark.parametrize("name", ROW_WISE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_memory_of_any_layout_gives_the_same_bits(name, dtype):
+    """What a kernel cannot read as it is (strides, read-only memory) is copied, operands and cotangents alike."""
+    x, g = values(2, 3, 5).astype(dtype), np.cos(values(2, 3, 5)).astype(dtype)
+
+    def run(x, g):
+        leaf = Tensor(x, requires_grad=True)
+        y = ROW_WISE[name](leaf)
+        y.backward(Tensor(g))
+        return y.numpy(), leaf.grad.numpy()
+
+    expected = run(x, g)
+    assert [array.dtype for array in expected] == [dtype, dtype]
+    strided, locked = (np.asfortranarray(array) for array in (x, g)), (x.copy(), g.copy())
+    for array in locked:
+        array.flags.writeable = False
+    for layout in (tuple(strided), locked):
+        for result, wanted in zip(run(*layout), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("function", [norms.softmax, norms.log_softmax])
+def test_softmax_to_third_order(function, axis):
+    """Along the last axis by a kernel, along another by NumPy."""
+    check_third_order(lambda x: function(x, axis), 3 * values(3, 4))
+
+
 def test_integers_become_float64():
     assert norms.softmax(Tensor(np.arange(3))).dtype == np.float64
 

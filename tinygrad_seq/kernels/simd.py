@@ -42,14 +42,15 @@ REGISTERS = registers_of(
 class Writer:
     """Writes vector instructions on elements of `dtype`, float32 or float64, at the place where `builder` stands.
 
-    A mask is a vector of truth values: lanes without are loaded as zeros, and are not stored.
+    A vector fills one register unless the number of its `lanes` is given; LLVM cuts it into registers then. A mask is a
+    vector of truth values: lanes without are loaded as zeros, and are not stored.
     """
 
-    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
+    def __init__(self, builder: ir.IRBuilder, dtype: Any, lanes: int | None = None) -> None:
         self.builder = builder
         self.element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
         self.size: int = dtype.bitwidth // 8
-        self.lanes = REGISTERS.width // self.size
+        self.lanes = REGISTERS.width // self.size if lanes is None else lanes
         self.vector = ir.VectorType(self.element, self.lanes)
         self.zero = ir.Constant(self.vector, None)
 

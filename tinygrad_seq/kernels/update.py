@@ -149,21 +149,3 @@ def scale(array: Array, factor: Real) -> None:
     """Multiply `array` by `factor`, a scalar of its dtype. *Changed*: `array`."""
     for i in range(array.size):
         array[i] *= factor
-
-
-@kernel
-def sum_of_squares(array: Array) -> float:
-    """Return the sum of the squares of `array`, added up in float64 and in four strands that do not wait on each other.
-
-    Relative error below ``array.size / 4 * 2**-53``, whatever the dtype.
-    """
-    a = b = c = d = 0.0
-    tail = array.size - array.size % 4
-    for i in range(0, tail, 4):
-        a += np.float64(array[i]) * np.float64(array[i])
-        b += np.float64(array[i + 1]) * np.float64(array[i + 1])
-        c += np.float64(array[i + 2]) * np.float64(array[i + 2])
-        d += np.float64(array[i + 3]) * np.float64(array[i + 3])
-    for i in range(tail, array.size):
-        a += np.float64(array[i]) * np.float64(array[i])
-    return a + b + (c + d)

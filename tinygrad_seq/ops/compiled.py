@@ -1,8 +1,9 @@
-"""The forward of a row as one compiled loop, where NumPy would take several passes or has no such function."""
+"""The forward of a row of the table as one compiled loop, where NumPy takes several passes or has no such function."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,37 @@ def _kernel(name: str) -> Callable[..., None]:
     from ..kernels import pointwise
 
     return getattr(pointwise, name)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def row_kernel(name: str) -> Callable[..., None]:
+    """Return a kernel of `kernels.rows`, imported on first use."""
+    from ..kernels import rows
+
+    return getattr(rows, name)  # type: ignore[no-any-return]
+
+
+def as_rows(axes: tuple[int, ...], *arrays: Array) -> list[np.ndarray] | None:
+    """Return arrays of one shape as a kernel takes them, ``(N, V)`` with V the size of `axes`.
+
+    None where a kernel does not apply: `axes` are not the last ones, another dtype, or there is no compiler.
+    """
+    first = arrays[0]
+    lead = first.ndim - len(axes)
+    if config.DISABLE_JIT or first.dtype not in _DTYPES or axes != tuple(range(lead, first.ndim)):
+        return None
+    shape = math.prod(first.shape[:lead]), math.prod(first.shape[lead:])
+    rows = []
+    for array in arrays:
+        if array.__class__ is not np.ndarray or array.dtype != first.dtype or array.shape != first.shape:
+            return None
+        rows.append(writable(array).reshape(shape))
+    return rows
+
+
+def writable(array: np.ndarray) -> np.ndarray:
+    """Return `array`, or a copy if it is not contiguous or read-only, for which Numba would compile once more."""
+    return array if array.flags.carray else array.copy()
 
 
 def compiled(name: str, otherwise: Callable[[Array], Any] | None = None) -> Any:

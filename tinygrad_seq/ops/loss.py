@@ -10,10 +10,11 @@ from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ..primitive import Array, Primitive
 from .arithmetic import abs, maximum, square
 from .comparison import less, where
+from .compiled import as_rows, row_kernel, writable
 from .creation import one_hot
 from .exponential import exp, log, softplus
 from .gathering import take_along_axis
-from .normalisation import log_softmax
+from .normalisation import log_softmax, softmax, softmax_pull
 from .reduction import mean, sum
 from .shape import expand_dims, reshape
 
@@ -48,20 +49,46 @@ def _reduce(losses: Array, reduction: str) -> Array:
 
 
 def _nll_of_logits(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    top = logits.max(axis=-1, keepdims=True, initial=-np.inf)
-    top[~np.isfinite(top)] = 0
+    losses: np.ndarray
+    if (rows := as_rows((1,), logits)) is not None:
+        losses = np.empty(len(classes), logits.dtype)
+        row_kernel("nll_of_logits")(*rows, classes, losses)
+        return losses
+    top = _finite_top(logits)
     picked = np.take_along_axis(logits, classes[:, None], axis=-1)
-    losses: np.ndarray = np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)) - (picked - top)
+    losses = np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)) - (picked - top)
     return losses[:, 0]
 
 
-def _nll_of_logits_rule(g: Array, y: Array, logits: Array, classes: Array) -> Array:
-    # softmax - one_hot. The log of the normaliser is the loss plus the picked logit: one exp gives the softmax.
-    normaliser = expand_dims(y, -1) + take_along_axis(logits, expand_dims(classes, -1), axis=-1)
-    return expand_dims(g, -1) * (exp(logits - normaliser) - one_hot(classes, logits.shape[-1], dtype=logits.dtype))
+def _nll_pull_forward(g: np.ndarray, logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return ``g * (softmax(logits) - one_hot(classes))``."""
+    out: np.ndarray
+    if g.dtype == logits.dtype and (rows := as_rows((1,), logits)) is not None:
+        out = np.empty_like(rows[0])
+        row_kernel("nll_of_logits_adjoint")(writable(g), *rows, classes, out)
+        return out
+    out = np.exp(logits - _finite_top(logits))
+    out *= g[:, None] / out.sum(axis=-1, keepdims=True)
+    out[np.arange(len(classes)), classes] -= g
+    return out
 
 
-_nll = Primitive("nll_of_logits", _nll_of_logits, (_nll_of_logits_rule, None))
+def _finite_top(logits: np.ndarray) -> np.ndarray:
+    top: np.ndarray = logits.max(axis=-1, keepdims=True, initial=-np.inf)
+    top[~np.isfinite(top)] = 0
+    return top
+
+
+def _nll_pull_rule_g(h: Array, _out: None, _g: None, logits: Array, classes: Array) -> Array:
+    return sum(h * (softmax(logits) - one_hot(classes, logits.shape[-1], dtype=logits.dtype)), axis=-1)
+
+
+def _nll_pull_rule_logits(h: Array, _out: None, g: Array, logits: Array, _classes: None) -> Array:
+    return softmax_pull(h * expand_dims(g, -1), softmax(logits), axis=1)
+
+
+_nll_pull = Primitive("nll_of_logits_adjoint", _nll_pull_forward, (_nll_pull_rule_g, _nll_pull_rule_logits, None))
+_nll = Primitive("nll_of_logits", _nll_of_logits, (lambda g, _y, logits, classes: _nll_pull(g, logits, classes), None))
 
 
 def cross_entropy(
@@ -117,8 +144,11 @@ def cross_entropy(
         return _reduce(losses, reduction)
     classes, valid = _check_classes("cross_entropy", logits, target, ignore_index)
     rows = reshape(logits, (-1, count))
+    losses = _nll(rows, classes)
+    if factors is None and not label_smoothing and valid.all():
+        return reshape(losses, logits.shape[:-1]) if reduction == "none" else _reduce(losses, reduction)
     row_weights = (valid if factors is None else valid * factors[classes]).astype(logits.dtype)
-    losses = _nll(rows, classes) * row_weights
+    losses = losses * row_weights
     if label_smoothing:
         scores = log_softmax(rows, axis=-1)
         spread = -sum(scores if factors is None else scores * factors, axis=-1) * valid.astype(logits.dtype)

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from ..primitive import Array, Like, Primitive
 from .axes import normalise_axis
 from .casting import as_array
+from .compiled import as_rows, row_kernel, writable
 from .exponential import as_real, exp, sigmoid
 from .reduction import mean, sum
 
@@ -29,29 +30,64 @@ def _shifted(x: np.ndarray, axis: int) -> np.ndarray:
     return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
-def _softmax_forward(x: np.ndarray, axis: int) -> np.ndarray:
+def _softmax_forward(x: np.ndarray, axis: int) -> Any:
+    if (rows := as_rows((axis,), x)) is not None:
+        return _by_rows("softmax", x.shape, rows)
     y = _shifted(x, axis)
     np.exp(y, out=y)
     y /= np.add.reduce(y, axis=axis, keepdims=True)
     return y
 
 
-def _log_softmax_forward(x: np.ndarray, axis: int) -> np.ndarray:
+def _log_softmax_forward(x: np.ndarray, axis: int) -> Any:
+    if (rows := as_rows((axis,), x)) is not None:
+        return _by_rows("log_softmax", x.shape, rows)
     y = _shifted(x, axis)
     y -= np.log(np.add.reduce(np.exp(y), axis=axis, keepdims=True))
     return y
 
 
-def _softmax_rule(g: Array, y: Array, _x: None, axis: int) -> Array:
+def _softmax_pull_forward(g: np.ndarray, y: np.ndarray, axis: int) -> Any:
+    """Return ``y * (g - sum(g * y))``."""
+    if (rows := as_rows((axis,), g, y)) is not None:
+        return _by_rows("softmax_adjoint", y.shape, rows)
     weighted = g * y
-    return weighted - y * sum(weighted, axis, keepdims=True)
+    return weighted - y * np.add.reduce(weighted, axis=axis, keepdims=True)
 
 
-_softmax = Primitive("softmax", _softmax_forward, (_softmax_rule,))
+def _log_softmax_pull_forward(g: np.ndarray, y: np.ndarray, axis: int) -> Any:
+    """Return ``g - exp(y) * sum(g)``."""
+    if (rows := as_rows((axis,), g, y)) is not None:
+        return _by_rows("log_softmax_adjoint", y.shape, rows)
+    return g - np.exp(y) * np.add.reduce(g, axis=axis, keepdims=True)
+
+
+def _by_rows(kernel: str, shape: tuple[int, ...], rows: list[np.ndarray]) -> np.ndarray:
+    out: np.ndarray = np.empty_like(rows[0])
+    row_kernel(kernel)(*rows, out)
+    return out.reshape(shape)
+
+
+# The adjoints are operations of their own, each one pass over memory; their own rules are written with operators.
+softmax_pull = Primitive(
+    "softmax_adjoint",
+    _softmax_pull_forward,
+    (
+        lambda h, _out, _g, y, axis: softmax_pull(h, y, axis=axis),
+        lambda h, _out, g, y, axis: h * (g - sum(g * y, axis, keepdims=True)) - g * sum(h * y, axis, keepdims=True),
+    ),
+)
+_log_softmax_pull = Primitive(
+    "log_softmax_adjoint",
+    _log_softmax_pull_forward,
+    (
+        lambda h, _out, _g, y, axis: h - sum(h * exp(y), axis, keepdims=True),
+        lambda h, _out, g, y, axis: -h * exp(y) * sum(g, axis, keepdims=True),
+    ),
+)
+_softmax = Primitive("softmax", _softmax_forward, (lambda g, y, _x, axis: softmax_pull(g, y, axis=axis),))
 _log_softmax = Primitive(
-    "log_softmax",
-    _log_softmax_forward,
-    (lambda g, y, _x, axis: g - exp(y) * sum(g, axis, keepdims=True),),
+    "log_softmax", _log_softmax_forward, (lambda g, y, _x, axis: _log_softmax_pull(g, y, axis=axis),)
 )
 
 
@@ -121,6 +157,10 @@ def _count(shape: tuple[int, ...], axes: Axes) -> int:
 
 def _standardise_forward(x: np.ndarray, axes: Axes, eps: float, centre: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return `x`, centred over `axes` if `centre`, divided by its root mean square; and one over that."""
+    if (rows := as_rows(axes, x)) is not None:
+        y, scale = np.empty_like(rows[0]), np.empty(len(rows[0]), x.dtype)
+        row_kernel("standardise")(*rows, y, scale, eps, centre)
+        return y.reshape(x.shape), scale.reshape(*x.shape[: axes[0]], *(1,) * len(axes))
     count = _count(x.shape, axes)
     y = x - np.add.reduce(x, axis=axes, keepdims=True) / count if centre else x
     scale = 1 / np.sqrt(np.add.reduce(y * y, axis=axes, keepdims=True) / count + eps)
@@ -129,6 +169,10 @@ def _standardise_forward(x: np.ndarray, axes: Axes, eps: float, centre: bool) ->
 
 def _pull_forward(g: np.ndarray, y: np.ndarray, scale: np.ndarray, along: np.ndarray, axes: Axes, centre: bool) -> Any:
     """Return ``scale * (g - mean(g) - y * (mean(g * y) + along))``, without the mean of `g` unless `centre`."""
+    if (rows := as_rows(axes, g, y)) is not None:
+        out = np.empty_like(rows[0])
+        row_kernel("standardise_adjoint")(*rows, writable(scale).reshape(-1), writable(along).reshape(-1), out, centre)
+        return out.reshape(g.shape)
     count = _count(g.shape, axes)
     out = g * y
     np.multiply(y, np.add.reduce(out, axis=axes, keepdims=True) / count + along, out=out)

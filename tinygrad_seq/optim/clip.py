@@ -106,5 +106,7 @@ def _norm(gradients: list[Tensor], norm_type: float) -> float:
     if norm_type == math.inf:
         return float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
     if norm_type == 2:
-        return math.sqrt(sum(update.sum_of_squares(array) for array in arrays))
+        from ..kernels.strands import sum_of_squares  # on first use: LLVM's language takes a while to import
+
+        return math.sqrt(sum(sum_of_squares(array) for array in arrays))
     return float(sum(np.sum(np.abs(array.astype(np.float64)) ** norm_type) for array in arrays) ** (1 / norm_type))

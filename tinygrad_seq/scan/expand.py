@@ -377,6 +377,8 @@ FORMULAS: dict[str, Rule] = {
     "norm2": lambda x, axes, keepdims: _finish(sqrt(_total(x * x, axes)), x, axes, keepdims),
     "softmax": _softmax,
     "log_softmax": _log_softmax,
+    "softmax_adjoint": lambda g, y, axis: y * (g - _total(g * y, (axis,))),
+    "log_softmax_adjoint": lambda g, y, axis: g - exp(y) * _total(g, (axis,)),
     "logsumexp": _log_sum_exp,
     "softmax_weights": _softmax_weights,
     "standardise": _standardise,

@@ -18,6 +18,7 @@ from ..nn import Module, detach_state
 from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 from ..tensor import Tensor
 from ..tree import map_leaves
+from .memory import keep_freed_memory
 
 
 class Step(NamedTuple):
@@ -78,6 +79,7 @@ class TrainingSteps:
         scheduler: Scheduler | None = None,
         clip_norm: float = math.inf,
     ) -> None:
+        keep_freed_memory()
         self.model = model
         self.windows = windows
         self.optimizer = optimizer
