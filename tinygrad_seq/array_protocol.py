@@ -16,7 +16,7 @@ from .primitive import TABLE, Array, Primitive, bind
 # Ufuncs whose primitive has a forward of its own.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
 # Functions whose result no gradient could flow through.
-_FACTS = (np.shape, np.ndim, np.size)
+_FACTS = {np.shape: "shape", np.ndim: "ndim", np.size: "size"}
 
 
 @functools.cache
@@ -43,8 +43,8 @@ class ArrayProtocol:
         return getattr(ufunc, method)(*_bare(operands, name), **_bare(options, name))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in _FACTS:
-            return function(args[0].numpy(), *args[1:], **kwargs)
+        if function in _FACTS and len(args) == 1 and not kwargs:
+            return getattr(args[0], _FACTS[function])
         name = f"np.{function.__name__}"
         return function(*_bare(args, name), **_bare(kwargs, name))
 

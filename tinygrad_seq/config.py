@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 
@@ -46,7 +47,20 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
         raise ArgumentError(
             f"generator: expected a numpy.random.Generator or None, got {given!r}; pass e.g. np.random.default_rng(0)."
         )
+    _draws.count += 1
     return _generator if given is None else given
+
+
+class _Draws(threading.local):
+    count = 0
+
+
+_draws = _Draws()
+
+
+def draws() -> int:
+    """Return how often this thread has asked for a `generator`: two answers differ if it drew in between."""
+    return _draws.count
 
 
 def manual_seed(seed: int) -> np.random.Generator:

@@ -24,6 +24,14 @@ class ArgumentError(TinygradSeqError, ValueError):
     """An option or argument outside what the function accepts."""
 
 
+class CompileError(ArgumentError):
+    """A step of a scan that cannot be compiled; the message names the line and the reason."""
+
+
+class CompileWarning(UserWarning):
+    """A step of a scan that cannot be compiled runs eagerly."""
+
+
 class IndexRangeError(TinygradSeqError, IndexError):
     """An index outside the array, table or vocabulary it points into."""
 

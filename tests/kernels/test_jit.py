@@ -114,7 +114,7 @@ def test_a_full_disk_costs_a_warning_and_not_the_result(cached_kernel, monkeypat
 def test_any_change_to_a_kernel_file_gives_the_cache_another_name(cached_kernel, monkeypatch):
     before = cached_kernel._cache._cache_file._index_name
     assert jit._HealingCache(cached_kernel.py_func)._cache_file._index_name == before
-    monkeypatch.setattr(jit, "_kernel_sources", lambda: b"one byte more")
+    monkeypatch.setattr(jit, "kernel_sources", lambda: b"one byte more")
     assert jit._HealingCache(cached_kernel.py_func)._cache_file._index_name != before
 
 

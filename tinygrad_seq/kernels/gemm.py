@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError
+from .address import matrix, panels
 from .jit import kernel
 from .simd import REGISTERS
 from .tile import PANEL_BYTES, ROWS, copy_block, tile
@@ -70,6 +71,16 @@ def pack(b: Array) -> Array:
     panels = empty_panels(b.shape[0], b.shape[1], b)
     pack_into(b, panels)
     return panels
+
+
+@kernel
+def pack_at(numbers: Array, like: Any) -> None:
+    """Copy a matrix ``(address, K, N, row step, column step)`` into panels ``(address, count, columns)``.
+
+    The steps are in elements, of the dtype of `like`. One compilation serves matrices of every layout.
+    """
+    address, K, N, row_step, column_step, target, count, width = numbers
+    pack_into(matrix(address, K, N, row_step, column_step, like), panels(target, count, K, width, like))
 
 
 @kernel

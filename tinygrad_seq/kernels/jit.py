@@ -45,7 +45,7 @@ class _HealingCache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., object]) -> None:
         super().__init__(function)
         stamp = self._impl.locator.get_source_stamp()
-        digest = hashlib.sha256(repr((stamp, _kernel_sources())).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(repr((stamp, kernel_sources(), compiler_settings())).encode()).hexdigest()[:16]
         self._cache_file = IndexDataCacheFile(self._cache_path, f"{self._impl.filename_base}-{digest}", stamp)
 
     def load_overload(self, sig: object, target_context: object) -> object:
@@ -76,7 +76,13 @@ class _HealingCache(FunctionCache):  # type: ignore[misc]
 
 
 @functools.cache
-def _kernel_sources() -> bytes:
+def kernel_sources() -> bytes:
     """Return a digest of every source file of this folder, for kernels call one another."""
     files = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
+
+
+def compiler_settings() -> tuple[object, ...]:
+    """Return the switches of Numba that change what it makes of one source; its own caches do not ask for them."""
+    names = ("BOUNDSCHECK", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
+    return tuple(str(getattr(config, name)) for name in names)

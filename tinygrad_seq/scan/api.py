@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from ..creation import asarray, zeros
-from ..errors import ArgumentError, ShapeError
-from ..modes import no_grad
+from ..creation import zeros
+from ..errors import ArgumentError, CompileError, CompileWarning, ShapeError
+from ..modes import mode, no_grad
 from ..ops.joining import unstack
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
-from .eager import Step, unroll
+from .compiled import run_compiled
+from .eager import StepFunction, unroll
 from .leaves import name_of, named_leaves, stack_leaves
+from .trace import as_leaf, check_inner, tracing
 
 
 def scan(
-    step: Step,
+    step: StepFunction,
     init: Tree,
     xs: Tree = None,
     *,
@@ -51,7 +54,10 @@ def scan(
     reverse
         Go from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
     compile
-        None or False: run the steps one by one. True needs a compiler, which this version does not have.
+        None: compile the step, forward and backward, into one loop each; a step that cannot be compiled runs step by
+        step, with one `CompileWarning` that says why. True: raise that as an error. False: run the steps one by one,
+        as does `detect_anomaly`. A compiled step is run once, on values that have a shape and a dtype but no numbers:
+        what it does beside computing, such as printing, happens once.
     window
         Truncated backpropagation: the carry is detached after every `window` steps, so no gradient crosses that line.
         With 1 the loss at step t reaches step t only. `init` itself is not detached.
@@ -70,6 +76,9 @@ def scan(
         The arrays of `xs` differ in length or have none, or the carry or `y` changes shape.
     DtypeError
         The carry or `y` changes dtype.
+    CompileError
+        With ``compile=True``, the step cannot be compiled: it reads a value in Python (``if h.sum() > 0``), draws
+        random numbers, or applies something to what depends on the carry that has no compiled form.
     ArgumentError
         The step does not return two values, or they change structure; or an option is outside its range.
 
@@ -85,7 +94,7 @@ def scan(
     tensor([3., 2., 1.])
     """
     _check_options(compile, window)
-    carry, xs = map_leaves(asarray, init), map_leaves(asarray, xs)
+    carry, xs = map_leaves(as_leaf, init), map_leaves(as_leaf, xs)
     time = _length(xs, length)
     leaves, rebuild = flatten(xs)
     if time == 0:
@@ -93,6 +102,15 @@ def scan(
             x = rebuild([zeros(leaf.shape[1:], leaf.dtype) for leaf in leaves])
             _, (y,) = unroll(step, carry, [x])
         return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)
+    if tracing.depth:
+        check_inner(time)
+    elif compile is not False and not mode.anomaly:
+        try:
+            return run_compiled(step, carry, xs, time, reverse, window)
+        except CompileError as error:
+            if compile:
+                raise
+            _warn_once(f"{error} Until then it runs step by step.")
     columns = [unstack(leaf) for leaf in leaves]
     inputs = [rebuild(row) for row in zip(*columns, strict=True)] if columns else [xs] * time
     carry, ys = unroll(step, carry, reversed(inputs) if reverse else inputs, window)
@@ -102,15 +120,19 @@ def scan(
 def _check_options(compile: Any, window: Any) -> None:
     if compile is not None and not isinstance(compile, bool):
         raise ArgumentError(f"scan: expected compile to be None, True or False, got {compile!r}; leave it out.")
-    if compile:
-        raise ArgumentError(
-            "scan: expected compile=None or False, got True; this version has no compiler: "
-            "leave the argument out to run the steps one by one."
-        )
     if window is not None and (isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1):
         raise ArgumentError(
             f"scan: expected window to be an integer >= 1 or None, got {window!r}; None never cuts the gradient."
         )
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(text: str) -> None:
+    if text not in _warned:
+        _warned.add(text)
+        warnings.warn(text, CompileWarning, stacklevel=3)
 
 
 def _length(xs: Tree, length: Any) -> int:

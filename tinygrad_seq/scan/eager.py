@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..creation import asarray
 from ..errors import ArgumentError
 from ..tensor import Tensor
 from ..tree import Tree, describe, map_leaves
 from .leaves import alike, difference
+from .trace import as_leaf
 
-Step = Callable[[Tree, Tree], tuple[Tree, Tree]]
+StepFunction = Callable[[Tree, Tree], tuple[Tree, Tree]]
 
 
-def unroll(step: Step, carry: Tree, xs: Iterable[Tree], window: int | None = None) -> tuple[Tree, list[Tree]]:
+def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | None = None) -> tuple[Tree, list[Tree]]:
     """Return the last carry and the list of outputs of ``carry, y = step(carry, x)`` over `xs`.
 
     With a `window` the carry is detached after every `window` steps.
@@ -24,20 +24,21 @@ def unroll(step: Step, carry: Tree, xs: Iterable[Tree], window: int | None = Non
     for t, x in enumerate(xs):
         if window is not None and t and t % window == 0:
             carry = map_leaves(Tensor.detach, carry)
-        carry, y = _pair(step(carry, x))
+        carry, y = pair(step(carry, x))
         if not alike(entered, carry):
-            carry = map_leaves(asarray, carry)
+            carry = map_leaves(as_leaf, carry)
             if not alike(entered, carry):
                 raise difference("carry", "entered", "left the step", entered, carry, "pass init")
         if y.__class__ is not Tensor:
-            y = map_leaves(asarray, y)
+            y = map_leaves(as_leaf, y)
         if ys and not alike(ys[0], y):
             raise difference("y", "left the first step", f"left step {t}", ys[0], y, "return it at every step")
         ys.append(y)
     return carry, ys
 
 
-def _pair(result: Any) -> tuple[Tree, Tree]:
+def pair(result: Any) -> tuple[Tree, Tree]:
+    """Return the two values of a step; raises ArgumentError if it returned anything else."""
     if isinstance(result, tuple) and len(result) == 2:
         return result
     got = f"{len(result)} values {describe(result)}" if isinstance(result, tuple) else type(result).__name__

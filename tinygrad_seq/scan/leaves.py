@@ -7,14 +7,14 @@ from typing import Any
 
 from ..errors import ArgumentError, DtypeError, ShapeError, TinygradSeqError
 from ..ops.joining import stack
-from ..tensor import Tensor
+from ..primitive import LEVELS
 from ..tree import Tree, describe
 
 
 def alike(a: Tree, b: Tree) -> bool:
-    """Return whether two trees of Tensors agree in structure, shapes and dtypes; the order of dict keys is free."""
-    if isinstance(a, Tensor):
-        return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
+    """Return whether two trees of Tensors or Tracers agree in structure, shapes and dtypes; the order of dict keys is free."""
+    if a.__class__ in LEVELS:
+        return b.__class__ in LEVELS and a.shape == b.shape and a.dtype == b.dtype
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
@@ -65,7 +65,7 @@ def difference(role: str, before: str, after: str, old: Tree, new: Tree, where: 
 def stack_leaves(trees: Sequence[Tree]) -> Tree:
     """Return one tree whose leaves are those of `trees`, stacked along a new first axis."""
     first = trees[0]
-    if isinstance(first, Tensor):
+    if first.__class__ in LEVELS:
         return stack(trees)
     if first is None:
         return None

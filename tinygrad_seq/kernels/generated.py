@@ -1,0 +1,162 @@
+"""Kernels whose source is written at run time: compiled once on a machine, found on disk ever after.
+
+    text ──► key ──► in memory? ──► on disk, whole and ours? ──► compile, store
+
+The text in hand is what runs: the file beside the stored code is for readers and is never executed. Stored code is a
+pickle, so its digest is compared before anything is made of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import linecache
+import pickle
+import platform
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba import config, njit
+from numba.core import serialize, sigutils
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
+
+from ..errors import ArgumentError
+from . import cachedir
+from .jit import compiler_settings, kernel_sources
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_loaded: dict[str, Callable[..., Any]] = {}
+_lock = threading.Lock()
+_compilations = 0
+
+
+def load(source: str, name: str, signature: Any) -> Callable[..., Any]:
+    """Return the function `name` of the module `source`, compiled for one signature.
+
+    It comes from this process if it has it, else from disk, else from the compiler: once, however many threads ask.
+    A cache that is missing, damaged, closed or not to be trusted costs time and one warning, never the result.
+
+    Parameters
+    ----------
+    source
+        Text of a Python module, with its own imports; tracebacks show it.
+    name
+        The function to compile.
+    signature
+        Numba signature or its text, ``"void(uint64[::1], uint64)"``. The function refuses other types.
+
+    Raises
+    ------
+    ArgumentError
+        If the JIT is switched off: there is nothing to load then.
+    """
+    if config.DISABLE_JIT:
+        raise ArgumentError(
+            f"load: expected Numba's compiler for the kernel '{name}', got NUMBA_DISABLE_JIT=1; run the scan eagerly."
+        )
+    key = _key(source, name, signature)
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = _build(source, name, signature, key)
+        return _loaded[key]
+
+
+def compilations() -> int:
+    """Return how many generated kernels this process has compiled; those found on disk are not counted."""
+    return _compilations
+
+
+def _key(source: str, name: str, signature: Any) -> str:
+    """Return a digest of everything the machine code depends on."""
+    parts = source, name, str(sigutils.normalize_signature(signature)), _OPTIONS, compiler_settings(), _environment()
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _environment() -> tuple[object, ...]:
+    versions = sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__
+    return *versions, cpu_target.target_context.codegen().magic_tuple(), kernel_sources()
+
+
+def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., Any]:
+    path = _publish(source, key)
+    filename = f"<generated kernel {key}>" if path is None else str(path)
+    linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
+    module = ModuleType(f"tinygrad_seq_kernel_{key}")
+    module.__file__ = filename
+    sys.modules[module.__name__] = module  # where unpickling looks for the globals of the function
+    exec(compile(source, filename, "exec"), module.__dict__)
+    function = getattr(module, name)
+    function.__name__ = function.__qualname__ = f"{name}_{key}"  # symbols of the machine code are named by it
+    compiled: Any = njit(**_OPTIONS)(function)
+    compiled._cache = _Store(None if path is None else path.with_suffix(".code"))
+    compiled.compile(signature)
+    compiled.disable_compile()
+    return compiled  # type: ignore[no-any-return]
+
+
+def _publish(source: str, key: str) -> Path | None:
+    """Return the file that shows `source`, written if it is missing or differs; None where there is no such folder."""
+    text = source.encode()
+    try:
+        path = cachedir.prepare() / f"{key}.py"
+        try:
+            if cachedir.read(path) == text:
+                return path
+            cachedir.warn_once(f"'{path}' is not the text it was written with")
+        except FileNotFoundError:
+            pass
+        cachedir.write(path, text)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        cachedir.warn_once(str(error))
+        return None
+    return path
+
+
+class _Store(NullCache):  # type: ignore[misc]
+    """What a dispatcher of Numba asks for stored code, and gives the code it has compiled: one function, one file.
+
+    The file is the digest of the rest, and a pickle of Numba's.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def load_overload(self, sig: object, target_context: Any) -> CompileResult | None:
+        if self._path is None:
+            return None
+        target_context.refresh()
+        try:
+            content = cachedir.read(self._path)
+            if content[:32] != self._digest(content[32:]):
+                raise ValueError("it is damaged")
+            return CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001 (a pickle raises nearly any exception)
+            cachedir.warn_once(f"'{self._path}': {error}")
+            return None
+
+    def save_overload(self, sig: object, data: CompileResult) -> None:
+        global _compilations
+        _compilations += 1
+        if self._path is None or data.library.has_dynamic_globals:
+            return
+        content = serialize.dumps(data._reduce())
+        try:
+            cachedir.write(self._path, self._digest(content) + content)
+        except OSError as error:
+            cachedir.warn_once(str(error))
+
+    def _digest(self, content: bytes) -> bytes:
+        assert self._path is not None
+        return hashlib.sha256(self._path.name.encode() + content).digest()

@@ -1,0 +1,128 @@
+"""The equations of the loop in the form that the emitter wants.
+
+* A cut of an elementwise result becomes the elementwise operation on the cuts of its operands: four gates that were
+  added as one array are added gate by gate, in registers, where the next operation wants them.
+* Every carry that leaves and every part of a `concat` is a result with one home, copied if need be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..ops.casting import alias
+from ..primitive import TABLE
+from .ir import Eqn, Stages, Var, live
+from .partition import VIEWS
+from .rewrite import rewrite
+from .trace import Builder, Tracer
+
+
+class Loop(NamedTuple):
+    """What happens in one turn of the loop.
+
+    Attributes
+    ----------
+    eqns
+        In an order in which each can be done.
+    carry, carry_out
+        What comes from the turn before and goes to the next; every `carry_out` is the result of its own equation.
+    kept
+        What is stacked over time.
+    became
+        For variables of the step that have another name here: that name.
+    """
+
+    eqns: tuple[Eqn, ...]
+    carry: tuple[Var, ...]
+    carry_out: tuple[Var, ...]
+    kept: tuple[Var, ...]
+    became: dict[Var, Var]
+
+
+def arrange(stages: Stages) -> Loop:
+    """Return the loop of `stages`."""
+    cut, became = _cut_operands_first(stages)
+    kept = tuple(dict.fromkeys([became.get(var, var) for var in stages.kept]))
+    carry_out = [became.get(var, var) for var in stages.step.carry_out]
+    computed = {r for eqn in cut if eqn.primitive.name not in VIEWS | {"concat"} for r in eqn.results}
+    eqns: list[Eqn] = []
+
+    def own(var: Var, taken: set[Var]) -> Var:
+        """Return `var`, or a copy if it is not computed here or has a home already."""
+        if var in computed and var not in taken:
+            taken.add(var)
+            return var
+        copy = Var(var.aval)
+        eqns.append(Eqn(alias, (var,), {}, (copy,)))
+        return copy
+
+    taken = {*kept, *carry_out}
+    for eqn in cut:
+        parts = eqn.operands
+        if eqn.primitive.name == "concat":
+            parts = tuple([own(operand, taken) for operand in parts])
+        eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results))
+    taken = {part for eqn in eqns if eqn.primitive.name == "concat" for part in eqn.operands}
+    left = tuple([own(var, taken) for var in carry_out])
+    return Loop(tuple(eqns), stages.step.carry, left, kept, became)
+
+
+def with_copy(loop: Loop, reader: Eqn, operand: Var) -> Loop:
+    """Return `loop` with `reader` reading a copy of one operand."""
+    copy = Var(operand.aval)
+    parts = tuple([copy if part is operand else part for part in reader.operands])
+    eqns = []
+    for eqn in loop.eqns:
+        if eqn is reader:
+            eqns.append(Eqn(alias, (operand,), {}, (copy,)))
+        eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results) if eqn is reader else eqn)
+    return loop._replace(eqns=tuple(eqns))
+
+
+def is_elementwise(eqn: Eqn) -> bool:
+    """Return whether an equation is computed element by element in the loop."""
+    return eqn.primitive.code is not None or eqn.primitive.name in {"alias", "astype"}
+
+
+def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]]:
+    uses = Counter([operand for eqn in stages.during for operand in set(eqn.reads)])
+    outputs = {*stages.kept, *stages.step.carry_out}
+    builder = Builder()
+    passing: set[Var] = set()  # elementwise results, as rewritten, that only one equation reads
+
+    def through(x: Any, cut: Callable[[Any, int], list[Any]], count: int) -> list[Any] | None:
+        """Return the elementwise operation that made `x` applied to each cut of its operands."""
+        eqn = builder.producer.get(x._var)
+        if eqn is None or x._var not in passing:
+            return None
+        columns = [
+            cut(Tracer(builder, operand), x.ndim - operand.ndim) if operand.__class__ is Var else [operand] * count
+            for operand in eqn.operands
+        ]
+        return [builder.apply(eqn.primitive, row, eqn.params) for row in zip(*columns, strict=True)]
+
+    def split(x: Any, cuts: tuple[int, ...], axis: int) -> Any:
+        def cut(operand: Any, offset: int) -> list[Any]:
+            at = axis - offset
+            stretched = at < 0 or operand.shape[at] == 1
+            return [operand] * (len(cuts) + 1) if stretched else list(split(operand, cuts, at))
+
+        found = through(x, cut, len(cuts) + 1)
+        return TABLE["split"](x, cuts=cuts, axis=axis) if found is None else found
+
+    def index(x: Any, key: tuple[slice, ...]) -> Any:
+        def cut(operand: Any, offset: int) -> list[Any]:
+            own = [slice(0, 1, 1) if n == 1 else k for k, n in zip(key[offset:], operand.shape, strict=True)]
+            return [index(operand, tuple(own)) if operand.ndim else operand]
+
+        found = through(x, cut, 1)
+        return TABLE["index"](x, key=key) if found is None else found[0]
+
+    became: dict[Var, Var] = {}
+    for eqn in stages.during:
+        _, became = rewrite([eqn], {"split": split, "index": index}, builder, became)
+        if eqn.primitive.code is not None and uses[eqn.result] == 1 and eqn.result not in outputs:
+            passing.add(became[eqn.result])
+    return live(builder.eqns, [became.get(var, var) for var in outputs]), became

@@ -1,0 +1,133 @@
+"""A scan as one operation of the tape: trace the step, find or make its program, run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..creation import asarray
+from ..modes import mode
+from ..ops.joining import stack, unstack
+from ..primitive import Array, Primitive
+from ..tensor import Tensor, pull_back, record
+from ..tree import Tree, flatten, map_leaves
+from .eager import StepFunction, pair
+from .ir import Aval, Step, Var
+from .leaves import alike, difference
+from .program import Program, Run
+from .trace import Builder, Tracer, as_leaf, freeze, trace
+
+_programs: dict[Any, Program] = {}
+
+
+def run_compiled(
+    function: StepFunction, carry: Tree, xs: Tree, T: int, reverse: bool, window: int | None
+) -> tuple[Tree, Tree]:
+    """Return what `scan` returns, for T >= 1.
+
+    Raises
+    ------
+    CompileError
+        If the step cannot be compiled.
+    """
+    init, rebuild_init = flatten(carry)
+    columns, rebuild_x = flatten(xs)
+    builder = Builder()
+    carry_in = [Var(Aval(leaf.shape, leaf.dtype)) for leaf in init]
+    x_in = [Var(Aval(leaf.shape[1:], leaf.dtype)) for leaf in columns]
+    entered = rebuild_init([Tracer(builder, var) for var in carry_in])
+    with trace():
+        carry_out, y = pair(function(entered, rebuild_x([Tracer(builder, var) for var in x_in])))
+    carry_out, y = map_leaves(as_leaf, carry_out), map_leaves(as_leaf, y)
+    if not alike(entered, carry_out):
+        raise difference("carry", "entered", "left the step", carry, carry_out, "pass init")
+    y_leaves, rebuild_y = flatten(y)
+    carry_leaves, rebuild_carry = flatten(carry_out)
+    left, stacked = ([_var(builder, leaf) for leaf in leaves] for leaves in (carry_leaves, y_leaves))
+    objects = list(builder.constants.values())
+    recording = mode.recording
+    wants = [recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)]
+    step = Step(
+        tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
+    )
+    program = _program(step, wants)
+    operands = [*program.outer(objects), *init, *columns]
+    reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
+    params = {"program": program, "run": Run(T, reverse, window), "train": any(wants)}
+    results = record(_scan, tuple(reached), params)
+    count = len(init)
+    return rebuild_carry(results[:count]), rebuild_y(results[count : count + len(stacked)])
+
+
+def _cut_off(x: Any) -> Any:
+    """Return an operand that no gradient reaches as a Tensor that wants none."""
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+def _var(builder: Builder, leaf: Any) -> Var:
+    return leaf._var if leaf.__class__ is Tracer else builder.constant(leaf)
+
+
+def _program(step: Step, wants: Sequence[bool]) -> Program:
+    """Return the program of a step, made once for each structure, shapes and dtypes."""
+    number = {var: position for position, var in enumerate(step.inputs)}
+    lines = []
+    for eqn in step.eqns:
+        operands = tuple([number[o] if o.__class__ is Var else (o.__class__, repr(o)) for o in eqn.operands])
+        lines.append((eqn.primitive, operands, freeze(eqn.params)))
+        number.update((result, len(number) + at) for at, result in enumerate(eqn.results))
+    avals = tuple([tuple([var.aval for var in part]) for part in (step.consts, step.carry, step.xs)])
+    outputs = tuple([tuple([number[var] for var in part]) for part in (step.carry_out, step.ys)])
+    key = (tuple(lines), avals, outputs, tuple(wants))
+    program = _programs.get(key)
+    if program is None:
+        wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
+        program = _programs[key] = Program(step, wanted)
+    return program
+
+
+# ------------------------------------------------------------------------------------------ the operation on the tape
+
+
+def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tuple[np.ndarray, ...]:
+    return program.run_forward(arrays, run, train)
+
+
+def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, train: bool) -> Any:
+    if any(isinstance(g, Tensor) for g in gs):
+        return _differentiable_rule(gs, xs, program, run)
+    found = program.run_backward(gs, xs, ys, run)
+    return [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
+
+
+def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Program, run: Run) -> list[Any]:
+    """Return the cotangents as Tensors that can be differentiated again: those of the unrolled steps."""
+    operands = [asarray(x) for x in xs]
+    step = program.clean
+    a, b = len(program.consts), len(program.consts) + len(step.carry)
+    consts = dict(zip(program.consts, operands[:a], strict=True))
+    carry = operands[a:b]
+    columns = [unstack(x) for x in operands[b:]]
+    ys: list[Any] = []
+    times = list(reversed(range(run.T)) if run.reverse else range(run.T))
+    for count, t in enumerate(times):
+        if run.window is not None and count and count % run.window == 0:
+            carry = [part.detach() for part in carry]
+        now = {**program.brought, **consts, **dict(zip(step.carry, carry, strict=True))}
+        now.update(zip(step.xs, [column[t] for column in columns], strict=True))
+        for eqn in program.clean.eqns:
+            values = eqn.primitive(*[now[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
+            now.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
+        carry = [now[var] for var in program.clean.carry_out]
+        ys.append([now[var] for var in program.clean.ys])
+    ordered = ys[::-1] if run.reverse else ys
+    outputs = [*carry, *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
+    pairs = [(y, g) for y, g in zip(outputs, gs, strict=False) if isinstance(y, Tensor) and y._requires_grad]
+    wanted = [x for x in operands if x._requires_grad]
+    arrived = pull_back([y for y, _ in pairs], [g for _, g in pairs], only=wanted, keep=True, differentiable=True)
+    return [arrived.get(x, asarray(np.zeros(x.shape, x.dtype))) for x in operands]
+
+
+_scan = Primitive("scan", _forward, _rule, multiple=True)

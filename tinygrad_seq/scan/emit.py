@@ -1,0 +1,378 @@
+"""The loop over time as source text: one function that runs all times for a range of rows.
+
+The text holds no size. Every number it needs, how long a row is, where the second gate begins, comes in an array, so
+that one compilation serves a cell at all sizes. What is in the text is structure: which axes are adjacent in memory
+and which are broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from ..errors import CompileError
+from ..kernels.tile import PANEL_BYTES
+from .arrange import Loop
+from .homes import Buffer, Homes, NeedsCopy, Number, Place, stretched
+from .ir import Eqn, Var
+from .partition import REDUCTIONS
+from .scalars import NAMES, expression, literal, type_name
+from .schedule import Nest, Stretch, features
+
+_DTYPES: Final = ", ".join([f"{name.replace('bool', 'bool_')} as {short}" for name, short in NAMES.items()])
+HEADER: Final = (
+    "import math\n"
+    "import numpy as np\n"
+    "from numpy import inf, nan\n"
+    "from tinygrad_seq.kernels import reduce, scalar\n"
+    "from tinygrad_seq.kernels.address import matrix, panels, vector\n"
+    "from tinygrad_seq.kernels.gemm import gemm\n"
+    f"from numpy import {_DTYPES}\n\n\n"
+)
+FIXED: Final = ("T", "backwards", "window", "N")
+"""The first numbers of every kernel."""
+
+
+class Source(NamedTuple):
+    """The text of a kernel and what it wants to be given.
+
+    Attributes
+    ----------
+    text
+        A module that defines ``run(addresses, sizes, first, last)``.
+    buffers
+        In the order of their addresses; ``now`` and ``next`` of a carry are one, named by ``now``.
+    weights
+        Variables whose packed panels' addresses follow.
+    numbers
+        The sizes after `FIXED`.
+    alternating
+        The carries of which only two slabs are kept.
+    """
+
+    text: str
+    buffers: tuple[Buffer, ...]
+    weights: tuple[Var, ...]
+    numbers: tuple[int, ...]
+    alternating: frozenset[Var]
+
+
+def emit(loop: Loop, stretches: list[Stretch], homes: Homes, alternating: Collection[Var], backward: bool) -> Source:
+    """Return the source of a loop; `alternating` are the carries whose history nobody reads.
+
+    Raises
+    ------
+    CompileError
+        If the loop holds an operation that has no source.
+    """
+    return _Emitter(loop, homes, frozenset(alternating)).run(stretches, backward)
+
+
+class _Emitter:
+    def __init__(self, loop: Loop, homes: Homes, alternating: frozenset[Var]) -> None:
+        self.loop, self.homes, self.alternating = loop, homes, alternating
+        self.rows = homes.rows
+        self.buffers: dict[Buffer, str] = {}
+        self.weights: dict[Var, str] = {}
+        self.numbers: dict[object, tuple[str, int]] = {}
+        self.lines: list[str] = []
+        self.names: dict[Var, str] = {}
+
+    # ------------------------------------------------------------------------------------------------- small texts
+
+    def number(self, purpose: object, value: int) -> str:
+        """Return the name of a number that is told at run time."""
+        if purpose not in self.numbers:
+            self.numbers[purpose] = (f"n{len(self.numbers)}", value)
+        return self.numbers[purpose][0]
+
+    def stride(self, number: Number) -> str:
+        return str(number) if isinstance(number, int) else self.number(*number)
+
+    def buffer(self, buffer: Buffer) -> str:
+        """Return the number of a buffer; a carry is one buffer, whether it is read or written."""
+        shared = self.homes.places[buffer.var].buffer if buffer.kind == "next" else buffer
+        return self.buffers.setdefault(shared, str(len(self.buffers)))
+
+    def slab(self, buffer: Buffer) -> str:
+        if buffer.kind in {"time", "stack"}:
+            return "t"
+        if buffer.kind in {"now", "next"}:
+            return f"{'other_' if buffer.var in self.alternating else ''}{buffer.kind}"
+        return ""
+
+    def address(self, buffer: Buffer, row: str) -> str:
+        """Return the address of a row."""
+        name = self.buffer(buffer)
+        size = self.number((buffer.var, "row"), buffer.size * buffer.dtype.itemsize)
+        slab = self.slab(buffer)
+        place = f"{slab} * N + {row}" if slab and buffer.rows else slab or (row if buffer.rows else "")
+        return f"a{name} + ({place}) * {size}" if place else f"a{name}"
+
+    def row_name(self, buffer: Buffer) -> str:
+        prefix = {"next": "y", "row": "w"}.get(buffer.kind, "r")
+        return f"{prefix}{self.buffer(buffer)}"
+
+    def index(self, place: Place, strides: tuple[Number, ...]) -> str:
+        terms = [self.stride(offset) for offset in place.offsets]
+        for axis, stride in enumerate(strides):
+            if stride == 1:
+                terms.append(f"j{axis}")
+            elif stride != 0:
+                terms.append(f"j{axis} * {self.stride(stride)}")
+        return " + ".join(terms) or "zero"
+
+    def element(self, var: Var, shape: tuple[int, ...]) -> tuple[str, bool]:
+        """Return the text of an element of `var` in a nest over `shape`, and whether it is the same in all turns."""
+        place = self.homes.places[var]
+        strides = stretched(features(var, self.rows), place.strides, shape)
+        return f"{self.row_name(place.buffer)}[{self.index(place, strides)}]", not any(s != 0 for s in strides)
+
+    # ------------------------------------------------------------------------------------------------------- a row
+
+    def nest(self, nest: Nest) -> tuple[list[str], set[Buffer]]:
+        """Return the lines of a nest."""
+        before: list[str] = []
+        body: list[str] = []
+        touched: set[Buffer] = set()
+        loaded: dict[Var, str] = {}
+        made: dict[Var, str] = {}
+
+        def read(var: Var) -> str:
+            if var in made:
+                return made[var]
+            if var not in loaded:
+                text, same = self.element(var, nest.shape)
+                touched.add(self.homes.places[var].buffer)
+                loaded[var] = f"x{self.fresh(var)}"
+                (before if same else body).append(f"{loaded[var]} = {text}")
+            return loaded[var]
+
+        for eqn in nest.eqns:
+            operands = [read(operand) if operand.__class__ is Var else "" for operand in eqn.operands]
+            name = made[eqn.result] = f"v{self.fresh(eqn.result)}"
+            body.append(f"{name} = {expression(eqn, operands)}")
+        for var, name in made.items():
+            if var in self.homes.places:
+                touched.add(self.homes.places[var].buffer)
+                body.append(f"{self.element(var, nest.shape)[0]} = {name}")
+        return before + self.loops(nest.shape, body, (nest, "nest")), touched
+
+    def fresh(self, var: Var) -> str:
+        return self.names.setdefault(var, str(len(self.names)))
+
+    def loops(self, shape: tuple[int, ...], body: list[str], purpose: object, first: int = 0) -> list[str]:
+        """Return `body` inside one loop for each axis."""
+        lines = []
+        for axis, size in enumerate(shape):
+            bound = self.number((purpose, axis), size)
+            lines.append(f"{'    ' * axis}for j{axis + first} in range({bound}):")
+        return lines + ["    " * len(shape) + line for line in body]
+
+    def reduction(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
+        """Return the lines of a reduction over axes of a row."""
+        name, operand, result = eqn.primitive.name, eqn.operands[0], eqn.result
+        place, target = self.homes.places[operand], self.homes.places[result]
+        shape = features(operand, self.rows)
+        axes = [axis - (operand in self.rows) for axis in eqn.params["axes"]]
+        source, into = self.row_name(place.buffer), self.row_name(target.buffer)
+        kept = [axis for axis in range(len(shape)) if axis not in axes]
+        out = [0 if axis in axes else stride for axis, stride in enumerate(target.strides)]
+        to = f"{into}[{self.index(target, tuple(out))}]"
+        dtype = result.dtype
+        inner = [axis for axis in axes if shape[axis] != 1 or axis == len(shape) - 1]
+        if name == "sum" and dtype.kind == "f" and operand.dtype == dtype and inner == [len(shape) - 1] and (
+            place.strides[-1] == 1
+        ):
+            start = self.index(place, (*[s if a in kept else 0 for a, s in enumerate(place.strides[:-1])], 0))
+            count = self.number((eqn, "count"), shape[-1])
+            body = [f"{to} = reduce.total({source}, {start}, {count}, {literal(0, dtype)})"]
+            return self.around(shape, kept, body, eqn), {place.buffer, target.buffer}
+        value = f"{source}[{self.index(place, place.strides)}]"
+        value = value if operand.dtype == dtype or dtype.kind == "b" else f"{type_name(dtype)}({value})"
+        starts, step = _STEPS[name]
+        start_text = value if starts is None else literal(starts, dtype)
+        summing = self.around(shape, axes, [step.format(value=value)], (eqn, "inner"))
+        if starts is None:
+            low = self.index(place, tuple([s if a in kept else 0 for a, s in enumerate(place.strides)]))
+            start_text = f"{type_name(dtype)}({source}[{low}])"
+        body = [f"total = {start_text}", *summing, f"{to} = total"]
+        return self.around(shape, kept, body, eqn), {place.buffer, target.buffer}
+
+    def around(self, shape: tuple[int, ...], axes: list[int], body: list[str], purpose: object) -> list[str]:
+        """Return `body` inside loops over some of the axes."""
+        lines = []
+        for depth, axis in enumerate(axes):
+            lines.append(f"{'    ' * depth}for j{axis} in range({self.number((purpose, axis), shape[axis])}):")
+        return lines + ["    " * len(axes) + line for line in body]
+
+    def small_product(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
+        """Return the lines of a product of two matrices of one row: ``c[m, g] = sum(a[m, k] * b[k, g])``."""
+        a, b = eqn.operands
+        c = eqn.result
+        shape = features(c, self.rows)
+        M, G = (1, shape[-1]) if len(shape) == 1 else shape[-2:]
+        K = a.shape[-1]
+        places = {var: self.homes.places[var] for var in (a, b, c)}
+        lead = shape[:-2] if len(shape) > 1 else ()
+
+        def at(var: Var, row: str, column: str) -> str:
+            place, own = places[var], features(var, self.rows)
+            strides = place.strides if len(own) > 1 else (0, *place.strides)
+            own = own if len(own) > 1 else (1, *own)
+            front = stretched(own[:-2], strides[:-2], lead)
+            terms = [self.index(place, front)] if place.offsets or any(s != 0 for s in front) else []
+            terms += [
+                f"{letter} * {self.stride(stride)}" if stride != 1 else letter
+                for letter, stride in ((row, strides[-2]), (column, strides[-1]))
+                if stride != 0
+            ]
+            return f"{self.row_name(place.buffer)}[{' + '.join(terms) or 'zero'}]"
+
+        m, k, g = (self.number((eqn, letter), size) for letter, size in (("m", M), ("k", K), ("g", G)))
+        zero = literal(0, c.dtype)
+        if G == 1:
+            body = [
+                f"for m in range({m}):",
+                f"    total = {zero}",
+                f"    for k in range({k}):",
+                f"        total += {at(a, 'm', 'k')} * {at(b, 'k', 'zero')}",
+                f"    {at(c, 'm', 'zero')} = total",
+            ]
+        else:
+            body = [
+                f"for m in range({m}):",
+                f"    for g in range({g}):",
+                f"        {at(c, 'm', 'g')} = {zero}",
+                f"    for k in range({k}):",
+                f"        factor = {at(a, 'm', 'k')}",
+                f"        for g in range({g}):",
+                f"            {at(c, 'm', 'g')} += factor * {at(b, 'k', 'g')}",
+            ]
+        return self.around(lead, list(range(len(lead))), body, eqn), {place.buffer for place in places.values()}
+
+    # ---------------------------------------------------------------------------------------------------- all rows
+
+    def product(self, eqn: Eqn) -> str:
+        """Return the line of a product of all rows with a constant matrix."""
+        a, b = eqn.operands
+        weight = self.weights.setdefault(b, f"p{len(self.weights)}")
+        one = literal(0, eqn.result.dtype)
+        K, G = b.shape
+        depth, width = self.number((eqn, "k"), K), self.number((eqn, "g"), G)
+        columns = PANEL_BYTES // b.dtype.itemsize
+        count, lanes = self.number((b, "count"), -(-G // columns)), self.number("lanes", columns)
+        packed = f"panels({weight}, {count}, {depth}, {lanes}, {one})"
+        left = self.matrix(eqn, a, depth, one)
+        right = self.matrix(eqn, eqn.result, width, one)
+        return f"gemm({left}, {packed}, {right}, False)"
+
+    def matrix(self, eqn: Eqn, var: Var, columns: str, like: str) -> str:
+        """Return the text of all rows of `var` as one matrix."""
+        place = self.homes.places[var]
+        shape, buffer = features(var, self.rows), place.buffer
+        lead, size = math.prod(shape[:-1]), buffer.dtype.itemsize
+        offset = "".join(f" + {self.stride(o)} * {self.number(('itemsize', size), size)}" for o in place.offsets)
+        step = self.stride(place.strides[-1])
+        step = f"u8({step})" if step in {"0", "1"} else step
+        if buffer.rows and len(shape) > 1 or len(shape) > 2:
+            if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or step != "u8(1)":
+                raise NeedsCopy(eqn, var)
+            rows = f"(last - first) * {self.number((var, 'lead'), lead)}" if buffer.rows else self.number((var, "lead"), lead)
+            return f"matrix({self.address(buffer, 'first')}, {rows}, {columns}, {columns}, {step}, {like})"
+        if buffer.rows:
+            rows, row_step = "last - first", self.number((buffer.var, "length"), buffer.size)
+        else:
+            rows, row_step = self.number((var, "lead"), lead), self.stride(place.strides[0])
+            row_step = f"u8({row_step})" if row_step in {"0", "1"} else row_step
+        return f"matrix({self.address(buffer, 'first')}{offset}, {rows}, {columns}, {row_step}, {step}, {like})"
+
+    # -------------------------------------------------------------------------------------------------- the module
+
+    def stretch(self, stretch: Stretch) -> list[str]:
+        lines: list[str] = []
+        touched: set[Buffer] = set()
+        for item in stretch.items:
+            if isinstance(item, Nest):
+                more, buffers = self.nest(item)
+            elif item.primitive.name in REDUCTIONS:
+                more, buffers = self.reduction(item)
+            elif item.primitive.name == "matmul":
+                more, buffers = self.small_product(item)
+            else:
+                raise CompileError(
+                    f"scan: expected operations that have a compiled form, got {item.primitive.name!r} on what depends "
+                    "on the carry; move it out of the recurrence, or pass compile=False."
+                )
+            lines += more
+            touched |= buffers
+        views = [
+            f"{self.row_name(buffer)} = vector({self.address(buffer, 'i')}, "
+            f"{self.number((buffer.var, 'length'), buffer.size)}, {literal(0, buffer.dtype)})"
+            for buffer in sorted(touched, key=lambda buffer: int(self.buffer(buffer)))
+            if buffer.kind != "row"
+        ]
+        body = views + lines
+        if lines and self.rows:
+            body = ["for i in range(first, last):", *["    " + line for line in body]]
+        elif not lines:
+            body = []
+        return body + [self.product(eqn) for eqn in stretch.products]
+
+    def run(self, stretches: list[Stretch], backward: bool) -> Source:
+        turn = [line for stretch in stretches for line in self.stretch(stretch)]
+        if backward:
+            turn += self.cut()
+        scratch = [
+            f"w{name} = np.empty({self.number((buffer.var, 'length'), buffer.size)}, {type_name(buffer.dtype)})"
+            for buffer, name in self.buffers.items()
+            if buffer.kind == "row"
+        ]
+        given = [f"{name} = sizes[{at}]" for at, name in enumerate((*FIXED, *[n for n, _ in self.numbers.values()]))]
+        given += [f"a{name} = addresses[{name}]" for name in self.buffers.values()]
+        given += [f"{name} = addresses[{len(self.buffers) + at}]" for at, name in enumerate(self.weights.values())]
+        lines = [
+            "def run(addresses, sizes, first, last):",
+            *[f"    {line}" for line in (*given, "zero = u8(0)", "one = u8(1)", *scratch)],
+            "    for p in range(T):",
+            *[f"        {line}" for line in _CLOCK],
+            *[f"        {line}" for line in turn],
+        ]
+        numbers = tuple([value for _, value in self.numbers.values()])
+        return Source(
+            HEADER + "\n".join(lines) + "\n", tuple(self.buffers), tuple(self.weights), numbers, self.alternating
+        )
+
+    def cut(self) -> list[str]:
+        """Return the lines by which no gradient crosses from one window into the one before."""
+        lines = ["if window != 0 and place != 0 and place % window == 0:"]
+        for var in self.loop.carry:
+            buffer = self.homes.places[var].buffer
+            following = Buffer("next", var, buffer.rows)
+            length = self.number((var, "length"), buffer.size)
+            view = f"cut = vector({self.address(following, 'i')}, {length}, {literal(0, var.dtype)})"
+            fill = [view, f"for j in range({length}):", f"    cut[j] = {literal(0, var.dtype)}"]
+            lines += ["    " + line for line in (["for i in range(first, last):", *["    " + x for x in fill]]
+                                                  if self.rows else fill)]  # fmt: skip
+        return lines if len(lines) > 1 else []
+
+
+_CLOCK: Final = (
+    "t = T - one - p if backwards else p",
+    "now = t + backwards",
+    "next = t + one - backwards",
+    "other_now = p & one",
+    "other_next = one - other_now",
+    "place = T - one - p",
+)
+
+# Where each reduction starts (None: at the first element), and what it does with each value.
+_STEPS: Final = {
+    "sum": (0, "total += {value}"),
+    "prod": (1, "total *= {value}"),
+    "max": (None, "total = {value} if {value} > total or {value} != {value} else total"),
+    "min": (None, "total = {value} if {value} < total or {value} != {value} else total"),
+    "any": (False, "total = total or {value} != 0"),
+    "all": (True, "total = total and {value} != 0"),
+}

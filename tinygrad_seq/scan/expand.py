@@ -1,0 +1,379 @@
+"""Fewer primitives: what a step says in sixty words the later passes hear in thirteen.
+
+Two tables. `STRUCTURE` is applied before differentiation and leaves of all changes of shape
+
+    reshape  permute_dims  index (slices only)  concat  split  broadcast_to
+
+and of all products `matmul` of two matrices (or stacks of them). `FORMULAS` is applied after differentiation, so that
+the gradient of a softmax or a norm is its own rule, and leaves of all reductions ``sum max min prod any all`` that keep
+their axes at size 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..ops import extrema, joining, reduction
+from ..ops.arithmetic import maximum, sqrt
+from ..ops.casting import astype
+from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, not_equal, where
+from ..ops.exponential import exp, log
+from ..ops.indexing import getitem
+from ..ops.joining import concat
+from ..ops.linear import matmul
+from ..ops.shape import broadcast_to, permute_dims, reshape
+from ..primitive import TABLE
+from .ir import Aval, Eqn, Var
+from .rewrite import Rule
+from .trace import Builder, Tracer
+
+Axes = tuple[int, ...]
+Shape = tuple[int, ...]
+
+_index, _split = TABLE["index"], TABLE["split"]
+
+# ------------------------------------------------------------------------------------------------------- structure
+
+
+def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``x @ weight.T + bias``; of joined inputs each is multiplied by its own columns of the weight."""
+    y = _product(x, _transposed(weight))
+    return y if bias is None else y + bias
+
+
+def _transposed(weight: Any) -> Any:
+    return permute_dims(weight, (1, 0))
+
+
+def _joined(x: Any) -> tuple[Any, ...]:
+    """Return the parts that `x` was joined from along its last axis; `x` alone if it was not."""
+    eqn = x._builder.producer.get(x._var) if x.__class__ is Tracer else None
+    if eqn is None or eqn.primitive.name != "concat" or eqn.params["axis"] != x.ndim - 1:
+        return (x,)
+    return tuple([x._builder.tracer(operand) for operand in eqn.operands])
+
+
+def _product(a: Any, b: Any) -> Any:
+    """Return a matrix product of operands with one or more axes as one of matrices.
+
+    What was joined along the summed axis is multiplied part by part, ``[h, x] @ W = h @ W[:H] + x @ W[H:]``: so the
+    part that does not depend on the carry can leave the loop.
+    """
+    parts = _joined(a)
+    if len(parts) > 1 and b.ndim == 2 and b._var in b._builder.invariant:
+        end, terms = 0, []
+        for part in parts:
+            start, end = end, end + part.shape[-1]
+            terms.append(_product(part, _take_slices(b, slice(start, end))))
+        return sum(terms[1:], terms[0])
+    if a.ndim == 1:
+        return reshape(_product(reshape(a, (1, a.shape[0])), b), (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else ())
+    if b.ndim == 1:
+        y = _product(a, reshape(b, (b.shape[0], 1)))
+        return reshape(y, y.shape[:-1])
+    return TABLE["matmul"](a, b)
+
+
+def _slices(key: Any, shape: Shape) -> tuple[list[slice], list[int | None]]:
+    """Return a key as one slice for each axis, and the axes of the result: which of the operand, None for a new one."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    given = sum(part is not None and part is not Ellipsis for part in parts)
+    if Ellipsis not in parts:
+        parts.append(Ellipsis)
+    at = parts.index(Ellipsis)
+    parts[at : at + 1] = [slice(None)] * (len(shape) - given)
+    slices: list[slice] = []
+    axes: list[int | None] = []
+    for part in parts:
+        if part is None:
+            axes.append(None)
+            continue
+        size = shape[len(slices)]
+        if isinstance(part, slice):
+            axes.append(len(slices))
+            start, stop, step = part.indices(size)
+            count = len(range(start, stop, step))
+            stop = start + count * step
+            slices.append(slice(start, stop if stop >= 0 else None, step))
+        else:
+            start = part + size if part < 0 else part
+            slices.append(slice(start, start + 1, 1))
+    return slices, axes
+
+
+def _is_whole(part: slice, size: int) -> bool:
+    return part.start == 0 and part.stop == size and part.step == 1
+
+
+def _reshape(x: Any, shape: Shape) -> Any:
+    return x if x.shape == shape else TABLE["reshape"](x, shape=shape)
+
+
+def _take_slices(x: Any, key: Any) -> Any:
+    slices, axes = _slices(key, x.shape)
+    if not all(map(_is_whole, slices, x.shape)):
+        x = _index(x, key=tuple(slices))
+    return _reshape(x, tuple([1 if axis is None else x.shape[axis] for axis in axes]))
+
+
+def _put_slices(g: Any, shape: Shape, key: Any) -> Any:
+    """Return zeros with `g` in the place of a key, by joining zeros to it on all sides."""
+    slices, _ = _slices(key, shape)
+    g = reshape(g, tuple([len(range(*part.indices(size))) for part, size in zip(slices, shape, strict=True)]))
+    for axis, (part, size) in enumerate(zip(slices, shape, strict=True)):
+        if part.step != 1:
+            return TABLE["index_place"](g, shape=(*shape[: axis + 1], *g.shape[axis + 1 :]), key=_only(axis, part))
+        if not _is_whole(part, size):
+            sides = [zeros(g._builder, (*g.shape[:axis], n, *g.shape[axis + 1 :]), g.dtype) for n in (part.start, size - part.stop)]
+            g = concat([piece for piece in (sides[0], g, sides[1]) if piece.shape[axis]], axis)
+    return g
+
+
+def _only(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, part)
+
+
+@functools.cache
+def _zero(dtype: np.dtype) -> np.ndarray:
+    return np.zeros((), dtype)
+
+
+def zeros(builder: Builder, shape: Shape, dtype: np.dtype) -> Any:
+    """Return zeros as a value of the step."""
+    return broadcast_to(Tracer(builder, builder.constant(_zero(dtype))), shape)
+
+
+def _unstack(x: Any, axis: int) -> tuple[Any, ...]:
+    pieces = _split(x, cuts=tuple(range(1, x.shape[axis])), axis=axis) if x.shape[axis] > 1 else (x,)
+    return tuple([reshape(piece, (*x.shape[:axis], *x.shape[axis + 1 :])) for piece in pieces])
+
+
+def _stack(*xs: Any, axis: int) -> Any:
+    first = xs[0].shape
+    return concat([reshape(x, (*first[:axis], 1, *first[axis:])) for x in xs], axis)
+
+
+def _flip(x: Any, axis: Axes) -> Any:
+    return getitem(x, tuple([slice(None, None, -1) if at in axis else slice(None) for at in range(x.ndim)]))
+
+
+def _roll(x: Any, shift: Axes, axis: Axes) -> Any:
+    for count, at in zip(shift, axis, strict=True):
+        size = x.shape[at]
+        cut = -count % size if size else 0
+        if cut:
+            front, back = _split(x, cuts=(cut,), axis=at)
+            x = concat([back, front], at)
+    return x
+
+
+def _sum_to(x: Any, shape: Shape) -> Any:
+    extra = x.ndim - len(shape)
+    axes = tuple([axis for axis, size in enumerate(x.shape) if axis < extra or shape[axis - extra] != size])
+    return reshape(reduction.sum(x, axes, keepdims=True) if axes else x, shape)
+
+
+def _spread(g: Any, shape: Shape, axes: Axes) -> Any:
+    return broadcast_to(reduction.kept(g, shape, axes), shape)
+
+
+def _alone(x: Any) -> Any:
+    return x
+
+
+def _contract_one(x: Any, letters: str, result: str) -> Any:
+    if len(set(letters)) != len(letters):
+        return TABLE["einsum_one"](x, letters=letters, result=result)
+    axes = tuple([at for at, letter in enumerate(letters) if letter not in result])
+    if axes:
+        x = reduction.sum(x, axes)
+    left = [letter for letter in letters if letter in result]
+    return permute_dims(x, tuple([left.index(letter) for letter in result]))
+
+
+def _contract_two(a: Any, b: Any, letters: tuple[str, str], result: str) -> Any:
+    """Return the product of two operands summed over the letters that `result` has not, as a `matmul`."""
+    in_a, in_b = (
+        "".join([letter for letter in own if letter in other or letter in result])
+        for own, other in (letters, letters[::-1])
+    )
+    if any(len(set(own)) != len(own) for own in letters):
+        return TABLE["einsum"](a, b, letters=letters, result=result)
+    a, b = _contract_one(a, letters[0], in_a), _contract_one(b, letters[1], in_b)
+    size = dict(zip(in_a + in_b, a.shape + b.shape, strict=True))
+    batch = "".join([letter for letter in in_a if letter in in_b and letter in result])
+    summed = "".join([letter for letter in in_a if letter not in result])
+    left = "".join([letter for letter in in_a if letter not in in_b])
+    right = "".join([letter for letter in in_b if letter not in in_a])
+
+    def grouped(x: Any, own: str, *groups: str) -> Any:
+        x = permute_dims(x, tuple([own.index(letter) for letter in "".join(groups)]))
+        lead = tuple([size[letter] for letter in batch])
+        return reshape(x, (*lead, *[math.prod([size[letter] for letter in group]) for group in groups[1:]]))
+
+    if summed:
+        y = _product(grouped(a, in_a, batch, left, summed), grouped(b, in_b, batch, summed, right))
+    else:
+        y = grouped(a, in_a, batch, left, "") * grouped(b, in_b, batch, "", right)
+    made = batch + left + right
+    y = reshape(y, tuple([size[letter] for letter in made]))
+    return permute_dims(y, tuple([made.index(letter) for letter in result]))
+
+
+STRUCTURE: dict[str, Rule] = {
+    "alias": _alone,
+    "clone": _alone,
+    "linear": _linear,
+    "linear_bias": _linear,
+    "matmul": _product,
+    "reshape": _reshape,
+    "broadcast_to": lambda x, shape: x if x.shape == shape else TABLE["broadcast_to"](x, shape=shape),
+    "index": _take_slices,
+    "index_place": _put_slices,
+    "unstack": _unstack,
+    "stack": _stack,
+    "flip": _flip,
+    "roll": _roll,
+    "sum_to": _sum_to,
+    "spread": _spread,
+    "einsum_one": _contract_one,
+    "einsum": _contract_two,
+    "dropout": lambda x, keep, scale: where(keep, x * scale, 0),
+    "tril": lambda x, k: where(np.tri(*x.shape[-2:], k, dtype=bool), x, 0),
+    "triu": lambda x, k: where(np.tri(*x.shape[-2:], k - 1, dtype=bool), 0, x),
+}
+
+def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
+    """Return the equations with slices of one array along one axis, ``z[:, :H], z[:, H:]``, as one `split`.
+
+    So the gradients of the slices are joined, not added up with zeros around them. Slices that overlap stay.
+    """
+    groups: dict[tuple[Var, int], list[tuple[Eqn, slice]]] = {}
+    for eqn in eqns:
+        if eqn.primitive.name == "index" and eqn.operands[0].__class__ is Var:
+            (x,) = eqn.operands
+            slices, axes = _slices(eqn.params["key"], x.shape)
+            cut = [axis for axis, part in enumerate(slices) if not _is_whole(part, x.shape[axis])]
+            if len(cut) == 1 and axes == list(range(x.ndim)) and slices[cut[0]].step == 1:
+                groups.setdefault((x, cut[0]), []).append((eqn, slices[cut[0]]))
+    parts: dict[Eqn, Eqn] = {}
+    for (x, axis), found in groups.items():
+        found.sort(key=lambda pair: pair[1].start)
+        bounds = [(part.start, part.stop) for _, part in found]
+        if len(found) < 2 or any(a[1] > b[0] for a, b in pairwise(bounds)):
+            continue
+        ends = [0, *[end for pair in bounds for end in pair], x.shape[axis]]
+        by_start = {part.start: eqn.result for eqn, part in found}
+        cuts = [(a, b) for a, b in pairwise(sorted(set(ends))) if a < b]
+        results = tuple(
+            [by_start.get(a) or Var(Aval((*x.shape[:axis], b - a, *x.shape[axis + 1 :]), x.dtype)) for a, b in cuts]
+        )
+        split = Eqn(_split, (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
+        parts.update(dict.fromkeys([eqn for eqn, _ in found], split))
+    return list(dict.fromkeys([parts.get(eqn, eqn) for eqn in eqns]))
+
+
+# -------------------------------------------------------------------------------------------------------- formulas
+
+
+def _count(shape: Shape, axes: Iterable[int]) -> int:
+    return math.prod([shape[axis] for axis in axes])
+
+
+def _reduced(name: str) -> Rule:
+    primitive = TABLE[name]
+
+    def rule(x: Any, axes: Axes, keepdims: bool) -> Any:
+        if not axes:
+            return x
+        y = primitive(x, axes=axes, keepdims=True)
+        return y if keepdims else reshape(y, tuple([n for axis, n in enumerate(x.shape) if axis not in axes]))
+
+    return rule
+
+
+def _total(x: Any, axes: Axes) -> Any:
+    return TABLE["sum"](x, axes=axes, keepdims=True) if axes else x
+
+
+def _average(x: Any, axes: Axes) -> Any:
+    return _total(x, axes) / max(_count(x.shape, axes), 1)
+
+
+def _finish(y: Any, x: Any, axes: Axes, keepdims: bool) -> Any:
+    return y if keepdims else reshape(y, tuple([n for axis, n in enumerate(x.shape) if axis not in axes]))
+
+
+def _variance(x: Any, axes: Axes, correction: float, keepdims: bool) -> Any:
+    deviation = x - _average(x, axes)
+    freedom = _count(x.shape, axes) - correction
+    return _finish(_total(deviation * deviation, axes) / (freedom if freedom > 0 else math.nan), x, axes, keepdims)
+
+
+def _shifted(x: Any, axis: int) -> Any:
+    return x - TABLE["max"](x, axes=(axis,), keepdims=True)
+
+
+def _softmax(x: Any, axis: int) -> Any:
+    e = exp(_shifted(_as_real(x), axis))
+    return e / _total(e, (axis,))
+
+
+def _log_softmax(x: Any, axis: int) -> Any:
+    y = _shifted(_as_real(x), axis)
+    return y - log(_total(exp(y), (axis,)))
+
+
+def _as_real(x: Any) -> Any:
+    return x if x.dtype.kind == "f" else astype(x, "float64")
+
+
+def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
+    x = _as_real(x)
+    if not axes:
+        return x
+    top = TABLE["max"](x, axes=axes, keepdims=True)
+    top = where(isfinite(top), top, 0)
+    return _finish(log(_total(exp(x - top), axes)) + top, x, axes, keepdims)
+
+
+def _softmax_weights(x: Any, y: Any, axes: Axes) -> Any:
+    infinite = isinf(y)
+    tops = logical_and(logical_and(infinite, equal(x, y)), y > 0)
+    ties = astype(maximum(_total(astype(tops, "int64"), axes), 1), x.dtype)
+    usual = where(logical_not(infinite), exp(where(infinite, 0, x) - where(infinite, 0, y)), 0)
+    return where(infinite, astype(tops, x.dtype) / ties, usual)
+
+
+def _standardise(x: Any, axes: Axes, eps: float, centre: bool) -> tuple[Any, Any]:
+    y = x - _average(x, axes) if centre else x
+    scale = 1 / sqrt(_average(y * y, axes) + eps)
+    return y * scale, scale
+
+
+def _standardise_adjoint(g: Any, y: Any, scale: Any, along: Any, axes: Axes, centre: bool) -> Any:
+    out = g - y * (_average(g * y, axes) + along)
+    return (out - _average(g, axes) if centre else out) * scale
+
+
+FORMULAS: dict[str, Rule] = {
+    **{name: _reduced(name) for name in ("sum", "max", "min", "prod", "any", "all")},
+    "mean": lambda x, axes, keepdims: _finish(_average(x, axes), x, axes, keepdims),
+    "count_nonzero": lambda x, axes, keepdims: _finish(_total(astype(not_equal(x, 0), "int64"), axes), x, axes, keepdims),
+    "var": _variance,
+    "std": lambda x, **options: sqrt(_variance(x, **options)),
+    "norm2": lambda x, axes, keepdims: _finish(sqrt(_total(x * x, axes)), x, axes, keepdims),
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "logsumexp": _log_sum_exp,
+    "softmax_weights": _softmax_weights,
+    "standardise": _standardise,
+    "standardise_adjoint": _standardise_adjoint,
+    "detach": _alone,
+}

@@ -1,0 +1,172 @@
+"""The language in which the compiler speaks of a step: five frozen types, and the check that every pass must pass.
+
+A `Step` is straight-line code over variables; each equation applies one row of the table of primitives::
+
+    Aval    shape and dtype                                  f32[64, 256]
+    Var     one array of a step, known by identity
+    Eqn     results = primitive(operands, params)            c = multiply(a, b)
+    Step    consts, carry, xs  ->  eqns  ->  carry_out, ys, sums
+    Stages  a step's equations in three places: before, during and after the loop
+
+Operands are variables or Python scalars, which are *weak*: they take the dtype of the array they meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..primitive import Primitive
+
+
+class Aval(NamedTuple):
+    """What is known of an array before it exists."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Var:
+    """One array of a step."""
+
+    aval: Aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+
+# A Var or a Python scalar.
+Atom = Any
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Eqn:
+    """One operation: ``results = primitive(*operands, **params)``."""
+
+    primitive: Primitive
+    operands: tuple[Atom, ...]
+    params: dict[str, Any]
+    results: tuple[Var, ...]
+
+    @property
+    def reads(self) -> Iterator[Var]:
+        """The operands that are variables."""
+        return (operand for operand in self.operands if operand.__class__ is Var)
+
+    @property
+    def result(self) -> Var:
+        """The only result."""
+        (result,) = self.results
+        return result
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """One step of a scan, forward or backward.
+
+    Attributes
+    ----------
+    consts
+        What is the same at every time.
+    carry, carry_out
+        What comes from the step before and goes to the step after, in one order.
+    xs
+        What differs from step to step.
+    ys
+        Results to be stacked over time.
+    sums
+        Results to be added up over time.
+    """
+
+    consts: tuple[Var, ...]
+    carry: tuple[Var, ...]
+    xs: tuple[Var, ...]
+    eqns: tuple[Eqn, ...]
+    carry_out: tuple[Var, ...]
+    ys: tuple[Var, ...]
+    sums: tuple[Var, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Var, ...]:
+        return self.consts + self.carry + self.xs
+
+    @property
+    def outputs(self) -> tuple[Var, ...]:
+        return self.carry_out + self.ys + self.sums
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stages:
+    """The equations of a step, each in its one place.
+
+    Attributes
+    ----------
+    before
+        Do not depend on the carry: done once, for all times together.
+    during
+        The loop.
+    after
+        The next carry does not need them: done once, on what the loop stacked.
+    kept
+        Results of the loop that must be stacked for others: for `after`, for `ys`, for the backward step.
+    """
+
+    step: Step
+    before: tuple[Eqn, ...]
+    during: tuple[Eqn, ...]
+    after: tuple[Eqn, ...]
+    kept: tuple[Var, ...] = field(default=())
+
+
+def check(step: Step) -> Step:
+    """Return `step` if every variable is defined once, before it is used, and the carry keeps its shapes and dtypes.
+
+    Raises
+    ------
+    AssertionError
+        If a pass of the compiler broke one of these rules.
+    """
+    known = set(step.inputs)
+    assert len(known) == len(step.inputs), "an input is listed twice"
+    for eqn in step.eqns:
+        for operand in eqn.reads:
+            assert operand in known, f"{eqn.primitive.name} reads a variable that is not defined yet"
+        for result in eqn.results:
+            assert result not in known, f"{eqn.primitive.name} defines a variable again"
+            known.add(result)
+    assert all(output in known for output in step.outputs), "an output is not defined"
+    for before, after in zip(step.carry, step.carry_out, strict=True):
+        assert before.aval == after.aval, f"the carry enters as {before.aval} and leaves as {after.aval}"
+    return step
+
+
+def live(eqns: Iterable[Eqn], roots: Iterable[Var]) -> tuple[Eqn, ...]:
+    """Return the equations that `roots` need."""
+    needed, kept = set(roots), []
+    for eqn in reversed(tuple(eqns)):
+        if any(result in needed for result in eqn.results):
+            kept.append(eqn)
+            needed.update(eqn.reads)
+    return tuple(reversed(kept))
+
+
+def dependents(eqns: Iterable[Eqn], sources: Iterable[Var]) -> set[Var]:
+    """Return `sources` and every variable that is computed from one of them."""
+    found = set(sources)
+    for eqn in eqns:
+        if any(operand in found for operand in eqn.reads):
+            found.update(eqn.results)
+    return found

@@ -1,0 +1,169 @@
+"""One operation for all times at once: the same equation on arrays with a time axis in front.
+
+What differs from step to step is an array ``(T, *shape)``; what does not has its own shape. Elementwise operations
+broadcast, changes of shape move their axes by one, and a product with a matrix that is always the same is one product
+of a tall matrix. What has no rule here runs T times.
+
+`Total` is the sum over time of a lifted value. Changes of shape and sums are taken after it, and a product of two
+values of the step, such as the gradient of a weight, is not made T times and added: it is one product with ``T * N``
+terms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..modes import ieee
+from .ir import Eqn, Var
+
+Env = dict[Var, np.ndarray]
+Lift = Callable[..., Any]
+
+
+def _aligned(x: Any, lifted: bool, rank: int) -> Any:
+    """Return an operand with axes of size 1 after the time axis, so that it broadcasts to `rank` axes and time."""
+    missing = rank + 1 - x.ndim if lifted else 0
+    return x.reshape(x.shape[0], *[1] * missing, *x.shape[1:]) if missing else x
+
+
+def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    if not lifted[1] and b.ndim == 2:
+        return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    rank = max(x.ndim - over for x, over in zip((a, b), lifted, strict=True))
+    return np.matmul(_aligned(a, lifted[0], rank), _aligned(b, lifted[1], rank))
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ``a @ b`` of two matrices with any strides."""
+    return a.dot(b)
+
+
+def _shifted(axes: Iterable[int]) -> tuple[int, ...]:
+    return tuple([axis + 1 for axis in axes])
+
+
+def _reduce(primitive: Any) -> Lift:
+    return lambda T, lifted, x, axes, keepdims: primitive.forward(x, axes=_shifted(axes), keepdims=keepdims)
+
+
+def _broadcast(T: int, lifted: tuple[bool, ...], x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(_aligned(x, lifted[0], len(shape)), (T, *shape))
+
+
+def _concat(T: int, lifted: tuple[bool, ...], *xs: np.ndarray, axis: int, ends: tuple[int, ...]) -> np.ndarray:  # noqa: ARG001
+    full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, lifted, strict=True)]
+    return np.concatenate(full, axis + 1)
+
+
+def _split(T: int, lifted: Any, x: np.ndarray, cuts: tuple[int, ...], axis: int) -> Any:  # noqa: ARG001
+    lead = (slice(None),) * (axis + 1)
+    return [x[(*lead, slice(*ends))] for ends in zip((0, *cuts), (*cuts, x.shape[axis + 1]), strict=True)]
+
+
+LIFTS: dict[str, Lift] = {
+    "matmul": _matmul,
+    "reshape": lambda T, lifted, x, shape: x.reshape(T, *shape),  # noqa: ARG005
+    "permute_dims": lambda T, lifted, x, axes: x.transpose(0, *_shifted(axes)),  # noqa: ARG005
+    "index": lambda T, lifted, x, key: x[(slice(None), *key)],  # noqa: ARG005
+    "broadcast_to": _broadcast,
+    "concat": _concat,
+    "split": _split,
+}
+_REDUCTIONS = frozenset({"sum", "max", "min", "prod", "any", "all"})
+
+
+def lift(eqn: Eqn, T: int, env: Env, over: set[Var]) -> None:
+    """Evaluate one equation for all times and put its results into `env`.
+
+    `over` holds the variables that have a time axis; the results must be in it if an operand is.
+    """
+    primitive = eqn.primitive
+    operands = [env[operand] if operand.__class__ is Var else operand for operand in eqn.operands]
+    lifted = tuple([operand in over for operand in eqn.operands])
+    if not any(lifted):
+        values = primitive.forward(*operands, **eqn.params)
+    elif primitive.name in LIFTS:
+        values = LIFTS[primitive.name](T, lifted, *operands, **eqn.params)
+    elif primitive.name in _REDUCTIONS:
+        values = _reduce(primitive)(T, lifted, *operands, **eqn.params)
+    elif primitive.code is not None:
+        rank = max(operand.ndim for operand in eqn.reads)
+        values = primitive.forward(
+            *[_aligned(x, x_over, rank) for x, x_over in zip(operands, lifted, strict=True)], **eqn.params
+        )
+    elif primitive.name == "astype" or (primitive.name in {"take", "embedding"} and lifted == (False, True)):
+        values = primitive.forward(*operands, **eqn.params)
+    else:
+        values = _one_by_one(eqn, T, operands, lifted)
+    for result, value in zip(eqn.results, values if primitive.multiple else (values,), strict=True):
+        env[result] = np.asarray(value, result.dtype)
+
+
+def _one_by_one(eqn: Eqn, T: int, operands: list[Any], lifted: tuple[bool, ...]) -> Any:
+    rows = [
+        eqn.primitive.forward(
+            *[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params
+        )
+        for t in range(T)
+    ]
+    return [np.stack(column) for column in zip(*rows, strict=True)] if eqn.primitive.multiple else np.stack(rows)
+
+
+@ieee
+def evaluate(eqns: Iterable[Eqn], T: int, env: Env, over: set[Var]) -> None:
+    """Evaluate equations for all times."""
+    for eqn in eqns:
+        lift(eqn, T, env, over)
+
+
+# --------------------------------------------------------------------------------------------------- sums over time
+
+Total = Callable[[int, Env], np.ndarray]
+
+
+def plan_total(var: Var, producer: dict[Var, Eqn], over: set[Var], shared: set[Var]) -> tuple[Total, list[Var]]:
+    """Return a function that sums `var` over time, and the variables whose lifted values it needs.
+
+    `shared` are variables that are needed for themselves too, and so are not worth taking apart.
+    """
+    if var not in over:
+        return lambda T, env: env[var] * T, [var]
+    eqn = producer.get(var)
+    if eqn is not None and var not in shared:
+        name = eqn.primitive.name
+        if name in {"reshape", "permute_dims", "broadcast_to"}:
+            inner, needs = plan_total(eqn.operands[0], producer, over, shared)
+            forward, params = eqn.primitive.forward, eqn.params
+            return lambda T, env: forward(inner(T, env), **params), needs
+        if name == "sum":
+            axes, operand = eqn.params["axes"], eqn.operands[0]
+            return lambda T, env: _sum_rows(env[operand], axes), [operand]
+        if name == "matmul" and all(operand.__class__ is Var and operand.ndim == 2 for operand in eqn.operands):
+            a, b = eqn.operands
+            if a in over and b in over:
+                return lambda T, env: contract(env[a], env[b]), [a, b]
+    return lambda T, env: np.add.reduce(env[var], axis=0), [var]
+
+
+def _sum_rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the sum over time and `axes`, those as size 1."""
+    total = np.add.reduce(x, axis=(0, *_shifted(axes)), keepdims=True)
+    return total.reshape(total.shape[1:])
+
+
+def contract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the sum over time of ``a[t] @ b[t]``, for `a` ``(T, K, N)`` and `b` ``(T, N, G)``, as one product."""
+    return product(_rows_first(a.swapaxes(1, 2)).T, _rows_first(b))
+
+
+def _rows_first(x: np.ndarray) -> np.ndarray:
+    """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
+    T, N, K = x.shape
+    if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
+        stride = x.strides[0] if N == 1 else x.strides[1]
+        return np.lib.stride_tricks.as_strided(x, (math.prod((T, N)), K), (stride, x.strides[2]), writeable=False)
+    return x.reshape(T * N, K)

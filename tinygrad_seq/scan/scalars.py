@@ -1,0 +1,79 @@
+"""The source text of one elementwise equation on scalars, typed so that float32 stays float32."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+
+from .ir import Eqn, Var
+
+NAMES: Final = {
+    "float32": "f4", "float64": "f8", "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8",
+    "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8", "bool": "b1",
+}  # fmt: skip
+"""What generated source calls the dtypes."""
+
+VECTORISED: Final = frozenset(
+    {
+        "exp", "expm1", "log", "log1p", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "softplus", "log_sigmoid",
+        "logaddexp", "erf", "erfc", "ndtr",
+    }
+)  # fmt: skip
+"""The functions of `kernels.scalar`."""
+
+_NUMBER = re.compile(r"(?<![\w.{])(\d+\.?\d*(?:e[-+]?\d+)?)(?![\w}])")
+
+
+def type_name(dtype: np.dtype) -> str:
+    """Return what generated source calls `dtype`."""
+    return NAMES[dtype.name]
+
+
+def literal(value: Any, dtype: np.dtype) -> str:
+    """Return a number of the given dtype."""
+    if dtype.kind == "f" and not np.isfinite(value):
+        return f"{type_name(dtype)}({'nan' if np.isnan(value) else 'inf' if value > 0 else '-inf'})"
+    if dtype.kind == "b":
+        return str(bool(value))
+    return f"{type_name(dtype)}({value!r})"
+
+
+def expression(eqn: Eqn, operands: list[str]) -> str:
+    """Return the text of the result of `eqn`, its operands being the texts given (None for Python scalars)."""
+    name, result = eqn.primitive.name, eqn.result.dtype
+    if name == "alias":
+        return operands[0]
+    if name == "astype":
+        return f"{operands[0]} != 0" if result.kind == "b" else f"{type_name(result)}({operands[0]})"
+    dtypes = [operand.dtype if operand.__class__ is Var else operand for operand in eqn.operands]
+    choice = name == "where"
+    inner = np.result_type(*(dtypes[1:] if choice else dtypes))
+    inner = result if inner.char == "e" or (result.kind == "f" and inner.kind != "f") else inner
+    texts = []
+    for position, (operand, text) in enumerate(zip(eqn.operands, operands, strict=True)):
+        if choice and position == 0:
+            texts.append(f"{text} != 0" if operand.__class__ is Var else str(bool(operand)))
+        elif operand.__class__ is not Var:
+            texts.append(literal(operand, inner))
+        else:
+            texts.append(text if operand.dtype == inner else f"{type_name(inner)}({text})")
+    if name in VECTORISED and inner.kind == "f":
+        return f"scalar.{name}({', '.join(texts)})"
+    if name == "pow":
+        found = _power(eqn.operands[1], texts, inner)
+        if found is not None:
+            return found
+    code = _NUMBER.sub(lambda match: literal(float(match[1]) if inner.kind == "f" else int(float(match[1])), inner),
+                       eqn.primitive.code or "")  # fmt: skip
+    return f"{type_name(result)}({code.format(*[f'({text})' for text in texts])})"
+
+
+def _power(exponent: Any, texts: list[str], dtype: np.dtype) -> str | None:
+    """Return a power with one of the exponents for which there is something simpler."""
+    x = texts[0]
+    simple = {2: f"{x} * {x}", 3: f"{x} * {x} * {x}", 1: x}
+    if dtype.kind == "f":
+        simple |= {0.5: f"math.sqrt({x})", -1: f"{literal(1, dtype)} / {x}"}
+    return simple.get(exponent) if exponent.__class__ in (int, float) else None
