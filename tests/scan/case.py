@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_seq as ts
-from tinygrad_seq.scan.leaves import named_leaves
+from tinygrad_seq.scan.leaves import alike, named_leaves
 from tinygrad_seq.tree import Tree, describe, flatten, map_leaves
 
 # Largest difference between the two paths, in units of the dtype's eps and of the largest element of the array (of 1 if
@@ -106,7 +106,7 @@ class Problem:
 def assert_agree(got: Result, want: Result, dtype: Any) -> None:
     """Fail unless two results agree: structure, shapes and dtypes exactly, numbers within the tolerances of `dtype`."""
     eps = float(np.finfo(dtype).eps)
-    assert describe(got.outputs) == describe(want.outputs)
+    assert alike(got.outputs, want.outputs), f"{describe(got.outputs)} is not {describe(want.outputs)}"
     parts, wanted = (dict(named_leaves(result.outputs, "outputs")) for result in (got, want))
     for name, a, b in _pairs(parts, wanted):
         assert_close(name, a.numpy(), b.numpy(), VALUE_TOLERANCE * eps)
