@@ -243,7 +243,7 @@ def _collect(
         source = Output(node, slot)
         g = pending.pop(source, None)
         if g is None:
-            g = np.zeros(shape, dtype)
+            g = np.broadcast_to(np.zeros((), dtype), shape)  # takes no memory
         elif node.hooks is not None:
             g = _run_hooks(node.hooks.get(slot), g, source, to_tensor)
         if wanted is not None and source in wanted:

@@ -37,6 +37,13 @@ FIXED: Final = ("T", "backwards", "window", "N")
 """The first numbers of every kernel."""
 
 
+class Stride(NamedTuple):
+    """A number known when the kernel runs: bytes from one index to the next along an axis of what is given."""
+
+    var: Var
+    axis: int
+
+
 class Source(NamedTuple):
     """The text of a kernel and what it wants to be given.
 
@@ -57,7 +64,7 @@ class Source(NamedTuple):
     text: str
     buffers: tuple[Buffer, ...]
     weights: tuple[Var, ...]
-    numbers: tuple[int, ...]
+    numbers: tuple[int | Stride, ...]
     alternating: frozenset[Var]
 
 
@@ -78,14 +85,14 @@ class _Emitter:
         self.rows = homes.rows
         self.buffers: dict[Buffer, str] = {}
         self.weights: dict[Var, str] = {}
-        self.numbers: dict[object, tuple[str, int]] = {}
+        self.numbers: dict[object, tuple[str, int | Stride]] = {}
         self.lines: list[str] = []
         self.names: dict[Var, str] = {}
         self.nests = 0
 
     # ------------------------------------------------------------------------------------------------- small texts
 
-    def number(self, purpose: object, value: int) -> str:
+    def number(self, purpose: object, value: int | Stride) -> str:
         """Return the name of a number that is told at run time."""
         if purpose not in self.numbers:
             self.numbers[purpose] = (f"n{len(self.numbers)}", value)
@@ -107,12 +114,15 @@ class _Emitter:
         return ""
 
     def address(self, buffer: Buffer, row: str) -> str:
-        """Return the address of a row."""
-        name = self.buffer(buffer)
-        size = self.number((buffer.var, "row"), buffer.size * buffer.dtype.itemsize)
+        """Return the address of a row; what is given has the strides it comes with."""
+        name = f"a{self.buffer(buffer)}"
         slab = self.slab(buffer)
+        if buffer.kind == "time":
+            step = f"{name} + t * {self.number((buffer.var, 'slab bytes'), Stride(buffer.var, 0))}"
+            return f"{step} + {row} * {self.number((buffer.var, 'row bytes'), Stride(buffer.var, 1))}" if buffer.rows else step
+        size = self.number((buffer.var, "row bytes"), buffer.size * buffer.dtype.itemsize)
         place = f"{slab} * N + {row}" if slab and buffer.rows else slab or (row if buffer.rows else "")
-        return f"a{name} + ({place}) * {size}" if place else f"a{name}"
+        return f"{name} + ({place}) * {size}" if place else name
 
     def row_name(self, buffer: Buffer) -> str:
         prefix = {"next": "y", "row": "w"}.get(buffer.kind, "r")
@@ -302,6 +312,8 @@ class _Emitter:
         offset = "".join(f" + {self.stride(o)} * {self.number(('itemsize', size), size)}" for o in place.offsets)
         step = self.stride(place.strides[-1])
         step = f"u8({step})" if step in {"0", "1"} else step
+        if buffer.kind == "time":
+            raise NeedsCopy(eqn, var)
         if buffer.rows and len(shape) > 1 or len(shape) > 2:
             if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or step != "u8(1)":
                 raise NeedsCopy(eqn, var)
@@ -312,7 +324,8 @@ class _Emitter:
             )
             return f"matrix({self.address(buffer, 'first')}, {rows}, {columns}, {columns}, {step}, {like})"
         if buffer.rows:
-            rows, row_step = "last - first", self.number((buffer.var, "length"), buffer.size)
+            rows = "last - first"
+            row_step = self.number((buffer.var, "length"), buffer.size)
         else:
             rows, row_step = self.number((var, "lead"), lead), self.stride(place.strides[0])
             row_step = f"u8({row_step})" if row_step in {"0", "1"} else row_step

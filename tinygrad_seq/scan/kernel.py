@@ -12,7 +12,7 @@ from ..kernels.generated import load
 from ..kernels.pool import run_all, split, workers
 from ..kernels.tile import PANEL_BYTES, ROWS
 from .arrange import Loop, arrange, is_elementwise, with_copy
-from .emit import FIXED, Source, emit
+from .emit import FIXED, Source, Stride, emit
 from .homes import Buffer, Homes, NeedsCopy, Place, as_int
 from .ir import Stages, Var
 from .lift import Env
@@ -64,7 +64,9 @@ class Kernel:
         addresses = np.array(
             [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights)], np.uint64
         )
-        sizes = np.array([T, reverse, window or 0, self.N, *source.numbers], np.int64).view(np.uint64)
+        given = {buffer.var: array for buffer, array in arrays.items()}
+        numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
+        sizes = np.array([T, reverse, window or 0, self.N, *numbers], np.int64).view(np.uint64)
         assert len(sizes) == len(FIXED) + len(source.numbers)
         threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
         if threads == 1:
@@ -87,8 +89,10 @@ class Kernel:
         return tuple(last)
 
     def _memory(self, buffer: Buffer, T: int, env: Env) -> np.ndarray:
-        if buffer.kind in {"const", "time"}:  # given
-            return np.ascontiguousarray(env[buffer.var], buffer.dtype)
+        if buffer.kind == "const":
+            return np.ascontiguousarray(env[buffer.var])
+        if buffer.kind == "time":
+            return _with_whole_rows(env[buffer.var], 2 if buffer.rows else 1)
         row = (self.N if buffer.rows else 1, buffer.size)
         if buffer.kind == "now":
             return np.empty((2 if buffer.var in self.source.alternating else T + 1, *row), buffer.dtype)
@@ -116,14 +120,13 @@ class Kernel:
             base = arrays[buffer]
         else:
             return None
-        rows = [self.N] if buffer.rows else []
-        step = buffer.dtype.itemsize
-        slab = (self.N if buffer.rows else 1) * buffer.size * step
-        strides = [slab, *[buffer.size * step for _ in rows], *[as_int(s) * step for s in place.strides]]
-        start = sum(map(as_int, place.offsets))
-        flat = base.reshape(-1)[start:]
-        shape = (T, *rows, *features(var, self.homes.rows))
-        return np.lib.stride_tricks.as_strided(flat, shape, strides) if math.prod(shape) else np.empty(shape, var.dtype)
+        shape = (T, *var.shape)
+        lead = 2 if buffer.rows else 1  # memory of the loop has (slabs, rows, elements of a row), rows also where 1
+        strides = (*base.strides[:lead], *[as_int(stride) * buffer.dtype.itemsize for stride in place.strides])
+        if not math.prod(shape):
+            return np.empty(shape, var.dtype)
+        first_element = base.reshape(*base.shape[:lead], -1)[..., sum(map(as_int, place.offsets)) :]
+        return np.lib.stride_tricks.as_strided(first_element, shape, strides)
 
 
 def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:
@@ -144,6 +147,16 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
             return loop, homes, emit(loop, stretches, homes, alternating, backward), N
         except NeedsCopy as missing:
             loop = with_copy(loop, missing.eqn, missing.operand)
+
+
+def _with_whole_rows(array: np.ndarray, lead: int) -> np.ndarray:
+    """Return `array` with the axes after the first `lead` in one piece, the others with any strides."""
+    step = array.itemsize
+    for size, stride in zip(array.shape[:lead - 1:-1], array.strides[:lead - 1:-1], strict=True):
+        if size != 1 and stride != step:
+            return np.ascontiguousarray(array)
+        step *= size
+    return array
 
 
 def _spare(stages: Stages, loop: Loop, history: set[Var]) -> list[Var]:

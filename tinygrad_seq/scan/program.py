@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import config
 
+from ..kernels.memory import keep_freed_memory
 from .differentiate import Backward, differentiate
 from .expand import FORMULAS, STRUCTURE, slices_as_splits
 from .interpret import run_loop
@@ -92,6 +93,7 @@ class Program:
     """
 
     def __init__(self, step: Step, wanted: Collection[Var]) -> None:
+        keep_freed_memory()
         self.traced = step
         builder, became = rewrite(slices_as_splits(step.eqns), STRUCTURE, Builder(step.consts))
         self.invariants = tuple([eqn for eqn in builder.eqns if all(r in builder.invariant for r in eqn.results)])

@@ -18,7 +18,7 @@ from ..nn import Module, detach_state
 from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 from ..tensor import Tensor
 from ..tree import map_leaves
-from .memory import keep_freed_memory
+from ..kernels.memory import keep_freed_memory
 
 
 class Step(NamedTuple):
