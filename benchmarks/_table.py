@@ -61,9 +61,9 @@ def milliseconds(seconds: float | None) -> str:
     return UNKNOWN if seconds is None else f"{1e3 * seconds:.3g} ms"
 
 
-def markdown(heads: list[str], rows: list[list[str]]) -> str:
+def markdown(heads: list[str], rows: list[list[str]], others: str = "--:") -> str:
     """Return a table, the first column to the left and the others to the right."""
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    lines = [heads, ["---", *[others] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -134,7 +134,7 @@ def single_figures(found: dict[str, Result]) -> str:
         "import_time": import_time,
     }
     rows = [[*row, f"`{name}.py`"] for name, write in questions.items() if name in found for row in write(found[name])]
-    return f"**Other questions**\n\n{markdown(['question', 'answer', 'script'], rows)}" if rows else ""
+    return f"**Other questions**\n\n{markdown(['question', 'answer', 'script'], rows, '---')}" if rows else ""
 
 
 def eager_overhead(result: Result) -> list[list[str]]:
@@ -156,7 +156,7 @@ def sampling(result: Result) -> list[list[str]]:
     case = next(iter(result["results"]))
     seconds = median(result, case, "token")
     answer = UNKNOWN if seconds is None else f"{1e6 * seconds:.0f} µs"
-    peers = (f"{name} {ratio(result, case, 'token', name)}" for name in ("torch", "onnxruntime"))
+    peers = (f"{name} {ratio(result, case, 'token', name)}" for name in ("torch", "torch LSTMCell", "onnxruntime"))
     return [["a sampled token, LSTM H=256 (peer over ours)", f"{answer}; {', '.join(peers)}"]]
 
 

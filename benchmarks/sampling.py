@@ -52,27 +52,34 @@ def ours(_: str, budget: float) -> dict:
     return measure(lambda greedy: model.sample([FIRST], temperature=0 if greedy else 1, generator=generator), budget)
 
 
-def with_torch(_: str, budget: float) -> dict:
-    import torch
+def with_torch(one_step: bool) -> Contestant:
+    """Return PyTorch with `nn.LSTM` called for one step, or with `nn.LSTMCell`."""
 
-    torch.set_num_threads(1)
-    w = {name: torch.from_numpy(value) for name, value in weights().items()}
-    lstm = torch.nn.LSTM(E, H)
-    lstm.load_state_dict(
-        {"weight_ih_l0": w["W"], "weight_hh_l0": w["U"], "bias_ih_l0": w["b"], "bias_hh_l0": torch.zeros(4 * H)}
-    )
+    def run(_: str, budget: float) -> dict:
+        import torch
 
-    def tokens(greedy: bool):
-        with torch.inference_mode():
-            token, state = torch.tensor([FIRST]), None
-            while True:
-                x = torch.nn.functional.embedding(token, w["E"])
-                y, state = lstm(x[None], state)
-                logits = torch.nn.functional.linear(y[0, 0], w["P"], w["p"])
-                token = logits.argmax()[None] if greedy else torch.multinomial(torch.softmax(logits, 0), 1)
-                yield token.item()
+        torch.set_num_threads(1)
+        w = {name: torch.from_numpy(value) for name, value in weights().items()}
+        lstm = torch.nn.LSTMCell(E, H) if one_step else torch.nn.LSTM(E, H)
+        lstm.load_state_dict(dict(zip(lstm.state_dict(), (w["W"], w["U"], w["b"], torch.zeros(4 * H)), strict=True)))
 
-    return measure(tokens, budget)
+        def tokens(greedy: bool):
+            with torch.inference_mode():
+                token, state = torch.tensor([FIRST]), None
+                while True:
+                    x = torch.nn.functional.embedding(token, w["E"])
+                    if one_step:
+                        state = lstm(x, state)
+                        y = state[0]
+                    else:
+                        y, state = lstm(x[None], state)
+                    logits = torch.nn.functional.linear(y.reshape(H), w["P"], w["p"])
+                    token = logits.argmax()[None] if greedy else torch.multinomial(torch.softmax(logits, 0), 1)
+                    yield token.item()
+
+        return measure(tokens, budget)
+
+    return Contestant(run, "torch")
 
 
 def onnx_model() -> bytes:
@@ -144,7 +151,8 @@ SUBJECT = Subject(
     cases={"LSTM H=256 N=1": "LSTM"},
     contestants={
         OURS: Contestant(ours),
-        "torch": Contestant(with_torch, "torch"),
+        "torch": with_torch(one_step=False),
+        "torch LSTMCell": with_torch(one_step=True),
         "onnxruntime": Contestant(with_onnxruntime, "onnxruntime", needs=("onnx",)),
     },
     quick=("LSTM H=256 N=1",),
