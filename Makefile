@@ -30,8 +30,9 @@ check: $(VENV)/.installed-dev ## lint, formatting, types, tests: what a change m
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, autograd and MyGrad
-	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, onnxruntime, autograd and MyGrad; write the figures of README.md
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --table
 
 format: $(VENV)/.installed-dev ## sort the imports, apply the safe fixes, format
 	$(BIN)/ruff check --fix

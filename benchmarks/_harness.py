@@ -1,4 +1,4 @@
-"""Run contestants in turn, each round in a fresh process on one pinned core; keep figures with the machine's facts."""
+"""Measure one thing in one process: pinned threads, repeated calls, statistics, the machine's facts, JSON."""
 
 from __future__ import annotations
 
@@ -8,14 +8,36 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TGS_THREADS": "1"}
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+sys.path.insert(0, str(ROOT))
+
+
+def environment(threads: int = 1) -> dict[str, str]:
+    """Return the environment of a process in which every library runs on `threads` threads."""
+    pools = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+    eigen = "" if threads > 1 else "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    return {
+        **os.environ,
+        **{f"{pool}_NUM_THREADS": str(threads) for pool in pools},
+        "TGS_THREADS": str(threads),
+        "XLA_FLAGS": eigen,
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+
+
+def pin_to_one_core() -> None:
+    """Keep this process on its first core, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def time_calls(call: Callable[[], object], repeats: int = 200, warm: int = 20) -> list[float]:
@@ -30,22 +52,43 @@ def time_calls(call: Callable[[], object], repeats: int = 200, warm: int = 20) -
     return seconds
 
 
-def run_in_turn(script: str, contestants: list[str], rounds: int = 5) -> dict[str, list[float]]:
-    """Return every contestant's seconds: ``script --worker NAME`` prints a JSON list of them, one process at a time."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    environment = {**os.environ, **ONE_THREAD}
-    for _ in range(rounds):
-        for name in contestants:
-            command = [sys.executable, script, "--worker", name]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-            seconds[name] += json.loads(done.stdout.splitlines()[-1])
-    return seconds
+def time_for(call: Callable[[], object], budget: float) -> list[float]:
+    """Return the seconds of as many calls as fit in `budget` seconds, 3 to 200 of them, after two warm ones."""
+    call()
+    (once,) = time_calls(call, repeats=1, warm=0)
+    return time_calls(call, repeats=int(np.clip(budget / once, 3, 200)), warm=0 if once > budget else 1)
 
 
-def pin_to_one_core() -> None:
-    """Keep this process on its first core, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def fingerprint(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    """Return ``[r . a, |a|]`` of each array, r being random but always the same: equal arrays have equal ones."""
+    rng = np.random.default_rng(1)
+    marks = {}
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name], np.float64).ravel()
+        marks[name] = [float(rng.standard_normal(values.size) @ values), float(np.linalg.norm(values))]
+    return marks
+
+
+def agree(mine: dict[str, list[float]], other: dict[str, list[float]], tolerance: float = 1e-3) -> bool:
+    """Return whether two fingerprints are of the same arrays but for rounding: projections within tolerance * |a|."""
+    return mine.keys() == other.keys() and all(
+        abs(mine[name][0] - other[name][0]) <= tolerance * max(mine[name][1], other[name][1], 1e-30) for name in mine
+    )
+
+
+def statistics_of(values: list[float]) -> dict[str, object]:
+    """Return median, quartiles, minimum and number of `values`."""
+    low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return {
+        "median": _short(statistics.median(values)),
+        "quartiles": [_short(low), _short(high)],
+        "minimum": _short(min(values)),
+        "samples": len(values),
+    }
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def summary(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, float]]:
@@ -85,9 +128,9 @@ def machine_facts(packages: list[str]) -> dict[str, object]:
     }
 
 
-def save(name: str, result: dict[str, object]) -> Path:
-    """Write `result` as ``results/NAME.json`` and return the path."""
+def save(name: str, result: dict[str, object], quick: bool = False) -> Path:
+    """Write `result` as ``results/NAME.json``, or ``NAME_quick.json``, and return the path."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}{'_quick' if quick else ''}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     return path

@@ -1,17 +1,14 @@
 """Eager overhead: forward and backward of a recurrent loop of 250 small operations, where the tape costs most.
 
 T=50, N=8, H=16, five operations a step (two matmuls, two additions, tanh), float32, one thread.
-Run: python benchmarks/eager_overhead.py      (peers that are not installed are left out and named)
+Run: python benchmarks/eager_overhead.py
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import json
-
 import numpy as np
-from _harness import machine_facts, pin_to_one_core, run_in_turn, save, summary, time_calls
+from _harness import time_for
+from _subject import OURS, Contestant, Subject
 
 T, N, H = 50, 8, 16
 _rng = np.random.default_rng(0)
@@ -20,7 +17,7 @@ WX, WH = ((0.3 * _rng.standard_normal((H, H))).astype(np.float32) for _ in range
 BIAS = np.zeros(H, np.float32)
 
 
-def tinygrad_seq():
+def ours():
     import tinygrad_seq as ts
 
     wx, wh, b = (ts.nn.Parameter(a) for a in (WX, WH, BIAS))
@@ -32,12 +29,14 @@ def tinygrad_seq():
         for x in xs:
             h = ts.tanh(x @ wx + h @ wh + b)
         h.sum().backward()
+        gradients = wx.grad, wh.grad, b.grad
         wx.grad = wh.grad = b.grad = None
+        return gradients
 
     return step
 
 
-def torch():
+def with_torch():
     import torch
 
     torch.set_num_threads(1)
@@ -50,12 +49,14 @@ def torch():
         for x in xs:
             h = torch.tanh(x @ wx + h @ wh + b)
         h.sum().backward()
+        gradients = wx.grad, wh.grad, b.grad
         wx.grad = wh.grad = b.grad = None
+        return gradients
 
     return step
 
 
-def autograd():
+def with_autograd():
     import autograd.numpy as anp
     from autograd import grad
 
@@ -70,7 +71,7 @@ def autograd():
     return lambda: gradient((WX, WH, BIAS))
 
 
-def mygrad():
+def with_mygrad():
     import mygrad as mg
 
     wx, wh, b = (mg.tensor(a) for a in (WX, WH, BIAS))
@@ -80,31 +81,34 @@ def mygrad():
         for x in XS:
             h = mg.tanh(mg.matmul(x, wx) + mg.matmul(h, wh) + b)
         h.sum().backward()
+        return wx.grad, wh.grad, b.grad
 
     return step
 
 
-CONTESTANTS = {f.__name__: f for f in (tinygrad_seq, torch, autograd, mygrad)}
+def contestant(build, package: str = OURS) -> Contestant:
+    def run(_: str, budget: float) -> dict:
+        step = build()
+        check = {name: np.asarray(gradient) for name, gradient in zip(("wx", "wh", "b"), step(), strict=True)}
+        return {"check": check, "training": time_for(step, budget)}
+
+    return Contestant(run, package)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--worker", choices=CONTESTANTS)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    if options.worker:
-        pin_to_one_core()
-        print(json.dumps(time_calls(CONTESTANTS[options.worker]())))
-        return
-    present = [name for name in CONTESTANTS if importlib.util.find_spec(name)]
-    print("not installed:", ", ".join(sorted(set(CONTESTANTS) - set(present))) or "none")
-    rows = summary(run_in_turn(__file__, present, options.rounds), "tinygrad_seq")
-    for name, row in rows.items():
-        median, ratio = row["median_ms"], row["peer_over_ours"]
-        print(f"{name:12s} {median:8.3f} ms (min {row['minimum_ms']:.3f}), peer/ours {ratio:.2f}")
-    result = {"what": __doc__.splitlines()[0], "threads": 1, **machine_facts(["numpy", "numba", *present])}
-    print("wrote", save("eager_overhead", {**result, "results": rows}).name)
-
+SUBJECT = Subject(
+    script=__file__,
+    what=__doc__.splitlines()[0],
+    cases={"loop of 250 operations": "loop"},
+    contestants={
+        OURS: contestant(ours),
+        "torch": contestant(with_torch, "torch"),
+        "autograd": contestant(with_autograd, "autograd"),
+        "mygrad": contestant(with_mygrad, "mygrad"),
+    },
+    quick=("loop of 250 operations",),
+    units={"training": "s"},
+    rounds=5,
+)
 
 if __name__ == "__main__":
-    main()
+    SUBJECT.main()

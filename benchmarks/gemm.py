@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 
 import numpy as np
-from _harness import ONE_THREAD, machine_facts, pin_to_one_core, save, summary
+from _harness import environment, machine_facts, pin_to_one_core, save, summary
 
 RECURRENT = [(16, 64, 256), (32, 128, 512), (64, 256, 1024), (20, 650, 2600)]
 SQUARE = [(size, size, size) for size in (512, 1024, 2048)]
@@ -119,14 +118,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round")
     options = parser.parse_args()
     if options.worker:
         print(json.dumps(worker()))
         return
-    command, environment = [sys.executable, __file__, "--worker"], {**os.environ, **ONE_THREAD}
+    command = [sys.executable, __file__, "--worker"]
     rounds = []
-    for _ in range(options.rounds):
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    for _ in range(1 if options.quick else options.rounds):
+        done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
         rounds.append(json.loads(done.stdout.splitlines()[-1]))
     peak = {dtype: max(r["peak"][dtype] for r in rounds) for dtype in DTYPES}
     print("FMA peak, GFLOP/s:", ", ".join(f"{dtype} {peak[dtype]:.1f}" for dtype in DTYPES))
@@ -150,7 +150,7 @@ def main() -> None:
         line = (f"{name} {r['gflops']:.1f} ({r['numpy_over_this']:.2f}x)" for name, r in rows.items())
         print(f"{case:24s}", "  ".join(line))
     facts = {"what": __doc__.splitlines()[0], "threads": 1, **machine_facts(["numpy", "numba"])}
-    print("wrote", save("gemm", {**facts, "peak_gflops": peak, "results": results}).name)
+    print("wrote", save("gemm", {**facts, "peak_gflops": peak, "results": results}, options.quick).name)
 
 
 if __name__ == "__main__":

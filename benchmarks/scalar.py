@@ -5,6 +5,8 @@ Run: python benchmarks/scalar.py   (BENCH_TORCH_PYTHON names another interpreter
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _harness import ONE_THREAD, machine_facts, pin_to_one_core, save
+from _harness import environment, machine_facts, pin_to_one_core, save
 
 NAMES = ["tanh", "sigmoid", "softplus", "log_sigmoid", "silu", "gelu", "gelu_tanh", "erf", "erfc", "logaddexp"]
 SHAPES = {"128": (8, 16), "4096": (4096,), "1000000": (1000, 1000)}
@@ -105,18 +107,27 @@ def work(contestant: str) -> None:
 
 def main() -> None:
     """Run the contestants in turn, in fresh processes, and write medians over the rounds with the ratios to ours."""
-    rounds: dict[str, list[list[float | None]]] = {name: [] for name in CONTESTANTS}
-    torch_python = os.environ.get("BENCH_TORCH_PYTHON", sys.executable)
-    for _ in range(ROUNDS):
-        for contestant in CONTESTANTS:
-            command = [torch_python if contestant == "torch" else sys.executable, __file__, "--worker", contestant]
-            environment = {**os.environ, **ONE_THREAD}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worker", choices=CONTESTANTS)
+    parser.add_argument("--quick", action="store_true", help="one round")
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker)
+        return
+    torch_python = os.environ.get("BENCH_TORCH_PYTHON")
+    present = [name for name in CONTESTANTS if name != "torch" or torch_python or importlib.util.find_spec("torch")]
+    print("not installed:", ", ".join(set(CONTESTANTS) - set(present)) or "none")
+    rounds: dict[str, list[list[float | None]]] = {name: [] for name in present}
+    for _ in range(1 if options.quick else ROUNDS):
+        for contestant in present:
+            python = (torch_python if contestant == "torch" else None) or sys.executable
+            command = [python, __file__, "--worker", contestant]
+            done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
             rounds[contestant].append(json.loads(done.stdout.splitlines()[-1]))
     rows = []
     for position, (name, size, dtype) in enumerate(CASES):
         medians = {}
-        for contestant in CONTESTANTS:
+        for contestant in present:
             values = [each[position] for each in rounds[contestant]]
             if None not in values:
                 medians[contestant] = statistics.median(values)
@@ -126,11 +137,8 @@ def main() -> None:
         rows.append(row)
         print(*row.values())
     result = {"what": __doc__.splitlines()[0], **machine_facts(["numpy", "numba"]), "results": rows}
-    print("wrote", save("scalar", result).name)
+    print("wrote", save("scalar", result, options.quick).name)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        work(sys.argv[2])
-    else:
-        main()
+    main()

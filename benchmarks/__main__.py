@@ -1,0 +1,63 @@
+"""Run the benchmarks: ``python -m benchmarks [SUBJECT ...] [--quick] [--peers torch,jax] [--table]``.
+
+Every subject is a script of this folder, runs peers and project in turn in processes of their own and writes
+``results/SUBJECT.json`` (``SUBJECT_quick.json`` with --quick, which no table shows). ``--table`` measures nothing:
+it writes the figures of README.md from those files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))
+
+from _table import update  # noqa: E402 (found by the line above, as by the scripts of this folder)
+
+COMPARISONS = [
+    "layers",
+    "custom_cells",
+    "training",
+    "sampling",
+    "compile_time",
+    "memory",
+    "scaling",
+    "memory_bound",
+    "peak",
+    "eager_overhead",
+]
+SCRIPTS = ["gemm", "scalar", "import_time"]  # with peers that are always there, or one of their own
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(COMPARISONS + SCRIPTS)}")
+    parser.add_argument("--quick", action="store_true", help="one short round of a few cases")
+    parser.add_argument("--peers", help="comma-separated packages, default: all")
+    parser.add_argument("--with-torch-compile", action="store_true", help="also torch.compile, which takes minutes")
+    parser.add_argument("--table", action="store_true", help="measure nothing, write the figures of README.md")
+    options = parser.parse_args()
+    unknown = set(options.subjects) - {*COMPARISONS, *SCRIPTS}
+    if unknown:
+        parser.error(f"no such subject: {', '.join(sorted(unknown))}")
+    if options.table:
+        update(FOLDER.parent / "README.md", FOLDER / "results")
+        return 0
+    failed = []
+    for subject in options.subjects or [*COMPARISONS, *SCRIPTS]:
+        command = [sys.executable, str(FOLDER / f"{subject}.py"), *(["--quick"] if options.quick else [])]
+        if subject in COMPARISONS:
+            command += ["--peers", options.peers] if options.peers else []
+            command += ["--with-torch-compile"] if options.with_torch_compile else []
+        if subprocess.run(command, check=False).returncode:
+            failed.append(subject)
+    if failed:
+        print("failed:", ", ".join(failed))
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

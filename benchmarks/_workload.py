@@ -1,0 +1,23 @@
+"""What a contestant measures: a training step and an inference as calls, and their results to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from _harness import time_for
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`train` is forward and backward to the inputs and all weights; `arrays` the outputs and gradients of one."""
+
+    train: Callable[[], object]
+    infer: Callable[[], object]
+    arrays: Callable[[], dict[str, np.ndarray]]
+
+    def measure(self, budget: float) -> dict:
+        """Return the results, and the seconds of calls within about `budget` seconds."""
+        check = self.arrays()
+        return {"check": check, "training": time_for(self.train, budget), "inference": time_for(self.infer, budget / 2)}

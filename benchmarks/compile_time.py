@@ -1,0 +1,88 @@
+"""What the first training step costs above the second: cold, warm from disk, and at new sizes; against JAX's jit.
+
+The cache folder (TGS_CACHE_DIR) is empty for the cold start and is that of the cold start for the warm one, each in a
+process of its own. Kernels of the package itself, compiled once per machine, are loaded by a process before.
+Run: python benchmarks/compile_time.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+
+from _cells import CustomCell
+from _layers import Layer
+from _subject import OURS, Contestant, Subject
+
+CASES = {"LSTM": Layer("LSTM", 50, 32, 64, 128), "layer-norm LSTM": CustomCell("layer-norm LSTM")}
+OTHER_SIZES = {"T": 37, "N": 5, "I": 24, "H": 40}
+
+
+def seconds_of(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def first_above_second(train) -> float:
+    first = seconds_of(train)
+    return first - seconds_of(train)
+
+
+def probe(case: str) -> dict[str, float]:
+    """Return what the first step costs in this process, and then at sizes that were never seen."""
+    from numba.core import event
+
+    if isinstance(CASES[case], Layer):
+        from _layers import ours
+    else:
+        from _cells_ours import ours
+    first = first_above_second(ours(CASES[case]).train)
+    with event.install_recorder("numba:compile") as compiled:
+        other = first_above_second(ours(replace(CASES[case], **OTHER_SIZES)).train)
+    starts = sum(found.is_start for _, found in compiled.buffer)
+    return {"first": first, "new sizes": other, "compilations at new sizes": starts}
+
+
+def ours(case: str, _: float) -> dict:
+    def process(folder: str) -> dict[str, float]:
+        environment = {**os.environ, "TGS_CACHE_DIR": folder}
+        command = [sys.executable, __file__, "--probe", case]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    with tempfile.TemporaryDirectory() as before, tempfile.TemporaryDirectory() as folder:
+        process(before)
+        cold, warm = process(folder), process(folder)
+    names = ("new sizes", "compilations at new sizes")
+    return {"cold": [cold["first"]], "warm": [warm["first"]], **{name: [warm[name]] for name in names}}
+
+
+def with_jax(case: str, _: float) -> dict:
+    if isinstance(CASES[case], Layer):
+        from _layers import with_jax
+    else:
+        from _cells_jax import with_jax
+    cold = first_above_second(with_jax(CASES[case]).train)
+    return {"cold": [cold], "new sizes": [first_above_second(with_jax(replace(CASES[case], **OTHER_SIZES)).train)]}
+
+
+SUBJECT = Subject(
+    script=__file__,
+    what=__doc__.splitlines()[0],
+    cases={case: case for case in CASES},
+    contestants={OURS: Contestant(ours), "jax": Contestant(with_jax, "jax")},
+    quick=tuple(CASES),
+    units={"cold": "s", "warm": "s", "new sizes": "s", "compilations at new sizes": "1"},
+)
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--probe"]:
+        print(json.dumps(probe(sys.argv[2])))
+    else:
+        SUBJECT.main()

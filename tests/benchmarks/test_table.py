@@ -1,0 +1,81 @@
+"""The figures of README.md are those of the results: the tables are written, not typed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent.parent / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def table() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmarks_table", BENCHMARKS / "_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def result(cases: dict[str, dict[str, dict[str, float]]], **facts: object) -> dict[str, object]:
+    """Return what a subject writes, from case -> measure -> contestant -> median."""
+    results = {
+        case: {m: {name: {"median": value} for name, value in rows.items()} for m, rows in measures.items()}
+        for case, measures in cases.items()
+    }
+    machine = {"processor": "a processor", "cores": 2, "versions": {"numpy": "2.0"}, "missing": {}}
+    return {**machine, **facts, "results": results}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    ours = "tinygrad_seq"
+    written = {
+        "layers": result(
+            {"LSTM 5x4x3x2": {"training": {ours: 0.002, "torch": 0.005, "jax": 0.009, "jax hoisted": 0.007}}},
+            missing={"jax": "not installed: jax"},
+        ),
+        "custom_cells": result({"minGRU": {"training": {ours: 0.001, "torch": 0.004, "torch hoisted": 0.003}}}),
+        "training": result({"GRU": {"training": {ours: 0.1, "torch": 0.2}}}, tokens_per_step=1000),
+        "scaling": result({"LSTM 5x4x3x2": {"training": {ours: 0.3, f"{ours}, 2 threads": 0.2}}}),
+        "layers_quick": result({"LSTM 5x4x3x2": {"training": {ours: 1.0, "torch": 99.0}}}),
+    }
+    for name, content in written.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_ratios_are_peer_over_ours_and_the_faster_form_counts(table: ModuleType, results: Path) -> None:
+    lines = table.tables(results).splitlines()
+    assert "| 5 × 4 × 3 × 2 | – | – | – | – | 2.50 | 3.50 | 2 ms |" in lines
+    assert "| minGRU | 3.00 | – | – | – | 1 ms |" in lines
+    assert any("GRU 10,000 (2.00)" in line for line in lines)
+    assert any("least of 1 sizes 1.50" in line for line in lines)
+    assert "Not measured: jax (not installed: jax) in layers." in lines
+
+
+def test_quick_results_are_not_shown(table: ModuleType, results: Path) -> None:
+    assert "99" not in table.tables(results)
+
+
+def test_update_replaces_what_is_between_the_markers(table: ModuleType, results: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n")
+    table.update(readme, results)
+    table.update(readme, results)
+    assert readme.read_text() == f"before\n{table.START}\n{table.tables(results)}\n{table.END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["", "{end} {start}", "{start} {start} {end}"])
+def test_update_refuses_a_text_without_the_two_markers(table: ModuleType, tmp_path: Path, text: str) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text.format(start=table.START, end=table.END))
+    with pytest.raises(ValueError, match=r"README\.md: expected <!-- benchmarks:start -->"):
+        table.update(readme, tmp_path)
