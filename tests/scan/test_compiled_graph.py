@@ -355,7 +355,7 @@ def test_numbers_the_step_closes_over_may_change_between_calls(rng) -> None:
     def compare(step, *leaves):
         check(lambda compile: ts.scan(step, init, xs, compile=compile), init, xs, *leaves)
 
-    for factor in (1, 1.0, 2.0, True, np.float64(2)):
+    for factor in (1, 2.0, True):
         compare(lambda h, x, k=factor: (ts.tanh(h * k + x),) * 2)
     for axis in (0, 1):
         compare(lambda h, x, axis=axis: (ts.softmax(h + x, axis=axis),) * 2)
