@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test test-nojit test-boundscheck check bench format clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model, score two sentences
 	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo --force
@@ -27,9 +27,8 @@ test: $(VENV)/.installed-test ## run the tests and the examples of the docstring
 test-nojit: $(VENV)/.installed-test ## run kernels, operations and scan as plain Python, on many more random cells
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/ops tests/optim tests/scan
 
-# A cache of its own: Numba's does not tell code with the checks from code without.
 test-boundscheck: $(VENV)/.installed-test ## run kernels and scan with every index checked
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/boundscheck $(BIN)/python -m pytest -n $(WORKERS) \
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 		tests/kernels/test_gemm.py tests/kernels/test_indexing.py tests/kernels/test_update.py tests/ops/test_indexing.py \
 		tests/scan/test_compiled.py tests/scan/test_compiled_graph.py
 
