@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck check bench format clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model, score two sentences
 	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo --force
@@ -23,6 +23,14 @@ demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model,
 
 test: $(VENV)/.installed-test ## run the tests and the examples of the docstrings
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-nojit: $(VENV)/.installed-test ## run kernels, operations and scan as plain Python, on many more random cells
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/ops tests/optim tests/scan
+
+test-boundscheck: $(VENV)/.installed-test ## run kernels and scan with every index checked
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
+		tests/kernels/test_gemm.py tests/kernels/test_indexing.py tests/kernels/test_update.py tests/ops/test_indexing.py \
+		tests/scan/test_compiled.py tests/scan/test_compiled_graph.py
 
 check: $(VENV)/.installed-dev ## lint, formatting, types, tests: what a change must pass
 	$(BIN)/ruff check

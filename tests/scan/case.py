@@ -105,23 +105,28 @@ class Problem:
 
 def assert_agree(got: Result, want: Result, dtype: Any) -> None:
     """Fail unless two results agree: structure, shapes and dtypes exactly, numbers within the tolerances of `dtype`."""
-    eps = float(np.finfo(dtype).eps)
     assert alike(got.outputs, want.outputs), f"{describe(got.outputs)} is not {describe(want.outputs)}"
     parts, wanted = (dict(named_leaves(result.outputs, "outputs")) for result in (got, want))
     for name, a, b in _pairs(parts, wanted):
-        assert_close(name, a.numpy(), b.numpy(), VALUE_TOLERANCE * eps)
+        assert_close(name, a.numpy(), b.numpy(), VALUE_TOLERANCE, dtype)
         assert a.requires_grad or not b.requires_grad, f"{name} lost its gradient"
         assert a.dtype.kind == "f" or not a.requires_grad, f"{name} is {a.dtype} and has no gradient"
     for name, g, h in _pairs(got.gradients, want.gradients):
         if g is not None or h is not None:  # no gradient is a gradient of zero
             g, h = (np.zeros_like(h) if g is None else g), (np.zeros_like(g) if h is None else h)
-            assert_close(f"gradient of {name}", g, h, GRADIENT_TOLERANCE * eps)
+            assert_close(f"gradient of {name}", g, h, GRADIENT_TOLERANCE, dtype)
 
 
-def assert_close(name: str, got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
-    """Fail unless two arrays differ by at most `tolerance` times the largest element; integers must be equal."""
+def assert_close(name: str, got: Any, want: Any, units: float = GRADIENT_TOLERANCE, dtype: Any = "float64") -> None:
+    """Fail unless two arrays differ by at most so many `units` of eps and of the largest element; integers, at all.
+
+    The eps is that of `dtype`, or of the arrays' own where that is larger.
+    """
     assert (got.shape, got.dtype) == (want.shape, want.dtype), name
-    allowed = tolerance * max(1.0, np.abs(want).max(initial=0.0)) if want.dtype.kind == "f" else 0
+    allowed = 0.0
+    if want.dtype.kind == "f":
+        eps = max(np.finfo(dtype).eps, np.finfo(want.dtype).eps)
+        allowed = units * float(eps) * max(1.0, np.abs(want).max(initial=0.0))
     np.testing.assert_allclose(got, want, rtol=0, atol=allowed, err_msg=name)
 
 

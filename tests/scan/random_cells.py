@@ -188,7 +188,7 @@ def cells(draw: Any, largest: int = 14) -> Cell:
 
 def cell_of(templates: Sequence[str]) -> Cell:
     """Return a cell that applies each template once, to values that depend on the carry and on the input."""
-    operands = ["c0", "x['x']", "c0[:, ::-1]", "c1"]
+    operands = ["c0", "x['x']", "(c0 * row)", "c1"]
     statements = [template.format(*operands, *operands) for template in templates]
     names = [f"v{i}" for i in range(len(statements))]
     mixed = f"({' + '.join(names)}) / {len(names)}"

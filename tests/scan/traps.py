@@ -184,7 +184,7 @@ def mixed_dtypes(carry, x, u):
 @trap("N H", "T N H")
 def casts(h, x):
     other = "float32" if h.dtype == "float64" else "float64"
-    h = (h * 0.5 + ts.tanh(x.astype(other))).astype(h.dtype)
+    h = h * 0.5 + ts.tanh(x.astype(other).astype(h.dtype))
     return h, ((h > x).astype(h.dtype), (h > 0).astype("int64"), (10 * x).astype("int32"), h.astype(other))
 
 
