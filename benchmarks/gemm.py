@@ -2,7 +2,9 @@
 
 Recurrent shapes with B packed beforehand (`gemm`), with packing in the call (`pack+gemm`) and without any
 (`matmul_into`, as is and with B transposed); full products for the large squares.
-Run: python benchmarks/gemm.py
+With ``--eager``: what the eager `matmul` and `linear` would call, a new array for the result and all checks included,
+in the three layouts of a linear layer, on one thread and on two.
+Run: python benchmarks/gemm.py [--eager]
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from _harness import environment, machine_facts, pin_to_one_core, save, summary
 
 RECURRENT = [(16, 64, 256), (32, 128, 512), (64, 256, 1024), (20, 650, 2600)]
 SQUARE = [(size, size, size) for size in (512, 1024, 2048)]
+EAGER = [(8, 16, 16), *RECURRENT[1:], (2048, 256, 1024), (1024, 1024, 1024), (128, 1600, 512)]
 DTYPES = ("float32", "float64")
 
 
@@ -91,9 +94,27 @@ def contestants(shape, dtype):
     return calls if shape in RECURRENT else {name: calls[name] for name in calls if "gemm" not in name}
 
 
-def in_turn(shape, dtype):
+def eager_contestants(shape, dtype):
+    from tinygrad_seq.kernels.matmul import multiply
+
+    M, K, N = shape
+    rng = np.random.default_rng(0)
+    a, b, turned_a, turned_b = (rng.standard_normal(s).astype(dtype) for s in ((M, K), (K, N), (K, M), (N, K)))
+
+    def ours(x, y):
+        c = np.empty((x.shape[0], y.shape[1]), x.dtype)
+        multiply(x, y, c)
+        return c
+
+    calls = {}
+    for layout, x, y in (("x @ y", a, b), ("x @ w.T", a, turned_b.T), ("g.T @ x", turned_a.T, b)):
+        calls[f"numpy {layout}"] = lambda x=x, y=y: x.dot(y)
+        calls[f"ours {layout}"] = lambda x=x, y=y: ours(x, y)
+    return calls
+
+
+def in_turn(calls, shape):
     """Return the seconds per call of each contestant, each sample of all of them in turn."""
-    calls = contestants(shape, dtype)
     flops = 2 * np.prod(shape, dtype=float)
     batch, samples = max(1, int(1e7 / flops)), int(np.clip(2e10 / flops, 3, 30))
     seconds = {name: [] for name in calls}
@@ -108,26 +129,71 @@ def in_turn(shape, dtype):
     return seconds
 
 
-def worker():
-    pin_to_one_core()
-    cases = {f"{dtype} {'x'.join(map(str, s))}": in_turn(s, dtype) for dtype in DTYPES for s in RECURRENT + SQUARE}
+def worker(eager, threads):
+    if threads == 1:
+        pin_to_one_core()
+    shapes, make = (EAGER, eager_contestants) if eager else (RECURRENT + SQUARE, contestants)
+    cases = {f"{dtype} {'x'.join(map(str, s))}": in_turn(make(s, dtype), s) for dtype in DTYPES for s in shapes}
+    if eager:
+        return cases
     return {"peak": {dtype: fma_peak(dtype) for dtype in DTYPES}, "cases": cases}
+
+
+def run_rounds(rounds, *arguments, threads=1):
+    """Return what each of some fresh processes measured."""
+    command = [sys.executable, __file__, "--worker", "--threads", str(threads), *arguments]
+    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, str(threads))}
+    results = []
+    for _ in range(rounds):
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    return results
+
+
+def compare_eager(count) -> None:
+    results = {}
+    for threads in (1, 2):
+        rounds = run_rounds(count, "--eager", threads=threads)
+        for case in rounds[0]:
+            row = {}
+            for layout in ("x @ y", "x @ w.T", "g.T @ x"):
+                medians = {
+                    name: statistics.median(s for r in rounds for s in r[case][f"{name} {layout}"])
+                    for name in ("numpy", "ours")
+                }
+                row[layout] = {f"{name}_us": round(1e6 * value, 2) for name, value in medians.items()}
+                row[layout]["numpy_over_ours"] = round(medians["numpy"] / medians["ours"], 3)
+            results[f"{case} threads={threads}"] = row
+            line = (
+                f"{name} {r['numpy_us']:.1f} {r['ours_us']:.1f} us ({r['numpy_over_ours']:.2f}x)"
+                for name, r in row.items()
+            )
+            print(f"{case:24s} threads={threads}", "  ".join(line), flush=True)
+    facts = {"what": "what eager matmul would call: NumPy over ours", **machine_facts(["numpy", "numba"])}
+    facts["load_average"] = [round(load, 1) for load in os.getloadavg()]  # two threads need two idle cores
+    print("wrote", save("gemm_eager", {**facts, "results": results}).name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", action="store_true")
+    parser.add_argument("--eager", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round")
     options = parser.parse_args()
     if options.worker:
-        print(json.dumps(worker()))
+        print(json.dumps(worker(options.eager, options.threads)))
         return
     command = [sys.executable, __file__, "--worker"]
     rounds = []
     for _ in range(1 if options.quick else options.rounds):
         done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
         rounds.append(json.loads(done.stdout.splitlines()[-1]))
+    if options.eager:
+        compare_eager(options.rounds)
+        return
+    rounds = run_rounds(options.rounds)
     peak = {dtype: max(r["peak"][dtype] for r in rounds) for dtype in DTYPES}
     print("FMA peak, GFLOP/s:", ", ".join(f"{dtype} {peak[dtype]:.1f}" for dtype in DTYPES))
     results = {}
