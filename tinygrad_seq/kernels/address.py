@@ -96,7 +96,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 def read(typing, x, index, nest, place, places):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Return ``x[index]``; nest, place and number of places are literals."""
     numbers = [literal.literal_value for literal in (nest, place, places)]
-    signature = x.dtype(x, types.uint64, types.intp, types.intp, types.intp)
+    signature = x.dtype(x, types.uint64, nest, place, places)  # literal types: each combination is code of its own
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         value = builder.load(_pointer(context, builder, signature.args[0], values[0], values[1]))
@@ -110,7 +110,7 @@ def read(typing, x, index, nest, place, places):  # type: ignore[no-untyped-def]
 def write(typing, x, index, value, nest, place, places):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Set ``x[index] = value``; nest, place and number of places are literals."""
     numbers = [literal.literal_value for literal in (nest, place, places)]
-    signature = types.void(x, types.uint64, x.dtype, types.intp, types.intp, types.intp)
+    signature = types.void(x, types.uint64, x.dtype, nest, place, places)
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         data = context.data_model_manager[signature.args[2]].as_data(builder, values[2])
