@@ -119,7 +119,11 @@ class _Emitter:
         slab = self.slab(buffer)
         if buffer.kind == "time":
             step = f"{name} + t * {self.number((buffer.var, 'slab bytes'), Stride(buffer.var, 0))}"
-            return f"{step} + {row} * {self.number((buffer.var, 'row bytes'), Stride(buffer.var, 1))}" if buffer.rows else step
+            return (
+                f"{step} + {row} * {self.number((buffer.var, 'row bytes'), Stride(buffer.var, 1))}"
+                if buffer.rows
+                else step
+            )
         size = self.number((buffer.var, "row bytes"), buffer.size * buffer.dtype.itemsize)
         place = f"{slab} * N + {row}" if slab and buffer.rows else slab or (row if buffer.rows else "")
         return f"{name} + ({place}) * {size}" if place else name
@@ -314,7 +318,7 @@ class _Emitter:
         step = f"u8({step})" if step in {"0", "1"} else step
         if buffer.kind == "time":
             raise NeedsCopy(eqn, var)
-        if buffer.rows and len(shape) > 1 or len(shape) > 2:
+        if (buffer.rows and len(shape) > 1) or len(shape) > 2:
             if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or step != "u8(1)":
                 raise NeedsCopy(eqn, var)
             rows = (

@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import extrema, joining, reduction
+from ..ops import reduction
 from ..ops.arithmetic import maximum, sqrt
 from ..ops.casting import astype
 from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, not_equal, where
 from ..ops.exponential import exp, log
 from ..ops.indexing import getitem
 from ..ops.joining import concat
-from ..ops.linear import matmul
 from ..ops.shape import broadcast_to, permute_dims, reshape
 from ..primitive import TABLE
 from .ir import Aval, Eqn, Var

@@ -117,7 +117,7 @@ class Homes:
         self._reuse(stretches, [var for var in loop.kept if var not in self._whole], spare)
         for eqn in loop.eqns:
             for var in eqn.results:
-                if var in self.places or is_placed(eqn) and eqn.primitive.name != "concat" or var in self._whole:
+                if var in self.places or (is_placed(eqn) and eqn.primitive.name != "concat") or var in self._whole:
                     continue
                 family = self._family(var)
                 if var in local and kept.isdisjoint(family):
@@ -160,7 +160,9 @@ class Homes:
             (reader,) = readers[source]
             free = list(dict.fromkeys(pieces[source]))
             for var in kept:
-                fits = [piece for piece in free if piece.aval == var.aval and (piece in self.rows) == (var in self.rows)]
+                fits = [
+                    piece for piece in free if piece.aval == var.aval and (piece in self.rows) == (var in self.rows)
+                ]
                 if fits and nests.get(var) is reader and var not in self.places:
                     self.places[var] = self.places[fits[0]]
                     free.remove(fits[0])

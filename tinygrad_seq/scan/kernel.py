@@ -152,7 +152,7 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
 def _with_whole_rows(array: np.ndarray, lead: int) -> np.ndarray:
     """Return `array` with the axes after the first `lead` in one piece, the others with any strides."""
     step = array.itemsize
-    for size, stride in zip(array.shape[:lead - 1:-1], array.strides[:lead - 1:-1], strict=True):
+    for size, stride in zip(array.shape[: lead - 1 : -1], array.strides[: lead - 1 : -1], strict=True):
         if size != 1 and stride != step:
             return np.ascontiguousarray(array)
         step *= size

@@ -13,12 +13,12 @@ from .. import config
 from ..data import Windows
 from ..errors import AnomalyError, CheckpointError
 from ..functional import cross_entropy
+from ..kernels.memory import keep_freed_memory
 from ..modes import no_grad
 from ..nn import Module, detach_state
 from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 from ..tensor import Tensor
 from ..tree import map_leaves
-from ..kernels.memory import keep_freed_memory
 
 
 class Step(NamedTuple):
