@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -142,10 +143,10 @@ def worker(eager, threads):
 def run_rounds(rounds, *arguments, threads=1):
     """Return what each of some fresh processes measured."""
     command = [sys.executable, __file__, "--worker", "--threads", str(threads), *arguments]
-    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, str(threads))}
+    settings = environment(threads)
     results = []
     for _ in range(rounds):
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=True)
         results.append(json.loads(done.stdout.splitlines()[-1]))
     return results
 

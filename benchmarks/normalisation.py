@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from _harness import ONE_THREAD, machine_facts, pin_to_one_core, save
+from _harness import environment, machine_facts, pin_to_one_core, save
 
 Calls = Iterator[tuple[str, Callable[[], Any]]]
 
@@ -192,8 +192,8 @@ def main() -> None:
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
     for _ in range(options.rounds):
         for name, python in pythons.items():
-            command, environment = [python, __file__, "--worker", name], {**os.environ, **ONE_THREAD}
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            command = [python, __file__, "--worker", name]
+            done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
             rounds[name].append(json.loads(done.stdout.splitlines()[-1]))
     results = {}
     for case in rounds["ours"][0]:
