@@ -48,6 +48,7 @@ class Kernel:
     def __init__(self, stages: Stages, over: set[Var], history: set[Var], backward: bool) -> None:
         self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
         self.stages = stages
+        self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
         self.run_rows = load(self.source.text, "run", _SIGNATURE)
 
@@ -73,15 +74,11 @@ class Kernel:
             self.run_rows(addresses, sizes, 0, self.N)
         else:
             run_all([partial(self.run_rows, addresses, sizes, *ends) for ends in split(self.N, threads)])
-        for var in (*self.stages.kept, *self.stages.step.carry, *self.stages.step.carry_out):
-            name = self.loop.became.get(var, var)
-            place = self.homes.places.get(name)
-            if var not in env and place is not None:
+        for var, place in self.outputs:
+            if var not in env:
                 if place.buffer.kind == "time" and place.buffer not in arrays:
                     arrays[place.buffer] = self._memory(place.buffer, T, env)
-                found = self._over_time(name, place, arrays, carries, T, reverse)
-                if found is not None:
-                    env[var] = found
+                env[var] = self._over_time(var, place, arrays, carries, T, reverse)
         last = []
         for var in self.loop.carry:
             at = T & 1 if var in source.alternating else 0 if reverse else T
@@ -100,6 +97,16 @@ class Kernel:
             return np.empty((T, *row), buffer.dtype)
         return np.empty(row if buffer.kind == "block" else 0, buffer.dtype)
 
+    def _outputs(self, history: set[Var]) -> list[tuple[Var, Place]]:
+        """Return what others read of the loop, and its places."""
+        found = []
+        step = self.stages.step
+        for var in dict.fromkeys((*self.stages.kept, *step.carry, *step.carry_out)):
+            place = self.homes.places.get(self.loop.became.get(var, var))
+            if place is not None and (var in self.stages.kept or var in history):
+                found.append((var, place))
+        return found
+
     def _over_time(
         self,
         var: Var,
@@ -108,25 +115,24 @@ class Kernel:
         carries: dict[Var, np.ndarray],
         T: int,
         reverse: bool,
-    ) -> np.ndarray | None:
-        """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it; None if none does."""
+    ) -> np.ndarray:
+        """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it."""
         buffer = place.buffer
         if buffer.kind in {"now", "next"}:
-            if buffer.var in self.source.alternating:
-                return None
             first = int((buffer.kind == "next") != reverse)
             base = carries[buffer.var][first : first + T]
-        elif buffer.kind in {"stack", "time"}:
-            base = arrays[buffer]
         else:
-            return None
+            base = arrays[buffer]
         shape = (T, *var.shape)
-        lead = 2 if buffer.rows else 1  # memory of the loop has (slabs, rows, elements of a row), rows also where 1
-        strides = (*base.strides[:lead], *[as_int(stride) * buffer.dtype.itemsize for stride in place.strides])
-        if not math.prod(shape):
+        if 0 in shape:
             return np.empty(shape, var.dtype)
-        first_element = base.reshape(*base.shape[:lead], -1)[..., sum(map(as_int, place.offsets)) :]
-        return np.lib.stride_tricks.as_strided(first_element, shape, strides)
+        lead = 2 if buffer.rows else 1  # memory of the loop has (slabs, rows, elements of a row), rows also where 1
+        step = var.dtype.itemsize
+        strides = (*base.strides[:lead], *[as_int(stride) * step for stride in place.strides])
+        start = sum(map(as_int, place.offsets))
+        if base.flags.c_contiguous:  # five times as fast as what follows
+            return np.ndarray(shape, var.dtype, base, start * step, strides)
+        return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., start:], shape, strides)
 
 
 def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:

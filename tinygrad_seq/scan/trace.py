@@ -82,18 +82,18 @@ class Builder:
     def apply(self, primitive: Primitive, operands: Iterable[Any], params: dict[str, Any]) -> Any:
         """Write down one operation and return its results as Tracers."""
         atoms = tuple([self.atom(primitive, operand) for operand in operands])
-        key = (primitive, tuple([_identity(atom) for atom in atoms]), freeze(params))
+        options = freeze(params) if params else ()
+        key = (primitive, tuple([atom if atom.__class__ is Var else _identity(atom) for atom in atoms]), options)
         results = self._known.get(key)
         if results is None:
-            results = tuple([Var(aval) for aval in infer(primitive, atoms, params)])
+            results = tuple([Var(aval) for aval in infer(primitive, atoms, params, options)])
             self._known[key] = results
             eqn = Eqn(primitive, atoms, params, results)
             self.eqns.append(eqn)
             self.producer.update(dict.fromkeys(results, eqn))
             if all(operand in self.invariant for operand in eqn.reads):
                 self.invariant.update(results)
-        tracers = tuple([Tracer(self, result) for result in results])
-        return tracers if primitive.multiple else tracers[0]
+        return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
 
 
 class Tracer(ArrayProtocol, Operators):
@@ -166,8 +166,13 @@ def _identity(atom: Atom) -> Any:
     return atom if atom.__class__ is Var else (atom.__class__, repr(atom))
 
 
+_PLAIN = frozenset({int, bool, float, str, type(None)})
+
+
 def freeze(value: Any) -> Any:
     """Return parameters of a primitive as something that can be hashed."""
+    if value.__class__ in _PLAIN:
+        return (value.__class__, value)
     if isinstance(value, dict):
         return tuple([(key, freeze(part)) for key, part in value.items()])
     if isinstance(value, tuple | list):
@@ -184,13 +189,13 @@ def freeze(value: Any) -> Any:
 _inferred: dict[Any, tuple[Aval, ...]] = {}
 
 
-def infer(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Aval, ...]:
-    """Return the shapes and dtypes of the results, found once by running the forward on zeros."""
-    key = (
-        primitive,
-        tuple([operand.aval if operand.__class__ is Var else _identity(operand) for operand in operands]),
-        freeze(params),
-    )
+def infer(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, Any], options: Any) -> tuple[Aval, ...]:
+    """Return the shapes and dtypes of the results, found once by running the forward on zeros.
+
+    `options` are the frozen `params`.
+    """
+    avals = tuple([operand.aval if operand.__class__ is Var else _identity(operand) for operand in operands])
+    key = (primitive, avals, options)
     found = _inferred.get(key)
     if found is None:
         found = _inferred[key] = _run_on_zeros(primitive, operands, params)
