@@ -49,7 +49,9 @@ def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collecti
         if var in at_hand or var in kept or var in again:
             return
         eqn = producer[var]
-        if eqn.primitive.name in VIEWS or (_is_again(eqn) and all(map(available, eqn.reads))):
+        if eqn.primitive.name in {"split", "index"} and not available(eqn.operands[0]):
+            kept.add(var)  # the part alone, not the whole
+        elif eqn.primitive.name in VIEWS or (_is_again(eqn) and all(map(available, eqn.reads))):
             again.update(dict.fromkeys(eqn.results))
             for operand in eqn.reads:
                 need(operand)
