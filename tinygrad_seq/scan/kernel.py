@@ -62,8 +62,9 @@ class Kernel:
         for var, array in carries.items():
             array[T if reverse and var not in source.alternating else 0] = init[var].reshape(array.shape[1:])
         weights = [_packed(env[var]) for var in source.weights]
+        factors = np.array(source.factors, np.float64)
         addresses = np.array(
-            [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights)], np.uint64
+            [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights, factors)], np.uint64
         )
         given = {buffer.var: array for buffer, array in arrays.items()}
         numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
