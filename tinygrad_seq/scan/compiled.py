@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,27 @@ from .trace import Builder, Tracer, as_leaf, freeze, trace
 _programs: dict[Any, Program] = {}
 
 
+class Call(NamedTuple):
+    """A scan that is ready to run.
+
+    Attributes
+    ----------
+    program
+        That of its step.
+    operands
+        Constants, carry and inputs, as the program takes them.
+    train
+        Whether gradients are wanted.
+    rebuild
+        Returns ``(carry, ys)`` as trees, of a flat list that begins with them.
+    """
+
+    program: Program
+    operands: list[Any]
+    train: bool
+    rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
+
+
 def run_compiled(
     function: StepFunction, carry: Tree, xs: Tree, T: int, reverse: bool, window: int | None
 ) -> tuple[Tree, Tree]:
@@ -32,6 +53,13 @@ def run_compiled(
     CompileError
         If the step cannot be compiled.
     """
+    call = prepare(function, carry, xs)
+    params = {"program": call.program, "run": Run(T, reverse, window), "train": call.train}
+    return call.rebuild(record(_scan, tuple(call.operands), params))
+
+
+def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
+    """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
     init, rebuild_init = flatten(carry)
     columns, rebuild_x = flatten(xs)
     builder = Builder()
@@ -55,10 +83,8 @@ def run_compiled(
     program = _program(step, wants)
     operands = [*program.outer(objects), *init, *columns]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
-    params = {"program": program, "run": Run(T, reverse, window), "train": any(wants)}
-    results = record(_scan, tuple(reached), params)
-    count = len(init)
-    return rebuild_carry(results[:count]), rebuild_y(results[count : count + len(stacked)])
+    count, end = len(init), len(init) + len(stacked)
+    return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))
 
 
 def _cut_off(x: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -50,7 +51,11 @@ class Kernel:
         self.stages = stages
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
-        self.run_rows = load(self.source.text, "run", _SIGNATURE)
+
+    @cached_property
+    def run_rows(self) -> Callable[..., None]:
+        """The machine code, compiled or found when first asked for: a backward that never runs is never compiled."""
+        return load(self.source.text, "run", _SIGNATURE)
 
     def run(
         self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None
