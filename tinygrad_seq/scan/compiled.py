@@ -14,7 +14,7 @@ from ..primitive import Array, Primitive
 from ..tensor import Tensor, pull_back, record
 from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, pair
-from .ir import Aval, Step, Var
+from .ir import Aval, Step, Var, check
 from .leaves import alike, difference
 from .program import Program, Run
 from .trace import Builder, Tracer, as_leaf, freeze, trace
@@ -80,7 +80,7 @@ def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
     step = Step(
         tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
     )
-    program = _program(step, wants)
+    program = _program(check(step), wants)
     operands = [*program.outer(objects), *init, *columns]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
     count, end = len(init), len(init) + len(stacked)
