@@ -11,6 +11,9 @@ import tempfile
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+# Each pass of the scan compiler checks what it has made.
+os.environ.setdefault("TGS_CHECK", "1")
+
 # Compiled cells of the tests stay out of the user's folder; parallel workers inherit it.
 if "TGS_CACHE_DIR" not in os.environ:
     os.environ["TGS_CACHE_DIR"] = tempfile.mkdtemp(prefix="tinygrad_seq-")

@@ -1,5 +1,5 @@
-"""Loops over time that are differentiable: `scan`."""
+"""Loops over time that are differentiable: `scan`; and what it makes of a step: `program_of`."""
 
-from .api import scan
+from .api import program_of, scan
 
-__all__ = ["scan"]
+__all__ = ["program_of", "scan"]

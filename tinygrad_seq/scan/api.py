@@ -13,9 +13,10 @@ from ..modes import mode, no_grad
 from ..ops.joining import unstack
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
-from .compiled import run_compiled
+from .compiled import prepare, run_compiled
 from .eager import StepFunction, unroll
 from .leaves import name_of, named_leaves, stack_leaves
+from .program import Program
 from .trace import as_leaf, check_inner, tracing
 
 
@@ -115,6 +116,24 @@ def scan(
     inputs = [rebuild(row) for row in zip(*columns, strict=True)] if columns else [xs] * time
     carry, ys = unroll(step, carry, reversed(inputs) if reverse else inputs, window)
     return carry, stack_leaves(ys[::-1] if reverse else ys)
+
+
+def program_of(step: StepFunction, init: Tree, xs: Tree = None, *, length: int | None = None) -> Program:
+    """Return the compiled program of a step, as `scan` would run it on these arrays; its `explain` shows it.
+
+    Parameters
+    ----------
+    step, init, xs, length
+        As in `scan`; gradients are compiled for the Tensors that require them.
+
+    Raises
+    ------
+    CompileError
+        If the step cannot be compiled.
+    """
+    carry, xs = map_leaves(as_leaf, init), map_leaves(as_leaf, xs)
+    _length(xs, length)
+    return prepare(step, carry, xs).program
 
 
 def _check_options(compile: Any, window: Any) -> None:

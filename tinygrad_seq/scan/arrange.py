@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..ops.casting import alias
 from ..primitive import TABLE
-from .ir import Eqn, Stages, Var, live
+from .ir import Eqn, Stages, Var, check_order, live
 from .partition import VIEWS
 from .rewrite import rewrite
 from .trace import Builder, Tracer
@@ -66,6 +66,7 @@ def arrange(stages: Stages) -> Loop:
         eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results))
     taken = {part for eqn in eqns if eqn.primitive.name == "concat" for part in eqn.operands}
     left = tuple([own(var, taken) for var in carry_out])
+    check_order(eqns, left)
     return Loop(tuple(eqns), stages.step.carry, left, kept, became)
 
 
@@ -78,6 +79,7 @@ def with_copy(loop: Loop, reader: Eqn, operand: Var) -> Loop:
         if eqn is reader:
             eqns.append(Eqn(alias, (operand,), {}, (copy,)))
         eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results) if eqn is reader else eqn)
+    check_order(eqns, loop.carry_out)
     return loop._replace(eqns=tuple(eqns))
 
 

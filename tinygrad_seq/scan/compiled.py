@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,33 @@ from ..primitive import Array, Primitive
 from ..tensor import Tensor, pull_back, record
 from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, pair
-from .ir import Aval, Step, Var
+from .ir import Aval, Step, Var, check
 from .leaves import alike, difference
 from .program import Program, Run
 from .trace import Builder, Tracer, as_leaf, freeze, trace
 
 _programs: dict[Any, Program] = {}
+
+
+class Call(NamedTuple):
+    """A scan that is ready to run.
+
+    Attributes
+    ----------
+    program
+        That of its step.
+    operands
+        Constants, carry and inputs, as the program takes them.
+    train
+        Whether gradients are wanted.
+    rebuild
+        Returns ``(carry, ys)`` as trees, of a flat list that begins with them.
+    """
+
+    program: Program
+    operands: list[Any]
+    train: bool
+    rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
 
 
 def run_compiled(
@@ -32,6 +53,13 @@ def run_compiled(
     CompileError
         If the step cannot be compiled.
     """
+    call = prepare(function, carry, xs)
+    params = {"program": call.program, "run": Run(T, reverse, window), "train": call.train}
+    return call.rebuild(record(_scan, tuple(call.operands), params))
+
+
+def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
+    """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
     init, rebuild_init = flatten(carry)
     columns, rebuild_x = flatten(xs)
     builder = Builder()
@@ -52,13 +80,11 @@ def run_compiled(
     step = Step(
         tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
     )
-    program = _program(step, wants)
+    program = _program(check(step), wants)
     operands = [*program.outer(objects), *init, *columns]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
-    params = {"program": program, "run": Run(T, reverse, window), "train": any(wants)}
-    results = record(_scan, tuple(reached), params)
-    count = len(init)
-    return rebuild_carry(results[:count]), rebuild_y(results[count : count + len(stacked)])
+    count, end = len(init), len(init) + len(stacked)
+    return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))
 
 
 def _cut_off(x: Any) -> Any:

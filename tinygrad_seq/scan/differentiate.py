@@ -22,7 +22,7 @@ from ..ops.casting import astype
 from ..ops.shape import broadcast_to, sum_to
 from ..primitive import NOTHING
 from .expand import zeros
-from .ir import Eqn, Step, Var, live
+from .ir import Eqn, Step, Var, check, live
 from .trace import Builder, Tracer
 
 
@@ -104,7 +104,7 @@ def differentiate(step: Step, wanted: Collection[Var]) -> Backward:
         sums=sums,
     )
     constants = {var: builder.constants[var] for var in new_consts}
-    return Backward(result, tuple([before for before, _ in carries]), outputs, inputs, consts, reads, constants)
+    return Backward(check(result), tuple([before for before, _ in carries]), outputs, inputs, consts, reads, constants)
 
 
 def _active(step: Step, wanted: Collection[Var]) -> set[Var]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -57,6 +58,8 @@ class Source(NamedTuple):
         Variables whose packed panels' addresses follow.
     numbers
         The sizes after `FIXED`.
+    factors
+        Python scalars of the step; the last address is that of an array of them.
     alternating
         The carries of which only two slabs are kept.
     """
@@ -65,6 +68,7 @@ class Source(NamedTuple):
     buffers: tuple[Buffer, ...]
     weights: tuple[Var, ...]
     numbers: tuple[int | Stride, ...]
+    factors: tuple[float, ...]
     alternating: frozenset[Var]
 
 
@@ -85,8 +89,8 @@ class _Emitter:
         self.rows = homes.rows
         self.buffers: dict[Buffer, str] = {}
         self.weights: dict[Var, str] = {}
+        self.factors: dict[tuple[Eqn, int], tuple[str, float]] = {}
         self.numbers: dict[object, tuple[str, int | Stride]] = {}
-        self.lines: list[str] = []
         self.names: dict[Var, str] = {}
         self.nests = 0
 
@@ -97,6 +101,10 @@ class _Emitter:
         if purpose not in self.numbers:
             self.numbers[purpose] = (f"n{len(self.numbers)}", value)
         return self.numbers[purpose][0]
+
+    def factor(self, eqn: Eqn, position: int, value: float) -> str:
+        """Return the name of a Python scalar that is told at run time."""
+        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", float(value)))[0]
 
     def stride(self, number: Number) -> str:
         return str(number) if isinstance(number, int) else self.number(*number)
@@ -164,7 +172,7 @@ class _Emitter:
             (body if any(stride != 0 for stride in strides) else before).append(line)
         for eqn in nest.eqns:
             operands = [made.get(o, f"x{self.fresh(o)}") if o.__class__ is Var else "" for o in eqn.operands]
-            body.append(f"{made[eqn.result]} = {expression(eqn, operands)}")
+            body.append(f"{made[eqn.result]} = {expression(eqn, operands, partial(self.factor, eqn))}")
         for var, how in zip(stored, mark[len(loaded) :], strict=True):
             index, _ = self.element(var, nest.shape)
             body.append(self.write(var, index, made[var], how))
@@ -379,6 +387,10 @@ class _Emitter:
         given = [f"{name} = sizes[{at}]" for at, name in enumerate((*FIXED, *[n for n, _ in self.numbers.values()]))]
         given += [f"a{name} = addresses[{name}]" for name in self.buffers.values()]
         given += [f"{name} = addresses[{len(self.buffers) + at}]" for at, name in enumerate(self.weights.values())]
+        if self.factors:
+            at, count = len(self.buffers) + len(self.weights), len(self.factors)
+            given.append(f"factors = vector(addresses[{at}], u8({count}), f8(0))")
+            given += [f"{name} = factors[{at}]" for at, (name, _) in enumerate(self.factors.values())]
         lines = [
             "def run(addresses, sizes, first, last):",
             *[f"    {line}" for line in (*given, "zero = u8(0)", "one = u8(1)", *scratch)],
@@ -387,9 +399,9 @@ class _Emitter:
             *[f"        {line}" for line in turn],
         ]
         numbers = tuple([value for _, value in self.numbers.values()])
-        return Source(
-            HEADER + "\n".join(lines) + "\n", tuple(self.buffers), tuple(self.weights), numbers, self.alternating
-        )
+        factors = tuple([value for _, value in self.factors.values()])
+        text = HEADER + "\n".join(lines) + "\n"
+        return Source(text, tuple(self.buffers), tuple(self.weights), numbers, factors, self.alternating)
 
     def cut(self) -> list[str]:
         """Return the lines by which no gradient crosses from one window into the one before."""

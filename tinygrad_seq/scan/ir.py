@@ -13,9 +13,10 @@ Operands are variables or Python scalars, which are *weak*: they take the dtype 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -131,6 +132,10 @@ class Stages:
     kept: tuple[Var, ...] = field(default=())
 
 
+CHECKING: Final = os.environ.get("TGS_CHECK", "0") not in {"", "0"}
+"""Whether what each pass of the compiler makes is checked: with ``TGS_CHECK=1``, as in the tests."""
+
+
 def check(step: Step) -> Step:
     """Return `step` if every variable is defined once, before it is used, and the carry keeps its shapes and dtypes.
 
@@ -139,18 +144,51 @@ def check(step: Step) -> Step:
     AssertionError
         If a pass of the compiler broke one of these rules.
     """
-    known = set(step.inputs)
-    assert len(known) == len(step.inputs), "an input is listed twice"
-    for eqn in step.eqns:
+    if CHECKING:
+        _check_order(step.eqns, step.inputs, step.outputs)
+        for before, after in zip(step.carry, step.carry_out, strict=True):
+            assert before.aval == after.aval, f"the carry enters as {before.aval} and leaves as {after.aval}"
+    return step
+
+
+def check_stages(stages: Stages) -> Stages:
+    """Return `stages` if the same holds of the three in turn, and neither `before` nor the loop waits for `after`.
+
+    Raises
+    ------
+    AssertionError
+        If `partition` broke one of these rules.
+    """
+    if CHECKING:
+        step, loop = stages.step, {result for eqn in stages.during for result in eqn.results}
+        _check_order((*stages.before, *stages.during, *stages.after), step.inputs, step.outputs)
+        _check_order(stages.before, (*step.consts, *step.xs), ())
+        after = {result for eqn in stages.after for result in eqn.results}
+        assert after.isdisjoint(step.carry_out), "the next carry is computed after the loop"
+        read = {operand for eqn in stages.after for operand in eqn.reads}.union(step.ys, step.sums)
+        assert read & loop <= set(stages.kept), "what is read after the loop is not kept"
+    return stages
+
+
+def check_order(eqns: Iterable[Eqn], outputs: Iterable[Var]) -> None:
+    """Raise AssertionError if an equation reads what a later one defines, or an output is defined nowhere."""
+    if CHECKING:
+        eqns = tuple(eqns)
+        made = {result for eqn in eqns for result in eqn.results}
+        given = dict.fromkeys([operand for eqn in eqns for operand in eqn.reads if operand not in made])
+        _check_order(eqns, tuple(given), tuple(outputs))
+
+
+def _check_order(eqns: Iterable[Eqn], inputs: tuple[Var, ...], outputs: tuple[Var, ...]) -> None:
+    known = set(inputs)
+    assert len(known) == len(inputs), "an input is listed twice"
+    for eqn in eqns:
         for operand in eqn.reads:
             assert operand in known, f"{eqn.primitive.name} reads a variable that is not defined yet"
         for result in eqn.results:
             assert result not in known, f"{eqn.primitive.name} defines a variable again"
             known.add(result)
-    assert all(output in known for output in step.outputs), "an output is not defined"
-    for before, after in zip(step.carry, step.carry_out, strict=True):
-        assert before.aval == after.aval, f"the carry enters as {before.aval} and leaves as {after.aval}"
-    return step
+    assert known.issuperset(outputs), "an output is not defined"
 
 
 def live(eqns: Iterable[Eqn], roots: Iterable[Var]) -> tuple[Eqn, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -50,7 +51,11 @@ class Kernel:
         self.stages = stages
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
-        self.run_rows = load(self.source.text, "run", _SIGNATURE)
+
+    @cached_property
+    def run_rows(self) -> Callable[..., None]:
+        """The machine code, compiled or found when first asked for: a backward that never runs is never compiled."""
+        return load(self.source.text, "run", _SIGNATURE)
 
     def run(
         self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None
@@ -62,8 +67,9 @@ class Kernel:
         for var, array in carries.items():
             array[T if reverse and var not in source.alternating else 0] = init[var].reshape(array.shape[1:])
         weights = [_packed(env[var]) for var in source.weights]
+        factors = np.array(source.factors, np.float64)
         addresses = np.array(
-            [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights)], np.uint64
+            [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights, factors)], np.uint64
         )
         given = {buffer.var: array for buffer, array in arrays.items()}
         numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from .ir import Eqn, Stages, Step, Var, dependents, live
+from .ir import Eqn, Stages, Step, Var, check_stages, dependents, live
 
 VIEWS: Final = frozenset({"reshape", "permute_dims", "index", "split", "broadcast_to"})
 """Changes of shape that are only another way to find the same numbers."""
@@ -61,7 +61,7 @@ def partition(step: Step, kept: Collection[Var] = ()) -> Stages:
     after = [eqn for eqn in eqns if eqn in {*moved, *after}]
     wanted = {operand for eqn in after for operand in eqn.reads}.union(step.ys, step.sums, kept)
     stacked = [result for eqn in during for result in eqn.results if result in wanted]
-    return Stages(step, before, tuple(during), tuple(after), tuple(stacked))
+    return check_stages(Stages(step, before, tuple(during), tuple(after), tuple(stacked)))
 
 
 def _without_late(during: list[Eqn], recurrent: set[Var], outputs: set[Var]) -> tuple[list[Eqn], list[Eqn]]:

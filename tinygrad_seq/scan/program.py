@@ -14,6 +14,7 @@ from numba import config
 from ..kernels.memory import keep_freed_memory
 from .differentiate import Backward, differentiate
 from .expand import FORMULAS, STRUCTURE, slices_as_splits
+from .explain import explain
 from .interpret import run_loop
 from .ir import Eqn, Stages, Step, Var, check, dependents, live
 from .kernel import Kernel
@@ -151,6 +152,10 @@ class Program:
         cotangents = tuple([x for x in step.xs if x not in gradient.reads])
         xs = (*cotangents, *[var for var in read if var in forward.xs], *residuals)
         return Direction(check(Step(consts, step.carry, xs, eqns, *outputs)), (), backward=True), residuals
+
+    def explain(self) -> str:
+        """Return the stages of both directions, what is saved and what is computed again, the work, and the source."""
+        return explain(self)
 
     # ------------------------------------------------------------------------------------------------------ running
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -40,8 +41,17 @@ def literal(value: Any, dtype: np.dtype) -> str:
     return f"{type_name(dtype)}({value!r})"
 
 
-def expression(eqn: Eqn, operands: list[str]) -> str:
-    """Return the text of the result of `eqn`, its operands being the texts given (None for Python scalars)."""
+def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str]) -> str:
+    """Return the text of the result of `eqn`.
+
+    Parameters
+    ----------
+    operands
+        The texts of its operands; of Python scalars that of nothing.
+    told
+        Returns what to call the float64 operand at a position, if it is a scalar that is told at run time: all are but
+        0 and 1, for they may be sizes, as in a mean.
+    """
     name, result = eqn.primitive.name, eqn.result.dtype
     if name == "alias":
         return operands[0]
@@ -56,7 +66,8 @@ def expression(eqn: Eqn, operands: list[str]) -> str:
         if choice and position == 0:
             texts.append(f"{text} != 0" if operand.__class__ is Var else str(bool(operand)))
         elif operand.__class__ is not Var:
-            texts.append(literal(operand, inner))
+            known = inner.kind != "f" or operand in (0, 1) or not np.isfinite(operand)
+            texts.append(literal(operand, inner) if known else f"{type_name(inner)}({told(position, operand)})")
         else:
             texts.append(text if operand.dtype == inner else f"{type_name(inner)}({text})")
     if name in VECTORISED and inner.kind == "f":

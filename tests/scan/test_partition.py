@@ -1,0 +1,146 @@
+"""Each operation in its place: what the stages of every cell hold, and that no size gets into a kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import tinygrad_seq as ts
+from tests.scan.case import Case
+from tests.scan.cells import CELLS
+from tests.scan.traps import TRAPS
+from tinygrad_seq import nn
+from tinygrad_seq.kernels.generated import compilations
+from tinygrad_seq.scan import program_of
+from tinygrad_seq.scan.ir import Eqn, dependents
+from tinygrad_seq.scan.program import Direction, Program
+
+LINEAR = ("min_gru", "sru", "ind_rnn", "lru")
+
+
+def program(case: Case, **sizes: int) -> Program:
+    problem = case.build("float32", **sizes)
+    return program_of(problem.step, problem.init, problem.xs, length=problem.options.get("length"))
+
+
+def directions(program: Program) -> list[Direction]:
+    return [program.forward, *([program.backward] if program.backward else [])]
+
+
+def products(eqns: tuple[Eqn, ...]) -> list[Eqn]:
+    return [eqn for eqn in eqns if eqn.primitive.name == "matmul"]
+
+
+# ------------------------------------------------------------------------------------------------------- the places
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_no_product_in_the_loop_is_independent_of_the_carry(name: str) -> None:
+    for direction in directions(program(CELLS[name])):
+        recurrent = dependents(direction.step.eqns, direction.step.carry)
+        for eqn in products(direction.stages.during):
+            assert any(operand in recurrent for operand in eqn.reads)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_no_gradient_of_a_weight_is_added_up_in_the_loop(name: str) -> None:
+    """A sum over time is taken after the loop, of all times at once."""
+    direction = program(CELLS[name]).backward
+    assert direction is not None
+    made = {result for eqn in direction.stages.during for result in eqn.results}
+    for eqn in products(direction.step.eqns):
+        if eqn.result in direction.step.sums:
+            assert eqn.result not in made
+    needed = {operand for eqn in direction.stages.during for operand in eqn.reads}.union(direction.step.carry_out)
+    assert needed.isdisjoint(direction.step.sums)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_product_is_there_once(name: str) -> None:
+    """What has a place has one place, in an order in which each operand is there before it is read."""
+    for direction in directions(program(CELLS[name])):
+        stages = direction.stages
+        known = set(direction.step.inputs)
+        for eqn in (*stages.before, *stages.during, *stages.after):
+            assert known.issuperset(eqn.reads)
+            assert known.isdisjoint(eqn.results)
+            known.update(eqn.results)
+        assert known.issuperset(direction.step.outputs)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_loops_of_linear_recurrences_hold_no_product(name: str) -> None:
+    for direction in directions(program(CELLS[name])):
+        assert not products(direction.stages.during)
+        assert products(direction.step.eqns)
+
+
+def test_products_of_an_lstm() -> None:
+    """The two products of the step and the four of its gradient: one in each loop."""
+    made = program(CELLS["lstm"])
+    counts = [
+        [len(products(eqns)) for eqns in (direction.stages.before, direction.stages.during, direction.stages.after)]
+        for direction in directions(made)
+    ]
+    assert counts == [[1, 1, 0], [0, 1, 3]]
+
+
+# -------------------------------------------------------------------------------------------------- no size in a text
+
+SIZES = (
+    {"T": 4, "N": 11, "I": 13, "H": 17, "S": 19, "D": 23},
+    {"T": 7, "N": 6, "H": 6},  # N = H
+    {"T": 3, "N": 3},  # N = T
+    {"N": 24},  # N = 4H
+    {"N": 4},  # N = I
+    {"I": 6},  # I = H
+)
+"""Beside T = 5, N = 3, I = 4, H = 6."""
+
+
+@pytest.mark.parametrize("name", sorted(CELLS.keys() - {"minimal_gru_in_columns", "turing_machine"}))
+def test_source_does_not_depend_on_sizes(name: str) -> None:
+    """Two cells are left out: where I = H, or S = D, two of their loops over features become one."""
+    usual = sources(program(CELLS[name]))
+    for sizes in SIZES:
+        assert sources(program(CELLS[name], **sizes)) == usual
+
+
+def sources(program: Program) -> list[str]:
+    return [direction.kernel.source.text for direction in directions(program) if direction.kernel is not None]
+
+
+def test_source_does_not_depend_on_numbers_of_the_step() -> None:
+    def source(slope: float) -> list[str]:
+        step = lambda h, x: (ts.leaky_relu(h * slope + x, slope),) * 2  # noqa: E731
+        return sources(program_of(step, ts.zeros((2, 3)), ts.ones((4, 2, 3))))
+
+    assert source(0.25) == source(0.3)
+
+
+COMPILED: dict[str, Any] = {
+    "lstm": CELLS["lstm"],
+    "gru": CELLS["gru"],
+    "layer_norm_lstm": CELLS["layer_norm_lstm"],
+    "reductions": TRAPS["reductions"],
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_new_sizes_compile_nothing(name: str) -> None:
+    COMPILED[name].build("float32").run(True)
+    before = compilations()
+    for sizes in SIZES:
+        COMPILED[name].build("float32", **sizes).run(True)
+    assert compilations() == before
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_new_sizes_of_a_layer_compile_nothing(kind: Any) -> None:
+    counts = []
+    for T, N, features, H in ((5, 3, 4, 6), (7, 6, 4, 6), (3, 3, 6, 6), (4, 24, 8, 7), (4, 1, 130, 130)):
+        ys, _ = kind(features, H)(ts.randn(T, N, features))
+        ys.sum().backward()
+        counts.append(compilations())
+    assert counts == counts[:1] * len(counts)

@@ -1,0 +1,82 @@
+"""What became of a step, as text: its stages, what is saved, how much work it is, and the source of its loops."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .ir import Eqn, Var
+from .partition import REDUCTIONS
+from .printer import Names, show_row, show_stages
+
+if TYPE_CHECKING:
+    from .program import Direction, Program
+
+
+def explain(program: Program) -> str:
+    """Return the stages of both directions, the work of one step, and the generated source."""
+    forward, backward, gradient = program.forward, program.backward, program.gradient
+    names = Names(forward.step)
+    parts = [["forward", *show_stages(forward.stages, names), *_forward_rows(program, names)]]
+    directions = [("forward", forward)]
+    if backward is not None and gradient is not None:
+        made = [result for eqn in forward.step.eqns for result in eqn.results]
+        their = Names(backward.step, names, gradient)
+        parts.append(["backward", *show_stages(backward.stages, their, made), *_backward_rows(program, their)])
+        directions.append(("backward", backward))
+    parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
+    for name, direction in directions:
+        source = "NumPy runs it: the compiler is switched off" if direction.kernel is None else _source(direction)
+        parts.append([f"source of the {name} loop", *[f"    {line}".rstrip() for line in source.split("\n")]])
+    return "\n\n".join(["\n".join([line for line in part if line]) for part in parts]) + "\n"
+
+
+def _forward_rows(program: Program, names: Names) -> list[str]:
+    step = program.forward.step
+    saved = [var for var in program.residuals if var not in step.ys]
+    return [
+        show_row("carry", [names[var] for var in step.carry_out]),
+        show_row("ys", [names[var] for var in step.ys]),
+        show_row("saved", [names[var] for var in saved]),
+    ]
+
+
+def _backward_rows(program: Program, names: Names) -> list[str]:
+    gradient, backward = program.gradient, program.backward
+    assert gradient is not None
+    assert backward is not None
+    step = backward.step
+    rest = iter([names[var] for var in step.sums])
+    sums = [f"d{names[var]} = {' + '.join([next(rest) for _ in range(count)])}" for var, count in gradient.consts]
+    return [
+        show_row("carry", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.carries, step.carry_out, strict=True)]),
+        show_row("ys", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.inputs, step.ys, strict=True)]),
+        show_row("sums", sums),
+    ]
+
+
+def _source(direction: Direction) -> str:
+    assert direction.kernel is not None
+    return direction.kernel.source.text.rstrip("\n")
+
+
+def _work(direction: Direction) -> str:
+    """Return the work of one step: that of products, and the elements that elementwise operations compute."""
+    inside, outside = direction.stages.during, (*direction.stages.before, *direction.stages.after)
+    products = [sum(map(_product_flops, eqns)) for eqns in (inside, outside)]
+    others = sum(math.prod(_largest(eqn).shape) for eqn in direction.step.eqns if _counts(eqn))
+    return f"products {products[0]:,} flop in the loop, {products[1]:,} outside; elementwise {others:,} elements"
+
+
+def _product_flops(eqn: Eqn) -> int:
+    if eqn.primitive.name != "matmul":
+        return 0
+    return 2 * math.prod(eqn.result.shape) * eqn.operands[0].shape[-1]  # type: ignore[no-any-return]
+
+
+def _counts(eqn: Eqn) -> bool:
+    return eqn.primitive.code is not None or eqn.primitive.name in REDUCTIONS
+
+
+def _largest(eqn: Eqn) -> Var:
+    return max((*eqn.reads, *eqn.results), key=lambda var: math.prod(var.shape))
