@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 
-from .errors import ArgumentError, DtypeError
+from .errors import ArgumentError, CompileError, DtypeError
 
 _generator = np.random.default_rng()
 _default_dtype: np.dtype = np.dtype(np.float32)
@@ -47,20 +49,29 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
         raise ArgumentError(
             f"generator: expected a numpy.random.Generator or None, got {given!r}; pass e.g. np.random.default_rng(0)."
         )
-    _draws.count += 1
+    if _drawing.refused:
+        raise CompileError(
+            "scan: expected a step that draws no random numbers, which would be the same at every time; "
+            "draw them before the scan and pass them as xs, or pass compile=False."
+        )
     return _generator if given is None else given
 
 
-class _Draws(threading.local):
-    count = 0
+class _Drawing(threading.local):
+    refused = False
 
 
-_draws = _Draws()
+_drawing = _Drawing()
 
 
-def draws() -> int:
-    """Return how often this thread has asked for a `generator`: two answers differ if it drew in between."""
-    return _draws.count
+@contextlib.contextmanager
+def refuse_draws() -> Iterator[None]:
+    """Let `generator` raise a `CompileError` in this thread: while a step is traced, before any state has changed."""
+    before, _drawing.refused = _drawing.refused, True
+    try:
+        yield
+    finally:
+        _drawing.refused = before
 
 
 def manual_seed(seed: int) -> np.random.Generator:

@@ -21,6 +21,7 @@ from tinygrad_seq.tensor import Tensor
 from tinygrad_seq.tree import flatten, map_leaves
 
 T, N, I, H = 4, 3, 2, 5
+VALUE_TOLERANCE = 1e-14  # the compiled loop adds in another order
 GRADIENT_TOLERANCE = 1e-7  # central differences of step 1e-6 in float64
 
 
@@ -112,7 +113,8 @@ def test_scan_equals_the_loop_and_finite_differences(rng, name: str, reverse: bo
     init, xs, w, u = inputs
     expected = loop(lambda c, x: step(c, x, w, u), init, xs, reverse)
     for got, want in zip(flatten(by_scan(*inputs))[0], flatten(expected)[0], strict=True):
-        np.testing.assert_array_equal(got.numpy(), np.asarray(want if isinstance(want, np.ndarray) else want.numpy()))
+        wanted = np.asarray(want if isinstance(want, np.ndarray) else want.numpy())
+        np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=VALUE_TOLERANCE)
     check_gradients(lambda *leaves: projected(by_scan(*leaves)), inputs)
 
 
@@ -380,7 +382,7 @@ BAD_CELLS = [
     (lambda c, x: ((c["h"], c["c"]), None), ArgumentError, r"carry left the step as \(.*\) but entered as \{"),
     (lambda c, x: ({"h": c["h"], "c": None}, None), ArgumentError, "return the same tuples"),
     (lambda c, x: (c, c["h"], None), ArgumentError, r"two values, \(carry, y\), got 3 values"),
-    (lambda c, x: c["h"], ArgumentError, "got Tensor"),
+    (lambda c, x: c["h"], ArgumentError, "got one array of shape"),
     (lambda c, x: [c, None], ArgumentError, "got list"),
     (lambda c, x: None, ArgumentError, "got NoneType"),
 ]
@@ -403,10 +405,10 @@ def test_carry_that_broadcasts_is_named_by_its_shapes() -> None:
 def test_output_that_changes_between_steps() -> None:
     lengths = iter(range(1, 9))
     with pytest.raises(ShapeError, match=r"y 'a' left step 1 as \(2,\) float32 but left the first step as \(1,\)"):
-        scan(lambda c, x: (c, {"a": np.zeros(next(lengths), np.float32)}), zeros(1), length=3)
+        scan(lambda c, x: (c, {"a": np.zeros(next(lengths), np.float32)}), zeros(1), length=3, compile=False)
     turns = iter(range(9))
     with pytest.raises(ArgumentError, match="y left step 1 as"):
-        scan(lambda c, x: (c, c if next(turns) else None), zeros(1), length=3)
+        scan(lambda c, x: (c, c if next(turns) else None), zeros(1), length=3, compile=False)
 
 
 BAD_CALLS = [
@@ -420,7 +422,6 @@ BAD_CALLS = [
     ({"length": True}, ArgumentError, "expected length"),
     ({"length": 2, "window": 0}, ArgumentError, "expected window to be an integer >= 1 or None, got 0"),
     ({"length": 2, "window": 1.5}, ArgumentError, "expected window"),
-    ({"length": 2, "compile": True}, ArgumentError, "this version has no compiler"),
     ({"length": 2, "compile": "yes"}, ArgumentError, "expected compile"),
     ({"xs": "abc"}, DtypeError, "real numbers"),
 ]

@@ -41,7 +41,11 @@ def pair(result: Any) -> tuple[Tree, Tree]:
     """Return the two values of a step; raises ArgumentError if it returned anything else."""
     if isinstance(result, tuple) and len(result) == 2:
         return result
-    got = f"{len(result)} values {describe(result)}" if isinstance(result, tuple) else type(result).__name__
+    got = type(result).__name__
+    if isinstance(result, tuple):
+        got = f"{len(result)} values {describe(result)}"
+    elif hasattr(result, "dtype"):
+        got = f"one array of shape {result.shape} {result.dtype}"
     raise ArgumentError(
         f"scan: expected step(carry, x) to return two values, (carry, y), got {got}; "
         "put several arrays of the state or the output into one tuple, and return None for no output."

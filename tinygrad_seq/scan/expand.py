@@ -124,21 +124,33 @@ def _take_slices(x: Any, key: Any) -> Any:
 def _put_slices(g: Any, shape: Shape, key: Any) -> Any:
     """Return zeros with `g` in the place of a key, by joining zeros to it on all sides."""
     slices, _ = _slices(key, shape)
-    g = reshape(g, tuple([len(range(*part.indices(size))) for part, size in zip(slices, shape, strict=True)]))
+    g = _reshape(g, tuple([len(range(*part.indices(size))) for part, size in zip(slices, shape, strict=True)]))
     for axis, (part, size) in enumerate(zip(slices, shape, strict=True)):
-        if part.step != 1:
-            return TABLE["index_place"](g, shape=(*shape[: axis + 1], *g.shape[axis + 1 :]), key=_only(axis, part))
-        if not _is_whole(part, size):
-            sides = [
-                zeros(g._builder, (*g.shape[:axis], n, *g.shape[axis + 1 :]), g.dtype)
-                for n in (part.start, size - part.stop)
-            ]
-            g = concat([piece for piece in (sides[0], g, sides[1]) if piece.shape[axis]], axis)
+        places = range(*part.indices(size))
+        if places.step < 0:
+            g, places = _flip(g, (axis,)), places[::-1]
+        g = _spaced(g, axis, places.step)
+        end = places.start + g.shape[axis]
+        if end > size:  # the zeros after the last element
+            g = _take_slices(g, (*(slice(None),) * axis, slice(0, size - places.start)))
+        g = _padded(g, axis, places.start, max(0, size - end))
     return g
 
 
-def _only(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*(slice(None),) * axis, part)
+def _spaced(g: Any, axis: int, step: int) -> Any:
+    """Return `g` with ``step - 1`` zeros after each element along an axis."""
+    if step == 1:
+        return g
+    front, back = g.shape[: axis + 1], g.shape[axis + 1 :]
+    apart = _padded(_reshape(g, (*front, 1, *back)), axis + 1, 0, step - 1)
+    return _reshape(apart, (*front[:-1], front[-1] * step, *back))
+
+
+def _padded(g: Any, axis: int, before: int, after: int) -> Any:
+    """Return `g` between zeros along an axis."""
+    sides = [zeros(g._builder, (*g.shape[:axis], n, *g.shape[axis + 1 :]), g.dtype) for n in (before, after)]
+    pieces = [piece for piece in (sides[0], g, sides[1]) if piece.shape[axis]]
+    return concat(pieces, axis) if len(pieces) > 1 else g
 
 
 @functools.cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import EllipsisType
 from typing import Any, NoReturn
 
@@ -217,22 +218,17 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     return tuple(avals)
 
 
-class trace:  # noqa: N801 (a context, named for what happens inside)
-    """Mark that this thread traces a step, and refuse a step that draws random numbers: each time would be alike."""
-
-    def __enter__(self) -> None:
-        if not tracing.depth:
-            tracing.recording = mode.recording
-        tracing.depth += 1
-        self._draws = config.draws()
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+@contextlib.contextmanager
+def trace() -> Iterator[None]:
+    """Mark that this thread traces a step."""
+    if not tracing.depth:
+        tracing.recording = mode.recording
+    tracing.depth += 1
+    try:
+        with config.refuse_draws():
+            yield
+    finally:
         tracing.depth -= 1
-        if kind is None and config.draws() != self._draws:
-            raise CompileError(
-                "scan: expected a step that draws no random numbers, which would be the same at every time; "
-                "draw them before the scan and pass them as xs, or pass compile=False."
-            )
 
 
 _LONGEST_INNER = 16
