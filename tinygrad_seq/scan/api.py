@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +14,13 @@ from ..modes import mode, no_grad
 from ..ops.joining import unstack
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
-from .compiled import prepare, run_compiled
 from .eager import StepFunction, unroll
 from .leaves import name_of, named_leaves, stack_leaves
-from .program import Program
 from .trace import as_leaf, check_inner, tracing
+
+
+if TYPE_CHECKING:
+    from .program import Program
 
 
 def scan(
@@ -107,7 +110,7 @@ def scan(
         check_inner(time)
     elif compile is not False and not mode.anomaly:
         try:
-            return run_compiled(step, carry, xs, time, reverse, window)
+            return _compiler().run_compiled(step, carry, xs, time, reverse, window)
         except CompileError as error:
             if compile:
                 raise
@@ -133,7 +136,7 @@ def program_of(step: StepFunction, init: Tree, xs: Tree = None, *, length: int |
     """
     carry, xs = map_leaves(as_leaf, init), map_leaves(as_leaf, xs)
     _length(xs, length)
-    return prepare(step, carry, xs).program
+    return _compiler().prepare(step, carry, xs).program  # type: ignore[no-any-return]
 
 
 def _check_options(compile: Any, window: Any) -> None:
@@ -143,6 +146,14 @@ def _check_options(compile: Any, window: Any) -> None:
         raise ArgumentError(
             f"scan: expected window to be an integer >= 1 or None, got {window!r}; None never cuts the gradient."
         )
+
+
+@functools.cache
+def _compiler() -> Any:
+    """Return the compiler, which is imported when first used: it takes 120 ms."""
+    from . import compiled
+
+    return compiled
 
 
 _warned: set[str] = set()
