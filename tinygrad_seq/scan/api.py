@@ -18,7 +18,6 @@ from .eager import StepFunction, unroll
 from .leaves import name_of, named_leaves, stack_leaves
 from .trace import as_leaf, check_inner, tracing
 
-
 if TYPE_CHECKING:
     from .program import Program
 
