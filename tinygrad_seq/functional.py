@@ -10,6 +10,7 @@ from .lifting import public_equation as _public_equation
 from .ops import activation as _activation
 from .ops import arithmetic as _arithmetic
 from .ops import casting as _casting
+from .ops import choice as _choice
 from .ops import comparison as _comparison
 from .ops import convolution as _convolution
 from .ops import creation as _creation
@@ -193,6 +194,7 @@ one_hot = _public(_creation.one_hot)
 sort = _public(_sorting.sort)
 argsort = _public(_sorting.argsort)
 topk = _public(_sorting.topk)
+categorical = _public(_choice.categorical)
 
 # ------------------------------------------------------------------------------ normalisation and regularisation
 softmax = _public(_normalisation.softmax)

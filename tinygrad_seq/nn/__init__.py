@@ -42,6 +42,7 @@ from .module import Module
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
+from .stream import Stream
 
 __all__ = [
     "ELU",
@@ -87,6 +88,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "Stream",
     "Tanh",
     "detach_state",
     "functional",

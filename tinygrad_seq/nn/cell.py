@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..config import default_dtype
 from ..creation import zeros
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..scan.eager import StepFunction
 from ..scan.leaves import name_of, named_leaves
 from ..tensor import Tensor
 from ..tree import Tree, describe, map_leaves
@@ -129,6 +131,35 @@ class _Expected:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.shape, self.dtype = shape, dtype
+
+
+def step_of_one(cell: Cell) -> StepFunction:
+    """Return the step of a scan that a cell makes."""
+
+    def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
+        result = cell.forward(x, state)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ArgumentError(
+                f"{type(cell).__name__}.forward: expected two values, (output, state), got {describe(result)}; "
+                "put several arrays of the state into one tuple or dict."
+            )
+        return result[1], result[0]
+
+    return step
+
+
+def step_of(cells: Sequence[Cell]) -> StepFunction:
+    """Return the step of a scan that a stack of cells makes; its carry is the tuple of their states."""
+    steps = [step_of_one(cell) for cell in cells]
+
+    def step(states: Tree, x: Tree) -> tuple[Tree, Tree]:
+        finals = []
+        for one, state in zip(steps, states, strict=True):
+            state, x = one(state, x)
+            finals.append(state)
+        return tuple(finals), x
+
+    return step
 
 
 def _map_shapes(function: Any, shape: Any) -> Tree:

@@ -6,16 +6,17 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from ..creation import asarray
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.normalisation import dropout as drop
 from ..ops.shape import swapaxes
 from ..scan import scan
 from ..scan.leaves import name_of, named_leaves
+from ..scan.trace import as_leaf
 from ..tree import Tree, describe, map_leaves
-from .cell import Cell
+from .cell import Cell, step_of_one
 from .checks import check_features, check_probability, check_sizes
 from .module import Module
+from .stream import Stream
 
 
 class Recurrent(Module):
@@ -117,15 +118,30 @@ class Recurrent(Module):
         ShapeError, DtypeError, ArgumentError
             If xs or the state does not fit the cell.
         """
-        xs = map_leaves(asarray, xs)
+        xs = map_leaves(as_leaf, xs)
         batch_size = self._check_inputs(xs)
         if self.batch_first:
             xs = map_leaves(_swap, xs)
-        states = self._split_state(state, batch_size)
+        states = self._split(state, (batch_size,))
         ys, states = run_layers(self.cells, xs, states, self.dropout if self.training else 0.0, self.window)
         if self.batch_first:
             ys = map_leaves(_swap, ys)
-        return ys, states[0] if len(states) == 1 else states
+        return ys, self._join(states)
+
+    def stream(self, batch_size: int, state: Tree = None) -> Stream:
+        """Return this layer as a function of one step's inputs, which keeps its state: see `Stream`.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> stream = ts.nn.Recurrent(ts.nn.GRUCell(3, 5)).stream(batch_size=2)
+        >>> stream(ts.randn(2, 3)).shape, stream.state.shape
+        ((2, 5), (2, 5))
+        """
+        return Stream(self, batch_size, state)
+
+    def _cells(self) -> list[Cell]:
+        return self.cells
 
     def _check_inputs(self, xs: Tree) -> int:
         """Refuse inputs that do not fit; return N."""
@@ -152,7 +168,9 @@ class Recurrent(Module):
             check_features(type(cell).__name__, xs, cell.input_size)
         return int(next(iter(sizes.values())))
 
-    def _split_state(self, state: Tree, batch_size: int) -> Sequence[Tree]:
+    def _split(self, state: Tree, batch: tuple[int, ...]) -> Sequence[Tree]:
+        """Return the state of each cell."""
+        (batch_size,) = batch
         if state is None:
             return [cell.initial_state(batch_size) for cell in self.cells]
         states = [state] if len(self.cells) == 1 else state
@@ -165,6 +183,10 @@ class Recurrent(Module):
             cell.check_state(part, batch_size)
         return states
 
+    def _join(self, states: Sequence[Tree], batched: bool = True) -> Tree:
+        """Return the states of the cells as the state of the layer."""
+        return states[0] if len(states) == 1 else tuple(states)
+
 
 def run_layers(
     cells: Sequence[Cell], xs: Tree, states: Sequence[Tree], dropout: float, window: int | None = None
@@ -174,22 +196,9 @@ def run_layers(
     for layer, (cell, state) in enumerate(zip(cells, states, strict=True)):
         if layer and dropout:
             xs = map_leaves(lambda y: drop(y, dropout), xs)
-        state, xs = scan(_step_of(cell), state, xs, window=window)
+        state, xs = scan(step_of_one(cell), state, xs, window=window)
         finals.append(state)
     return xs, tuple(finals)
-
-
-def _step_of(cell: Cell) -> Any:
-    def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
-        result = cell.forward(x, state)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ArgumentError(
-                f"{type(cell).__name__}.forward: expected two values, (output, state), got {describe(result)}; "
-                "put several arrays of the state into one tuple or dict."
-            )
-        return result[1], result[0]
-
-    return step
 
 
 def check_layer_dropout(layer: str, dropout: float, num_layers: int) -> None:

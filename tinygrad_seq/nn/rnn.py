@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from ..creation import asarray
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.joining import stack, unstack
 from ..ops.shape import expand_dims, swapaxes
 from ..primitive import Array
+from ..scan.trace import as_leaf
 from ..tensor import Tensor
 from ..tree import describe
 from .cells import ElmanCell, GRUCell, LSTMCell
@@ -17,6 +17,7 @@ from .cells.gated import GatedCell
 from .checks import check_features, check_sizes
 from .module import Module
 from .recurrent import check_layer_dropout, run_layers
+from .stream import Stream
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -79,14 +80,14 @@ class StackedLayers(Module):
         ShapeError, DtypeError, ArgumentError
             If xs or the state does not fit the layer.
         """
-        xs = asarray(xs)
+        xs = as_leaf(xs)
         self._check_inputs(xs)
         batched = xs.ndim == 3
         if not batched:
             xs = expand_dims(xs, 1)
         elif self.batch_first:
             xs = swapaxes(xs, 0, 1)
-        cells = [self.layer(index) for index in range(self.num_layers)]
+        cells = self._cells()
         if state is None:
             states: Sequence[Any] = [cell.initial_state(xs.shape[1]) for cell in cells]
         else:
@@ -96,6 +97,23 @@ class StackedLayers(Module):
         if not batched:
             return ys[:, 0], final
         return swapaxes(ys, 0, 1) if self.batch_first else ys, final
+
+    def stream(self, batch_size: int, state: Any = None) -> Stream:
+        """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> stream = ts.nn.LSTM(3, 5).stream(batch_size=1)
+        >>> for x in ts.randn(7, 1, 3):
+        ...     y = stream(x)
+        >>> y.shape
+        (1, 5)
+        """
+        return Stream(self, batch_size, state)
+
+    def _cells(self) -> list[GatedCell]:
+        return [self.layer(index) for index in range(self.num_layers)]
 
     def _check_inputs(self, xs: Tensor) -> None:
         name, dtype = type(self).__name__, self.weight_ih_l0.dtype  # type: ignore[attr-defined]
@@ -123,7 +141,7 @@ class StackedLayers(Module):
         wanted, dtype = (self.num_layers, *batch, self.hidden_size), self.weight_ih_l0.dtype  # type: ignore[attr-defined]
         columns = []
         for letter, part in zip("hc", parts, strict=False):
-            part = asarray(part)
+            part = as_leaf(part)
             facts = f"{name}: expected state {letter!r} of shape {wanted} {dtype}, got {part.shape} {part.dtype}; "
             if part.shape != wanted:
                 raise ShapeError(f"{facts}pass one row per layer and sequence.")

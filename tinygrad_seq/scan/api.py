@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..creation import zeros
-from ..errors import ArgumentError, CompileError, CompileWarning, ShapeError
+from ..errors import ArgumentError, CompileError, ShapeError
 from ..modes import mode, no_grad
 from ..ops.joining import unstack
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
-from .eager import StepFunction, unroll
+from .eager import StepFunction, unroll, warn_once
 from .leaves import name_of, named_leaves, stack_leaves
 from .trace import as_leaf, check_inner, tracing
 
@@ -113,7 +112,7 @@ def scan(
         except CompileError as error:
             if compile:
                 raise
-            _warn_once(f"{error} Until then it runs step by step.")
+            warn_once(error, stacklevel=2)
     columns = [unstack(leaf) for leaf in leaves]
     inputs = [rebuild(row) for row in zip(*columns, strict=True)] if columns else [xs] * time
     carry, ys = unroll(step, carry, reversed(inputs) if reverse else inputs, window)
@@ -153,15 +152,6 @@ def _compiler() -> Any:
     from . import compiled
 
     return compiled
-
-
-_warned: set[str] = set()
-
-
-def _warn_once(text: str) -> None:
-    if text not in _warned:
-        _warned.add(text)
-        warnings.warn(text, CompileWarning, stacklevel=3)
 
 
 def _length(xs: Tree, length: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,18 @@ from .program import Program, Run
 from .trace import Builder, Tracer, as_leaf, freeze, trace
 
 _programs: dict[Any, Program] = {}
+
+
+Rebuild = Callable[[Sequence[Any]], Tree]
+
+
+class Traced(NamedTuple):
+    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
+
+    step: Step
+    objects: list[Any]
+    rebuild_carry: Rebuild
+    rebuild_y: Rebuild
 
 
 class Call(NamedTuple):
@@ -58,13 +70,18 @@ def run_compiled(
     return call.rebuild(record(_scan, tuple(call.operands), params))
 
 
-def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
-    """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
+def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
+    """Return what a step does to a carry like `carry` and to inputs of the shapes and dtypes `x`.
+
+    Raises
+    ------
+    CompileError
+        If it reads a value or draws random numbers.
+    """
     init, rebuild_init = flatten(carry)
-    columns, rebuild_x = flatten(xs)
     builder = Builder()
     carry_in = [Var(Aval(leaf.shape, leaf.dtype)) for leaf in init]
-    x_in = [Var(Aval(leaf.shape[1:], leaf.dtype)) for leaf in columns]
+    x_in = [Var(aval) for aval in x]
     entered = rebuild_init([Tracer(builder, var) for var in carry_in])
     with trace():
         carry_out, y = pair(function(entered, rebuild_x([Tracer(builder, var) for var in x_in])))
@@ -74,16 +91,24 @@ def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
     y_leaves, rebuild_y = flatten(y)
     carry_leaves, rebuild_carry = flatten(carry_out)
     left, stacked = ([_var(builder, leaf) for leaf in leaves] for leaves in (carry_leaves, y_leaves))
-    objects = list(builder.constants.values())
-    recording = mode.recording
-    wants = [recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)]
     step = Step(
         tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
     )
-    program = _program(check(step), wants)
+    return Traced(check(step), list(builder.constants.values()), rebuild_carry, rebuild_y)
+
+
+def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
+    """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
+    init, (columns, rebuild_x) = flatten(carry)[0], flatten(xs)
+    step, objects, rebuild_carry, rebuild_y = trace_step(
+        function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in columns]
+    )
+    recording = mode.recording
+    wants = [recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)]
+    program = _program(step, wants)
     operands = [*program.outer(objects), *init, *columns]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
-    count, end = len(init), len(init) + len(stacked)
+    count, end = len(init), len(init) + len(step.ys)
     return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))
 
 
@@ -98,6 +123,16 @@ def _var(builder: Builder, leaf: Any) -> Var:
 
 def _program(step: Step, wants: Sequence[bool]) -> Program:
     """Return the program of a step, made once for each structure, shapes and dtypes."""
+    key = (structure(step), tuple(wants))
+    program = _programs.get(key)
+    if program is None:
+        wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
+        program = _programs[key] = Program(step, wanted)
+    return program
+
+
+def structure(step: Step) -> Hashable:
+    """Return all there is to know about a step, its variables being numbers: equal for steps that do the same."""
     number = {var: position for position, var in enumerate(step.inputs)}
     lines = []
     for eqn in step.eqns:
@@ -106,12 +141,7 @@ def _program(step: Step, wants: Sequence[bool]) -> Program:
         number.update((result, len(number) + at) for at, result in enumerate(eqn.results))
     avals = tuple([tuple([var.aval for var in part]) for part in (step.consts, step.carry, step.xs)])
     outputs = tuple([tuple([number[var] for var in part]) for part in (step.carry_out, step.ys)])
-    key = (tuple(lines), avals, outputs, tuple(wants))
-    program = _programs.get(key)
-    if program is None:
-        wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
-        program = _programs[key] = Program(step, wanted)
-    return program
+    return tuple(lines), avals, outputs
 
 
 # ------------------------------------------------------------------------------------------ the operation on the tape

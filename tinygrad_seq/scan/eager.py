@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, CompileError, CompileWarning
 from ..tensor import Tensor
 from ..tree import Tree, describe, map_leaves
 from .leaves import alike, difference
@@ -50,3 +51,14 @@ def pair(result: Any) -> tuple[Tree, Tree]:
         f"scan: expected step(carry, x) to return two values, (carry, y), got {got}; "
         "put several arrays of the state or the output into one tuple, and return None for no output."
     )
+
+
+_warned: set[str] = set()
+
+
+def warn_once(error: CompileError, stacklevel: int) -> None:
+    """Say why a step runs eagerly, once for each reason; `stacklevel` 1 is the caller of this function."""
+    text = f"{error} Until then it runs step by step."
+    if text not in _warned:
+        _warned.add(text)
+        warnings.warn(text, CompileWarning, stacklevel=stacklevel + 1)

@@ -8,7 +8,7 @@ and which are broadcast.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -18,31 +18,26 @@ from numba import config
 from ..errors import CompileError
 from ..kernels.tile import PANEL_BYTES
 from .arrange import Loop
-from .homes import Buffer, Homes, NeedsCopy, Number, Place, as_int, stretched
+from .homes import Buffer, Homes, NeedsCopy, as_int, stretched
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
+from .pick import COMPLAINT, LOOKUPS, draw, lookup
 from .scalars import NAMES, expression, literal, type_name
 from .schedule import Nest, Stretch, features
+from .texts import Stride, Texts
 
 _DTYPES: Final = ", ".join([f"{name.replace('bool', 'bool_')} as {short}" for name, short in NAMES.items()])
 HEADER: Final = (
     "import math\n"
     "import numpy as np\n"
     "from numpy import inf, nan\n"
-    "from tinygrad_seq.kernels import reduce, scalar\n"
+    "from tinygrad_seq.kernels import choice, reduce, scalar\n"
     "from tinygrad_seq.kernels.address import matrix, panels, read, vector, write\n"
     "from tinygrad_seq.kernels.gemm import gemm\n"
     f"from numpy import {_DTYPES}\n\n\n"
 )
 FIXED: Final = ("T", "backwards", "window", "N")
 """The first numbers of every kernel."""
-
-
-class Stride(NamedTuple):
-    """A number known when the kernel runs: bytes from one index to the next along an axis of what is given."""
-
-    var: Var
-    axis: int
 
 
 class Source(NamedTuple):
@@ -59,9 +54,11 @@ class Source(NamedTuple):
     numbers
         The sizes after `FIXED`.
     factors
-        Python scalars of the step; the last address is that of an array of them.
+        Python scalars of the step; the address after those of the weights is that of an array of them.
     alternating
         The carries of which only two slabs are kept.
+    risks
+        The equations that may complain (see `pick`); the very last address is that of an array for it.
     """
 
     text: str
@@ -70,6 +67,7 @@ class Source(NamedTuple):
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     alternating: frozenset[Var]
+    risks: tuple[Eqn, ...]
 
 
 def emit(loop: Loop, stretches: list[Stretch], homes: Homes, alternating: Collection[Var], backward: bool) -> Source:
@@ -83,78 +81,7 @@ def emit(loop: Loop, stretches: list[Stretch], homes: Homes, alternating: Collec
     return _Emitter(loop, homes, frozenset(alternating)).run(stretches, backward)
 
 
-class _Emitter:
-    def __init__(self, loop: Loop, homes: Homes, alternating: frozenset[Var]) -> None:
-        self.loop, self.homes, self.alternating = loop, homes, alternating
-        self.rows = homes.rows
-        self.buffers: dict[Buffer, str] = {}
-        self.weights: dict[Var, str] = {}
-        self.factors: dict[tuple[Eqn, int], tuple[str, float]] = {}
-        self.numbers: dict[object, tuple[str, int | Stride]] = {}
-        self.names: dict[Var, str] = {}
-        self.nests = 0
-
-    # ------------------------------------------------------------------------------------------------- small texts
-
-    def number(self, purpose: object, value: int | Stride) -> str:
-        """Return the name of a number that is told at run time."""
-        if purpose not in self.numbers:
-            self.numbers[purpose] = (f"n{len(self.numbers)}", value)
-        return self.numbers[purpose][0]
-
-    def factor(self, eqn: Eqn, position: int, value: float) -> str:
-        """Return the name of a Python scalar that is told at run time."""
-        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", float(value)))[0]
-
-    def stride(self, number: Number) -> str:
-        return str(number) if isinstance(number, int) else self.number(*number)
-
-    def buffer(self, buffer: Buffer) -> str:
-        """Return the number of a buffer; a carry is one buffer, whether it is read or written."""
-        shared = self.homes.places[buffer.var].buffer if buffer.kind == "next" else buffer
-        return self.buffers.setdefault(shared, str(len(self.buffers)))
-
-    def slab(self, buffer: Buffer) -> str:
-        if buffer.kind in {"time", "stack"}:
-            return "t"
-        if buffer.kind in {"now", "next"}:
-            return f"{'other_' if buffer.var in self.alternating else ''}{buffer.kind}"
-        return ""
-
-    def address(self, buffer: Buffer, row: str) -> str:
-        """Return the address of a row; what is given has the strides it comes with."""
-        name = f"a{self.buffer(buffer)}"
-        slab = self.slab(buffer)
-        if buffer.kind == "time":
-            step = f"{name} + t * {self.number((buffer.var, 'slab bytes'), Stride(buffer.var, 0))}"
-            return (
-                f"{step} + {row} * {self.number((buffer.var, 'row bytes'), Stride(buffer.var, 1))}"
-                if buffer.rows
-                else step
-            )
-        size = self.number((buffer.var, "row bytes"), buffer.size * buffer.dtype.itemsize)
-        place = f"{slab} * N + {row}" if slab and buffer.rows else slab or (row if buffer.rows else "")
-        return f"{name} + ({place}) * {size}" if place else name
-
-    def row_name(self, buffer: Buffer) -> str:
-        prefix = {"next": "y", "row": "w"}.get(buffer.kind, "r")
-        return f"{prefix}{self.buffer(buffer)}"
-
-    def index(self, place: Place, strides: tuple[Number, ...]) -> str:
-        terms = [self.stride(offset) for offset in place.offsets]
-        for axis, stride in enumerate(strides):
-            if stride == 1:
-                terms.append(f"j{axis}")
-            elif stride != 0:
-                terms.append(f"j{axis} * {self.stride(stride)}")
-        return " + ".join(terms) or "zero"
-
-    def element(self, var: Var, shape: tuple[int, ...]) -> tuple[str, tuple[Number, ...]]:
-        """Return the index of an element of `var` in a nest over `shape`, and its strides."""
-        place = self.homes.places[var]
-        strides = stretched(features(var, self.rows), place.strides, shape)
-        return self.index(place, strides), strides
-
+class _Emitter(Texts):
     # ------------------------------------------------------------------------------------------------------- a row
 
     def nest(self, nest: Nest) -> tuple[list[str], set[Buffer]]:
@@ -211,9 +138,6 @@ class _Emitter:
             count += not apart
         return numbers
 
-    def fresh(self, var: Var) -> str:
-        return self.names.setdefault(var, str(len(self.names)))
-
     def reduction(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
         """Return the lines of a reduction over axes of a row."""
         name, operand, result = eqn.primitive.name, eqn.operands[0], eqn.result
@@ -247,13 +171,6 @@ class _Emitter:
             start_text = f"{type_name(dtype)}({source}[{low}])"
         body = [f"total = {start_text}", *summing, f"{to} = total"]
         return self.around(shape, kept, body, eqn), {place.buffer, target.buffer}
-
-    def around(self, shape: tuple[int, ...], axes: Iterable[int], body: list[str], purpose: object) -> list[str]:
-        """Return `body` inside loops over some of the axes."""
-        lines = []
-        for axis in axes:
-            lines.append(f"{'    ' * len(lines)}for j{axis} in range({self.number((purpose, axis), shape[axis])}):")
-        return lines + ["    " * len(lines) + line for line in body]
 
     def small_product(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
         """Return the lines of a product of two matrices of one row: ``c[m, g] = sum(a[m, k] * b[k, g])``."""
@@ -355,6 +272,10 @@ class _Emitter:
                 more, buffers = self.reduction(item)
             elif item.primitive.name == "matmul":
                 more, buffers = self.small_product(item)
+            elif item.primitive.name in LOOKUPS:
+                more, buffers = lookup(self, item)
+            elif item.primitive.name == "categorical":
+                more, buffers = draw(self, item)
             else:
                 raise CompileError(
                     f"scan: expected operations that have a compiled form, got {item.primitive.name!r} on what depends "
@@ -391,6 +312,9 @@ class _Emitter:
             at, count = len(self.buffers) + len(self.weights), len(self.factors)
             given.append(f"factors = vector(addresses[{at}], u8({count}), f8(0))")
             given += [f"{name} = factors[{at}]" for at, (name, _) in enumerate(self.factors.values())]
+        if self.risks:
+            at = len(self.buffers) + len(self.weights) + 1
+            given.append(f"complaint = vector(addresses[{at}], u8({COMPLAINT}), i8(0))")
         lines = [
             "def run(addresses, sizes, first, last):",
             *[f"    {line}" for line in (*given, "zero = u8(0)", "one = u8(1)", *scratch)],
@@ -401,7 +325,8 @@ class _Emitter:
         numbers = tuple([value for _, value in self.numbers.values()])
         factors = tuple([value for _, value in self.factors.values()])
         text = HEADER + "\n".join(lines) + "\n"
-        return Source(text, tuple(self.buffers), tuple(self.weights), numbers, factors, self.alternating)
+        weights, risks = tuple(self.weights), tuple(self.risks)
+        return Source(text, tuple(self.buffers), weights, numbers, factors, self.alternating, risks)
 
     def cut(self) -> list[str]:
         """Return the lines by which no gradient crosses from one window into the one before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,17 +14,29 @@ from ..kernels.generated import load
 from ..kernels.pool import run_all, split, workers
 from ..kernels.tile import PANEL_BYTES, ROWS
 from .arrange import Loop, arrange, is_elementwise, with_copy
-from .emit import FIXED, Source, Stride, emit
+from .emit import FIXED, Source, emit
 from .homes import Buffer, Homes, NeedsCopy, Place, as_int
 from .ir import Stages, Var
 from .lift import Env
+from .pick import COMPLAINT, raise_complaint
 from .rows import find_rows
 from .schedule import features, schedule
+from .texts import Stride
 
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
 _LINE = 64
 FLOP_SECONDS = 1.5e-11
 ELEMENT_SECONDS = 1.5e-10
+
+
+class Bound(NamedTuple):
+    """The memory of a loop, and the numbers that its code is given: where everything is, and how large."""
+
+    arrays: dict[Buffer, np.ndarray]
+    others: tuple[np.ndarray, ...]
+    addresses: np.ndarray
+    sizes: np.ndarray
+    complaint: np.ndarray
 
 
 class Kernel:
@@ -61,35 +74,47 @@ class Kernel:
         self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None
     ) -> tuple[np.ndarray, ...]:
         """Run the loop over `T` times; put what it stacks into `env` and return the last carry."""
-        source = self.source
-        arrays = {buffer: self._memory(buffer, T, env) for buffer in source.buffers}
+        source, bound = self.source, self.bind(T, env, reverse, window)
+        arrays = bound.arrays
         carries = {buffer.var: array for buffer, array in arrays.items() if buffer.kind == "now"}
         for var, array in carries.items():
             array[T if reverse and var not in source.alternating else 0] = init[var].reshape(array.shape[1:])
-        weights = [_packed(env[var]) for var in source.weights]
-        factors = np.array(source.factors, np.float64)
-        addresses = np.array(
-            [array.__array_interface__["data"][0] for array in (*arrays.values(), *weights, factors)], np.uint64
-        )
-        given = {buffer.var: array for buffer, array in arrays.items()}
-        numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
-        sizes = np.array([T, reverse, window or 0, self.N, *numbers], np.int64).view(np.uint64)
-        assert len(sizes) == len(FIXED) + len(source.numbers)
-        threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
-        if threads == 1:
-            self.run_rows(addresses, sizes, 0, self.N)
-        else:
-            run_all([partial(self.run_rows, addresses, sizes, *ends) for ends in split(self.N, threads)])
+        self.launch(bound, T)
         for var, place in self.outputs:
             if var not in env:
                 if place.buffer.kind == "time" and place.buffer not in arrays:
                     arrays[place.buffer] = self._memory(place.buffer, T, env)
-                env[var] = self._over_time(var, place, arrays, carries, T, reverse)
+                env[var] = self.over_time(var, place, arrays, carries, T, reverse)
         last = []
         for var in self.loop.carry:
             at = T & 1 if var in source.alternating else 0 if reverse else T
             last.append(carries[var][at].reshape(var.shape).copy())
         return tuple(last)
+
+    def bind(self, T: int, env: Env, reverse: bool = False, window: int | None = None) -> Bound:
+        """Return the memory for `T` times, of which `env` gives what is given, and where the loop finds it."""
+        source = self.source
+        arrays = {buffer: self._memory(buffer, T, env) for buffer in source.buffers}
+        weights = [_packed(env[var]) for var in source.weights]
+        factors, complaint = np.array(source.factors, np.float64), np.zeros(COMPLAINT, np.int64)
+        others = (*weights, factors, complaint)
+        addresses = [array.__array_interface__["data"][0] for array in (*arrays.values(), *others)]
+        given = {buffer.var: array for buffer, array in arrays.items()}
+        numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
+        sizes = np.array([T, reverse, window or 0, self.N, *numbers], np.int64).view(np.uint64)
+        assert len(sizes) == len(FIXED) + len(numbers)
+        return Bound(arrays, others, np.array(addresses, np.uint64), sizes, complaint)
+
+    def launch(self, bound: Bound, T: int) -> None:
+        """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
+        _, _, addresses, sizes, complaint = bound
+        threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
+        if threads == 1:
+            self.run_rows(addresses, sizes, 0, self.N)
+        else:
+            run_all([partial(self.run_rows, addresses, sizes, *ends) for ends in split(self.N, threads)])
+        if self.source.risks:
+            raise_complaint(self.source.risks, complaint)
 
     def _memory(self, buffer: Buffer, T: int, env: Env) -> np.ndarray:
         if buffer.kind == "const":
@@ -113,7 +138,7 @@ class Kernel:
                 found.append((var, place))
         return found
 
-    def _over_time(
+    def over_time(
         self,
         var: Var,
         place: Place,

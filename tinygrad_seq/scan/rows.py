@@ -81,7 +81,11 @@ def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
         )
         _require(fits and apart and (a not in rows or a.ndim >= 3 or b.ndim == 2), mine)
         return True
-    if name in REDUCTIONS:
+    if name == "embedding" or name == "take":
+        _require(eqn.operands[0] not in rows, [eqn.operands[0]])
+    elif name == "categorical":
+        _require(all(var in rows for var in eqn.operands[:2]) and eqn.operands[2] not in rows, reads)
+    elif name in REDUCTIONS:
         _require(0 not in params["axes"], mine)
     elif name == "reshape":
         _require(eqn.result.shape[:1] == x.shape[:1], mine)

@@ -1,0 +1,207 @@
+"""A step that runs again and again from where it was, a few times a call, without gradients.
+
+Everything is made beforehand: weights are packed, all memory and its addresses are fixed, and a call copies its inputs
+in, runs the loop, and copies the outputs out. Nothing is done before or after the loop, for that would be many small
+passes over next to no data.
+
+    x ──► inputs ──► [ step  step  step ] ──► outputs ──► y
+                          ▲          │
+                        carry ◄──────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numba import config
+
+from ..creation import asarray
+from ..errors import CompileError
+from ..modes import mode, no_grad
+from ..ops.casting import alias
+from ..tensor import Tensor, wrap
+from ..tree import Tree, flatten
+from .compiled import structure, trace_step
+from .eager import StepFunction, unroll, warn_once
+from .expand import FORMULAS, STRUCTURE, slices_as_splits
+from .interpret import run_loop
+from .ir import Aval, Eqn, Stages, Step, Var, check, dependents, live
+from .kernel import Kernel
+from .leaves import stack_leaves
+from .lift import Env, evaluate
+from .rewrite import rewrite
+from .trace import Builder
+
+
+class CompiledStepper:
+    """Runs a compiled loop over one step or a few.
+
+    Parameters
+    ----------
+    function, carry
+        See `scan`. What the step closes over is not copied and must not change.
+    x
+        The input of one step; its values do not matter.
+    length
+        The greatest number of steps in a call.
+
+    Raises
+    ------
+    CompileError
+        If the step cannot be compiled.
+    """
+
+    @no_grad()
+    def __init__(self, function: StepFunction, carry: Tree, x: Tree, length: int = 1) -> None:
+        leaves, rebuild_x = flatten(x)
+        traced = trace_step(function, carry, rebuild_x, [Aval(leaf.shape, leaf.dtype) for leaf in leaves])
+        self._rebuild_carry, self._rebuild_y = traced.rebuild_carry, traced.rebuild_y
+        loop = _loop(traced.step)
+        xs = {var: np.zeros((length, *var.shape), var.dtype) for var in loop.step.xs}
+        env = loop.constants(traced.objects) | xs
+        self._memory = _Bound(loop, loop.kernel, length, env) if loop.kernel else _Interpreted(loop, length, env)
+        self._inputs = list(xs.values())
+        self._firsts = [place[0, ...] for place in self._inputs]
+        self.carry = carry
+
+    @property
+    def carry(self) -> Tree:
+        """The state, in the step's structure; a copy comes out, and what is set is copied."""
+        return self._rebuild_carry([wrap(array.copy()) for array in self._memory.carry])
+
+    @carry.setter
+    def carry(self, carry: Tree) -> None:
+        for array, part in zip(self._memory.carry, flatten(carry)[0], strict=True):
+            array[...] = part
+
+    def run(self, xs: Sequence[np.ndarray]) -> Tree:
+        """Return the outputs ``(count, ...)`` of the next steps; `xs` are the leaves of their inputs, (count, ...)."""
+        count = len(xs[0])
+        for place, x in zip(self._inputs, xs, strict=True):
+            place[:count] = x
+        self._memory.run(count)
+        return self._rebuild_y([wrap(y[:count].copy()) for y in self._memory.outputs])
+
+    def step(self, xs: Sequence[np.ndarray]) -> Tree:
+        """Return the outputs of the next step; `xs` are the leaves of its input."""
+        for place, x in zip(self._firsts, xs, strict=True):
+            place[...] = x
+        self._memory.run(1)
+        return self._rebuild_y([wrap(y[0, ...].copy()) for y in self._memory.outputs])
+
+
+class EagerStepper:
+    """Runs each step operation by operation; otherwise as `CompiledStepper`."""
+
+    def __init__(self, function: StepFunction, carry: Tree, x: Tree) -> None:
+        self._function, self.carry = function, carry
+        self._rebuild_x = flatten(x)[1]
+
+    @no_grad()
+    def run(self, xs: Sequence[np.ndarray]) -> Tree:
+        """See `CompiledStepper.run`."""
+        rows = [self._rebuild_x([asarray(x.copy()) for x in row]) for row in zip(*xs, strict=True)]
+        self.carry, ys = unroll(self._function, self.carry, rows)
+        return stack_leaves(ys)
+
+    @no_grad()
+    def step(self, xs: Sequence[np.ndarray]) -> Tree:
+        """See `CompiledStepper.step`."""
+        x = self._rebuild_x([asarray(x.copy()) for x in xs])
+        self.carry, (y,) = unroll(self._function, self.carry, [x])
+        return y
+
+
+def make_stepper(function: StepFunction, carry: Tree, x: Tree, length: int = 1) -> CompiledStepper | EagerStepper:
+    """Return a step made ready to run: compiled, or with one `CompileWarning` as it is.
+
+    Inside `detect_anomaly` it runs as it is, too.
+    """
+    if not mode.anomaly:
+        try:
+            return CompiledStepper(function, carry, x, length)
+        except CompileError as error:
+            warn_once(error, stacklevel=4)
+    return EagerStepper(function, carry, x)
+
+
+# ------------------------------------------------------------------------------------------------------- the loop
+
+
+class _Loop:
+    """A step as a loop and nothing else, made once for steps that do the same."""
+
+    def __init__(self, traced: Step) -> None:
+        builder, became = rewrite(slices_as_splits(traced.eqns), STRUCTURE | FORMULAS, Builder(traced.consts))
+        carry_out, ys = ([became.get(var, var) for var in part] for part in (traced.carry_out, traced.ys))
+        eqns = [eqn for eqn in builder.eqns if not builder.invariant.issuperset(eqn.results)]
+        outputs = [Var(y.aval) for y in ys]  # with a home of their own, so that of the carry no history is kept
+        eqns += [Eqn(alias, (y,), {}, (output,)) for y, output in zip(ys, outputs, strict=True)]
+        eqns = list(live(eqns, [*carry_out, *outputs]))
+        read = dict.fromkeys([*[var for eqn in eqns for var in eqn.reads], *carry_out])
+        consts = tuple([var for var in read if var in builder.invariant])
+        step = check(Step(consts, traced.carry, traced.xs, tuple(eqns), tuple(carry_out), tuple(outputs)))
+        self.step = step
+        self.stages = Stages(step, (), step.eqns, (), step.ys)
+        self.over = dependents(step.eqns, (*step.carry, *step.xs))
+        self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, set(), backward=False)
+        self._traced, self._brought, self._before = traced.consts, builder.constants, live(builder.eqns, consts)
+
+    def constants(self, objects: Sequence[Any]) -> Env:
+        """Return the constants of the loop, computed from those that were traced."""
+        arrays = [x._array if isinstance(x, Tensor) else x for x in objects]
+        env: Env = dict(zip(self._traced, arrays, strict=True)) | self._brought
+        evaluate(self._before, 0, env, set())
+        return {var: env[var] for var in self.step.consts}
+
+
+_loops: dict[Hashable, _Loop] = {}
+
+
+def _loop(step: Step) -> _Loop:
+    key = structure(step)
+    if key not in _loops:
+        _loops[key] = _Loop(step)
+    return _loops[key]
+
+
+class _Bound:
+    """The memory of a compiled loop."""
+
+    def __init__(self, loop: _Loop, kernel: Kernel, length: int, env: Env) -> None:
+        self._kernel, self._bound = kernel, kernel.bind(length, env)
+        arrays = self._bound.arrays
+        self._slabs = {buffer.var: array for buffer, array in arrays.items() if buffer.kind == "now"}
+        self.carry = [self._slabs[var][0].reshape(var.shape) for var in loop.step.carry]
+        self.outputs = []
+        for y in loop.step.ys:
+            place = kernel.homes.places[kernel.loop.became.get(y, y)]
+            self.outputs.append(kernel.over_time(y, place, arrays, self._slabs, length, False))
+        self.run(0)  # now the machine code is there
+
+    def run(self, count: int) -> None:
+        self._bound.sizes[0] = count
+        self._kernel.launch(self._bound, count)
+        if count & 1:
+            for slab in self._slabs.values():
+                slab[0] = slab[1]
+
+
+class _Interpreted:
+    """The memory of a loop that runs on NumPy."""
+
+    def __init__(self, loop: _Loop, length: int, env: Env) -> None:
+        self._loop, self._env = loop, env
+        self.carry = [np.zeros(var.shape, var.dtype) for var in loop.step.carry]
+        self.outputs = [np.zeros((length, *var.shape), var.dtype) for var in loop.step.ys]
+
+    def run(self, count: int) -> None:
+        loop, step = self._loop, self._loop.step
+        env = {var: array[:count] if var in loop.over else array for var, array in self._env.items()}
+        start = dict(zip(step.carry, self.carry, strict=True))
+        last = run_loop(loop.stages, count, env, loop.over, start, reverse=False, window=None)
+        found = [*last, *[env[y] for y in step.ys]]
+        for place, array in zip([*self.carry, *[y[:count] for y in self.outputs]], found, strict=True):
+            place[...] = array
