@@ -58,9 +58,9 @@ class Kernel:
         return load(self.source.text, "run", _SIGNATURE)
 
     def run(
-        self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None
+        self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None, start: int
     ) -> tuple[np.ndarray, ...]:
-        """Run the loop over `T` times; put what it stacks into `env` and return the last carry."""
+        """Run the loop over `T` times, before which there were `start`; put what it stacks into `env` and return the last carry."""
         source = self.source
         arrays = {buffer: self._memory(buffer, T, env) for buffer in source.buffers}
         carries = {buffer.var: array for buffer, array in arrays.items() if buffer.kind == "now"}
@@ -73,7 +73,7 @@ class Kernel:
         )
         given = {buffer.var: array for buffer, array in arrays.items()}
         numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
-        sizes = np.array([T, reverse, window or 0, self.N, *numbers], np.int64).view(np.uint64)
+        sizes = np.array([T, reverse, window or 0, start, self.N, *numbers], np.int64).view(np.uint64)
         assert len(sizes) == len(FIXED) + len(source.numbers)
         threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
         if threads == 1:
