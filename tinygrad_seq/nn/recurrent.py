@@ -9,10 +9,10 @@ from typing import Any
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.normalisation import dropout as drop
 from ..ops.shape import swapaxes
-from ..scan import scan
+from ..scan import Remember, check_remember, program_of, scan
 from ..scan.leaves import name_of, named_leaves
 from ..scan.trace import as_leaf
-from ..tree import Tree, describe, map_leaves
+from ..tree import Tree, describe, flatten, map_leaves
 from .cell import Cell, step_of_one
 from .checks import check_features, check_probability, check_sizes
 from .module import Module
@@ -36,6 +36,8 @@ class Recurrent(Module):
         The probability of an output of a layer, except the last, to be dropped in training.
     window
         Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before.
+    remember
+        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
 
     Attributes
     ----------
@@ -63,8 +65,10 @@ class Recurrent(Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         window: int | None = None,
+        remember: Remember = "all",
     ) -> None:
         check_sizes("Recurrent", num_layers=num_layers)
+        check_remember("Recurrent", remember)
         if window is not None:
             check_sizes("Recurrent", window=window)
         cells: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell]
@@ -84,7 +88,7 @@ class Recurrent(Module):
             raise ArgumentError("Recurrent: expected at least one cell, got an empty list; pass e.g. LSTMCell(8, 16).")
         check_layer_dropout("Recurrent", dropout, len(cells))
         self.cells: list[Cell] = cells
-        self.batch_first, self.dropout, self.window = batch_first, dropout, window
+        self.batch_first, self.dropout, self.window, self.remember = batch_first, dropout, window, remember
 
     @property
     def num_layers(self) -> int:
@@ -123,7 +127,8 @@ class Recurrent(Module):
         if self.batch_first:
             xs = map_leaves(_swap, xs)
         states = self._split(state, (batch_size,))
-        ys, states = run_layers(self.cells, xs, states, self.dropout if self.training else 0.0, self.window)
+        dropout = self.dropout if self.training else 0.0
+        ys, states = run_layers(self.cells, xs, states, dropout, self.window, self.remember)
         if self.batch_first:
             ys = map_leaves(_swap, ys)
         return ys, self._join(states)
@@ -142,6 +147,27 @@ class Recurrent(Module):
 
     def _cells(self) -> list[Cell]:
         return self.cells
+
+    def explain(self, xs: Tree, layer: int = 0) -> str:
+        """Return what the step of a layer was compiled to; of the first layer, `xs` are the inputs.
+
+        It shows what is done before, during and after the loop over time, forward and backward, what is saved, the
+        memory that takes, and the generated source.
+
+        Parameters
+        ----------
+        xs
+            As in `forward`; for a further layer, the outputs of the one before.
+        layer
+            The number of the layer, from 0.
+        """
+        xs = map_leaves(as_leaf, xs)
+        if self.batch_first:
+            xs = map_leaves(_swap, xs)
+        length, batch_size = flatten(xs)[0][0].shape[:2]
+        cell = self.cells[layer]
+        program = program_of(step_of_one(cell), cell.initial_state(batch_size), xs)
+        return program.explain(length, self.remember)
 
     def _check_inputs(self, xs: Tree) -> int:
         """Refuse inputs that do not fit; return N."""
@@ -189,14 +215,19 @@ class Recurrent(Module):
 
 
 def run_layers(
-    cells: Sequence[Cell], xs: Tree, states: Sequence[Tree], dropout: float, window: int | None = None
+    cells: Sequence[Cell],
+    xs: Tree,
+    states: Sequence[Tree],
+    dropout: float,
+    window: int | None = None,
+    remember: Remember = "all",
 ) -> tuple[Tree, tuple[Tree, ...]]:
     """Return the outputs of the last of `cells` over time-major `xs`, and the final state of each."""
     finals = []
     for layer, (cell, state) in enumerate(zip(cells, states, strict=True)):
         if layer and dropout:
             xs = map_leaves(lambda y: drop(y, dropout), xs)
-        state, xs = scan(step_of_one(cell), state, xs, window=window)
+        state, xs = scan(step_of_one(cell), state, xs, window=window, remember=remember)
         finals.append(state)
     return xs, tuple(finals)
 

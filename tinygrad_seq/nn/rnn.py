@@ -9,6 +9,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.joining import stack, unstack
 from ..ops.shape import expand_dims, swapaxes
 from ..primitive import Array
+from ..scan import Remember, check_remember
 from ..scan.trace import as_leaf
 from ..tensor import Tensor
 from ..tree import describe
@@ -35,13 +36,15 @@ class StackedLayers(Module):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        remember: Remember = "all",
         **options: Any,
     ) -> None:
         name = type(self).__name__
+        check_remember(name, remember)
         check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_layer_dropout(name, dropout, num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bias, self.batch_first, self.dropout, self.remember = bias, batch_first, dropout, remember
         self._options = options
         for layer in range(num_layers):
             made = self.cell(hidden_size if layer else input_size, hidden_size, bias, **options)
@@ -92,7 +95,7 @@ class StackedLayers(Module):
             states: Sequence[Any] = [cell.initial_state(xs.shape[1]) for cell in cells]
         else:
             states = self._split(state, (xs.shape[1],) if batched else ())
-        ys, states = run_layers(cells, xs, states, self.dropout if self.training else 0.0)
+        ys, states = run_layers(cells, xs, states, self.dropout if self.training else 0.0, None, self.remember)
         final = self._join(states, batched)
         if not batched:
             return ys[:, 0], final
@@ -175,6 +178,8 @@ class RNN(StackedLayers):
         Whether inputs and outputs are (N, T, ·) instead of (T, N, ·).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
+    remember
+        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
 
     Attributes
     ----------
@@ -200,8 +205,11 @@ class RNN(StackedLayers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        remember: Remember = "all",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, nonlinearity=nonlinearity)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, remember, nonlinearity=nonlinearity
+        )
 
 
 class GRU(StackedLayers):
@@ -219,6 +227,8 @@ class GRU(StackedLayers):
         Whether inputs and outputs are (N, T, ·) instead of (T, N, ·).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
+    remember
+        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
 
     Attributes
     ----------
@@ -243,8 +253,9 @@ class GRU(StackedLayers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        remember: Remember = "all",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, remember)
 
 
 class LSTM(StackedLayers):
@@ -262,6 +273,8 @@ class LSTM(StackedLayers):
         Whether inputs and outputs are (N, T, ·) instead of (T, N, ·).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
+    remember
+        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
 
     Attributes
     ----------
@@ -286,5 +299,6 @@ class LSTM(StackedLayers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        remember: Remember = "all",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, remember)

@@ -16,7 +16,8 @@ from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, pair
 from .ir import Aval, Step, Var, check
 from .leaves import alike, difference
-from .program import Program, Run
+from .program import Program
+from .segments import Run
 from .trace import Builder, Tracer, as_leaf, freeze, trace
 
 _programs: dict[Any, Program] = {}
@@ -55,9 +56,7 @@ class Call(NamedTuple):
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
 
 
-def run_compiled(
-    function: StepFunction, carry: Tree, xs: Tree, T: int, reverse: bool, window: int | None
-) -> tuple[Tree, Tree]:
+def run_compiled(function: StepFunction, carry: Tree, xs: Tree, run: Run) -> tuple[Tree, Tree]:
     """Return what `scan` returns, for T >= 1.
 
     Raises
@@ -66,7 +65,7 @@ def run_compiled(
         If the step cannot be compiled.
     """
     call = prepare(function, carry, xs)
-    params = {"program": call.program, "run": Run(T, reverse, window), "train": call.train}
+    params = {"program": call.program, "run": run, "train": call.train}
     return call.rebuild(record(_scan, tuple(call.operands), params))
 
 
@@ -138,7 +137,8 @@ def structure(step: Step) -> Hashable:
     for eqn in step.eqns:
         operands = tuple([number[o] if o.__class__ is Var else (o.__class__, repr(o)) for o in eqn.operands])
         lines.append((eqn.primitive, operands, freeze(eqn.params)))
-        number.update((result, len(number) + at) for at, result in enumerate(eqn.results))
+        for result in eqn.results:
+            number[result] = len(number)
     avals = tuple([tuple([var.aval for var in part]) for part in (step.consts, step.carry, step.xs)])
     outputs = tuple([tuple([number[var] for var in part]) for part in (step.carry_out, step.ys)])
     return tuple(lines), avals, outputs

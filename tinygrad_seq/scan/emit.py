@@ -36,7 +36,7 @@ HEADER: Final = (
     "from tinygrad_seq.kernels.gemm import gemm\n"
     f"from numpy import {_DTYPES}\n\n\n"
 )
-FIXED: Final = ("T", "backwards", "window", "N")
+FIXED: Final = ("T", "backwards", "window", "start", "N")
 """The first numbers of every kernel."""
 
 
@@ -348,7 +348,7 @@ _CLOCK: Final = (
     "next = t + one - backwards",
     "other_now = p & one",
     "other_next = one - other_now",
-    "place = T - one - p",
+    "place = start + T - one - p",
 )
 
 # Where each reduction starts (None: at the first element), and what it does with each value.

@@ -11,9 +11,16 @@ from .lift import Env
 
 @ieee
 def run_loop(
-    stages: Stages, T: int, env: Env, over: set[Var], init: dict[Var, np.ndarray], reverse: bool, window: int | None
+    stages: Stages,
+    T: int,
+    env: Env,
+    over: set[Var],
+    init: dict[Var, np.ndarray],
+    reverse: bool,
+    window: int | None,
+    start: int,
 ) -> tuple[np.ndarray, ...]:
-    """Run the loop over `T` times; put what it stacks into `env` and return the last carry.
+    """Run the loop over `T` times, before which there were `start`; put what it stacks into `env` and return the last carry.
 
     Every variable of ``stages.kept`` and of the carry, before and after the step, is stacked ``(T, *shape)``. With a
     `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached there.
@@ -35,7 +42,7 @@ def run_loop(
         for var, stack in stacks.items():
             stack[t] = now[var]
         carry = tuple([now[var] for var in step.carry_out])
-        place = t if reverse else T - 1 - t  # in the forward direction, as only a backward loop has a window
+        place = start + (t if reverse else T - 1 - t)  # in the forward direction, as only a backward loop has a window
         if window is not None and place and place % window == 0:
             carry = tuple([np.zeros_like(part) for part in carry])
     env.update({var: stack for var, stack in stacks.items() if var not in env})

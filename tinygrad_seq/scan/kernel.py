@@ -71,10 +71,10 @@ class Kernel:
         return load(self.source.text, "run", _SIGNATURE)
 
     def run(
-        self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None
+        self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None, start: int
     ) -> tuple[np.ndarray, ...]:
-        """Run the loop over `T` times; put what it stacks into `env` and return the last carry."""
-        source, bound = self.source, self.bind(T, env, reverse, window)
+        """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry."""
+        source, bound = self.source, self.bind(T, env, reverse, window, start)
         arrays = bound.arrays
         carries = {buffer.var: array for buffer, array in arrays.items() if buffer.kind == "now"}
         for var, array in carries.items():
@@ -91,7 +91,7 @@ class Kernel:
             last.append(carries[var][at].reshape(var.shape).copy())
         return tuple(last)
 
-    def bind(self, T: int, env: Env, reverse: bool = False, window: int | None = None) -> Bound:
+    def bind(self, T: int, env: Env, reverse: bool = False, window: int | None = None, start: int = 0) -> Bound:
         """Return the memory for `T` times, of which `env` gives what is given, and where the loop finds it."""
         source = self.source
         arrays = {buffer: self._memory(buffer, T, env) for buffer in source.buffers}
@@ -101,7 +101,7 @@ class Kernel:
         addresses = [array.__array_interface__["data"][0] for array in (*arrays.values(), *others)]
         given = {buffer.var: array for buffer, array in arrays.items()}
         numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
-        sizes = np.array([T, reverse, window or 0, self.N, *numbers], np.int64).view(np.uint64)
+        sizes = np.array([T, reverse, window or 0, start, self.N, *numbers], np.int64).view(np.uint64)
         assert len(sizes) == len(FIXED) + len(numbers)
         return Bound(arrays, others, np.array(addresses, np.uint64), sizes, complaint)
 

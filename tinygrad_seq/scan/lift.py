@@ -3,21 +3,16 @@
 What differs from step to step is an array ``(T, *shape)``; what does not has its own shape. Elementwise operations
 broadcast, changes of shape move their axes by one, and a product with a matrix that is always the same is one product
 of a tall matrix. What has no rule here runs T times.
-
-`Total` is the sum over time of a lifted value. Changes of shape and sums are taken after it, and a product of two
-values of the step, such as the gradient of a weight, is not made T times and added: it is one product with ``T * N``
-terms.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from ..kernels.matmul import add_rows, multiply
+from ..kernels.matmul import multiply
 from ..modes import ieee
 from .ir import Eqn, Var
 
@@ -121,56 +116,3 @@ def evaluate(eqns: Iterable[Eqn], T: int, env: Env, over: set[Var]) -> None:
     """Evaluate equations for all times."""
     for eqn in eqns:
         lift(eqn, T, env, over)
-
-
-# --------------------------------------------------------------------------------------------------- sums over time
-
-Total = Callable[[int, Env], np.ndarray]
-
-
-def plan_total(var: Var, producer: dict[Var, Eqn], over: set[Var], shared: set[Var]) -> tuple[Total, list[Var]]:
-    """Return a function that sums `var` over time, and the variables whose lifted values it needs.
-
-    `shared` are variables that are needed for themselves too, and so are not worth taking apart.
-    """
-    if var not in over:
-        return lambda T, env: env[var] * T, [var]
-    eqn = producer.get(var)
-    if eqn is not None and var not in shared:
-        name = eqn.primitive.name
-        if name in {"reshape", "permute_dims", "broadcast_to"}:
-            inner, needs = plan_total(eqn.operands[0], producer, over, shared)
-            forward, params = eqn.primitive.forward, eqn.params
-            return lambda T, env: forward(inner(T, env), **params), needs
-        if name == "sum":
-            axes, operand = eqn.params["axes"], eqn.operands[0]
-            return lambda T, env: _sum_rows(env[operand], axes), [operand]
-        if name == "matmul" and all(operand.__class__ is Var and operand.ndim == 2 for operand in eqn.operands):
-            a, b = eqn.operands
-            if a in over and b in over:
-                return lambda T, env: contract(env[a], env[b]), [a, b]
-    return lambda T, env: np.add.reduce(env[var], axis=0), [var]
-
-
-def _sum_rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Return the sum over time and `axes`, those as size 1."""
-    shape = tuple([1 if axis in axes else size for axis, size in enumerate(x.shape[1:])])
-    if axes == tuple(range(len(axes))) and x.flags.c_contiguous and x.dtype.kind == "f":
-        total = np.zeros(math.prod(x.shape[1 + len(axes) :]), x.dtype)
-        add_rows(x.reshape(-1, total.size), total)
-        return total.reshape(shape)
-    return np.add.reduce(x, axis=(0, *_shifted(axes)), keepdims=True).reshape(shape)
-
-
-def contract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the sum over time of ``a[t] @ b[t]``, for `a` ``(T, K, N)`` and `b` ``(T, N, G)``, as one product."""
-    return product(_rows_first(a.swapaxes(1, 2)).T, _rows_first(b))
-
-
-def _rows_first(x: np.ndarray) -> np.ndarray:
-    """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
-    T, N, K = x.shape
-    if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
-        stride = x.strides[0] if N == 1 else x.strides[1]
-        return np.lib.stride_tricks.as_strided(x, (math.prod((T, N)), K), (stride, x.strides[2]), writeable=False)
-    return x.reshape(T * N, K)

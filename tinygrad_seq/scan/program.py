@@ -6,7 +6,7 @@ run = before, for all times at once ; the loop ; after, for all times at once
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import config
@@ -18,19 +18,13 @@ from .explain import explain
 from .interpret import run_loop
 from .ir import Eqn, Stages, Step, Var, check, dependents, live
 from .kernel import Kernel
-from .lift import Env, Total, evaluate, plan_total
+from .lift import Env, evaluate
 from .partition import partition
 from .remember import choose_kept
 from .rewrite import rewrite
+from .segments import Part, Run, parts_of
+from .totals import Sum, Total, plan_total
 from .trace import Builder
-
-
-class Run(NamedTuple):
-    """The options of one call."""
-
-    T: int
-    reverse: bool
-    window: int | None
 
 
 class Direction:
@@ -47,24 +41,23 @@ class Direction:
         producer = {result: eqn for eqn in after for result in eqn.results}
         needed: list[Var] = [*step.ys, *kept]
         for var in dict.fromkeys(step.sums):
-            self.totals[var], needs = plan_total(var, producer, self.over, shared - set(step.sums))
-            needed += needs
+            self.totals[var] = plan_total(var, producer, self.over, shared - set(step.sums))
+            needed += self.totals[var].needs
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
 
-    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[tuple[np.ndarray, ...], list[np.ndarray]]:
-        """Evaluate everything into `env`, which holds consts and xs; return the last carry and the sums over time."""
+    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
+        """Evaluate everything but the sums into `env`, which holds consts and xs, and return the last carry."""
         evaluate(self.stages.before, run.T, env, self.over)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
-            last = run_loop(self.stages, run.T, env, self.over, start, reverse, window)
+            last = run_loop(self.stages, run.T, env, self.over, start, reverse, window, run.start)
         else:
-            last = self.kernel.run(run.T, env, start, reverse, window)
+            last = self.kernel.run(run.T, env, start, reverse, window, run.start)
         evaluate(self.after, run.T, env, self.over)
-        sums = {var: total(run.T, env) for var, total in self.totals.items()}
-        return last, [sums[var] for var in self.step.sums]
+        return last
 
 
 class Program:
@@ -168,42 +161,81 @@ class Program:
         return [env[var] for var in self.consts]
 
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
-        """Return the last carry, the stacked outputs and, to `train`, the residuals."""
-        env: Env = dict(self.brought)
-        consts, init, xs = self._sorted(arrays)
-        step = self.forward.step
-        env.update(zip(self.consts, consts, strict=True))
-        env.update(zip(step.xs, xs, strict=True))
-        last, _ = self.forward.run(env, init, run)
-        ys = [env[y] if y in self.forward.over else np.broadcast_to(env[y], (run.T, *y.shape)) for y in step.ys]
-        return (*last, *ys, *([env[var] for var in self.residuals] if train else ()))
+        """Return the last carry, the stacked outputs and, to `train`, what the backward run wants of this one.
+
+        That is the residuals, or in several segments the carry with which each began.
+        """
+        consts, carry, xs = self._sorted(arrays)
+        step, parts = self.forward.step, parts_of(run)
+        if len(parts) == 1:
+            env = self._given(consts, xs)
+            last = self.forward.run(env, carry, run)
+            ys = [env[y] if y in self.forward.over else np.broadcast_to(env[y], (run.T, *y.shape)) for y in step.ys]
+            return (*last, *ys, *([env[var] for var in self.residuals] if train else ()))
+        ys = [np.empty((run.T, *y.shape), y.dtype) for y in step.ys]
+        borders = [np.empty((len(parts), *var.shape), var.dtype) for var in step.carry]
+        for number, part in enumerate(parts):
+            for border, value in zip(borders, carry, strict=True):
+                border[number] = value
+            env = self._given(consts, [x[part.times] for x in xs])
+            carry = self.forward.run(env, carry, part.run)
+            for stack, y in zip(ys, step.ys, strict=True):
+                stack[part.times] = env[y]
+        return (*carry, *ys, *(borders if train else ()))
 
     def run_backward(
         self, cotangents: Sequence[np.ndarray], arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray], run: Run
     ) -> list[np.ndarray | None]:
         """Return the cotangent of each of `arrays`, None where none flows."""
         gradient, direction = self.gradient, self.backward
-        assert gradient is not None and direction is not None
-        consts, init, xs = self._sorted(arrays)
-        step, forward = direction.step, self.forward.step
-        env: Env = dict(self.brought)
-        env.update(zip(self.consts, consts, strict=True))
-        env.update(zip(forward.xs, xs, strict=True))
-        env.update(zip(self.residuals, outputs[len(forward.carry) + len(forward.ys) :], strict=True))
+        assert gradient is not None
+        assert direction is not None
+        consts, _, xs = self._sorted(arrays)
+        step, forward, parts = direction.step, self.forward.step, parts_of(run)
+        remembered = outputs[len(forward.carry) + len(forward.ys) :]
         of_carry = dict(zip(forward.carry, cotangents, strict=False))
-        of_ys = cotangents[len(forward.carry) :]
-        env.update((step.xs[at], of_ys[position]) for at, position in enumerate(gradient.outputs))
-        last, sums = direction.run(env, [of_carry[var] for var in gradient.carries], run)
-        found: dict[Var, np.ndarray] = dict(zip(gradient.carries, last, strict=True))
-        for var, y in zip(gradient.inputs, step.ys, strict=True):
-            found[var] = env[y] if y in direction.over else np.broadcast_to(env[y], (run.T, *y.shape))
-        rest = iter(sums)
+        of_ys = [cotangents[len(forward.carry) + position] for position in gradient.outputs]
+        last = tuple([of_carry[var] for var in gradient.carries])
+        sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
+        found: dict[Var, np.ndarray] = {}
+        for number, part in reversed(tuple(enumerate(parts))):
+            if len(parts) == 1:
+                env = self._given(consts, xs) | dict(zip(self.residuals, remembered, strict=True))
+            else:
+                env = self._computed_again(consts, [x[part.times] for x in xs], [x[number] for x in remembered], part)
+            env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
+            last = direction.run(env, last, part.run)
+            for var, y in zip(gradient.inputs, step.ys, strict=True):
+                if len(parts) == 1 and y in direction.over:
+                    found[var] = env[y]
+                else:
+                    found.setdefault(var, np.empty((run.T, *y.shape), y.dtype))[part.times] = env[y]
+            for total in sums.values():
+                total.add(env, part.run.T, last=not number)
+        found.update(zip(gradient.carries, last, strict=True))
+        rest = iter([sums[var].result() for var in step.sums])
         for var, count in gradient.consts:
-            parts = [next(rest) for _ in range(count)]
-            if parts:
-                found[var] = sum(parts[1:], parts[0])
-        inputs = (*self.consts, *forward.carry, *forward.xs)
-        return [found.get(var) for var in inputs]
+            contributions = [next(rest) for _ in range(count)]
+            if contributions:
+                found[var] = sum(contributions[1:], contributions[0])
+        return [found.get(var) for var in (*self.consts, *forward.carry, *forward.xs)]
+
+    def _given(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
+        """Return what is there before a run, by variable."""
+        return {
+            **self.brought,
+            **dict(zip(self.consts, consts, strict=True)),
+            **dict(zip(self.forward.step.xs, xs, strict=True)),
+        }
+
+    def _computed_again(
+        self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray], carry: Sequence[np.ndarray], part: Part
+    ) -> Env:
+        """Return what the backward run of a segment reads of the forward one, from the carry with which it began."""
+        given = self._given(consts, xs)
+        env = dict(given)
+        self.forward.run(env, carry, part.run)
+        return given | {var: env[var] for var in self.residuals}
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)

@@ -201,7 +201,7 @@ class _Interpreted:
         loop, step = self._loop, self._loop.step
         env = {var: array[:count] if var in loop.over else array for var, array in self._env.items()}
         start = dict(zip(step.carry, self.carry, strict=True))
-        last = run_loop(loop.stages, count, env, loop.over, start, reverse=False, window=None)
+        last = run_loop(loop.stages, count, env, loop.over, start, reverse=False, window=None, start=0)
         found = [*last, *[env[y] for y in step.ys]]
         for place, array in zip([*self.carry, *[y[:count] for y in self.outputs]], found, strict=True):
             place[...] = array
