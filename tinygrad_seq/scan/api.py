@@ -115,7 +115,7 @@ def scan(
         check_inner(time)
     elif compile is not False and not mode.anomaly:
         try:
-            return _compiler().run_compiled(step, carry, xs, run_of(time, reverse, window, remember))
+            return _compiler().run_compiled(step, carry, xs, run_of(time, reverse, window, remember))  # type: ignore[no-any-return]
         except CompileError as error:
             if compile:
                 raise

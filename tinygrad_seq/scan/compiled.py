@@ -151,7 +151,7 @@ def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tu
     return program.run_forward(arrays, run, train)
 
 
-def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, train: bool) -> Any:
+def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
     if any(isinstance(g, Tensor) for g in gs):
         return _differentiable_rule(gs, xs, program, run)
     found = program.run_backward(gs, xs, ys, run)

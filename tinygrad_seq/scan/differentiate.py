@@ -152,7 +152,8 @@ def _pull_back(eqn: Eqn, builder: Builder, active: set[Var], cotangents: dict[Va
         return
     gs = [_sum(cotangents[r]) if r in cotangents else zeros(builder, *r.aval) for r in eqn.results]
     outputs = [Tracer(builder, result) for result in eqn.results]
-    g, y = (tuple(gs), tuple(outputs)) if primitive.multiple else (gs[0], outputs[0])
+    g: Any = tuple(gs) if primitive.multiple else gs[0]
+    y: Any = tuple(outputs) if primitive.multiple else outputs[0]
     y = None if keep_output == NOTHING else y
     saved = [
         None if keep_operands is None or keep_operands[position] == NOTHING else builder.tracer(operand)

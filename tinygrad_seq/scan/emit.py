@@ -18,7 +18,7 @@ from numba import config
 from ..errors import CompileError
 from ..kernels.tile import PANEL_BYTES
 from .arrange import Loop
-from .homes import Buffer, Homes, NeedsCopy, as_int, stretched
+from .homes import Buffer, CopyNeededError, Homes, as_int, stretched
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .pick import COMPLAINT, LOOKUPS, draw, lookup
@@ -92,7 +92,8 @@ class _Emitter(Texts):
         apart = self.places_apart(nest, [*loaded, *stored])
         mark = [f"{self.nests}, {apart[var]}, {len(set(apart.values()))}" for var in (*loaded, *stored)]
         self.nests += 1
-        before, body = [], []
+        before: list[str] = []
+        body: list[str] = []
         for var, how in zip(loaded, mark, strict=False):
             index, strides = self.element(var, nest.shape)
             line = f"x{self.fresh(var)} = {self.read(var, index, how)}"
@@ -242,10 +243,10 @@ class _Emitter(Texts):
         step = self.stride(place.strides[-1])
         step = f"u8({step})" if step in {"0", "1"} else step
         if buffer.kind == "time":
-            raise NeedsCopy(eqn, var)
+            raise CopyNeededError(eqn, var)
         if (buffer.rows and len(shape) > 1) or len(shape) > 2:
             if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or step != "u8(1)":
-                raise NeedsCopy(eqn, var)
+                raise CopyNeededError(eqn, var)
             rows = (
                 f"(last - first) * {self.number((var, 'lead'), lead)}"
                 if buffer.rows

@@ -107,7 +107,7 @@ def _slices(key: Any, shape: Shape) -> tuple[list[slice], list[int | None]]:
 
 
 def _is_whole(part: slice, size: int) -> bool:
-    return part.start == 0 and part.stop == size and part.step == 1
+    return (part.start, part.stop, part.step) == (0, size, 1)
 
 
 def _reshape(x: Any, shape: Shape) -> Any:
@@ -240,6 +240,11 @@ def _contract_two(a: Any, b: Any, letters: tuple[str, str], result: str) -> Any:
     return permute_dims(y, tuple([made.index(letter) for letter in result]))
 
 
+def _triangle(x: Any, k: int) -> np.ndarray:
+    rows, columns = x.shape[-2:]
+    return np.tri(rows, columns, k, dtype=np.bool_)
+
+
 STRUCTURE: dict[str, Rule] = {
     "alias": _alone,
     "clone": _alone,
@@ -259,8 +264,8 @@ STRUCTURE: dict[str, Rule] = {
     "einsum_one": _contract_one,
     "einsum": _contract_two,
     "dropout": lambda x, keep, scale: where(keep, x * scale, 0),
-    "tril": lambda x, k: where(np.tri(*x.shape[-2:], k, dtype=bool), x, 0),
-    "triu": lambda x, k: where(np.tri(*x.shape[-2:], k - 1, dtype=bool), 0, x),
+    "tril": lambda x, k: where(_triangle(x, k), x, 0),
+    "triu": lambda x, k: where(_triangle(x, k - 1), 0, x),
 }
 
 

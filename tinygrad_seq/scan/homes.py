@@ -54,7 +54,7 @@ class Buffer:
         return self.var.dtype
 
 
-# A number that the kernel is told at run time: what it is for (the same purpose is told once), and the number; or 0 or 1,
+# A number that the kernel is told at run time: what it is for (each purpose is told once), and the number; or 0 or 1,
 # which are part of the source.
 Number = tuple[object, int] | Literal[0, 1]
 
@@ -67,7 +67,7 @@ class Place(NamedTuple):
     strides: tuple[Number, ...]
 
 
-class NeedsCopy(Exception):
+class CopyNeededError(Exception):
     """An equation that cannot find its operand where it lives, only in a copy with rows in one piece."""
 
     def __init__(self, eqn: Eqn, operand: Var) -> None:
@@ -120,20 +120,21 @@ class Homes:
                 if var in self.places or (is_placed(eqn) and eqn.primitive.name != "concat") or var in self._whole:
                     continue
                 family = self._family(var)
-                if var in local and kept.isdisjoint(family):
-                    continue
-                kind: Kind = "block"
-                if not kept.isdisjoint(family):
-                    kind = "stack"
-                elif len(set().union(*[used.get(member, set()) for member in family])) == 1 and var in rows:
-                    kind = "row"
-                self.places[var] = self._whole_buffer(Buffer(kind, var, var in rows))
+                if var not in local or not kept.isdisjoint(family):
+                    readers = set().union(*[used.get(member, set()) for member in family])
+                    kind = self._kind(var, not kept.isdisjoint(family), len(readers) == 1)
+                    self.places[var] = self._whole_buffer(Buffer(kind, var, var in rows))
         for eqn in reversed(loop.eqns):
             if eqn.primitive.name == "concat":
                 self._put_parts(eqn)
         for eqn in views:
             if eqn.results[0] not in self.places:
                 self._view(eqn)
+
+    def _kind(self, var: Var, kept: bool, in_one_stretch: bool) -> Kind:
+        if kept:
+            return "stack"
+        return "row" if in_one_stretch and var in self.rows else "block"
 
     def _carry(self, loop: Loop, position: int, var: Var) -> None:
         has_rows = var in self.rows
@@ -269,7 +270,7 @@ def _reshaped(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tup
         for axis in range(i0 + 1, i):  # the axes merged must be adjacent in memory
             inner, outer = strides[axis], strides[axis - 1]
             if old[axis] != 1 and old[axis - 1] != 1 and as_int(outer) != as_int(inner) * old[axis]:
-                raise NeedsCopy(eqn, eqn.operands[0])
+                raise CopyNeededError(eqn, eqn.operands[0])
         last = strides[i - 1]
         for axis in range(j0, j):
             step = math.prod(new[axis + 1 : j])

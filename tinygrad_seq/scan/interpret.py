@@ -1,4 +1,4 @@
-"""The loop of a step on NumPy, one operation at a time: what runs without a compiler, and a check on the compiled one."""
+"""The loop of a step on NumPy, one operation at a time: what runs without a compiler, and checks the compiled one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_loop(
     window: int | None,
     start: int,
 ) -> tuple[np.ndarray, ...]:
-    """Run the loop over `T` times, before which there were `start`; put what it stacks into `env` and return the last carry.
+    """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry.
 
     Every variable of ``stages.kept`` and of the carry, before and after the step, is stacked ``(T, *shape)``. With a
     `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached there.

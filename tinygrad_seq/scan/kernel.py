@@ -15,7 +15,7 @@ from ..kernels.pool import run_all, split, workers
 from ..kernels.tile import PANEL_BYTES, ROWS
 from .arrange import Loop, arrange, is_elementwise, with_copy
 from .emit import FIXED, Source, emit
-from .homes import Buffer, Homes, NeedsCopy, Place, as_int
+from .homes import Buffer, CopyNeededError, Homes, Place, as_int
 from .ir import Stages, Var
 from .lift import Env
 from .pick import COMPLAINT, raise_complaint
@@ -182,7 +182,7 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
                 if history.isdisjoint((before, after, out)) and kept.isdisjoint((before, after))
             }
             return loop, homes, emit(loop, stretches, homes, alternating, backward), N
-        except NeedsCopy as missing:
+        except CopyNeededError as missing:
             loop = with_copy(loop, missing.eqn, missing.operand)
 
 

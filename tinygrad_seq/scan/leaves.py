@@ -11,10 +11,10 @@ from ..primitive import LEVELS
 from ..tree import Tree, describe
 
 
-def alike(a: Tree, b: Tree) -> bool:
-    """Return whether two trees of Tensors or Tracers agree in structure, shapes and dtypes; the order of dict keys is free."""
+def alike(a: Any, b: Any) -> bool:
+    """Return whether two trees agree in structure, shapes and dtypes; the order of dict keys is free."""
     if a.__class__ in LEVELS:
-        return b.__class__ in LEVELS and a.shape == b.shape and a.dtype == b.dtype
+        return b.__class__ in LEVELS and (a.shape, a.dtype) == (b.shape, b.dtype)
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):

@@ -65,7 +65,7 @@ def partition(step: Step, kept: Collection[Var] = ()) -> Stages:
 
 
 def _without_late(during: list[Eqn], recurrent: set[Var], outputs: set[Var]) -> tuple[list[Eqn], list[Eqn]]:
-    """Return the loop without what only `after` reads and the loop need not compute: views, and what is no part of R."""
+    """Return the loop without what only `after` reads and need not be computed in it: views, and what is not R."""
     needed, stay, go = set(outputs), [], []
     for eqn in reversed(during):
         movable = eqn.primitive.name in VIEWS or not _any(eqn.results, recurrent)

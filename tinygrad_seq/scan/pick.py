@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import CompileError
 from ..ops.choice import refuse_scores
 from ..ops.indexing import check_range
-from .homes import Buffer, NeedsCopy, Number
+from .homes import Buffer, CopyNeededError, Number
 from .ir import Eqn
 from .schedule import features
 from .texts import Texts
@@ -61,7 +61,7 @@ def draw(texts: Texts, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
     source, uniform, heat, target = (texts.homes.places[var] for var in (*eqn.operands, eqn.result))
     shape = features(eqn.result, texts.rows)
     if source.strides[-1] not in (1, 0) and scores.shape[-1] > 1:
-        raise NeedsCopy(eqn, scores)
+        raise CopyNeededError(eqn, scores)
     size = scores.shape[-1]
     start = texts.index(source, (*source.strides[:-1], 0))
     operands = [

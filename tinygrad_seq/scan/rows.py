@@ -14,7 +14,7 @@ from .ir import Eqn, Var
 from .partition import REDUCTIONS
 
 
-class _Conflict(Exception):
+class _ConflictError(Exception):
     """A variable cannot be what it was taken for."""
 
     def __init__(self, *suspects: Var) -> None:
@@ -36,7 +36,7 @@ def find_rows(loop: Loop) -> tuple[int, frozenset[Var]] | None:
     while True:
         try:
             return N, frozenset(_spread(loop, N, rows | set(loop.carry)))
-        except _Conflict as conflict:
+        except _ConflictError as conflict:
             wrong = rows.intersection(conflict.suspects)
             if not wrong:
                 return None
@@ -50,12 +50,12 @@ def _spread(loop: Loop, N: int, rows: set[Var]) -> set[Var]:
             found.update(eqn.results)
     for before, after in zip(loop.carry, loop.carry_out, strict=True):
         if (before in found) != (after in found):
-            raise _Conflict(before)
+            raise _ConflictError(before)
     return found
 
 
 def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
-    """Return whether the results have rows; raise `_Conflict` if the equation mixes them."""
+    """Return whether the results have rows; raise `_ConflictError` if the equation mixes them."""
     name, reads = eqn.primitive.name, list(eqn.reads)
     mine = [var for var in reads if var in rows]
     if name == "broadcast_to" and not mine:
@@ -103,4 +103,4 @@ def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
 
 def _require(fits: bool, suspects: Iterable[Var]) -> None:
     if not fits:
-        raise _Conflict(*suspects)
+        raise _ConflictError(*suspects)

@@ -84,7 +84,7 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
 def _power(exponent: Any, texts: list[str], dtype: np.dtype) -> str | None:
     """Return a power with one of the exponents for which there is something simpler."""
     x = texts[0]
-    simple = {2: f"{x} * {x}", 3: f"{x} * {x} * {x}", 1: x}
+    simple: dict[float, str] = {2: f"{x} * {x}", 3: f"{x} * {x} * {x}", 1: x}
     if dtype.kind == "f":
         simple |= {0.5: f"math.sqrt({x})", -1: f"{literal(1, dtype)} / {x}"}
     return simple.get(exponent) if exponent.__class__ in (int, float) else None

@@ -102,7 +102,7 @@ class Texts:
 
     def around(self, shape: tuple[int, ...], axes: Iterable[int], body: list[str], purpose: object) -> list[str]:
         """Return `body` inside loops over some of the axes."""
-        lines = []
+        lines: list[str] = []
         for axis in axes:
             lines.append(f"{'    ' * len(lines)}for j{axis} in range({self.number((purpose, axis), shape[axis])}):")
         return lines + ["    " * len(lines) + line for line in body]
