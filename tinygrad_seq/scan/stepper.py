@@ -22,7 +22,7 @@ from ..errors import CompileError
 from ..modes import mode, no_grad
 from ..ops.casting import alias
 from ..tensor import Tensor, wrap
-from ..tree import Tree, flatten
+from ..tree import Tree, flatten, map_leaves
 from .compiled import structure, trace_step
 from .eager import StepFunction, unroll, warn_once
 from .expand import FORMULAS, STRUCTURE, slices_as_splits
@@ -96,7 +96,7 @@ class EagerStepper:
     """Runs each step operation by operation; otherwise as `CompiledStepper`."""
 
     def __init__(self, function: StepFunction, carry: Tree, x: Tree) -> None:
-        self._function, self.carry = function, carry
+        self._function, self.carry = function, map_leaves(asarray, carry)
         self._rebuild_x = flatten(x)[1]
 
     @no_grad()

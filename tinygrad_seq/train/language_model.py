@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +13,8 @@ from ..functional import cross_entropy
 from ..modes import no_grad
 from ..tensor import Tensor
 from ..tree import Tree
-from .sampling import check_sampling, choose_token
+from .generation import generate
+from .sampling import check_sampling
 
 CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}
 
@@ -135,6 +135,9 @@ class LanguageModel(nn.Module):
     ) -> Iterator[int]:
         """Return an endless iterator over tokens that go on from `prompt`, drawn one by one as they are asked for.
 
+        A compiled loop writes ahead, up to 64 tokens at a time, with the random numbers that are to come: taking k
+        tokens draws k numbers, none at temperature 0. The weights are those at the first token. Dropout is off.
+
         Parameters
         ----------
         prompt
@@ -153,23 +156,4 @@ class LanguageModel(nn.Module):
         row = np.asarray(prompt)
         if row.ndim != 1 or not len(row):
             raise DataError(f"sample: expected a row of at least 1 token, got shape {row.shape}; begin with <EOS>.")
-        return self._sample(row, temperature, top_k, generator, exclude)
-
-    def _sample(
-        self,
-        row: NDArray[Any],
-        temperature: float,
-        top_k: int | None,
-        generator: np.random.Generator | None,
-        exclude: Sequence[int],
-    ) -> Iterator[int]:
-        state = None
-        while True:
-            training = self.training
-            self.eval()
-            with no_grad():
-                logits, state = self(row[:, None], state)
-            self.train(training)
-            token = choose_token(logits.numpy()[-1, 0], temperature, top_k, generator, exclude=exclude)
-            yield token
-            row = np.array([token])
+        return generate(self, row, temperature, top_k, generator, exclude)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import config
 from ..errors import AnomalyError, ArgumentError
+from ..functional import categorical
 
 
 def check_sampling(temperature: float, top_k: int | None) -> None:
@@ -61,18 +62,7 @@ def choose_token(
     check_sampling(temperature, top_k)
     scores = np.array(logits, dtype=np.float64)
     scores[list(exclude)] = -np.inf
-    top = scores.max(initial=-np.inf)
-    if not np.isfinite(top):
-        raise AnomalyError(
-            f"choose_token: expected finite logits, got {top} as the greatest of {scores.size}; "
-            "the model's weights are damaged, use another checkpoint."
-        )
-    if temperature == 0:
-        return int(scores.argmax())
-    if top_k is not None and top_k < scores.size:
-        scores[np.argsort(-scores, kind="stable")[top_k:]] = -np.inf
-    with np.errstate(over="ignore"):
-        weights = np.exp((scores - top) / temperature)
-    cumulative = np.cumsum(weights)
-    point = config.generator(generator).random() * cumulative[-1]
-    return int(np.searchsorted(cumulative, point, side="right"))
+    if not scores.size:
+        raise AnomalyError("choose_token: expected finite logits, got none; pass one for each token.")
+    uniform = config.generator(generator).random() if temperature else 0.0
+    return int(categorical(scores, uniform, temperature, top_k).item())

@@ -1,0 +1,94 @@
+"""A text that a model writes: blocks of tokens in one compiled loop, handed out one by one.
+
+The loop runs ahead, so it needs random numbers that have not been drawn yet. It looks at what the generator will give,
+on a copy, and each is drawn when its token is handed out: whoever takes k tokens has drawn k numbers. If something else
+drew from the generator in between, the loop goes back to where it was and runs again with the number that came.
+
+    uniforms   u0   u1   u2         as the generator will give them
+    loop     ──►x──►x──►x──►
+    tokens      t0   t1   t2        t1 leaves when u1 is drawn, and only if it is what was foreseen
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import config
+from ..functional import categorical, where
+from ..modes import no_grad
+from ..tensor import Tensor
+from ..tree import Tree
+
+LONGEST = 64
+"""The greatest number of tokens in a block; the first has 1, each further twice as many."""
+
+
+def generate(
+    model: Any,
+    prompt: NDArray[Any],
+    temperature: float,
+    top_k: int | None,
+    generator: np.random.Generator | None,
+    exclude: Sequence[int],
+) -> Iterator[int]:
+    """Return an endless iterator over the tokens that `model` goes on with; arguments as of `LanguageModel.sample`."""
+    write = _writer(model, prompt, temperature, top_k, exclude)
+    length = 1
+    while True:
+        start = write.carry
+        uniforms = np.zeros(length)
+        if temperature:
+            uniforms = copy.deepcopy(config.generator(generator)).random(length)
+        tokens = _run(write, uniforms)
+        length = min(2 * length, LONGEST)
+        for n, token in enumerate(tokens):
+            if temperature:
+                drawn = config.generator(generator).random()
+                if drawn != uniforms[n]:
+                    write.carry, uniforms[n], length = start, drawn, 1
+                    yield _run(write, uniforms[: n + 1])[n]
+                    break
+            yield token
+
+
+def _writer(model: Any, prompt: NDArray[Any], temperature: float, top_k: int | None, exclude: Sequence[int]) -> Any:
+    """Return a stepper that takes a uniform number and returns a token; it has read all of `prompt` but the last."""
+    from ..scan.stepper import make_stepper  # the compiler is imported when first used
+
+    excluded = np.zeros(model.vocabulary_size, bool)
+    excluded[list(exclude)] = True
+
+    def step(carry: Tree, uniform: Tensor) -> tuple[Tree, Tensor]:
+        token, state = carry
+        with _evaluating(model):
+            logits, state = model(token[None], state)
+        token = categorical(where(excluded, -np.inf, logits[0]), uniform, temperature, top_k)
+        return (token, state), token
+
+    state = model.recurrent.initial_state(1)
+    if len(prompt) > 1:
+        with _evaluating(model), no_grad():
+            _, state = model(prompt[:-1, None], state)
+    return make_stepper(step, (np.asarray(prompt[-1:], np.int64), state), np.zeros(1), LONGEST)
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Switch dropout off, inside."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _run(write: Any, uniforms: NDArray[np.float64]) -> list[int]:
+    tokens: list[int] = write.run([uniforms[:, None]]).numpy()[:, 0].tolist()
+    return tokens
