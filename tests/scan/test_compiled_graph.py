@@ -404,3 +404,16 @@ def test_several_python_threads_at_once() -> None:
 def test_anomaly_is_found_in_the_default_mode(rng) -> None:
     with ts.detect_anomaly(), pytest.raises(AnomalyError, match="'log' made"):
         ts.scan(lambda c, x: (c, ts.log(c * x)), np.ones(2), np.array([[1.0, 1.0], [1.0, 0.0]]))
+
+
+def test_programs_that_differ_in_what_they_read(rng) -> None:
+    """Two steps of the same operations; one puts out a part of an array, the other what was computed next."""
+    init, xs = leaf(rng, N, H), leaf(rng, T, N, H)
+    for which in (0, 1):
+
+        def step(h, x, which=which):
+            parts = ts.split(x, H, axis=-1)
+            product = parts[0] * parts[1]
+            return h, h[:, :1] + (parts[2], product)[which]
+
+        check(lambda compile, step=step: ts.scan(step, init, xs, compile=compile), init, xs)

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from .footprint import Prediction, predict
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .printer import Names, show_row, show_stages
+from .segments import Run
 
 if TYPE_CHECKING:
     from .program import Direction, Program
 
 
-def explain(program: Program) -> str:
-    """Return the stages of both directions, the work of one step, and the generated source."""
+def explain(program: Program, run: Run | None = None) -> str:
+    """Return the stages of both directions, the memory of a `run`, the work of one step, and the generated source."""
     forward, backward, gradient = program.forward, program.backward, program.gradient
     names = Names(forward.step)
     parts = [["forward", *show_stages(forward.stages, names), *_forward_rows(program, names)]]
     directions = [("forward", forward)]
+    their: Mapping[Var, str] = {}
     if backward is not None and gradient is not None:
         made = [result for eqn in forward.step.eqns for result in eqn.results]
         their = Names(backward.step, names, gradient)
         parts.append(["backward", *show_stages(backward.stages, their, made), *_backward_rows(program, their)])
         directions.append(("backward", backward))
+    if run is not None and forward.kernel is not None:
+        parts.append(_memory(predict(program, run, names, their), run))
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
     for name, direction in directions:
         source = "NumPy runs it: the compiler is switched off" if direction.kernel is None else _source(direction)
@@ -53,6 +59,26 @@ def _backward_rows(program: Program, names: Names) -> list[str]:
         show_row("ys", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.inputs, step.ys, strict=True)]),
         show_row("sums", sums),
     ]
+
+
+def _memory(prediction: Prediction, run: Run) -> list[str]:
+    """Return the lines on the bytes of each array, and of all at once."""
+    every = "" if run.segment is None else f", of which {run.segment} at a time"
+    lines = [f"memory for {run.T:,} steps{every}, in bytes, beside what is given"]
+    for title, made in (("forward", prediction.forward), ("backward", prediction.backward)):
+        if made is not None:
+            items = (*made.before, *made.loop, *made.after)
+            lines += [f"    {title}", *[_bytes_row(item.name, item.size) for item in items]]
+            lines.append(_bytes_row("while it loops", made.passing))
+    if prediction.whole:
+        lines += ["    over all times", *[_bytes_row(item.name, item.size) for item in prediction.whole]]
+    totals = ("kept between", prediction.kept), ("peak forward", prediction.peak_forward)
+    lines += ["    in all", *[_bytes_row(*pair) for pair in (*totals, ("peak backward", prediction.peak_backward))]]
+    return lines
+
+
+def _bytes_row(name: str, size: int) -> str:
+    return f"        {name:32}{size:>16,}"
 
 
 def _source(direction: Direction) -> str:

@@ -22,7 +22,7 @@ from .lift import Env, evaluate
 from .partition import partition
 from .remember import choose_kept
 from .rewrite import rewrite
-from .segments import Part, Run, parts_of
+from .segments import Part, Remember, Run, parts_of, run_of
 from .totals import Sum, Total, plan_total
 from .trace import Builder
 
@@ -146,9 +146,17 @@ class Program:
         xs = (*cotangents, *[var for var in read if var in forward.xs], *residuals)
         return Direction(check(Step(consts, step.carry, xs, eqns, *outputs)), (), backward=True), residuals
 
-    def explain(self) -> str:
-        """Return the stages of both directions, what is saved and what is computed again, the work, and the source."""
-        return explain(self)
+    def explain(self, T: int | None = None, remember: Remember = "all") -> str:
+        """Return as text the stages of both directions, what is saved and computed again, the work, and the source.
+
+        Parameters
+        ----------
+        T
+            The number of steps, if the memory of a run is to be shown too.
+        remember
+            As in `scan`.
+        """
+        return explain(self, None if T is None else run_of(T, reverse=False, window=None, remember=remember))
 
     # ------------------------------------------------------------------------------------------------------ running
 
@@ -197,7 +205,7 @@ class Program:
         of_ys = [cotangents[len(forward.carry) + position] for position in gradient.outputs]
         last = tuple([of_carry[var] for var in gradient.carries])
         sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
-        found: dict[Var, np.ndarray] = {}
+        found = {var: np.empty((run.T, *var.shape), var.dtype) for var in gradient.inputs} if len(parts) > 1 else {}
         for number, part in reversed(tuple(enumerate(parts))):
             if len(parts) == 1:
                 env = self._given(consts, xs) | dict(zip(self.residuals, remembered, strict=True))
@@ -206,12 +214,13 @@ class Program:
             env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
             last = direction.run(env, last, part.run)
             for var, y in zip(gradient.inputs, step.ys, strict=True):
-                if len(parts) == 1 and y in direction.over:
-                    found[var] = env[y]
+                if len(parts) == 1:
+                    found[var] = env[y] if y in direction.over else np.broadcast_to(env[y], (run.T, *y.shape))
                 else:
-                    found.setdefault(var, np.empty((run.T, *y.shape), y.dtype))[part.times] = env[y]
+                    found[var][part.times] = env[y]
             for total in sums.values():
                 total.add(env, part.run.T, last=not number)
+            del env  # before the next segment takes as much
         found.update(zip(gradient.carries, last, strict=True))
         rest = iter([sums[var].result() for var in step.sums])
         for var, count in gradient.consts:
