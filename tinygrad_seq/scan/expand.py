@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,11 @@ from ..ops.arithmetic import maximum, sqrt
 from ..ops.casting import astype
 from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, not_equal, where
 from ..ops.exponential import exp, log
-from ..ops.indexing import getitem
 from ..ops.joining import concat
 from ..ops.shape import broadcast_to, permute_dims, reshape
 from ..primitive import TABLE
-from .ir import Aval, Eqn, Var
 from .rewrite import Rule
+from .slices import as_slices, is_whole
 from .trace import Builder, Tracer
 
 Axes = tuple[int, ...]
@@ -79,51 +77,20 @@ def _product(a: Any, b: Any) -> Any:
     return TABLE["matmul"](a, b)
 
 
-def _slices(key: Any, shape: Shape) -> tuple[list[slice], list[int | None]]:
-    """Return a key as one slice for each axis, and the axes of the result: which of the operand, None for a new one."""
-    parts = list(key) if isinstance(key, tuple) else [key]
-    given = sum(part is not None and part is not Ellipsis for part in parts)
-    if Ellipsis not in parts:
-        parts.append(Ellipsis)
-    at = parts.index(Ellipsis)
-    parts[at : at + 1] = [slice(None)] * (len(shape) - given)
-    slices: list[slice] = []
-    axes: list[int | None] = []
-    for part in parts:
-        if part is None:
-            axes.append(None)
-            continue
-        size = shape[len(slices)]
-        if isinstance(part, slice):
-            axes.append(len(slices))
-            start, stop, step = part.indices(size)
-            count = len(range(start, stop, step))
-            stop = start + count * step
-            slices.append(slice(start, stop if stop >= 0 else None, step))
-        else:
-            start = part + size if part < 0 else part
-            slices.append(slice(start, start + 1, 1))
-    return slices, axes
-
-
-def _is_whole(part: slice, size: int) -> bool:
-    return (part.start, part.stop, part.step) == (0, size, 1)
-
-
 def _reshape(x: Any, shape: Shape) -> Any:
     return x if x.shape == shape else TABLE["reshape"](x, shape=shape)
 
 
 def _take_slices(x: Any, key: Any) -> Any:
-    slices, axes = _slices(key, x.shape)
-    if not all(map(_is_whole, slices, x.shape)):
+    slices, axes = as_slices(key, x.shape)
+    if not all(map(is_whole, slices, x.shape)):
         x = _index(x, key=tuple(slices))
     return _reshape(x, tuple([1 if axis is None else x.shape[axis] for axis in axes]))
 
 
 def _put_slices(g: Any, shape: Shape, key: Any) -> Any:
     """Return zeros with `g` in the place of a key, by joining zeros to it on all sides."""
-    slices, _ = _slices(key, shape)
+    slices, _ = as_slices(key, shape)
     g = _reshape(g, tuple([len(range(*part.indices(size))) for part, size in zip(slices, shape, strict=True)]))
     for axis, (part, size) in enumerate(zip(slices, shape, strict=True)):
         places = range(*part.indices(size))
@@ -174,7 +141,7 @@ def _stack(*xs: Any, axis: int) -> Any:
 
 
 def _flip(x: Any, axis: Axes) -> Any:
-    return getitem(x, tuple([slice(None, None, -1) if at in axis else slice(None) for at in range(x.ndim)]))
+    return _take_slices(x, tuple([slice(None, None, -1) if at in axis else slice(None) for at in range(x.ndim)]))
 
 
 def _roll(x: Any, shift: Axes, axis: Axes) -> Any:
@@ -267,36 +234,6 @@ STRUCTURE: dict[str, Rule] = {
     "tril": lambda x, k: where(_triangle(x, k), x, 0),
     "triu": lambda x, k: where(_triangle(x, k - 1), 0, x),
 }
-
-
-def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
-    """Return the equations with slices of one array along one axis, ``z[:, :H], z[:, H:]``, as one `split`.
-
-    So the gradients of the slices are joined, not added up with zeros around them. Slices that overlap stay.
-    """
-    groups: dict[tuple[Var, int], list[tuple[Eqn, slice]]] = {}
-    for eqn in eqns:
-        if eqn.primitive.name == "index" and eqn.operands[0].__class__ is Var:
-            (x,) = eqn.operands
-            slices, axes = _slices(eqn.params["key"], x.shape)
-            cut = [axis for axis, part in enumerate(slices) if not _is_whole(part, x.shape[axis])]
-            if len(cut) == 1 and axes == list(range(x.ndim)) and slices[cut[0]].step == 1:
-                groups.setdefault((x, cut[0]), []).append((eqn, slices[cut[0]]))
-    parts: dict[Eqn, Eqn] = {}
-    for (x, axis), found in groups.items():
-        found.sort(key=lambda pair: pair[1].start)
-        bounds = [(part.start, part.stop) for _, part in found]
-        if len(found) < 2 or any(a[1] > b[0] for a, b in pairwise(bounds)):
-            continue
-        ends = [0, *[end for pair in bounds for end in pair], x.shape[axis]]
-        by_start = {part.start: eqn.result for eqn, part in found}
-        cuts = [(a, b) for a, b in pairwise(sorted(set(ends))) if a < b]
-        results = tuple(
-            [by_start.get(a) or Var(Aval((*x.shape[:axis], b - a, *x.shape[axis + 1 :]), x.dtype)) for a, b in cuts]
-        )
-        split = Eqn(_split, (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
-        parts.update(dict.fromkeys([eqn for eqn, _ in found], split))
-    return list(dict.fromkeys([parts.get(eqn, eqn) for eqn in eqns]))
 
 
 # -------------------------------------------------------------------------------------------------------- formulas

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .footprint import Prediction, predict
 from .ir import Eqn, Var
@@ -12,8 +12,9 @@ from .partition import REDUCTIONS
 from .printer import Names, show_row, show_stages
 from .segments import Run
 
-if TYPE_CHECKING:
-    from .program import Direction, Program
+# A `Program` and one of its two directions; program.py imports this file.
+Program = Any
+Direction = Any
 
 
 def explain(program: Program, run: Run | None = None) -> str:

@@ -114,7 +114,7 @@ class Homes:
         for eqn in views:
             if eqn.operands[0] in self.places:
                 self._view(eqn)
-        self._reuse(stretches, [var for var in loop.kept if var not in self._whole], spare)
+        self._reuse(stretches, loop.kept, spare)
         for eqn in loop.eqns:
             for var in eqn.results:
                 if var in self.places or (is_placed(eqn) and eqn.primitive.name != "concat") or var in self._whole:
@@ -141,7 +141,7 @@ class Homes:
         self.places[var] = self._whole_buffer(Buffer("now", var, has_rows))
         self.places[loop.carry_out[position]] = self._whole_buffer(Buffer("next", var, has_rows))
 
-    def _reuse(self, stretches: list[Stretch], kept: list[Var], spare: Collection[Var]) -> None:
+    def _reuse(self, stretches: list[Stretch], kept: Collection[Var], spare: Collection[Var]) -> None:
         """Let what a nest keeps take the place of what it alone reads: gates, that of their sums of products."""
         readers: dict[Var, set[object]] = {}
         pieces: dict[Var, list[Var]] = {}
@@ -159,12 +159,12 @@ class Homes:
             if len(readers.get(source, ())) != 1 or len(cutters) != 1 or None in cutters:
                 continue
             (reader,) = readers[source]
-            free = list(dict.fromkeys(pieces[source]))
+            free = [piece for piece in dict.fromkeys(pieces[source]) if piece not in kept]
             for var in kept:
                 fits = [
                     piece for piece in free if piece.aval == var.aval and (piece in self.rows) == (var in self.rows)
                 ]
-                if fits and nests.get(var) is reader and var not in self.places:
+                if fits and nests.get(var) is reader and var not in self.places and var not in self._whole:
                     self.places[var] = self.places[fits[0]]
                     free.remove(fits[0])
 

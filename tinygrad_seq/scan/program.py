@@ -13,7 +13,7 @@ from numba import config
 
 from ..kernels.memory import keep_freed_memory
 from .differentiate import Backward, differentiate
-from .expand import FORMULAS, STRUCTURE, slices_as_splits
+from .expand import FORMULAS, STRUCTURE
 from .explain import explain
 from .interpret import run_loop
 from .ir import Eqn, Stages, Step, Var, check, dependents, live
@@ -23,6 +23,7 @@ from .partition import partition
 from .remember import choose_kept
 from .rewrite import rewrite
 from .segments import Part, Remember, Run, parts_of, run_of
+from .slices import slices_as_splits
 from .totals import Sum, Total, plan_total
 from .trace import Builder
 
@@ -118,7 +119,7 @@ class Program:
             at_hand = {*forward.consts, *forward.carry, *forward.xs, *forward.carry_out}
             renamed = [became.get(var, var) for var in reads]
             again, kept = choose_kept(forward.eqns, renamed, at_hand)
-            self.backward, self.residuals = self._backward(self.gradient, forward, again, kept, became)
+            self.backward, self.residuals = self._opposite(self.gradient, forward, again, kept, became)
         reached = {*self.gradient.carries, *self.gradient.inputs, *dict(self.gradient.consts)} if self.gradient else ()
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
@@ -128,7 +129,7 @@ class Program:
         through = dependents(self.invariants, [var for var in step.consts if var in wanted])
         return {var for var in (*self.consts, *step.carry, *step.xs) if var in wanted or var in through}
 
-    def _backward(
+    def _opposite(
         self, gradient: Backward, forward: Step, again: list[Eqn], kept: set[Var], became: dict[Var, Var]
     ) -> tuple[Direction, tuple[Var, ...]]:
         """Return the backward direction, and the variables of the forward one that it needs for all times."""
@@ -191,7 +192,7 @@ class Program:
                 stack[part.times] = env[y]
         return (*carry, *ys, *(borders if train else ()))
 
-    def run_backward(
+    def pull_back(
         self, cotangents: Sequence[np.ndarray], arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray], run: Run
     ) -> list[np.ndarray | None]:
         """Return the cotangent of each of `arrays`, None where none flows."""

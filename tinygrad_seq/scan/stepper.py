@@ -25,13 +25,14 @@ from ..tensor import Tensor, wrap
 from ..tree import Tree, flatten, map_leaves
 from .compiled import structure, trace_step
 from .eager import StepFunction, unroll, warn_once
-from .expand import FORMULAS, STRUCTURE, slices_as_splits
+from .expand import FORMULAS, STRUCTURE
 from .interpret import run_loop
 from .ir import Aval, Eqn, Stages, Step, Var, check, dependents, live
 from .kernel import Kernel
 from .leaves import stack_leaves
 from .lift import Env, evaluate
 from .rewrite import rewrite
+from .slices import slices_as_splits
 from .trace import Builder
 
 
