@@ -24,7 +24,6 @@ from ..ops.arithmetic import maximum, sqrt
 from ..ops.casting import astype
 from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, not_equal, where
 from ..ops.exponential import exp, log
-from ..ops.indexing import getitem
 from ..ops.joining import concat
 from ..ops.shape import broadcast_to, permute_dims, reshape
 from ..primitive import TABLE
@@ -174,7 +173,7 @@ def _stack(*xs: Any, axis: int) -> Any:
 
 
 def _flip(x: Any, axis: Axes) -> Any:
-    return getitem(x, tuple([slice(None, None, -1) if at in axis else slice(None) for at in range(x.ndim)]))
+    return _take_slices(x, tuple([slice(None, None, -1) if at in axis else slice(None) for at in range(x.ndim)]))
 
 
 def _roll(x: Any, shift: Axes, axis: Axes) -> Any:
