@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.scan.case import VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
 
@@ -32,9 +33,9 @@ def test_recurrent_equals_the_loop_over_the_cell(rng) -> None:
     state = cell.initial_state(N)
     for t in range(T):
         y, state = cell(xs[t], state)
-        np.testing.assert_array_equal(ys[t].numpy(), y.numpy())
-    np.testing.assert_array_equal(h.numpy(), state[0].numpy())
-    np.testing.assert_array_equal(c.numpy(), state[1].numpy())
+        assert_close(f"ys[{t}]", ys[t].numpy(), y.numpy(), VALUE_TOLERANCE)
+    assert_close("h", h.numpy(), state[0].numpy(), VALUE_TOLERANCE)
+    assert_close("c", c.numpy(), state[1].numpy(), VALUE_TOLERANCE)
 
 
 def test_recurrent_equals_the_layer_of_that_name(rng) -> None:

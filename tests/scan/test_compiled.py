@@ -14,6 +14,7 @@ from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq import nn
 from tinygrad_seq.kernels.generated import compilations
+from tinygrad_seq.scan.lift import product
 from tinygrad_seq.tree import flatten
 
 CASES = CELLS | TRAPS
@@ -155,7 +156,10 @@ def test_what_is_not_used_gets_no_gradient() -> None:
 # ------------------------------------------------------------------------------------------------------- exactness
 
 
-@pytest.mark.parametrize("name", ["lstm", "layer_norm_lstm", "sru", "delta_net", "token", "reduction_over_rows"])
+SPLIT = ["lstm", "layer_norm_lstm", "sru", "delta_net", "token", "reduction_over_rows", "mixed_dtypes"]
+
+
+@pytest.mark.parametrize("name", SPLIT)
 def test_same_bits_for_any_number_of_threads(name: str, threads) -> None:
     """Large enough to be worth splitting, with rows and columns that do not divide evenly."""
     problem = CASES[name].build("float32", T=12, N=203, I=33, H=70, D=24)
@@ -167,6 +171,20 @@ def test_same_bits_for_any_number_of_threads(name: str, threads) -> None:
         arrays.append([part.numpy() for part in flatten(result.outputs)[0]] + gradients)
     for one, *others in zip(*arrays, strict=True):
         assert all(one.tobytes() == other.tobytes() for other in others)
+
+
+@pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float64", "float64"), ("float64", "float32")])
+@pytest.mark.parametrize("sizes", [(301, 500, 301), (1, 700, 900), (900, 700, 1), (50, 51, 51), (1, 90, 91)])
+def test_stacks_of_products_for_any_number_of_threads(sizes: tuple[int, ...], dtypes, threads, rng) -> None:
+    """What is left to NumPy's BLAS is small enough for one thread of it."""
+    M, K, N = sizes
+    a, b = rng.standard_normal((3, M, K)).astype(dtypes[0]), rng.standard_normal((2, 1, K, N)).astype(dtypes[1])
+    found = []
+    for count in (1, 1) if config.DISABLE_JIT else (1, 2, 5):
+        ts.set_num_threads(count)
+        found.append(product(a, b))
+    assert all(one.tobytes() == found[0].tobytes() for one in found)
+    assert_close("product", found[0], np.matmul(a, b), K, dtypes[0])
 
 
 @pytest.mark.parametrize("name", ["lstm", "layer_norm_lstm", "attention_cell", "delta_net", "lru"])

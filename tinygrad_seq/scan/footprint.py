@@ -7,7 +7,7 @@ and a few rows, such as the row at work.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -163,7 +163,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
 
 
 def _items(
-    eqns: Iterable[Eqn], T: int, over: set[Var], names: Mapping[Var, str], holding: set[object], label: str
+    eqns: Iterable[Eqn], T: int, over: set[Var], names: Mapping[Var, str], holding: Collection[object], label: str
 ) -> list[Item]:
     found = []
     for eqn in eqns:

@@ -19,6 +19,9 @@ from .ir import Eqn, Var
 Env = dict[Var, np.ndarray]
 Lift = Callable[..., Any]
 
+SMALL, SMALL_VECTOR = 131072, 8192
+"""Most multiplications in a product of matrices, and of a matrix and a vector, that are left to NumPy in a stack."""
+
 
 def _aligned(x: Any, lifted: bool, rank: int) -> Any:
     """Return an operand with axes of size 1 after the time axis, so that it broadcasts to `rank` axes and time."""
@@ -30,24 +33,35 @@ def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> n
     if not lifted[1] and b.ndim == 2:
         return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     rank = max(x.ndim - over for x, over in zip((a, b), lifted, strict=True))
-    return np.matmul(_aligned(a, lifted[0], rank), _aligned(b, lifted[1], rank))
+    return product(_aligned(a, lifted[0], rank), _aligned(b, lifted[1], rank))
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return ``a @ b`` of two matrices with any strides, with the same bits for any number of threads."""
-    if a.dtype != b.dtype or a.dtype.kind != "f":
-        return a.dot(b)
-    y = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    multiply(a, b, y)
+    """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads."""
+    dtype, stacked = np.result_type(a, b), max(a.ndim, b.ndim) > 2
+    if dtype.char not in "fd" or (stacked and _is_small(a, b)):
+        return np.asarray(np.matmul(a, b))
+    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    y = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)
+    a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b))
+    for at in np.ndindex(stack):
+        multiply(a[at], b[at], y[at])
     return y
+
+
+def _is_small(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether NumPy's BLAS does each product of a stack on one thread, in a fraction of the time of `multiply`.
+
+    OpenBLAS takes more from 262144 multiplications on, of a matrix with a vector from 9216.
+    """
+    (M, K), N = a.shape[-2:], b.shape[-1]
+    limit = SMALL_VECTOR if 1 in (M, N) else SMALL
+    return bool(limit >= M * K * N)
 
 
 def _shifted(axes: Iterable[int]) -> tuple[int, ...]:
     return tuple([axis + 1 for axis in axes])
-
-
-def _reduce(primitive: Any) -> Lift:
-    return lambda T, lifted, x, axes, keepdims: primitive.forward(x, axes=_shifted(axes), keepdims=keepdims)
 
 
 def _broadcast(T: int, lifted: tuple[bool, ...], x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -85,11 +99,11 @@ def lift(eqn: Eqn, T: int, env: Env, over: set[Var]) -> None:
     operands = [env[operand] if operand.__class__ is Var else operand for operand in eqn.operands]
     lifted = tuple([operand in over for operand in eqn.operands])
     if not any(lifted):
-        values = primitive.forward(*operands, **eqn.params)
+        values = product(*operands) if primitive.name == "matmul" else primitive.forward(*operands, **eqn.params)
     elif primitive.name in LIFTS:
         values = LIFTS[primitive.name](T, lifted, *operands, **eqn.params)
     elif primitive.name in _REDUCTIONS:
-        values = _reduce(primitive)(T, lifted, *operands, **eqn.params)
+        values = primitive.forward(*operands, **eqn.params | {"axes": _shifted(eqn.params["axes"])})
     elif primitive.code is not None:
         rank = max(operand.ndim for operand in eqn.reads)
         values = primitive.forward(
