@@ -116,3 +116,14 @@ def test_a_prompt_outside_the_vocabulary_is_refused() -> None:
     for prompt in ([V], [V, 1], [-1]):
         with pytest.raises(IndexRangeError, match="from 0 to 8"):
             next(model_of("rnn").sample(prompt))
+
+
+@pytest.mark.parametrize(("largest", "products"), [(2**22, 2), (V * 8 - 1, 3)])
+def test_an_embedded_token_needs_no_product(largest: int, products: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepper, "_LARGEST_TABLE", largest)
+    monkeypatch.setattr(stepper, "_loops", {})
+    model = LanguageModel(V, 4, 8, cell="rnn")
+    written = list(islice(model.sample(PROMPT, generator=np.random.default_rng(0)), 9))
+    (loop,) = stepper._loops.values()
+    assert [eqn.primitive.name for eqn in loop.stages.during].count("matmul") == products
+    assert written == list(islice(step_by_step(model, np.random.default_rng(0)), 9))

@@ -21,6 +21,8 @@ from ..creation import asarray
 from ..errors import CompileError
 from ..modes import mode, no_grad
 from ..ops.casting import alias
+from ..ops.shape import reshape
+from ..primitive import TABLE
 from ..tensor import Tensor, wrap
 from ..tree import Tree, flatten, map_leaves
 from .compiled import structure, trace_step
@@ -31,6 +33,7 @@ from .ir import Aval, Eqn, Stages, Step, Var, check, dependents, live
 from .kernel import Kernel
 from .leaves import stack_leaves
 from .lift import Env, evaluate
+from .pick import LOOKUPS
 from .rewrite import rewrite
 from .slices import slices_as_splits
 from .trace import Builder
@@ -135,7 +138,9 @@ class _Loop:
     """A step as a loop and nothing else, made once for steps that do the same."""
 
     def __init__(self, traced: Step) -> None:
-        builder, became = rewrite(slices_as_splits(traced.eqns), STRUCTURE | FORMULAS, Builder(traced.consts))
+        first, became = rewrite(slices_as_splits(traced.eqns), STRUCTURE | FORMULAS, Builder(traced.consts))
+        builder, again = rewrite(first.eqns, {"matmul": _product}, Builder((*traced.consts, *first.constants)))
+        became = again | {var: again.get(other, other) for var, other in became.items()}
         carry_out, ys = ([became.get(var, var) for var in part] for part in (traced.carry_out, traced.ys))
         eqns = [eqn for eqn in builder.eqns if not builder.invariant.issuperset(eqn.results)]
         outputs = [Var(y.aval) for y in ys]  # with a home of their own, so that of the carry no history is kept
@@ -148,7 +153,8 @@ class _Loop:
         self.stages = Stages(step, (), step.eqns, (), step.ys)
         self.over = dependents(step.eqns, (*step.carry, *step.xs))
         self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, set(), backward=False)
-        self._traced, self._brought, self._before = traced.consts, builder.constants, live(builder.eqns, consts)
+        self._traced, self._before = traced.consts, live(builder.eqns, consts)
+        self._brought = first.constants | builder.constants
 
     def constants(self, objects: Sequence[Any]) -> Env:
         """Return the constants of the loop, computed from those that were traced."""
@@ -156,6 +162,28 @@ class _Loop:
         env: Env = dict(zip(self._traced, arrays, strict=True)) | self._brought
         evaluate(self._before, 0, env, set())
         return {var: env[var] for var in self.step.consts}
+
+
+_LARGEST_TABLE = 2**22
+
+
+def _product(a: Any, b: Any) -> Any:
+    """Return ``a @ b``; of rows looked up in a table that stays as it is, the rows of the product with the table.
+
+    So the embedding of a token costs a step no product. A table of more than `_LARGEST_TABLE` elements is not made.
+    """
+    builder, x = b._builder, a._var
+    lookup = builder.producer.get(x)
+    while lookup is not None and lookup.primitive.name == "reshape" and lookup.operands[0].shape[-1:] == x.shape[-1:]:
+        lookup = builder.producer.get(lookup.operands[0])
+    if lookup is None or lookup.primitive.name not in LOOKUPS or lookup.params.get("axis", 0) != 0:
+        return TABLE["matmul"](a, b)
+    table, indices = map(builder.tracer, lookup.operands)
+    constant = table.ndim == b.ndim == 2 and builder.invariant.issuperset((table._var, b._var))
+    if not constant or table.shape[0] * b.shape[1] > _LARGEST_TABLE:
+        return TABLE["matmul"](a, b)
+    rows = lookup.primitive(TABLE["matmul"](table, b), indices, **lookup.params)
+    return reshape(rows, (*a.shape[:-1], b.shape[1]))
 
 
 _loops: dict[Hashable, _Loop] = {}
