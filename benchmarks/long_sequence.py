@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-T, N, I, H = 100_000, 1, 64, 128  # noqa: E741 (I is the number of inputs everywhere)
+T, N, I, H = 100_000, 1, 64, 128
 WAYS = ("all", "sqrt", "1024")
 
 

@@ -149,7 +149,7 @@ def test_memory_is_as_predicted(name: str, remember: Any, monkeypatch) -> None:
         given = outputs[: len(program.forward.step.outputs)]
         cotangents = [np.broadcast_to(np.float32(1), part.shape) for part in given]
         tracemalloc.reset_peak()
-        program.run_backward(cotangents, arrays, outputs, run)
+        program.pull_back(cotangents, arrays, outputs, run)
         backward = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     for prediction, measured in ((said.kept, kept), (said.peak_forward, forward), (said.peak_backward, backward)):

@@ -154,7 +154,7 @@ def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tu
 def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
     if any(isinstance(g, Tensor) for g in gs):
         return _differentiable_rule(gs, xs, program, run)
-    found = program.run_backward(gs, xs, ys, run)
+    found = program.pull_back(gs, xs, ys, run)
     return [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
 
 
