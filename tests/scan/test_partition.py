@@ -13,8 +13,9 @@ from tests.scan.traps import TRAPS
 from tinygrad_seq import nn
 from tinygrad_seq.kernels.generated import compilations
 from tinygrad_seq.scan import program_of
+from tinygrad_seq.scan.direction import Direction
 from tinygrad_seq.scan.ir import Eqn, dependents
-from tinygrad_seq.scan.program import Direction, Program
+from tinygrad_seq.scan.program import Program
 
 LINEAR = ("min_gru", "sru", "ind_rnn", "lru")
 

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
+from .direction import Direction, Plan
 from .footprint import Prediction, predict
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .printer import Names, show_row, show_stages
 from .segments import Run
 
-# A `Program` and one of its two directions; program.py imports this file.
-Program = Any
-Direction = Any
 
-
-def explain(program: Program, run: Run | None = None) -> str:
+def explain(plan: Plan, run: Run | None = None) -> str:
     """Return the stages of both directions, the memory of a `run`, the work of one step, and the generated source."""
-    forward, backward, gradient = program.forward, program.backward, program.gradient
+    forward, backward, gradient = plan.forward, plan.backward, plan.gradient
     names = Names(forward.step)
-    parts = [["forward", *show_stages(forward.stages, names), *_forward_rows(program, names)]]
+    parts = [["forward", *show_stages(forward.stages, names), *_forward_rows(plan, names)]]
     directions = [("forward", forward)]
     their: Mapping[Var, str] = {}
     if backward is not None and gradient is not None:
         made = [result for eqn in forward.step.eqns for result in eqn.results]
         their = Names(backward.step, names, gradient)
-        parts.append(["backward", *show_stages(backward.stages, their, made), *_backward_rows(program, their)])
+        parts.append(["backward", *show_stages(backward.stages, their, made), *_backward_rows(plan, their)])
         directions.append(("backward", backward))
     if run is not None and forward.kernel is not None:
-        parts.append(_memory(predict(program, run, names, their), run))
+        parts.append(_memory(predict(plan, run, names, their), run))
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
     for name, direction in directions:
         source = "NumPy runs it: the compiler is switched off" if direction.kernel is None else _source(direction)
@@ -38,9 +34,9 @@ def explain(program: Program, run: Run | None = None) -> str:
     return "\n\n".join(["\n".join([line for line in part if line]) for part in parts]) + "\n"
 
 
-def _forward_rows(program: Program, names: Names) -> list[str]:
-    step = program.forward.step
-    saved = [var for var in program.residuals if var not in step.ys]
+def _forward_rows(plan: Plan, names: Names) -> list[str]:
+    step = plan.forward.step
+    saved = [var for var in plan.residuals if var not in step.ys]
     return [
         show_row("carry", [names[var] for var in step.carry_out]),
         show_row("ys", [names[var] for var in step.ys]),
@@ -48,8 +44,8 @@ def _forward_rows(program: Program, names: Names) -> list[str]:
     ]
 
 
-def _backward_rows(program: Program, names: Names) -> list[str]:
-    gradient, backward = program.gradient, program.backward
+def _backward_rows(plan: Plan, names: Names) -> list[str]:
+    gradient, backward = plan.gradient, plan.backward
     assert gradient is not None
     assert backward is not None
     step = backward.step

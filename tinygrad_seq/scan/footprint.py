@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels.matmul import SUM_DEPTH, SUM_ROWS
 from ..kernels.tile import PANEL_BYTES
+from .direction import Direction, Plan
 from .ir import Eqn, Var
 from .partition import VIEWS
 from .segments import Run, parts_of
 from .totals import Total
-
-if TYPE_CHECKING:
-    from .program import Direction, Program
 
 
 class Item(NamedTuple):
@@ -92,14 +90,14 @@ class Prediction(NamedTuple):
     peak_backward: int
 
 
-def predict(program: Program, run: Run, names: Mapping[Var, str], their: Mapping[Var, str]) -> Prediction:
-    """Return what the forward and backward runs of a program take; the loops must have source."""
+def predict(plan: Plan, run: Run, names: Mapping[Var, str], their: Mapping[Var, str]) -> Prediction:
+    """Return what the forward and backward runs of a plan take; the loops must have source."""
     parts = parts_of(run)
     T = max(part.run.T for part in parts)
-    results = {*program.residuals, *program.forward.step.ys}
-    forward = footprint(program.forward, T, names, results)
-    step, gradient = program.forward.step, program.gradient
-    backward = footprint(program.backward, T, their, set(program.backward.step.ys)) if program.backward else None
+    results = {*plan.residuals, *plan.forward.step.ys}
+    forward = footprint(plan.forward, T, names, results)
+    step, gradient = plan.forward.step, plan.gradient
+    backward = footprint(plan.backward, T, their, set(plan.backward.step.ys)) if plan.backward else None
     if len(parts) == 1:
         peak = forward.stays + (backward.peak if backward else 0)
         return Prediction(forward, backward, [], forward.stays, forward.peak, peak)
@@ -107,10 +105,10 @@ def predict(program: Program, run: Run, names: Mapping[Var, str], their: Mapping
     outputs += [Item(f"borders {names[var]}", len(parts) * _bytes(var), True) for var in step.carry]
     inputs = [Item(f"d{names[x]}", run.T * _bytes(x), True) for x in (gradient.inputs if gradient else ())]
     kept = _total(outputs)
-    residuals = footprint(program.forward, T, names, set(program.residuals)).stays
+    residuals = footprint(plan.forward, T, names, set(plan.residuals)).stays
     again = max(forward.peak, residuals + backward.peak) if backward else 0
-    if program.backward is not None:
-        waiting = [_waiting(total, run.T) for total in program.backward.totals.values()]
+    if plan.backward is not None:
+        waiting = [_waiting(total, run.T) for total in plan.backward.totals.values()]
         inputs.append(Item("sums that fill no block", sum(waiting) + max(waiting, default=0), False))
     return Prediction(forward, backward, [*outputs, *inputs], kept, kept + forward.peak, kept + _total(inputs) + again)
 
@@ -128,7 +126,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
     """Return the arrays of one run; `results` are the variables that outlive it."""
     kernel = direction.kernel
     assert kernel is not None
-    holding = set(results)
+    holding: set[object] = set(results)
     for eqn in reversed(direction.after):
         if eqn.primitive.name in VIEWS and not holding.isdisjoint(eqn.results):
             holding.update(eqn.reads)

@@ -9,56 +9,20 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-from numba import config
 
 from ..kernels.memory import keep_freed_memory
 from .differentiate import Backward, differentiate
+from .direction import Direction, Plan
 from .expand import FORMULAS, STRUCTURE
 from .explain import explain
-from .interpret import run_loop
-from .ir import Eqn, Stages, Step, Var, check, dependents, live
-from .kernel import Kernel
-from .lift import Env, evaluate
-from .partition import partition
+from .ir import Eqn, Step, Var, check, dependents, live
+from .lift import Env
 from .remember import choose_kept
 from .rewrite import rewrite
 from .segments import Part, Remember, Run, parts_of, run_of
 from .slices import slices_as_splits
-from .totals import Sum, Total, plan_total
+from .totals import Sum
 from .trace import Builder
-
-
-class Direction:
-    """One direction of a scan: a step, its stages, and how its sums over time are taken."""
-
-    def __init__(self, step: Step, kept: Collection[Var], backward: bool) -> None:
-        self.stages: Stages = partition(step, kept)
-        self.backward = backward
-        self.step = step
-        self.over = dependents(step.eqns, (*step.carry, *step.xs))
-        self.totals: dict[Var, Total] = {}
-        after = self.stages.after
-        shared = {operand for eqn in after for operand in eqn.reads}.union(step.ys, step.carry_out, kept)
-        producer = {result: eqn for eqn in after for result in eqn.results}
-        needed: list[Var] = [*step.ys, *kept]
-        for var in dict.fromkeys(step.sums):
-            self.totals[var] = plan_total(var, producer, self.over, shared - set(step.sums))
-            needed += self.totals[var].needs
-        self.after = live(after, needed)
-        history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
-        self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
-
-    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
-        """Evaluate everything but the sums into `env`, which holds consts and xs, and return the last carry."""
-        evaluate(self.stages.before, run.T, env, self.over)
-        start = dict(zip(self.step.carry, init, strict=True))
-        reverse, window = run.reverse != self.backward, run.window if self.backward else None
-        if self.kernel is None:
-            last = run_loop(self.stages, run.T, env, self.over, start, reverse, window, run.start)
-        else:
-            last = self.kernel.run(run.T, env, start, reverse, window, run.start)
-        evaluate(self.after, run.T, env, self.over)
-        return last
 
 
 class Program:
@@ -119,7 +83,7 @@ class Program:
             at_hand = {*forward.consts, *forward.carry, *forward.xs, *forward.carry_out}
             renamed = [became.get(var, var) for var in reads]
             again, kept = choose_kept(forward.eqns, renamed, at_hand)
-            self.backward, self.residuals = self._opposite(self.gradient, forward, again, kept, became)
+            self.backward, self.residuals = self._plan_gradient(self.gradient, forward, again, kept, became)
         reached = {*self.gradient.carries, *self.gradient.inputs, *dict(self.gradient.consts)} if self.gradient else ()
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
@@ -129,7 +93,7 @@ class Program:
         through = dependents(self.invariants, [var for var in step.consts if var in wanted])
         return {var for var in (*self.consts, *step.carry, *step.xs) if var in wanted or var in through}
 
-    def _opposite(
+    def _plan_gradient(
         self, gradient: Backward, forward: Step, again: list[Eqn], kept: set[Var], became: dict[Var, Var]
     ) -> tuple[Direction, tuple[Var, ...]]:
         """Return the backward direction, and the variables of the forward one that it needs for all times."""
@@ -157,7 +121,8 @@ class Program:
         remember
             As in `scan`.
         """
-        return explain(self, None if T is None else run_of(T, reverse=False, window=None, remember=remember))
+        plan = Plan(self.forward, self.backward, self.gradient, self.residuals)
+        return explain(plan, None if T is None else run_of(T, reverse=False, window=None, remember=remember))
 
     # ------------------------------------------------------------------------------------------------------ running
 

@@ -1,0 +1,73 @@
+"""One direction of a scan, forward or backward, ready to run.
+
+run = before, for all times at once ; the loop ; after, for all times at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import config
+
+from .differentiate import Backward
+from .interpret import run_loop
+from .ir import Stages, Step, Var, dependents, live
+from .kernel import Kernel
+from .lift import Env, evaluate
+from .partition import partition
+from .segments import Run
+from .totals import Total, plan_total
+
+
+class Direction:
+    """One direction of a scan: a step, its stages, and how its sums over time are taken."""
+
+    def __init__(self, step: Step, kept: Collection[Var], backward: bool) -> None:
+        self.stages: Stages = partition(step, kept)
+        self.backward = backward
+        self.step = step
+        self.over = dependents(step.eqns, (*step.carry, *step.xs))
+        self.totals: dict[Var, Total] = {}
+        after = self.stages.after
+        shared = {operand for eqn in after for operand in eqn.reads}.union(step.ys, step.carry_out, kept)
+        producer = {result: eqn for eqn in after for result in eqn.results}
+        needed: list[Var] = [*step.ys, *kept]
+        for var in dict.fromkeys(step.sums):
+            self.totals[var] = plan_total(var, producer, self.over, shared - set(step.sums))
+            needed += self.totals[var].needs
+        self.after = live(after, needed)
+        history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
+        self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
+
+    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
+        """Evaluate everything but the sums into `env`, which holds consts and xs, and return the last carry."""
+        evaluate(self.stages.before, run.T, env, self.over)
+        start = dict(zip(self.step.carry, init, strict=True))
+        reverse, window = run.reverse != self.backward, run.window if self.backward else None
+        if self.kernel is None:
+            last = run_loop(self.stages, run.T, env, self.over, start, reverse, window, run.start)
+        else:
+            last = self.kernel.run(run.T, env, start, reverse, window, run.start)
+        evaluate(self.after, run.T, env, self.over)
+        return last
+
+
+class Plan(NamedTuple):
+    """Both directions of a scan.
+
+    Attributes
+    ----------
+    forward, backward
+        The directions; no backward if no gradient is wanted.
+    gradient
+        What the backward step computes.
+    residuals
+        The variables of the forward step that the backward one reads at all times.
+    """
+
+    forward: Direction
+    backward: Direction | None
+    gradient: Backward | None
+    residuals: tuple[Var, ...]
