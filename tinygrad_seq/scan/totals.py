@@ -95,10 +95,9 @@ class Sum:
     def __init__(self, total: Total, backwards: bool) -> None:
         self._total, self._backwards = total, backwards
         self._block = SUM_DEPTH if len(total.matrices) == 2 else SUM_ROWS
-        self._dtype = total.var.dtype if total.var.dtype.itemsize >= 4 else np.dtype(np.float32)
         self._value: np.ndarray | None = None
         self._waiting: list[np.ndarray] = []
-        self._times = 0
+        self._times, self._begun = 0, False
 
     def add(self, env: Env, T: int, last: bool) -> None:
         """Add the values at `T` times that come before those added so far; `last` if none will follow."""
@@ -107,7 +106,7 @@ class Sum:
             self._value = env[self._total.var] * self._times
             return
         given = zip(self._total.matrices, self._total.needs, strict=True)
-        parts = [matrix(env[var]).astype(self._dtype, copy=False) for matrix, var in given]
+        parts = [matrix(env[var]).astype(self._total.var.dtype, copy=False) for matrix, var in given]
         if self._backwards:
             parts = [part[::-1] for part in parts]
         if self._waiting:
@@ -124,18 +123,15 @@ class Sum:
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
 
     def _take(self, parts: list[np.ndarray]) -> None:
-        first = self._value is None
-        if first:
-            self._value = np.zeros([part.shape[1] for part in parts], self._dtype)
-        assert self._value is not None
-        if not len(parts[0]):
-            return
-        if len(parts) == 2:
-            multiply(parts[0].T, parts[1], self._value, accumulate=not first)
-        else:
+        if self._value is None:
+            self._value = np.zeros([part.shape[1] for part in parts], self._total.var.dtype)
+        if len(parts) == 1:
             add_rows(parts[0], self._value)
+        elif len(parts[0]):
+            multiply(parts[0].T, parts[1], self._value, accumulate=self._begun)
+            self._begun = True
 
     def result(self) -> np.ndarray:
         """Return the sum."""
         assert self._value is not None
-        return self._total.finish(self._value.astype(self._total.var.dtype, copy=False))
+        return self._total.finish(self._value)
