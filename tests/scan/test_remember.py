@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from typing import Any
 
@@ -142,7 +143,9 @@ def test_memory_is_as_predicted(name: str, remember: Any, monkeypatch) -> None:
     names = Names(program.forward.step)
     said = predict(program, run, names, Names(program.backward.step, names, program.gradient))
     arrays = [getattr(operand, "data", operand) for operand in call.operands]
-    for _ in range(2):  # the first time compiles
+    runs = []
+    for _ in range(3):  # the first compiles; what else happens to be alive only adds to it
+        gc.collect()
         tracemalloc.start()
         outputs = program.run_forward(arrays, run, True)
         kept, forward = tracemalloc.get_traced_memory()
@@ -150,10 +153,10 @@ def test_memory_is_as_predicted(name: str, remember: Any, monkeypatch) -> None:
         cotangents = [np.broadcast_to(np.float32(1), part.shape) for part in given]
         tracemalloc.reset_peak()
         program.pull_back(cotangents, arrays, outputs, run)
-        backward = tracemalloc.get_traced_memory()[1]
+        runs.append((kept, forward, tracemalloc.get_traced_memory()[1]))
         tracemalloc.stop()
-    for prediction, measured in ((said.kept, kept), (said.peak_forward, forward), (said.peak_backward, backward)):
-        assert abs(prediction - measured) < 0.07 * measured + 300_000
+    least = np.min(runs, axis=0)
+    np.testing.assert_allclose([said.kept, said.peak_forward, said.peak_backward], least, rtol=0.07, atol=300_000)
 
 
 def test_explain_states_the_memory() -> None:
