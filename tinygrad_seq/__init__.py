@@ -52,7 +52,7 @@ from .errors import (
 from .functional import *  # noqa: F403
 from .gradcheck import gradcheck
 from .gradients import grad, hvp, jvp, value_and_grad, vjp
-from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .scan import scan
 from .serialization import load, save
 from .tensor import Tensor
@@ -78,6 +78,7 @@ __all__ = [  # and the public functions, which the star brings in
     "data",
     "default_dtype",
     "detect_anomaly",
+    "disable_compile",
     "e",
     "enable_grad",
     "errors",

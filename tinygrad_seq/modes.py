@@ -1,4 +1,4 @@
-"""What a thread's operations do besides computing: record for a gradient, look for the first NaN."""
+"""What a thread's operations do besides computing: record for a gradient, look for the first NaN, compile scans."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Mode(threading.local):
 
     recording = True
     anomaly = False
+    compiling = True
 
 
 mode = Mode()
@@ -113,6 +114,21 @@ def set_grad_enabled(enabled: bool) -> Switch:
 def is_grad_enabled() -> bool:
     """Return whether this thread's operations are recorded."""
     return mode.recording
+
+
+def disable_compile() -> Switch:
+    """Return a context (or decorator) in which this thread's scans run step by step, as with ``compile=False``.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> layer, xs = ts.nn.GRU(3, 4), ts.randn(5, 2, 3)
+    >>> with ts.disable_compile():
+    ...     ys, _ = layer(xs)
+    >>> ys.shape
+    (5, 2, 4)
+    """
+    return Switch("compiling", False)
 
 
 def detect_anomaly() -> Switch:

@@ -1,7 +1,8 @@
-"""The command ``tinygrad-seq``: train, sample, score, info, cache."""
+"""The command ``tinygrad-seq``: train, sample, score, info, cache, warmup."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ import typer
 from .. import __version__
 from ..config import set_num_threads
 from ..errors import TinygradSeqError
-from . import cache, info, sample, score, train
+from ..modes import disable_compile
+from . import cache, info, sample, score, train, warmup
 
 app = typer.Typer(
     name="tinygrad-seq",
@@ -27,6 +29,7 @@ app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("info", epilog=info.EXAMPLES)(info.info)
 app.command("cache", epilog=cache.EXAMPLES)(cache.cache)
+app.command("warmup", epilog=warmup.EXAMPLES)(warmup.warmup)
 
 # Typer brings its own copy of click or needs click itself, by version; this is the base of its errors in both.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -41,6 +44,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+    no_compile: bool = typer.Option(
+        False, "--no-compile", help="Run the recurrent layers step by step; may stand anywhere."
+    ),
     version: bool = typer.Option(
         False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
     ),
@@ -53,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     debug = "--debug" in options
-    if debug:
-        given.remove("--debug")
+    compiling = "--no-compile" not in options
+    for option in ("--debug", "--no-compile"):
+        if option in options:
+            given.remove(option)
     if sys.stdout is None:  # closed by the caller
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -63,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Two threads of OpenBLAS gain little on steps this small, and beside one busy core they are eight times slower.
     set_num_threads(1)
     try:
-        code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
+        with contextlib.nullcontext() if compiling else disable_compile():
+            code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()
     except TinygradSeqError as error:
         return _fail(error, str(error), debug)

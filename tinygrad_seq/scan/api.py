@@ -60,8 +60,8 @@ def scan(
     compile
         None: compile the step, forward and backward, into one loop each; a step that cannot be compiled runs step by
         step, with one `CompileWarning` that says why. True: raise that as an error. False: run the steps one by one,
-        as does `detect_anomaly`. A compiled step is run once, on values that have a shape and a dtype but no numbers:
-        what it does beside computing, such as printing, happens once.
+        as inside `detect_anomaly` and `disable_compile`. A compiled step is run once, on values that have a shape and
+        a dtype but no numbers; what it does beside computing, such as printing, happens once.
     window
         Truncated backpropagation: the carry is detached after every `window` steps, so no gradient crosses that line.
         With 1 the loss at step t reaches step t only. `init` itself is not detached.
@@ -113,7 +113,7 @@ def scan(
         return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)
     if tracing.depth:
         check_inner(time)
-    elif compile is not False and not mode.anomaly:
+    elif compile is not False and mode.compiling and not mode.anomaly:
         try:
             return _compiler().run_compiled(step, carry, xs, run_of(time, reverse, window, remember))  # type: ignore[no-any-return]
         except CompileError as error:

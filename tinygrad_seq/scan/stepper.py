@@ -121,9 +121,9 @@ class EagerStepper:
 def make_stepper(function: StepFunction, carry: Tree, x: Tree, length: int = 1) -> CompiledStepper | EagerStepper:
     """Return a step made ready to run: compiled, or with one `CompileWarning` as it is.
 
-    Inside `detect_anomaly` it runs as it is, too.
+    Inside `detect_anomaly` and `disable_compile` it runs as it is, too.
     """
-    if not mode.anomaly:
+    if mode.compiling and not mode.anomaly:
         try:
             return CompiledStepper(function, carry, x, length)
         except CompileError as error:

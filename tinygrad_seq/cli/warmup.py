@@ -1,0 +1,72 @@
+"""``tinygrad-seq warmup``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from .. import nn
+from ..creation import zeros
+from ..functional import cross_entropy
+from ..kernels.generated import compilations
+from ..modes import no_grad
+from ..optim import Adam, clip_grad_norm_
+from ..train.language_model import CELLS, LanguageModel
+from .options import examples
+
+EXAMPLES = examples("warmup", "cache")
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "RNN": lambda: nn.RNN(2, 3),
+    "RNN, relu": lambda: nn.RNN(2, 3, nonlinearity="relu"),
+    "GRU": lambda: nn.GRU(2, 3),
+    "LSTM": lambda: nn.LSTM(2, 3),
+    "notes RNN": lambda: nn.Recurrent(nn.NotesRNNCell(2, 3)),
+    "notes simplified GRU": lambda: nn.Recurrent(nn.NotesSimplifiedGRUCell(2, 3)),
+    "notes GRU": lambda: nn.Recurrent(nn.NotesGRUCell(2, 3)),
+    "notes LSTM": lambda: nn.Recurrent(nn.NotesLSTMCell(2, 3)),
+}
+
+
+def warmup() -> None:
+    """Compile the built-in cells in float32, for training, inference and sampling; later processes find them on disk.
+
+    What is compiled serves all sizes. A cell of your own is compiled when it first runs, in about a second each way.
+    """
+    for name, make in LAYERS.items():
+        _report(name, partial(_run_layer, make()))
+    for cell in CELLS:
+        _report(f"language model, {cell}", partial(_run_model, LanguageModel(5, 2, 3, cell=cell)))
+
+
+def _report(name: str, run: Callable[[], None]) -> None:
+    """Run and write how long it took, and how many kernels had to be compiled."""
+    before, start = compilations(), time.perf_counter()
+    run()
+    made = compilations() - before
+    what = f"{made} compiled" if made else "already there"
+    sys.stdout.write(f"{name:<22} {what:<14} {time.perf_counter() - start:6.1f} s\n")
+    sys.stdout.flush()
+
+
+def _run_layer(layer: nn.Module) -> None:
+    xs = zeros((4, 2, 2))
+    xs.requires_grad = True
+    ys, _ = layer(xs)
+    ys.sum().backward()
+    with no_grad():
+        layer(xs)
+
+
+def _run_model(model: LanguageModel) -> None:
+    tokens = np.zeros((4, 2), dtype=np.int64)
+    logits, _ = model(tokens)
+    cross_entropy(logits, tokens).backward()
+    clip_grad_norm_(model.parameters(), 1.0)
+    Adam(model.parameters()).step()
+    model.log_probability(tokens[:, 0])
+    next(iter(model.sample(tokens[:1, 0], generator=np.random.default_rng(0))))
