@@ -61,7 +61,8 @@ def scan(
         None: compile the step, forward and backward, into one loop each; a step that cannot be compiled runs step by
         step, with one `CompileWarning` that says why. True: raise that as an error. False: run the steps one by one,
         as inside `detect_anomaly` and `disable_compile`. A compiled step is run once, on values that have a shape and
-        a dtype but no numbers; what it does beside computing, such as printing, happens once.
+        a dtype but no numbers; what it does beside computing, such as printing or drawing from a NumPy generator of
+        its own, happens once.
     window
         Truncated backpropagation: the carry is detached after every `window` steps, so no gradient crosses that line.
         With 1 the loss at step t reaches step t only. `init` itself is not detached.
