@@ -20,7 +20,9 @@ from .options import examples
 
 EXAMPLES = examples("warmup", "cache")
 
-LAYERS: dict[str, Callable[[], nn.Module]] = {
+Layer = nn.RNN | nn.GRU | nn.LSTM | nn.Recurrent
+
+LAYERS: dict[str, Callable[[], Layer]] = {
     "RNN": lambda: nn.RNN(2, 3),
     "RNN, relu": lambda: nn.RNN(2, 3, nonlinearity="relu"),
     "GRU": lambda: nn.GRU(2, 3),
@@ -33,33 +35,46 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 
 
 def warmup() -> None:
-    """Compile the built-in cells in float32, for training, inference and sampling; later processes find them on disk.
+    """Compile the built-in cells in float32, for training, inference, streams and sampling, and keep them on disk.
 
-    What is compiled serves all sizes. A cell of your own is compiled when it first runs, in about a second each way.
+    What is compiled serves all sizes. Anything else, such as a cell of your own, is compiled when it first runs.
     """
-    for name, make in LAYERS.items():
-        _report(name, partial(_run_layer, make()))
-    for cell in CELLS:
-        _report(f"language model, {cell}", partial(_run_model, LanguageModel(5, 2, 3, cell=cell)))
+    runs = {name: partial(_run_layer, make()) for name, make in LAYERS.items()}
+    runs |= {f"language model, {cell}": partial(_run_model, LanguageModel(5, 2, 3, cell=cell)) for cell in CELLS}
+    before, start = compilations(), time.perf_counter()
+    for name, run in runs.items():
+        _report(name, run)
+    _write(_outcome("in all", before, start))
 
 
 def _report(name: str, run: Callable[[], None]) -> None:
-    """Run and write how long it took, and how many kernels had to be compiled."""
+    """Write what is at work and, when it has run, how many kernels had to be compiled and how long it took."""
     before, start = compilations(), time.perf_counter()
+    if sys.stdout.isatty():
+        _write(f"{name} ...\r")
     run()
+    _write(_outcome(name, before, start))
+
+
+def _outcome(name: str, before: int, start: float) -> str:
     made = compilations() - before
     what = f"{made} compiled" if made else "already there"
-    sys.stdout.write(f"{name:<22} {what:<14} {time.perf_counter() - start:6.1f} s\n")
+    return f"{name:<25} {what:<14} {time.perf_counter() - start:6.1f} s\n"
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 
-def _run_layer(layer: nn.Module) -> None:
+def _run_layer(layer: Layer) -> None:
     xs = zeros((4, 2, 2))
     xs.requires_grad = True
     ys, _ = layer(xs)
     ys.sum().backward()
     with no_grad():
         layer(xs)
+    layer.stream(batch_size=2)
 
 
 def _run_model(model: LanguageModel) -> None:
