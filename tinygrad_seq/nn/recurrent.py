@@ -22,6 +22,10 @@ from .stream import Stream
 class Recurrent(Module):
     """A recurrent layer made of any cell: its step, applied from t = 0 to T - 1.
 
+    The step is compiled, forward and backward, when it first runs on a machine; `explain` shows what became of it. A
+    cell that cannot be compiled runs step by step, with one `CompileWarning` that names the line and the reason; inside
+    `disable_compile` every cell does.
+
     Parameters
     ----------
     cell

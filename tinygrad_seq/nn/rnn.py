@@ -164,6 +164,8 @@ class StackedLayers(Module):
 class RNN(StackedLayers):
     """Elman's recurrent network in `num_layers` layers, as `torch.nn.RNN`; the step is that of `ElmanCell`.
 
+    The step is compiled, forward and backward, when it first runs on a machine; inside `disable_compile` it never is.
+
     Parameters
     ----------
     input_size, hidden_size
@@ -215,6 +217,8 @@ class RNN(StackedLayers):
 class GRU(StackedLayers):
     """Gated recurrent units in `num_layers` layers, as `torch.nn.GRU`; the step is that of `GRUCell`.
 
+    The step is compiled, forward and backward, when it first runs on a machine; inside `disable_compile` it never is.
+
     Parameters
     ----------
     input_size, hidden_size
@@ -260,6 +264,8 @@ class GRU(StackedLayers):
 
 class LSTM(StackedLayers):
     """Long short-term memory in `num_layers` layers, as `torch.nn.LSTM`; the step is that of `LSTMCell`.
+
+    The step is compiled, forward and backward, when it first runs on a machine; inside `disable_compile` it never is.
 
     Parameters
     ----------

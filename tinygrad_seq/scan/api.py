@@ -68,7 +68,7 @@ def scan(
         With 1 the loss at step t reaches step t only. `init` itself is not detached.
     remember
         What the forward run keeps for the backward one. ``"all"``: everything it reads. A number k: the carry after
-        every k steps; from it the k steps are run again, segment by segment, which takes half as much time more.
+        every k steps; from it the k steps are run again, segment by segment, at the price of a second forward run.
         ``"sqrt"``: k is the square root of T, so that memory grows with it alone, beside inputs and outputs. The
         gradients are the same to the last bit. Step by step it is "all" in any case.
 
