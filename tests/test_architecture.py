@@ -35,7 +35,7 @@ FLOORS = (
         "gradients",
         "gradcheck",
     ),
-    ("functional", "optim", "scan", "serialization"),
+    ("functional", "optim", "scan", "serialization", "tagging"),
     ("nn",),
     ("data", "train", "interop", "report", "distributed", "cli", "__main__", "__init__"),
 )

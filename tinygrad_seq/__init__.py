@@ -57,6 +57,7 @@ from .gradients import grad, hvp, jvp, value_and_grad, vjp
 from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .scan import scan
 from .serialization import load, save
+from .tagging import tag
 from .tensor import Tensor
 
 __version__ = "0.1.0"
@@ -121,6 +122,7 @@ __all__ = [  # and the public functions, which the star brings in
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
+    "tag",
     "tensor",
     "uint8",
     "uint16",

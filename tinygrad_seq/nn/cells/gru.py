@@ -7,6 +7,7 @@ from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from ...primitive import Array
+from ...tagging import tag
 from .gated import GatedCell
 
 
@@ -49,7 +50,7 @@ class GRUCell(GatedCell):
     def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
         xr, xz, xn = split(linear(x, self.weight_ih, self.bias_ih), 3, axis=-1)
         hr, hz, hn = split(linear(h, self.weight_hh, self.bias_hh), 3, axis=-1)
-        reset, update = sigmoid(xr + hr), sigmoid(xz + hz)
-        candidate = tanh(xn + reset * hn)
+        reset, update = tag(sigmoid(xr + hr), "reset_gate"), tag(sigmoid(xz + hz), "update_gate")
+        candidate = tag(tanh(xn + reset * hn), "candidate")
         h = candidate + update * (h - candidate)
         return h, h

@@ -7,6 +7,7 @@ from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from ...primitive import Array
+from ...tagging import tag
 from .gated import GatedCell
 
 
@@ -53,6 +54,8 @@ class LSTMCell(GatedCell):
         h, c = state
         gates = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         i, f, g, o = split(gates, 4, axis=-1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = sigmoid(o) * tanh(c)
+        i, f = tag(sigmoid(i), "input_gate"), tag(sigmoid(f), "forget_gate")
+        g, o = tag(tanh(g), "candidate"), tag(sigmoid(o), "output_gate")
+        c = f * c + i * g
+        h = o * tanh(c)
         return h, (h, c)

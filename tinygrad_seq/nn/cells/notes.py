@@ -18,6 +18,7 @@ from ...ops.linear import linear
 from ...ops.shape import reshape
 from ...ops.trigonometric import tanh
 from ...primitive import Array
+from ...tagging import tag
 from ..cell import Cell
 from ..checks import check_sizes
 from ..init import uniform_, zeros_
@@ -128,8 +129,8 @@ class NotesSimplifiedGRUCell(NotesCell):
 
     def forward(self, x: Array, c: Array) -> tuple[Array, Array]:
         stacked = concat([c, x], axis=-1)
-        candidate = tanh(_affine(self.Wc, self.bc, stacked))
-        update = sigmoid(_affine(self.Wu, self.bu, stacked))
+        candidate = tag(tanh(_affine(self.Wc, self.bc, stacked)), "candidate")
+        update = tag(sigmoid(_affine(self.Wu, self.bu, stacked)), "update_gate")
         c = update * candidate + (1 - update) * c
         return c, c
 
@@ -169,9 +170,9 @@ class NotesGRUCell(NotesCell):
 
     def forward(self, x: Array, c: Array) -> tuple[Array, Array]:
         stacked = concat([c, x], axis=-1)
-        update = sigmoid(_affine(self.Wu, self.bu, stacked))
-        relevance = sigmoid(_affine(self.Wr, self.br, stacked))
-        candidate = tanh(_affine(self.Wc, self.bc, concat([relevance * c, x], axis=-1)))
+        update = tag(sigmoid(_affine(self.Wu, self.bu, stacked)), "update_gate")
+        relevance = tag(sigmoid(_affine(self.Wr, self.br, stacked)), "relevance_gate")
+        candidate = tag(tanh(_affine(self.Wc, self.bc, concat([relevance * c, x], axis=-1))), "candidate")
         c = update * candidate + (1 - update) * c
         return c, c
 
@@ -218,10 +219,10 @@ class NotesLSTMCell(NotesCell):
     def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         a, c = state
         stacked = concat([a, x], axis=-1)
-        candidate = tanh(_affine(self.Wc, self.bc, stacked))
-        update = sigmoid(_affine(self.Wu, self.bu, stacked))
-        forget = sigmoid(_affine(self.Wf, self.bf, stacked))
-        output = sigmoid(_affine(self.Wo, self.bo, stacked))
+        candidate = tag(tanh(_affine(self.Wc, self.bc, stacked)), "candidate")
+        update = tag(sigmoid(_affine(self.Wu, self.bu, stacked)), "update_gate")
+        forget = tag(sigmoid(_affine(self.Wf, self.bf, stacked)), "forget_gate")
+        output = tag(sigmoid(_affine(self.Wo, self.bo, stacked)), "output_gate")
         c = update * candidate + forget * c
         a = output * tanh(c)
         return a, (a, c)

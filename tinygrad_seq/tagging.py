@@ -1,0 +1,67 @@
+"""`tag`: names for the values inside a cell, for whoever wants to look at them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from .errors import ArgumentError
+
+T = TypeVar("T")
+
+
+class _Collecting(threading.local):
+    found: dict[str, object] | None = None
+
+
+_collecting = _Collecting()
+
+
+def tag(x: T, name: str) -> T:
+    """Return `x`, known by `name` to those who look into the step: ``layer.inspect(xs)[name]`` is (T, N, ...).
+
+    It costs nothing when nobody looks.
+
+    Parameters
+    ----------
+    x
+        A value inside a cell, e.g. a gate of shape (N, H).
+    name
+        A name that no other value of the same step has.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is not a string, is empty or was given before in this step.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> class LeakyCell(ts.nn.Cell):
+    ...     state_shape = (4,)
+    ...
+    ...     def forward(self, x, h):
+    ...         h = h + ts.tag(ts.sigmoid(x), "rate") * (x - h)
+    ...         return h, h
+    >>> ys, h = ts.nn.Recurrent(LeakyCell())(ts.randn(7, 2, 4))
+    """
+    if not isinstance(name, str) or not name:
+        raise ArgumentError(f"tag: expected a name that is not empty, got {name!r}; pass e.g. 'forget_gate'.")
+    found = _collecting.found
+    if found is not None:
+        if name in found:
+            raise ArgumentError(f"tag: expected each name once in a step, got {name!r} again; give it another name.")
+        found[name] = x
+    return x
+
+
+@contextmanager
+def collect_tags() -> Iterator[dict[str, object]]:
+    """Give the dict that fills with the tagged values of this thread, inside."""
+    before, _collecting.found = _collecting.found, {}
+    try:
+        yield _collecting.found
+    finally:
+        _collecting.found = before
