@@ -121,7 +121,7 @@ def test_notes_update_gate_is_one_minus_pytorchs(rng) -> None:
 
 def test_of_shares_its_parameters() -> None:
     cell = nn.GRUCell(I, H)
-    other = nn.GRUCell.of(*cell.parameters())
+    other = nn.GRUCell.of(dict(cell.named_parameters()))
     assert all(a is b for a, b in zip(other.parameters(), cell.parameters(), strict=True))
     assert (other.input_size, other.hidden_size, other.state_shape) == (I, H, (H,))
 

@@ -119,7 +119,7 @@ def test_same_as_the_whole_sequence(name: str, N: int, rng) -> None:
 @pytest.mark.filterwarnings("ignore::tinygrad_seq.errors.CompileWarning")
 def test_state_can_be_read_set_and_reset(make, rng) -> None:
     layer = make()
-    x = np.float32(rng.standard_normal((2, layer._cells()[0].input_size or I)))
+    x = np.float32(rng.standard_normal((2, layer._passes()[0].cell.input_size or I)))
     stream = layer.stream(2)
     before = stream.state
     first = stream(x)
@@ -151,7 +151,7 @@ def test_outputs_and_inputs_are_the_callers() -> None:
 @pytest.mark.filterwarnings("ignore::tinygrad_seq.errors.CompileWarning")
 def test_weights_are_those_of_the_moment_until_refreshed(make) -> None:
     layer = make()
-    x = ts.ones((2, layer._cells()[0].input_size))
+    x = ts.ones((2, layer._passes()[0].cell.input_size))
     stream = layer.stream(2)
     old = stream(x)
     for parameter in layer.parameters():

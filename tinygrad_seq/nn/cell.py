@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -144,20 +143,6 @@ def step_of_one(cell: Cell) -> StepFunction:
                 "put several arrays of the state into one tuple or dict."
             )
         return result[1], result[0]
-
-    return step
-
-
-def step_of(cells: Sequence[Cell]) -> StepFunction:
-    """Return the step of a scan that a stack of cells makes; its carry is the tuple of their states."""
-    steps = [step_of_one(cell) for cell in cells]
-
-    def step(states: Tree, x: Tree) -> tuple[Tree, Tree]:
-        finals = []
-        for one, state in zip(steps, states, strict=True):
-            state, x = one(state, x)
-            finals.append(state)
-        return tuple(finals), x
 
     return step
 

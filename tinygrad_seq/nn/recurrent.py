@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
+from ..creation import zeros
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..ops.normalisation import dropout as drop
-from ..ops.shape import swapaxes
-from ..scan import Remember, check_remember, program_of, scan
 from ..scan.leaves import name_of, named_leaves
 from ..scan.trace import as_leaf
-from ..tree import Tree, describe, flatten, map_leaves
-from .cell import Cell, step_of_one
-from .checks import check_features, check_probability, check_sizes
-from .module import Module
-from .stream import Stream
+from ..tree import Tree, describe, map_leaves
+from .cell import Cell
+from .checks import check_features, check_sizes
+from .init import uniform_
+from .options import Options
+from .parameter import Parameter
+from .passes import Pass
+from .sequence import SequenceLayer
 
 
-class Recurrent(Module):
+class Recurrent(SequenceLayer):
     """A recurrent layer made of any cell: its step, applied from t = 0 to T - 1.
 
     The step is compiled, forward and backward, when it first runs on a machine; `explain` shows what became of it. A
@@ -32,21 +33,27 @@ class Recurrent(Module):
         A `Cell`, or a list of cells, one per layer; each further cell reads the outputs of the one before.
     num_layers
         For a single cell: the number of layers. The further ones are copies of it with parameters drawn anew, so the
-        cell must read what it puts out (input size = output size), and it or its modules must have a method
-        ``reset_parameters``. Where the sizes differ, pass a list: ``[GRUCell(8, 64), GRUCell(64, 64)]``.
+        cell must read what it puts out, and it or its modules must have a method ``reset_parameters``. Where the sizes
+        differ, pass a list: ``[GRUCell(8, 64), GRUCell(64, 64)]``.
     batch_first
         Whether inputs and outputs are (N, T, ...) instead of (T, N, ...).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
-    window
-        Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before.
-    remember
-        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+    bidirectional
+        Whether a second cell goes from the end to the beginning: a copy with parameters drawn anew, or the second of
+        a pair: ``[(GRUCell(8, 64), GRUCell(8, 64)), ...]``.
+    proj_size
+        P > 0: the outputs of each layer and direction are multiplied with a matrix (P, H).
+    **options
+        See `Options`: variational, recurrent and weight dropout, zoneout, residual layers, learned initial states,
+        truncated backpropagation, all states returned, states kept from call to call ...
 
     Attributes
     ----------
     cells : list of Cell
-        One per layer.
+        One per layer; of two directions the forward and the backward one in turn.
+    projections : list of Parameter
+        (P, H), one for each cell, if there is a `proj_size`.
 
     Raises
     ------
@@ -64,117 +71,50 @@ class Recurrent(Module):
 
     def __init__(
         self,
-        cell: Cell | Sequence[Cell],
+        cell: Cell | Sequence[Cell | tuple[Cell, Cell]],
         num_layers: int = 1,
         batch_first: bool = False,
         dropout: float = 0.0,
-        window: int | None = None,
-        remember: Remember = "all",
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        **options: Unpack[Options],
     ) -> None:
         check_sizes("Recurrent", num_layers=num_layers)
-        check_remember("Recurrent", remember)
-        if window is not None:
-            check_sizes("Recurrent", window=window)
-        cells: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell]
-        for position, each in enumerate(cells):
-            if not isinstance(each, Cell):
+        layers: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell]
+        _check_cells(layers, bidirectional)
+        if num_layers > 1 and len(layers) != num_layers:
+            if len(layers) != 1 or isinstance(layers[0], tuple):
                 raise ArgumentError(
-                    f"Recurrent: expected a Cell, got {type(each).__name__} at position {position}; derive it from "
-                    "nn.Cell: state_shape and forward(x, state) -> (output, state)."
+                    f"Recurrent: expected num_layers={num_layers} cells, got {len(layers)}; leave num_layers out."
                 )
-        if num_layers > 1 and len(cells) != num_layers:
-            if len(cells) != 1:
-                raise ArgumentError(
-                    f"Recurrent: expected num_layers={num_layers} cells, got {len(cells)}; leave num_layers out."
-                )
-            cells += [_redrawn(cells[0]) for _ in range(num_layers - 1)]
-        if not cells:
-            raise ArgumentError("Recurrent: expected at least one cell, got an empty list; pass e.g. LSTMCell(8, 16).")
-        check_layer_dropout("Recurrent", dropout, len(cells))
-        self.cells: list[Cell] = cells
-        self.batch_first, self.dropout, self.window, self.remember = batch_first, dropout, window, remember
+            _check_reads_itself(layers[0], bidirectional and options.get("merge", "concat") == "concat", proj_size)
+            layers += [_redrawn(layers[0]) for _ in range(num_layers - 1)]
+        if bidirectional:
+            layers = [each if isinstance(each, tuple) else (each, _redrawn(each)) for each in layers]
+        self.cells: list[Cell] = [one for each in layers for one in (each if bidirectional else (each,))]
+        self._set_up(self.cells, bidirectional, batch_first, dropout, options)
+        self.projections: list[Parameter] | None = None
+        if proj_size:
+            check_sizes("Recurrent", proj_size=proj_size)
+            self.projections = [_projection(each, proj_size) for each in self.cells]
 
     @property
     def num_layers(self) -> int:
-        return len(self.cells)
+        return len(self.cells) // (1 + self.bidirectional)
 
-    def initial_state(self, batch_size: int) -> Tree:
-        """Return the state that `forward` starts from by default."""
-        states = tuple(cell.initial_state(batch_size) for cell in self.cells)
-        return states[0] if len(states) == 1 else states
+    def _passes(self) -> list[Pass]:
+        return [
+            Pass(
+                cell,
+                self.options["go_backwards"] or (self.bidirectional and k % 2 == 1),
+                None if self.initial_states is None else self.initial_states[k],
+                None if self.projections is None else self.projections[k],
+            )
+            for k, cell in enumerate(self.cells)
+        ]
 
-    def forward(self, xs: Tree, state: Tree = None) -> tuple[Tree, Tree]:
-        """Return ``(ys, state)``: the outputs of the last layer and the state after the last step.
-
-        Parameters
-        ----------
-        xs
-            (T, N, I), or nested tuples, lists and dicts of arrays (T, N, ...) if the cell takes them.
-        state
-            The state to start from, zeros by default. With one layer it is the cell's; with several a tuple of one
-            state per layer. Its gradient flows.
-
-        Returns
-        -------
-        ys
-            (T, N, H), or the structure of the cell's output.
-        state
-            As `state`; pass it (through `detach_state`) to the next call to go on.
-
-        Raises
-        ------
-        ShapeError, DtypeError, ArgumentError
-            If xs or the state does not fit the cell.
-        """
-        xs = map_leaves(as_leaf, xs)
-        batch_size = self._check_inputs(xs)
-        if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        states = self._split(state, (batch_size,))
-        dropout = self.dropout if self.training else 0.0
-        ys, states = run_layers(self.cells, xs, states, dropout, self.window, self.remember)
-        if self.batch_first:
-            ys = map_leaves(_swap, ys)
-        return ys, self._join(states)
-
-    def stream(self, batch_size: int, state: Tree = None) -> Stream:
-        """Return this layer as a function of one step's inputs, which keeps its state: see `Stream`.
-
-        Examples
-        --------
-        >>> import tinygrad_seq as ts
-        >>> stream = ts.nn.Recurrent(ts.nn.GRUCell(3, 5)).stream(batch_size=2)
-        >>> stream(ts.randn(2, 3)).shape, stream.state.shape
-        ((2, 5), (2, 5))
-        """
-        return Stream(self, batch_size, state)
-
-    def _cells(self) -> list[Cell]:
-        return self.cells
-
-    def explain(self, xs: Tree, layer: int = 0) -> str:
-        """Return what the step of a layer was compiled to; of the first layer, `xs` are the inputs.
-
-        It shows what is done before, during and after the loop over time, forward and backward, what is saved, the
-        memory that takes, and the generated source.
-
-        Parameters
-        ----------
-        xs
-            As in `forward`; for a further layer, the outputs of the one before.
-        layer
-            The number of the layer, from 0.
-        """
-        xs = map_leaves(as_leaf, xs)
-        if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        length, batch_size = flatten(xs)[0][0].shape[:2]
-        cell = self.cells[layer]
-        program = program_of(step_of_one(cell), cell.initial_state(batch_size), xs)
-        return program.explain(length, self.remember)
-
-    def _check_inputs(self, xs: Tree) -> int:
-        """Refuse inputs that do not fit; return N."""
+    def _check_inputs(self, xs: Tree) -> None:
+        """Refuse inputs that do not fit the first cell."""
         cell, axes = self.cells[0], "(N, T, " if self.batch_first else "(T, N, "
         axes, rank = (f"{axes}...)", 2) if cell.input_size is None else (f"{axes}{cell.input_size})", 3)
         sizes = {}
@@ -196,76 +136,78 @@ class Recurrent(Module):
             raise ShapeError(f"Recurrent: expected one batch size, got {sizes}; pass the same N for all inputs.")
         if cell.input_size is not None:
             check_features(type(cell).__name__, xs, cell.input_size)
-        return int(next(iter(sizes.values())))
 
-    def _split(self, state: Tree, batch: tuple[int, ...]) -> Sequence[Tree]:
-        """Return the state of each cell."""
-        (batch_size,) = batch
-        if state is None:
-            return [cell.initial_state(batch_size) for cell in self.cells]
+    def _split(self, state: Tree, batch_size: int) -> list[Tree]:
+        """Return the state of each pass."""
         states = [state] if len(self.cells) == 1 else state
         if not isinstance(states, tuple | list) or len(states) != len(self.cells):
             raise ArgumentError(
-                f"Recurrent: expected a tuple of {len(self.cells)} states, one per layer, got {describe(state)}; "
-                "pass what the layer returned or initial_state(batch_size)."
+                f"Recurrent: expected a tuple of {len(self.cells)} states, one for each layer and direction, got "
+                f"{describe(state)}; pass what the layer returned or initial_state(batch_size)."
             )
         for cell, part in zip(self.cells, states, strict=True):
             cell.check_state(part, batch_size)
-        return states
+        return [map_leaves(as_leaf, part) for part in states]
 
-    def _join(self, states: Sequence[Tree], batched: bool = True) -> Tree:
+    def _join(self, states: Sequence[Tree]) -> Tree:
         """Return the states of the cells as the state of the layer."""
         return states[0] if len(states) == 1 else tuple(states)
 
 
-def run_layers(
-    cells: Sequence[Cell],
-    xs: Tree,
-    states: Sequence[Tree],
-    dropout: float,
-    window: int | None = None,
-    remember: Remember = "all",
-) -> tuple[Tree, tuple[Tree, ...]]:
-    """Return the outputs of the last of `cells` over time-major `xs`, and the final state of each."""
-    finals = []
-    for layer, (cell, state) in enumerate(zip(cells, states, strict=True)):
-        if layer and dropout:
-            xs = map_leaves(lambda y: drop(y, dropout), xs)
-        state, xs = scan(step_of_one(cell), state, xs, window=window, remember=remember)
-        finals.append(state)
-    return xs, tuple(finals)
+def _check_cells(layers: Sequence[Any], bidirectional: bool) -> None:
+    if not layers:
+        raise ArgumentError("Recurrent: expected at least one cell, got an empty list; pass e.g. LSTMCell(8, 16).")
+    for position, each in enumerate(layers):
+        if isinstance(each, tuple) and not (bidirectional and len(each) == 2):
+            raise ArgumentError(
+                f"Recurrent: expected a Cell at position {position}, got {len(each)} in a tuple; pass pairs of a "
+                "forward and a backward cell with bidirectional=True only."
+            )
+        for one in each if isinstance(each, tuple) else (each,):
+            if not isinstance(one, Cell):
+                raise ArgumentError(
+                    f"Recurrent: expected a Cell, got {type(one).__name__} at position {position}; derive it from "
+                    "nn.Cell: state_shape and forward(x, state) -> (output, state)."
+                )
 
 
-def check_layer_dropout(layer: str, dropout: float, num_layers: int) -> None:
-    """Refuse a dropout that is no probability or has no place to be, between layers."""
-    check_probability(layer, dropout=dropout)
-    if dropout and num_layers == 1:
+def _output_size(cell: Cell) -> int | None:
+    """Return the size of a cell's output as far as it is known: `output_size`, or else `hidden_size`."""
+    size: int | None = getattr(cell, "output_size", getattr(cell, "hidden_size", None))
+    return size
+
+
+def _projection(cell: Cell, size: int) -> Parameter:
+    hidden = _output_size(cell)
+    if hidden is None:
         raise ArgumentError(
-            f"{layer}: expected dropout=0 with one layer, got {dropout}; it acts between layers: "
-            "raise num_layers, or put nn.Dropout after the layer."
+            f"Recurrent: expected a {type(cell).__name__} with an attribute output_size, which proj_size={size} needs, "
+            "got none; set self.output_size in its __init__."
+        )
+    return uniform_(Parameter(zeros((size, hidden), cell.dtype)), -(hidden**-0.5), hidden**-0.5)
+
+
+def _check_reads_itself(cell: Cell, both: bool, proj_size: int) -> None:
+    """Refuse a cell that cannot read what a layer of it puts out."""
+    hidden = proj_size or _output_size(cell)
+    if cell.input_size is not None and hidden is not None and cell.input_size != hidden * (1 + both):
+        raise ArgumentError(
+            f"Recurrent: expected a {type(cell).__name__} that reads its own output, got input_size {cell.input_size} "
+            f"and an output of {hidden * (1 + both)}; pass a list of cells, one per layer, with the sizes of each."
         )
 
 
 def _redrawn(cell: Cell) -> Cell:
     """Return a copy of `cell` with parameters drawn anew."""
-    kind, size = type(cell).__name__, cell.input_size
-    if size is not None and (hidden := getattr(cell, "hidden_size", size)) != size:
-        raise ArgumentError(
-            f"Recurrent: expected a {kind} that reads its own output, got input_size {size} and hidden_size "
-            f"{hidden}; pass a list of cells, one per layer, with the sizes of each."
-        )
+    kind = type(cell).__name__
     other = copy.deepcopy(cell)
     drawn = [module for module in other.modules() if hasattr(module, "reset_parameters")]
     reached = {id(parameter) for module in drawn for parameter in module.parameters()}
     if any(id(parameter) not in reached for parameter in other.parameters()):
         raise ArgumentError(
-            f"Recurrent: expected a {kind} with a method reset_parameters, got none, so all layers would start equal; "
-            "write that method, or pass a list of cells, one per layer."
+            f"Recurrent: expected a {kind} with a method reset_parameters, got none, so all its copies would start "
+            "equal; write that method, or pass a list of cells: one per layer, of two directions pairs."
         )
     for module in reversed(drawn):  # the outer ones last, as in constructors
         module.reset_parameters()
     return other
-
-
-def _swap(x: Any) -> Any:
-    return swapaxes(x, 0, 1)

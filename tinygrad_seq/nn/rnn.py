@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.joining import stack, unstack
-from ..ops.shape import expand_dims, swapaxes
+from ..ops.shape import expand_dims, squeeze
 from ..primitive import Array
-from ..scan import Remember, check_remember
 from ..scan.trace import as_leaf
 from ..tensor import Tensor
-from ..tree import describe
+from ..tree import Tree, describe, map_leaves
 from .cells import ElmanCell, GRUCell, LSTMCell
 from .cells.gated import GatedCell
+from .cells.lstm import check_projection
 from .checks import check_features, check_sizes
-from .module import Module
-from .recurrent import check_layer_dropout, run_layers
-from .stream import Stream
-
-_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+from .options import Options
+from .passes import Pass
+from .sequence import SequenceLayer
 
 
-class StackedLayers(Module):
+class StackedLayers(SequenceLayer):
     """Base of `RNN`, `GRU` and `LSTM`: the parameters of layer k are attributes ``weight_ih_l<k>``, ..."""
 
     cell: ClassVar[type[GatedCell]]
@@ -32,35 +30,48 @@ class StackedLayers(Module):
         self,
         input_size: int,
         hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        remember: Remember = "all",
-        **options: Any,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        options: Options,
+        proj_size: int = 0,
+        **of_cell: Any,
     ) -> None:
         name = type(self).__name__
-        check_remember(name, remember)
         check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        check_layer_dropout(name, dropout, num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout, self.remember = bias, batch_first, dropout, remember
-        self._options = options
-        for layer in range(num_layers):
-            made = self.cell(hidden_size if layer else input_size, hidden_size, bias, **options)
-            for parameter in _NAMES:
-                setattr(self, f"{parameter}_l{layer}", getattr(made, parameter))
+        self.bias, self.proj_size, self._of_cell = bias, proj_size, of_cell
+        projected = {"proj_size": proj_size} if proj_size else {}
+        merged = (proj_size or hidden_size) * (1 + (bidirectional and options.get("merge", "concat") == "concat"))
+        made = []
+        for suffix in _suffixes(num_layers, bidirectional):
+            reads = input_size if suffix.startswith("_l0") else merged
+            made.append(self.cell(reads, hidden_size, bias, **projected, **of_cell))
+            for parameter, values in vars(made[-1]).items():
+                if parameter.startswith(("weight_", "bias_")):
+                    setattr(self, parameter + suffix, values)
+        self._set_up(made, bidirectional, batch_first, dropout, options)
 
-    def layer(self, index: int) -> GatedCell:
-        """Return the cell of one layer; it has this module's own parameters."""
-        return self.cell.of(*(getattr(self, f"{name}_l{index}") for name in _NAMES), **self._options)
+    def layer(self, index: int, reverse: bool = False) -> GatedCell:
+        """Return the cell of one layer and direction; it has this module's own parameters."""
+        return self._cell(f"_l{index}_reverse" if reverse else f"_l{index}")
+
+    def _cell(self, suffix: str) -> GatedCell:
+        found = {name: getattr(self, name + suffix) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+        if self.proj_size:
+            found["weight_hr"] = getattr(self, "weight_hr" + suffix)
+        return self.cell.of(found, **self._of_cell)
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew, uniform in ±1/sqrt(H)."""
-        for index in range(self.num_layers):
-            self.layer(index).reset_parameters()
+        """Draw every weight and bias anew, uniform in ±1/sqrt(H)."""
+        for suffix in _suffixes(self.num_layers, self.bidirectional):
+            self._cell(suffix).reset_parameters()
 
-    def forward(self, xs: Array, state: Any = None) -> tuple[Array, Any]:
+    def forward(
+        self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
+    ) -> tuple[Any, ...]:
         """Return ``(ys, state)``: the last layer's h at every step, and the state of all layers after the last.
 
         Parameters
@@ -68,63 +79,55 @@ class StackedLayers(Module):
         xs
             (T, N, I); (N, T, I) with `batch_first`; or (T, I) for one sequence.
         state
-            The state to start from, (L, N, H) or (L, H): h, and for `LSTM` the tuple (h, c). Zeros by default; its
+            The state to start from, (L, N, H) or (L, H): h, and for `LSTM` the tuple (h, c). With two directions there
+            are 2L rows: layer 0 forward, layer 0 backward, layer 1 ... By default the initial state. Its
             gradient flows.
+        lengths, mask, reset
+            See `Recurrent.forward`; for batches.
 
         Returns
         -------
         ys
-            (T, N, H), (N, T, H) or (T, H), as `xs`.
+            (T, N, H), (N, T, H) or (T, H), as `xs`; 2H if the outputs of two directions are joined.
         state
             As `state`.
+        states
+            Only with `return_all_states`: (L, T, N, H), (L, N, T, H) or (L, T, H), as `xs`.
 
         Raises
         ------
         ShapeError, DtypeError, ArgumentError
-            If xs or the state does not fit the layer.
+            If xs, the state or the flags do not fit the layer or each other.
         """
         xs = as_leaf(xs)
-        self._check_inputs(xs)
-        batched = xs.ndim == 3
-        if not batched:
-            xs = expand_dims(xs, 1)
-        elif self.batch_first:
-            xs = swapaxes(xs, 0, 1)
-        cells = self._cells()
-        if state is None:
-            states: Sequence[Any] = [cell.initial_state(xs.shape[1]) for cell in cells]
-        else:
-            states = self._split(state, (xs.shape[1],) if batched else ())
-        ys, states = run_layers(cells, xs, states, self.dropout if self.training else 0.0, None, self.remember)
-        final = self._join(states, batched)
-        if not batched:
-            return ys[:, 0], final
-        return swapaxes(ys, 0, 1) if self.batch_first else ys, final
+        if xs.ndim != 2:
+            return super().forward(xs, state, lengths=lengths, mask=mask, reset=reset)
+        if any(given is not None for given in (lengths, mask, reset)):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected a batch (T, N, I) with lengths, mask or reset, got one sequence "
+                f"{xs.shape} {xs.dtype}; add the axis with xs[:, None]."
+            )
+        axis = 0 if self.batch_first else 1
+        if state is not None:
+            state = map_leaves(lambda part: expand_dims(as_leaf(part), 1), state)
+        ys, final, *states = super().forward(expand_dims(xs, axis), state)
+        alone = map_leaves(lambda part: squeeze(part, 1), final)
+        return squeeze(ys, axis), alone, *map_leaves(lambda part: squeeze(part, axis + 1), states)
 
-    def stream(self, batch_size: int, state: Any = None) -> Stream:
-        """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.
-
-        Examples
-        --------
-        >>> import tinygrad_seq as ts
-        >>> stream = ts.nn.LSTM(3, 5).stream(batch_size=1)
-        >>> for x in ts.randn(7, 1, 3):
-        ...     y = stream(x)
-        >>> y.shape
-        (1, 5)
-        """
-        return Stream(self, batch_size, state)
-
-    def _cells(self) -> list[GatedCell]:
-        return [self.layer(index) for index in range(self.num_layers)]
+    def _passes(self) -> list[Pass]:
+        firsts = self.initial_states or [None] * self.num_layers * (1 + self.bidirectional)
+        return [
+            Pass(self._cell(suffix), self.options["go_backwards"] or suffix.endswith("reverse"), first, None)
+            for suffix, first in zip(_suffixes(self.num_layers, self.bidirectional), firsts, strict=True)
+        ]
 
     def _check_inputs(self, xs: Tensor) -> None:
         name, dtype = type(self).__name__, self.weight_ih_l0.dtype  # type: ignore[attr-defined]
         axes = "(N, T, I)" if self.batch_first else "(T, N, I)"
-        if xs.ndim not in (2, 3):
+        if not isinstance(xs, Tensor) or xs.ndim != 3:
             raise ShapeError(
                 f"{name}: expected xs of shape {axes}, or (T, I) for one sequence, with I={self.input_size}, "
-                f"got {xs.shape} {xs.dtype}; reshape it."
+                f"got {describe(xs)}; reshape it."
             )
         check_features(name, xs, self.input_size)
         if xs.dtype != dtype:
@@ -133,32 +136,38 @@ class StackedLayers(Module):
                 "cast xs with astype, or the module with .float() or .double()."
             )
 
-    def _split(self, state: Any, batch: tuple[int, ...]) -> Sequence[Any]:
-        """Return the state of each layer as (N, H) arrays."""
+    def _split(self, state: Any, batch_size: int) -> list[Tree]:
+        """Return the state of each pass as (N, H) arrays."""
         name, states = type(self).__name__, self.cell.states
         parts = state if states > 1 else (state,)
         if not isinstance(parts, tuple | list) or len(parts) != states:
             raise ArgumentError(
                 f"{name}: expected a state (h, c), got {describe(state)}; pass a tuple of two arrays (L, N, H)."
             )
-        wanted, dtype = (self.num_layers, *batch, self.hidden_size), self.weight_ih_l0.dtype  # type: ignore[attr-defined]
+        rows, dtype = self.num_layers * (1 + self.bidirectional), self.weight_ih_l0.dtype  # type: ignore[attr-defined]
         columns = []
-        for letter, part in zip("hc", parts, strict=False):
-            part = as_leaf(part)
+        for letter, part, size in zip(
+            "hc", parts, (self.proj_size or self.hidden_size, self.hidden_size), strict=False
+        ):
+            part, wanted = as_leaf(part), (rows, batch_size, size)
             facts = f"{name}: expected state {letter!r} of shape {wanted} {dtype}, got {part.shape} {part.dtype}; "
             if part.shape != wanted:
-                raise ShapeError(f"{facts}pass one row per layer and sequence.")
+                raise ShapeError(f"{facts}pass one row for each layer, direction and sequence.")
             if part.dtype != dtype:
                 raise DtypeError(f"{facts}cast it with astype.")
-            columns.append(unstack(part if batch else expand_dims(part, 1)))
-        return list(zip(*columns, strict=True)) if states > 1 else columns[0]
+            columns.append(unstack(part))
+        return list(zip(*columns, strict=True)) if states > 1 else list(columns[0])
 
-    def _join(self, states: Sequence[Any], batched: bool) -> Any:
-        columns = zip(*states, strict=True) if self.cell.states > 1 else [states]
-        parts = [stack(list(column)) for column in columns]
-        if not batched:
-            parts = [part[:, 0] for part in parts]
-        return tuple(parts) if self.cell.states > 1 else parts[0]
+    def _join(self, states: Sequence[Tree]) -> Tree:
+        if self.cell.states == 1:
+            return stack(list(states))
+        return tuple(stack(list(column)) for column in zip(*states, strict=True))
+
+
+def _suffixes(num_layers: int, bidirectional: bool) -> list[str]:
+    """Return what the names of the parameters of each pass end with, as in PyTorch."""
+    directions = ("", "_reverse") if bidirectional else ("",)
+    return [f"_l{layer}{direction}" for layer in range(num_layers) for direction in directions]
 
 
 class RNN(StackedLayers):
@@ -180,13 +189,16 @@ class RNN(StackedLayers):
         Whether inputs and outputs are (N, T, ·) instead of (T, N, ·).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
-    remember
-        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+    bidirectional
+        Whether each layer has a second direction, from the end to the beginning; layers above read both outputs.
+    **options
+        See `Options`: more dropout, zoneout, residual layers, learned initial states, truncated backpropagation, ...
 
     Attributes
     ----------
     weight_ih_l<k>, weight_hh_l<k>, bias_ih_l<k>, bias_hh_l<k> : Parameter
-        (H, I) in layer 0 and (H, H) above; (H, H); (H,); (H,).
+        (H, I) in layer 0 and (H, H) above, 2H after two directions; (H, H); (H,); (H,). Of the second direction the
+        names end in ``_reverse``.
 
     Examples
     --------
@@ -207,10 +219,19 @@ class RNN(StackedLayers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
-        remember: Remember = "all",
+        bidirectional: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, remember, nonlinearity=nonlinearity
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            options,
+            nonlinearity=nonlinearity,
         )
 
 
@@ -231,13 +252,16 @@ class GRU(StackedLayers):
         Whether inputs and outputs are (N, T, ·) instead of (T, N, ·).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
-    remember
-        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+    bidirectional
+        Whether each layer has a second direction, from the end to the beginning; layers above read both outputs.
+    **options
+        See `Options`: more dropout, zoneout, residual layers, learned initial states, truncated backpropagation, ...
 
     Attributes
     ----------
     weight_ih_l<k>, weight_hh_l<k>, bias_ih_l<k>, bias_hh_l<k> : Parameter
-        (3H, I) in layer 0 and (3H, H) above; (3H, H); (3H,); (3H,).
+        (3H, I) in layer 0 and (3H, H) above, 2H after two directions; (3H, H); (3H,); (3H,). Of the second direction
+        the names end in ``_reverse``.
 
     Examples
     --------
@@ -257,9 +281,10 @@ class GRU(StackedLayers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
-        remember: Remember = "all",
+        bidirectional: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, remember)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, options)
 
 
 class LSTM(StackedLayers):
@@ -279,13 +304,19 @@ class LSTM(StackedLayers):
         Whether inputs and outputs are (N, T, ·) instead of (T, N, ·).
     dropout
         The probability of an output of a layer, except the last, to be dropped in training.
-    remember
-        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+    bidirectional
+        Whether each layer has a second direction, from the end to the beginning; layers above read both outputs.
+    proj_size
+        P > 0: h has P elements, a projection, and H is the size of c; 0 for none, P = H.
+    **options
+        See `Options`: more dropout, zoneout, residual layers, learned initial states, truncated backpropagation, ...
 
     Attributes
     ----------
     weight_ih_l<k>, weight_hh_l<k>, bias_ih_l<k>, bias_hh_l<k> : Parameter
-        (4H, I) in layer 0 and (4H, H) above; (4H, H); (4H,); (4H,).
+        (4H, I) in layer 0 and (4H, P) above, 2P after two directions; (4H, P); (4H,); (4H,).
+    weight_hr_l<k> : Parameter
+        (P, H), if there is a projection. Of the second direction all names end in ``_reverse``.
 
     Examples
     --------
@@ -305,6 +336,11 @@ class LSTM(StackedLayers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
-        remember: Remember = "all",
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, remember)
+        check_projection("LSTM", hidden_size, proj_size)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, options, proj_size
+        )

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..creation import asarray, zeros
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..scan.eager import StepFunction
 from ..scan.leaves import name_of, named_leaves
 from ..tensor import Tensor
 from ..tree import Tree, describe, flatten, map_leaves
-from .cell import Cell, step_of
 from .checks import check_sizes
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 
 class Streamable(Protocol):
-    """What a layer has that streams: cells, and states in two forms, its own and one for each cell."""
+    """What a layer has that streams: its step, its passes, and states in two forms, its own and one for each pass."""
 
-    def _cells(self) -> Sequence[Cell]: ...
-    def _split(self, state: Any, batch: tuple[int, ...]) -> Sequence[Tree]: ...
-    def _join(self, states: Sequence[Tree], batched: bool) -> Tree: ...
+    def _step(self) -> StepFunction: ...
+    def _passes(self) -> Sequence[Any]: ...
+    def _split(self, state: Any, batch_size: int) -> Sequence[Tree]: ...
+    def _join(self, states: Sequence[Tree]) -> Tree: ...
 
 
 class Stream:
@@ -65,14 +66,15 @@ class Stream:
 
     def __init__(self, layer: Streamable, batch_size: int, state: Tree = None) -> None:
         check_sizes("stream", batch_size=batch_size)
+        layer._step()  # refuses a layer that goes backwards
         self._layer, self._batch = layer, (int(batch_size),)
         self._stepper: CompiledStepper | EagerStepper | None = None
         self._expected: list[tuple[tuple[int, ...], np.dtype]] = []
         self._begin: Sequence[Tree] = (
-            [cell.initial_state(batch_size) for cell in layer._cells()] if state is None else self._parts(state)
+            [one.initial_state(batch_size) for one in layer._passes()] if state is None else self._parts(state)
         )
         self._states = self._begin
-        cell = layer._cells()[0]
+        cell = layer._passes()[0].cell
         if cell.input_size is not None:
             self._prepare(zeros((*self._batch, cell.input_size), cell.dtype))
 
@@ -107,7 +109,7 @@ class Stream:
     def state(self) -> Tree:
         """The state after the last step, in the layer's form; it may be set."""
         states = self._states if self._stepper is None else self._stepper.carry
-        return self._layer._join(states, True)
+        return self._layer._join(states)
 
     @state.setter
     def state(self, state: Tree) -> None:
@@ -124,7 +126,7 @@ class Stream:
             self._prepare(self._x)
 
     def _parts(self, state: Tree) -> Sequence[Tree]:
-        states = self._layer._split(map_leaves(asarray, state), self._batch)
+        states = self._layer._split(map_leaves(asarray, state), *self._batch)
         return [map_leaves(lambda leaf: Tensor(leaf.numpy()), part) for part in states]
 
     def _advance_from(self, states: Sequence[Tree]) -> None:
@@ -144,8 +146,8 @@ class Stream:
 
         self._x = x
         self._expected = [(leaf.shape, leaf.dtype) for leaf in flatten(x)[0]]
-        cells = [copy.deepcopy(cell).eval() for cell in self._layer._cells()]
-        self._stepper = make_stepper(step_of(cells), tuple(self._states), x)
+        layer: Any = copy.deepcopy(self._layer)
+        self._stepper = make_stepper(layer.eval()._step(), tuple(self._states), x)
 
     def _refuse(self, x: Tree) -> None:
         """Raise the error of an input that is not like the first."""

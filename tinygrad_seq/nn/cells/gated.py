@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,27 +33,32 @@ class GatedCell(Cell):
     bias_ih: Parameter | None
     bias_hh: Parameter | None
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0) -> None:
         check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         rows = self.gates * hidden_size
         self._adopt(
-            Parameter(zeros((rows, input_size))),
-            Parameter(zeros((rows, hidden_size))),
-            Parameter(zeros(rows)) if bias else None,
-            Parameter(zeros(rows)) if bias else None,
+            {
+                "weight_ih": Parameter(zeros((rows, input_size))),
+                "weight_hh": Parameter(zeros((rows, proj_size or hidden_size))),
+                "bias_ih": Parameter(zeros(rows)) if bias else None,
+                "bias_hh": Parameter(zeros(rows)) if bias else None,
+            }
+            | ({"weight_hr": Parameter(zeros((proj_size, hidden_size)))} if proj_size else {})
         )
         self.reset_parameters()
 
-    def _adopt(self, *parameters: Any) -> None:
-        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = parameters
-        self.input_size, self.hidden_size = self.weight_ih.shape[1], self.weight_hh.shape[1]
-        self.state_shape = (self.hidden_size,) if self.states == 1 else ((self.hidden_size,),) * self.states
+    def _adopt(self, parameters: Mapping[str, Parameter | None]) -> None:
+        vars(self).update(parameters)
+        self.input_size, self.output_size = self.weight_ih.shape[1], self.weight_hh.shape[1]
+        self.hidden_size = self.weight_ih.shape[0] // self.gates
+        sizes = ((self.output_size,), (self.hidden_size,))
+        self.state_shape = sizes[0] if self.states == 1 else sizes
 
     @classmethod
-    def of(cls, *parameters: Parameter | None, **options: Any) -> Self:
-        """Return a cell that uses these four parameters themselves, not copies."""
+    def of(cls, parameters: Mapping[str, Parameter | None], **options: Any) -> Self:
+        """Return a cell that uses these parameters themselves, not copies."""
         cell = object.__new__(cls)
-        cell._adopt(*parameters)
+        cell._adopt(parameters)
         vars(cell).update(options)
         return cell
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from ...primitive import Array
 from ...tagging import tag
+from ..checks import check_sizes
+from ..parameter import Parameter
 from .gated import GatedCell
+
+
+def check_projection(layer: str, hidden_size: int, proj_size: int) -> None:
+    """Refuse a projection that is not smaller than what it projects."""
+    if proj_size:
+        check_sizes(layer, hidden_size=hidden_size, proj_size=proj_size)
+        if proj_size >= hidden_size:
+            raise ArgumentError(
+                f"{layer}: expected proj_size below hidden_size={hidden_size}, got {proj_size}; "
+                "pass a smaller one, or 0 for no projection."
+            )
 
 
 class LSTMCell(GatedCell):
@@ -21,9 +35,9 @@ class LSTMCell(GatedCell):
         g  = tanh(W_ig x + b_ig + W_hg h + b_hg)                 candidate
         o  = sigmoid(W_io x + b_io + W_ho h + b_ho)              output gate
         c' = f * c + i * g
-        h' = o * tanh(c')
+        h' = o * tanh(c')                                        W_hr (o * tanh(c')) with a `proj_size`
 
-    The state is the tuple (h, c), the output h'.
+    The state is the tuple (h, c), the output h'. The projection is that of Sak et al., 2014.
 
     Parameters
     ----------
@@ -31,11 +45,15 @@ class LSTMCell(GatedCell):
         I and H.
     bias
         Whether there are biases.
+    proj_size
+        P > 0: h has P elements, a projection, and H is the size of c; 0 for none, P = H.
 
     Attributes
     ----------
     weight_ih, weight_hh : Parameter
-        (4H, I) and (4H, H), gates in the order i, f, g, o, drawn uniform in ±1/sqrt(H).
+        (4H, I) and (4H, P), gates in the order i, f, g, o, drawn uniform in ±1/sqrt(H).
+    weight_hr : Parameter
+        (P, H), if there is a projection.
     bias_ih, bias_hh : Parameter or None
         (4H,).
 
@@ -49,6 +67,11 @@ class LSTMCell(GatedCell):
 
     states = 2
     gates = 4
+    weight_hr: Parameter | None = None
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0) -> None:
+        check_projection("LSTMCell", hidden_size, proj_size)
+        super().__init__(input_size, hidden_size, bias, proj_size)
 
     def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         h, c = state
@@ -58,4 +81,6 @@ class LSTMCell(GatedCell):
         g, o = tag(tanh(g), "candidate"), tag(sigmoid(o), "output_gate")
         c = f * c + i * g
         h = o * tanh(c)
+        if self.weight_hr is not None:
+            h = linear(h, self.weight_hr)
         return h, (h, c)

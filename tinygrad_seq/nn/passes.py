@@ -1,0 +1,219 @@
+"""One layer in one direction: the cell's step, with the options it was given, run over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from ..creation import asarray, zeros, zeros_like
+from ..modes import no_grad
+from ..ops.joining import concat
+from ..ops.linear import linear
+from ..ops.shape import broadcast_to
+from ..scan import scan
+from ..scan.eager import StepFunction
+from ..tensor import Tensor
+from ..tree import Tree, flatten, map_leaves
+from .cell import Cell, step_of_one
+from .flags import Flags, valid_steps
+from .options import Options
+from .parameter import Parameter
+from .shrinking import plan_segments, run_segments
+from .transforms import (
+    Inputs,
+    InputStep,
+    check_zoneout,
+    draw_drop_connect,
+    draw_recurrent,
+    draw_zoneout,
+    drop_in_products,
+    hold,
+    restart,
+    with_states,
+    zoneout,
+)
+
+
+class Pass(NamedTuple):
+    """One layer in one direction.
+
+    Attributes
+    ----------
+    cell
+        Its cell.
+    reverse
+        Whether it goes from the last step to the first.
+    first
+        The learned first state of one row, without an axis for it; None where it is the cell's own.
+    projection
+        (P, H), what the outputs are multiplied with; None to leave them alone.
+    """
+
+    cell: Cell
+    reverse: bool
+    first: Tree
+    projection: Parameter | None
+
+    def initial_state(self, rows: int) -> Tree:
+        """Return the state of `rows` sequences that the pass starts from."""
+        if self.first is None:
+            return self.cell.initial_state(rows)
+        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.first)
+
+
+class Outcome(NamedTuple):
+    """What a pass returns: the outputs (T, N, ...), the last state, and the state after every step if asked for."""
+
+    ys: Tree
+    state: Tree
+    states: Tree
+
+
+def step_of_pass(one: Pass, options: Options) -> StepFunction:
+    """Return the step ``(state, x) -> (state, y)`` of a pass that is not in training."""
+    step = _with_output(_input_step(one.cell), one, options, training=False)
+    return lambda state, x: step(state, {"x": x})
+
+
+def run_pass(
+    one: Pass,
+    xs: Tree,
+    state: Tree,
+    flags: Flags,
+    options: Options,
+    training: bool,
+    around: Callable[[InputStep], InputStep] | None = None,
+) -> Outcome:
+    """Return what a pass makes of `xs`, (T, N, ...), from `state`.
+
+    If `flags` has lengths the rows are in their order, the longest first. `around` is a further transformation of the
+    step, which sees the cell as it is in training.
+    """
+    T = flatten(xs)[0][0].shape[0]
+    over: Inputs = {"x": xs}
+    rows: Inputs = {}
+    step = _input_step(one.cell)
+    if training:
+        step = _drop(step, one, xs, state, options, rows)
+        over["zoneout"] = draw_zoneout(_rates(one, options), T, state)
+    step = _with_output(step, one, options, training)
+    if around is not None:
+        step = around(step)
+    if flags.reset is not None:
+        step = restart(step, one.initial_state(1))
+        over["reset"] = _seen_from_behind(flags.reset) if one.reverse else flags.reset
+    carry, masked = state, flags.mask is not None or flags.lengths is not None
+    held = masked and options["masked_output"] == "held"
+    if masked:
+        over["mask"] = flags.mask if flags.lengths is None else valid_steps(flags.lengths, T)
+        if held:
+            carry = (state, _zero_output(step, state, over, rows))
+        step = hold(step, outputs=held)
+    shown = options["return_all_states"]
+    if shown:
+        step = with_states(step)
+    run = partial(_run, step, one.reverse, options)
+    if flags.lengths is None or shown or around is not None or options["stride"] is not None:
+        carry, ys = run(carry, over, rows)
+    else:
+        segments = plan_segments(flags.lengths, T, options["window"], one.reverse)
+        carry, ys = run_segments(run, segments, carry, over, rows, _last_output if held else _zeros, one.reverse)
+    ys, states = ys if shown else (ys, None)
+    return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)))
+
+
+# ---------------------------------------------------------------------------------------------------- the step
+
+
+def _input_step(cell: Cell) -> InputStep:
+    step = step_of_one(cell)
+    return lambda state, inputs: step(state, inputs["x"])
+
+
+def _drop(step: InputStep, one: Pass, xs: Tree, state: Tree, options: Options, rows: Inputs) -> InputStep:
+    """Return the step with dropout in the products that read the state; its masks go to `rows`."""
+    name, x = type(one.cell).__name__, map_leaves(lambda x: x[0], xs)
+    weights: Sequence[np.ndarray] = ()
+    if options["drop_connect"]:
+        weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
+    if options["recurrent_dropout"]:
+        rows["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
+    return drop_in_products(step, weights) if options["drop_connect"] or rows else step
+
+
+def _with_output(step: InputStep, one: Pass, options: Options, training: bool) -> InputStep:
+    """Return the step with zoneout and the projection of its output."""
+    rates, projection = _rates(one, options), one.projection
+    if any(rates):
+        step = zoneout(step, rates, training)
+    if projection is None:
+        return step
+
+    def projected(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
+        state, y = step(state, inputs)
+        return state, linear(y, projection)
+
+    return projected
+
+
+def _rates(one: Pass, options: Options) -> list[float]:
+    return check_zoneout(type(one.cell).__name__, options["zoneout"], one.cell.initial_state(1))
+
+
+def _seen_from_behind(reset: np.ndarray) -> np.ndarray:
+    """Return the steps before which a state that goes backwards starts anew: those before a sequence's first."""
+    return np.concatenate([reset[1:], np.zeros_like(reset[:1])])
+
+
+def _zero_output(step: InputStep, state: Tree, over: Inputs, rows: Inputs) -> Tree:
+    """Return zeros like an output of the step."""
+    with no_grad():
+        _, y = step(state, map_leaves(lambda x: asarray(x[0]), over) | rows)
+    return map_leaves(zeros_like, y)
+
+
+def _zeros(ys: Tree, rest: Tree) -> Tree:
+    """Return the output of a step of rows that have ended: zeros."""
+    rows = flatten(rest)[0][0].shape[0]
+    return map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys)
+
+
+def _last_output(ys: Tree, rest: Tree) -> Tree:  # noqa: ARG001
+    """Return the output of a step of rows that have ended: the last one, which their carry holds."""
+    return rest[1]
+
+
+# ----------------------------------------------------------------------------------------------------- the run
+
+
+def _run(
+    step: InputStep, reverse: bool, options: Options, carry: Tree, over: Inputs, rows: Inputs
+) -> tuple[Tree, Tree]:
+    """Return the last carry and the outputs of a scan over `over`, `rows` being the same at every step."""
+    window, stride, remember = options["window"], options["stride"], options["remember"]
+
+    def one_step(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
+        return step(carry, inputs | rows)
+
+    if window is None or stride in (None, window):
+        return scan(one_step, carry, over, reverse=reverse, window=window, remember=remember)
+    T = flatten(over)[0][0].shape[0]
+    begins, parts = [carry], list[Tree]()
+    for turn in range(-(-T // stride)):
+        back, begin = max((turn + 1) * stride - window, 0), turn * stride
+        end = min(begin + stride, T)
+        first = begins[back // stride]
+        first = map_leaves(Tensor.detach, first) if back else first
+        inputs = _times(over, T - end if reverse else back, T - back if reverse else end)
+        carry, ys = scan(one_step, first, inputs, reverse=reverse, remember=remember)
+        begins.append(carry)
+        parts.append(_times(ys, 0 if reverse else begin - back, end - begin if reverse else end - back))
+    columns = zip(*[flatten(part)[0] for part in (parts[::-1] if reverse else parts)], strict=True)
+    return carry, flatten(parts[0])[1]([concat(column) for column in columns])
+
+
+def _times(tree: Tree, start: int, stop: int) -> Tree:
+    return map_leaves(lambda x: x[start:stop], tree)

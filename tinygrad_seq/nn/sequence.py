@@ -1,0 +1,312 @@
+"""What all recurrent layers do: layers, directions and options, around the passes of their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..creation import zeros
+from ..errors import ArgumentError, ShapeError
+from ..ops.comparison import where
+from ..ops.indexing import take
+from ..ops.joining import concat
+from ..ops.normalisation import dropout as drop
+from ..ops.shape import swapaxes
+from ..scan import program_of
+from ..scan.eager import StepFunction
+from ..scan.trace import as_leaf
+from ..tree import Tree, describe, flatten, map_leaves
+from .cell import Cell, detach_state
+from .checks import check_probability
+from .flags import Flags, check_flags, valid_steps
+from .module import Module
+from .options import Options, check_options
+from .parameter import Parameter
+from .passes import Outcome, Pass, run_pass, step_of_pass
+from .stream import Stream
+from .transforms import InputStep, check_zoneout, per_row
+
+
+class SequenceLayer(Module):
+    """Base of `Recurrent`, `RNN`, `GRU` and `LSTM`.
+
+    A subclass says what its passes are, checks inputs, and turns its state into one for each pass and back.
+
+    Attributes
+    ----------
+    options : Options
+        All of them, as given or by default.
+    """
+
+    batch_first: bool
+    bidirectional: bool
+    dropout: float
+    options: Options
+    initial_states: list[Tree] | None
+
+    def _set_up(
+        self, cells: Sequence[Cell], bidirectional: bool, batch_first: bool, dropout: float, options: Options
+    ) -> None:
+        """Check and keep the options; `cells` are those of all passes."""
+        name = type(self).__name__
+        check_probability(name, dropout=dropout)
+        if dropout and len(cells) == 1 + bidirectional:
+            raise ArgumentError(
+                f"{name}: expected dropout=0 with one layer, got {dropout}; it acts between layers: "
+                "raise num_layers, or put nn.Dropout after the layer."
+            )
+        self.batch_first, self.bidirectional, self.dropout = batch_first, bidirectional, dropout
+        self.options = check_options(name, bidirectional, options)
+        for cell in cells:
+            check_zoneout(name, self.options["zoneout"], cell.initial_state(1))
+        learned = self.options["learn_initial_state"]
+        self.initial_states = [_first_state(cell) for cell in cells] if learned else None
+        self._kept: list[Tree] | None = None
+
+    # ------------------------------------------------------------------------------------ what a subclass says
+
+    def _passes(self) -> list[Pass]:
+        """Return the passes: of each layer in turn the forward one and, if there is one, the backward one."""
+        raise NotImplementedError
+
+    def _check_inputs(self, xs: Tree) -> None:
+        """Refuse inputs that do not fit the first cell."""
+        raise NotImplementedError
+
+    def _split(self, state: Tree, batch_size: int) -> list[Tree]:
+        """Return the state of each pass."""
+        raise NotImplementedError
+
+    def _join(self, states: Sequence[Tree]) -> Tree:
+        """Return the states of the passes as the state of the layer."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------------------------- running
+
+    def forward(
+        self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
+    ) -> tuple[Tree, ...]:
+        """Return ``(ys, state)``: the outputs of the last layer and the state after the last step.
+
+        Parameters
+        ----------
+        xs
+            (T, N, I), or (N, T, I) with `batch_first`; nested tuples, lists and dicts of arrays if the cell takes them.
+        state
+            The state to start from, by default the initial state. Its gradient flows.
+        lengths
+            (N,), integers from 1 to T: how many steps of each sequence count. The others have no effect on anything,
+            their output is 0 (see `masked_output`), and no gradient arrives there; the direction that goes backwards
+            begins at the last step that counts. Nothing need be sorted or packed, and what has ended costs no time.
+        mask
+            (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
+        reset
+            (T, N), or (N, T) with `batch_first`, bool: the steps before which a new sequence begins: there the state
+            is set to the initial state.
+
+        Returns
+        -------
+        ys
+            (T, N, H), or the structure of the cell's output; of both directions (T, N, 2H) if they are joined.
+        state
+            After the last step that counts; pass it (through `detach_state`) to the next call to go on.
+        states
+            Only with `return_all_states`: as `state`, with an axis of time before that of the sequences.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            If xs, the state or the flags do not fit the layer or each other.
+        """
+        xs = map_leaves(as_leaf, xs)
+        self._check_inputs(xs)
+        if self.batch_first:
+            xs = map_leaves(_swap, xs)
+        T, N = flatten(xs)[0][0].shape[:2]
+        flags = check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+        passes = self._passes()
+        states = self._begin(passes, state, N)
+        ys, outcomes = self._run(passes, xs, states, flags)
+        finals = [outcome.state for outcome in outcomes]
+        if self.options["stateful"]:
+            self._kept = [detach_state(final) for final in finals]
+        swap = _swap if self.batch_first else _same
+        if not self.options["return_all_states"]:
+            return map_leaves(swap, ys), self._join(finals)
+        shown = [map_leaves(swap, outcome.states) for outcome in outcomes]
+        return map_leaves(swap, ys), self._join(finals), self._join(shown)
+
+    def _run(
+        self,
+        passes: Sequence[Pass],
+        xs: Tree,
+        states: Sequence[Tree],
+        flags: Flags,
+        around: Sequence[Callable[[InputStep], InputStep]] | None = None,
+    ) -> tuple[Tree, list[Outcome]]:
+        """Return the outputs of the last layer, (T, N, ...), and what each pass returned.
+
+        `around` has a further transformation for the step of each pass.
+        """
+        T = flatten(xs)[0][0].shape[0]
+        order = back = None
+        if flags.lengths is not None:
+            order = np.argsort(-flags.lengths, kind="stable")
+            back = np.argsort(order)
+            xs, states = _in_order(order, xs, 1), [_in_order(order, state, 0) for state in states]
+            reset = None if flags.reset is None else flags.reset[:, order]
+            flags = Flags(flags.lengths[order], None, reset)
+        mask = flags.mask if flags.lengths is None else valid_steps(flags.lengths, T)
+        if mask is not None:  # what is left out may be NaN
+            xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
+        directions = 1 + self.bidirectional
+        outcomes: list[Outcome] = []
+        for first in range(0, len(passes), directions):
+            inputs = map_leaves(lambda x, first=first: self._thinned(x, first > 0), xs)
+            for k in range(first, first + directions):
+                transform = around[k] if around else None
+                outcomes.append(run_pass(passes[k], inputs, states[k], flags, self.options, self.training, transform))
+            ys = self._merge([outcome.ys for outcome in outcomes[first:]])
+            xs = self._with_residual(xs, ys, first > 0)
+        if back is None:
+            return xs, outcomes
+        in_place = [
+            Outcome(_in_order(back, ys, 1), _in_order(back, state, 0), _in_order(back, shown, 1))
+            for ys, state, shown in outcomes
+        ]
+        return _in_order(back, xs, 1), in_place
+
+    def _thinned(self, x: Any, between: bool) -> Any:
+        """Return the input of a layer with what dropout leaves of it."""
+        if not self.training or x.dtype.kind != "f":
+            return x
+        if between and self.dropout:
+            x = drop(x, self.dropout)
+        if rate := self.options["variational_dropout"]:
+            x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)
+        return x
+
+    def _merge(self, ys: list[Tree]) -> Tree:
+        """Return the outputs of the directions of a layer as one."""
+        if len(ys) == 1:
+            return ys[0]
+        pairs = zip(*[flatten(y)[0] for y in ys], strict=True)
+        how = self.options["merge"]
+        if how == "concat":
+            merged = [concat(pair, -1) for pair in pairs]
+        else:
+            merged = [(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs]
+        return flatten(ys[0])[1](merged)
+
+    def _with_residual(self, xs: Tree, ys: Tree, between: bool) -> Tree:
+        if not self.options["residual"]:
+            return ys
+        before, (after, rebuild) = flatten(xs)[0], flatten(ys)
+        if [x.shape for x in before] == [y.shape for y in after]:
+            return rebuild([x + y for x, y in zip(before, after, strict=True)])
+        if between or len(self._passes()) == 1 + self.bidirectional:
+            raise ShapeError(
+                f"{type(self).__name__}: expected a residual layer whose output is like its input, got "
+                f"{describe(ys)} from {describe(xs)}; give it equal sizes, or leave residual out."
+            )
+        return ys
+
+    # -------------------------------------------------------------------------------------------------- states
+
+    def initial_state(self, batch_size: int) -> Tree:
+        """Return the state that `forward` starts from by default."""
+        return self._join([one.initial_state(batch_size) for one in self._passes()])
+
+    def reset_states(self) -> None:
+        """Let a `stateful` layer start from its initial state again."""
+        self._kept = None
+
+    def _begin(self, passes: Sequence[Pass], state: Tree, batch_size: int) -> list[Tree]:
+        """Return the state from which each pass starts."""
+        if state is not None:
+            return self._split(state, batch_size)
+        if self._kept is None:
+            return [one.initial_state(batch_size) for one in passes]
+        kept = flatten(self._kept)[0][0].shape[0]
+        if kept != batch_size:
+            raise ShapeError(
+                f"{type(self).__name__}: expected a batch of {kept} sequences, those of the call before (stateful), "
+                f"got {batch_size}; call reset_states() first."
+            )
+        return self._kept
+
+    # ------------------------------------------------------------------------------------------ other ways to run
+
+    def stream(self, batch_size: int, state: Tree = None) -> Stream:
+        """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> stream = ts.nn.LSTM(3, 5).stream(batch_size=1)
+        >>> for x in ts.randn(7, 1, 3):
+        ...     y = stream(x)
+        >>> y.shape
+        (1, 5)
+        """
+        return Stream(self, batch_size, state)
+
+    def _step(self) -> StepFunction:
+        """Return the step of all layers as one, not in training; its carry is the tuple of the passes' states."""
+        if any(one.reverse for one in self._passes()):
+            raise ArgumentError(
+                f"{type(self).__name__}.stream: expected a layer that goes forwards only, got one that goes backwards; "
+                "it needs whole sequences."
+            )
+        steps = [step_of_pass(one, self.options) for one in self._passes()]
+
+        def step(states: Tree, x: Tree) -> tuple[Tree, Tree]:
+            finals = []
+            for layer, (one, state) in enumerate(zip(steps, states, strict=True)):
+                state, y = one(state, x)
+                finals.append(state)
+                x = self._with_residual(x, y, layer > 0)
+            return tuple(finals), x
+
+        return step
+
+    def explain(self, xs: Tree, layer: int = 0) -> str:
+        """Return what the step of a layer was compiled to; of the first layer, `xs` are the inputs.
+
+        It shows what is done before, during and after the loop over time, forward and backward, what is saved, the
+        memory that takes, and the generated source.
+
+        Parameters
+        ----------
+        xs
+            As in `forward`; for a further layer, the outputs of the one before.
+        layer
+            The number of the layer, from 0.
+        """
+        xs = map_leaves(as_leaf, xs)
+        if self.batch_first:
+            xs = map_leaves(_swap, xs)
+        length, batch_size = flatten(xs)[0][0].shape[:2]
+        one = self._passes()[layer * (1 + self.bidirectional)]
+        program = program_of(step_of_pass(one, self.options), one.initial_state(batch_size), xs)
+        return program.explain(length, self.options["remember"])
+
+
+def _first_state(cell: Cell) -> Tree:
+    """Return parameters for the first state of one row."""
+    return map_leaves(lambda x: Parameter(x.numpy()[0].copy()) if x.dtype.kind == "f" else x[0], cell.initial_state(1))
+
+
+def _in_order(order: np.ndarray, tree: Tree, axis: int) -> Tree:
+    """Return arrays with their rows, which are on `axis`, in another order."""
+    return map_leaves(lambda x: take(x, order, axis=axis), tree)
+
+
+def _swap(x: Any) -> Any:
+    return swapaxes(x, 0, 1)
+
+
+def _same(x: Any) -> Any:
+    return x

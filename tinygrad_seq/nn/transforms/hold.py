@@ -1,0 +1,34 @@
+"""Steps that leave some rows as they are: past the end of a sequence, or where a mask says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...ops.comparison import where
+from ...tree import Tree, flatten, map_leaves
+from .inputs import Inputs, InputStep, per_row
+
+
+def hold(step: InputStep, *, outputs: bool) -> InputStep:
+    """Return a step that keeps the state of the rows not in ``inputs["mask"]``, (N,) bool.
+
+    Their output is 0; with `outputs` it is the one of the step before: the carry is then ``(state, y)``.
+    """
+
+    def held(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
+        state, y_before = carry if outputs else (carry, None)
+        mask = inputs["mask"]
+        new, y = step(state, inputs)
+        state = _choose(mask, new, state)
+        if not outputs:
+            return state, map_leaves(lambda leaf: where(per_row(mask, leaf), leaf, 0), y)
+        y = _choose(mask, y, y_before)
+        return (state, y), y
+
+    return held
+
+
+def _choose(mask: Any, new: Tree, old: Tree) -> Tree:
+    leaves, rebuild = flatten(new)
+    pairs = zip(leaves, flatten(old)[0], strict=True)
+    return rebuild([a if a is b else where(per_row(mask, a), a, b) for a, b in pairs])

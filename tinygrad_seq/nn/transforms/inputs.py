@@ -1,0 +1,20 @@
+"""What a step of a layer is given: the inputs of the cell and, by name, those of the options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...ops.shape import reshape
+from ...tree import Tree
+
+Inputs = dict[str, Tree]
+"""``"x"`` is what the cell reads; options add ``"reset"``, ``"mask"``, ``"zoneout"`` and ``"recurrent"``."""
+
+InputStep = Callable[[Tree, Inputs], tuple[Tree, Tree]]
+"""``step(state, inputs) -> (state, y)``."""
+
+
+def per_row(flags: Any, like: Any) -> Any:
+    """Return flags (N,) as (N, 1, ...), with as many axes as `like`."""
+    return reshape(flags, (flags.shape[0], *[1] * (like.ndim - 1)))
