@@ -38,6 +38,7 @@ from .loss import (
     NLLLoss,
     SmoothL1Loss,
 )
+from .masks import sequence_mask
 from .module import Module
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
@@ -93,4 +94,5 @@ __all__ = [
     "detach_state",
     "functional",
     "init",
+    "sequence_mask",
 ]
