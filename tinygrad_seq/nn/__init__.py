@@ -36,6 +36,7 @@ from .loss import (
     L1Loss,
     MSELoss,
     NLLLoss,
+    SequenceCrossEntropyLoss,
     SmoothL1Loss,
 )
 from .masks import sequence_mask
@@ -82,6 +83,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "SequenceCrossEntropyLoss",
     "Sequential",
     "SiLU",
     "Sigmoid",
