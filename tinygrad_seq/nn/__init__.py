@@ -36,8 +36,10 @@ from .loss import (
     L1Loss,
     MSELoss,
     NLLLoss,
+    SequenceCrossEntropyLoss,
     SmoothL1Loss,
 )
+from .masks import sequence_mask
 from .module import Module
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
@@ -81,6 +83,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "SequenceCrossEntropyLoss",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -93,4 +96,5 @@ __all__ = [
     "detach_state",
     "functional",
     "init",
+    "sequence_mask",
 ]

@@ -37,6 +37,7 @@ from ..functional import (
     softsign,
     tanh,
 )
+from .sequence_loss import sequence_cross_entropy, sequence_loss
 
 __all__ = [
     "binary_cross_entropy",
@@ -65,6 +66,8 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "sequence_cross_entropy",
+    "sequence_loss",
     "sigmoid",
     "silu",
     "smooth_l1_loss",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ops import loss
 from ..primitive import Array
 from .module import Module
+from .sequence_loss import sequence_cross_entropy
 
 
 class CrossEntropyLoss(Module):
@@ -34,6 +37,47 @@ class CrossEntropyLoss(Module):
 
     def forward(self, logits: Array, target: Array) -> Array:
         return loss.cross_entropy(logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+
+class SequenceCrossEntropyLoss(Module):
+    """Cross entropy of logits (T, N, V) with class indices (T, N), over the valid steps of sequences.
+
+    Parameters
+    ----------
+    reduction, batch_first, weight, ignore_index, label_smoothing
+        As in `sequence_cross_entropy`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> loss = ts.nn.SequenceCrossEntropyLoss(reduction="sum")
+    >>> loss(ts.zeros((3, 2, 4)), [[1, 3], [2, -1], [0, -1]], lengths=[3, 1]).item()  # (3 + 1) / 2 ln 4
+    2.7725887298583984
+    """
+
+    def __init__(
+        self,
+        reduction: str = "mean",
+        batch_first: bool = False,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.reduction, self.batch_first, self.weight = reduction, batch_first, weight
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+
+    def forward(self, logits: Array, target: Array, lengths: Any = None, mask: Any = None) -> Array:
+        return sequence_cross_entropy(
+            logits,
+            target,
+            lengths,
+            mask,
+            self.reduction,
+            self.batch_first,
+            self.weight,
+            self.ignore_index,
+            self.label_smoothing,
+        )
 
 
 class NLLLoss(Module):
