@@ -143,7 +143,7 @@ def test_initial_state_and_going_on(rng) -> None:
 def test_bad_arguments() -> None:
     cell = nn.GRUCell(I, H)
     bad: list[tuple[Any, str]] = [
-        ((cell, 2), r"expected a GRUCell that reads its own output, got input_size 2 and hidden_size 4; pass a list"),
+        ((cell, 2), r"expected a GRUCell that reads its own output, got input_size 2 and an output of 4; pass a list"),
         (([],), "expected at least one cell"),
         ((nn.Linear(I, H),), "expected a Cell, got Linear at position 0"),
         ((nn.GRUCell,), "expected a Cell, got type at position 0"),
@@ -152,7 +152,6 @@ def test_bad_arguments() -> None:
         ((cell, 0), "expected num_layers to be an integer >= 1, got 0"),
         ((cell, 1, False, 0.5), "expected dropout=0 with one layer"),
         (([cell, cell], 1, False, 1.5), r"dropout to be a probability in \[0, 1\], got 1.5"),
-        ((cell, 1, False, 0.0, 0), "expected window to be an integer >= 1, got 0"),
     ]
     for arguments, message in bad:
         with pytest.raises(ArgumentError, match=message):
@@ -178,7 +177,12 @@ def test_bad_inputs() -> None:
         (ts.zeros((T, N, I), "float64"), None, DtypeError, "expected xs as float32 like the cell"),
         (None, None, ArgumentError, "expected inputs xs, got none"),
         ({"a": xs, "b": ts.zeros((T, 2, I))}, None, ShapeError, "expected one batch size"),
-        (xs, zeros, ArgumentError, r"expected a tuple of 2 states, one per layer, got \(3, 4\) float32"),
+        (
+            xs,
+            zeros,
+            ArgumentError,
+            r"expected a tuple of 2 states, one for each layer and direction, got \(3, 4\) float32",
+        ),
         (xs, (zeros,), ArgumentError, "expected a tuple of 2 states"),
         (xs, (zeros, zeros), ArgumentError, "LSTMCell: expected a state"),
         (xs, (zeros[:2], (zeros, zeros)), ShapeError, r"GRUCell: expected state of shape \(3, 4\)"),

@@ -234,8 +234,8 @@ def test_bad_arguments(kind) -> None:
             kind(I, H, num_layers=2, dropout=p)
     with pytest.raises(ArgumentError, match=r"expected dropout=0 with one layer, got 0\.5; it acts between layers"):
         kind(I, H, dropout=0.5)
-    with pytest.raises(TypeError, match="bidirectional"):
-        kind(I, H, bidirectional=True)
+    with pytest.raises(ArgumentError, match=r"expected options of merge, .* got 'bidirection'"):
+        kind(I, H, bidirection=True)
 
 
 def test_bad_nonlinearity() -> None:

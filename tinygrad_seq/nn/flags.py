@@ -48,11 +48,6 @@ def check_flags(layer: str, T: int, N: int, batch_first: bool, lengths: Any, mas
     )
 
 
-def valid_steps(lengths: Lengths, T: int) -> Bools:
-    """Return the steps (T, N) before the end of each sequence."""
-    return np.arange(T)[:, None] < lengths
-
-
 def _check_lengths(layer: str, T: int, N: int, given: Any) -> Lengths | None:
     lengths = np.asarray(given)
     if lengths.shape != (N,):

@@ -18,7 +18,8 @@ from ..scan.eager import StepFunction
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .cell import Cell, step_of_one
-from .flags import Flags, valid_steps
+from .flags import Flags
+from .masks import sequence_mask
 from .options import Options
 from .parameter import Parameter
 from .shrinking import plan_segments, run_segments
@@ -108,7 +109,7 @@ def run_pass(
     carry, masked = state, flags.mask is not None or flags.lengths is not None
     held = masked and options["masked_output"] == "held"
     if masked:
-        over["mask"] = flags.mask if flags.lengths is None else valid_steps(flags.lengths, T)
+        over["mask"] = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
         if held:
             carry = (state, _zero_output(step, state, over, rows))
         step = hold(step, outputs=held)
@@ -135,13 +136,15 @@ def _input_step(cell: Cell) -> InputStep:
 
 def _drop(step: InputStep, one: Pass, xs: Tree, state: Tree, options: Options, rows: Inputs) -> InputStep:
     """Return the step with dropout in the products that read the state; its masks go to `rows`."""
+    if not (options["drop_connect"] or options["recurrent_dropout"]):
+        return step
     name, x = type(one.cell).__name__, map_leaves(lambda x: x[0], xs)
     weights: Sequence[np.ndarray] = ()
     if options["drop_connect"]:
         weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
     if options["recurrent_dropout"]:
         rows["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
-    return drop_in_products(step, weights) if options["drop_connect"] or rows else step
+    return drop_in_products(step, weights)
 
 
 def _with_output(step: InputStep, one: Pass, options: Options, training: bool) -> InputStep:

@@ -109,6 +109,7 @@ class StackedLayers(SequenceLayer):
             )
         axis = 0 if self.batch_first else 1
         if state is not None:
+            self._check_state(state, ())
             state = map_leaves(lambda part: expand_dims(as_leaf(part), 1), state)
         ys, final, *states = super().forward(expand_dims(xs, axis), state)
         alone = map_leaves(lambda part: squeeze(part, 1), final)
@@ -138,6 +139,12 @@ class StackedLayers(SequenceLayer):
 
     def _split(self, state: Any, batch_size: int) -> list[Tree]:
         """Return the state of each pass as (N, H) arrays."""
+        self._check_state(state, (batch_size,))
+        if self.cell.states == 1:
+            return list(unstack(as_leaf(state)))
+        return list(zip(*[unstack(as_leaf(part)) for part in state], strict=True))
+
+    def _check_state(self, state: Any, batch: tuple[int, ...]) -> None:
         name, states = type(self).__name__, self.cell.states
         parts = state if states > 1 else (state,)
         if not isinstance(parts, tuple | list) or len(parts) != states:
@@ -145,18 +152,14 @@ class StackedLayers(SequenceLayer):
                 f"{name}: expected a state (h, c), got {describe(state)}; pass a tuple of two arrays (L, N, H)."
             )
         rows, dtype = self.num_layers * (1 + self.bidirectional), self.weight_ih_l0.dtype  # type: ignore[attr-defined]
-        columns = []
-        for letter, part, size in zip(
-            "hc", parts, (self.proj_size or self.hidden_size, self.hidden_size), strict=False
-        ):
-            part, wanted = as_leaf(part), (rows, batch_size, size)
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)
+        for letter, part, size in zip("hc", map(as_leaf, parts), sizes, strict=False):
+            wanted = (rows, *batch, size)
             facts = f"{name}: expected state {letter!r} of shape {wanted} {dtype}, got {part.shape} {part.dtype}; "
             if part.shape != wanted:
                 raise ShapeError(f"{facts}pass one row for each layer, direction and sequence.")
             if part.dtype != dtype:
                 raise DtypeError(f"{facts}cast it with astype.")
-            columns.append(unstack(part))
-        return list(zip(*columns, strict=True)) if states > 1 else list(columns[0])
 
     def _join(self, states: Sequence[Tree]) -> Tree:
         if self.cell.states == 1:

@@ -20,7 +20,8 @@ from ..scan.trace import as_leaf
 from ..tree import Tree, describe, flatten, map_leaves
 from .cell import Cell, detach_state
 from .checks import check_probability
-from .flags import Flags, check_flags, valid_steps
+from .flags import Flags, check_flags
+from .masks import sequence_mask
 from .module import Module
 from .options import Options, check_options
 from .parameter import Parameter
@@ -158,7 +159,7 @@ class SequenceLayer(Module):
             xs, states = _in_order(order, xs, 1), [_in_order(order, state, 0) for state in states]
             reset = None if flags.reset is None else flags.reset[:, order]
             flags = Flags(flags.lengths[order], None, reset)
-        mask = flags.mask if flags.lengths is None else valid_steps(flags.lengths, T)
+        mask = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
         if mask is not None:  # what is left out may be NaN
             xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
         directions = 1 + self.bidirectional

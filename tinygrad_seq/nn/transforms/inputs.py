@@ -16,5 +16,5 @@ InputStep = Callable[[Tree, Inputs], tuple[Tree, Tree]]
 
 
 def per_row(flags: Any, like: Any) -> Any:
-    """Return flags (N,) as (N, 1, ...), with as many axes as `like`."""
-    return reshape(flags, (flags.shape[0], *[1] * (like.ndim - 1)))
+    """Return flags (N,) or (T, N) with as many axes as `like`, (N, ...) or (T, N, ...)."""
+    return reshape(flags, (*flags.shape, *[1] * (like.ndim - flags.ndim)))
