@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tests.scan.case import GRADIENT_TOLERANCE, assert_close
+from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.errors import ShapeError
 from tinygrad_seq.tree import flatten
 
 T, N, I, H = 6, 5, 3, 4
@@ -61,15 +62,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 FLAGS = ("lengths", "mask", "reset")
 
 
-def layer_of(kind: str, rng: np.random.Generator, input_size: int = I, cells: int = 1, **options: Any) -> nn.Recurrent:
-    """Return a float64 layer of a cell with random parameters; its layers have one size if there are several."""
-    made = [CELLS[kind](input_size if k == 0 else H, H) for k in range(cells)]
-    layer = nn.Recurrent(
-        made[0] if not options.get("bidirectional") else [(c, CELLS[kind](I, H)) for c in made], **options
-    )
-    if cells > 1:
-        layer = nn.Recurrent(made, **options)
-    layer.double()
+def layer_of(kind: str, rng: np.random.Generator, num_layers: int = 1, **options: Any) -> nn.Recurrent:
+    """Return a float64 layer of a cell with random parameters, each layer reading what the one below put out."""
+    both, proj = options.get("bidirectional", False), options.get("proj_size", 0)
+    width = (proj or H) * (1 + (both and options.get("merge", "concat") == "concat"))
+    sizes = [I, *[width] * (num_layers - 1)]
+    cells = [(CELLS[kind](size, H), CELLS[kind](size, H)) if both else CELLS[kind](size, H) for size in sizes]
+    layer = nn.Recurrent(cells, **options).double()
     for parameter in layer.parameters():
         nn.init.normal_(parameter, 0.0, 0.6, rng)
     return layer
@@ -79,23 +78,87 @@ def data(rng: np.random.Generator, *shape: int) -> ts.Tensor:
     return ts.tensor(rng.standard_normal(shape or (T, N, I)), requires_grad=True)
 
 
-def run(layer: nn.Module, xs: ts.Tensor, *, compiled: bool = True, seed: int = 0, **call: Any) -> list[np.ndarray]:
-    """Return all outputs of a layer and the gradients of all that it has and is given, of a sum with fixed weights."""
-    ts.manual_seed(seed)
-    layer.zero_grad()
-    xs.grad = None
-    with nullcontext() if compiled else ts.disable_compile():
-        outputs = flatten(layer(xs, **call))[0]
-        weights = np.random.default_rng(7)
-        total = sum((output * weights.standard_normal(output.shape)).sum() for output in outputs)
-        total.backward()
+def results(outputs: Any, layer: nn.Module, xs: ts.Tensor) -> list[np.ndarray]:
+    """Return the leaves of `outputs` and the gradients, of their sum with fixed weights, of all that went into them."""
+    leaves, weights = flatten(outputs)[0], np.random.default_rng(7)
+    for leaf in (xs, *layer.parameters()):
+        leaf.grad = None
+    total = sum((leaf * weights.standard_normal(leaf.shape)).sum() for leaf in leaves)
+    total.backward()
     gradients = [np.zeros(p.shape) if p.grad is None else p.grad.numpy() for p in (xs, *layer.parameters())]
-    return [*[output.detach().numpy() for output in outputs], *gradients]
+    return [*[leaf.detach().numpy() for leaf in leaves], *gradients]
+
+
+def run(layer: nn.Module, xs: ts.Tensor, *, compiled: bool = True, **call: Any) -> list[np.ndarray]:
+    """Return `results` of the layer, whose random masks are those of seed 0."""
+    ts.manual_seed(0)
+    with nullcontext() if compiled else ts.disable_compile():
+        return results(layer(xs, **call), layer, xs)
+
+
+def by_hand(layer: nn.Recurrent, xs: ts.Tensor, lengths: Any = None, mask: Any = None, reset: Any = None) -> Any:
+    """Return ``(ys, state)`` of a layer without random masks, each sequence alone, by a loop over its steps."""
+    if mask is None:
+        mask = np.arange(T)[:, None] < (np.full(N, T) if lengths is None else lengths)
+    options, finals = layer.options, []
+    passes = layer._passes()
+    rows = [[xs[t, n][None] * float(mask[t, n]) for t in range(T)] for n in range(N)]
+    for first in range(0, len(passes), 1 + layer.bidirectional):
+        outputs = []
+        for one in passes[first : first + 1 + layer.bidirectional]:
+            pairs = [
+                _row_by_hand(one, rows[n], mask[:, n], None if reset is None else reset[:, n], options)
+                for n in range(N)
+            ]
+            outputs.append([ys for ys, _ in pairs])
+            leaves = zip(*[flatten(state)[0] for _, state in pairs], strict=True)
+            finals.append(flatten(pairs[0][1])[1]([ts.concat(list(column)) for column in leaves]))
+        for n in range(N):
+            for t in range(T):
+                pair = [ys[n][t] for ys in outputs]
+                y = (
+                    pair[0]
+                    if len(pair) == 1
+                    else {
+                        "concat": lambda pair: ts.concat(pair, axis=-1),
+                        "sum": lambda pair: pair[0] + pair[1],
+                        "mean": lambda pair: (pair[0] + pair[1]) / 2,
+                    }[options["merge"]](pair)
+                )
+                residual = options["residual"] and y.shape == rows[n][t].shape
+                rows[n][t] = y + rows[n][t] if residual else y
+    ys = ts.stack([ts.concat([rows[n][t] for n in range(N)]) for t in range(T)])
+    return ys, finals[0] if len(finals) == 1 else tuple(finals)
+
+
+def _row_by_hand(one: Any, xs: list[Any], mask: np.ndarray, reset: Any, options: Any) -> Any:
+    state, ys, last = one.initial_state(1), [None] * T, None
+    rate = options["zoneout"]
+    for t in reversed(range(T)) if one.reverse else range(T):
+        if mask[t]:
+            begins = t + 1 if one.reverse else t
+            if reset is not None and begins < T and reset[begins]:
+                state = one.initial_state(1)
+            y, new = one.cell(xs[t], state)
+            leaves, rebuild = flatten(new)
+            mixed = [rate * a + (1 - rate) * b for a, b in zip(flatten(state)[0], leaves, strict=True)]
+            if any(y is leaf for leaf in leaves):
+                y = next(b for leaf, b in zip(leaves, mixed, strict=True) if y is leaf)
+            state = rebuild(mixed)
+            last = y if one.projection is None else y @ one.projection.T
+            ys[t] = last
+        elif options["masked_output"] == "held" and last is not None:
+            ys[t] = last
+    shape = next(y.shape for y in ys if y is not None)
+    return [ts.zeros(shape, "float64") if y is None else y for y in ys], state
 
 
 def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
     for number, (a, b) in enumerate(zip(found, expected, strict=True)):
         assert_close(f"value or gradient {number}", a, b, GRADIENT_TOLERANCE)
+
+
+# ------------------------------------------------------------------------------------------------ the two paths
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -105,3 +168,160 @@ def test_compiled_is_as_step_by_step(kind: str, option: str, rng: np.random.Gene
     call = {name: options.pop(name) for name in FLAGS if name in options}
     layer, xs = layer_of(kind, rng, **options), data(rng)
     assert_same(run(layer, xs, **call), run(layer, xs, compiled=False, **call))
+
+
+# --------------------------------------------------------------------------------------------------- by the book
+
+MEANT: list[dict[str, Any]] = [
+    {"lengths": LENGTHS},
+    {"lengths": LENGTHS, "masked_output": "held", "num_layers": 2},
+    {"lengths": LENGTHS, "bidirectional": True, "num_layers": 2},
+    {"lengths": LENGTHS, "bidirectional": True, "merge": "mean", "num_layers": 2, "residual": True},
+    {"lengths": LENGTHS, "go_backwards": True, "masked_output": "held"},
+    {"mask": MASK},
+    {"mask": MASK, "masked_output": "held", "bidirectional": True, "merge": "sum"},
+    {"reset": RESET, "bidirectional": True},
+    {"reset": RESET, "learn_initial_state": True, "go_backwards": True},
+    {"reset": RESET, "lengths": LENGTHS, "learn_initial_state": True, "zoneout": 0.4, "proj_size": 3, "residual": True},
+    {"reset": RESET, "mask": MASK, "zoneout": 0.4, "bidirectional": True, "num_layers": 2, "proj_size": 2},
+]
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("meant", MEANT, ids=lambda meant: "-".join(map(str, meant)))
+def test_a_batch_is_as_each_sequence_alone(kind: str, meant: dict[str, Any], rng: np.random.Generator) -> None:
+    options = dict(meant)
+    call = {name: options.pop(name) for name in FLAGS if name in options}
+    layer, xs = layer_of(kind, rng, **options).eval(), data(rng)
+    expected = results(by_hand(layer, xs, **call), layer, xs)
+    assert_same(run(layer, xs, compiled=False, **call), expected)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_gradients_of_all_options_at_once(kind: str, rng: np.random.Generator) -> None:
+    options = dict(OPTIONS["all"])
+    call = {name: options.pop(name) for name in FLAGS if name in options}
+    layer, xs = layer_of(kind, rng, **options), data(rng)
+
+    def outputs(*_: Any) -> Any:
+        ts.manual_seed(0)
+        return flatten(layer(xs, **call))[0]
+
+    with ts.disable_compile():
+        ts.gradcheck(outputs, [xs, *layer.parameters()])
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_padding_has_no_effect_and_no_gradient(both: bool, rng: np.random.Generator) -> None:
+    layer = layer_of("lstm", rng, bidirectional=both)
+    padding = np.arange(T)[:, None] >= LENGTHS
+    values = rng.standard_normal((T, N, I))
+    found = []
+    for filling in (0.0, 1e30, np.nan):
+        values[padding] = filling
+        found.append(run(layer, ts.tensor(values, requires_grad=True), lengths=LENGTHS))
+        assert not found[-1][0][padding].any()
+        assert not found[-1][1 + 2 * (1 + both)][padding].any()  # the gradient of xs, after ys and the states
+    assert_same(found[1], found[0])
+    assert_same(found[2], found[0])
+
+
+def test_lengths_and_flags_that_leave_nothing_out_change_nothing(rng: np.random.Generator) -> None:
+    layer, xs = layer_of("gru", rng), data(rng)
+    plain = run(layer, xs)
+    for call in ({"lengths": [T] * N}, {"mask": np.ones((T, N), bool)}, {"reset": np.zeros((T, N), bool)}):
+        assert_same(run(layer, xs, **call), plain)
+
+
+def test_a_mask_of_the_first_steps_is_as_lengths(rng: np.random.Generator) -> None:
+    layer, xs = layer_of("lstm", rng, bidirectional=True), data(rng)
+    mask = nn.sequence_mask(LENGTHS, T)
+    assert_same(run(layer, xs, mask=mask), run(layer, xs, lengths=LENGTHS))
+
+
+def test_flags_are_batch_first_where_the_inputs_are(rng: np.random.Generator) -> None:
+    layer, xs = layer_of("gru", rng, masked_output="held", return_all_states=True), data(rng)
+    ys, state, states = layer(xs, mask=MASK, reset=RESET)
+    layer.batch_first = True
+    swapped, same, shown = layer(ts.swapaxes(xs, 0, 1), mask=MASK.T, reset=RESET.T)
+    np.testing.assert_array_equal(swapped.numpy(), ys.numpy().swapaxes(0, 1))
+    np.testing.assert_array_equal(same.numpy(), state.numpy())
+    np.testing.assert_array_equal(shown.numpy(), states.numpy().swapaxes(0, 1))
+
+
+def test_backwards_is_forwards_on_the_reversed_sequence(rng: np.random.Generator) -> None:
+    layer, xs = layer_of("lstm", rng), data(rng)
+    ys, state = layer(ts.flip(xs, axis=0))
+    layer.options["go_backwards"] = True
+    back, same = layer(xs)
+    np.testing.assert_array_equal(back.numpy(), ys.numpy()[::-1])
+    np.testing.assert_array_equal(same[1].numpy(), state[1].numpy())
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_all_states_are_those_after_each_step(kind: str, rng: np.random.Generator) -> None:
+    layer, xs = layer_of(kind, rng, return_all_states=True).eval(), data(rng)
+    _, final, states = layer(xs)
+    for leaf, last in zip(flatten(states)[0], flatten(final)[0], strict=True):
+        np.testing.assert_array_equal(leaf[-1].numpy(), last.numpy())
+    for t in range(1, T + 1):
+        _, now, _ = layer(xs[:t])
+        for leaf, part in zip(flatten(states)[0], flatten(now)[0], strict=True):
+            assert_close(f"state after step {t}", leaf[t - 1].numpy(), part.numpy(), VALUE_TOLERANCE)
+
+
+# -------------------------------------------------------------------------------------- parts of a sequence
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_sequence_in_parts_is_as_the_whole(kind: str, rng: np.random.Generator) -> None:
+    options = {"zoneout": 0.3, "residual": True, "learn_initial_state": True}
+    layer, xs = layer_of(kind, rng, num_layers=2, **options).eval(), data(rng)
+    ys, final = layer(xs)
+    stream = layer.stream(N)
+    one_by_one = ts.stack([stream(x) for x in xs.detach()])
+    layer.options["stateful"] = True
+    parts = [layer(part) for part in ts.split(xs, [1, 4])]
+    for found in (one_by_one, ts.concat([y for y, _ in parts])):
+        assert_close("ys", found.numpy(), ys.numpy(), VALUE_TOLERANCE)
+    for state in (stream.state, parts[-1][1]):
+        for a, b in zip(flatten(state)[0], flatten(final)[0], strict=True):
+            assert_close("state", a.numpy(), b.numpy(), VALUE_TOLERANCE)
+    with pytest.raises(ShapeError, match="expected a batch of 5 sequences, those of the call before"):
+        layer(xs[:, :2])
+    layer.reset_states()
+    np.testing.assert_array_equal(
+        layer(xs[:, :2])[0].numpy(), layer.eval()(xs[:, :2], layer.initial_state(2))[0].numpy()
+    )
+
+
+def test_no_gradient_flows_from_call_to_call_of_a_stateful_layer(rng: np.random.Generator) -> None:
+    layer, xs = layer_of("gru", rng, stateful=True), data(rng)
+    layer(xs[:3])
+    layer(xs[3:])[0].sum().backward()
+    assert xs.grad is not None
+    assert [bool(np.any(g)) for g in xs.grad.numpy()] == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("window", "stride"), [(4, 2), (3, 1), (6, 3), (2, 2), (20, 5)])
+def test_stride_and_window_of_truncated_backpropagation(
+    window: int, stride: int, backwards: bool, rng: np.random.Generator
+) -> None:
+    """The outputs of block k, of `stride` steps, send gradients back over the last `window` steps up to its end."""
+    length = 7
+    layer = layer_of("gru", rng, go_backwards=backwards)
+    xs = data(rng, length, N, I)
+    full, final = layer(xs)
+    layer.options.update(window=window, stride=stride)
+    ys, last = layer(xs)
+    np.testing.assert_allclose(ys.numpy(), full.numpy(), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(last.numpy(), final.numpy(), rtol=0, atol=1e-14)
+    for t in range(length):
+        xs.grad = None
+        y = layer(xs)[0][length - 1 - t if backwards else t]
+        y.sum().backward()
+        assert xs.grad is not None
+        reached = [bool(np.any(g)) for g in (xs.grad.numpy()[::-1] if backwards else xs.grad.numpy())]
+        first = max((t // stride + 1) * stride - window, 0)
+        assert reached == [first <= s <= t for s in range(length)]

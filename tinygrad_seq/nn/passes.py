@@ -121,7 +121,8 @@ def run_pass(
         carry, ys = run(carry, over, rows)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse)
-        carry, ys = run_segments(run, segments, carry, over, rows, _last_output if held else _zeros, one.reverse)
+        fill, cut = _last_output if held else _zeros, options["window"] is not None
+        carry, ys = run_segments(run, segments, carry, over, rows, fill, one.reverse, cut)
     ys, states = ys if shown else (ys, None)
     return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)))
 

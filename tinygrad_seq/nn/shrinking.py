@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ..ops.joining import concat, split
 from ..ops.shape import broadcast_to
+from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .flags import Lengths
 
@@ -69,6 +70,7 @@ def run_segments(
     rows: Tree,
     fill: Callable[[Tree, Tree], Tree],
     reverse: bool,
+    cut: bool,
 ) -> tuple[Tree, Tree]:
     """Return the last carry (N, ...) and the outputs (T, N, ...) of a scan that goes from segment to segment.
 
@@ -81,14 +83,20 @@ def run_segments(
     fill
         ``fill(ys, carry)`` returns the output of a step (N, ...) in which `carry` stays as it is, in the structure of
         `ys`.
+    reverse
+        Whether time runs backwards.
+    cut
+        Whether no gradient crosses from one segment into another.
     """
     leaves, rebuild = flatten(over)
     cuts = tuple([segment.start for segment in segments[1:]])
     pieces = [split(leaf, cuts) for leaf in leaves]
     N = flatten(carry)[0][0].shape[0]
-    done = []
+    done: list[tuple[Segment, Tree, Tree]] = []
     for number in reversed(range(len(segments))) if reverse else range(len(segments)):
         n, ys = segments[number].rows, None
+        if cut and done:
+            carry = map_leaves(Tensor.detach, carry)
         rest = _rows(carry, n, N)
         if n:
             part = rebuild([_part(piece[number], n, N) for piece in pieces])

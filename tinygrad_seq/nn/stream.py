@@ -71,7 +71,9 @@ class Stream:
         self._stepper: CompiledStepper | EagerStepper | None = None
         self._expected: list[tuple[tuple[int, ...], np.dtype]] = []
         self._begin: Sequence[Tree] = (
-            [one.initial_state(batch_size) for one in layer._passes()] if state is None else self._parts(state)
+            [map_leaves(_values, one.initial_state(batch_size)) for one in layer._passes()]
+            if state is None
+            else self._parts(state)
         )
         self._states = self._begin
         cell = layer._passes()[0].cell
@@ -127,7 +129,7 @@ class Stream:
 
     def _parts(self, state: Tree) -> Sequence[Tree]:
         states = self._layer._split(map_leaves(asarray, state), *self._batch)
-        return [map_leaves(lambda leaf: Tensor(leaf.numpy()), part) for part in states]
+        return [map_leaves(_values, part) for part in states]
 
     def _advance_from(self, states: Sequence[Tree]) -> None:
         self._states = states
@@ -158,3 +160,8 @@ class Stream:
             f"stream: expected x as {describe(self._x)}, got {describe(x)}; pass the inputs of one step, (N, ...), "
             "and cast them with astype if need be."
         )
+
+
+def _values(x: Tensor) -> Tensor:
+    """Return the values of a Tensor, without its graph."""
+    return Tensor(x.numpy())

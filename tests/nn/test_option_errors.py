@@ -1,0 +1,91 @@
+"""Bad options, flags and states: a clear error before any work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tinygrad_seq import nn
+from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
+
+T, N, I, H = 6, 5, 3, 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"merge": "add"}, r"expected merge to be one of \('concat', 'sum', 'mean'\), got 'add'"),
+        ({"masked_output": "last"}, "expected masked_output to be one of"),
+        ({"zoneout": 1.5}, r"expected zoneout to be a probability in \[0, 1\], got 1.5"),
+        ({"zoneout": (0.1, 0.2, 0.3)}, r"expected zoneout to be a probability, or one for each array of the state"),
+        ({"recurrent_dropout": -0.1}, "expected recurrent_dropout to be a probability"),
+        ({"drop_connect": "half"}, "expected drop_connect to be a probability"),
+        ({"variational_dropout": 2}, "expected variational_dropout to be a probability"),
+        ({"window": 0}, "expected window to be an integer >= 1, got 0"),
+        ({"stride": 2}, "expected stride to divide window, got stride=2 and window=None"),
+        ({"stride": 2, "window": 5}, "expected stride to divide window, got stride=2 and window=5"),
+        ({"remember": "none"}, "expected remember"),
+        ({"bidirectional": True, "stateful": True}, "expected bidirectional or stateful, got both"),
+        ({"bidirectional": True, "go_backwards": True}, "expected bidirectional or go_backwards, got both"),
+        ({"zone_out": 0.1}, "expected options of merge, .* got 'zone_out'"),
+    ],
+)
+@pytest.mark.parametrize("make", [lambda **o: nn.LSTM(I, H, **o), lambda **o: nn.Recurrent(nn.LSTMCell(I, H), **o)])
+def test_bad_options(make: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        ({"lengths": [6, 0, 1, 1, 1]}, ArgumentError, "expected lengths from 1 to T=6, got 0 for sequence 1"),
+        ({"lengths": [6, 1, 7, 1, 1]}, ArgumentError, "expected lengths from 1 to T=6, got 7 for sequence 2"),
+        ({"lengths": [6, 1]}, ShapeError, r"expected lengths of shape \(5,\), one for each sequence, got \(2,\)"),
+        ({"lengths": [6.0] * N}, DtypeError, r"expected lengths to be integers, got \(5,\) float64"),
+        ({"mask": np.ones((N, T), bool)}, ShapeError, r"expected mask of shape \(T, N\) = \(6, 5\) bool, got \(5, 6\)"),
+        ({"mask": np.ones((T, N))}, DtypeError, r"expected mask of shape \(T, N\) = \(6, 5\) bool, got .* float64"),
+        ({"reset": np.ones(T, bool)}, ShapeError, r"expected reset of shape \(T, N\)"),
+        ({"lengths": [1] * N, "mask": np.ones((T, N), bool)}, ArgumentError, "expected lengths or mask, got both"),
+        ({"state": {"h": np.zeros((N, H))}}, ArgumentError, "expected a state"),
+    ],
+)
+@pytest.mark.parametrize("layer", [nn.LSTM(I, H), nn.Recurrent(nn.LSTMCell(I, H))])
+def test_bad_flags(layer: nn.Module, call: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        layer(ts.zeros((T, N, I)), **call)
+
+
+def test_what_goes_backwards_cannot_stream() -> None:
+    for layer in (nn.GRU(I, H, bidirectional=True), nn.GRU(I, H, go_backwards=True)):
+        with pytest.raises(ArgumentError, match="expected a layer that goes forwards only"):
+            layer.stream(2)
+
+
+def test_one_sequence_has_no_flags() -> None:
+    with pytest.raises(ArgumentError, match=r"expected a batch .* with lengths, mask or reset, got one sequence"):
+        nn.GRU(I, H)(ts.zeros((T, I)), lengths=[3])
+
+
+def test_residual_layers_have_outputs_like_inputs() -> None:
+    with pytest.raises(ShapeError, match="expected a residual layer whose output is like its input, got"):
+        nn.GRU(I, H, residual=True)(ts.zeros((T, N, I)))
+    ys, _ = nn.GRU(I, H, num_layers=2, residual=True)(ts.zeros((T, N, I)))
+    assert ys.shape == (T, N, H)
+
+
+def test_cells_for_two_directions() -> None:
+    cell = nn.GRUCell(I, H)
+    with pytest.raises(ArgumentError, match="expected a Cell at position 0, got 2 in a tuple"):
+        nn.Recurrent([(cell, cell)])
+    with pytest.raises(ArgumentError, match="reads its own output, got input_size 3 and an output of 8"):
+        nn.Recurrent(cell, num_layers=2, bidirectional=True)
+
+    class Nameless(nn.Cell):
+        state_shape = (H,)
+
+    with pytest.raises(ArgumentError, match="expected a Nameless with an attribute output_size, which proj_size=2"):
+        nn.Recurrent(Nameless(), proj_size=2)

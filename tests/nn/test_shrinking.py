@@ -1,0 +1,67 @@
+"""Batches whose sequences end at different times: which rows run when."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_seq as ts
+from tinygrad_seq import nn
+from tinygrad_seq.nn import shrinking
+from tinygrad_seq.nn.shrinking import plan_segments
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40),
+    more=st.integers(0, 9),
+    window=st.none() | st.integers(1, 25),
+    reverse=st.booleans(),
+)
+def test_every_step_that_counts_runs(lengths: list[int], more: int, window: int | None, reverse: bool) -> None:
+    ends = np.sort(lengths)[::-1]
+    T = int(ends[0]) + more
+    segments = plan_segments(ends, T, window, reverse)
+    assert [segment.start for segment in segments] == [0, *[segment.stop for segment in segments[:-1]]]
+    assert segments[-1].stop == T
+    for segment in segments:
+        assert (ends[segment.rows :] <= segment.start).all()
+        if window is not None and segment.stop < T:
+            assert (T - segment.stop if reverse else segment.stop) % window == 0
+    assert all(a.rows > b.rows for a, b in pairwise(segments))
+
+
+def test_a_batch_of_equal_lengths_is_not_cut() -> None:
+    assert plan_segments(np.full(32, 100), 100, None, False) == [(0, 100, 32)]
+    assert plan_segments(np.full(32, 90), 100, None, False) == [(0, 90, 32), (90, 100, 0)]
+
+
+def test_half_the_steps_take_little_more_than_half_the_work() -> None:
+    lengths = np.linspace(200, 1, 32).astype(int)
+    work = sum((segment.stop - segment.start) * segment.rows for segment in plan_segments(lengths, 200, None, False))
+    assert work < 1.15 * lengths.sum()
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("masked_output", ["zeros", "held"])
+def test_in_segments_is_as_with_a_mask(
+    masked_output: str, window: int | None, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain mask leaves out the same steps, and runs all rows at all times."""
+    T, N = 31, 9
+    lengths = rng.integers(1, T - 3, N)
+    layer = nn.GRU(3, 4, num_layers=2, bidirectional=True, masked_output=masked_output, window=window).double()  # type: ignore[arg-type]
+    monkeypatch.setattr(shrinking, "STEPS", 2)
+    assert len(plan_segments(np.sort(lengths)[::-1], T, window, False)) > 3
+    found = []
+    for call in ({"lengths": lengths}, {"mask": nn.sequence_mask(lengths, T)}):
+        xs = ts.tensor(np.random.default_rng(5).standard_normal((T, N, 3)), requires_grad=True)
+        layer.zero_grad()
+        ys, h = layer(xs, **call)
+        ((ys * np.cos(np.arange(ys.size)).reshape(ys.shape)).sum() + (h * h).sum()).backward()
+        found.append([ys, h, xs.grad, *[parameter.grad for parameter in layer.parameters()]])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-12)
