@@ -26,6 +26,16 @@ class LeakyCell(ts.nn.Cell):
 CELLS = ["lstm", "gru", "rnn", LeakyCell]
 
 
+def test_reset_begins_a_new_text(rng: np.random.Generator) -> None:
+    model = LanguageModel(7, 3, 5, cell="gru").double().eval()
+    tokens = rng.integers(7, size=(6, 2))
+    reset = np.zeros((6, 2), bool)
+    reset[4] = True
+    logits, _ = model(tokens, reset=reset)
+    apart = [model(part)[0].numpy() for part in (tokens[:4], tokens[4:])]
+    np.testing.assert_allclose(logits.numpy(), np.concatenate(apart), rtol=1e-10)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_a_window_at_once_is_step_by_step(rng: np.random.Generator, cell, num_layers: int) -> None:

@@ -85,6 +85,21 @@ def test_going_on_from_a_state_dict_is_bit_exact(pause: int) -> None:
         assert left.tobytes() == right.tobytes(), name
 
 
+@pytest.mark.parametrize("restart", [0.0, 0.5, 1.0])
+def test_a_unit_begins_from_the_initial_state_as_often_as_asked_for(restart: float) -> None:
+    steps, given, forward = make(begins=3, restart=restart), [], LanguageModel.forward
+
+    def watched(tokens, state, reset=None):
+        given.append((tokens == 3, np.zeros(tokens.shape, bool) if reset is None else reset))
+        return forward(steps.model, tokens, state, reset=reset)
+
+    steps.model.forward = watched  # type: ignore[method-assign]
+    take(steps, 40)
+    begins, reset = (np.concatenate([flags.ravel() for flags in column]) for column in zip(*given, strict=True))
+    assert not reset[~begins].any()
+    assert abs(reset[begins].mean() - restart) < (0.15 if restart == 0.5 else 1e-9)
+
+
 def test_a_diverging_step_changes_nothing() -> None:
     steps = make()
     next(steps.model.parameters()).data[...] = np.inf

@@ -101,7 +101,9 @@ def test_words(tmp_path: Path, tiny: TrainingConfig) -> None:
 
 
 def test_early_stopping_keeps_the_best(tmp_path: Path, tiny: TrainingConfig) -> None:
-    config = dataclasses.replace(tiny, steps=40, lr=1.0, evaluate_every=1, patience=2, warmup=0, clip_norm=0.0)
+    config = dataclasses.replace(
+        tiny, steps=40, lr=1.0, evaluate_every=1, patience=2, warmup=0, clip_norm=0.0, restart=0.0
+    )
     run = train(tmp_path / "run", config)
     losses = [row["validation_loss"] for row in run.rows()]
     assert len(losses) < 40

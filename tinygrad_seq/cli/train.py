@@ -55,6 +55,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "clip_norm": (_TRAINING, "Greatest norm of the gradient; 0 never clips.", "--clip"),
     "batch_size": (_TRAINING, "Readers of the text, side by side.", "--batch"),
     "window": (_TRAINING, "Tokens between two cuts of backpropagation through time."),
+    "restart": (_TRAINING, "How often a unit begins from the initial state, as in sample and score."),
     "steps": (_TRAINING, "Updates in all."),
     "minutes": (_TRAINING, "Stop after this time; 0 never."),
     "patience": (_TRAINING, "Stop after so many evaluations without improvement; 0 never."),

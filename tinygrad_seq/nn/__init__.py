@@ -41,6 +41,7 @@ from .loss import (
 )
 from .masks import sequence_mask
 from .module import Module
+from .options import Options
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
@@ -78,6 +79,7 @@ __all__ = [
     "NotesLSTMCell",
     "NotesRNNCell",
     "NotesSimplifiedGRUCell",
+    "Options",
     "Parameter",
     "RMSNorm",
     "RNNCell",

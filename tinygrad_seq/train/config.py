@@ -46,6 +46,9 @@ class TrainingConfig:
         halves when the held-out loss has not improved twice; the first two rise along a line over `warmup` steps.
     clip_norm
         The greatest norm of the gradient; 0 never clips.
+    restart
+        How often, in training, a unit begins from the initial state, as a text does that is sampled or scored; else
+        the state goes on from the unit before.
     minutes, patience
         0, or when to stop before `steps`: after this time, or this many evaluations without improvement.
     sample_length
@@ -75,6 +78,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     batch_size: int = 32
     window: int = 64
+    restart: float = 0.1
     steps: int = 1200
     minutes: float = 0.0
     evaluate_every: int = 100
@@ -151,6 +155,7 @@ _CHECKS: dict[str, Check] = {
     "clip_norm": _AT_LEAST_ZERO,
     "batch_size": _integer(1),
     "window": _integer(1),
+    "restart": ((lambda value: _is_number(value) and 0 <= value <= 1), "a number from 0 to 1"),
     "steps": _integer(1),
     "minutes": _AT_LEAST_ZERO,
     "evaluate_every": _integer(1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,13 +81,13 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.decoder = nn.Linear(hidden_size, vocabulary_size)
 
-    def forward(self, tokens: ArrayLike, state: Tree = None) -> tuple[Tensor, Tree]:
+    def forward(self, tokens: ArrayLike, state: Tree = None, *, reset: Any = None) -> tuple[Tensor, Tree]:
         """Return the logits (T, N, V) after each of `tokens`, integers (T, N), and the state to go on with.
 
-        `state` is what an earlier call returned; None begins a text.
+        `state` is what an earlier call returned; None begins a text, as does a step with `reset`, (T, N) bool.
         """
         xs = self.dropout(self.embedding(tokens))
-        ys, state = self.recurrent(xs, state)
+        ys, state = self.recurrent(xs, state, reset=reset)
         return self.decoder(self.dropout(ys)), state
 
     def log_probability(self, tokens: ArrayLike) -> NDArray[np.float64]:

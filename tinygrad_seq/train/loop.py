@@ -49,6 +49,10 @@ class TrainingSteps:
         Stepped after each update, but for a `ReduceLROnPlateau`, which the caller steps with the held-out loss.
     clip_norm
         The greatest norm of the gradient.
+    begins, restart
+        The token that begins a unit of the text, e.g. ``<EOS>``, and how often, from 0 to 1, the state is then set to
+        the initial state: a model that is to begin texts has to be trained in that. The model then takes `reset`, the
+        flags (T, N) of the steps, too.
 
     Raises
     ------
@@ -78,6 +82,8 @@ class TrainingSteps:
         *,
         scheduler: Scheduler | None = None,
         clip_norm: float = math.inf,
+        begins: int | None = None,
+        restart: float = 0.0,
     ) -> None:
         keep_freed_memory()
         self.model = model
@@ -85,6 +91,7 @@ class TrainingSteps:
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.clip_norm = clip_norm
+        self.begins, self.restart = begins, restart
         self.number = 0
         self.state: Any = None
 
@@ -97,7 +104,11 @@ class TrainingSteps:
     def _update(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Step:
         self.model.train()
         self.optimizer.zero_grad()
-        logits, state = self.model(inputs, self.state)
+        options = {}
+        if self.begins is not None and self.restart:
+            chosen = config.generator().random(inputs.shape) < self.restart
+            options["reset"] = (inputs == self.begins) & chosen
+        logits, state = self.model(inputs, self.state, **options)
         loss = cross_entropy(logits, targets)
         loss.backward()
         norm = clip_grad_norm_(self.model.parameters(), self.clip_norm)

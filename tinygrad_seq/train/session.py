@@ -52,7 +52,13 @@ class Session:
         optimizer = build_optimizer(config, self.model)
         scheduler = build_scheduler(config, optimizer)
         self.steps = TrainingSteps(
-            self.model, windows, optimizer, scheduler=scheduler, clip_norm=config.clip_norm or float("inf")
+            self.model,
+            windows,
+            optimizer,
+            scheduler=scheduler,
+            clip_norm=config.clip_norm or float("inf"),
+            begins=self.vocabulary.eos,
+            restart=config.restart,
         )
         self.stopping = EarlyStopping(config.patience)
         self.facts = _facts(corpus, self.text)
