@@ -16,6 +16,7 @@ from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.nn import cells
 from tinygrad_seq.nn.cell import step_of_one
 from tinygrad_seq.nn.cells.declared import DeclaredCell
+from tinygrad_seq.scan import program_of
 from tinygrad_seq.tagging import collect_tags
 from tinygrad_seq.tree import flatten, map_leaves
 
@@ -203,6 +204,15 @@ def test_a_stack_of_copies_starts_from_other_values(name: str, rng) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ what is promised
+
+WITHOUT_A_PRODUCT = ["indrnn", "sru", "qrnn", "mingru", "minlstm", "hgrn", "lru", "s4d", "mamba", "rwkv4"]
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_PRODUCT)
+def test_products_leave_the_loop(name: str) -> None:
+    cell = ROWS[name].make()
+    text = program_of(step_of_one(cell), cell.initial_state(N), ts.randn(T, N, I)).explain()
+    assert text.count("products 0 flop in the loop") == 2  # forward and backward
 
 
 def test_first_values_of_the_state_spaces() -> None:
