@@ -1,0 +1,333 @@
+"""Recurrences without a product: all matrices stand before the loop, as one large product over all times."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...errors import ArgumentError
+from ...ops.activation import relu, silu
+from ...ops.comparison import where
+from ...ops.exponential import sigmoid
+from ...ops.joining import split
+from ...ops.linear import linear
+from ...ops.trigonometric import tanh
+from ...primitive import Array
+from ...tagging import tag
+from ..checks import check_sizes
+from ..init import uniform_, zeros_
+from ..parameter import Parameter
+from .declared import DeclaredCell, drawn
+
+
+class IndRNNCell(DeclaredCell):
+    """Independently recurrent network: each unit sees its own past alone (Li et al., 2018).
+
+    ::
+
+        h' = relu(W x + u * h + b)
+
+    Variant: relu. Source: batzner/indrnn ``IndRNNCell``. For long sequences clip u to ±2^(1/T), as the paper does. The
+    output is h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        (H, I), Xavier uniform.
+    weight_hh, bias : Parameter
+        u, (H,), uniform in [0, 1); (H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.IndRNNCell(3, 5)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    weight_ih: Parameter = drawn("H I")
+    weight_hh: Parameter = drawn("H", uniform_)
+    bias: Parameter = drawn("H", zeros_)
+
+    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+        h = relu(linear(x, self.weight_ih, self.bias) + self.weight_hh * h)
+        return h, h
+
+
+class SRUCell(DeclaredCell):
+    """Simple recurrent unit: gates that see the state through a vector, and a highway past it (Lei et al., 2018).
+
+    ::
+
+        f  = sigmoid(W_f x + v_f * c + b_f)                      forget gate
+        r  = sigmoid(W_r x + v_r * c + b_r)                      reset gate
+        c' = f * c + (1 - f) * (W_c x)
+        y  = r * c' + (1 - r) * s        s = x if I = H, else W_s x
+
+    Variant: no activation of c', no rescaling of s. Source: asappresearch/sru, ``elementwise_recurrence_naive``. The
+    state is c, the output y.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        (3H, I) in the order c, f, r, or (4H, I) with s; uniform with variance 1/I, for the gates 1/(2I).
+    weight_ch : Parameter
+        (2H,), v_f and v_r, uniform with variance 1/2.
+    bias : Parameter
+        (2H,) for f and r, zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, c = ts.nn.SRUCell(3, 5)(ts.randn(2, 3))
+    >>> y.shape, c.shape
+    ((2, 5), (2, 5))
+    """
+
+    weight_ih: Parameter = drawn("GH I", uniform_)
+    weight_ch: Parameter = drawn("2H", lambda v: uniform_(v, -math.sqrt(1.5), math.sqrt(1.5)))
+    bias: Parameter = drawn("2H", zeros_)
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        self.parts = 3 if input_size == hidden_size else 4
+        super().__init__(input_size, hidden_size, G=self.parts)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        bound, gates = math.sqrt(3 / self.input_size), slice(self.hidden_size, 3 * self.hidden_size)
+        uniform_(self.weight_ih, -bound, bound)
+        self.weight_ih.data[gates] *= math.sqrt(0.5)
+
+    def forward(self, x: Array, c: Array) -> tuple[Array, Array]:
+        content, f, r, *projected = split(linear(x, self.weight_ih), self.parts, axis=-1)
+        see_f, see_r = split(self.weight_ch, 2)
+        bias_f, bias_r = split(self.bias, 2)
+        f, r = tag(sigmoid(f + see_f * c + bias_f), "forget_gate"), tag(sigmoid(r + see_r * c + bias_r), "reset_gate")
+        c = f * c + (1 - f) * tag(content, "candidate")
+        skip = projected[0] if projected else x
+        return r * c + (1 - r) * skip, c
+
+
+class QRNNCell(DeclaredCell):
+    """Quasi-recurrent network: gates are a convolution over the last k inputs (Bradbury et al., 2017).
+
+    ::
+
+        z  = tanh(sum_j W_z[j] x[t - j] + b_z)                   candidate       j = 0 .. k - 1
+        f  = sigmoid(sum_j W_f[j] x[t - j] + b_f)                forget gate
+        o  = sigmoid(sum_j W_o[j] x[t - j] + b_o)                output gate
+        c' = f * c + (1 - f) * z
+        y  = o * c'
+
+    Variant: fo-pooling, causal. Source: salesforce/pytorch-qrnn (whose f is 1 - f here). The state is {"c", "late"}:
+    late[j], (3H,), is what the inputs so far give to the gates of the step after j more. So all products are with the
+    input of their own time and leave the loop. The output is y.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+    kernel_size
+        The width k.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        (k * 3H, I): for each j from 0 the gates in the order z, f, o; uniform in ±1/sqrt(kI).
+    bias : Parameter
+        (3H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, state = ts.nn.QRNNCell(3, 5, kernel_size=3)(ts.randn(2, 3))
+    >>> y.shape, state["c"].shape, [late.shape for late in state["late"]]
+    ((2, 5), (2, 5), [(2, 15), (2, 15)])
+    """
+
+    weight_ih: Parameter = drawn("3KH I", uniform_)
+    bias: Parameter = drawn("3H", zeros_)
+
+    def __init__(self, input_size: int, hidden_size: int, kernel_size: int = 2) -> None:
+        check_sizes("QRNNCell", kernel_size=kernel_size)
+        self.kernel_size = kernel_size
+        super().__init__(input_size, hidden_size, K=kernel_size)
+        self.state_shape = {"c": (hidden_size,), "late": [(3 * hidden_size,)] * (kernel_size - 1)}
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        bound = 1 / math.sqrt(self.kernel_size * self.input_size)
+        uniform_(self.weight_ih, -bound, bound)
+
+    def forward(self, x: Array, state: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        c, late = state["c"], state["late"]
+        now, *later = split(linear(x, self.weight_ih), self.kernel_size, axis=-1)
+        z, f, o = split((now + late[0] if late else now) + self.bias, 3, axis=-1)
+        z, f, o = tag(tanh(z), "candidate"), tag(sigmoid(f), "forget_gate"), tag(sigmoid(o), "output_gate")
+        c = f * c + (1 - f) * z
+        late = [part + before for part, before in zip(later, late[1:], strict=False)] + later[-1:]
+        return o * c, {"c": c, "late": late}
+
+
+class MinGRUCell(DeclaredCell):
+    """A gated recurrent unit whose gate sees x alone, so that it is linear in the state (Feng et al., 2024).
+
+    ::
+
+        z  = sigmoid(W_z x + b_z)                                update gate
+        n  = g(W_n x + b_n)                                      candidate
+        h' = (1 - z) * h + z * n         g(a) = a + 1/2 where a >= 0, else sigmoid(a)
+
+    Variant: g keeps the state positive, as in the log-space form; start from h > 0 or zeros. Source:
+    lucidrains/minGRU-pytorch (there without biases). The output is h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        (2H, I), in the order z, n, uniform in ±1/sqrt(I).
+    bias : Parameter
+        (2H,), uniform in ±1/sqrt(I).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.MinGRUCell(3, 5)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    weight_ih: Parameter = drawn("2H I", uniform_)
+    bias: Parameter = drawn("2H", uniform_)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        _draw_like_linear(self)
+
+    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+        z, n = split(linear(x, self.weight_ih, self.bias), 2, axis=-1)
+        z, n = tag(sigmoid(z), "update_gate"), tag(_positive(n), "candidate")
+        h = (1 - z) * h + z * n
+        return h, h
+
+
+class MinLSTMCell(DeclaredCell):
+    """A long short-term memory whose gates see x alone and sum to one (Feng et al., 2024).
+
+    ::
+
+        f  = sigmoid(W_f x + b_f)                                forget gate
+        i  = sigmoid(W_i x + b_i)                                input gate
+        n  = g(W_n x + b_n)                                      candidate
+        h' = (f * h + i * n) / (f + i)   g(a) = a + 1/2 where a >= 0, else sigmoid(a)
+
+    Variant: normalised gates, g as in `MinGRUCell`. Source: lucidrains/minGRU-pytorch ``minLSTM`` (whose chunks do not
+    add up to the whole; these do). The output is h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        (3H, I), in the order f, i, n, uniform in ±1/sqrt(I).
+    bias : Parameter
+        (3H,), uniform in ±1/sqrt(I).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.MinLSTMCell(3, 5)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    weight_ih: Parameter = drawn("3H I", uniform_)
+    bias: Parameter = drawn("3H", uniform_)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        _draw_like_linear(self)
+
+    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+        f, i, n = split(linear(x, self.weight_ih, self.bias), 3, axis=-1)
+        f, i, n = sigmoid(f), sigmoid(i), tag(_positive(n), "candidate")
+        f, i = tag(f / (f + i), "forget_gate"), tag(i / (f + i), "input_gate")
+        h = f * h + i * n
+        return h, h
+
+
+class HGRNCell(DeclaredCell):
+    """Hierarchically gated recurrent network: forget gates with a lower bound (Qin et al., 2023).
+
+    ::
+
+        f  = l + (1 - l) * sigmoid(W_f x)                        forget gate
+        h' = f * h + (1 - f) * silu(W_i x)
+
+    Variant: real-valued; l grows from layer to layer. Source: fla-org/flash-linear-attention, ``layers/hgrn.py`` and
+    ``ops/hgrn/naive.py``; its norm and output gate are layers after this one. The output is h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+    lower_bound
+        l, in [0, 1).
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        (2H, I), in the order f, i, Xavier uniform.
+
+    Raises
+    ------
+    ArgumentError
+        If the bound is outside its range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.HGRNCell(3, 5, lower_bound=0.9)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    weight_ih: Parameter = drawn("2H I")
+
+    def __init__(self, input_size: int, hidden_size: int, lower_bound: float = 0.0) -> None:
+        if not 0 <= lower_bound < 1:
+            raise ArgumentError(f"HGRNCell: expected lower_bound in [0, 1), got {lower_bound!r}; pass e.g. 0.9.")
+        super().__init__(input_size, hidden_size)
+        self.lower_bound = lower_bound
+
+    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+        f, i = split(linear(x, self.weight_ih), 2, axis=-1)
+        f = tag(self.lower_bound + (1 - self.lower_bound) * sigmoid(f), "forget_gate")
+        h = f * h + (1 - f) * tag(silu(i), "candidate")
+        return h, h
+
+
+def _positive(a: Array) -> Array:
+    """Return ``a + 1/2`` where a >= 0, elsewhere ``sigmoid(a)``: continuous, and never negative."""
+    return where(a >= 0, a + 0.5, sigmoid(a))
+
+
+def _draw_like_linear(cell: MinGRUCell | MinLSTMCell) -> None:
+    bound = 1 / math.sqrt(cell.input_size)
+    for parameter in (cell.weight_ih, cell.bias):
+        uniform_(parameter, -bound, bound)

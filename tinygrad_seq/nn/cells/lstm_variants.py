@@ -1,0 +1,394 @@
+"""Variants of long short-term memory: peepholes, coupled and missing gates, a product with x, a clock."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from ...modes import no_grad
+from ...ops.arithmetic import abs as magnitude
+from ...ops.arithmetic import remainder
+from ...ops.comparison import where
+from ...ops.exponential import sigmoid
+from ...ops.joining import split
+from ...ops.linear import linear
+from ...ops.trigonometric import tanh
+from ...primitive import Array
+from ...tagging import tag
+from ..init import constant_, normal_, uniform_, zeros_
+from ..parameter import Parameter
+from .declared import DeclaredCell, drawn
+
+State = tuple[Array, Array]
+
+
+class PeepholeLSTMCell(DeclaredCell):
+    """LSTM whose gates see the cell state through a vector each (Gers et al., 2002).
+
+    ::
+
+        i  = sigmoid(W_i x + U_i h + p_i * c + b_i)              input gate
+        f  = sigmoid(W_f x + U_f h + p_f * c + b_f)              forget gate
+        g  = tanh(W_g x + U_g h + b_g)                           candidate
+        c' = f * c + i * g
+        o  = sigmoid(W_o x + U_o h + p_o * c' + b_o)             output gate
+        h' = o * tanh(c')
+
+    Variant: diagonal peepholes; the output gate sees the new cell state. Source: ONNX ``LSTM`` with ``P``,
+    torchrecurrent ``PeepholeLSTMCell``. The state is (h, c), the output h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter
+        (4H, I) and (4H, H), gates in the order i, f, g, o, Xavier uniform.
+    bias : Parameter
+        (4H,), zeros.
+    peephole : Parameter
+        (3H,) for i, f, o, standard normal.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, (h, c) = ts.nn.PeepholeLSTMCell(3, 5)(ts.randn(2, 3))
+    >>> h.shape, c.shape
+    ((2, 5), (2, 5))
+    """
+
+    state = ("H", "H")
+    weight_ih: Parameter = drawn("4H I")
+    weight_hh: Parameter = drawn("4H H")
+    bias: Parameter = drawn("4H", zeros_)
+    peephole: Parameter = drawn("3H", normal_)
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        h, c = state
+        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        see_i, see_f, see_o = split(self.peephole, 3)
+        i, f = tag(sigmoid(i + see_i * c), "input_gate"), tag(sigmoid(f + see_f * c), "forget_gate")
+        c = f * c + i * tag(tanh(g), "candidate")
+        h = tag(sigmoid(o + see_o * c), "output_gate") * tanh(c)
+        return h, (h, c)
+
+
+class FullPeepholeLSTMCell(DeclaredCell):
+    """LSTM whose gates see the cell state through a matrix each (Gers and Schmidhuber, 2000, in Chainer's form).
+
+    ::
+
+        i  = sigmoid(W_i x + U_i h + P_i c + b_i)                input gate
+        f  = sigmoid(W_f x + U_f h + P_f c + b_f)                forget gate
+        g  = tanh(W_g x + U_g h + b_g)                           candidate
+        c' = f * c + i * g
+        o  = sigmoid(W_o x + U_o h + P_o c' + b_o)               output gate
+        h' = o * tanh(c')
+
+    Variant: full peepholes. Source: chainer ``StatefulPeepholeLSTM``. The state is (h, c), the output h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter
+        (4H, I) and (4H, H), gates in the order i, f, g, o, Xavier uniform.
+    bias : Parameter
+        (4H,), zeros.
+    peephole_if, peephole_o : Parameter
+        (2H, H) for i and f, (H, H), Xavier uniform.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> {name: p.shape for name, p in ts.nn.FullPeepholeLSTMCell(3, 5).named_parameters()}["peephole_if"]
+    (10, 5)
+    """
+
+    state = ("H", "H")
+    weight_ih: Parameter = drawn("4H I")
+    weight_hh: Parameter = drawn("4H H")
+    bias: Parameter = drawn("4H", zeros_)
+    peephole_if: Parameter = drawn("2H H")
+    peephole_o: Parameter = drawn("H H")
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        h, c = state
+        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        see_i, see_f = split(linear(c, self.peephole_if), 2, axis=-1)
+        i, f = tag(sigmoid(i + see_i), "input_gate"), tag(sigmoid(f + see_f), "forget_gate")
+        c = f * c + i * tag(tanh(g), "candidate")
+        h = tag(sigmoid(o + linear(c, self.peephole_o)), "output_gate") * tanh(c)
+        return h, (h, c)
+
+
+class CoupledLSTMCell(DeclaredCell):
+    """LSTM that forgets as much as it takes in (CIFG; Greff et al., LSTM: a search space odyssey, 2017).
+
+    ::
+
+        f  = sigmoid(W_f x + U_f h + b_f)                        forget gate
+        g  = tanh(W_g x + U_g h + b_g)                           candidate
+        o  = sigmoid(W_o x + U_o h + b_o)                        output gate
+        c' = f * c + (1 - f) * g
+        h' = o * tanh(c')
+
+    Variant: without peepholes. Source: TensorFlow ``CoupledInputForgetGateLSTMCell``, DyNet ``CoupledLSTMBuilder``
+    (both with optional peepholes). The state is (h, c), the output h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter
+        (3H, I) and (3H, H), gates in the order f, g, o, Xavier uniform.
+    bias : Parameter
+        (3H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.CoupledLSTMCell(3, 5).count_parameters()
+    135
+    """
+
+    state = ("H", "H")
+    weight_ih: Parameter = drawn("3H I")
+    weight_hh: Parameter = drawn("3H H")
+    bias: Parameter = drawn("3H", zeros_)
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        h, c = state
+        f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 3, axis=-1)
+        f, g, o = tag(sigmoid(f), "forget_gate"), tag(tanh(g), "candidate"), tag(sigmoid(o), "output_gate")
+        c = f * c + (1 - f) * g
+        h = o * tanh(c)
+        return h, (h, c)
+
+
+class OriginalLSTMCell(DeclaredCell):
+    """LSTM as it was first published, without a forget gate (Hochreiter and Schmidhuber, 1997).
+
+    ::
+
+        i  = sigmoid(W_i x + U_i h + b_i)                        input gate
+        g  = tanh(W_g x + U_g h + b_g)                           candidate
+        o  = sigmoid(W_o x + U_o h + b_o)                        output gate
+        c' = c + i * g
+        h' = o * tanh(c')
+
+    Variant: tanh for both squashing functions, the whole gradient. Source: torchrecurrent ``OriginalLSTMCell``. The
+    state is (h, c), the output h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter
+        (3H, I) and (3H, H), gates in the order i, g, o, Xavier uniform.
+    bias : Parameter
+        (3H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.OriginalLSTMCell(3, 5)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    state = ("H", "H")
+    weight_ih: Parameter = drawn("3H I")
+    weight_hh: Parameter = drawn("3H H")
+    bias: Parameter = drawn("3H", zeros_)
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        h, c = state
+        i, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 3, axis=-1)
+        i, g, o = tag(sigmoid(i), "input_gate"), tag(tanh(g), "candidate"), tag(sigmoid(o), "output_gate")
+        c = c + i * g
+        h = o * tanh(c)
+        return h, (h, c)
+
+
+class JANETCell(DeclaredCell):
+    """LSTM with the forget gate alone (JANET; van der Westhuizen and Lasenby, 2018).
+
+    ::
+
+        s  = W_f x + U_f h + b_f
+        g  = tanh(W_g x + U_g h + b_g)                           candidate
+        h' = sigmoid(s) * h + (1 - sigmoid(s - beta)) * g
+
+    Variant: a fixed beta, as published. Source: torchrecurrent ``JANETCell``. The output is h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+    beta
+        By how much more than it forgets the cell takes in.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter
+        (2H, I) and (2H, H), gates in the order f, g, Xavier uniform.
+    bias : Parameter
+        (2H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.JANETCell(3, 5)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    weight_ih: Parameter = drawn("2H I")
+    weight_hh: Parameter = drawn("2H H")
+    bias: Parameter = drawn("2H", zeros_)
+
+    def __init__(self, input_size: int, hidden_size: int, beta: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size)
+        self.beta = beta
+
+    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+        s, g = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 2, axis=-1)
+        forget, take = tag(sigmoid(s), "forget_gate"), tag(1 - sigmoid(s - self.beta), "input_gate")
+        h = forget * h + take * tag(tanh(g), "candidate")
+        return h, h
+
+
+class MultiplicativeLSTMCell(DeclaredCell):
+    """LSTM whose gates see the product of x and h (mLSTM; Krause et al., 2016).
+
+    ::
+
+        m  = (W_m x) * (U_m h)
+        i  = sigmoid(W_i x + V_i m + b_i)                        input gate
+        f  = sigmoid(W_f x + V_f m + b_f)                        forget gate
+        g  = tanh(W_g x + V_g m + b_g)                           candidate
+        o  = sigmoid(W_o x + V_o m + b_o)                        output gate
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    Variant: tanh of the candidate, h' = o * tanh(c'). Source: torchrecurrent ``MultiplicativeLSTMCell``. The state is
+    (h, c), the output h'. `MLSTMCell` is another cell, with a matrix as its memory.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+
+    Attributes
+    ----------
+    weight_mx, weight_mh : Parameter
+        (H, I) and (H, H), Xavier uniform.
+    weight_ih, weight_hh : Parameter
+        (4H, I) and (4H, H), gates in the order i, f, g, o, Xavier uniform.
+    bias : Parameter
+        (4H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.MultiplicativeLSTMCell(3, 5)(ts.randn(2, 3))[0].shape
+    (2, 5)
+    """
+
+    state = ("H", "H")
+    weight_mx: Parameter = drawn("H I")
+    weight_mh: Parameter = drawn("H H")
+    weight_ih: Parameter = drawn("4H I")
+    weight_hh: Parameter = drawn("4H H")
+    bias: Parameter = drawn("4H", zeros_)
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        h, c = state
+        m = linear(x, self.weight_mx) * linear(h, self.weight_mh)
+        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(m, self.weight_hh), 4, axis=-1)
+        i, f = tag(sigmoid(i), "input_gate"), tag(sigmoid(f), "forget_gate")
+        c = f * c + i * tag(tanh(g), "candidate")
+        h = tag(sigmoid(o), "output_gate") * tanh(c)
+        return h, (h, c)
+
+
+class PhasedLSTMCell(DeclaredCell):
+    """LSTM whose units sleep most of the time, each with a rhythm of its own (Neil et al., 2016).
+
+    ::
+
+        phi = ((t - s) mod tau) / tau                            phase of a unit
+        k   = 2 phi / r            where phi < r / 2             time gate: opens
+              2 - 2 phi / r        where r / 2 <= phi < r                   closes
+              alpha phi            elsewhere                                sleeps, with a leak
+        c~, h~ = LSTM(x, (h, c))
+        c'  = k * c~ + (1 - k) * c
+        h'  = k * h~ + (1 - k) * h
+
+    Variant: no peepholes, alpha = 0.001 in training and 0 in evaluation. Source: dannyneil/public_plstm (which adds
+    the shift s where the paper subtracts it). The state is {"h", "c", "t"}, the output h'.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+    timestamps
+        Whether the last of the I features is the time t, in any unit; otherwise steps are counted, from t = 1.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter
+        (4H, I) and (4H, H), gates in the order i, f, g, o, Xavier uniform.
+    bias : Parameter
+        (4H,), zeros.
+    period, shift, open_ratio : Parameter
+        (H,): tau = exp(u) for u uniform in [1, 6], s uniform in [0, tau], r = 0.05.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, state = ts.nn.PhasedLSTMCell(3, 5)(ts.randn(2, 3))
+    >>> state["t"].tolist()
+    [1.0, 1.0]
+    """
+
+    state: ClassVar[Any] = {"h": "H", "c": "H", "t": ""}
+    weight_ih: Parameter = drawn("4H I")
+    weight_hh: Parameter = drawn("4H H")
+    bias: Parameter = drawn("4H", zeros_)
+    period: Parameter = drawn("H", lambda period: uniform_(period, 1.0, 6.0))
+    shift: Parameter = drawn("H", uniform_)
+    open_ratio: Parameter = drawn("H", lambda ratio: constant_(ratio, 0.05))
+
+    def __init__(self, input_size: int, hidden_size: int, timestamps: bool = False) -> None:
+        super().__init__(input_size, hidden_size)
+        self.timestamps = timestamps
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        with no_grad():
+            self.period.copy_(math.e**self.period)
+            self.shift.copy_(self.shift * self.period)
+
+    def forward(self, x: Array, state: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        h, c, time = state["h"], state["c"], x[:, -1] if self.timestamps else state["t"] + 1
+        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        new_c = tag(sigmoid(f), "forget_gate") * c + tag(sigmoid(i), "input_gate") * tag(tanh(g), "candidate")
+        new_h = tag(sigmoid(o), "output_gate") * tanh(new_c)
+        period, ratio = magnitude(self.period), magnitude(self.open_ratio)
+        phase = tag(remainder(time[:, None] - self.shift, period) / period, "phase")
+        awake = where(phase < ratio / 2, 2 * phase / ratio, 2 - 2 * phase / ratio)
+        k = tag(where(phase < ratio, awake, (0.001 if self.training else 0.0) * phase), "time_gate")
+        c, h = k * new_c + (1 - k) * c, k * new_h + (1 - k) * h
+        return h, {"h": h, "c": c, "t": time}

@@ -1,0 +1,265 @@
+"""State spaces: linear recurrences that are continuous systems in discrete time, as pairs of reals where complex."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...errors import ArgumentError
+from ...modes import no_grad
+from ...ops.activation import silu
+from ...ops.exponential import exp, expm1, log, softplus
+from ...ops.joining import split
+from ...ops.linear import linear
+from ...ops.reduction import sum as total
+from ...ops.trigonometric import cos, sin
+from ...primitive import Array
+from ...tagging import tag
+from ..checks import check_sizes
+from ..init import constant_, normal_, ones_, uniform_
+from ..parameter import Parameter
+from .declared import DeclaredCell, drawn, fan_in_uniform_
+
+State = tuple[Array, Array]
+
+
+def _times(a: State, b: State) -> State:
+    """Return the product of complex numbers as pairs (real, imaginary)."""
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+class LRUCell(DeclaredCell):
+    """Linear recurrent unit: a complex diagonal recurrence that is stable by construction (Orvieto et al., 2023).
+
+    ::
+
+        lambda = exp(-exp(nu) + i exp(theta))                    |lambda| < 1
+        s' = lambda * s + exp(gamma) * (B x)                     s complex, of size S
+        y  = Re(C s') + D x
+
+    Variant: D a matrix, as in the paper (a vector in minimal-LRU, where I = H). Source: NicolasZucchet/minimal-LRU,
+    ``lru/model.py``. The state is (Re s, Im s), the output y.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+    state_size
+        S, by default H.
+    r_min, r_max, max_phase
+        The ring of the complex plane that lambda is drawn from.
+
+    Attributes
+    ----------
+    nu_log, theta_log, gamma_log : Parameter
+        (S,): |lambda| uniform on the ring by area, its phase in [0, max_phase], gamma = log sqrt(1 - |lambda|²).
+    B_re, B_im, C_re, C_im, D : Parameter
+        (S, I), (H, S) and (H, I), normal with variance 1/(2I), 1/S and 1/I.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, (re, im) = ts.nn.LRUCell(3, 5, state_size=8)(ts.randn(2, 3))
+    >>> y.shape, re.shape
+    ((2, 5), (2, 8))
+    """
+
+    state = ("S", "S")
+    nu_log: Parameter = drawn("S", uniform_)
+    theta_log: Parameter = drawn("S", uniform_)
+    gamma_log: Parameter = drawn("S", uniform_)
+    B_re: Parameter = drawn("S I", lambda B: normal_(B, std=math.sqrt(0.5 / B.shape[1])))
+    B_im: Parameter = drawn("S I", lambda B: normal_(B, std=math.sqrt(0.5 / B.shape[1])))
+    C_re: Parameter = drawn("H S", lambda C: normal_(C, std=1 / math.sqrt(C.shape[1])))
+    C_im: Parameter = drawn("H S", lambda C: normal_(C, std=1 / math.sqrt(C.shape[1])))
+    D: Parameter = drawn("H I", lambda D: normal_(D, std=1 / math.sqrt(D.shape[1])))
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        state_size: int | None = None,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        max_phase: float = 2 * math.pi,
+    ) -> None:
+        self.r_min, self.r_max, self.max_phase = r_min, r_max, max_phase
+        super().__init__(input_size, hidden_size, S=hidden_size if state_size is None else state_size)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        with no_grad():
+            self.nu_log.copy_(log(-0.5 * log(self.nu_log * (self.r_max**2 - self.r_min**2) + self.r_min**2)))
+            self.theta_log.copy_(log(self.max_phase * self.theta_log))
+            self.gamma_log.copy_(0.5 * log(-expm1(-2 * exp(self.nu_log))))
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        size, phase, gamma = exp(-exp(self.nu_log)), exp(self.theta_log), exp(self.gamma_log)
+        re, im = _times((size * cos(phase), size * sin(phase)), state)
+        re, im = re + gamma * linear(x, self.B_re), im + gamma * linear(x, self.B_im)
+        y = linear(re, self.C_re) - linear(im, self.C_im) + linear(x, self.D)
+        return y, (re, im)
+
+
+class S4DCell(DeclaredCell):
+    """Diagonal structured state space: a small complex system for each feature (S4D-Lin; Gu et al., 2022).
+
+    ::
+
+        u  = W x                                                 input projection
+        A  = -exp(a) + i w            d = exp(log_dt)            one d for a feature, S/2 systems A
+        s' = exp(d A) * s + (exp(d A) - 1) / A * u               zero-order hold
+        y  = 2 Re(sum C * s') + D * u
+
+    Variant: B = 1, conjugate pairs kept once. Source: state-spaces/s4, ``models/s4/s4d.py``, whose convolution kernel
+    is 2 Re(sum C (exp(d A) - 1) / A exp(d A)^t); its GELU and output layer come after this one. The state is
+    (Re s, Im s), the output y.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H.
+    state_size
+        S, even.
+    dt_min, dt_max
+        The range of the steps d.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        W, (H, I), uniform in ±1/sqrt(I).
+    log_dt, D : Parameter
+        (H,), uniform in [log dt_min, log dt_max], standard normal.
+    A_real_log, A_imag : Parameter
+        (H, S/2), log 0.5, and pi times 0, 1, 2 ...
+    C_re, C_im : Parameter
+        (H, S/2), normal with variance 1/2.
+
+    Raises
+    ------
+    ArgumentError
+        If S is odd.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, (re, im) = ts.nn.S4DCell(3, 5, state_size=8)(ts.randn(2, 3))
+    >>> y.shape, re.shape
+    ((2, 5), (2, 5, 4))
+    """
+
+    state = ("H S", "H S")
+    weight_ih: Parameter = drawn("H I", fan_in_uniform_)
+    log_dt: Parameter = drawn("H", uniform_)
+    A_real_log: Parameter = drawn("H S", lambda a: constant_(a, math.log(0.5)))
+    A_imag: Parameter = drawn("H S", lambda w: _fill_rows(w, math.pi * np.arange(w.shape[1])))
+    C_re: Parameter = drawn("H S", lambda C: normal_(C, std=math.sqrt(0.5)))
+    C_im: Parameter = drawn("H S", lambda C: normal_(C, std=math.sqrt(0.5)))
+    D: Parameter = drawn("H", normal_)
+
+    def __init__(
+        self, input_size: int, hidden_size: int, state_size: int = 64, dt_min: float = 0.001, dt_max: float = 0.1
+    ) -> None:
+        check_sizes("S4DCell", state_size=state_size)
+        if state_size % 2:
+            raise ArgumentError(f"S4DCell: expected an even state_size, got {state_size}; its systems come in pairs.")
+        self.dt_min, self.dt_max = dt_min, dt_max
+        super().__init__(input_size, hidden_size, S=state_size // 2)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        uniform_(self.log_dt, math.log(self.dt_min), math.log(self.dt_max))
+
+    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+        u = linear(x, self.weight_ih)
+        dt, re, im = exp(self.log_dt)[:, None], -exp(self.A_real_log), self.A_imag
+        size, phase = exp(dt * re), dt * im
+        decay = size * cos(phase), size * sin(phase)
+        norm = re * re + im * im
+        gain = _times((decay[0] - 1, decay[1]), (re / norm, -im / norm))
+        kept = _times(decay, state)
+        s = kept[0] + gain[0] * u[:, :, None], kept[1] + gain[1] * u[:, :, None]
+        y = 2 * total(_times((self.C_re, self.C_im), s)[0], axis=-1) + self.D * u
+        return y, s
+
+
+class MambaCell(DeclaredCell):
+    """Mamba's selective scan: a state space whose step and matrices depend on the input (Gu and Dao, 2023).
+
+    ::
+
+        u, z = silu(W_u x), W_z x
+        d  = softplus(W_d (W_r u) + b_d)                         step of a feature
+        B, C = W_B u, W_C u                                      shared by all features
+        s' = exp(d A) * s + d * B * u        A = -exp(a)         s (H, S)
+        y  = (sum C * s' + D * u) * silu(z)
+
+    Variant: selective scan with its projections and gate. The block's short convolution before the silu and its output
+    projection are not part of the cell. Source: state-spaces/mamba, ``selective_scan_ref`` and ``mamba_simple.py``.
+    The state is s, the output y.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        I and H (the paper's D and ED).
+    state_size
+        S.
+    dt_rank
+        R, the inner size of the step's projection, by default I / 16 rounded up.
+
+    Attributes
+    ----------
+    weight_ih : Parameter
+        W_u and W_z, (2H, I), uniform in ±1/sqrt(I).
+    weight_r, weight_b, weight_c : Parameter
+        (R, H), (S, H), (S, H), uniform in ±1/sqrt(H).
+    weight_dt, bias_dt : Parameter
+        (H, R), uniform in ±1/sqrt(R); (H,), so that d is log-uniform in [0.001, 0.1].
+    A_log, D : Parameter
+        (H, S), log of 1, 2, ..., S; (H,), ones.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, s = ts.nn.MambaCell(3, 5, state_size=8)(ts.randn(2, 3))
+    >>> y.shape, s.shape
+    ((2, 5), (2, 5, 8))
+    """
+
+    state = "H S"
+    weight_ih: Parameter = drawn("2H I", fan_in_uniform_)
+    weight_r: Parameter = drawn("R H", fan_in_uniform_)
+    weight_b: Parameter = drawn("S H", fan_in_uniform_)
+    weight_c: Parameter = drawn("S H", fan_in_uniform_)
+    weight_dt: Parameter = drawn("H R", fan_in_uniform_)
+    bias_dt: Parameter = drawn("H", lambda b: uniform_(b, math.log(0.001), math.log(0.1)))
+    A_log: Parameter = drawn("H S", lambda a: _fill_rows(a, np.log(np.arange(1, a.shape[1] + 1))))
+    D: Parameter = drawn("H", ones_)
+
+    def __init__(self, input_size: int, hidden_size: int, state_size: int = 16, dt_rank: int | None = None) -> None:
+        check_sizes("MambaCell", input_size=input_size)
+        rank = -(-input_size // 16) if dt_rank is None else dt_rank
+        super().__init__(input_size, hidden_size, S=state_size, R=rank)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        with no_grad():
+            self.bias_dt.copy_(log(expm1(exp(self.bias_dt))))
+
+    def forward(self, x: Array, s: Array) -> tuple[Array, Array]:
+        u, z = split(linear(x, self.weight_ih), 2, axis=-1)
+        u, z = silu(u), tag(silu(z), "output_gate")
+        dt = tag(softplus(linear(linear(u, self.weight_r), self.weight_dt, self.bias_dt)), "step")
+        B, C = linear(u, self.weight_b), linear(u, self.weight_c)
+        s = exp(dt[:, :, None] * -exp(self.A_log)) * s + (dt * u)[:, :, None] * B[:, None, :]
+        y = (total(C[:, None, :] * s, axis=-1) + self.D * u) * z
+        return y, s
+
+
+def _fill_rows(parameter: Parameter, row: np.ndarray) -> None:
+    with no_grad():
+        parameter.copy_(np.broadcast_to(row, parameter.shape))
