@@ -15,6 +15,15 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .attention import (
+    AdditiveAttention,
+    Attention,
+    AttentionCell,
+    AttentionDecoder,
+    DotAttention,
+    MultiHeadAttention,
+)
+from .attention import MultiHeadAttention as MultiheadAttention
 from .cell import Cell, detach_state
 from .cells import (
     ElmanCell,
@@ -52,11 +61,16 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
+    "Attention",
+    "AttentionCell",
+    "AttentionDecoder",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Buffer",
     "Cell",
     "CrossEntropyLoss",
+    "DotAttention",
     "Dropout",
     "ElmanCell",
     "Embedding",
@@ -73,6 +87,8 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "Module",
+    "MultiHeadAttention",
+    "MultiheadAttention",
     "NLLLoss",
     "NotesGRUCell",
     "NotesLSTMCell",
