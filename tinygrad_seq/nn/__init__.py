@@ -35,6 +35,8 @@ from .cells import (
     NotesSimplifiedGRUCell,
 )
 from .cells import ElmanCell as RNNCell
+from .crf import CRF
+from .ctc import CTCLoss
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .loss import (
     BCELoss,
@@ -56,6 +58,7 @@ from .rnn import GRU, LSTM, RNN
 from .stream import Stream
 
 __all__ = [
+    "CRF",
     "ELU",
     "GELU",
     "GRU",
@@ -68,6 +71,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "Buffer",
+    "CTCLoss",
     "Cell",
     "CrossEntropyLoss",
     "DotAttention",
