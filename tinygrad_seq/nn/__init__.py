@@ -55,6 +55,7 @@ from .module import Module
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
+from .seq2seq import Seq2Seq, StackedCell, beam_search, greedy_search, sample_sequences
 from .stream import Stream
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "Seq2Seq",
     "SequenceCrossEntropyLoss",
     "Sequential",
     "SiLU",
@@ -111,10 +113,14 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "StackedCell",
     "Stream",
     "Tanh",
+    "beam_search",
     "detach_state",
     "functional",
+    "greedy_search",
     "init",
+    "sample_sequences",
     "sequence_mask",
 ]
