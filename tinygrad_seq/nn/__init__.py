@@ -15,6 +15,15 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .attention import (
+    AdditiveAttention,
+    Attention,
+    AttentionCell,
+    AttentionDecoder,
+    DotAttention,
+    MultiHeadAttention,
+)
+from .attention import MultiHeadAttention as MultiheadAttention
 from .cell import Cell, detach_state
 from .cells import (
     ATRCell,
@@ -63,6 +72,8 @@ from .cells import (
     UGRNNCell,
 )
 from .cells import ElmanCell as RNNCell
+from .crf import CRF
+from .ctc import CTCLoss
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .loss import (
     BCELoss,
@@ -82,9 +93,11 @@ from .options import Options
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
+from .seq2seq import Seq2Seq, StackedCell, beam_search, greedy_search, sample_sequences
 from .stream import Stream
 
 __all__ = [
+    "CRF",
     "ELU",
     "GELU",
     "GRU",
@@ -95,10 +108,19 @@ __all__ = [
     "BCEWithLogitsLoss",
     "Buffer",
     "CFNCell",
+    "AdditiveAttention",
+    "Attention",
+    "AttentionCell",
+    "AttentionDecoder",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "Buffer",
+    "CTCLoss",
     "Cell",
     "CoupledLSTMCell",
     "CrossEntropyLoss",
     "DeltaNetCell",
+    "DotAttention",
     "Dropout",
     "ElmanCell",
     "Embedding",
@@ -135,6 +157,8 @@ __all__ = [
     "MinimalRNNCell",
     "Module",
     "MultiplicativeLSTMCell",
+    "MultiHeadAttention",
+    "MultiheadAttention",
     "NLLLoss",
     "NotesGRUCell",
     "NotesLSTMCell",
@@ -158,6 +182,7 @@ __all__ = [
     "SLSTMCell",
     "SRUCell",
     "STARCell",
+    "Seq2Seq",
     "SequenceCrossEntropyLoss",
     "Sequential",
     "SiLU",
@@ -166,11 +191,15 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "StackedCell",
     "Stream",
     "Tanh",
     "UGRNNCell",
+    "beam_search",
     "detach_state",
     "functional",
+    "greedy_search",
     "init",
+    "sample_sequences",
     "sequence_mask",
 ]

@@ -37,6 +37,7 @@ from ..functional import (
     softsign,
     tanh,
 )
+from .ctc import ctc_loss
 from .sequence_loss import sequence_cross_entropy, sequence_loss
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "conv1d",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "elu",
     "embedding",

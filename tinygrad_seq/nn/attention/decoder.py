@@ -1,0 +1,115 @@
+"""`AttentionDecoder`: an `AttentionCell` over a sequence."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Unpack
+
+from ...errors import ArgumentError
+from ...primitive import Array
+from ...tree import Tree, flatten
+from ..cell import Cell
+from ..flags import Flags
+from ..masks import sequence_mask
+from ..module import Module
+from ..options import Options
+from ..passes import Outcome
+from ..recurrent import Recurrent
+from .base import Attention
+from .cell import AttentionCell
+
+
+class AttentionLayer(Recurrent):
+    """A `Recurrent` whose rows stay in their places, where the memory has theirs: lengths are taken as a mask."""
+
+    def _run(self, passes: Any, xs: Tree, states: Any, flags: Flags, around: Any = None) -> tuple[Tree, list[Outcome]]:
+        if flags.lengths is not None:
+            flags = flags._replace(lengths=None, mask=sequence_mask(flags.lengths, flatten(xs)[0][0].shape[0]))
+        return super()._run(passes, xs, states, flags, around)
+
+
+class AttentionDecoder(Module):
+    """A recurrent layer that looks at a memory in every step: an `AttentionCell` under a compiled scan.
+
+    Parameters
+    ----------
+    cell, attention
+        As of `AttentionCell`. The attention's own `batch_first` says how the memory comes.
+    batch_first
+        Whether inputs and outputs are (N, T, ...) instead of (T, N, ...).
+    **options
+        As of `Recurrent`, but for `stateful`.
+
+    Attributes
+    ----------
+    recurrent : AttentionLayer
+        A `Recurrent` of one cell.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> attention = ts.nn.AdditiveAttention(query_size=8, memory_size=6)
+    >>> decoder = ts.nn.AttentionDecoder(ts.nn.GRUCell(3 + 6, 8), attention)
+    >>> ys, state = decoder(ts.randn(7, 2, 3), memory=ts.randn(5, 2, 6), memory_lengths=[5, 3])
+    >>> ys.shape
+    (7, 2, 14)
+    """
+
+    def __init__(self, cell: Cell, attention: Attention, batch_first: bool = False, **options: Unpack[Options]) -> None:
+        if options.get("stateful"):
+            raise ArgumentError(
+                "AttentionDecoder: expected no stateful=True, as each call has a memory of its own, got it; "
+                "pass the state from call to call."
+            )
+        self.recurrent = AttentionLayer(AttentionCell(cell, attention), batch_first=batch_first, **options)
+
+    @property
+    def cell(self) -> AttentionCell:
+        return self.recurrent.cells[0]  # type: ignore[return-value]
+
+    def over(self, memory: Array, memory_lengths: Any = None, memory_mask: Any = None) -> Recurrent:
+        """Return the layer, with its parameters themselves, as one that reads `memory`: to stream, explain, inspect."""
+        layer = copy.copy(self.recurrent)
+        layer.cells = [self.cell.over(self.cell.attention.prepare(memory, memory_lengths, memory_mask))]
+        return layer
+
+    def forward(
+        self,
+        xs: Array,
+        memory: Array,
+        state: Tree = None,
+        memory_lengths: Any = None,
+        memory_mask: Any = None,
+        lengths: Any = None,
+        mask: Any = None,
+    ) -> tuple[Array, Tree]:
+        """Return ``(ys, state)``: the outputs, hidden values and contexts side by side, and the last state.
+
+        Parameters
+        ----------
+        xs
+            (T, N, I).
+        memory
+            (S, N, E), as an encoder returned it.
+        state
+            ``(state of the cell, context)``; zeros by default. ``decoder.cell.begin(state, N)`` makes it of an
+            encoder's state.
+        memory_lengths, memory_mask
+            As `lengths` and `mask` of an `Attention`.
+        lengths, mask
+            Which steps of xs count, as of `Recurrent`.
+
+        Returns
+        -------
+        ys
+            (T, N, H + E).
+        state
+            As `state`.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            If an argument does not fit.
+        """
+        layer = self.over(memory, memory_lengths, memory_mask)
+        return layer(xs, state, lengths=lengths, mask=mask)  # type: ignore[no-any-return]

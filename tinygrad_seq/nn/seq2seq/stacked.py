@@ -1,0 +1,56 @@
+"""`StackedCell`: several cells as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ArgumentError
+from ...primitive import Array
+from ...tree import Tree
+from ..cell import Cell
+
+
+class StackedCell(Cell):
+    """Cells above each other as one cell: each reads the output of the one before, in the same step.
+
+    The state is the tuple of their states. `Recurrent` of a list of cells computes the same, layer by layer; a stack is
+    for where one step has to be whole: an `AttentionCell`, a decoder that reads its own words.
+
+    Parameters
+    ----------
+    cells
+        One or more, the one that reads x first.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> cell = ts.nn.StackedCell(ts.nn.GRUCell(3, 8), ts.nn.LSTMCell(8, 5))
+    >>> y, (first, (h, c)) = cell(ts.randn(2, 3))
+    >>> y.shape, first.shape, h.shape
+    ((2, 5), (2, 8), (2, 5))
+    """
+
+    def __init__(self, *cells: Cell) -> None:
+        for position, cell in enumerate(cells or (None,)):
+            if not isinstance(cell, Cell):
+                raise ArgumentError(
+                    f"StackedCell: expected cells, got {type(cell).__name__} at position {position}; "
+                    "pass them one by one: StackedCell(GRUCell(8, 16), GRUCell(16, 16))."
+                )
+        self.cells = list(cells)
+        self.state_shape = tuple(cell.state_shape for cell in self.cells)
+        self.input_size = self.cells[0].input_size
+        last = self.cells[-1]
+        size = getattr(last, "output_size", getattr(last, "hidden_size", None))
+        if size is not None:
+            self.output_size = size
+
+    def initial_state(self, batch_size: int, dtype: Any = None) -> Tree:
+        return tuple(cell.initial_state(batch_size, dtype) for cell in self.cells)
+
+    def forward(self, x: Array, state: Tree) -> tuple[Array, Tree]:
+        states = []
+        for cell, part in zip(self.cells, state, strict=True):
+            x, after = cell.forward(x, part)
+            states.append(after)
+        return x, tuple(states)
