@@ -19,7 +19,7 @@ from numpy import (
     uint64,
 )
 
-from . import data, errors, nn, optim
+from . import data, errors, metrics, nn, optim
 from .config import default_dtype, get_num_threads, manual_seed, set_default_dtype, set_num_threads
 from .creation import (
     arange,
@@ -106,6 +106,7 @@ __all__ = [  # and the public functions, which the star brings in
     "linspace",
     "load",
     "manual_seed",
+    "metrics",
     "nan",
     "newaxis",
     "nn",

@@ -60,3 +60,37 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
         )
     before: Mask = np.arange(T)[:, None] < ends
     return before.T if batch_first else before
+
+
+def valid_steps(caller: str, shape: tuple[int, ...], lengths: Any, mask: Any, batch_first: bool) -> Mask | None:
+    """Return the steps that count, of `shape`: (T, N), or (N, T) if `batch_first`; None if all do.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DtypeError, IndexRangeError
+        If lengths and a mask are given, or they do not fit the shape.
+    """
+    if lengths is not None and mask is not None:
+        raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
+    T, N = reversed(shape) if batch_first else shape
+    if lengths is not None:
+        valid = sequence_mask(lengths, T, batch_first)
+        if valid.shape != shape:
+            raise ShapeError(
+                f"{caller}: expected lengths of shape ({N},), one for each sequence, got {np.shape(lengths)}; "
+                "check which axis is the batch."
+            )
+    elif mask is not None:
+        valid = np.asarray(mask)
+        if valid.shape != shape:
+            raise ShapeError(
+                f"{caller}: expected a mask of shape {shape}, one flag for each step, got {valid.shape} {valid.dtype}; "
+                "check the order of its axes."
+            )
+        if valid.dtype != bool:
+            raise DtypeError(
+                f"{caller}: expected a bool mask, got {valid.shape} {valid.dtype}; compare, e.g. mask > 0."
+            )
+    else:
+        return None
+    return None if valid.all() else valid

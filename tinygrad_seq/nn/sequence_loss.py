@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..creation import asarray, zeros
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..functional import cross_entropy, index_add
 from ..primitive import Array
-from .masks import Mask, sequence_mask
+from .masks import Mask, valid_steps
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -133,7 +133,7 @@ def _over_valid_steps(
             f"and {target.shape}; one sequence is a batch of N = 1."
         )
     N = prediction.shape[0 if batch_first else 1]
-    valid = _valid_steps(caller, prediction.shape[:2], lengths, mask, batch_first)
+    valid = valid_steps(caller, prediction.shape[:2], lengths, mask, batch_first)
     if valid is not None:
         prediction, target = prediction[valid], target[valid]
     if reduction == "mean" and not prediction.shape[0]:
@@ -142,34 +142,6 @@ def _over_valid_steps(
     if reduction == "sum":
         return losses / N
     return losses if reduction == "mean" or valid is None else _put_back(losses, valid)
-
-
-def _valid_steps(caller: str, shape: tuple[int, ...], lengths: Any, mask: Any, batch_first: bool) -> Mask | None:
-    """Return the steps that count, in the layout of the prediction; None if all do."""
-    if lengths is not None and mask is not None:
-        raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
-    T, N = reversed(shape) if batch_first else shape
-    if lengths is not None:
-        valid = sequence_mask(lengths, T, batch_first)
-        if valid.shape != shape:
-            raise ShapeError(
-                f"{caller}: expected lengths of shape ({N},), one for each sequence, got {np.shape(lengths)}; "
-                "check which axis of the predictions is the batch."
-            )
-    elif mask is not None:
-        valid = np.asarray(mask)
-        if valid.shape != shape:
-            raise ShapeError(
-                f"{caller}: expected a mask of shape {shape}, one flag for each step, got {valid.shape} {valid.dtype}; "
-                "check the order of its axes."
-            )
-        if valid.dtype != bool:
-            raise DtypeError(
-                f"{caller}: expected a bool mask, got {valid.shape} {valid.dtype}; compare, e.g. mask > 0."
-            )
-    else:
-        return None
-    return None if valid.all() else valid
 
 
 def _put_back(losses: Array, valid: Mask) -> Array:

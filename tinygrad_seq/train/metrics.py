@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
 from ..files import write_atomically
+from ..metrics import bits_per_character, perplexity
 
 Row = dict[str, Any]
 
@@ -23,8 +23,8 @@ def measures(loss: float, characters_per_token: float) -> dict[str, float]:
     """
     return {
         "loss": loss,
-        "bits_per_character": loss / math.log(2) / characters_per_token,
-        "perplexity": math.exp(min(loss, 700.0)),
+        "bits_per_character": bits_per_character(loss, characters_per_token),
+        "perplexity": perplexity(loss),
     }
 
 

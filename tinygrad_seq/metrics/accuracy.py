@@ -1,0 +1,63 @@
+"""The share of right classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..conversion import to_array
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..nn.masks import valid_steps
+from ..primitive import Array
+
+
+def accuracy(
+    prediction: Array, target: Array, lengths: Any = None, mask: Any = None, batch_first: bool = False
+) -> float:
+    """Return the share, from 0 to 1, of predicted classes that are the target's.
+
+    Parameters
+    ----------
+    prediction
+        Class indices of the target's shape, or a score for each class (..., V), of which the greatest counts.
+    target
+        Class indices of any shape; (T, N) with `lengths` or a `mask`.
+    lengths, mask, batch_first
+        The steps that count, as in `sequence_loss`.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        If prediction, lengths or mask do not fit the target.
+    ArgumentError
+        If nothing is left to count.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import accuracy
+    >>> accuracy([[1, 2], [3, 0]], [[1, 1], [3, 9]], lengths=[2, 1])
+    0.6666666666666666
+    """
+    found, expected = to_array("accuracy", prediction), to_array("accuracy", target)
+    if found.shape[:-1] == expected.shape and found.ndim == expected.ndim + 1 and found.shape[-1]:
+        found = found.argmax(axis=-1)
+    if found.shape != expected.shape:
+        raise ShapeError(
+            f"accuracy: expected predictions of the target's shape {expected.shape}, or with an axis of classes after "
+            f"it, got {found.shape}; reshape one of them."
+        )
+    if found.dtype.kind not in "iub" or expected.dtype.kind not in "iub":
+        raise DtypeError(
+            f"accuracy: expected class indices, got {found.dtype} and {expected.dtype} of shape {expected.shape}; "
+            "round probabilities of two classes, or pass a score for each class on a last axis."
+        )
+    if lengths is not None or mask is not None:
+        if expected.ndim != 2:
+            raise ShapeError(
+                f"accuracy: expected targets (T, N) with lengths or a mask, got {expected.shape}; reshape."
+            )
+        valid = valid_steps("accuracy", expected.shape, lengths, mask, batch_first)
+        if valid is not None:
+            found, expected = found[valid], expected[valid]
+    if not expected.size:
+        raise ArgumentError("accuracy: expected a class to compare, got none; leave empty batches out.")
+    return float((found == expected).mean())

@@ -1,0 +1,150 @@
+"""Edit distances: how many tokens to insert, delete or replace until two sequences are one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError, DataError, ShapeError
+
+Tokens = Sequence[Hashable] | NDArray[Any]
+
+
+def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> float:
+    """Return the least number of insertions, deletions and replacements that turn `found` into `expected`.
+
+    Parameters
+    ----------
+    found, expected
+        Strings, compared by character; or sequences of any tokens: words, class indices.
+    normalize
+        Whether to divide by the longer length, for a distance from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If a sequence is none, or its tokens are not hashable.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import edit_distance
+    >>> edit_distance("kitten", "sitting"), edit_distance("the cat was".split(), "the cats were".split())
+    (3, 2)
+    >>> edit_distance("2009-01-02", "2009-02-02", normalize=True)
+    0.1
+    """
+    distance = int(edit_distances([found], [expected])[0])
+    return distance / (max(len(found), len(expected)) or 1) if normalize else distance
+
+
+def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArray[np.int64]:
+    """Return the edit distance of each of N pairs, (N,) int64.
+
+    The table of Wagner and Fischer (1974), for all pairs at once: a row for each token of `found`, where the running
+    minimum stands for the chain of insertions.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many sequences found as expected.
+    DataError
+        If a sequence is none, or its tokens are not hashable.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import edit_distances
+    >>> edit_distances(["abc", "", "flaw"], ["abd", "xy", "lawn"])
+    array([1, 2, 2])
+    """
+    if isinstance(found, str) or isinstance(expected, str) or len(found) != len(expected):
+        raise ShapeError(
+            f"edit_distances: expected two lists of equally many sequences, got {_facts(found)} and "
+            f"{_facts(expected)}; edit_distance compares a single pair."
+        )
+    codes: dict[Hashable, int] = {}
+    ours, our_lengths = _encode(found, codes, padding=-1)
+    theirs, their_lengths = _encode(expected, codes, padding=-2)
+    rows, steps = np.arange(len(ours)), np.arange(theirs.shape[1] + 1)
+    table = np.tile(steps, (len(ours), 1))
+    distances = np.where(our_lengths == 0, their_lengths, 0)
+    for position in range(ours.shape[1]):
+        row = table + 1  # deletion
+        np.minimum(row[:, 1:], table[:, :-1] + (theirs != ours[:, position, None]), out=row[:, 1:])  # replacement
+        table = np.minimum.accumulate(row - steps, axis=1) + steps  # insertions
+        ends = our_lengths == position + 1
+        distances[ends] = table[rows, their_lengths][ends]
+    return distances
+
+
+def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
+    """Return the edits that N texts need, in characters, over the number of characters expected.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DataError
+        If nothing is expected, the numbers of texts differ, or one is no string.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import character_error_rate
+    >>> character_error_rate(["pair", "apple"], ["pear", "apples"])
+    0.2
+    """
+    return _error_rate("character_error_rate", found, expected, list)
+
+
+def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
+    """Return the edits that N texts need, in words between spaces, over the number of words expected.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DataError
+        If nothing is expected, the numbers of texts differ, or one is no string.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import word_error_rate
+    >>> word_error_rate(["the apple and pair salad"], ["the apple and pear salad"])
+    0.2
+    """
+    return _error_rate("word_error_rate", found, expected, str.split)
+
+
+def _error_rate(caller: str, found: Sequence[str], expected: Sequence[str], split: Any) -> float:
+    for texts in (found, expected):
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{caller}: expected two lists of strings, got {_facts(texts)}; decode and list the texts.")
+    references = [split(text) for text in expected]
+    distances = edit_distances([split(text) for text in found], references)
+    if not (total := sum(map(len, references))):
+        raise ArgumentError(f"{caller}: expected texts to compare with, got empty ones; leave these out.")
+    return float(distances.sum()) / total
+
+
+def _encode(
+    sequences: Sequence[Tokens], codes: dict[Hashable, int], padding: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the tokens by number, (N, T), and the lengths (N,)."""
+    lengths = np.zeros(len(sequences), np.int64)
+    lists = []
+    for n, sequence in enumerate(sequences):
+        tokens = sequence.tolist() if hasattr(sequence, "tolist") else sequence
+        try:
+            lists.append([codes.setdefault(token, len(codes)) for token in tokens])
+        except TypeError as error:
+            raise DataError(
+                f"edit_distances: expected sequences of hashable tokens, got {_facts(sequence)} at position {n} "
+                f"({error}); pass strings, or lists of words or numbers."
+            ) from None
+        lengths[n] = len(lists[-1])
+    padded = np.full((len(lists), max(lengths, default=0)), padding)
+    for row, numbers in zip(padded, lists, strict=True):
+        row[: len(numbers)] = numbers
+    return padded, lengths
+
+
+def _facts(value: Any) -> str:
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else repr(value)

@@ -1,0 +1,43 @@
+"""How surprised a model is: a loss in nats in the units people compare."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import ArgumentError
+
+
+def bits_per_character(loss: float, characters_per_token: float = 1.0) -> float:
+    """Return `loss`, in nats per token, as bits per character.
+
+    Raises
+    ------
+    ArgumentError
+        If `characters_per_token` is not positive.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import bits_per_character
+    >>> bits_per_character(0.6931471805599453)  # ln 2: a fair coin at every character
+    1.0
+    """
+    if not characters_per_token > 0:
+        raise ArgumentError(
+            f"bits_per_character: expected characters_per_token > 0, got {characters_per_token}; pass the number of "
+            "characters of the text over its number of tokens."
+        )
+    return float(loss) / math.log(2) / characters_per_token
+
+
+def perplexity(loss: float) -> float:
+    """Return `loss`, in nats per token, as the number of equally likely tokens that surprise as much.
+
+    It is no more than e**700, which a float can hold.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import perplexity
+    >>> perplexity(0.6931471805599453)
+    2.0
+    """
+    return math.exp(min(float(loss), 700.0))
