@@ -45,7 +45,19 @@ class GradientError(TinygradSeqError, AssertionError):
 
 
 class AnomalyError(TinygradSeqError, ArithmeticError):
-    """`detect_anomaly` saw the first NaN or infinity; the message names the operation and the user's line."""
+    """`detect_anomaly` saw the first NaN or infinity; the message names the operation and the user's line.
+
+    Attributes
+    ----------
+    place
+        Where in a recurrent model that was, as ``LSTMCell, layer 1, step 17, row 3``; empty outside of one.
+    text
+        The message without the place.
+    """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(f"{place}: {text}" if place else text)
+        self.text, self.place = text, place
 
 
 class DataError(TinygradSeqError, ValueError):

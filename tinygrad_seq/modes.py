@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Mode(threading.local):
     recording = True
     anomaly = False
     compiling = True
+    place = ""
+    rows: int | None = None
 
 
 mode = Mode()
@@ -135,7 +138,8 @@ def detect_anomaly() -> Switch:
     """Return a context in which the first NaN or infinity raises, naming the operation and the line that made it.
 
     Forward results are checked as they are made and gradients as they are passed on; it costs about one more pass
-    over every array.
+    over every array, and scans run step by step. Inside a recurrent layer the message says where, for values and for
+    gradients: ``LSTMCell, layer 1, step 17, row 3``, and the tagged value that is not finite (see `tag`).
 
     Raises
     ------
@@ -154,6 +158,36 @@ def detect_anomaly() -> Switch:
     return Switch("anomaly", True)
 
 
+@contextlib.contextmanager
+def within(place: str, rows: int | None = None) -> Iterator[None]:
+    """Let anomalies be told to be at `place`, inside the place that there is; `rows` is N, where rows are sequences."""
+    before = mode.place, mode.rows
+    mode.place = f"{mode.place}, {place}" if mode.place else place
+    mode.rows = mode.rows if rows is None else rows
+    try:
+        yield
+    finally:
+        mode.place, mode.rows = before
+
+
+class Origin(NamedTuple):
+    """Where an operation was called: the user's line, the place in a model with its number of rows, a tag."""
+
+    line: str
+    place: str
+    rows: int | None
+    tag: str = ""
+
+    def at(self, index: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        """Return the place of one element of an array."""
+        return f"{self.place}, row {index[0]}" if index and shape[0] == self.rows else self.place
+
+
+def origin() -> Origin:
+    """Return where this is."""
+    return Origin(user_line(), mode.place, mode.rows)
+
+
 def user_line() -> str:
     """Return ``file:line: source`` of the innermost frame outside this package."""
     import linecache
@@ -165,15 +199,24 @@ def user_line() -> str:
     return f"{name}:{line}: {linecache.getline(name, line).strip()}"
 
 
-def check_finite(value: Any, what: str, origin: str | None) -> None:
-    """Raise an `AnomalyError` that names `what` and the line `origin` if the floating-point `value` is not finite."""
+def first_bad(value: Any) -> tuple[tuple[int, ...], float] | None:
+    """Return the index and value of the first element of an array or Tensor that is not finite, if there is one."""
     array = np.asarray(value if isinstance(value, np.ndarray | np.generic) else value.numpy())
-    if array.dtype.kind != "f":
-        return
-    bad = ~np.isfinite(array)
-    if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return None
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return index, float(array[index])
+
+
+def check_finite(value: Any, what: str, origin: Origin | None) -> None:
+    """Raise an `AnomalyError` that names `what` and its `origin` if the floating-point `value` is not finite."""
+    bad = first_bad(value)
+    if bad is not None:
+        index, number = bad
+        line, place = ("a line not recorded", "") if origin is None else (origin.line, origin.at(index, value.shape))
+        tagged = f" ({origin.tag!r})" if origin is not None and origin.tag else ""
         raise AnomalyError(
-            f"{what} made {array[index]} at index {index}, from {origin or 'a line not recorded'}; "
-            "keep its operands in the range where it is finite, e.g. with ts.clip."
+            f"{what}{tagged} made {number} at index {index}, from {line}; "
+            "keep its operands in the range where it is finite, e.g. with ts.clip.",
+            place,
         )

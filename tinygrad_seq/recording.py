@@ -8,7 +8,7 @@ import numpy as np
 
 from .conversion import to_array
 from .errors import DtypeError, IndexRangeError, ShapeError
-from .modes import check_finite, user_line
+from .modes import check_finite, origin
 from .primitive import LIKE, NOTHING, VALUE, Array, Like, Primitive
 from .tape import Node
 
@@ -91,9 +91,9 @@ def explain(primitive: Primitive, arrays: list[Any], error: Exception) -> Except
 
 def check_forward(primitive: Primitive, arrays: list[Any], result: Any, node: Node | None) -> None:
     """Under `detect_anomaly`: note the user's line, and raise if finite operands gave a NaN or infinity."""
-    line = user_line()
+    here = origin()
     if node is not None:
-        node.origin = line
+        node.origin = here
     if all(np.isfinite(array).all() for array in arrays if not isinstance(array, bool)):
         for part in result if primitive.multiple else (result,):
-            check_finite(part, repr(primitive.name), line)
+            check_finite(part, repr(primitive.name), here)

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from .errors import ArgumentError
+from .modes import mode
+from .tape import Node
+from .tensor import Tensor
 
 T = TypeVar("T")
 
@@ -49,12 +52,21 @@ def tag(x: T, name: str) -> T:
     """
     if not isinstance(name, str) or not name:
         raise ArgumentError(f"tag: expected a name that is not empty, got {name!r}; pass e.g. 'forget_gate'.")
+    if mode.anomaly:
+        _note(x, name)
     found = _collecting.found
     if found is not None:
         if name in found:
             raise ArgumentError(f"tag: expected each name once in a step, got {name!r} again; give it another name.")
         found[name] = x
     return x
+
+
+def _note(x: object, name: str) -> None:
+    """Let an anomaly in the gradient of the operation that made `x` be told with its name."""
+    node = x._source if isinstance(x, Tensor) else None
+    if isinstance(node, Node) and node.origin is not None:
+        node.origin = node.origin._replace(tag=name)
 
 
 @contextmanager

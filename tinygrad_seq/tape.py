@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import GraphError, ShapeError
-from .modes import check_finite, ieee, mode
+from .modes import Origin, check_finite, ieee, mode
 from .ops.casting import astype
 from .ops.shape import sum_to
 from .primitive import Array, Primitive
@@ -60,14 +60,14 @@ class Node:
     hooks
         Functions to run on a finished cotangent, by slot.
     origin
-        The line of user code, kept under `detect_anomaly` only.
+        Where in the user's code it was made, kept under `detect_anomaly` only.
     """
 
     __slots__ = (
         "__dict__", "__weakref__", "dtype", "number", "output", "params", "parents", "primitive", "saved", "shape",
     )  # fmt: skip
     hooks: dict[int, list[Hook]] | None = None
-    origin: str | None = None
+    origin: Origin | None = None
 
     def __init__(
         self,

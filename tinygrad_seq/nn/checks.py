@@ -1,13 +1,18 @@
-"""Checks of sizes and operands that layers share."""
+"""Checks of sizes, operands and values that layers share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
+from ..modes import first_bad
 from ..primitive import Array
+from ..scan.leaves import name_of, named_leaves
+from ..tree import Tree
+from .module import Module
 
 
 def check_sizes(layer: str, **sizes: Any) -> None:
@@ -35,3 +40,23 @@ def check_features(layer: str, x: Array, size: int) -> None:
             f"{layer}: expected {size} features on the last axis, got shape {x.shape} {x.dtype}; "
             f"pass (..., {size}) or build the layer with the size of the data."
         )
+
+
+def check_given(modules: Iterable[tuple[str, Module]], xs: Tree) -> None:
+    """Refuse inputs and parameters that are not finite before a step is made: see `detect_anomaly`.
+
+    `modules` come with their places.
+    """
+    for path, x in named_leaves(xs):
+        nans = np.argwhere(np.isnan(x.numpy()))  # an infinity may be meant
+        if len(nans):
+            index = tuple(nans[0].tolist())
+            raise AnomalyError(f"{name_of('xs', path)} is nan at index {index}; look for it in the data.")
+    for place, module in modules:
+        for name, parameter in module.named_parameters():
+            if (bad := first_bad(parameter)) is not None:
+                raise AnomalyError(
+                    f"parameter {name!r} is {bad[1]} at index {bad[0]} before the first step; an update made it so: "
+                    "look at the gradients before that, clip them or lower lr.",
+                    place,
+                )

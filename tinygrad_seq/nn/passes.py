@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from .transforms import (
     draw_zoneout,
     drop_in_products,
     hold,
+    observe,
     restart,
     with_states,
     zoneout,
@@ -58,6 +59,10 @@ class Pass(NamedTuple):
     first: Tree
     projection: Parameter | None
 
+    def place(self, layer: int) -> str:
+        """Return how reports call this pass: ``LSTMCell, layer 1``; ``GRUCell, layer 0, backwards``."""
+        return f"{type(self.cell).__name__}, layer {layer}{', backwards' if self.reverse else ''}"
+
     def initial_state(self, rows: int) -> Tree:
         """Return the state of `rows` sequences that the pass starts from."""
         if self.first is None:
@@ -66,11 +71,12 @@ class Pass(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a pass returns: the outputs (T, N, ...), the last state, and the state after every step if asked for."""
+    """What a pass returns: the outputs (T, N, ...), the last state; if asked for, all states and tagged values."""
 
     ys: Tree
     state: Tree
     states: Tree
+    tags: Tree = None
 
 
 def step_of_pass(one: Pass, options: Options) -> StepFunction:
@@ -86,12 +92,12 @@ def run_pass(
     flags: Flags,
     options: Options,
     training: bool,
-    around: Callable[[InputStep], InputStep] | None = None,
+    nudges: Sequence[Any] | None = None,
 ) -> Outcome:
     """Return what a pass makes of `xs`, (T, N, ...), from `state`.
 
-    If `flags` has lengths the rows are in their order, the longest first. `around` is a further transformation of the
-    step, which sees the cell as it is in training.
+    If `flags` has lengths the rows are in their order, the longest first. With `nudges`, (T, N, ...) for each array of
+    the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
     T = flatten(xs)[0][0].shape[0]
     over: Inputs = {"x": xs}
@@ -101,8 +107,9 @@ def run_pass(
         step = _drop(step, one, xs, state, options, rows)
         over["zoneout"] = draw_zoneout(_rates(one, options), T, state)
     step = _with_output(step, one, options, training)
-    if around is not None:
-        step = around(step)
+    if nudges is not None:
+        step = observe(step)
+        over["nudges"] = nudges
     if flags.reset is not None:
         step = restart(step, one.initial_state(1))
         over["reset"] = _seen_from_behind(flags.reset) if one.reverse else flags.reset
@@ -113,18 +120,19 @@ def run_pass(
         if held:
             carry = (state, _zero_output(step, state, over, rows))
         step = hold(step, outputs=held)
-    shown = options["return_all_states"]
+    shown = options["return_all_states"] or nudges is not None
     if shown:
         step = with_states(step)
     run = partial(_run, step, one.reverse, options)
-    if flags.lengths is None or shown or around is not None or options["stride"] is not None:
+    if flags.lengths is None or shown or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse)
         fill, cut = _last_output if held else _zeros, options["window"] is not None
         carry, ys = run_segments(run, segments, carry, over, rows, fill, one.reverse, cut)
     ys, states = ys if shown else (ys, None)
-    return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)))
+    ys, tags = ys if nudges is not None else (ys, None)
+    return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)), tags)
 
 
 # ---------------------------------------------------------------------------------------------------- the step

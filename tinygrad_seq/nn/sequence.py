@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..creation import zeros
 from ..errors import ArgumentError, ShapeError
+from ..modes import mode, within
 from ..ops.comparison import where
 from ..ops.indexing import take
 from ..ops.joining import concat
@@ -19,15 +20,16 @@ from ..scan.eager import StepFunction
 from ..scan.trace import as_leaf
 from ..tree import Tree, describe, flatten, map_leaves
 from .cell import Cell, detach_state
-from .checks import check_probability
+from .checks import check_given, check_probability
 from .flags import Flags, check_flags
+from .inspection import Inspection, PassInspection, make_nudges
 from .masks import sequence_mask
 from .module import Module
 from .options import Options, check_options
 from .parameter import Parameter
 from .passes import Outcome, Pass, run_pass, step_of_pass
 from .stream import Stream
-from .transforms import InputStep, check_zoneout, per_row
+from .transforms import check_zoneout, per_row
 
 
 class SequenceLayer(Module):
@@ -121,14 +123,9 @@ class SequenceLayer(Module):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        xs = map_leaves(as_leaf, xs)
-        self._check_inputs(xs)
-        if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        T, N = flatten(xs)[0][0].shape[:2]
-        flags = check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+        xs, flags = self._take(xs, lengths, mask, reset)
         passes = self._passes()
-        states = self._begin(passes, state, N)
+        states = self._begin(passes, state, flatten(xs)[0][0].shape[1])
         ys, outcomes = self._run(passes, xs, states, flags)
         finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
@@ -139,20 +136,31 @@ class SequenceLayer(Module):
         shown = [map_leaves(swap, outcome.states) for outcome in outcomes]
         return map_leaves(swap, ys), self._join(finals), self._join(shown)
 
+    def _take(self, xs: Tree, lengths: Any, mask: Any, reset: Any) -> tuple[Tree, Flags]:
+        """Return the inputs, time-major, and the flags, checked."""
+        xs = map_leaves(as_leaf, xs)
+        self._check_inputs(xs)
+        if self.batch_first:
+            xs = map_leaves(_swap, xs)
+        T, N = flatten(xs)[0][0].shape[:2]
+        return xs, check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+
     def _run(
         self,
         passes: Sequence[Pass],
         xs: Tree,
         states: Sequence[Tree],
         flags: Flags,
-        around: Sequence[Callable[[InputStep], InputStep]] | None = None,
+        nudges: Sequence[Any] | None = None,
     ) -> tuple[Tree, list[Outcome]]:
         """Return the outputs of the last layer, (T, N, ...), and what each pass returned.
 
-        `around` has a further transformation for the step of each pass.
+        `nudges` has those of each pass: see `run_pass`.
         """
-        T = flatten(xs)[0][0].shape[0]
+        T, N = flatten(xs)[0][0].shape[:2]
         order = back = None
+        if flags.lengths is not None and (nudges is not None or mode.anomaly):  # rows stay in their places
+            flags = Flags(None, sequence_mask(flags.lengths, T), flags.reset)
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")
             back = np.argsort(order)
@@ -164,18 +172,21 @@ class SequenceLayer(Module):
             xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
         directions = 1 + self.bidirectional
         outcomes: list[Outcome] = []
+        if mode.anomaly:
+            check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs)
         for first in range(0, len(passes), directions):
             inputs = map_leaves(lambda x, first=first: self._thinned(x, first > 0), xs)
             for k in range(first, first + directions):
-                transform = around[k] if around else None
-                outcomes.append(run_pass(passes[k], inputs, states[k], flags, self.options, self.training, transform))
+                given = (inputs, states[k], flags, self.options, self.training)
+                with within(passes[k].place(first // directions), N):
+                    outcomes.append(run_pass(passes[k], *given, None if nudges is None else nudges[k]))
             ys = self._merge([outcome.ys for outcome in outcomes[first:]])
             xs = self._with_residual(xs, ys, first > 0)
         if back is None:
             return xs, outcomes
         in_place = [
             Outcome(_in_order(back, ys, 1), _in_order(back, state, 0), _in_order(back, shown, 1))
-            for ys, state, shown in outcomes
+            for ys, state, shown, _ in outcomes
         ]
         return _in_order(back, xs, 1), in_place
 
@@ -239,6 +250,39 @@ class SequenceLayer(Module):
         return self._kept
 
     # ------------------------------------------------------------------------------------------ other ways to run
+
+    def inspect(
+        self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
+    ) -> Inspection:
+        """Return what happens inside in a call with these arguments, those of `forward`: see `Inspection`.
+
+        Everything a cell tagged and every state, at all times, and after a backward pass dL/dh_t. It is compiled as
+        `forward` is, and leaves a `stateful` layer where it was. Its arrays are time-major; one sequence alone, (T, I),
+        is given as a batch.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> inspection = ts.nn.GRU(3, 5, num_layers=2).inspect(ts.randn(7, 2, 3))
+        >>> inspection[1, "update_gate"].shape
+        (7, 2, 5)
+        >>> inspection.ys[-1].sum().backward()
+        >>> inspection.one(layer=1).gradient_norms().shape
+        (7, 2)
+        """
+        xs, flags = self._take(xs, lengths, mask, reset)
+        T, N = flatten(xs)[0][0].shape[:2]
+        passes = self._passes()
+        states = self._begin(passes, state, N)
+        nudges = [make_nudges(each, T) for each in states]
+        ys, outcomes = self._run(passes, xs, states, flags, nudges)
+        found = [
+            PassInspection(one.place(layer), layer, one.reverse, outcome.tags, outcome.states, each)
+            for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True))
+            for layer in [k // (1 + self.bidirectional)]
+        ]
+        ys = map_leaves(_swap if self.batch_first else _same, ys)
+        return Inspection(ys, self._join([outcome.state for outcome in outcomes]), tuple(found))
 
     def stream(self, batch_size: int, state: Tree = None) -> Stream:
         """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.

@@ -15,6 +15,7 @@ from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, unroll, warn_once
 from .leaves import name_of, named_leaves, stack_leaves
+from .locate import locate
 from .segments import Remember, check_remember, run_of
 from .trace import as_leaf, check_inner, tracing
 
@@ -123,6 +124,8 @@ def scan(
             warn_once(error, stacklevel=2)
     columns = [unstack(leaf) for leaf in leaves]
     inputs = [rebuild(row) for row in zip(*columns, strict=True)] if columns else [xs] * time
+    if mode.anomaly:
+        step, inputs = locate(step), [*enumerate(inputs)]
     carry, ys = unroll(step, carry, reversed(inputs) if reverse else inputs, window)
     return carry, stack_leaves(ys[::-1] if reverse else ys)
 

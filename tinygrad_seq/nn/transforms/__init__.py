@@ -2,6 +2,7 @@
 
 from .hold import hold
 from .inputs import Inputs, InputStep, per_row
+from .observe import observe
 from .products import draw_drop_connect, draw_recurrent, drop_in_products
 from .reset import restart
 from .states import with_states
@@ -16,6 +17,7 @@ __all__ = [
     "draw_zoneout",
     "drop_in_products",
     "hold",
+    "observe",
     "per_row",
     "restart",
     "with_states",

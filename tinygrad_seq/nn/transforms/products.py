@@ -10,18 +10,17 @@ elements dropped, which products with matrices read. So what a gated cell carrie
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ... import config
 from ...errors import ArgumentError, CompileError
-from ...scan.ir import Aval, Eqn, Var
+from ...scan.ir import Eqn, Var
+from ...tagging import tag
 from ...tree import Tree, flatten
+from .equations import Written, apply, write_down
 from .inputs import Inputs, InputStep
-
-if TYPE_CHECKING:
-    from ...scan.compiled import Traced
 
 _PRODUCTS = frozenset({"matmul", "linear", "linear_bias", "einsum"})
 _PASSING = frozenset(
@@ -35,14 +34,14 @@ def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> Inp
     ``inputs["recurrent"]`` has a factor for each array of the state, if it is there; `weights` has one for each weight
     that the state is multiplied with (see `draw_drop_connect`), if it is not empty.
     """
-    written: dict[Any, Traced] = {}
+    known: dict[Any, Written] = {}
 
     def dropping(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
         leaves, columns = flatten(state)[0], flatten(inputs["x"])[0]
         key = tuple([(leaf.shape, leaf.dtype) for leaf in (*leaves, *columns)])
-        if key not in written:
-            written[key] = _write_down(step, state, inputs["x"])
-        traced = written[key]
+        if key not in known:
+            known[key] = _write_down(step, state, inputs["x"])
+        traced, tags = known[key]
         inner = traced.step
         plain = dict(zip(inner.consts, traced.objects, strict=True))
         plain.update(zip((*inner.carry, *inner.xs), (*leaves, *columns), strict=True))
@@ -59,11 +58,13 @@ def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> Inp
             if touched and _is_product(eqn):
                 for position in _weights(eqn, inner.consts) if weights else ():
                     thinned[position] = thinned[position] * next(masks)
-                _apply(eqn, thinned, plain)
+                apply(eqn, thinned, plain)
                 continue
-            _apply(eqn, operands, plain)
+            apply(eqn, operands, plain)
             if touched and eqn.primitive.name in _PASSING:
-                _apply(eqn, thinned, dropped)
+                apply(eqn, thinned, dropped)
+        for name, x in tags.items():
+            tag(plain[x] if x.__class__ is Var else x, name)
         carry = traced.rebuild_carry([plain[var] for var in inner.carry_out])
         return carry, traced.rebuild_y([plain[var] for var in inner.ys])
 
@@ -78,7 +79,7 @@ def draw_recurrent(cell: str, step: InputStep, state: Tree, x: Tree, rate: float
     ArgumentError
         If no product with a matrix reads the state.
     """
-    inner = _write_down(step, state, x).step
+    inner = _write_down(step, state, x).traced.step
     read: set[Any] = set()
     for var in inner.carry:
         parts = {var}
@@ -103,7 +104,7 @@ def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: fl
     ArgumentError
         If there is no such weight.
     """
-    inner = _write_down(step, state, x).step
+    inner = _write_down(step, state, x).traced.step
     of_state: dict[Any, Any] = {var: np.ones(var.shape, bool) for var in inner.carry}
     generator = config.generator(None)
     factors = []
@@ -119,20 +120,14 @@ def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: fl
             part = next(of_state[o] for o in eqn.operands if o in of_state)
             of_state[eqn.result] = np.broadcast_to(part, eqn.result.shape)
         elif eqn.primitive.name in _PASSING:
-            _apply(eqn, [of_state.get(o, np.zeros(o.shape, bool)) for o in eqn.operands], of_state)
+            apply(eqn, [of_state.get(o, np.zeros(o.shape, bool)) for o in eqn.operands], of_state)
     _require(bool(factors), "drop_connect", cell)
     return factors
 
 
-def _write_down(step: InputStep, state: Tree, x: Tree) -> Traced:
-    """Return a step as its equations, which depend on the number of rows."""
-    from ...scan.compiled import trace_step  # the compiler is imported when first used
-
-    columns, rebuild_x = flatten(x)
+def _write_down(step: InputStep, state: Tree, x: Tree) -> Written:
     try:
-        return trace_step(
-            lambda carry, one: step(carry, {"x": one}), state, rebuild_x, [Aval(c.shape, c.dtype) for c in columns]
-        )
+        return write_down(step, state, {"x": x})
     except CompileError as error:
         raise ArgumentError(
             "recurrent_dropout, drop_connect: expected a cell whose step can be written down without numbers, got one "
@@ -156,11 +151,6 @@ def _met(eqn: Eqn, position: int, of_state: dict[Any, Any]) -> Any:
     if position == 1 and name != "einsum" and eqn.operands[1].ndim == 2:
         return row[:, None] if name == "matmul" else row
     return True
-
-
-def _apply(eqn: Eqn, operands: list[Any], env: dict[Any, Any]) -> None:
-    values = eqn.primitive(*operands, **eqn.params)
-    env.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
 
 
 def _draw(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, rate: float) -> np.ndarray:
