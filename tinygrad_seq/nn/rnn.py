@@ -13,7 +13,7 @@ from ..scan.trace import as_leaf
 from ..tensor import Tensor
 from ..tree import Tree, describe, map_leaves
 from .cells import ElmanCell, GRUCell, LSTMCell
-from .cells.gated import GatedCell
+from .cells.gated import GatedCell, check_placement
 from .cells.lstm import check_projection
 from .checks import check_features, check_sizes
 from .options import Options
@@ -35,12 +35,15 @@ class StackedLayers(SequenceLayer):
         batch_first: bool,
         dropout: float,
         bidirectional: bool,
+        device: Any,
+        dtype: Any,
         options: Options,
         proj_size: int = 0,
         **of_cell: Any,
     ) -> None:
         name = type(self).__name__
         check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_placement(name, device, dtype)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.proj_size, self._of_cell = bias, proj_size, of_cell
         projected = {"proj_size": proj_size} if proj_size else {}
@@ -48,7 +51,7 @@ class StackedLayers(SequenceLayer):
         made = []
         for suffix in _suffixes(num_layers, bidirectional):
             reads = input_size if suffix.startswith("_l0") else merged
-            made.append(self.cell(reads, hidden_size, bias, **projected, **of_cell))
+            made.append(self.cell(reads, hidden_size, bias, dtype=dtype, **projected, **of_cell))
             for parameter, values in vars(made[-1]).items():
                 if parameter.startswith(("weight_", "bias_")):
                     setattr(self, parameter + suffix, values)
@@ -68,6 +71,9 @@ class StackedLayers(SequenceLayer):
         """Draw every weight and bias anew, uniform in ±1/sqrt(H)."""
         for suffix in _suffixes(self.num_layers, self.bidirectional):
             self._cell(suffix).reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: PyTorch lays its weights out for cuDNN here, and code written for it may ask for that."""
 
     def forward(
         self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
@@ -194,6 +200,10 @@ class RNN(StackedLayers):
         The probability of an output of a layer, except the last, to be dropped in training.
     bidirectional
         Whether each layer has a second direction, from the end to the beginning; layers above read both outputs.
+    device
+        None or ``"cpu"``: what PyTorch's constructors take.
+    dtype
+        ``"float32"`` or ``"float64"``; None: the default one.
     **options
         See `Options`: more dropout, zoneout, residual layers, learned initial states, truncated backpropagation, ...
 
@@ -223,6 +233,8 @@ class RNN(StackedLayers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(
@@ -233,6 +245,8 @@ class RNN(StackedLayers):
             batch_first,
             dropout,
             bidirectional,
+            device,
+            dtype,
             options,
             nonlinearity=nonlinearity,
         )
@@ -257,6 +271,10 @@ class GRU(StackedLayers):
         The probability of an output of a layer, except the last, to be dropped in training.
     bidirectional
         Whether each layer has a second direction, from the end to the beginning; layers above read both outputs.
+    device
+        None or ``"cpu"``: what PyTorch's constructors take.
+    dtype
+        ``"float32"`` or ``"float64"``; None: the default one.
     **options
         See `Options`: more dropout, zoneout, residual layers, learned initial states, truncated backpropagation, ...
 
@@ -285,9 +303,13 @@ class GRU(StackedLayers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, options)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype, options
+        )
 
 
 class LSTM(StackedLayers):
@@ -311,6 +333,10 @@ class LSTM(StackedLayers):
         Whether each layer has a second direction, from the end to the beginning; layers above read both outputs.
     proj_size
         P > 0: h has P elements, a projection, and H is the size of c; 0 for none, P = H.
+    device
+        None or ``"cpu"``: what PyTorch's constructors take.
+    dtype
+        ``"float32"`` or ``"float64"``; None: the default one.
     **options
         See `Options`: more dropout, zoneout, residual layers, learned initial states, truncated backpropagation, ...
 
@@ -341,9 +367,21 @@ class LSTM(StackedLayers):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
         **options: Unpack[Options],
     ) -> None:
         check_projection("LSTM", hidden_size, proj_size)
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, options, proj_size
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
+            options,
+            proj_size,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from ...errors import ArgumentError
 from ...ops.activation import relu
@@ -31,6 +31,10 @@ class ElmanCell(GatedCell):
         Whether there are biases.
     nonlinearity
         ``"tanh"`` or ``"relu"``.
+    device
+        None or ``"cpu"``: what PyTorch's constructors take.
+    dtype
+        ``"float32"`` or ``"float64"``; None: the default one.
 
     Attributes
     ----------
@@ -55,10 +59,12 @@ class ElmanCell(GatedCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         if nonlinearity not in _NONLINEARITIES:
             raise ArgumentError(f"ElmanCell: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; pass one.")
-        super().__init__(input_size, hidden_size, bias)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
     def forward(self, x: Array, h: Array) -> tuple[Array, Array]:

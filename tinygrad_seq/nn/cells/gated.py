@@ -9,10 +9,26 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ...creation import zeros
+from ...errors import ArgumentError, DtypeError, ShapeError
+from ...ops.shape import expand_dims, squeeze
+from ...primitive import Array
+from ...tree import Tree, describe, flatten, map_leaves
 from ..cell import Cell
-from ..checks import check_sizes
+from ..checks import check_features, check_sizes
 from ..init import uniform_
 from ..parameter import Parameter
+
+
+def check_placement(layer: str, device: Any, dtype: Any) -> None:
+    """Refuse devices other than the CPU, and precisions other than the two that there are."""
+    if device is not None and str(device) != "cpu":
+        raise ArgumentError(f"{layer}: expected device None or 'cpu', got {device!r}; leave it out: there is no other.")
+    try:
+        fits = dtype is None or np.dtype(dtype) in (np.float32, np.float64)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise DtypeError(f"{layer}: expected dtype 'float32' or 'float64', got {dtype!r}; pass one, or leave it out.")
 
 
 class GatedCell(Cell):
@@ -28,24 +44,61 @@ class GatedCell(Cell):
 
     states: ClassVar[int] = 1
     gates: ClassVar[int]
+    input_size: int
+    hidden_size: int
     weight_ih: Parameter
     weight_hh: Parameter
     bias_ih: Parameter | None
     bias_hh: Parameter | None
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0) -> None:
-        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        proj_size: int = 0,
+    ) -> None:
+        name = type(self).__name__
+        check_sizes(name, input_size=input_size, hidden_size=hidden_size)
+        check_placement(name, device, dtype)
         rows = self.gates * hidden_size
         self._adopt(
             {
-                "weight_ih": Parameter(zeros((rows, input_size))),
-                "weight_hh": Parameter(zeros((rows, proj_size or hidden_size))),
-                "bias_ih": Parameter(zeros(rows)) if bias else None,
-                "bias_hh": Parameter(zeros(rows)) if bias else None,
+                "weight_ih": Parameter(zeros((rows, input_size), dtype)),
+                "weight_hh": Parameter(zeros((rows, proj_size or hidden_size), dtype)),
+                "bias_ih": Parameter(zeros(rows, dtype)) if bias else None,
+                "bias_hh": Parameter(zeros(rows, dtype)) if bias else None,
             }
-            | ({"weight_hr": Parameter(zeros((proj_size, hidden_size)))} if proj_size else {})
+            | ({"weight_hr": Parameter(zeros((proj_size, hidden_size), dtype))} if proj_size else {})
         )
         self.reset_parameters()
+
+    def __call__(self, x: Array, state: Tree = None) -> tuple[Tree, Tree]:
+        """Return ``(output, state)`` of one step, for rows (N, I) or for one sequence (I,).
+
+        Parameters
+        ----------
+        x
+            (N, I) or (I,).
+        state
+            (N, H) or (H,), as x, and for `LSTMCell` the tuple (h, c); zeros if it is left out.
+        """
+        name = type(self).__name__
+        if getattr(x, "ndim", 0) != 1:
+            return super().__call__(x, state)
+        check_features(name, x, self.input_size)
+        if any(np.ndim(part) != 1 for part in flatten(state)[0]):
+            raise ShapeError(
+                f"{name}: expected a state of one sequence, {describe(self._of_one())}, as x is {x.shape} {x.dtype}, "
+                f"got {describe(state)}; add the axis of rows with x[None]."
+            )
+        y, state = super().__call__(expand_dims(x, 0), map_leaves(lambda part: expand_dims(part, 0), state))
+        return squeeze(y, 0), map_leaves(lambda part: squeeze(part, 0), state)
+
+    def _of_one(self) -> Tree:
+        return map_leaves(lambda part: part[0], self.initial_state(1))
 
     def _adopt(self, parameters: Mapping[str, Parameter | None]) -> None:
         vars(self).update(parameters)

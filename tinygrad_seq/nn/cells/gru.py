@@ -29,6 +29,10 @@ class GRUCell(GatedCell):
         I and H.
     bias
         Whether there are biases.
+    device
+        None or ``"cpu"``: what PyTorch's constructors take.
+    dtype
+        ``"float32"`` or ``"float64"``; None: the default one.
 
     Attributes
     ----------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
@@ -45,6 +47,10 @@ class LSTMCell(GatedCell):
         I and H.
     bias
         Whether there are biases.
+    device
+        None or ``"cpu"``: what PyTorch's constructors take.
+    dtype
+        ``"float32"`` or ``"float64"``; None: the default one.
     proj_size
         P > 0: h has P elements, a projection, and H is the size of c; 0 for none, P = H.
 
@@ -69,9 +75,17 @@ class LSTMCell(GatedCell):
     gates = 4
     weight_hr: Parameter | None = None
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        proj_size: int = 0,
+    ) -> None:
         check_projection("LSTMCell", hidden_size, proj_size)
-        super().__init__(input_size, hidden_size, bias, proj_size)
+        super().__init__(input_size, hidden_size, bias, device, dtype, proj_size)
 
     def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         h, c = state
