@@ -94,7 +94,7 @@ ROWS: dict[str, Row] = {
 }
 
 # Compiling takes the time of these tests, so it is left out where another row is the same cell with another option.
-OPTIONS = {"qrnn, k = 1", "qrnn, k = 3", "phased lstm, timestamps", "sru, I = H"}
+OPTIONS = {"layer-norm lstm, normalised carry", "qrnn, k = 1", "qrnn, k = 3", "phased lstm, timestamps", "sru, I = H"}
 COMPILED = [name for name in ROWS if name not in OPTIONS]
 
 
@@ -191,6 +191,17 @@ def test_tags_float32_and_drawing_anew(name: str) -> None:
     ts.manual_seed(1)
     for key, values in ROWS[name].make().state_dict().items():
         np.testing.assert_array_equal(cell.state_dict()[key], values)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_padded_row_is_what_it_is_alone(name: str, rng) -> None:
+    cell, xs = make(name, rng), inputs(rng)
+    layer = nn.Recurrent(cell)
+    with ts.disable_compile():
+        padded, alone = layer(xs, lengths=[T, 2, 3]), layer(xs[:2, 1:2])
+    assert_close("ys", padded[0].numpy()[:2, 1:2], alone[0].numpy())
+    for one, other in zip(flatten(padded[1])[0], flatten(alone[1])[0], strict=True):
+        assert_close("state", one.numpy()[1:2], other.numpy())
 
 
 @pytest.mark.parametrize("name", ["peephole lstm", "retnet", "rwkv4"])

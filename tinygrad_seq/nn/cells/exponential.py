@@ -39,9 +39,9 @@ class SLSTMCell(DeclaredCell):
         n' = F * n + I
         h' = sigmoid(o) * c' / n'
 
-    Variant: sigmoid forget gate, one head (U is full), zero biases; m starts so low that the first m' is i, a case of
-    its own in the source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is {"h", "c", "n", "m"}, the
-    output h'.
+    Variant: sigmoid forget gate, one head (U is full), zero biases; m starts so low that the first m' is i, which the
+    published code treats as a case of its own. Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is
+    {"h", "c", "n", "m"}, the output h'.
 
     Parameters
     ----------
@@ -155,10 +155,10 @@ class RWKV4Cell(DeclaredCell):
         a' = e^(-w) a + e^k v                                    w = exp(decay)
         b' = e^(-w) b + e^k
 
-    Variant: a and b are kept divided by e^p, p their largest exponent, as in the source: BlinkDL/RWKV-LM
-    ``RWKV-v4/src/model_run.py``; first values of its first layer; the output projection is a layer after this one. The
-    state is {"a", "b", "p", "late"}, late (3H,) being what x gives to the next r, k, v: so all products leave the
-    loop. The output is y.
+    Variant: a and b are kept divided by e^p, p their largest exponent; first values of the first layer; the output
+    projection is a layer after this one. Source: BlinkDL/RWKV-LM ``RWKV-v4/src/model_run.py``. The state is
+    {"a", "b", "p", "late"}, late (3H,) being what x gives to the next r, k, v: so all products leave the loop. The
+    output is y.
 
     Parameters
     ----------

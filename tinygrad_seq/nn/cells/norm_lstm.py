@@ -27,9 +27,10 @@ class LayerNormLSTMCell(DeclaredCell):
         n  = LN(c'; gain_c, shift_c)
         h' = o * tanh(n)
 
-    Variant: `carry_normalised` tells the two public forms apart: False carries c' to the next step (Ba et al.; lmnt
-    haste ``LayerNormLSTMCell``), True carries n (PyTorch's ``benchmarks/fastrnns/custom_lstms.py``). They are different
-    functions. The two shifts of the sum are one b. The state is (h, c) or (h, n), the output h'.
+    Variant: `carry_normalised` tells the two public forms apart, which are different functions. False carries c' to
+    the next step, as published. Source: lmnt-com/haste ``LayerNormLSTMCell``. True carries n. Source: PyTorch's
+    ``benchmarks/fastrnns/custom_lstms.py``. The two shifts of the sum are one b. The state is (h, c') or (h, n), the
+    output h'.
 
     Parameters
     ----------

@@ -1,0 +1,72 @@
+"""Training each cell of `nn.cells` at T=50 N=32 I=64 H=128: forward and backward, no optimiser.
+
+Matrix cells have four heads. There are no peers: the cells are compared with each other, in turn in one process, in the
+processor time of a step, which other programs disturb less than the time on the clock. `cells_page.py` makes the page
+`docs/cells.md` of the results. Run: python benchmarks/cells.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+
+import numpy as np
+from _subject import OURS, Contestant, Subject
+
+import tinygrad_seq as ts
+from tinygrad_seq.nn import cells
+
+T, N, I, H, HEADS = 50, 32, 64, 128, 4
+
+
+def make(name: str) -> ts.nn.Cell:
+    """Return the cell of that name at the sizes of the measurement."""
+    kind = getattr(cells, name)
+    options = {"num_heads": HEADS} if "num_heads" in inspect.signature(kind).parameters else {}
+    return kind(I, H, **options)
+
+
+def step_of(name: str) -> Callable[[], None]:
+    """Return a training step of that cell: forward and backward."""
+    ts.manual_seed(0)
+    rng = np.random.default_rng(0)
+    model = ts.nn.Recurrent(make(name))
+    xs, g = (ts.tensor(rng.standard_normal((T, N, size)).astype(np.float32)) for size in (I, H))
+    xs.requires_grad = True
+
+    def train():
+        model.zero_grad()
+        xs.grad = None
+        model(xs)[0].backward(g)
+
+    return train
+
+
+def measure(names: tuple[str, ...], budget: float) -> dict:
+    """Return the processor seconds of steps of each cell, three in turn of every cell, again and again."""
+    steps, seconds = {name: step_of(name) for name in names}, {name: [] for name in names}
+    for train in steps.values():
+        train()
+    end = time.perf_counter() + budget * len(names)
+    while time.perf_counter() < end:
+        for name, train in steps.items():
+            for _ in range(3):
+                start = time.process_time()
+                train()
+                seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+SUBJECT = Subject(
+    script=__file__,
+    what=__doc__.splitlines()[0],
+    cases={"all": tuple(cells.__all__), "two": ("LSTMCell", "MinGRUCell")},
+    contestants={OURS: Contestant(measure)},
+    quick=("two",),
+    units=dict.fromkeys(cells.__all__, "s"),
+    facts={"tokens_per_step": T * N, "sizes": {"T": T, "N": N, "I": I, "H": H, "heads": HEADS}},
+)
+
+if __name__ == "__main__":
+    SUBJECT.main()
