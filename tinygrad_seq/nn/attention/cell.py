@@ -83,7 +83,7 @@ class AttentionCell(Cell):
 
     def over(self, memory: Memory) -> Cell:
         """Return this cell, with its parameters themselves, as one that reads a memory from ``attention.prepare``."""
-        return _Reading(self, memory)
+        return BoundAttentionCell(self, memory)
 
     def attend(self, x: Array, state: Tree, memory: Memory) -> tuple[Array, Tree]:
         """Return ``(output, state)`` of one step; arguments as of a cell, and the memory.
@@ -111,8 +111,8 @@ class AttentionCell(Cell):
         )
 
 
-class _Reading(Cell):
-    """An `AttentionCell` and the memory it reads."""
+class BoundAttentionCell(Cell):
+    """An `AttentionCell` and the memory it reads: what `AttentionCell.over` returns."""
 
     def __init__(self, cell: AttentionCell, memory: Memory) -> None:
         self.cell, self.memory = cell, memory
