@@ -42,7 +42,12 @@ def compare(time: int) -> dict[str, float]:
     return ratios
 
 
+def main(short: bool = False) -> dict[str, float]:
+    """Return first over last gradient norm by cell."""
+    return compare(32 if short else 48)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--time", type=int, default=48)
-    compare(parser.parse_args().time)
+    parser.add_argument("--short", action="store_true", help="over fewer steps")
+    main(parser.parse_args().short)
