@@ -6,6 +6,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import tinygrad_seq as ts
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -28,6 +30,14 @@ def test_the_simple_rnn_forgets_sooner_than_gru_and_lstm(capsys) -> None:
     assert ratios["RNN"] < 1e-3 * ratios["LSTM"]
     assert ratios["RNN"] < ratios["GRU"] < ratios["LSTM"]
     assert "t=  0" in capsys.readouterr().out
+
+
+def test_the_gradient_reaches_back_where_gates_carry_the_state(capsys, tmp_path: Path) -> None:
+    with ts.disable_compile():
+        reach = load("time_xray").compare(time=24, updates=2, png=str(tmp_path / "xray.png"))
+    assert reach["RNN"][23] < 1e-2 * min(reach["GRU"][23], reach["LSTM"][23])
+    assert capsys.readouterr().out.count("10 back") == 3
+    assert (tmp_path / "xray.png").stat().st_size > 10_000
 
 
 def test_the_readme_shows_the_cell_of_the_example() -> None:
