@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import tinygrad_seq as ts
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -61,6 +63,14 @@ def test_every_example_is_tested_and_short() -> None:
         assert len(source.splitlines()) < 120, name
         assert '"--short"' in source, name
         assert f"`{name}.py`" in readme
+
+
+def test_the_gradient_reaches_back_where_gates_carry_the_state(capsys, tmp_path: Path) -> None:
+    with ts.disable_compile():
+        reach = load("time_xray").compare(time=24, updates=2, png=str(tmp_path / "xray.png"))
+    assert reach["RNN"][23] < 1e-2 * min(reach["GRU"][23], reach["LSTM"][23])
+    assert capsys.readouterr().out.count("10 back") == 3
+    assert (tmp_path / "xray.png").stat().st_size > 10_000
 
 
 def test_the_readme_shows_the_cell_of_the_example() -> None:

@@ -74,6 +74,7 @@ from .cells import (
 from .cells import ElmanCell as RNNCell
 from .crf import CRF
 from .ctc import CTCLoss
+from .inspection import Inspection, PassInspection
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .loss import (
     BCELoss,
@@ -131,6 +132,7 @@ __all__ = [
     "HuberLoss",
     "Identity",
     "IndRNNCell",
+    "Inspection",
     "JANETCell",
     "KLDivLoss",
     "L1Loss",
@@ -164,6 +166,7 @@ __all__ = [
     "Options",
     "OriginalLSTMCell",
     "Parameter",
+    "PassInspection",
     "PeepholeLSTMCell",
     "PhasedLSTMCell",
     "QRNNCell",

@@ -1,0 +1,145 @@
+"""Gates over time and how far back the gradient reaches, for several layers side by side, as a PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import ArgumentError, IndexRangeError
+from ..files import write_atomically
+from ..nn.inspection import Inspection, PassInspection
+from ..scan.leaves import name_of, named_leaves
+
+_GATES, _SIGNED, _BAD = "viridis", "RdBu_r", "magenta"
+
+
+def time_xray(
+    inspections: Mapping[str, Inspection | PassInspection],
+    path: str | os.PathLike[str],
+    *,
+    row: int = 0,
+    title: str = "",
+) -> None:
+    """Draw what happened inside layers into the PNG file `path`; needs matplotlib, the extra ``plot``.
+
+    A column for each layer has a heat map, time on x and units on y, of every state and tagged value of one sequence:
+    numbers in [0, 1], such as gates, from dark to bright, others from blue (negative) over white (0) to red. A NaN or
+    infinity is magenta. Below them is the norm of dL/dh_t, h being all states together, averaged over the sequences,
+    against the distance in time from where the backward pass began, relative to the norm there.
+
+    Parameters
+    ----------
+    inspections
+        By name what `layer.inspect` returned, of one layer and direction, or ``inspection.one(layer, direction)``;
+        after a backward pass, whose loss should look at the last step only.
+    row
+        The number of the sequence whose values are drawn.
+
+    Raises
+    ------
+    ArgumentError
+        If matplotlib is not installed, there is nothing to draw, or an inspection is of several layers.
+    IndexRangeError
+        If there is no such sequence.
+    GraphError
+        If there was no backward pass.
+    CheckpointError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, tinygrad_seq as ts
+    >>> from tinygrad_seq.report import time_xray
+    >>> xs, found = ts.randn(20, 2, 3), {}
+    >>> for layer in (ts.nn.RNN(3, 8), ts.nn.GRU(3, 8)):
+    ...     inspection = found[type(layer).__name__] = layer.inspect(xs)
+    ...     inspection.ys[-1].sum().backward()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     time_xray(found, f"{folder}/xray.png")
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ArgumentError(
+            "time_xray: expected matplotlib to be installed, got none; pip install 'tinygrad-seq[plot]'."
+        ) from error
+    passes = {name: found.one() if isinstance(found, Inspection) else found for name, found in inspections.items()}
+    if not passes:
+        raise ArgumentError("time_xray: expected at least one inspection, got none; pass {'LSTM': lstm.inspect(xs)}.")
+    panels = {name: _panels(one, row) for name, one in passes.items()}
+    norms = {name: gradient_reach(one) for name, one in passes.items()}
+    height = 1.15 * max(map(len, panels.values()))
+    figure = Figure(figsize=(3.4 * len(passes) + 0.6, height + 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left")
+    grid = figure.add_gridspec(2, len(passes), height_ratios=[height, 2.6])
+    for column, (name, values) in enumerate(panels.items()):
+        lines = grid[0, column].subgridspec(len(values), 1)
+        for line, (label, value) in enumerate(values.items()):
+            axes = figure.add_subplot(lines[line])
+            low, high, colours = _scale(value)
+            axes.imshow(
+                np.ma.masked_invalid(value.T),
+                aspect="auto",
+                interpolation="nearest",
+                cmap=mpl.colormaps[colours].with_extremes(bad=_BAD),
+                vmin=low,
+                vmax=high,
+            )
+            axes.set_title(f"{name}: {label}" if line == 0 else label, fontsize=8, loc="left", pad=2)
+            axes.set_title(f"{low:.2g} to {high:.2g}", fontsize=6, loc="right", pad=2)
+            axes.tick_params(labelsize=6, labelbottom=line == len(values) - 1)
+    axes = figure.add_subplot(grid[1, :])
+    for name, norm in norms.items():
+        axes.semilogy(norm / (norm[0] or 1.0), label=name)
+    axes.set_xlabel("distance in time from the last step", fontsize=8)
+    axes.set_ylabel(r"$\|\partial L/\partial h_t\|$, relative", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.margins(x=0.01)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
+
+
+def gradient_reach(inspection: Inspection | PassInspection) -> np.ndarray:
+    """Return the norm of dL/dh_t, the mean over the sequences, by distance from the step that was last, (T,).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> from tinygrad_seq.report import gradient_reach
+    >>> inspection = ts.nn.RNN(3, 8).inspect(ts.randn(40, 2, 3))
+    >>> inspection.ys[-1].sum().backward()
+    >>> reach = gradient_reach(inspection)
+    >>> bool(reach[39] < 1e-3 * reach[0])  # the notes' vanishing gradients
+    True
+    """
+    one = inspection.one() if isinstance(inspection, Inspection) else inspection
+    norm: np.ndarray = one.total_gradient_norm().mean(axis=1)
+    return norm if one.reverse else norm[::-1]
+
+
+def _scale(value: np.ndarray) -> tuple[float, float, str]:
+    """Return the numbers at the ends of the colours, and the colours."""
+    finite = value[np.isfinite(value)]
+    if not (finite < 0).any() and not (finite > 1).any():
+        return 0.0, 1.0, _GATES
+    bound = float(np.abs(finite).max())
+    return -bound, bound, _SIGNED
+
+
+def _panels(one: PassInspection, row: int) -> dict[str, np.ndarray]:
+    """Return what is drawn of one layer, (T, units), by name."""
+    states = {name_of("state", path): leaf for path, leaf in named_leaves(one.states)}
+    values = {name: value.numpy() for name, value in (states | dict(one.tags)).items() if value.dtype.kind == "f"}
+    T, rows = next(iter(values.values())).shape[:2]
+    if not T:
+        raise ArgumentError("time_xray: expected at least one step, got none; pass xs with T >= 1.")
+    if not 0 <= row < rows:
+        raise IndexRangeError(f"time_xray: expected row from 0 to {rows - 1}, got {row}; the batch has {rows} rows.")
+    return {name: value[:, row].reshape(len(value), -1) for name, value in values.items() if value.ndim > 1}
