@@ -46,7 +46,8 @@ class Layer:
         return weights, *arrays
 
 
-def ours(layer: Layer) -> Workload:
+def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
+    """Return the layer; `lengths` are those of its sequences, if they are not all T."""
     import tinygrad_seq as ts
 
     weights, inputs, cotangent = layer.data()
@@ -58,13 +59,13 @@ def ours(layer: Layer) -> Workload:
     def train():
         model.zero_grad()
         xs.grad = None
-        ys, _ = model(xs)
+        ys, _ = model(xs, lengths=lengths)
         ys.backward(g)
         return ys
 
     def infer():
         with ts.no_grad():
-            return model(xs)[0]
+            return model(xs, lengths=lengths)[0]
 
     def arrays():
         ys = train()
@@ -73,8 +74,10 @@ def ours(layer: Layer) -> Workload:
     return Workload(train, infer, arrays)
 
 
-def with_torch(layer: Layer, threads: int = 1) -> Workload:
+def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None) -> Workload:
+    """Return the layer in PyTorch; `lengths` are those of its sequences, which are then packed."""
     import torch
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     torch.set_num_threads(threads)
     weights, inputs, cotangent = layer.data()
@@ -82,17 +85,24 @@ def with_torch(layer: Layer, threads: int = 1) -> Workload:
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     parameters = dict(model.named_parameters())
     xs, g = torch.tensor(inputs, requires_grad=True), torch.from_numpy(cotangent)
+    ends = None if lengths is None else torch.from_numpy(lengths)
+
+    def run():
+        if ends is None:
+            return model(xs)[0]
+        ys, _ = model(pack_padded_sequence(xs, ends, enforce_sorted=False))
+        return pad_packed_sequence(ys, total_length=layer.T)[0]
 
     def train():
         model.zero_grad()
         xs.grad = None
-        ys, _ = model(xs)
+        ys = run()
         ys.backward(g)
         return ys
 
     def infer():
         with torch.inference_mode():
-            return model(xs)[0]
+            return run()
 
     def arrays():
         ys = train().detach()
