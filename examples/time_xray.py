@@ -67,8 +67,9 @@ def learn(layer: ts.nn.Module, time: int, updates: int) -> tuple[ts.nn.Inspectio
     return inspection, update, loss
 
 
-def compare(time: int = 60, updates: int = 300, png: str | None = None) -> dict[str, np.ndarray]:
+def main(short: bool = False, png: str | None = None) -> dict[str, np.ndarray]:
     """Print how far each layer's gradient reaches, draw it, and return the norms by distance in time."""
+    time, updates = (24, 2) if short else (60, 300)
     found, reach = {}, {}
     for name, layer in make_layers().items():
         found[name], update, loss = learn(layer, time, updates)
@@ -84,8 +85,7 @@ def compare(time: int = 60, updates: int = 300, png: str | None = None) -> dict[
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--time", type=int, default=60)
-    parser.add_argument("--updates", type=int, default=300)
+    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
     parser.add_argument("--png", help="draw to this file")
     given = parser.parse_args()
-    compare(given.time, given.updates, given.png)
+    main(given.short, given.png)

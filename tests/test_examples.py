@@ -57,7 +57,7 @@ def test_the_melody_is_written_as_sound(tmp_path: Path) -> None:
 
 def test_every_example_is_tested_and_short() -> None:
     sources = {path.stem: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py")}
-    assert sources.keys() == {*EXPECTED, "one_to_many"}
+    assert sources.keys() == {*EXPECTED, "one_to_many", "time_xray"}
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for name, source in sources.items():
         assert len(source.splitlines()) < 120, name
@@ -67,7 +67,7 @@ def test_every_example_is_tested_and_short() -> None:
 
 def test_the_gradient_reaches_back_where_gates_carry_the_state(capsys, tmp_path: Path) -> None:
     with ts.disable_compile():
-        reach = load("time_xray").compare(time=24, updates=2, png=str(tmp_path / "xray.png"))
+        reach = load("time_xray").main(short=True, png=str(tmp_path / "xray.png"))
     assert reach["RNN"][23] < 1e-2 * min(reach["GRU"][23], reach["LSTM"][23])
     assert capsys.readouterr().out.count("10 back") == 3
     assert (tmp_path / "xray.png").stat().st_size > 10_000
