@@ -26,11 +26,12 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
         ts.tag(ts.ones(3), name)
 
 
-def test_a_name_given_twice_in_a_step_is_refused() -> None:
-    with collect_tags():
-        ts.tag(ts.ones(3), "gate")
-        with pytest.raises(ts.ArgumentError, match="'gate' again"):
-            ts.tag(ts.zeros(3), "gate")
+def test_a_name_given_again_in_a_step_is_numbered() -> None:
+    values = [ts.ones(3) * n for n in range(4)]
+    with collect_tags() as found:
+        for value, name in zip(values, ("gate", "gate_2", "gate", "gate"), strict=True):
+            ts.tag(value, name)
+    assert found == dict(zip(("gate", "gate_2", "gate_3", "gate_4"), values, strict=True))
 
 
 def test_the_cells_tag_their_gates() -> None:

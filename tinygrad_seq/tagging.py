@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,12 +33,12 @@ def tag(x: T, name: str) -> T:
     x
         A value inside a cell, e.g. a gate of shape (N, H).
     name
-        A name that no other value of the same step has.
+        Its name. Given again in the same step, as by a cell made of two cells, it becomes ``name_2``, ``name_3`` ...
 
     Raises
     ------
     ArgumentError
-        If the name is not a string, is empty or was given before in this step.
+        If the name is not a string or is empty.
 
     Examples
     --------
@@ -56,9 +57,8 @@ def tag(x: T, name: str) -> T:
         _note(x, name)
     found = _collecting.found
     if found is not None:
-        if name in found:
-            raise ArgumentError(f"tag: expected each name once in a step, got {name!r} again; give it another name.")
-        found[name] = x
+        numbered = (f"{name}_{count}" for count in itertools.count(2))
+        found[name if name not in found else next(other for other in numbered if other not in found)] = x
     return x
 
 

@@ -211,6 +211,16 @@ def test_tags_and_dropouts_of_the_recurrence_go_together(rng) -> None:
     assert np.isfinite(inspection.gradient_norms()).all()
 
 
+def test_a_cell_made_of_two_cells(rng) -> None:
+    lower, upper = nn.GRUCell(I, H), nn.GRUCell(H, H)
+    one, two = nn.Recurrent(nn.StackedCell(lower, upper)).double(), nn.Recurrent([lower, upper])
+    xs = inputs(rng)
+    with ts.disable_compile():
+        stacked, apart = one.inspect(xs), two.inspect(xs)
+    for name, layer in (("update_gate", 0), ("update_gate_2", 1)):
+        np.testing.assert_array_equal(stacked[name].numpy(), apart[layer, "update_gate"].numpy())
+
+
 def test_a_stateful_layer_stays_where_it_was(rng) -> None:
     layer, xs = random(nn.GRU(I, H, stateful=True), rng), inputs(rng)
     with ts.disable_compile():
