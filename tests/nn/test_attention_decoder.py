@@ -131,6 +131,16 @@ def test_begins_with_the_state_of_an_encoder(rng) -> None:
     assert h.grad.numpy().all()
 
 
+def test_takes_the_options_of_recurrent_layers(rng) -> None:
+    decoder, (xs, memory) = decoder_of("dot", rng, learn_initial_state=True, masked_output="held"), arrays(rng)
+    with ts.disable_compile():
+        values, gradients = run(decoder, xs, memory, memory_lengths=LENGTHS, lengths=[1, 4, 2])
+    np.testing.assert_array_equal(values["ys"][1:, 0], np.repeat(values["ys"][:1, 0], T - 1, axis=0))
+    learned = [gradient for name, gradient in gradients.items() if "initial" in name]
+    assert [gradient.shape for gradient in learned] == [(H,), (E,)]
+    assert all(gradient.all() for gradient in learned)
+
+
 def test_weights_are_tagged(rng) -> None:
     decoder, (xs, memory) = decoder_of("multihead", rng), arrays(rng)
     with ts.disable_compile():

@@ -85,6 +85,14 @@ def test_scheduled_sampling_reads_what_it_wrote_where_a_flag_says_so(rng) -> Non
     assert not flags[1:].all()
 
 
+def test_dropout_in_the_loop_is_said_to_cost_the_compilation(rng) -> None:
+    model, (source, target) = model_of(rng, attention=False), data(rng)
+    model.readout = nn.Sequential(nn.Dropout(0.5), model.readout)
+    with pytest.warns(ts.CompileWarning, match="random numbers"):
+        logits = model(source, target, sampling=0.5)
+    assert logits.shape == (T, N, V)
+
+
 def test_sampling_always_the_likeliest_is_greedy_search(rng) -> None:
     model, (source, target) = model_of(rng), data(rng)
     with ts.disable_compile():

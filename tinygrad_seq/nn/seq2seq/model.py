@@ -54,7 +54,7 @@ class Seq2Seq(Module):
     >>> from tinygrad_seq import nn
     >>> model = nn.Seq2Seq(
     ...     encoder=nn.Recurrent(nn.GRUCell(4, 8)),
-    ...     cell=nn.AttentionCell(nn.GRUCell(4 + 8, 8), nn.DotAttention(8, 8)),
+    ...     cell=nn.AttentionCell(nn.GRUCell(4 + 8, 8), nn.AdditiveAttention(8, 8)),
     ...     target_embedding=nn.Embedding(10, 4),
     ...     readout=nn.Linear(8 + 8, 10),
     ...     source_embedding=nn.Embedding(20, 4),
