@@ -236,6 +236,14 @@ def test_rows_in_two_calls_from_the_end_give_the_same_bits(rng, blocks):
     assert np.array_equal(whole, parts)
 
 
+def test_rows_upside_down_give_the_bits_of_their_copy(rng):
+    x = rng.standard_normal((SUM_ROWS * 3 + 100, 9)).astype(np.float32)
+    got, want = np.ones(9, np.float32), np.ones(9, np.float32)
+    add_rows(x[::-1], got)
+    add_rows(x[::-1].copy(), want)
+    assert np.array_equal(got, want)
+
+
 def test_many_rows_keep_their_digits(rng):
     x = rng.random((100_000, 3), np.float32)
     total, exact = np.zeros(3, np.float32), x.astype(np.float64).sum(axis=0)

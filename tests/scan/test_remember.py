@@ -55,9 +55,9 @@ def test_same_bits(window: int | None, reverse: bool) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "gru", "min_gru", "delta_net", "delay_line", "rotating_carry", "constant_carry", "outputs_that_are_inputs",
-        "constants_of_every_shape", "no_input", "no_output", "mixed_dtypes", "no_batch_axis",
-        "integers_and_flags_in_the_carry",
+        "gru", "min_gru", "ind_rnn", "sru", "peephole_lstm", "layer_norm_lstm", "delta_net", "delay_line",
+        "rotating_carry", "constant_carry", "outputs_that_are_inputs", "constants_of_every_shape", "no_input",
+        "no_output", "mixed_dtypes", "no_batch_axis", "integers_and_flags_in_the_carry",
     ],
 )  # fmt: skip
 def test_same_bits_of_other_cells(name: str) -> None:
@@ -80,6 +80,15 @@ def test_second_derivatives_and_two_backward_passes(rng) -> None:
         (slope * slope).sum().backward()
         found.append(u.grad.numpy())
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_same_bits_of_what_the_loop_adds_up(reverse: bool) -> None:
+    """Over several blocks of 256 times, with segments that fill none of them or end within one."""
+    options = {"window": 100, "reverse": reverse}
+    want = results("ind_rnn", {"T": 600}, **options)
+    for remember in ("sqrt", 256, 300):
+        assert_same(results("ind_rnn", {"T": 600}, remember=remember, **options), want)
 
 
 @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
@@ -130,7 +139,7 @@ def test_what_is_no_way_to_remember(remember: Any) -> None:
 
 
 @pytest.mark.parametrize("remember", ["all", "sqrt", 100])
-@pytest.mark.parametrize("name", ["lstm", "gru", "min_gru", "delta_net"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "min_gru", "sru", "delta_net"])
 def test_memory_is_as_predicted(name: str, remember: Any, monkeypatch) -> None:
     """NumPy tells tracemalloc of its arrays; 300 kB are for the packed operands of products and for Python."""
     monkeypatch.setattr(settings, "_threads", 1)

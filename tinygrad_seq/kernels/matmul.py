@@ -141,19 +141,20 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
 
 
 @kernel
-def _add_in_order(x: Array, total: Array) -> None:
-    for r in range(x.shape[0]):
-        row = x[r]
+def _add_in_order(x: Array, total: Array, start: int, stop: int, flipped: bool) -> None:
+    """Add rows start to stop - 1 of `x`, or of it upside down, to `total`. *Changed*."""
+    for r in range(start, stop):
+        row = x[x.shape[0] - 1 - r if flipped else r]
         for g in range(row.size):
             total[g] += row[g]
 
 
 @kernel
-def _add_blocks(x: Array, sums: Array, start: int, stop: int) -> None:
+def _add_blocks(x: Array, sums: Array, start: int, stop: int, flipped: bool) -> None:
     """Add block n of `x`, counted from its end, to row n of `sums`. *Changed*: rows start to stop - 1 of `sums`."""
     R = x.shape[0]
     for n in range(start, stop):
-        _add_in_order(x[max(0, R - (n + 1) * SUM_ROWS) : R - n * SUM_ROWS], sums[n])
+        _add_in_order(x, sums[n], max(0, R - (n + 1) * SUM_ROWS), R - n * SUM_ROWS, flipped)
 
 
 @functools.cache
@@ -162,8 +163,9 @@ def _sums(dtype: np.dtype) -> tuple[Callable[..., None], Callable[..., None]]:
     blocks, in_order, element = _add_blocks, _add_in_order, from_dtype(dtype)
     rows, sums, total = types.Array(element, 2, "C", readonly=True), element[:, ::1], element[::1]
     if not config.DISABLE_JIT:
-        blocks = blocks.compile((rows, sums, types.intp, types.intp))  # type: ignore[attr-defined]
-        in_order = in_order.compile((rows, total))  # type: ignore[attr-defined]
+        flag = types.boolean
+        blocks = blocks.compile((rows, sums, types.intp, types.intp, flag))  # type: ignore[attr-defined]
+        in_order = in_order.compile((rows, total, types.intp, types.intp, flag))  # type: ignore[attr-defined]
     return blocks, in_order
 
 
@@ -177,7 +179,7 @@ def add_rows(x: Array, total: Array) -> None:
     Parameters
     ----------
     x
-        ``(R, G)``; copied unless contiguous.
+        ``(R, G)``; copied unless contiguous, perhaps with the last row first.
     total
         ``(G,)``, contiguous. *Changed*.
 
@@ -194,12 +196,13 @@ def add_rows(x: Array, total: Array) -> None:
             f"{total.strides}; pass one total per column."
         )
     _check_dtypes("add_rows", x, total)
-    x = np.ascontiguousarray(x)
+    flipped = x.strides[0] < 0
+    x = np.ascontiguousarray(x[::-1] if flipped else x)
     add_blocks, add_in_order = _sums(x.dtype)
     sums = np.zeros((-(-x.shape[0] // SUM_ROWS), x.shape[1]), x.dtype)
     cuts = split(len(sums), TASKS_PER_THREAD * workers(x.nbytes / BYTES_PER_SECOND))
-    run_all([partial(add_blocks, x, sums, *cut) for cut in cuts])
-    add_in_order(sums, total)
+    run_all([partial(add_blocks, x, sums, *cut, flipped) for cut in cuts])
+    add_in_order(sums, total, 0, len(sums), False)
 
 
 def _check_dtypes(name: str, *arrays: Array) -> None:

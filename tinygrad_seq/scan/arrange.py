@@ -32,6 +32,8 @@ class Loop(NamedTuple):
         What is stacked over time.
     became
         For variables of the step that have another name here: that name.
+    totals, totals_out
+        For what is added up over time: its sum so far, and with this turn's value. Both are one array.
     """
 
     eqns: tuple[Eqn, ...]
@@ -39,6 +41,8 @@ class Loop(NamedTuple):
     carry_out: tuple[Var, ...]
     kept: tuple[Var, ...]
     became: dict[Var, Var]
+    totals: tuple[Var, ...] = ()
+    totals_out: tuple[Var, ...] = ()
 
 
 def arrange(stages: Stages) -> Loop:
@@ -66,8 +70,11 @@ def arrange(stages: Stages) -> Loop:
         eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results))
     taken = {part for eqn in eqns if eqn.primitive.name == "concat" for part in eqn.operands}
     left = tuple([own(var, taken) for var in carry_out])
-    check_order(eqns, left)
-    return Loop(tuple(eqns), stages.step.carry, left, kept, became)
+    totals, totals_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
+    for var, total, out in zip(stages.added, totals, totals_out, strict=True):
+        eqns.append(Eqn(TABLE["add"], (total, became.get(var, var)), {}, (out,)))
+    check_order(eqns, (*left, *totals_out))
+    return Loop(tuple(eqns), stages.step.carry, left, kept, became, totals, totals_out)
 
 
 def with_copy(loop: Loop, reader: Eqn, operand: Var) -> Loop:
@@ -90,7 +97,7 @@ def is_elementwise(eqn: Eqn) -> bool:
 
 def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]]:
     uses = Counter([operand for eqn in stages.during for operand in set(eqn.reads)])
-    outputs = {*stages.kept, *stages.step.carry_out}
+    outputs = {*stages.kept, *stages.added, *stages.step.carry_out}
     builder = Builder()
     passing: set[Var] = set()  # elementwise results, as rewritten, that only one equation reads
 

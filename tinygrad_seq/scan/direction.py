@@ -5,12 +5,14 @@ run = before, for all times at once ; the loop ; after, for all times at once
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numba import config
 
+from ..kernels.matmul import SUM_ROWS
 from .differentiate import Backward
 from .interpret import run_loop
 from .ir import Stages, Step, Var, dependents, live
@@ -31,7 +33,8 @@ class Direction:
         self.over = dependents(step.eqns, (*step.carry, *step.xs))
         self.totals: dict[Var, Total] = {}
         after = self.stages.after
-        shared = {operand for eqn in after for operand in eqn.reads}.union(step.ys, step.carry_out, kept)
+        readers = Counter([operand for eqn in after for operand in eqn.reads])
+        shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, kept)
         producer = {result: eqn for eqn in after for result in eqn.results}
         needed: list[Var] = [*step.ys, *kept]
         for var in dict.fromkeys(step.sums):
@@ -41,8 +44,15 @@ class Direction:
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
 
+    def blocks(self, T: int) -> Env:
+        """Return zeros for what the loop adds up: for each such variable an array ``(blocks of times, *shape)``."""
+        if self.kernel is None:
+            return {}
+        count = -(-T // SUM_ROWS)
+        return {var: np.zeros((count, *var.shape), var.dtype) for var in self.kernel.stages.added}
+
     def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
-        """Evaluate everything but the sums into `env`, which holds consts and xs, and return the last carry."""
+        """Evaluate everything but the sums into `env`, which holds consts, xs and blocks, and return the last carry."""
         evaluate(self.stages.before, run.T, env, self.over)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from numba import config
 
 from ..errors import CompileError
+from ..kernels.matmul import SUM_ROWS
 from ..kernels.tile import PANEL_BYTES
 from .arrange import Loop
 from .homes import Buffer, CopyNeededError, Homes, as_int, stretched
@@ -320,7 +321,7 @@ class _Emitter(Texts):
             "def run(addresses, sizes, first, last):",
             *[f"    {line}" for line in (*given, "zero = u8(0)", "one = u8(1)", *scratch)],
             "    for p in range(T):",
-            *[f"        {line}" for line in _CLOCK],
+            *[f"        {line}" for line in (*_CLOCK, *([_BLOCK] if self.loop.totals else []))],
             *[f"        {line}" for line in turn],
         ]
         numbers = tuple([value for _, value in self.numbers.values()])
@@ -351,6 +352,7 @@ _CLOCK: Final = (
     "other_next = one - other_now",
     "place = start + T - one - p",
 )
+_BLOCK: Final = f"block = place // u8({SUM_ROWS})"
 
 # Where each reduction starts (None: at the first element), and what it does with each value.
 _STEPS: Final = {

@@ -98,7 +98,11 @@ def predict(plan: Plan, run: Run, names: Mapping[Var, str], their: Mapping[Var, 
     forward = footprint(plan.forward, T, names, results)
     step, gradient = plan.forward.step, plan.gradient
     backward = footprint(plan.backward, T, their, set(plan.backward.step.ys)) if plan.backward else None
+    added = plan.backward.kernel.stages.added if plan.backward and plan.backward.kernel else ()
+    blocks = Item("sums over blocks of times", -(-run.T // SUM_ROWS) * sum(map(_bytes, added)), False)
     if len(parts) == 1:
+        if backward and added:
+            backward.loop.append(blocks)
         peak = forward.stays + (backward.peak if backward else 0)
         return Prediction(forward, backward, [], forward.stays, forward.peak, peak)
     outputs = [Item(f"ys {names[y]}", run.T * _bytes(y), True) for y in step.ys]
@@ -108,8 +112,10 @@ def predict(plan: Plan, run: Run, names: Mapping[Var, str], their: Mapping[Var, 
     residuals = footprint(plan.forward, T, names, set(plan.residuals)).stays
     again = max(forward.peak, residuals + backward.peak) if backward else 0
     if plan.backward is not None:
-        waiting = [_waiting(total, run.T) for total in plan.backward.totals.values()]
+        totals = [total for total in plan.backward.totals.values() if set(added).isdisjoint(total.needs)]
+        waiting = [_waiting(total, run.T) for total in totals]
         inputs.append(Item("sums that fill no block", sum(waiting) + max(waiting, default=0), False))
+        inputs += [blocks] if added else []
     return Prediction(forward, backward, [*outputs, *inputs], kept, kept + forward.peak, kept + _total(inputs) + again)
 
 

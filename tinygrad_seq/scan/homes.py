@@ -21,7 +21,7 @@ from .ir import Eqn, Var
 from .partition import VIEWS
 from .schedule import Nest, Stretch, features, is_placed
 
-Kind = Literal["const", "time", "stack", "now", "next", "block", "row"]
+Kind = Literal["const", "time", "stack", "now", "next", "total", "block", "row"]
 
 
 @dataclass(eq=False)
@@ -32,8 +32,8 @@ class Buffer:
     ----------
     kind
         ``const``: given, the same at every time. ``time``: given for each time. ``stack``: kept for each time.
-        ``now`` and ``next``: the carry, two names of one buffer. ``block``: one turn's value for all rows. ``row``: the
-        value of the row at work.
+        ``now`` and ``next``: the carry, two names of one buffer. ``total``: the sums over each block of times.
+        ``block``: one turn's value for all rows. ``row``: the value of the row at work.
     var
         The variable whose values it holds; for a carry the one that enters.
     rows
@@ -104,6 +104,8 @@ class Homes:
         self._whole = {part: eqn for eqn in loop.eqns if eqn.primitive.name == "concat" for part in eqn.operands}
         for position, var in enumerate(loop.carry):
             self._carry(loop, position, var)
+        for total, out in zip(loop.totals, loop.totals_out, strict=True):
+            self.places[total] = self.places[out] = self._whole_buffer(Buffer("total", total, total in rows))
         made = set(self._producer)
         kept = {self.root(var) for var in loop.kept}
         used, local = _uses(stretches, self._producer)

@@ -22,13 +22,13 @@ def run_loop(
 ) -> tuple[np.ndarray, ...]:
     """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry.
 
-    Every variable of ``stages.kept`` and of the carry, before and after the step, is stacked ``(T, *shape)``. With a
-    `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached there.
+    Every variable of ``stages.kept``, ``stages.added`` and of the carry, before and after the step, is stacked
+    ``(T, *shape)``. With a `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached
+    there.
     """
     step = stages.step
-    stacks = {
-        var: np.empty((T, *var.shape), var.dtype) for var in dict.fromkeys((*stages.kept, *step.carry, *step.carry_out))
-    }
+    wanted = dict.fromkeys((*stages.kept, *stages.added, *step.carry, *step.carry_out))
+    stacks = {var: np.empty((T, *var.shape), var.dtype) for var in wanted}
     carry = tuple([init[var] for var in step.carry])
     constants = {var: env[var] for var in env if var not in over}
     varying = [var for var in env if var in over]

@@ -123,6 +123,8 @@ class Stages:
         The next carry does not need them: done once, on what the loop stacked.
     kept
         Results of the loop that must be stacked for others: for `after`, for `ys`, for the backward step.
+    added
+        Results of the loop of which others want only the sum over time.
     """
 
     step: Step
@@ -130,6 +132,7 @@ class Stages:
     during: tuple[Eqn, ...]
     after: tuple[Eqn, ...]
     kept: tuple[Var, ...] = field(default=())
+    added: tuple[Var, ...] = field(default=())
 
 
 CHECKING: Final = os.environ.get("TGS_CHECK", "0") not in {"", "0"}
@@ -166,7 +169,7 @@ def check_stages(stages: Stages) -> Stages:
         after = {result for eqn in stages.after for result in eqn.results}
         assert after.isdisjoint(step.carry_out), "the next carry is computed after the loop"
         read = {operand for eqn in stages.after for operand in eqn.reads}.union(step.ys, step.sums)
-        assert read & loop <= set(stages.kept), "what is read after the loop is not kept"
+        assert read & loop <= {*stages.kept, *stages.added}, "what is read after the loop is not kept"
     return stages
 
 

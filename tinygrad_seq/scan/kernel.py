@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Kernel:
     Parameters
     ----------
     stages
-        Whose `during` it runs.
+        Whose `during` it runs; ``added`` becomes ``kept`` where rows of the loop would add to one total.
     over
         The variables with one value for each time.
     history
@@ -60,8 +61,8 @@ class Kernel:
     """
 
     def __init__(self, stages: Stages, over: set[Var], history: set[Var], backward: bool) -> None:
-        self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
-        self.stages = stages
+        self.stages, self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
+        self.summands = dict(zip(self.loop.totals, self.stages.added, strict=True))
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
 
@@ -121,6 +122,8 @@ class Kernel:
             return np.ascontiguousarray(env[buffer.var])
         if buffer.kind == "time":
             return _with_whole_rows(env[buffer.var], 2 if buffer.rows else 1)
+        if buffer.kind == "total":
+            return env[self.summands[buffer.var]]
         row = (self.N if buffer.rows else 1, buffer.size)
         if buffer.kind == "now":
             return np.empty((2 if buffer.var in self.source.alternating else T + 1, *row), buffer.dtype)
@@ -166,12 +169,19 @@ class Kernel:
         return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., start:], shape, strides)
 
 
-def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:
+def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Stages, Loop, Homes, Source, int]:
     loop = arrange(stages)
     while True:
         made = {result for eqn in loop.eqns for result in eqn.results}
         given = {var for eqn in loop.eqns for var in eqn.reads if var not in made}
         N, rows = find_rows(loop) or (1, frozenset[Var]())
+        if rows and not rows.issuperset(loop.totals):
+            apart = [total in rows for total in loop.totals]
+            shared = tuple([var for var, own in zip(stages.added, apart, strict=True) if not own])
+            added = tuple([var for var in stages.added if var not in shared])
+            stages = replace(stages, kept=(*stages.kept, *shared), added=added)
+            loop = arrange(stages)
+            continue
         try:
             stretches = schedule(loop, rows, given - over)
             homes = Homes(loop, stretches, rows, over, _spare(stages, loop, history))
@@ -181,7 +191,7 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
                 for before, after, out in zip(loop.carry, loop.carry_out, stages.step.carry_out, strict=True)
                 if history.isdisjoint((before, after, out)) and kept.isdisjoint((before, after))
             }
-            return loop, homes, emit(loop, stretches, homes, alternating, backward), N
+            return stages, loop, homes, emit(loop, stretches, homes, alternating, backward), N
         except CopyNeededError as missing:
             loop = with_copy(loop, missing.eqn, missing.operand)
 

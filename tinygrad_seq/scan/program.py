@@ -171,6 +171,8 @@ class Program:
         of_ys = [cotangents[len(forward.carry) + position] for position in gradient.outputs]
         last = tuple([of_carry[var] for var in gradient.carries])
         sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
+        blocks = direction.blocks(run.T)
+        outside = [sums[var] for var, total in direction.totals.items() if blocks.keys().isdisjoint(total.needs)]
         found = {var: np.empty((run.T, *var.shape), var.dtype) for var in gradient.inputs} if len(parts) > 1 else {}
         for number, part in reversed(tuple(enumerate(parts))):
             if len(parts) == 1:
@@ -178,15 +180,19 @@ class Program:
             else:
                 env = self._computed_again(consts, [x[part.times] for x in xs], [x[number] for x in remembered], part)
             env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
+            env.update(blocks)
             last = direction.run(env, last, part.run)
             for var, y in zip(gradient.inputs, step.ys, strict=True):
                 if len(parts) == 1:
                     found[var] = env[y] if y in direction.over else np.broadcast_to(env[y], (run.T, *y.shape))
                 else:
                     found[var][part.times] = env[y]
-            for total in sums.values():
+            for total in outside:
                 total.add(env, part.run.T, last=not number)
             del env  # before the next segment takes as much
+        for total in sums.values():
+            if total not in outside:
+                total.add(blocks, run.T, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         rest = iter([sums[var].result() for var in step.sums])
         for var, count in gradient.consts:

@@ -28,7 +28,7 @@ def find_rows(loop: Loop) -> tuple[int, frozenset[Var]] | None:
     made = {result for eqn in loop.eqns for result in eqn.results}
     given = dict.fromkeys([v for eqn in loop.eqns for v in eqn.reads if v not in made and v not in loop.carry])
     if not loop.carry:
-        sizes = {var.shape[:1] for var in given if var.ndim >= 2}
+        sizes = {var.shape[:1] for var in given if var.ndim >= 2 and var not in loop.totals}
     if len(sizes) != 1 or sizes == {()}:
         return None
     ((N,),) = sizes
@@ -48,7 +48,7 @@ def _spread(loop: Loop, N: int, rows: set[Var]) -> set[Var]:
     for eqn in loop.eqns:
         if _has_rows(eqn, N, found):
             found.update(eqn.results)
-    for before, after in zip(loop.carry, loop.carry_out, strict=True):
+    for before, after in zip((*loop.carry, *loop.totals), (*loop.carry_out, *loop.totals_out), strict=True):
         if (before in found) != (after in found):
             raise _ConflictError(before)
     return found

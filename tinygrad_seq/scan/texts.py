@@ -61,6 +61,8 @@ class Texts:
             return "t"
         if buffer.kind in {"now", "next"}:
             return f"{'other_' if buffer.var in self.alternating else ''}{buffer.kind}"
+        if buffer.kind == "total":
+            return "block"
         return ""
 
     def address(self, buffer: Buffer, row: str) -> str:
