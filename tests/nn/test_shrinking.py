@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -14,17 +14,22 @@ from tinygrad_seq import nn
 from tinygrad_seq.nn import shrinking
 from tinygrad_seq.nn.shrinking import plan_segments
 
+WEIGHTS = 4 * 128 * (64 + 128)
+
 
 @given(
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40),
     more=st.integers(0, 9),
     window=st.none() | st.integers(1, 25),
     reverse=st.booleans(),
+    weights=st.sampled_from([0, 10**5, 10**9]),
 )
-def test_every_step_that_counts_runs(lengths: list[int], more: int, window: int | None, reverse: bool) -> None:
+def test_every_step_that_counts_runs(
+    lengths: list[int], more: int, window: int | None, reverse: bool, weights: int
+) -> None:
     ends = np.sort(lengths)[::-1]
     T = int(ends[0]) + more
-    segments = plan_segments(ends, T, window, reverse)
+    segments = plan_segments(ends, T, window, reverse, weights)
     assert [segment.start for segment in segments] == [0, *[segment.stop for segment in segments[:-1]]]
     assert segments[-1].stop == T
     for segment in segments:
@@ -35,14 +40,41 @@ def test_every_step_that_counts_runs(lengths: list[int], more: int, window: int 
 
 
 def test_a_batch_of_equal_lengths_is_not_cut() -> None:
-    assert plan_segments(np.full(32, 100), 100, None, False) == [(0, 100, 32)]
-    assert plan_segments(np.full(32, 90), 100, None, False) == [(0, 90, 32), (90, 100, 0)]
+    assert plan_segments(np.full(32, 100), 100, None, False, WEIGHTS) == [(0, 100, 32)]
+    assert plan_segments(np.full(32, 90), 100, None, False, WEIGHTS) == [(0, 90, 32), (90, 100, 0)]
 
 
 def test_half_the_steps_take_little_more_than_half_the_work() -> None:
     lengths = np.linspace(200, 1, 32).astype(int)
-    work = sum((segment.stop - segment.start) * segment.rows for segment in plan_segments(lengths, 200, None, False))
-    assert work < 1.15 * lengths.sum()
+
+    def work(weights: int) -> float:
+        segments = plan_segments(lengths, 200, None, False, weights)
+        return sum((segment.stop - segment.start) * segment.rows for segment in segments) / lengths.sum()
+
+    assert work(WEIGHTS) < 1.4
+    assert work(100 * WEIGHTS) < 1.1
+
+
+def test_segments_cost_least() -> None:
+    """They are the best of all choices of times to cut at."""
+    ends, weights = np.array([50, 44, 31, 30, 12, 9, 9, 2]), 2_000_000
+
+    def cost(segments: list[shrinking.Segment]) -> float:
+        price = len(segments) * shrinking.SEGMENT / weights
+        return price + sum((segment.stop - segment.start) * segment.rows for segment in segments)
+
+    choices = []
+    for count in range(8):
+        for cuts in combinations(sorted({*ends.tolist()} - {50}), count):
+            times = [0, *cuts, 50]
+            choices.append([shrinking.Segment(a, b, int((ends > a).sum())) for a, b in pairwise(times)])
+    found = plan_segments(ends, 50, None, False, weights)
+    assert 1 < len(found) < 7
+    assert cost(found) == min(map(cost, choices))
+
+
+def test_a_small_cell_is_not_cut() -> None:
+    assert len(plan_segments(np.arange(32, 0, -1), 32, None, False, 100)) == 1
 
 
 @pytest.mark.parametrize("window", [None, 5])
@@ -54,8 +86,8 @@ def test_in_segments_is_as_with_a_mask(
     T, N = 31, 9
     lengths = rng.integers(1, T - 3, N)
     layer = nn.GRU(3, 4, num_layers=2, bidirectional=True, masked_output=masked_output, window=window).double()  # type: ignore[arg-type]
-    monkeypatch.setattr(shrinking, "STEPS", 2)
-    assert len(plan_segments(np.sort(lengths)[::-1], T, window, False)) > 3
+    monkeypatch.setattr(shrinking, "SEGMENT", 0)
+    assert len(plan_segments(np.sort(lengths)[::-1], T, window, False, 1)) > 3
     found = []
     for call in ({"lengths": lengths}, {"mask": nn.sequence_mask(lengths, T)}):
         xs = ts.tensor(np.random.default_rng(5).standard_normal((T, N, 3)), requires_grad=True)

@@ -127,7 +127,7 @@ def run_pass(
     if flags.lengths is None or shown or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
     else:
-        segments = plan_segments(flags.lengths, T, options["window"], one.reverse)
+        segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
         fill, cut = _last_output if held else _zeros, options["window"] is not None
         carry, ys = run_segments(run, segments, carry, over, rows, fill, one.reverse, cut)
     ys, states = ys if shown else (ys, None)

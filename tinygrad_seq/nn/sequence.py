@@ -14,7 +14,7 @@ from ..ops.comparison import where
 from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.normalisation import dropout as drop
-from ..ops.shape import swapaxes
+from ..ops.shape import reshape, swapaxes
 from ..scan import program_of
 from ..scan.eager import StepFunction
 from ..scan.trace import as_leaf
@@ -153,7 +153,7 @@ class SequenceLayer(Module):
         flags: Flags,
         nudges: Sequence[Any] | None = None,
     ) -> tuple[Tree, list[Outcome]]:
-        """Return the outputs of the last layer, (T, N, ...), and what each pass returned.
+        """Return the outputs of the last layer, (T, N, ...), and the states that each pass returned.
 
         `nudges` has those of each pass: see `run_pass`.
         """
@@ -164,11 +164,13 @@ class SequenceLayer(Module):
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")
             back = np.argsort(order)
-            xs, states = _in_order(order, xs, 1), [_in_order(order, state, 0) for state in states]
             reset = None if flags.reset is None else flags.reset[:, order]
-            flags = Flags(flags.lengths[order], None, reset)
+            ends = flags.lengths[order]
+            flags = Flags(ends, None, reset)
+            times = np.minimum(np.arange(T)[:, None], ends - 1)  # what is left out may be NaN: the last again
+            xs, states = _steps(xs, times * N + order), [_in_order(order, state, 0) for state in states]
         mask = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
-        if mask is not None:  # what is left out may be NaN
+        if mask is not None and (flags.lengths is None or self.options["residual"]):
             xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
         directions = 1 + self.bidirectional
         outcomes: list[Outcome] = []
@@ -184,11 +186,9 @@ class SequenceLayer(Module):
             xs = self._with_residual(xs, ys, first > 0)
         if back is None:
             return xs, outcomes
-        in_place = [
-            Outcome(_in_order(back, ys, 1), _in_order(back, state, 0), _in_order(back, shown, 1))
-            for ys, state, shown, _ in outcomes
-        ]
-        return _in_order(back, xs, 1), in_place
+        places = np.arange(T)[:, None] * N + back
+        in_place = [Outcome(None, _in_order(back, one.state, 0), _steps(one.states, places)) for one in outcomes]
+        return _steps(xs, places), in_place
 
     def _thinned(self, x: Any, between: bool) -> Any:
         """Return the input of a layer with what dropout leaves of it."""
@@ -347,6 +347,11 @@ def _first_state(cell: Cell) -> Tree:
 def _in_order(order: np.ndarray, tree: Tree, axis: int) -> Tree:
     """Return arrays with their rows, which are on `axis`, in another order."""
     return map_leaves(lambda x: take(x, order, axis=axis), tree)
+
+
+def _steps(tree: Tree, places: np.ndarray) -> Tree:
+    """Return arrays (T, N, ...) made of other steps: those at `places`, (T, N), counted through all rows and times."""
+    return map_leaves(lambda x: take(reshape(x, (-1, *x.shape[2:])), places, axis=0), tree)
 
 
 def _swap(x: Any) -> Any:

@@ -15,18 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..ops.joining import concat, split
 from ..ops.shape import broadcast_to
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .flags import Lengths
 
-STEPS = 8
-"""The least number of steps in a segment: each costs about half a millisecond of Python."""
-PARTS = 8
-"""A segment ends when this part of all rows has ended."""
-SAVING = 0.1
-"""The least share of steps to be saved by cutting time at all."""
+PARTS = 16
+"""The number of row counts that segments can have; a program is made for each that comes up."""
+SEGMENT = 32e6
+"""What a segment costs, a millisecond of Python or two, in products of a weight and a value."""
 
 
 class Segment(NamedTuple):
@@ -37,28 +37,31 @@ class Segment(NamedTuple):
     rows: int
 
 
-def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool) -> list[Segment]:
-    """Return the segments, in order of time, of a batch with these lengths, which fall.
+def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool, weights: int) -> list[Segment]:
+    """Return the segments, in order of time, of a batch with these lengths, which fall: those that cost least.
 
-    With a `window` they begin and end where gradients are cut anyway, counted from the end if `reverse`.
+    `weights` is the number of weights of the cell, so of products in a step of a row. With a `window` segments begin
+    and end where gradients are cut anyway, counted from the end if `reverse`.
     """
     N = len(lengths)
     ends = -(-lengths // window) * window if window else lengths
     if reverse and window:
         ends = T - (T - lengths) // window * window
     last = min(int(ends[0]), T)
-    segments = []
-    start, active = 0, N
-    if lengths.sum() < (1 - SAVING) * N * last:
-        group = -(-N // PARTS)
-        for rows in range(N - group, 0, -group):
-            stop = int(ends[rows])
-            if start + STEPS <= stop <= last - STEPS:
-                segments.append(Segment(start, stop, active))
-                start, active = stop, rows
-    segments.append(Segment(start, last, active))
-    if last < T:
-        segments.append(Segment(last, T, 0))
+    group = -(-N // PARTS)
+    rows_from = {0: N} | {int(ends[rows]): rows for rows in range(N - group, 0, -group) if ends[rows] < last}
+    times, rows = [*rows_from, last], [*rows_from.values()]
+    price = SEGMENT / max(weights, 1)
+    least, before = [0.0], [0]  # up to each time: the cost in steps of a row, and where the segment up to there begins
+    for end, stop in enumerate(times[1:], 1):
+        costs = [least[k] + (stop - times[k]) * rows[k] + price for k in range(end)]
+        before.append(int(np.argmin(costs)))
+        least.append(costs[before[-1]])
+    segments = [Segment(last, T, 0)] if last < T else []
+    end = len(times) - 1
+    while end:
+        segments.insert(0, Segment(times[before[end]], times[end], rows[before[end]]))
+        end = before[end]
     return segments
 
 
