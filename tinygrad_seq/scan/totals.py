@@ -32,7 +32,8 @@ class Total(NamedTuple):
         The variables whose lifted values are read.
     matrices
         For each of them, a function from its lifted value to a matrix with rows in the order of time. Of one matrix
-        the rows are added up; of two, `a` and `b`, it is ``a.T @ b``. None at all: `var` is the same at every time.
+        the rows are added up; of two, `a` and `b`, it is ``a.T @ b``, of stacks ``(rows, S, N)`` of them each of the S
+        products. None at all: `var` is the same at every time.
     finish
         Returns the sum in its shape.
     """
@@ -58,8 +59,13 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
             return inner._replace(var=var, finish=lambda y: forward(inner.finish(y), **params))
         if name == "sum":
             return _plan_sum(var, eqn.operands[0], params["axes"])
-        if name == "matmul" and all(operand.ndim == 2 and operand in over for operand in eqn.operands):
-            return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+        if name == "matmul" and all(operand in over for operand in eqn.operands):
+            a, b = eqn.operands
+            if a.ndim == b.ndim == 2:
+                return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+            if a.shape[:-2] == b.shape[:-2]:
+                matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
+                return Total(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
     return Total(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
 
 
@@ -79,6 +85,12 @@ def _rows(x: np.ndarray) -> np.ndarray:
         stride = x.strides[0] if N == 1 else x.strides[1]
         return np.lib.stride_tricks.as_strided(x, (T * N, K), (stride, x.strides[2]), writeable=False)
     return x.reshape(T * N, K)
+
+
+def _stacks(x: np.ndarray) -> np.ndarray:
+    """Return stacks of matrices, `x` ``(T, ..., K, N)``, as ``(T * K, S, N)``."""
+    x = x.reshape(len(x), -1, *x.shape[-2:])
+    return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
 class Sum:
@@ -124,11 +136,14 @@ class Sum:
 
     def _take(self, parts: list[np.ndarray]) -> None:
         if self._value is None:
-            self._value = np.zeros([part.shape[1] for part in parts], self._total.var.dtype)
+            stack = parts[0].shape[1:-1]
+            self._value = np.zeros([*stack, *[part.shape[-1] for part in parts]], self._total.var.dtype)
         if len(parts) == 1:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
-            multiply(parts[0].T, parts[1], self._value, accumulate=self._begun)
+            for at in np.ndindex(parts[0].shape[1:-1]):
+                a, b = (part[:, *at] for part in parts)
+                multiply(a.T, b, self._value[at], accumulate=self._begun)
             self._begun = True
 
     def result(self) -> np.ndarray:
