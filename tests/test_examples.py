@@ -34,6 +34,7 @@ EXPECTED = {
     "one_to_one": lambda share: share > 0.6,  # one in three by chance
     "many_to_one": lambda share: share > 0.2,  # one in eleven
     "many_to_many": lambda scores: scores["both ways"] > 0.1,
+    "token_types": lambda scores: min(scores.values()) > 0.5,
     "encoder_decoder": lambda wrong: wrong["with attention"] < 0.6,
     "subject_verb_agreement": lambda shares: all(share[0] > 0.75 for share in shares.values()),
 }
