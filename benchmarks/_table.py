@@ -146,7 +146,7 @@ def eager_overhead(result: Result) -> list[list[str]]:
 
 
 def lengths(result: Result) -> list[list[str]]:
-    question = "LSTM training, lengths spread over 1 to T: PyTorch's packed sequences, and our own padded run, over ours"
+    question = "LSTM training, lengths from 1 to T: PyTorch's packed sequences, and our own padded run, over ours"
     answers = []
     for case in result["results"]:
         packed, padded = (ratio(result, case, "training", name) for name in ("torch packed", f"{OURS} padded"))
