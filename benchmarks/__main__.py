@@ -19,6 +19,8 @@ from _table import update  # noqa: E402 (found by the line above, as by the scri
 
 COMPARISONS = [
     "layers",
+    "lengths",
+    "options",
     "custom_cells",
     "training",
     "sampling",

@@ -123,6 +123,8 @@ def single_figures(found: dict[str, Result]) -> str:
     """Return a row for each of the other questions that has an answer."""
     questions = {
         "eager_overhead": eager_overhead,
+        "lengths": lengths,
+        "options": options,
         "training": training,
         "sampling": sampling,
         "memory": memory,
@@ -141,6 +143,25 @@ def eager_overhead(result: Result) -> list[list[str]]:
     case = next(iter(result["results"]))
     peers = (f"{name} {ratio(result, case, 'training', name)}" for name in ("torch", "mygrad", "autograd"))
     return [["eager loop of 250 small operations, forward and backward: peer over ours", ", ".join(peers)]]
+
+
+def lengths(result: Result) -> list[list[str]]:
+    question = "LSTM training, lengths from 1 to T: PyTorch's packed sequences, and our own padded run, over ours"
+    answers = []
+    for case in result["results"]:
+        packed, padded = (ratio(result, case, "training", name) for name in ("torch packed", f"{OURS} padded"))
+        answers.append(f"{case.split()[1]} {packed}, {padded}")
+    return [[question, "; ".join(answers)]]
+
+
+def options(result: Result) -> list[list[str]]:
+    worst: dict[str, float] = {}
+    for case in result["results"]:
+        option, times = case.split()[0], median(result, case, "ratio")
+        if times is not None:
+            worst[option] = max(times, worst.get(option, 0.0))
+    answer = ", ".join(f"{option} {times:.2f}" for option, times in worst.items())
+    return [["training step with an option over that without, the most of LSTM and GRU in two sizes", answer]]
 
 
 def training(result: Result) -> list[list[str]]:

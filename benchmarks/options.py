@@ -127,6 +127,7 @@ SUBJECT = Subject(
     contestants={OURS: Contestant(measure)},
     quick=("zoneout LSTM 50x32x64x128",),
     units={"ratio": "times", "training": "s", "plain": "s"},
+    rounds=1,
 )
 
 if __name__ == "__main__":
