@@ -1,9 +1,9 @@
 """Many to many: what each character of a line of Python is part of: a name, a keyword, a number, a string, a comment.
 
-The lines are those of modules of the standard library, the answers those of `tokenize`; lines of a string that goes over
-several are left out, for they do not say where they stand. Read from left to right, `in` may still
-become `index`; a second direction knows. Expect 99.1 in 100 characters of new lines to be right from left to right, and
-99.9 with both; one in two is part of a name. One minute:
+The lines are those of modules of the standard library, the answers those of `tokenize`; lines of a string that goes
+over several are left out, for they do not say where they stand. Read from left to right, `in` may still become `index`;
+a second direction knows. Expect 99.1 in 100 characters of new lines to be right from left to right, and 99.9 with both;
+one in two is part of a name. One minute:
 
     python examples/token_types.py
 """
