@@ -75,6 +75,8 @@ def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> Total:
 def _rows(x: np.ndarray) -> np.ndarray:
     """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
     T, N, K = x.shape
+    if x.flags.c_contiguous:
+        return x.reshape(T * N, K)
     if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
         stride = x.strides[0] if N == 1 else x.strides[1]
         return np.lib.stride_tricks.as_strided(x, (T * N, K), (stride, x.strides[2]), writeable=False)
