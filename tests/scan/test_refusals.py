@@ -124,6 +124,12 @@ def test_reading_a_value_is_refused_with_its_line(step) -> None:
         run(step, True)
 
 
+@pytest.mark.parametrize("read", [lambda h, i: h[:, i], lambda _, i: np.eye(3)[i], lambda h, i: h[: i.sum()]])
+def test_an_index_of_the_step_is_said_to_be_one(read) -> None:
+    with pytest.raises(CompileError, match=r"takes one for an index, .* look rows up with table\[i\]"):
+        ts.scan(lambda h, i: (h + read(h, i).sum(), h), ts.zeros((2, 3)), np.zeros((4, 2), int), compile=True)
+
+
 @pytest.mark.parametrize("step", READS)
 def test_reading_a_value_runs_eagerly_with_one_warning(step) -> None:
     got, caught = warned(lambda: run(step, None))

@@ -65,6 +65,11 @@ class Kernel:
         self.summands = dict(zip(self.loop.totals, self.stages.added, strict=True))
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
+        numbers = self.source.numbers
+        self._strides = [(len(FIXED) + at, n) for at, n in enumerate(numbers) if isinstance(n, Stride)]
+        known = [0 if isinstance(n, Stride) else n for n in numbers]
+        self._sizes = np.array([*[0] * len(FIXED), *known], np.int64)
+        self._factors = np.array(self.source.factors, np.float64)
 
     @cached_property
     def run_rows(self) -> Callable[..., None]:
@@ -97,14 +102,15 @@ class Kernel:
         source = self.source
         arrays = {buffer: self._memory(buffer, T, env) for buffer in source.buffers}
         weights = [_packed(env[var]) for var in source.weights]
-        factors, complaint = np.array(source.factors, np.float64), np.zeros(COMPLAINT, np.int64)
-        others = (*weights, factors, complaint)
+        complaint = np.zeros(COMPLAINT, np.int64)
+        others = (*weights, self._factors, complaint)
         addresses = [array.__array_interface__["data"][0] for array in (*arrays.values(), *others)]
         given = {buffer.var: array for buffer, array in arrays.items()}
-        numbers = [given[n.var].strides[n.axis] if isinstance(n, Stride) else n for n in source.numbers]
-        sizes = np.array([T, reverse, window or 0, start, self.N, *numbers], np.int64).view(np.uint64)
-        assert len(sizes) == len(FIXED) + len(numbers)
-        return Bound(arrays, others, np.array(addresses, np.uint64), sizes, complaint)
+        sizes = self._sizes.copy()
+        sizes[: len(FIXED)] = T, reverse, window or 0, start, self.N
+        for at, number in self._strides:
+            sizes[at] = given[number.var].strides[number.axis]
+        return Bound(arrays, others, np.array(addresses, np.uint64), sizes.view(np.uint64), complaint)
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""

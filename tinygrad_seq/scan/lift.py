@@ -38,10 +38,14 @@ def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> n
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads."""
-    dtype, stacked = np.result_type(a, b), max(a.ndim, b.ndim) > 2
+    dtype, stacked = a.dtype if a.dtype == b.dtype else np.result_type(a, b), max(a.ndim, b.ndim) > 2
     if dtype.char not in "fd" or (stacked and _is_small(a, b)):
         return np.asarray(np.matmul(a, b))
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    if a.ndim == b.ndim == 2:
+        y = np.empty((a.shape[0], b.shape[1]), dtype)
+        multiply(a, b, y)
+        return y
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     y = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)
     a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b))

@@ -3,7 +3,8 @@
 Changes of shape are done once, on the sum. A product of two values of the step, such as the gradient of a weight, is
 not made T times and added: it is one product with ``T * N`` terms. Its terms are added in blocks counted from the last,
 so that a scan which goes back over its times segment by segment adds the same numbers in the same order as one that
-does so at once: parts that fill no block wait for the next.
+does so at once: parts that fill no block wait for the next. The gradient of a lookup in the step is added to the rows
+of the table that were looked up, the last time first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.indexing import scatter_add_rows
 from ..kernels.matmul import SUM_DEPTH, SUM_ROWS, add_rows, multiply
+from ..ops.indexing import check_range
 from .ir import Eqn, Var
 from .lift import Env
 
@@ -36,12 +39,15 @@ class Total(NamedTuple):
         products. None at all: `var` is the same at every time.
     finish
         Returns the sum in its shape.
+    scattered
+        Whether `needs` are slices and the indices of the rows that they are to be added to: the gradient of a lookup.
     """
 
     var: Var
     needs: tuple[Var, ...]
     matrices: tuple[Matrix, ...]
     finish: Callable[[np.ndarray], np.ndarray]
+    scattered: bool = False
 
 
 def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared: Collection[Var]) -> Total:
@@ -66,6 +72,10 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
             if a.shape[:-2] == b.shape[:-2]:
                 matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
                 return Total(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
+        if name == "matmul" and all(operand.ndim == 2 and operand in over for operand in eqn.operands):
+            return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+        if name == "take_add" and params["axis"] == 0 and all(operand in over for operand in eqn.operands):
+            return Total(var, eqn.operands, (), lambda y: y.reshape(var.shape), scattered=True)
     return Total(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
 
 
@@ -81,6 +91,8 @@ def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> Total:
 def _rows(x: np.ndarray) -> np.ndarray:
     """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
     T, N, K = x.shape
+    if x.flags.c_contiguous:
+        return x.reshape(T * N, K)
     if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
         stride = x.strides[0] if N == 1 else x.strides[1]
         return np.lib.stride_tricks.as_strided(x, (T * N, K), (stride, x.strides[2]), writeable=False)
@@ -113,6 +125,9 @@ class Sum:
 
     def add(self, env: Env, T: int, last: bool) -> None:
         """Add the values at `T` times that come before those added so far; `last` if none will follow."""
+        if self._total.scattered:
+            self._scatter(*[env[var] for var in self._total.needs])
+            return
         if not self._total.matrices:
             self._times += T
             self._value = env[self._total.var] * self._times
@@ -133,6 +148,14 @@ class Sum:
         cut = 0 if last else len(parts[0]) % self._block
         self._take([part[cut:] for part in parts])
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
+
+    def _scatter(self, slices: np.ndarray, indices: np.ndarray) -> None:
+        shape, step = self._total.var.shape, 1 if self._backwards else -1
+        if self._value is None:
+            self._value = np.zeros((shape[0], math.prod(shape[1:])), self._total.var.dtype)
+        flat = np.ascontiguousarray(check_range("take", indices, shape[0], -shape[0])[::step]).ravel()
+        rows = np.ascontiguousarray(slices[::step]).reshape(flat.size, self._value.shape[1])
+        scatter_add_rows(self._value, flat, rows.astype(self._value.dtype, copy=False))
 
     def _take(self, parts: list[np.ndarray]) -> None:
         if self._value is None:

@@ -82,7 +82,14 @@ class Builder:
 
     def apply(self, primitive: Primitive, operands: Iterable[Any], params: dict[str, Any]) -> Any:
         """Write down one operation and return its results as Tracers."""
-        atoms = tuple([self.atom(primitive, operand) for operand in operands])
+        atoms = tuple(
+            [
+                operand._var
+                if operand.__class__ is Tracer and operand._builder is self
+                else self.atom(primitive, operand)
+                for operand in operands
+            ]
+        )
         options = freeze(params) if params else ()
         key = (primitive, tuple([atom if atom.__class__ is Var else _identity(atom) for atom in atoms]), options)
         results = self._known.get(key)
@@ -91,8 +98,9 @@ class Builder:
             self._known[key] = results
             eqn = Eqn(primitive, atoms, params, results)
             self.eqns.append(eqn)
-            self.producer.update(dict.fromkeys(results, eqn))
-            if all(operand in self.invariant for operand in eqn.reads):
+            for result in results:
+                self.producer[result] = eqn
+            if self.invariant.issuperset(eqn.reads):
                 self.invariant.update(results)
         return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
 
@@ -138,7 +146,10 @@ class Tracer(ArrayProtocol, Operators):
 
     @staticmethod
     def _apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        builder = next(operand._builder for operand in operands if operand.__class__ is Tracer)
+        for operand in operands:
+            if operand.__class__ is Tracer:
+                break
+        builder = operand._builder
         result = builder.apply(primitive, operands, params)
         if tracing.depth and tracing.recording and not mode.recording:  # `no_grad` inside the step
             parts = [builder.apply(detached, (part,), {}) for part in (result if primitive.multiple else (result,))]
@@ -151,8 +162,15 @@ class Tracer(ArrayProtocol, Operators):
             "use ts.where or arithmetic with a mask, or pass compile=False."
         )
 
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __setitem__ = __contains__ = _read
-    item = numpy = tolist = backward = __format__ = _read
+    def _index(self, *_args: object, **_options: object) -> NoReturn:
+        raise CompileError(
+            "scan: expected a step that needs no value in Python, but it takes one for an index, a size or an ndarray "
+            f"at {user_line()}; look rows up with table[i] or ts.take(table, i) in a Tensor, or pass compile=False."
+        )
+
+    __bool__ = __float__ = __int__ = __complex__ = __setitem__ = __contains__ = _read
+    item = tolist = backward = __format__ = _read
+    __index__ = numpy = _index
     data = grad = property(_read)
 
 
@@ -208,6 +226,8 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     arrays = [np.zeros(*operand.aval) if operand.__class__ is Var else operand for operand in operands]
     try:
         result = primitive.forward(*arrays, **params)
+    except CompileError:  # a value of the step among the options, such as the end of a slice
+        raise
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise explain(primitive, arrays, error) from error
     results = result if primitive.multiple else (result,)
