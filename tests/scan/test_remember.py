@@ -57,10 +57,7 @@ def test_same_bits(window: int | None, reverse: bool) -> None:
     [
         "gru", "min_gru", "ind_rnn", "sru", "peephole_lstm", "layer_norm_lstm", "delta_net", "attention_cell",
         "delay_line", "rotating_carry", "constant_carry", "outputs_that_are_inputs", "constants_of_every_shape",
-        "no_input", "no_output", "mixed_dtypes", "no_batch_axis", "integers_and_flags_in_the_carry",
-        "gru", "min_gru", "ind_rnn", "sru", "peephole_lstm", "layer_norm_lstm", "delta_net", "delay_line",
-        "rotating_carry", "constant_carry", "outputs_that_are_inputs", "constants_of_every_shape", "no_input",
-        "no_output", "mixed_dtypes", "no_batch_axis", "integers_and_flags_in_the_carry", "token",
+        "no_input", "no_output", "mixed_dtypes", "no_batch_axis", "integers_and_flags_in_the_carry", "token",
         "token_by_index",
     ],
 )  # fmt: skip
