@@ -133,12 +133,14 @@ def by_hand(layer: nn.Recurrent, xs: ts.Tensor, lengths: Any = None, mask: Any =
 
 def _row_by_hand(one: Any, xs: list[Any], mask: np.ndarray, reset: Any, options: Any) -> Any:
     state, ys, last = one.initial_state(1), [None] * T, None
-    rate = options["zoneout"]
+    rate, anew = options["zoneout"], False
     for t in reversed(range(T)) if one.reverse else range(T):
+        begins = t + 1 if one.reverse else t
+        if reset is not None and (last is not None or not one.reverse):
+            anew = anew or reset[begins]
         if mask[t]:
-            begins = t + 1 if one.reverse else t
-            if reset is not None and begins < T and reset[begins]:
-                state = one.initial_state(1)
+            if anew:
+                state, anew = one.initial_state(1), False
             y, new = one.cell(xs[t], state)
             leaves, rebuild = flatten(new)
             mixed = [rate * a + (1 - rate) * b for a, b in zip(flatten(state)[0], leaves, strict=True)]
@@ -325,3 +327,30 @@ def test_stride_and_window_of_truncated_backpropagation(
         reached = [bool(np.any(g)) for g in (xs.grad.numpy()[::-1] if backwards else xs.grad.numpy())]
         first = max((t // stride + 1) * stride - window, 0)
         assert reached == [first <= s <= t for s in range(length)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_sequences_in_one_row_do_not_meet_across_a_masked_step(reverse: bool, rng: np.random.Generator) -> None:
+    layer, xs = layer_of("gru", rng, go_backwards=reverse), data(rng)
+    mask, given = np.ones((T, N), bool), rng.standard_normal((N, H))
+    mask[3] = False
+    for begins in (3, 4):  # the masked step is the first of the second sequence, the last of the first one
+        reset = np.zeros((T, N), bool)
+        reset[begins] = True
+        with ts.disable_compile():
+            ys, last = layer(xs, given, mask=mask, reset=reset)
+            parts = [layer(part, None if second != reverse else given) for part, second in ((xs[:3], 0), (xs[4:], 1))]
+        np.testing.assert_allclose(ys.numpy()[:3], parts[0][0].numpy(), atol=1e-12)
+        np.testing.assert_allclose(ys.numpy()[4:], parts[1][0].numpy(), atol=1e-12)
+        np.testing.assert_allclose(last.numpy(), parts[not reverse][1].numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_flag_on_padding_has_no_effect(reverse: bool, rng: np.random.Generator) -> None:
+    layer, xs, given = layer_of("gru", rng, go_backwards=reverse), data(rng), rng.standard_normal((N, H))
+    padding = np.arange(T)[:, None] >= LENGTHS
+    with ts.disable_compile():
+        for call in ({"lengths": LENGTHS}, {"mask": ~padding}):
+            expected, found = layer(xs, given, **call), layer(xs, given, reset=padding, **call)
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b.numpy())

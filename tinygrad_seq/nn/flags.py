@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..conversion import to_array
 from ..errors import ArgumentError, DtypeError, ShapeError
 
 Bools = NDArray[np.bool_]
@@ -49,7 +50,7 @@ def check_flags(layer: str, T: int, N: int, batch_first: bool, lengths: Any, mas
 
 
 def _check_lengths(layer: str, T: int, N: int, given: Any) -> Lengths | None:
-    lengths = np.asarray(given)
+    lengths = to_array(f"{layer}.lengths", given)
     if lengths.shape != (N,):
         raise ShapeError(
             f"{layer}: expected lengths of shape ({N},), one for each sequence, got {lengths.shape} {lengths.dtype}; "
@@ -70,7 +71,7 @@ def _check_lengths(layer: str, T: int, N: int, given: Any) -> Lengths | None:
 def _check_bools(layer: str, name: str, T: int, N: int, batch_first: bool, given: Any) -> Bools | None:
     if given is None:
         return None
-    flags = np.asarray(given)
+    flags = to_array(f"{layer}.{name}", given)
     expected, axes = ((N, T), "(N, T)") if batch_first else ((T, N), "(T, N)")
     facts = f"{layer}: expected {name} of shape {axes} = {expected} bool, got {flags.shape} {flags.dtype}; "
     if flags.shape != expected:
@@ -78,3 +79,19 @@ def _check_bools(layer: str, name: str, T: int, N: int, batch_first: bool, given
     if flags.dtype != bool:
         raise DtypeError(f"{facts}compare, e.g. {name} > 0.")
     return flags.T if batch_first else flags
+
+
+def find_restarts(reset: Bools, valid: Bools | None, reverse: bool) -> Bools:
+    """Return the steps (T, N) before which a state starts anew: the first of each sequence that is valid.
+
+    They are those behind which the valid step before, or after if `reverse`, belongs to another sequence.
+    """
+    T = len(reset)
+    number = np.cumsum(reset, axis=0)
+    counted = np.ones_like(reset) if valid is None else valid
+    if reverse:  # the sequence of the valid step after each step; its own if there is none
+        after = np.minimum.accumulate(np.where(counted, number, T + 1)[::-1], axis=0)[::-1]
+        after = np.concatenate([after[1:], np.full_like(number[:1], T + 1)])
+        return counted & (number < after) & (after <= T)
+    before = np.maximum.accumulate(np.where(counted, number, 0), axis=0)
+    return counted & (number > np.concatenate([np.zeros_like(number[:1]), before[:-1]]))

@@ -18,7 +18,7 @@ from ..scan.eager import StepFunction
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .cell import Cell, step_of_one
-from .flags import Flags
+from .flags import Flags, find_restarts
 from .masks import sequence_mask
 from .options import Options
 from .parameter import Parameter
@@ -110,13 +110,13 @@ def run_pass(
     if nudges is not None:
         step = observe(step)
         over["nudges"] = nudges
+    valid = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
     if flags.reset is not None:
         step = restart(step, one.initial_state(1))
-        over["reset"] = _seen_from_behind(flags.reset) if one.reverse else flags.reset
-    carry, masked = state, flags.mask is not None or flags.lengths is not None
-    held = masked and options["masked_output"] == "held"
-    if masked:
-        over["mask"] = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
+        over["reset"] = find_restarts(flags.reset, valid, one.reverse)
+    carry, held = state, valid is not None and options["masked_output"] == "held"
+    if valid is not None:
+        over["mask"] = valid
         if held:
             carry = (state, _zero_output(step, state, over, rows))
         step = hold(step, outputs=held)
@@ -147,7 +147,7 @@ def _drop(step: InputStep, one: Pass, xs: Tree, state: Tree, options: Options, r
     """Return the step with dropout in the products that read the state; its masks go to `rows`."""
     if not (options["drop_connect"] or options["recurrent_dropout"]):
         return step
-    name, x = type(one.cell).__name__, map_leaves(lambda x: x[0], xs)
+    name, x = type(one.cell).__name__, map_leaves(_first, xs)
     weights: Sequence[np.ndarray] = ()
     if options["drop_connect"]:
         weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
@@ -175,16 +175,16 @@ def _rates(one: Pass, options: Options) -> list[float]:
     return check_zoneout(type(one.cell).__name__, options["zoneout"], one.cell.initial_state(1))
 
 
-def _seen_from_behind(reset: np.ndarray) -> np.ndarray:
-    """Return the steps before which a state that goes backwards starts anew: those before a sequence's first."""
-    return np.concatenate([reset[1:], np.zeros_like(reset[:1])])
-
-
 def _zero_output(step: InputStep, state: Tree, over: Inputs, rows: Inputs) -> Tree:
     """Return zeros like an output of the step."""
     with no_grad():
-        _, y = step(state, map_leaves(lambda x: asarray(x[0]), over) | rows)
+        _, y = step(state, map_leaves(_first, over) | rows)
     return map_leaves(zeros_like, y)
+
+
+def _first(xs: Any) -> Any:
+    """Return the values of the first step; zeros if there is no step."""
+    return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
 
 
 def _zeros(ys: Tree, rest: Tree) -> Tree:
@@ -210,9 +210,9 @@ def _run(
     def one_step(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
         return step(carry, inputs | rows)
 
-    if window is None or stride in (None, window):
-        return scan(one_step, carry, over, reverse=reverse, window=window, remember=remember)
     T = flatten(over)[0][0].shape[0]
+    if window is None or stride in (None, window) or window >= T:
+        return scan(one_step, carry, over, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()
     for turn in range(-(-T // stride)):
         back, begin = max((turn + 1) * stride - window, 0), turn * stride

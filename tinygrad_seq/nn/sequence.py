@@ -107,7 +107,8 @@ class SequenceLayer(Module):
             (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
         reset
             (T, N), or (N, T) with `batch_first`, bool: the steps before which a new sequence begins: there the state
-            is set to the initial state.
+            is set to the initial state, in both directions. A flag at a step that does not count holds for the next
+            one that does.
 
         Returns
         -------

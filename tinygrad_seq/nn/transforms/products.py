@@ -147,7 +147,7 @@ def _weights(eqn: Eqn, consts: Sequence[Any]) -> list[int]:
 def _met(eqn: Eqn, position: int, of_state: dict[Any, Any]) -> Any:
     """Return which elements of a weight the state is multiplied with, so that it broadcasts to the weight's shape."""
     other = of_state[eqn.operands[1 - position]]
-    name, row = eqn.primitive.name, other.reshape(-1, other.shape[-1])[0]
+    name, row = eqn.primitive.name, other.reshape(-1, other.shape[-1]).any(axis=0)
     if position == 1 and name != "einsum" and eqn.operands[1].ndim == 2:
         return row[:, None] if name == "matmul" else row
     return True
