@@ -141,6 +141,16 @@ def test_takes_the_options_of_recurrent_layers(rng) -> None:
     assert all(gradient.all() for gradient in learned)
 
 
+def test_a_row_begins_anew(rng) -> None:
+    decoder, (xs, memory) = decoder_of("dot", rng), arrays(rng)
+    reset = np.zeros((T, N), bool)
+    reset[2] = True
+    with ts.disable_compile():
+        ys = decoder(xs, memory, reset=reset)[0].numpy()
+        np.testing.assert_array_equal(ys[:2], decoder(xs[:2], memory)[0].numpy())
+        np.testing.assert_array_equal(ys[2:], decoder(xs[2:], memory)[0].numpy())
+
+
 def test_weights_are_tagged(rng) -> None:
     decoder, (xs, memory) = decoder_of("multihead", rng), arrays(rng)
     with ts.disable_compile():
@@ -169,6 +179,12 @@ def test_parameters_are_those_of_cell_and_attention() -> None:
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),
         (lambda d, x, m: d.cell(x[0]), ArgumentError, "a memory to read"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), stateful=True), ArgumentError, "stateful"),
+        (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), bidirectional=True), ArgumentError, "one layer"),
+        (
+            lambda d, x, m: nn.AttentionDecoder(nn.GRUCell(H + 2 * E, H), nn.DotAttention(H, E), num_layers=2),
+            ArgumentError,
+            "one layer in one direction, got 2 cells",
+        ),
         (lambda d, x, m: d(x, m, ts.zeros((N, H))), ArgumentError, "a state"),
         (lambda d, x, m: d(x, m[:, :2]), ShapeError, "a memory of 3 rows"),
     ],

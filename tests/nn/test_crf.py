@@ -145,6 +145,7 @@ def test_forbidden_transitions_never_happen_and_leave_no_nan(crf, rng) -> None:
         ({"emissions": np.zeros((0, N, K))}, ShapeError, "one step or more"),
         ({"emissions": np.zeros((T, N, K), np.float32)}, DtypeError, "cast them to float64"),
         ({"tags": np.zeros((N, T), int)}, ShapeError, "integer tags of shape .4, 3."),
+        ({"tags": [[0], [0, 1]]}, ShapeError, "nested lists of equal lengths"),
         ({"tags": np.zeros((T, N))}, ShapeError, "integer tags"),
         ({"tags": np.full((T, N), K)}, IndexRangeError, "tags from 0 to 2, got 3"),
         ({"lengths": [4, 0, 1]}, ArgumentError, "from 1 to T=4"),

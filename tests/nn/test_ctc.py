@@ -149,6 +149,7 @@ def test_float32_is_close_over_long_inputs(rng) -> None:
         ({"log_probs": np.zeros((T, N, C), int)}, ShapeError, "floating-point log_probs"),
         ({"log_probs": np.zeros((0, N, C))}, ShapeError, "log_probs .T, N, C."),
         ({"targets": TARGETS * 1.0}, DtypeError, "integer targets"),
+        ({"targets": [[1], [1, 2]]}, ShapeError, "nested lists of equal lengths"),
         ({"targets": TARGETS[:2]}, ShapeError, "targets of shape .4, S. with S >= 3"),
         ({"targets": TARGETS[0]}, ShapeError, "targets of shape .7,., the sum"),
         ({"targets": TARGETS + 1}, IndexRangeError, "got 3"),

@@ -185,6 +185,7 @@ def test_a_language_model_writes(rng) -> None:
         ({"eos": -1}, ArgumentError, "eos to be a token or None"),
         ({"eos": V}, IndexRangeError, "eos to be one of 3"),
         ({"start": 0.5}, DtypeError, "start to be a token"),
+        ({"start": [[0], [0, 0]]}, ShapeError, "nested lists of equal lengths"),
         ({"start": [0, 0]}, ShapeError, "a row for each of 2"),
         ({"step": lambda tokens, state: (ts.zeros((1, V)), state)}, ShapeError, "logits .*, V."),
         ({"step": lambda tokens, state: (ts.full((len(tokens), V), np.nan), state)}, AnomalyError, "finite logits"),
@@ -197,7 +198,16 @@ def test_refusals(search, change, error, text: str, table) -> None:
         search(**{**call, **change})
 
 
-@pytest.mark.parametrize("options", [{"beam_size": 2, "num_best": 3}, {"length_penalty": -1.0}, {"beam_size": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beam_size": 2, "num_best": 3},
+        {"beam_size": 0},
+        {"length_penalty": -1.0},
+        {"length_penalty": np.inf},
+        {"length_penalty": "long"},
+    ],
+)
 def test_refusals_of_beams(options, table) -> None:
     with pytest.raises(ArgumentError, match="beam_search: expected"):
         nn.beam_search(table.step, table.begin(), 0, max_length=2, **options)

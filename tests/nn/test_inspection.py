@@ -113,9 +113,10 @@ def test_the_gradient_is_that_of_finite_differences(rng) -> None:
 
     def run() -> float:
         """Run the equations, step by step."""
-        state, ys = cell.initial_state(N), []
+        state, ys, anew = cell.initial_state(N), [], np.zeros(N, bool)
         for t in range(T):
-            h = np.where(reset[t][:, None], 0, state["h"].numpy())
+            anew = (anew & ~mask[t - 1]) | reset[t]
+            h = np.where(anew[:, None], 0, state["h"].numpy())
             y, new = cell(xs[t], {"h": ts.tensor(h), "count": state["count"]})
             h_new = 0.25 * h + 0.75 * new["h"].numpy() + (shift[1] if shift[0] == t else 0)
             ys.append(y.numpy() * mask[t][:, None])

@@ -23,7 +23,7 @@ def test_the_mask_is_true_before_the_end() -> None:
     [
         ([[1, 2]], 3, ShapeError, r"\(N,\), got \(1, 2\)"),
         ([], 3, ShapeError, r"got \(0,\)"),
-        ([1.0, 2.0], 3, DtypeError, "float64"),
+        ([1.0, 2.0], 3, DtypeError, "float32"),
         ([True], 3, DtypeError, "bool"),
         ([1, 0], 3, IndexRangeError, "got 0 for sequence 1"),
         ([4, 1], 3, IndexRangeError, "1 to T=3, got 4 for sequence 0"),

@@ -18,8 +18,15 @@ T, N, I, H = 6, 5, 3, 4
     ("options", "message"),
     [
         ({"merge": "add"}, r"expected merge to be one of \('concat', 'sum', 'mean'\), got 'add'"),
+        ({"merge": np.array(["sum", "mean"])}, "expected merge to be one of"),
+        ({"bidirectional": 2}, "expected bidirectional to be True or False, got 2"),
+        ({"batch_first": "no"}, "expected batch_first to be True or False, got 'no'"),
+        ({"residual": "no"}, "expected residual to be True or False, got 'no'"),
+        ({"stateful": None}, "expected stateful to be True or False, got None"),
         ({"masked_output": "last"}, "expected masked_output to be one of"),
         ({"zoneout": 1.5}, r"expected zoneout to be a probability in \[0, 1\], got 1.5"),
+        ({"zoneout": None}, r"expected zoneout to be a probability in \[0, 1\], got None"),
+        ({"zoneout": ((0.1,), 0.2)}, r"expected zoneout to be a probability, or one for each array of the state"),
         ({"zoneout": (0.1, 0.2, 0.3)}, r"expected zoneout to be a probability, or one for each array of the state"),
         ({"recurrent_dropout": -0.1}, "expected recurrent_dropout to be a probability"),
         ({"drop_connect": "half"}, "expected drop_connect to be a probability"),
@@ -45,7 +52,9 @@ def test_bad_options(make: Any, options: dict[str, Any], message: str) -> None:
         ({"lengths": [6, 0, 1, 1, 1]}, ArgumentError, "expected lengths from 1 to T=6, got 0 for sequence 1"),
         ({"lengths": [6, 1, 7, 1, 1]}, ArgumentError, "expected lengths from 1 to T=6, got 7 for sequence 2"),
         ({"lengths": [6, 1]}, ShapeError, r"expected lengths of shape \(5,\), one for each sequence, got \(2,\)"),
-        ({"lengths": [6.0] * N}, DtypeError, r"expected lengths to be integers, got \(5,\) float64"),
+        ({"lengths": [6.0] * N}, DtypeError, r"expected lengths to be integers, got \(5,\) float32"),
+        ({"lengths": [[1], [1, 2], 1, 1, 1]}, ShapeError, "lengths: expected nested lists of equal lengths"),
+        ({"mask": [[True], [True, False]]}, ShapeError, "mask: expected nested lists of equal lengths"),
         ({"mask": np.ones((N, T), bool)}, ShapeError, r"expected mask of shape \(T, N\) = \(6, 5\) bool, got \(5, 6\)"),
         ({"mask": np.ones((T, N))}, DtypeError, r"expected mask of shape \(T, N\) = \(6, 5\) bool, got .* float64"),
         ({"reset": np.ones(T, bool)}, ShapeError, r"expected reset of shape \(T, N\)"),
@@ -89,3 +98,23 @@ def test_cells_for_two_directions() -> None:
 
     with pytest.raises(ArgumentError, match="expected a Nameless with an attribute output_size, which proj_size=2"):
         nn.Recurrent(Nameless(), proj_size=2)
+
+
+@pytest.mark.parametrize("call", [{}, {"lengths": [6, 2, 5, 1, 4]}, {"mask": np.ones((T, N), bool)}])
+@pytest.mark.parametrize("steps", [1, 4, 8])
+def test_inputs_of_different_length(call: dict[str, Any], steps: int) -> None:
+    class Two(nn.Cell):
+        state_shape = (I,)
+
+        def forward(self, x: Any, state: Any) -> Any:
+            h = x[0] + x[1] + state
+            return h, h
+
+    with pytest.raises(ShapeError, match="Recurrent: expected one length T, got"):
+        nn.Recurrent(Two())((np.ones((T, N, I), np.float32), np.ones((steps, N, I), np.float32)), **call)
+
+
+@pytest.mark.parametrize("layer", [2, -1, True, None])
+def test_explain_wants_a_layer_that_is_there(layer: Any) -> None:
+    with pytest.raises(ArgumentError, match="expected layer to be one of 2, counted from 0"):
+        nn.GRU(I, H, num_layers=2).explain(ts.zeros((T, N, I)), layer=layer)

@@ -354,3 +354,38 @@ def test_a_flag_on_padding_has_no_effect(reverse: bool, rng: np.random.Generator
             expected, found = layer(xs, given, **call), layer(xs, given, reset=padding, **call)
             for a, b in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 4, "stride": 2},
+        {"masked_output": "held"},
+        {"recurrent_dropout": 0.3, "drop_connect": 0.3},
+        {"zoneout": 0.3, "return_all_states": True},
+    ],
+)
+def test_no_steps_and_no_rows(options: dict[str, Any], rng: np.random.Generator) -> None:
+    layer, given, none = layer_of("gru", rng, **options), rng.standard_normal((N, H)), np.ones((0, N), bool)
+    with ts.disable_compile():
+        ys, last, *_ = layer(ts.zeros((0, N, I), "float64"), given, mask=none, reset=none)
+        nobody = layer(ts.zeros((T, 0, I), "float64"))[0]
+    assert ys.shape == (0, N, H)
+    assert nobody.shape == (T, 0, H)
+    np.testing.assert_array_equal(last.numpy(), given)
+
+
+def test_a_list_is_a_state_where_the_cell_has_a_tuple(rng: np.random.Generator) -> None:
+    layer, xs, given = layer_of("lstm", rng), data(rng), [rng.standard_normal((N, H)) for _ in range(2)]
+    with ts.disable_compile():
+        np.testing.assert_array_equal(layer(xs, given)[0].numpy(), layer(xs, tuple(given))[0].numpy())
+
+
+def test_a_stateful_layer_can_be_cast(rng: np.random.Generator) -> None:
+    layer, xs = layer_of("lstm", rng, stateful=True).float(), data(rng).detach()
+    with ts.disable_compile():
+        _, kept = layer(xs.astype("float32"))
+        found = layer.double()(xs)[0]
+        layer.reset_states()
+        expected = layer(xs, tuple([part.astype("float64") for part in kept]))[0]
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())

@@ -35,6 +35,14 @@ def data(rng) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, V, (S, N)), rng.integers(0, V, (T, N))
 
 
+def test_an_encoder_may_return_all_states(rng) -> None:
+    model, (source, target) = model_of(rng), data(rng)
+    with ts.disable_compile():
+        expected = model(source, target).numpy()
+        model.encoder.options["return_all_states"] = True
+        np.testing.assert_array_equal(model(source, target).numpy(), expected)
+
+
 @pytest.mark.parametrize("attention", [False, True])
 def test_teacher_forcing_is_step_by_step(attention: bool, rng) -> None:
     model, (source, target) = model_of(rng, attention), data(rng)

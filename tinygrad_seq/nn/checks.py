@@ -22,6 +22,13 @@ def check_sizes(layer: str, **sizes: Any) -> None:
             raise ArgumentError(f"{layer}: expected {name} to be an integer >= 1, got {size!r}; pass e.g. {name}=64.")
 
 
+def check_switches(layer: str, **switches: Any) -> None:
+    """Refuse options that are neither True nor False."""
+    for name, value in switches.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ArgumentError(f"{layer}: expected {name} to be True or False, got {value!r}; pass one of them.")
+
+
 def check_probability(layer: str, **probabilities: Any) -> None:
     """Refuse numbers outside [0, 1]."""
     for name, p in probabilities.items():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..conversion import to_array
 from ..creation import asarray, zeros
 from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ..gradients import grad
@@ -197,7 +198,7 @@ class CRF(Module):
         return where(sequence_mask(ends, T)[:, :, None], rows, 0), ends
 
     def _checked_tags(self, tags: Any, ends: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
-        path = tags.numpy() if isinstance(tags, Tensor) else np.asarray(tags)
+        path = to_array("CRF.tags", tags)
         expected = shape[::-1] if self.batch_first else shape
         if path.shape != expected or path.dtype.kind not in "iu":
             raise ShapeError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..conversion import to_array
 from ..creation import asarray
 from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ..ops.comparison import isinf, where
@@ -16,7 +17,6 @@ from ..ops.joining import concat
 from ..ops.reduction import logsumexp, mean, sum
 from ..primitive import Array
 from ..scan import scan
-from ..tensor import Tensor
 from ..tree import Tree
 from .flags import check_flags
 from .masks import sequence_mask
@@ -155,7 +155,7 @@ def _last_alpha(log_probs: Array, labels: Ints, ends: Ints, blank: int) -> Array
 
 
 def _plain(x: Any) -> Any:
-    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+    return to_array("ctc_loss", x)
 
 
 def _one_each(lengths: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..conversion import to_array
 from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 
 Mask = NDArray[np.bool_]
@@ -41,7 +42,7 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
            [ True, False],
            [ True, False]])
     """
-    ends = np.asarray(lengths)
+    ends = to_array("sequence_mask", lengths)
     if ends.ndim != 1 or not ends.size:
         raise ShapeError(
             f"sequence_mask: expected lengths of shape (N,), got {ends.shape} {ends.dtype}; pass one for each sequence."
@@ -81,7 +82,7 @@ def valid_steps(caller: str, shape: tuple[int, ...], lengths: Any, mask: Any, ba
                 "check which axis is the batch."
             )
     elif mask is not None:
-        valid = np.asarray(mask)
+        valid = to_array(caller, mask)
         if valid.shape != shape:
             raise ShapeError(
                 f"{caller}: expected a mask of shape {shape}, one flag for each step, got {valid.shape} {valid.dtype}; "

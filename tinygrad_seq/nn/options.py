@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from ..errors import ArgumentError
 from ..scan import Remember, check_remember
-from .checks import check_probability, check_sizes
+from .checks import check_probability, check_sizes, check_switches
 
 
 class Options(TypedDict, total=False):
@@ -84,6 +84,8 @@ DEFAULTS: Final[Options] = {
 }
 _CHOICES: Final = {"merge": ("concat", "sum", "mean"), "masked_output": ("zeros", "held")}
 
+_SWITCHES: Final = ("residual", "learn_initial_state", "go_backwards", "return_all_states", "stateful")
+
 
 def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
     """Return all options, those that are not given as by default.
@@ -100,8 +102,10 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
         )
     chosen: Options = {**DEFAULTS, **options}
     for name, choices in _CHOICES.items():
-        if (value := chosen[name]) not in choices:  # type: ignore[literal-required]
+        value = chosen[name]  # type: ignore[literal-required]
+        if not isinstance(value, str) or value not in choices:
             raise ArgumentError(f"{layer}: expected {name} to be one of {choices}, got {value!r}; pass one of them.")
+    check_switches(layer, **{name: chosen[name] for name in _SWITCHES})
     probabilities = {name: chosen[name] for name in ("variational_dropout", "recurrent_dropout", "drop_connect")}
     check_probability(layer, **probabilities)
     check_remember(layer, chosen["remember"])

@@ -10,9 +10,9 @@ from ..creation import zeros
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..scan.leaves import name_of, named_leaves
 from ..scan.trace import as_leaf
-from ..tree import Tree, describe, map_leaves
+from ..tree import Tree, describe, flatten
 from .cell import Cell
-from .checks import check_features, check_sizes
+from .checks import check_features, check_sizes, check_switches
 from .init import uniform_
 from .options import Options
 from .parameter import Parameter
@@ -80,6 +80,7 @@ class Recurrent(SequenceLayer):
         **options: Unpack[Options],
     ) -> None:
         check_sizes("Recurrent", num_layers=num_layers)
+        check_switches("Recurrent", batch_first=batch_first, bidirectional=bidirectional)
         layers: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell]
         _check_cells(layers, bidirectional)
         if num_layers > 1 and len(layers) != num_layers:
@@ -117,7 +118,7 @@ class Recurrent(SequenceLayer):
         """Refuse inputs that do not fit the first cell."""
         cell, axes = self.cells[0], "(N, T, " if self.batch_first else "(T, N, "
         axes, rank = (f"{axes}...)", 2) if cell.input_size is None else (f"{axes}{cell.input_size})", 3)
-        sizes = {}
+        times, sizes = {}, {}
         for path, leaf in named_leaves(xs):
             if leaf.ndim < rank:
                 raise ShapeError(
@@ -129,11 +130,14 @@ class Recurrent(SequenceLayer):
                     f"Recurrent: expected {name_of('xs', path)} as {cell.dtype} like the cell, got {leaf.shape} "
                     f"{leaf.dtype}; cast it with astype, or the module with .float() or .double()."
                 )
-            sizes[name_of("xs", path)] = leaf.shape[0 if self.batch_first else 1]
+            steps, rows = leaf.shape[1::-1] if self.batch_first else leaf.shape[:2]
+            times[name_of("xs", path)], sizes[name_of("xs", path)] = steps, rows
         if not sizes:
             raise ArgumentError("Recurrent: expected inputs xs, got none; pass an array of shape (T, N, ...).")
         if len(set(sizes.values())) > 1:
             raise ShapeError(f"Recurrent: expected one batch size, got {sizes}; pass the same N for all inputs.")
+        if len(set(times.values())) > 1:
+            raise ShapeError(f"Recurrent: expected one length T, got {times}; cut or pad all inputs to the same T.")
         if cell.input_size is not None:
             check_features(type(cell).__name__, xs, cell.input_size)
 
@@ -145,9 +149,12 @@ class Recurrent(SequenceLayer):
                 f"Recurrent: expected a tuple of {len(self.cells)} states, one for each layer and direction, got "
                 f"{describe(state)}; pass what the layer returned or initial_state(batch_size)."
             )
+        parts = []
         for cell, part in zip(self.cells, states, strict=True):
             cell.check_state(part, batch_size)
-        return [map_leaves(as_leaf, part) for part in states]
+            rebuild = flatten(cell.initial_state(1))[1]  # a list may stand for a tuple
+            parts.append(rebuild([as_leaf(leaf) for leaf in flatten(part)[0]]))
+        return parts
 
     def _join(self, states: Sequence[Tree]) -> Tree:
         """Return the states of the cells as the state of the layer."""

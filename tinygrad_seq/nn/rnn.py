@@ -15,7 +15,7 @@ from ..tree import Tree, describe, map_leaves
 from .cells import ElmanCell, GRUCell, LSTMCell
 from .cells.gated import GatedCell, check_placement
 from .cells.lstm import check_projection
-from .checks import check_features, check_sizes
+from .checks import check_features, check_sizes, check_switches
 from .options import Options
 from .passes import Pass
 from .sequence import SequenceLayer
@@ -43,6 +43,7 @@ class StackedLayers(SequenceLayer):
     ) -> None:
         name = type(self).__name__
         check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_switches(name, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
         check_placement(name, device, dtype)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.proj_size, self._of_cell = bias, proj_size, of_cell

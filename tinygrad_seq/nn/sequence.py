@@ -248,7 +248,10 @@ class SequenceLayer(Module):
                 f"{type(self).__name__}: expected a batch of {kept} sequences, those of the call before (stateful), "
                 f"got {batch_size}; call reset_states() first."
             )
-        return self._kept
+        return [
+            map_leaves(lambda x, dtype=one.cell.dtype: x.astype(dtype) if x.dtype.kind == "f" else x, part)
+            for one, part in zip(passes, self._kept, strict=True)  # the module may have been cast since
+        ]
 
     # ------------------------------------------------------------------------------------------ other ways to run
 
@@ -335,7 +338,13 @@ class SequenceLayer(Module):
         if self.batch_first:
             xs = map_leaves(_swap, xs)
         length, batch_size = flatten(xs)[0][0].shape[:2]
-        one = self._passes()[layer * (1 + self.bidirectional)]
+        passes = self._passes()[:: 1 + self.bidirectional]
+        if isinstance(layer, bool) or layer not in range(len(passes)):
+            raise ArgumentError(
+                f"{type(self).__name__}.explain: expected layer to be one of {len(passes)}, counted from 0, got "
+                f"{layer!r}; pass its number."
+            )
+        one = passes[layer]
         program = program_of(step_of_pass(one, self.options), one.initial_state(batch_size), xs)
         return program.explain(length, self.options["remember"])
 

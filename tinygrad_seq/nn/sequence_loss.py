@@ -132,11 +132,12 @@ def _over_valid_steps(
             f"{caller}: expected predictions and targets of shape {axes} with equal N and T, got {prediction.shape} "
             f"and {target.shape}; one sequence is a batch of N = 1."
         )
-    N = prediction.shape[0 if batch_first else 1]
+    T, N = reversed(prediction.shape[:2]) if batch_first else prediction.shape[:2]
     valid = valid_steps(caller, prediction.shape[:2], lengths, mask, batch_first)
     if valid is not None:
         prediction, target = prediction[valid], target[valid]
-    if reduction == "mean" and not prediction.shape[0]:
+    steps = prediction.shape[0] if valid is not None else T * N
+    if (reduction == "mean" and not steps) or (reduction == "sum" and not N):
         raise ArgumentError(f"{caller}: expected a valid step to average, got none; leave such batches out.")
     losses = loss(prediction, target, reduction=reduction, **options)
     if reduction == "sum":

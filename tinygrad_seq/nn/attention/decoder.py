@@ -62,6 +62,11 @@ class AttentionDecoder(Module):
                 "pass the state from call to call."
             )
         self.recurrent = AttentionLayer(AttentionCell(cell, attention), batch_first=batch_first, **options)
+        if len(self.recurrent.cells) > 1:
+            raise ArgumentError(
+                f"AttentionDecoder: expected one layer in one direction, got {len(self.recurrent.cells)} cells; leave "
+                "num_layers and bidirectional out, and pass several cells as a StackedCell."
+            )
 
     @property
     def cell(self) -> AttentionCell:
@@ -82,7 +87,8 @@ class AttentionDecoder(Module):
         memory_mask: Any = None,
         lengths: Any = None,
         mask: Any = None,
-    ) -> tuple[Array, Tree]:
+        reset: Any = None,
+    ) -> tuple[Array, ...]:
         """Return ``(ys, state)``: the outputs, hidden values and contexts side by side, and the last state.
 
         Parameters
@@ -96,8 +102,8 @@ class AttentionDecoder(Module):
             encoder's state.
         memory_lengths, memory_mask
             As `lengths` and `mask` of an `Attention`.
-        lengths, mask
-            Which steps of xs count, as of `Recurrent`.
+        lengths, mask, reset
+            Which steps of xs count, and where a row begins anew, as of `Recurrent`.
 
         Returns
         -------
@@ -105,6 +111,8 @@ class AttentionDecoder(Module):
             (T, N, H + E).
         state
             As `state`.
+        states
+            Only with `return_all_states`, as of `Recurrent`.
 
         Raises
         ------
@@ -112,4 +120,4 @@ class AttentionDecoder(Module):
             If an argument does not fit.
         """
         layer = self.over(memory, memory_lengths, memory_mask)
-        return layer(xs, state, lengths=lengths, mask=mask)  # type: ignore[no-any-return]
+        return layer(xs, state, lengths=lengths, mask=mask, reset=reset)  # type: ignore[no-any-return]

@@ -89,9 +89,11 @@ def beam_search(
     """
     check_writing("beam_search", max_length, eos)
     check_sizes("beam_search", beam_size=beam_size, num_best=num_best)
-    if num_best > beam_size or not length_penalty >= 0:
+    if num_best > beam_size or not (
+        isinstance(length_penalty, int | float | np.number) and 0 <= length_penalty < np.inf
+    ):
         raise ArgumentError(
-            f"beam_search: expected num_best <= beam_size and length_penalty >= 0, got {num_best} > {beam_size} or "
+            f"beam_search: expected num_best <= beam_size and a length_penalty >= 0, got {num_best} > {beam_size} or "
             f"{length_penalty!r}; widen the beam, or correct the penalty."
         )
     with no_grad():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import config
+from ...conversion import to_array
 from ...creation import asarray
 from ...errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ...modes import no_grad
@@ -144,7 +145,7 @@ def check_writing(caller: str, max_length: Any, eos: Any) -> None:
 def first_tokens(caller: str, state: Tree, start: Any) -> Tokens:
     """Return the first tokens (N,); N is that of the state if `start` is one for all."""
     leaves = {name_of("state", path): np.shape(leaf) for path, leaf in named_leaves(state)}
-    tokens = start.numpy() if isinstance(start, Tensor) else np.asarray(start)
+    tokens = to_array(caller, start)
     if tokens.dtype.kind not in "iu" or tokens.ndim > 1 or not tokens.size:
         raise DtypeError(
             f"{caller}: expected start to be a token or tokens (N,), got {tokens.shape} {tokens.dtype}; "

@@ -161,7 +161,7 @@ class Seq2Seq(Module):
         ShapeError, DtypeError, ArgumentError
             If the source does not fit the encoder, or the encoder's state the cell.
         """
-        ys, state = self.encoder(self.source_embedding(source), lengths=source_lengths)
+        ys, state, *_ = self.encoder(self.source_embedding(source), lengths=source_lengths)
         N = ys.shape[1]
         state = state if self.bridge is None else self.bridge(state)
         if not isinstance(self.cell, AttentionCell):

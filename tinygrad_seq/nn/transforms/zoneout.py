@@ -9,6 +9,7 @@ import numpy as np
 from ... import config
 from ...errors import ArgumentError
 from ...ops.comparison import where
+from ...scan.leaves import named_leaves
 from ...tree import Tree, describe, flatten
 from ..checks import check_probability
 from .inputs import Inputs, InputStep
@@ -69,13 +70,13 @@ def check_zoneout(layer: str, given: Any, state: Tree) -> list[float]:
     leaves = flatten(state)[0]
     rates = flatten(given)[0]
     if isinstance(given, tuple | list | dict):
-        if len(rates) != len(leaves) or (isinstance(given, dict) and set(given) != set(state)):
+        if dict(named_leaves(given)).keys() != dict(named_leaves(state)).keys():
             raise ArgumentError(
                 f"{layer}: expected zoneout to be a probability, or one for each array of the state "
                 f"{describe(state)}, got {given!r}; pass e.g. zoneout=0.1."
             )
     else:
-        rates = rates * len(leaves)
+        rates = [given] * len(leaves)
     for rate in rates:
         check_probability(layer, zoneout=rate)
     return [float(rate) if leaf.dtype.kind == "f" else 0.0 for rate, leaf in zip(rates, leaves, strict=True)]
