@@ -228,6 +228,31 @@ def test_padding_has_no_effect_and_no_gradient(both: bool, rng: np.random.Genera
     assert_same(found[2], found[0])
 
 
+def test_what_is_left_out_reads_a_step_that_counts(rng: np.random.Generator) -> None:
+    """A cell that is singular at 0 would get NaN gradients from zeros, masked or not."""
+
+    class Direction(nn.Cell):
+        state_shape = (H,)
+
+        def __init__(self) -> None:
+            self.project = nn.Linear(I, H)
+
+        def forward(self, x: Any, h: Any) -> Any:
+            h = 0.5 * h + self.project(x / ts.sqrt((x * x).sum(axis=-1, keepdims=True)))
+            return h, h
+
+    mask = MASK.copy()
+    mask[:, 2] = False
+    layer, xs = nn.Recurrent(Direction()).double(), data(rng)
+    values = xs.numpy().copy()
+    values[~MASK] = np.nan
+    xs = ts.tensor(values, requires_grad=True)
+    with ts.disable_compile():
+        for result in run(layer, xs, mask=MASK):
+            assert np.isfinite(result).all()
+        assert np.isfinite(run(layer, xs, mask=mask)[0]).all()
+
+
 def test_lengths_and_flags_that_leave_nothing_out_change_nothing(rng: np.random.Generator) -> None:
     layer, xs = layer_of("gru", rng), data(rng)
     plain = run(layer, xs)

@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.data import Windows
-from tinygrad_seq.errors import AnomalyError, CheckpointError
+from tinygrad_seq.errors import AnomalyError, ArgumentError, CheckpointError
 from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate
 
 TOKENS = np.random.default_rng(0).integers(6, size=47)
@@ -98,6 +98,11 @@ def test_a_unit_begins_from_the_initial_state_as_often_as_asked_for(restart: flo
     begins, reset = (np.concatenate([flags.ravel() for flags in column]) for column in zip(*given, strict=True))
     assert not reset[~begins].any()
     assert abs(reset[begins].mean() - restart) < (0.15 if restart == 0.5 else 1e-9)
+
+
+def test_a_restart_that_is_no_probability_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="expected restart to be from 0 to 1, got 2"):
+        make(begins=3, restart=2)
 
 
 def test_a_diverging_step_changes_nothing() -> None:

@@ -42,7 +42,8 @@ class Options(TypedDict, total=False):
     stateful
         A call goes on from the state that the last one ended with, cut off from its graph, until `reset_states`.
     window
-        Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before.
+        Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before. Blocks are
+        counted from where a direction begins: backwards from T, whatever `lengths` say.
     stride
         With `window`, a multiple of it: the outputs of every `stride` steps send gradients back over `window` steps
         (k1 and k2 of Williams and Peng, 1990), at the price of window / stride forward runs.

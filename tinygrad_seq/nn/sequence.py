@@ -170,8 +170,10 @@ class SequenceLayer(Module):
             flags = Flags(ends, None, reset)
             times = np.minimum(np.arange(T)[:, None], ends - 1)  # what is left out may be NaN: the last again
             xs, states = _steps(xs, times * N + order), [_in_order(order, state, 0) for state in states]
+        elif flags.mask is not None and T:
+            xs = _steps(xs, _nearest(flags.mask) * N + np.arange(N))
         mask = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
-        if mask is not None and (flags.lengths is None or self.options["residual"]):
+        if mask is not None and (self.options["residual"] or not mask.any(axis=0).all()):
             xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
         directions = 1 + self.bidirectional
         outcomes: list[Outcome] = []
@@ -362,6 +364,12 @@ def _in_order(order: np.ndarray, tree: Tree, axis: int) -> Tree:
 def _steps(tree: Tree, places: np.ndarray) -> Tree:
     """Return arrays (T, N, ...) made of other steps: those at `places`, (T, N), counted through all rows and times."""
     return map_leaves(lambda x: take(reshape(x, (-1, *x.shape[2:])), places, axis=0), tree)
+
+
+def _nearest(mask: np.ndarray) -> np.ndarray:
+    """Return for each step (T, N) the last one up to it that counts, else the first: what is left out reads that."""
+    last = np.maximum.accumulate(np.where(mask, np.arange(len(mask))[:, None], -1), axis=0)
+    return np.where(last < 0, mask.argmax(axis=0), last)
 
 
 def _swap(x: Any) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .. import config
 from ..data import Windows
-from ..errors import AnomalyError, CheckpointError
+from ..errors import AnomalyError, ArgumentError, CheckpointError
 from ..functional import cross_entropy
 from ..kernels.memory import keep_freed_memory
 from ..modes import no_grad
@@ -56,6 +56,8 @@ class TrainingSteps:
 
     Raises
     ------
+    ArgumentError
+        If `restart` is no probability.
     AnomalyError
         While iterating, if a loss or gradient is not finite; the parameters are as they were before that step.
 
@@ -85,6 +87,8 @@ class TrainingSteps:
         begins: int | None = None,
         restart: float = 0.0,
     ) -> None:
+        if not 0 <= restart <= 1:
+            raise ArgumentError(f"TrainingSteps: expected restart to be from 0 to 1, got {restart!r}; pass e.g. 0.1.")
         keep_freed_memory()
         self.model = model
         self.windows = windows
