@@ -68,6 +68,11 @@ def test_bad_flags(layer: nn.Module, call: dict[str, Any], kind: type[Exception]
         layer(ts.zeros((T, N, I)), **call)
 
 
+def test_no_steps_cannot_be_explained() -> None:
+    with pytest.raises(ShapeError, match="explain: expected at least one step, got xs"):
+        nn.GRU(I, H).explain(ts.zeros((0, N, I)))
+
+
 def test_what_goes_backwards_cannot_stream() -> None:
     for layer in (nn.GRU(I, H, bidirectional=True), nn.GRU(I, H, go_backwards=True)):
         with pytest.raises(ArgumentError, match="expected a layer that goes forwards only"):

@@ -102,7 +102,8 @@ class SequenceLayer(Module):
         lengths
             (N,), integers from 1 to T: how many steps of each sequence count. The others have no effect on anything,
             their output is 0 (see `masked_output`), and no gradient arrives there; the direction that goes backwards
-            begins at the last step that counts. Nothing need be sorted or packed, and what has ended costs no time.
+            begins at the last step that counts. Nothing need be sorted or packed; where it pays, what has ended leaves
+            the loop.
         mask
             (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
         reset
@@ -340,6 +341,10 @@ class SequenceLayer(Module):
         if self.batch_first:
             xs = map_leaves(_swap, xs)
         length, batch_size = flatten(xs)[0][0].shape[:2]
+        if not length:
+            raise ShapeError(
+                f"{type(self).__name__}.explain: expected at least one step, got xs {describe(xs)}; pass zeros."
+            )
         passes = self._passes()[:: 1 + self.bidirectional]
         if isinstance(layer, bool) or layer not in range(len(passes)):
             raise ArgumentError(

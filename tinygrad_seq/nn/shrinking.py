@@ -1,4 +1,4 @@
-"""A batch whose sequences end at different times, run so that those that have ended cost no time.
+"""A batch whose sequences end at different times, run so that those that have ended leave the loop.
 
 The rows are in the order of their lengths, the longest first. Time is cut where a few rows more have ended, and from
 there on the loop runs on the rows before them::
