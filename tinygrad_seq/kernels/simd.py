@@ -76,6 +76,13 @@ class Writer:
         else:
             self._call("masked.store", ".p0", ir.VoidType(), value, place, ir.IntType(32)(1), mask)
 
+    def prefetch(self, place: Any) -> None:
+        """Ask for the cache line at `place`, which need not be an address that may be read."""
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        ask = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(ask, [place, number(0), number(3), number(1)])  # to read, and again soon, data
+
     def load_everywhere(self, place: Any) -> Any:
         """Return the vector that has the one element at `place` in every lane."""
         value = self.builder.load(self.builder.bitcast(place, self.element.as_pointer()))

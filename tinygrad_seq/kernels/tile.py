@@ -26,6 +26,9 @@ ROWS = (REGISTERS.number - VECTORS - 1) // VECTORS
 PANEL_BYTES = VECTORS * REGISTERS.width
 """Bytes in a row of the tile: its columns are ``PANEL_BYTES // itemsize``."""
 
+AHEAD = 32
+"""Rows of B, and of the panel that follows, that are asked for before their turn."""
+
 
 class _Place(NamedTuple):
     """Where the operands of a tile begin, their strides in bytes, and how far they go."""
@@ -73,26 +76,29 @@ def _tile(typing, a, panels, c, p, i, rows, accumulate):  # type: ignore[no-unty
             accumulate,
         )
         end = builder.append_basic_block("end")
-        choice = builder.switch(rows, end)
-        for count in range(1, ROWS + 1):
-            block = builder.append_basic_block(f"rows{count}")
-            choice.add_case(rows.type(count), block)
-            builder.position_at_end(block)
-            _write_tile(writer, place, count)
-            builder.branch(end)
+        half = builder.icmp_signed("<=", place.columns, p.type(VECTORS // 2 * writer.lanes))
+        variants = builder.add(rows, builder.select(half, p.type(ROWS), p.type(0)))
+        choice = builder.switch(variants, end)
+        for vectors in (VECTORS, VECTORS // 2):
+            for count in range(1, ROWS + 1):
+                block = builder.append_basic_block(f"tile{count}x{vectors}")
+                choice.add_case(rows.type(count if vectors == VECTORS else ROWS + count), block)
+                builder.position_at_end(block)
+                _write_tile(writer, place, count, vectors)
+                builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _write_tile(writer: Writer, at: _Place, rows: int) -> None:
-    """Write the tile of `rows` rows: start the sums, add along K, store them; masks hold the columns within C."""
+def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
+    """Write the tile of `rows` x `vectors`: start the sums, add along K, store them; masks hold the columns within C."""
     builder, number = writer.builder, at.steps.type
-    grid = [(r, v) for r in range(rows) for v in range(VECTORS)]
+    grid = [(r, v) for r in range(rows) for v in range(vectors)]
     places = [writer.move(at.c, (number(r), at.c_row), (number(v), number(REGISTERS.width))) for r, v in grid]
-    masks = [writer.below(at.columns, v * writer.lanes) for v in range(VECTORS)]
-    full = builder.icmp_signed(">=", at.columns, number(VECTORS * writer.lanes))
+    masks = [writer.below(at.columns, v * writer.lanes) for v in range(vectors)]
+    full = builder.icmp_signed(">=", at.columns, number(vectors * writer.lanes))
     load, load_full, load_tail, loop, store, store_full, store_tail, end = (
         builder.append_basic_block(name)
         for name in ("load", "load_full", "load_tail", "loop", "store", "store_full", "store_tail", "stored")
@@ -102,7 +108,7 @@ def _write_tile(writer: Writer, at: _Place, rows: int) -> None:
     builder.cbranch(at.accumulate, load, loop)
     builder.position_at_end(load)
     builder.cbranch(full, load_full, load_tail)
-    for block, use in ((load_full, [None] * VECTORS), (load_tail, masks)):
+    for block, use in ((load_full, [None] * vectors), (load_tail, masks)):
         builder.position_at_end(block)
         starts[block] = [writer.load(place, use[v]) for place, (_, v) in zip(places, grid, strict=True)]
         builder.branch(loop)
@@ -113,7 +119,9 @@ def _write_tile(writer: Writer, at: _Place, rows: int) -> None:
     for block, values in starts.items():
         for phi, value in zip((k, a, b, *sums), (number(0), at.a, at.b, *values), strict=True):
             phi.add_incoming(value, block)
-    row_of_b = [writer.load(writer.move(b, (number(v), number(REGISTERS.width)))) for v in range(VECTORS)]
+    row_of_b = [writer.load(writer.move(b, (number(v), number(REGISTERS.width)))) for v in range(vectors)]
+    for v in range(vectors):
+        writer.prefetch(writer.move(b, (number(AHEAD), at.b_step), (number(v), number(REGISTERS.width))))
     column_of_a = [writer.load_everywhere(writer.move(a, (number(r), at.a_row))) for r in range(rows)]
     added = [writer.multiply_add(column_of_a[r], row_of_b[v], total) for (r, v), total in zip(grid, sums, strict=True)]
     following = (builder.add(k, number(1)), builder.gep(a, [at.a_step]), builder.gep(b, [at.b_step]), *added)
@@ -123,7 +131,7 @@ def _write_tile(writer: Writer, at: _Place, rows: int) -> None:
 
     builder.position_at_end(store)
     builder.cbranch(full, store_full, store_tail)
-    for block, use in ((store_full, [None] * VECTORS), (store_tail, masks)):
+    for block, use in ((store_full, [None] * vectors), (store_tail, masks)):
         builder.position_at_end(block)
         for value, place, (_, v) in zip(added, places, grid, strict=True):
             writer.store(value, place, use[v])
