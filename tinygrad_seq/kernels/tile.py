@@ -4,6 +4,8 @@
 
     sums[r, v] += a[r, k] in every lane * b[k, v]
 
+Where C has no more columns than half of the vectors, the tile is half as wide.
+
 The sum of one element starts at zero, or at what C holds, and takes its products in the order of k, whatever else is
 in the tile: results do not depend on how rows, columns or K are cut.
 """
@@ -25,7 +27,6 @@ ROWS = (REGISTERS.number - VECTORS - 1) // VECTORS
 """Rows of the tile: the sums fill the registers that one row of B and one element of A leave over."""
 PANEL_BYTES = VECTORS * REGISTERS.width
 """Bytes in a row of the tile: its columns are ``PANEL_BYTES // itemsize``."""
-
 AHEAD = 32
 """Rows of B, and of the panel that follows, that are asked for before their turn."""
 
@@ -93,7 +94,7 @@ def _tile(typing, a, panels, c, p, i, rows, accumulate):  # type: ignore[no-unty
 
 
 def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
-    """Write the tile of `rows` x `vectors`: start the sums, add along K, store them; masks hold the columns within C."""
+    """Write a tile of `rows` x `vectors`: start the sums, add along K, store; masks hold the columns within C."""
     builder, number = writer.builder, at.steps.type
     grid = [(r, v) for r in range(rows) for v in range(vectors)]
     places = [writer.move(at.c, (number(r), at.c_row), (number(v), number(REGISTERS.width))) for r, v in grid]

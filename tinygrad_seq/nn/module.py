@@ -210,6 +210,9 @@ class Module:
         return as_text(walk(self))
 
 
+_PLAIN = frozenset({bool, int, float, str, type(None)})  # settings, which hold no module
+
+
 def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield the modules, parameters and buffers in `value` with their names, a shared one under every name."""
     if isinstance(value, Parameter | Buffer):
@@ -228,7 +231,8 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
     else:
         return
     for key, part in parts:
-        yield from walk(part, f"{name}.{key}" if name else str(key), inside)
+        if part.__class__ not in _PLAIN:
+            yield from walk(part, f"{name}.{key}" if name else str(key), inside)
 
 
 def _once(found: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

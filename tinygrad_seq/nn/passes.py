@@ -172,6 +172,9 @@ def _with_output(step: InputStep, one: Pass, options: Options, training: bool) -
 
 
 def _rates(one: Pass, options: Options) -> list[float]:
+    """Return the rate of zoneout of each array of the state; none if there is no zoneout."""
+    if options["zoneout"] == 0:
+        return []
     return check_zoneout(type(one.cell).__name__, options["zoneout"], one.cell.initial_state(1))
 
 

@@ -11,6 +11,7 @@ from ..errors import DtypeError
 from ..primitive import Array, Primitive
 
 _SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+_NATIVE = frozenset(map(np.dtype, _SUPPORTED))
 
 _astype = Primitive(
     "astype",
@@ -32,6 +33,8 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
     DtypeError
         If it is no dtype, or one that a Tensor cannot have.
     """
+    if isinstance(dtype, np.dtype) and dtype in _NATIVE:
+        return dtype
     try:
         found = np.dtype(dtype)
     except TypeError:

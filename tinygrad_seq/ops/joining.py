@@ -31,7 +31,7 @@ _concat = Primitive(
 )
 _stack = Primitive(
     "stack",
-    lambda *xs, axis: np.stack(xs, axis),
+    lambda *xs, axis: np.stack(xs, axis) if axis else np.concatenate([x[None] for x in xs]),  # 5 us less
     lambda g, _y, *_xs, axis: _unstack(g, axis=axis),
 )
 _split = Primitive("split", _pieces, (lambda g, _y, _x, cuts, axis: concat(g, axis),), multiple=True)

@@ -137,8 +137,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
         if eqn.primitive.name in VIEWS and not holding.isdisjoint(eqn.results):
             holding.update(eqn.reads)
     held: dict[object, list[Var]] = {}
-    for var, place in kernel.outputs:
-        buffer = place.buffer
+    for var, buffer, *_ in kernel.outputs:
         held.setdefault(buffer.var if buffer.kind in {"now", "next", "time"} else buffer, []).append(var)
     needed = {var for eqn in direction.after for var in eqn.reads}.union(results)
     needed.update(var for total in direction.totals.values() for var in total.needs)

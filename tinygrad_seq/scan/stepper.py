@@ -201,13 +201,13 @@ class _Bound:
 
     def __init__(self, loop: _Loop, kernel: Kernel, length: int, env: Env) -> None:
         self._kernel, self._bound = kernel, kernel.bind(length, env)
-        arrays = self._bound.arrays
-        self._slabs = {buffer.var: array for buffer, array in arrays.items() if buffer.kind == "now"}
+        self._slabs = self._bound.carries
         self.carry = [self._slabs[var][0].reshape(var.shape) for var in loop.step.carry]
         self.outputs = []
         for y in loop.step.ys:
-            place = kernel.homes.places[kernel.loop.became.get(y, y)]
-            self.outputs.append(kernel.over_time(y, place, arrays, self._slabs, length, False))
+            view = kernel.view(y)
+            assert view is not None
+            self.outputs.append(kernel.over_time(view, self._bound, length, reverse=False))
         self.run(0)  # now the machine code is there
 
     def run(self, count: int) -> None:

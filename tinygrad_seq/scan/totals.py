@@ -9,9 +9,10 @@ of the table that were looked up, the last time first.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -164,8 +165,9 @@ class Sum:
         if len(parts) == 1:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
-            for at in np.ndindex(parts[0].shape[1:-1]):
-                a, b = (part[:, *at] for part in parts)
+            for at in itertools.product(*map(range, parts[0].shape[1:-1])):
+                rows: Any = slice(None), *at
+                a, b = (part[rows] for part in parts)
                 multiply(a.T, b, self._value[at], accumulate=self._begun)
             self._begun = True
 

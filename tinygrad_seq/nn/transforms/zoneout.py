@@ -49,10 +49,13 @@ def zoneout(step: InputStep, rates: list[float], training: bool) -> InputStep:
 
 
 def draw_zoneout(rates: list[float], T: int, state: Tree) -> list[np.ndarray]:
-    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` with a rate that is not 0."""
+    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` with a rate that is not 0.
+
+    `rates` has one for each of them, or none at all.
+    """
     generator = config.generator(None)
     masks = []
-    for leaf, rate in zip(flatten(state)[0], rates, strict=True):
+    for leaf, rate in zip(flatten(state)[0] if rates else (), rates, strict=True):
         if rate:
             drawn = generator.integers(0, _LEVELS, (T, *leaf.shape), np.uint16)
             masks.append(drawn < round(rate * _LEVELS))
