@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import float32, float64, from_dtype, types
+from numba.extending import intrinsic
 
 from ..errors import ShapeError
 from .address import matrix, panels
 from .jit import kernel
+from .shared import call, publish
 from .simd import REGISTERS
-from .tile import PANEL_BYTES, ROWS, copy_block, tile
+from .tile import PANEL_BYTES, ROWS, copy_block, shared_copy, shared_tile, tile
+
+for kind in (float32, float64):
+    publish("tile", shared_tile, 11, kind)
+    publish("copy", shared_copy, 9, kind)
 
 Array = npt.NDArray[Any]
 
@@ -124,6 +131,35 @@ def gemm(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
         for m in range(bands):
             i0, i1 = m * M // bands, (m + 1) * M // bands
             _multiply(a[i0:i1, k0:k1], panels[:, k0:k1], c[i0:i1, :], accumulate or n > 0)
+
+
+@kernel
+def _shared_gemm(
+    a: int, M: int, K: int, a_row: int, a_column: int, b: int, c: int, N: int, c_row: int, like: Any
+) -> None:
+    target = matrix(c, M, N, c_row, 1, like)
+    columns = PANEL_BYTES // target.itemsize
+    gemm(matrix(a, M, K, a_row, a_column, like), panels(b, -(-N // columns), K, columns, like), target, False)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def gemm_at(typing, a, M, K, a_row, a_column, b, c, N, c_row, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Set ``c = a @ b`` for arrays at given addresses, in generated kernels; `ready` must have been called.
+
+    `a` and `c` are the addresses of matrices, with their sizes and steps in elements, `b` that of panels.
+    """
+    signature = types.void(*[types.intp] * 9, like)
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        call(context, builder, "gemm", signature.args[-1], values[:-1])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def ready(dtype: Any) -> None:
+    """Let generated kernels call `gemm_at` for arrays of `dtype`."""
+    publish("gemm", _shared_gemm, 9, from_dtype(np.dtype(dtype)))
 
 
 @kernel

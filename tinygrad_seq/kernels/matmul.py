@@ -58,7 +58,7 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
         for stop in range(K, 0, -SUM_DEPTH):
             start = max(0, stop - SUM_DEPTH)
             if more and stop - start >= SHORT_DEPTH:
-                matmul_into(rows[:, start:stop], b[start:stop, :], part, False)
+                matmul_into(rows[:, start:stop], b[start:stop, :], part, not more)  # no literal: one compilation
                 for r in range(target.shape[0]):
                     for j in range(target.shape[1]):
                         target[r, j] += room[r, j]

@@ -15,10 +15,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from . import shared
+from .jit import kernel
 from .simd import REGISTERS, Writer
 
 VECTORS = REGISTERS.number // 8
@@ -43,6 +46,7 @@ class _Place(NamedTuple):
     c: Any
     c_row: Any
     columns: Any
+    rows: Any
     accumulate: Any
 
 
@@ -74,23 +78,44 @@ def _tile(typing, a, panels, c, p, i, rows, accumulate):  # type: ignore[no-unty
             writer.move(c.data, (i, c_row), (column, p.type(writer.size))),
             c_row,
             builder.sub(cgutils.unpack_tuple(builder, c.shape)[1], column),
-            accumulate,
+            rows,
+            builder.zext(accumulate, p.type),
         )
+        shared.call(context, builder, "tile", dtype, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@kernel
+def shared_tile(a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like):  # type: ignore[no-untyped-def]
+    """Run the tile that `tile` wants: see `_Place`; `like` has the dtype."""
+    _write_tiles(a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _write_tiles(typing, a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        place = _Place(*values[:-1])
+        address = ir.IntType(8).as_pointer()
+        a, b, c = (builder.inttoptr(x, address) for x in (place.a, place.b, place.c))
+        accumulate = builder.icmp_signed("!=", place.accumulate, place.steps.type(0))
+        place = place._replace(a=a, b=b, c=c, accumulate=accumulate)
+        writer, number = Writer(builder, like), place.rows.type
         end = builder.append_basic_block("end")
-        half = builder.icmp_signed("<=", place.columns, p.type(VECTORS // 2 * writer.lanes))
-        variants = builder.add(rows, builder.select(half, p.type(ROWS), p.type(0)))
-        choice = builder.switch(variants, end)
+        half = builder.icmp_signed("<=", place.columns, number(VECTORS // 2 * writer.lanes))
+        choice = builder.switch(builder.add(place.rows, builder.select(half, number(ROWS), number(0))), end)
         for vectors in (VECTORS, VECTORS // 2):
-            for count in range(1, ROWS + 1):
-                block = builder.append_basic_block(f"tile{count}x{vectors}")
-                choice.add_case(rows.type(count if vectors == VECTORS else ROWS + count), block)
+            for rows in range(1, ROWS + 1):
+                block = builder.append_basic_block(f"tile{rows}x{vectors}")
+                choice.add_case(number(rows if vectors == VECTORS else ROWS + rows), block)
                 builder.position_at_end(block)
-                _write_tile(writer, place, count, vectors)
+                _write_tile(writer, place, rows, vectors)
                 builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(*[types.intp] * len(_Place._fields), like), generate
 
 
 def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
@@ -159,6 +184,27 @@ def _copy_block(typing, source, target, i, j, across):  # type: ignore[no-untype
         room = builder.sub(cgutils.unpack_tuple(builder, target.shape)[0], i)
         first = writer.move(source.data, (i, row), (j, column))
         to = writer.move(target.data, (i, target_row), (j, number(writer.size)))
+        integers = first, row, column, height, width, to, target_row, room, builder.zext(across, number)
+        shared.call(context, builder, "copy", dtype, integers)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@kernel
+def shared_copy(first, row, column, height, width, to, target_row, room, across, like):  # type: ignore[no-untyped-def]
+    """Copy what `copy_block` wants: addresses, strides in bytes, and how many rows and columns are left."""
+    _write_copy(first, row, column, height, width, to, target_row, room, across, like)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _write_copy(typing, first, row, column, height, width, to, target_row, room, across, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        first, row, column, height, width, to, target_row, room, across, _ = values
+        address, number = ir.IntType(8).as_pointer(), row.type
+        first, to = (builder.inttoptr(x, address) for x in (first, to))
+        across = builder.icmp_signed("!=", across, number(0))
+        writer = Writer(builder, like)
         lanes = number(writer.lanes)
         whole = builder.and_(builder.icmp_signed(">=", height, lanes), builder.icmp_signed(">=", width, lanes))
 
@@ -180,7 +226,7 @@ def _copy_block(typing, source, target, i, j, across):  # type: ignore[no-untype
                     write(*lines, turn, masked=True)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(*[types.intp] * 9, like), generate
 
 
 def _tile_in_numpy(a, panels, c, p, i, rows, accumulate):  # type: ignore[no-untyped-def]

@@ -17,7 +17,6 @@ from numba import config
 
 from ..errors import CompileError
 from ..kernels.matmul import SUM_ROWS
-from ..kernels.tile import PANEL_BYTES
 from .arrange import Loop
 from .homes import Buffer, CopyNeededError, Homes, as_int, stretched
 from .ir import Eqn, Var
@@ -33,9 +32,9 @@ HEADER: Final = (
     "import numpy as np\n"
     "from numpy import inf, nan\n"
     "from tinygrad_seq.kernels import choice, reduce, scalar\n"
-    "from tinygrad_seq.kernels.address import matrix, panels, read, vector, write\n"
-    "from tinygrad_seq.kernels.gemm import gemm\n"
-    f"from numpy import {_DTYPES}\n\n\n"
+    "from tinygrad_seq.kernels.address import read, vector, write\n"
+    "from tinygrad_seq.kernels.gemm import gemm_at, ready\n"
+    f"from numpy import {_DTYPES}\n\n"
 )
 FIXED: Final = ("T", "backwards", "window", "start", "N")
 """The first numbers of every kernel."""
@@ -225,18 +224,17 @@ class _Emitter(Texts):
         """Return the line of a product of all rows with a constant matrix."""
         a, b = eqn.operands
         weight = self.weights.setdefault(b, f"p{len(self.weights)}")
-        one = literal(0, eqn.result.dtype)
         K, G = b.shape
         depth, width = self.number((eqn, "k"), K), self.number((eqn, "g"), G)
-        columns = PANEL_BYTES // b.dtype.itemsize
-        count, lanes = self.number((b, "count"), -(-G // columns)), self.number("lanes", columns)
-        packed = f"panels({weight}, {count}, {depth}, {lanes}, {one})"
-        left = self.matrix(eqn, a, depth, one)
-        right = self.matrix(eqn, eqn.result, width, one)
-        return f"gemm({left}, {packed}, {right}, False)"
+        left, rows, *steps = self.matrix(eqn, a, depth)
+        right, _, right_step, one = self.matrix(eqn, eqn.result, width)
+        if one != "u8(1)":
+            raise CompileError(f"scan: expected a product with adjacent columns, got {eqn.result}; report this step.")
+        zero = literal(0, eqn.result.dtype)
+        return f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {weight}, {right}, {width}, {right_step}, {zero})"
 
-    def matrix(self, eqn: Eqn, var: Var, columns: str, like: str) -> str:
-        """Return the text of all rows of `var` as one matrix."""
+    def matrix(self, eqn: Eqn, var: Var, columns: str) -> tuple[str, str, str, str]:
+        """Return the address of all rows of `var` as one matrix, how many there are, and their steps."""
         place = self.homes.places[var]
         shape, buffer = features(var, self.rows), place.buffer
         lead, size = math.prod(shape[:-1]), buffer.dtype.itemsize
@@ -253,14 +251,14 @@ class _Emitter(Texts):
                 if buffer.rows
                 else self.number((var, "lead"), lead)
             )
-            return f"matrix({self.address(buffer, 'first')}, {rows}, {columns}, {columns}, {step}, {like})"
+            return self.address(buffer, "first"), rows, columns, step
         if buffer.rows:
             rows = "last - first"
             row_step = self.number((buffer.var, "length"), buffer.size)
         else:
             rows, row_step = self.number((var, "lead"), lead), self.stride(place.strides[0])
             row_step = f"u8({row_step})" if row_step in {"0", "1"} else row_step
-        return f"matrix({self.address(buffer, 'first')}{offset}, {rows}, {columns}, {row_step}, {step}, {like})"
+        return self.address(buffer, "first") + offset, rows, row_step, step
 
     # -------------------------------------------------------------------------------------------------- the module
 
@@ -326,7 +324,8 @@ class _Emitter(Texts):
         ]
         numbers = tuple([value for _, value in self.numbers.values()])
         factors = tuple([value for _, value in self.factors.values()])
-        text = HEADER + "\n".join(lines) + "\n"
+        called = sorted({type_name(weight.dtype) for weight in self.weights})
+        text = HEADER + "".join([f"ready({name})\n" for name in called]) + "\n\n" + "\n".join(lines) + "\n"
         weights, risks = tuple(self.weights), tuple(self.risks)
         return Source(text, tuple(self.buffers), weights, numbers, factors, self.alternating, risks)
 
