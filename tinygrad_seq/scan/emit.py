@@ -166,11 +166,12 @@ class _Emitter(Texts):
         value = value if operand.dtype == dtype or dtype.kind == "b" else f"{type_name(dtype)}({value})"
         starts, step = _STEPS[name]
         start_text = value if starts is None else literal(starts, dtype)
-        summing = self.around(shape, axes, [step.format(value=value)], (eqn, "inner"))
+        total = f"total{self.fresh(result)}"
+        summing = self.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"))
         if starts is None:
             low = self.index(place, tuple([s if a in kept else 0 for a, s in enumerate(place.strides)]))
             start_text = f"{type_name(dtype)}({source}[{low}])"
-        body = [f"total = {start_text}", *summing, f"{to} = total"]
+        body = [f"{total} = {start_text}", *summing, f"{to} = {total}"]
         return self.around(shape, kept, body, eqn), {place.buffer, target.buffer}
 
     def small_product(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
@@ -197,14 +198,14 @@ class _Emitter(Texts):
             return f"{self.row_name(place.buffer)}[{' + '.join(terms) or 'zero'}]"
 
         m, k, g = (self.number((eqn, letter), size) for letter, size in (("m", M), ("k", K), ("g", G)))
-        zero = literal(0, c.dtype)
+        zero, total = literal(0, c.dtype), f"total{self.fresh(c)}"
         if G == 1:
             body = [
                 f"for m in range({m}):",
-                f"    total = {zero}",
+                f"    {total} = {zero}",
                 f"    for k in range({k}):",
-                f"        total += {at(a, 'm', 'k')} * {at(b, 'k', 'zero')}",
-                f"    {at(c, 'm', 'zero')} = total",
+                f"        {total} += {at(a, 'm', 'k')} * {at(b, 'k', 'zero')}",
+                f"    {at(c, 'm', 'zero')} = {total}",
             ]
         else:
             body = [
@@ -355,10 +356,10 @@ _BLOCK: Final = f"block = place // u8({SUM_ROWS})"
 
 # Where each reduction starts (None: at the first element), and what it does with each value.
 _STEPS: Final = {
-    "sum": (0, "total += {value}"),
-    "prod": (1, "total *= {value}"),
-    "max": (None, "total = {value} if {value} > total or {value} != {value} else total"),
-    "min": (None, "total = {value} if {value} < total or {value} != {value} else total"),
-    "any": (False, "total = total or {value} != 0"),
-    "all": (True, "total = total and {value} != 0"),
+    "sum": (0, "{total} += {value}"),
+    "prod": (1, "{total} *= {value}"),
+    "max": (None, "{total} = {value} if {value} > {total} or {value} != {value} else {total}"),
+    "min": (None, "{total} = {value} if {value} < {total} or {value} != {value} else {total}"),
+    "any": (False, "{total} = {total} or {value} != 0"),
+    "all": (True, "{total} = {total} and {value} != 0"),
 }
