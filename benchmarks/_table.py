@@ -202,10 +202,16 @@ def scaling(result: Result) -> list[list[str]]:
 
 
 def peak(result: Result) -> list[list[str]]:
-    case = "LSTM 64x64x128x256"
-    shares = ((name, median(result, case, "share of peak", name)) for name in (OURS, "torch", "jax"))
-    answers = [f"{'ours' if name == OURS else name} {100 * share:.0f} %" for name, share in shares if share is not None]
-    return [["share of the FMA peak, LSTM training 64 × 64 × 128 × 256", ", ".join(answers)]] if answers else []
+    """Return the shares of the peak, and the ratio to PyTorch that products at the peak and nothing else would give."""
+    answers = []
+    for case in result["results"]:
+        share = {name: median(result, case, "share of peak", name) for name in (OURS, "torch", "jax")}
+        if share[OURS] is not None:
+            shown = [f"{name} {100 * part:.0f} %" for name, part in share.items() if name != OURS and part is not None]
+            most = f" (at most {1 / share['torch']:.2f})" if share["torch"] else ""
+            answers.append(", ".join([f"{case} {100 * share[OURS]:.0f} %", *shown]) + most)
+    question = "share of the FMA peak, training (the ratio to PyTorch if nothing but products at the peak took time)"
+    return [[question, "; ".join(answers)]] if answers else []
 
 
 def memory_bound(result: Result) -> list[list[str]]:

@@ -302,6 +302,14 @@ def powers(h, x):
 
 
 @trap("N H", "T N H")
+def reductions_of_two_dtypes(h, x):
+    """In one loop, of integers and of floats: each has a running value of its own."""
+    count = (h > x).sum(axis=-1, keepdims=True)
+    h = ts.tanh(h + 0.01 * count.astype(h.dtype) + (h * x).max(axis=-1, keepdims=True))
+    return h, count
+
+
+@trap("N H", "T N H")
 def broadcasts(h, x):
     """Values blown up and summed down again inside the step."""
     square = h[:, :, None] * x[:, None, :]
