@@ -6,7 +6,7 @@ from typing import Any
 
 from ..conversion import to_array
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..nn.masks import valid_steps
+from ..nn.masks import check_flags
 from ..primitive import Array
 
 
@@ -55,8 +55,10 @@ def accuracy(
             raise ShapeError(
                 f"accuracy: expected targets (T, N) with lengths or a mask, got {expected.shape}; reshape."
             )
-        valid = valid_steps("accuracy", expected.shape, lengths, mask, batch_first)
+        T, N = expected.shape[::-1] if batch_first else expected.shape
+        valid = check_flags("accuracy", T, N, batch_first, lengths, mask).valid(T)
         if valid is not None:
+            valid = valid.T if batch_first else valid
             found, expected = found[valid], expected[valid]
     if not expected.size:
         raise ArgumentError("accuracy: expected a class to compare, got none; leave empty batches out.")

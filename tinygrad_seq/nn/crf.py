@@ -22,9 +22,8 @@ from ..scan import scan
 from ..tensor import Tensor
 from ..tree import Tree
 from .checks import check_sizes
-from .flags import check_flags
 from .init import uniform_
-from .masks import sequence_mask
+from .masks import check_flags, sequence_mask
 from .module import Module
 from .parameter import Parameter
 
@@ -186,7 +185,7 @@ class CRF(Module):
             raise DtypeError(f"{facts}cast them to {self.transitions.dtype}, that of the layer.")
         rows = swapaxes(emissions, 0, 1) if self.batch_first else emissions
         T, N = rows.shape[:2]
-        flags = check_flags("CRF", T, N, self.batch_first, lengths, mask, None)
+        flags = check_flags("CRF", T, N, self.batch_first, lengths, mask)
         ends = np.full(N, T) if flags.lengths is None else flags.lengths
         if flags.mask is not None:
             ends = flags.mask.sum(axis=0)

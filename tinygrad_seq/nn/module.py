@@ -95,8 +95,8 @@ class Module:
     # --------------------------------------------------------------------------------------------- changing
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` with this module and every module inside it; return the module."""
-        for module in self.modules():
+        """Call `function` with every module inside this one, the inner ones first, and with it; return the module."""
+        for module in reversed([*self.modules()]):
             function(module)
         return self
 

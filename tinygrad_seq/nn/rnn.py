@@ -56,7 +56,8 @@ class StackedLayers(SequenceLayer):
             for parameter, values in vars(made[-1]).items():
                 if parameter.startswith(("weight_", "bias_")):
                     setattr(self, parameter + suffix, values)
-        self._set_up(made, bidirectional, batch_first, dropout, options)
+        sizes = [(cell.input_size, cell.output_size) for cell in made[:: 1 + bidirectional]]
+        self._set_up(made, sizes, bidirectional, batch_first, dropout, options)
 
     def layer(self, index: int, reverse: bool = False) -> GatedCell:
         """Return the cell of one layer and direction; it has this module's own parameters."""
@@ -67,11 +68,6 @@ class StackedLayers(SequenceLayer):
         if self.proj_size:
             found["weight_hr"] = getattr(self, "weight_hr" + suffix)
         return self.cell.of(found, **self._of_cell)
-
-    def reset_parameters(self) -> None:
-        """Draw every weight and bias anew, uniform in ±1/sqrt(H)."""
-        for suffix in _suffixes(self.num_layers, self.bidirectional):
-            self._cell(suffix).reset_parameters()
 
     def flatten_parameters(self) -> None:
         """Do nothing: PyTorch lays its weights out for cuDNN here, and code written for it may ask for that."""

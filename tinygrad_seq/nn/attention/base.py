@@ -14,8 +14,7 @@ from ...ops.normalisation import softmax
 from ...ops.shape import expand_dims, swapaxes
 from ...primitive import Array
 from ..checks import check_features
-from ..flags import check_flags
-from ..masks import sequence_mask
+from ..masks import check_flags
 from ..module import Module
 
 
@@ -140,10 +139,8 @@ class Attention(Module):
             raise DtypeError(f"{name}: expected a floating-point memory, got {memory.shape} {memory.dtype}; cast it.")
         rows = memory if self.batch_first else swapaxes(memory, 0, 1)
         N, S = rows.shape[:2]
-        flags = check_flags(name, S, N, self.batch_first, lengths, mask, None)
-        if flags.lengths is not None:
-            return rows, sequence_mask(flags.lengths, S, batch_first=True)
-        return rows, np.ones((N, S), bool) if flags.mask is None else flags.mask.T
+        valid = check_flags(name, S, N, self.batch_first, lengths, mask).valid(S)
+        return rows, np.ones((N, S), bool) if valid is None else valid.T
 
 
 LOWEST = -1e30

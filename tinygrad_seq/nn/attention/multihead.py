@@ -17,10 +17,9 @@ from ...ops.shape import permute_dims, reshape, swapaxes
 from ...primitive import Array
 from ...tensor import Tensor
 from ..checks import check_features, check_probability, check_sizes
-from ..flags import check_flags
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
-from ..masks import sequence_mask
+from ..masks import check_flags
 from ..parameter import Parameter
 from .base import Attention, Memory, masked_softmax
 
@@ -167,9 +166,8 @@ class MultiHeadAttention(Attention):
         N, S = key.shape[batch], key.shape[1 - batch]
         hides, adds = _as_mask("key_padding_mask", key_padding_mask, (S,) if single else (N, S))
         counts = np.ones((N, S), bool) if hides is None else ~hides.reshape(N, S)
-        if lengths is not None:
-            ends = check_flags("MultiHeadAttention", S, N, False, lengths, None, None).lengths
-            counts = counts if ends is None else counts & sequence_mask(ends, S, batch_first=True)
+        valid = check_flags("MultiHeadAttention", S, N, False, lengths).valid(S)
+        counts = counts if valid is None else counts & valid.T
         rows = [x if self.batch_first else swapaxes(x, 0, 1) for x in (query, key, value)]
         L, heads = rows[0].shape[1], self.num_heads
         stacked = (N * heads, L, S)
