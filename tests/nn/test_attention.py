@@ -141,7 +141,7 @@ def test_float32_stays_float32() -> None:
         (lambda a, q, m: a(q, m, mask=np.ones((N, S), bool)), ShapeError, "mask of shape"),
         (lambda a, q, m: a(q, m, mask=np.ones((S, N))), DtypeError, "bool"),
         (lambda a, q, m: a(q, m, [5, 3, 1], np.ones((S, N), bool)), ArgumentError, "lengths or mask"),
-        (lambda a, q, m: a(q, np.ones((S, N, E), int)), DtypeError, "floating-point memory"),
+        (lambda a, q, m: a(q, np.ones((S, N, E), int)), DtypeError, "inputs as float32"),
         (lambda *_: nn.DotAttention(Q, E), ArgumentError, "hidden_size"),
         (lambda *_: nn.AdditiveAttention(Q, 0), ArgumentError, "memory_size"),
         (lambda *_: nn.MultiHeadAttention(Q, 3), ArgumentError, "multiple of num_heads"),

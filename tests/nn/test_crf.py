@@ -10,7 +10,7 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
-from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_seq.errors import AnomalyError, ArgumentError, DtypeError, IndexRangeError, ShapeError
 
 T, N, K = 4, 3, 3
 LENGTHS = [4, 1, 3]
@@ -159,3 +159,12 @@ def test_refusals(crf, change, error, text: str) -> None:
     call = {"emissions": np.zeros((T, N, K)), "tags": np.zeros((T, N), int)}
     with pytest.raises(error, match=text):
         crf(**{**call, **change})
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf, -np.inf])
+def test_nothing_is_decoded_from_scores_without_a_best(crf, fault: float) -> None:
+    emissions = np.zeros((T, N, K))
+    emissions[2, 1] = fault
+    assert crf.decode(emissions, lengths=[T, 2, T])  # what does not count is not read
+    with pytest.raises(AnomalyError, match=f"got {fault} for those of row 1"):
+        crf.decode(emissions)

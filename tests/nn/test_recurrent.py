@@ -162,10 +162,10 @@ def test_bad_arguments() -> None:
             self.state_shape = (H,)
             self.weights = [nn.Parameter(np.eye(H))]
 
-    with pytest.raises(ArgumentError, match="NoReset with a method reset_parameters, .* got none"):
+    with pytest.raises(ArgumentError, match=r"NoReset with a method reset_parameters, .* got none"):
         nn.Recurrent(NoReset(), num_layers=2)
 
-    with pytest.raises(ArgumentError, match="NoReset with a method reset_parameters, .* got none"):
+    with pytest.raises(ArgumentError, match=r"NoReset with a method reset_parameters, .* got none"):
         nn.Recurrent(NoReset()).reset_parameters()
 
 

@@ -18,6 +18,7 @@ from ..ops.reduction import logsumexp, mean, sum
 from ..primitive import Array
 from ..scan import scan
 from ..tree import Tree
+from .checks import check_switches
 from .masks import Lengths, check_lengths, sequence_mask
 from .module import Module
 
@@ -79,6 +80,7 @@ def ctc_loss(
     0.75
     """
     log_probs = asarray(log_probs)
+    check_switches("ctc_loss", zero_infinity=zero_infinity)
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"ctc_loss: expected reduction none, mean or sum, got {reduction!r}; pass one of them.")
     if log_probs.ndim not in (2, 3) or not log_probs.size or log_probs.dtype.kind != "f":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..conversion import to_array
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .checks import check_sizes
+from .checks import check_sizes, check_switches
 
 Mask = NDArray[np.bool_]
 Lengths = NDArray[np.int64]
@@ -51,6 +51,7 @@ def check_flags(
     ArgumentError, ShapeError, DtypeError
         Lengths and a mask at once; a shape, a dtype or a length that does not fit.
     """
+    check_switches(caller, batch_first=batch_first)
     if lengths is not None and mask is not None:
         raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
     ends = None if lengths is None else check_lengths(caller, "lengths", lengths, N, T)
@@ -126,6 +127,7 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
            [ True, False],
            [ True, False]])
     """
+    check_switches("sequence_mask", batch_first=batch_first)
     if T is not None:
         check_sizes("sequence_mask", T=T)
     given = to_array("sequence_mask", lengths)

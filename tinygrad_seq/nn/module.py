@@ -123,9 +123,12 @@ class Module:
 
     def to(self, dtype: np.typing.DTypeLike) -> Self:
         """Cast all floating-point parameters, their gradients and buffers in place; return the module."""
-        chosen = np.dtype(dtype)
+        try:
+            chosen = None if dtype is None else np.dtype(dtype)
+        except TypeError:
+            chosen = None
         if chosen not in (np.float32, np.float64):
-            raise DtypeError(f"Module.to: expected float32 or float64, got {chosen}; pass one of the two.")
+            raise DtypeError(f"Module.to: expected float32 or float64, got {dtype!r}; pass one of the two.")
         for found in (*self.parameters(), *self.buffers()):
             if found.dtype.kind == "f":
                 found._array = found._array.astype(chosen)

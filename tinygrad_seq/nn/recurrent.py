@@ -122,10 +122,10 @@ class Recurrent(SequenceLayer):
         axes, rank = (f"{axes}...)", 2) if cell.input_size is None else (f"{axes}{cell.input_size})", 3)
         times, sizes = {}, {}
         for path, leaf in named_leaves(xs):
-            if leaf.ndim < rank:
+            if leaf.ndim < rank or (leaf.ndim > rank and cell.input_size is not None):
                 raise ShapeError(
                     f"Recurrent: expected {name_of('xs', path)} of shape {axes}, got {leaf.shape} {leaf.dtype}; "
-                    "add the missing axis with xs[:, None] or xs[None]."
+                    "add a missing axis with xs[:, None] or xs[None]."
                 )
             if leaf.dtype.kind == "f" and leaf.dtype != cell.dtype:
                 raise DtypeError(
@@ -141,7 +141,7 @@ class Recurrent(SequenceLayer):
         if len(set(times.values())) > 1:
             raise ShapeError(f"Recurrent: expected one length T, got {times}; cut or pad all inputs to the same T.")
         if cell.input_size is not None:
-            check_features(type(cell).__name__, xs, cell.input_size)
+            check_features(type(cell).__name__, xs, cell.input_size, cell.dtype)
 
     def _split(self, state: Tree, batch_size: int) -> list[Tree]:
         """Return the state of each pass."""

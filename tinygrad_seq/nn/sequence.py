@@ -300,11 +300,11 @@ class SequenceLayer(Module):
         states = self._begin(passes, state, N)
         nudges = [make_nudges(each, T) for each in states]
         ys, outcomes = self._run(passes, xs, states, flags, nudges)
-        found = [
-            PassInspection(one.place(layer), layer, one.reverse, outcome.tags, outcome.states, each)
-            for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True))
-            for layer in [k // (1 + self.bidirectional)]
-        ]
+        found = []
+        for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True)):
+            layer, names = k // (1 + self.bidirectional), [*one.cell.name_states(outcome.state)]
+            place = one.place(layer)
+            found.append(PassInspection(place, layer, one.reverse, outcome.tags, outcome.states, names, each))
         ys = map_leaves(_swap if self.batch_first else _same, ys)
         return Inspection(ys, self._join([outcome.state for outcome in outcomes]), tuple(found))
 
@@ -355,13 +355,15 @@ class SequenceLayer(Module):
             The number of the layer, from 0.
         """
         xs = map_leaves(as_leaf, xs)
-        if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        length, batch_size = flatten(xs)[0][0].shape[:2]
-        if not length:
+        shape: tuple[int, ...] = next((leaf.shape for leaf in flatten(xs)[0]), ())
+        if len(shape) < 2 or not shape[0]:
             raise ShapeError(
-                f"{type(self).__name__}.explain: expected at least one step, got xs {describe(xs)}; pass zeros."
+                f"{type(self).__name__}.explain: expected xs (T, N, ...), of at least one step, got {describe(xs)}; "
+                "pass zeros."
             )
+        if self.batch_first:
+            xs, shape = map_leaves(_swap, xs), (shape[1], shape[0])
+        length, batch_size = shape[:2]
         passes = self._passes()[:: 1 + self.bidirectional]
         if isinstance(layer, bool) or layer not in range(len(passes)):
             raise ArgumentError(

@@ -10,7 +10,6 @@ import numpy as np
 from ..errors import ArgumentError, IndexRangeError
 from ..files import write_atomically
 from ..nn.inspection import Inspection, PassInspection
-from ..scan.leaves import name_of, named_leaves
 
 _GATES, _SIGNED, _BAD = "viridis", "RdBu_r", "magenta"
 
@@ -135,8 +134,8 @@ def _scale(value: np.ndarray) -> tuple[float, float, str]:
 
 def _panels(one: PassInspection, row: int) -> dict[str, np.ndarray]:
     """Return what is drawn of one layer, (T, units), by name."""
-    states = {name_of("state", path): leaf for path, leaf in named_leaves(one.states)}
-    values = {name: value.numpy() for name, value in (states | dict(one.tags)).items() if value.dtype.kind == "f"}
+    found = one.named_states() | dict(one.tags)
+    values = {name: value.numpy() for name, value in found.items() if value.dtype.kind == "f"}
     T, rows = next(iter(values.values())).shape[:2]
     if not T:
         raise ArgumentError("time_xray: expected at least one step, got none; pass xs with T >= 1.")

@@ -13,7 +13,7 @@ from ...ops.linear import matmul
 from ...ops.normalisation import softmax
 from ...ops.shape import expand_dims, swapaxes
 from ...primitive import Array
-from ..checks import check_features
+from ..checks import check_features, check_precision
 from ..masks import check_flags
 from ..module import Module
 
@@ -65,6 +65,11 @@ class Attention(Module):
     def context_size(self) -> int:
         return self.memory_size
 
+    @property
+    def dtype(self) -> np.dtype | None:
+        """The dtype of the parameters; None if there are none."""
+        return next((parameter.dtype for parameter in self.parameters()), None)
+
     def make_keys(self, memory: Array) -> Array:
         """Return the keys (N, S, A) of a memory (N, S, E)."""
         raise NotImplementedError
@@ -101,7 +106,7 @@ class Attention(Module):
             If query, lengths or mask do not fit the memory.
         """
         query, ready = asarray(query), self.prepare(memory, lengths, mask)
-        check_features(type(self).__name__, query, self.query_size)
+        check_features(type(self).__name__, query, self.query_size, self.dtype)
         single = query.ndim == 2
         rows = expand_dims(query, 1) if single else query if self.batch_first else swapaxes(query, 0, 1)
         if rows.ndim != 3 or rows.shape[0] != ready.mask.shape[0]:
@@ -135,7 +140,9 @@ class Attention(Module):
                 f"{name}: expected a memory {axes} with E={self.memory_size}, got {memory.shape} {memory.dtype}; "
                 "pass the outputs of an encoder, or build the attention with its output size as memory_size."
             )
-        if memory.dtype.kind != "f":
+        if self.dtype is not None:
+            check_precision(name, memory, self.dtype)
+        elif memory.dtype.kind != "f":
             raise DtypeError(f"{name}: expected a floating-point memory, got {memory.shape} {memory.dtype}; cast it.")
         rows = memory if self.batch_first else swapaxes(memory, 0, 1)
         N, S = rows.shape[:2]

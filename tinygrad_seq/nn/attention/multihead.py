@@ -16,7 +16,7 @@ from ...ops.reduction import mean
 from ...ops.shape import permute_dims, reshape, swapaxes
 from ...primitive import Array
 from ...tensor import Tensor
-from ..checks import check_features, check_probability, check_sizes
+from ..checks import check_features, check_probability, check_sizes, check_switches
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
 from ..masks import check_flags
@@ -83,6 +83,7 @@ class MultiHeadAttention(Attention):
     ) -> None:
         key_size, value_size = (embed_dim if size is None else size for size in (kdim, vdim))
         check_sizes("MultiHeadAttention", embed_dim=embed_dim, num_heads=num_heads, kdim=key_size, vdim=value_size)
+        check_switches("MultiHeadAttention", bias=bias, batch_first=batch_first)
         check_probability("MultiHeadAttention", dropout=dropout)
         if embed_dim % num_heads:
             raise ArgumentError(
@@ -156,6 +157,8 @@ class MultiHeadAttention(Attention):
         ShapeError, DtypeError, ArgumentError
             If an array or a mask does not fit.
         """
+        switches = {"need_weights": need_weights, "average_attn_weights": average_attn_weights, "is_causal": is_causal}
+        check_switches("MultiHeadAttention", **switches)
         query, key = asarray(query), asarray(key)
         value = key if value is None else asarray(value)
         single = query.ndim == 2
@@ -232,7 +235,7 @@ class MultiHeadAttention(Attention):
     def _check(self, query: Array, key: Array, value: Array) -> None:
         batch = 0 if self.batch_first else 1
         for x, size in ((query, self.embed_dim), (key, self.memory_size), (value, self.value_size)):
-            check_features("MultiHeadAttention", x, size)
+            check_features("MultiHeadAttention", x, size, self.out_proj.weight.dtype)
         shapes = [x.shape for x in (query, key, value)]
         if (
             any(len(shape) != 3 for shape in shapes)
