@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_seq.errors import AnomalyError, ArgumentError, DtypeError, ShapeError
 from tinygrad_seq.metrics import accuracy
 
 FOUND = np.array([[0, 1, 2], [0, 1, 0], [5, 1, 0], [5, 5, 2]])
@@ -43,3 +43,11 @@ def test_the_greatest_score_counts(rng) -> None:
 def test_bad_input_is_refused(arguments, error, message) -> None:
     with pytest.raises(error, match=message):
         accuracy(*arguments)
+
+
+def test_scores_that_cannot_be_compared() -> None:
+    scores = np.zeros((2, 2, 3))
+    scores[1, 1, 2] = np.nan
+    assert accuracy(scores, np.zeros((2, 2), int), lengths=[2, 1]) == 1
+    with pytest.raises(AnomalyError, match="got NaN for 1 of 4 classes"):
+        accuracy(scores, np.zeros((2, 2), int))

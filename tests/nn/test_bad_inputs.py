@@ -12,6 +12,8 @@ import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError, TinygradSeqError
 
+X = ts.ones((3, 2, 4))
+
 SWITCHES: dict[str, Any] = {
     "Linear.bias": lambda value: nn.Linear(4, 4, bias=value),
     "GRUCell.bias": lambda value: nn.GRUCell(4, 4, bias=value),
@@ -60,8 +62,8 @@ def test_numbers_are_finite(name: str, value: Any) -> None:
         (lambda: nn.LRUCell(4, 4, r_min=0.9, r_max=0.4), r"expected r_min < r_max, got 0\.9 and 0\.4"),
         (lambda: nn.LRUCell(4, 4, r_max=1.5), "expected r_max to be a finite number >= 0 and <= 1, got 1.5"),
         (lambda: nn.S4DCell(4, 4, dt_min=0), "expected 0 < dt_min <= dt_max, got 0 and 0.1"),
-        (lambda: nn.HGRNCell(4, 4, lower_bound=1), "expected lower_bound < 1, got 1"),
-        (lambda: nn.LeakyRNNCell(4, 4, leak=0), "expected leak > 0, got 0"),
+        (lambda: nn.HGRNCell(4, 4, lower_bound=1), r"expected lower_bound in \[0, 1\), got 1"),
+        (lambda: nn.LeakyRNNCell(4, 4, leak=0), r"expected leak in \(0, 1\], got 0"),
         (lambda: nn.Embedding(4, 4, padding_idx="a"), "expected padding_idx within 4 rows, got 'a'"),
         (lambda: nn.Embedding(4, 4, padding_idx=1.5), "expected padding_idx within 4 rows, got 1.5"),
         (lambda: nn.LayerNorm(None), "expected normalized_shape to be an integer >= 1, got None"),
@@ -100,3 +102,11 @@ def test_layers_take_tensors(layer: Any, x: Any) -> None:
 def test_recurrent_layers_refuse_what_is_no_sequence(layer: Any, x: Any) -> None:
     with pytest.raises((ShapeError, DtypeError), match="expected"):
         layer(x)
+
+
+@pytest.mark.parametrize("shape", [(3, 0, 4), (0, 2, 4)])
+def test_multi_head_attention_over_nothing(shape: tuple[int, ...]) -> None:
+    x = ts.zeros(shape)
+    output, weights = nn.MultiHeadAttention(4, 2)(x, x, is_causal=True)
+    assert output.shape == shape
+    assert weights.shape == (shape[1], shape[0], shape[0])

@@ -69,7 +69,7 @@ def test_bad_flags(layer: nn.Module, call: dict[str, Any], kind: type[Exception]
 
 
 def test_no_steps_cannot_be_explained() -> None:
-    with pytest.raises(ShapeError, match="explain: expected at least one step, got xs"):
+    with pytest.raises(ShapeError, match=r"explain: .* of at least one step, got"):
         nn.GRU(I, H).explain(ts.zeros((0, N, I)))
 
 

@@ -167,7 +167,12 @@ class Inspection:
     passes: tuple[PassInspection, ...]
 
     def __getitem__(self, key: str | tuple[Any, ...]) -> Tensor:
-        where, name = (key[:-1], key[-1]) if isinstance(key, tuple) else ((), key)
+        *where, name = key if isinstance(key, tuple) else (key,)
+        if len(where) > 2:
+            raise ArgumentError(
+                f"inspect: expected a layer, a direction and a name at the most, got {key!r}; pass e.g. "
+                "inspection[0, 'backwards', 'forget_gate']."
+            )
         return self.one(*where)[name]
 
     def one(self, layer: int | None = None, direction: str = "forwards") -> PassInspection:

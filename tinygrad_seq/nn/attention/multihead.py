@@ -102,6 +102,10 @@ class MultiHeadAttention(Attention):
         self.reset_parameters()
 
     @property
+    def dtype(self) -> np.dtype:
+        return self.out_proj.weight.dtype
+
+    @property
     def context_size(self) -> int:
         return self.embed_dim
 
@@ -167,14 +171,14 @@ class MultiHeadAttention(Attention):
             query, key, value = (x[None] if self.batch_first else x[:, None] for x in (query, key, value))
         self._check(query, key, value)
         N, S = key.shape[batch], key.shape[1 - batch]
-        hides, adds = _as_mask("key_padding_mask", key_padding_mask, (S,) if single else (N, S))
+        hides, adds = _as_mask("key_padding_mask", key_padding_mask, self.dtype, (S,) if single else (N, S))
         counts = np.ones((N, S), bool) if hides is None else ~hides.reshape(N, S)
         valid = check_flags("MultiHeadAttention", S, N, False, lengths).valid(S)
         counts = counts if valid is None else counts & valid.T
         rows = [x if self.batch_first else swapaxes(x, 0, 1) for x in (query, key, value)]
         L, heads = rows[0].shape[1], self.num_heads
         stacked = (N * heads, L, S)
-        blocks, biases = _as_mask("attn_mask", attn_mask, (L, S), stacked)
+        blocks, biases = _as_mask("attn_mask", attn_mask, self.dtype, (L, S), stacked)
         allowed = counts[:, None, None, :]
         for hidden in (blocks, ~np.tri(L, S, dtype=bool) if is_causal else None):
             if hidden is not None:
@@ -230,12 +234,12 @@ class MultiHeadAttention(Attention):
         weight = self.in_proj_weight[part] if self.in_proj_weight is not None else apart
         bias = None if self.in_proj_bias is None else self.in_proj_bias[part]
         y = linear(x, weight, bias)
-        return permute_dims(reshape(y, (*x.shape[:2], self.num_heads, -1)), (0, 2, 1, 3))
+        return permute_dims(reshape(y, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), (0, 2, 1, 3))
 
     def _check(self, query: Array, key: Array, value: Array) -> None:
         batch = 0 if self.batch_first else 1
         for x, size in ((query, self.embed_dim), (key, self.memory_size), (value, self.value_size)):
-            check_features("MultiHeadAttention", x, size, self.out_proj.weight.dtype)
+            check_features("MultiHeadAttention", x, size, self.dtype)
         shapes = [x.shape for x in (query, key, value)]
         if (
             any(len(shape) != 3 for shape in shapes)
@@ -249,7 +253,9 @@ class MultiHeadAttention(Attention):
             )
 
 
-def _as_mask(name: str, given: Any, *shapes: tuple[int, ...]) -> tuple[np.ndarray | None, Array | None]:
+def _as_mask(
+    name: str, given: Any, dtype: np.dtype, *shapes: tuple[int, ...]
+) -> tuple[np.ndarray | None, Array | None]:
     """Return where a mask hides and what it adds to the scores; -inf hides."""
     if given is None:
         return None, None
@@ -261,9 +267,9 @@ def _as_mask(name: str, given: Any, *shapes: tuple[int, ...]) -> tuple[np.ndarra
         )
     if values.dtype == bool:
         return values, None
-    if values.dtype.kind != "f":
+    if values.dtype != dtype:
         raise DtypeError(
-            f"MultiHeadAttention: expected {name} as bool or floating-point, got {values.shape} {values.dtype}; "
+            f"MultiHeadAttention: expected {name} as bool or {dtype}, got {values.shape} {values.dtype}; "
             "cast it: True and -inf hide a key."
         )
     hidden = np.isneginf(values)

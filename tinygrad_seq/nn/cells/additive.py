@@ -230,7 +230,7 @@ class LeakyRNNCell(DeclaredCell):
     def __init__(self, input_size: int, hidden_size: int, leak: float = 0.5) -> None:
         check_numbers("LeakyRNNCell", 0, 1, leak=leak)
         if leak == 0:
-            raise ArgumentError("LeakyRNNCell: expected leak > 0, got 0, which lets nothing in; pass e.g. leak=0.5.")
+            raise ArgumentError(f"LeakyRNNCell: expected leak in (0, 1], got {leak}; pass e.g. leak=0.5.")
         super().__init__(input_size, hidden_size)
         self.leak = leak
 

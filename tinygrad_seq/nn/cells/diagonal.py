@@ -314,7 +314,7 @@ class HGRNCell(DeclaredCell):
     def __init__(self, input_size: int, hidden_size: int, lower_bound: float = 0.0) -> None:
         check_numbers("HGRNCell", 0, 1, lower_bound=lower_bound)
         if lower_bound == 1:
-            raise ArgumentError("HGRNCell: expected lower_bound < 1, got 1, which forgets nothing; pass e.g. 0.9.")
+            raise ArgumentError(f"HGRNCell: expected lower_bound in [0, 1), got {lower_bound}; pass e.g. 0.9.")
         super().__init__(input_size, hidden_size)
         self.lower_bound = lower_bound
 
