@@ -53,8 +53,8 @@ def build(attention: bool) -> ts.nn.Seq2Seq:
     nn = ts.nn
     if attention:
         reads = nn.AdditiveAttention(query_size=HIDDEN, memory_size=HIDDEN)
-        encoder, cell = nn.GRU(EMBEDDING, HIDDEN // 2, bidirectional=True), nn.GRUCell(EMBEDDING + HIDDEN, HIDDEN)
-        cell, size = nn.AttentionCell(cell, reads), 2 * HIDDEN
+        encoder, size = nn.GRU(EMBEDDING, HIDDEN // 2, bidirectional=True), 2 * HIDDEN
+        cell: nn.Cell = nn.AttentionCell(nn.GRUCell(EMBEDDING + HIDDEN, HIDDEN), reads)
     else:
         encoder, cell, size = nn.GRU(EMBEDDING, HIDDEN), nn.GRUCell(EMBEDDING, HIDDEN), HIDDEN
     return nn.Seq2Seq(
@@ -83,6 +83,8 @@ def learn(model: ts.nn.Seq2Seq, steps: int, generator: np.random.Generator) -> N
 def gaze(model: ts.nn.Seq2Seq, text: str, written: str) -> str:
     """Return the character of the source that had the greatest weight when each character was written."""
     state, memory = model.begin(*encode([text]))
+    assert isinstance(model.cell, ts.nn.AttentionCell)
+    assert memory is not None
     read = np.array([[EOS, *VOCABULARY.encode(written)]]).T
     with ts.disable_compile():  # only once
         inspection = ts.nn.Recurrent(model.cell.over(memory)).inspect(model.target_embedding(read), state)

@@ -103,7 +103,7 @@ def main(short: bool = False, out: Path | None = None) -> list[float]:
     keys = np.arange(480) % len(KEYS)
     with ts.no_grad():
         played = model.play(keys)
-    shares = np.mean([check(key, melody) for key, melody in zip(keys, played.T, strict=True)], axis=0).tolist()
+    shares = np.mean([check(int(key), melody) for key, melody in zip(keys, played.T, strict=True)], axis=0).tolist()
     print("in the key {:.1%}, right roots {:.1%}, tonic at the end {:.1%}".format(*shares))
     out = out or Path(tempfile.mkdtemp()) / "melody.wav"
     save(played[:, 0], out)

@@ -45,7 +45,7 @@ def sentences(size: int, nouns_between: int, generator: np.random.Generator) -> 
 class Reader(ts.nn.Module):
     """Embedding, a recurrent layer, and the two verbs' logits (N, 2) after the last word."""
 
-    def __init__(self, layer: ts.nn.Module) -> None:
+    def __init__(self, layer: ts.nn.RNN | ts.nn.GRU | ts.nn.LSTM) -> None:
         self.embed, self.layer, self.out = ts.nn.Embedding(len(WORDS), 16), layer, ts.nn.Linear(HIDDEN, 2)
 
     def forward(self, words: np.ndarray) -> ts.Tensor:

@@ -22,12 +22,13 @@ from tinygrad_seq.report import gradient_reach, time_xray
 
 HIDDEN, BATCH = 16, 64
 OPEN = 4.0  # sigmoid(4) = 0.98: what a gate lets through of the state at each step
+Layer = ts.nn.RNN | ts.nn.GRU | ts.nn.LSTM
 
 
-def make_layers() -> dict[str, ts.nn.Module]:
+def make_layers() -> dict[str, Layer]:
     """Return the three layers, the gates that carry the state on being open."""
     ts.manual_seed(0)
-    layers = {"RNN": ts.nn.RNN(2, HIDDEN), "GRU": ts.nn.GRU(2, HIDDEN), "LSTM": ts.nn.LSTM(2, HIDDEN)}
+    layers: dict[str, Layer] = {"RNN": ts.nn.RNN(2, HIDDEN), "GRU": ts.nn.GRU(2, HIDDEN), "LSTM": ts.nn.LSTM(2, HIDDEN)}
     with ts.no_grad():
         for name in ("GRU", "LSTM"):  # the second block of each: z of r, z, n; f of i, f, g, o
             layers[name].bias_hh_l0[HIDDEN : 2 * HIDDEN] = OPEN
@@ -43,7 +44,7 @@ def draw_batch(rng: np.random.Generator, time: int) -> tuple[np.ndarray, np.ndar
     return xs, bits.astype(np.float32)
 
 
-def learn(layer: ts.nn.Module, time: int, updates: int) -> tuple[ts.nn.Inspection, int, float]:
+def learn(layer: Layer, time: int, updates: int) -> tuple[ts.nn.Inspection, int, float]:
     """Train until the loss is small or `updates` are made; return a look inside, with gradients, and how that went."""
     rng = np.random.default_rng(0)
     readout = ts.nn.Linear(HIDDEN, 1)

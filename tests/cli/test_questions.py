@@ -60,8 +60,8 @@ def test_info(trained: Path, tmp_path: Path, capsys) -> None:
     ("more", "message"),
     [
         (["sample", "RUN", "--prompt", "Ω"], "'Ω'"),
-        (["sample", "RUN", "--temperature", "-1"], "temperature >= 0"),
-        (["sample", "RUN", "--top-k", "0"], "top_k >= 1"),
+        (["sample", "RUN", "--temperature", "-1"], "temperature to be a finite number >= 0"),
+        (["sample", "RUN", "--top-k", "0"], "top_k to be an integer >= 1"),
         (["sample", "RUN", "--length", "0"], "length >= 1"),
         (["sample", "RUN", "--checkpoint", "none"], "No such file"),
         (["sample", "nowhere"], "without a readable config.json"),

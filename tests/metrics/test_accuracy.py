@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_seq.errors import AnomalyError, ArgumentError, DtypeError, ShapeError
 from tinygrad_seq.metrics import accuracy
 
 FOUND = np.array([[0, 1, 2], [0, 1, 0], [5, 1, 0], [5, 5, 2]])
@@ -32,7 +32,7 @@ def test_the_greatest_score_counts(rng) -> None:
     [
         ((FOUND, TARGET.T), ShapeError, r"\(3, 4\).*got \(4, 3\)"),
         ((FOUND * 0.5, TARGET), DtypeError, "got float64 and int64"),
-        ((FOUND, TARGET, [2, 3, 5]), IndexRangeError, "got 5 for sequence 2"),
+        ((FOUND, TARGET, [2, 3, 5]), ArgumentError, "got 5 for sequence 2"),
         ((FOUND, TARGET, [2, 3]), ShapeError, r"got \(2,\)"),
         ((FOUND[0], TARGET[0], [1]), ShapeError, r"\(T, N\) with lengths or a mask, got \(3,\)"),
         ((FOUND, TARGET, LENGTHS, FOUND > 0), ArgumentError, "got both"),
@@ -43,3 +43,11 @@ def test_the_greatest_score_counts(rng) -> None:
 def test_bad_input_is_refused(arguments, error, message) -> None:
     with pytest.raises(error, match=message):
         accuracy(*arguments)
+
+
+def test_scores_that_cannot_be_compared() -> None:
+    scores = np.zeros((2, 2, 3))
+    scores[1, 1, 2] = np.nan
+    assert accuracy(scores, np.zeros((2, 2), int), lengths=[2, 1]) == 1
+    with pytest.raises(AnomalyError, match="got NaN for 1 of 4 classes"):
+        accuracy(scores, np.zeros((2, 2), int))

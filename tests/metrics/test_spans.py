@@ -103,6 +103,14 @@ def test_unknown_tags_are_refused(tag) -> None:
         find_spans(["O", tag])
 
 
+def test_what_is_no_list_is_refused() -> None:
+    for tags in ("O B-CITY", 3):
+        with pytest.raises(DataError, match="find_spans: expected a list of tags, got"):
+            find_spans(tags)
+        with pytest.raises(DataError, match="score_spans: expected a list of sequences of tags, got"):
+            score_spans(tags, [["O"]])
+
+
 def test_unequal_numbers_are_refused() -> None:
     with pytest.raises(ShapeError, match="got 1 and 2; pass a list"):
         score_spans([["O"]], [["O"], ["O"]])

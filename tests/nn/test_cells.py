@@ -157,10 +157,10 @@ BAD_STATES = [
     (
         lambda: (ts.zeros((N, H)), ts.zeros((N, 4))),
         ShapeError,
-        r"expected state '1' of shape \(3, 5\) float32, got \(3, 4\)",
+        r"expected state 'c' of shape \(3, 5\) float32, got \(3, 4\)",
     ),
-    (lambda: (ts.zeros((2, H)), ts.zeros((N, H))), ShapeError, r"expected state '0' of shape \(3, 5\)"),
-    (lambda: (ts.zeros((N, H)), ts.zeros((N, H), "float64")), DtypeError, r"state '1' .* got \(3, 5\) float64; cast"),
+    (lambda: (ts.zeros((2, H)), ts.zeros((N, H))), ShapeError, r"expected state 'h' of shape \(3, 5\)"),
+    (lambda: (ts.zeros((N, H)), ts.zeros((N, H), "float64")), DtypeError, r"state 'c' .* got \(3, 5\) float64; cast"),
 ]
 
 

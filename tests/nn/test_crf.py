@@ -10,7 +10,7 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
-from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_seq.errors import AnomalyError, ArgumentError, DtypeError, IndexRangeError, ShapeError
 
 T, N, K = 4, 3, 3
 LENGTHS = [4, 1, 3]
@@ -148,7 +148,7 @@ def test_forbidden_transitions_never_happen_and_leave_no_nan(crf, rng) -> None:
         ({"tags": [[0], [0, 1]]}, ShapeError, "nested lists of equal lengths"),
         ({"tags": np.zeros((T, N))}, ShapeError, "integer tags"),
         ({"tags": np.full((T, N), K)}, IndexRangeError, "tags from 0 to 2, got 3"),
-        ({"lengths": [4, 0, 1]}, ArgumentError, "from 1 to T=4"),
+        ({"lengths": [4, 0, 1]}, ArgumentError, "from 1 to 4"),
         ({"mask": np.arange(T)[:, None] != np.ones(N)}, ArgumentError, "holes"),
         ({"mask": np.zeros((T, N), bool)}, ArgumentError, "one or more"),
         ({"mask": np.ones((T, N), bool), "lengths": [1, 1, 1]}, ArgumentError, "lengths or mask"),
@@ -159,3 +159,12 @@ def test_refusals(crf, change, error, text: str) -> None:
     call = {"emissions": np.zeros((T, N, K)), "tags": np.zeros((T, N), int)}
     with pytest.raises(error, match=text):
         crf(**{**call, **change})
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf, -np.inf])
+def test_nothing_is_decoded_from_scores_without_a_best(crf, fault: float) -> None:
+    emissions = np.zeros((T, N, K))
+    emissions[2, 1] = fault
+    assert crf.decode(emissions, lengths=[T, 2, T])  # what does not count is not read
+    with pytest.raises(AnomalyError, match=f"got {fault} for those of row 1"):
+        crf.decode(emissions)

@@ -336,3 +336,26 @@ def test_detect_anomaly_names_what_was_not_finite_before_the_first_step() -> Non
         xs[3, 2, 1] = np.nan
         with pytest.raises(ts.AnomalyError, match=r"^xs is nan at index \(3, 2, 1\)"):
             layer(xs)
+
+
+def test_reports_call_states_by_their_names(rng) -> None:
+    cell = nn.AttentionCell(
+        nn.StackedCell(nn.LSTMCell(I + 2, H), nn.GRUCell(H, H)), nn.DotAttention(H, 2, hidden_size=2)
+    )
+    assert [*cell.name_states(cell.initial_state(1))] == [
+        "state '0.0.h'",
+        "state '0.0.c'",
+        "state '0.1'",
+        "state 'context'",
+    ]
+    assert [*nn.GRUCell(I, H).name_states(ts.zeros((1, H)))] == ["state"]
+    xs = inputs(rng)
+    state = ts.zeros((1, N, H), "float64"), ts.full((1, N, H), np.inf, dtype="float64")
+    inspection = nn.LSTM(I, H).double().inspect(xs, state)
+    assert [*inspection.one().named_states()] == ["state 'h'", "state 'c'"]
+    assert str(inspection.first_anomaly()) == "LSTMCell, layer 0, step 0, row 0: state 'c' is inf"
+    inspection = nn.LSTM(I, H).double().inspect(xs)
+    (inspection.state[1][0] * ts.tensor(np.full((N, H), np.nan))).sum().backward()
+    assert (
+        str(inspection.first_anomaly()) == f"LSTMCell, layer 0, step {T - 1}, row 0: the gradient of state 'c' is nan"
+    )

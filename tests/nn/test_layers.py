@@ -242,3 +242,29 @@ def test_losses_are_their_functions(rng) -> None:
     ]:
         assert isinstance(got, ts.Tensor)
         np.testing.assert_array_equal(got.numpy(), want.numpy())
+
+
+X = np.ones((3, 2, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("Linear", nn.Linear(4, 3)),
+        ("LayerNorm", nn.LayerNorm(4)),
+        ("RMSNorm", nn.RMSNorm(4)),
+        ("MGUCell", lambda x: nn.MGUCell(4, 3)(x[0])),
+        ("GRUCell", lambda x: nn.GRUCell(4, 3)(x[0, 0])),
+        ("GRU", nn.GRU(4, 3)),
+        ("GRUCell", nn.Recurrent([nn.GRUCell(4, 3)])),
+        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(x, X.astype("float32"))),
+        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(X.astype("float32"), x)),
+        ("MultiHeadAttention", lambda x: nn.MultiHeadAttention(4, 2)(X.astype("float32"), x)),
+    ],
+)
+def test_inputs_of_another_precision_than_the_parameters_are_refused(name: str, call: Any) -> None:
+    call(X.astype("float32"))
+    with pytest.raises(DtypeError, match=rf"{name}: expected inputs as float32 like the parameters, got \(.*\) int64"):
+        call(X.astype(int))
+    with pytest.raises(DtypeError, match=r"expected .* as float32 like the .*, got \(.*\) float64; cast"):
+        call(X)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_seq.metrics import accuracy
 
 
 def test_the_mask_is_true_before_the_end() -> None:
@@ -21,12 +22,12 @@ def test_the_mask_is_true_before_the_end() -> None:
 @pytest.mark.parametrize(
     ("lengths", "T", "error", "message"),
     [
-        ([[1, 2]], 3, ShapeError, r"\(N,\), got \(1, 2\)"),
+        ([[1, 2]], 3, ShapeError, r"shape \(2,\), integers, got \(1, 2\)"),
         ([], 3, ShapeError, r"got \(0,\)"),
         ([1.0, 2.0], 3, DtypeError, "float32"),
         ([True], 3, DtypeError, "bool"),
-        ([1, 0], 3, IndexRangeError, "got 0 for sequence 1"),
-        ([4, 1], 3, IndexRangeError, "1 to T=3, got 4 for sequence 0"),
+        ([1, 0], 3, ArgumentError, "got 0 for sequence 1"),
+        ([4, 1], 3, ArgumentError, "1 to 3, got 4 for sequence 0"),
         ([1], 0, ArgumentError, "T to be an integer >= 1, got 0"),
         ([1], 2.0, ArgumentError, r"got 2\.0"),
     ],
@@ -34,3 +35,32 @@ def test_the_mask_is_true_before_the_end() -> None:
 def test_bad_input_is_refused(lengths, T, error, message) -> None:
     with pytest.raises(error, match=message):
         ts.nn.sequence_mask(lengths, T)
+
+
+T, N, K = 4, 2, 3
+XS, CLASSES = np.zeros((T, N, K), np.float32), np.zeros((T, N), int)
+CALLS = {
+    "GRU": ts.nn.GRU(K, K),
+    "Recurrent": ts.nn.Recurrent(ts.nn.GRUCell(K, K)),
+    "CRF": ts.nn.CRF(K).decode,
+    "DotAttention": lambda xs, **given: ts.nn.DotAttention(K, K)(xs, xs, **given),
+    "sequence_cross_entropy": lambda xs, **given: ts.nn.functional.sequence_cross_entropy(xs, CLASSES, **given),
+    "accuracy": lambda xs, **given: accuracy(xs, CLASSES, **given),
+}
+
+
+@pytest.mark.parametrize("caller", CALLS)
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"lengths": [1, 5]}, ArgumentError, "expected lengths from 1 to 4, got 5 for sequence 1"),
+        ({"lengths": [1]}, ShapeError, r"expected lengths of shape \(2,\), integers, got \(1,\) int64"),
+        ({"lengths": "ab"}, DtypeError, "expected real numbers"),
+        ({"mask": np.ones((N, T), bool)}, ShapeError, r"expected mask of shape \(T, N\) = \(4, 2\) bool, got \(2, 4\)"),
+        ({"mask": np.ones((T, N))}, DtypeError, r"got \(4, 2\) float64; compare, e.g. mask > 0"),
+        ({"mask": np.ones((T, N), bool), "lengths": [1, 1]}, ArgumentError, "expected lengths or mask, got both"),
+    ],
+)
+def test_all_who_take_lengths_refuse_the_same(caller, given, error, message) -> None:
+    with pytest.raises(error, match=rf"{caller}(\.lengths)?: .*{message}"):
+        CALLS[caller](XS, **given)

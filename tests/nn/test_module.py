@@ -131,7 +131,7 @@ def test_train_eval_apply_and_freezing() -> None:
     assert all(module.training for module in model.modules())
     seen: list[str] = []
     assert model.apply(lambda module: seen.append(type(module).__name__)) is model
-    assert seen == ["Sequential", "Linear", "Sequential", "Dropout"]
+    assert seen == ["Dropout", "Sequential", "Linear", "Sequential"]
     model.requires_grad_(False)
     assert not model(ts.ones((1, 2))).requires_grad
     model.requires_grad_()

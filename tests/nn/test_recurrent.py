@@ -162,8 +162,41 @@ def test_bad_arguments() -> None:
             self.state_shape = (H,)
             self.weights = [nn.Parameter(np.eye(H))]
 
-    with pytest.raises(ArgumentError, match="NoReset with a method reset_parameters, got none"):
+    with pytest.raises(ArgumentError, match=r"NoReset with a method reset_parameters, .* got none"):
         nn.Recurrent(NoReset(), num_layers=2)
+
+    with pytest.raises(ArgumentError, match=r"NoReset with a method reset_parameters, .* got none"):
+        nn.Recurrent(NoReset()).reset_parameters()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.LSTM(I, 4, 2, bidirectional=True, proj_size=3, learn_initial_state=True),
+        nn.Recurrent(nn.LayerNormLSTMCell(I, H), bidirectional=True, proj_size=3, learn_initial_state=True),
+        nn.Recurrent(nn.AttentionCell(nn.GRUCell(I + H, H), nn.AdditiveAttention(H, H)), learn_initial_state=True),
+    ],
+)
+def test_all_parameters_can_be_drawn_anew(layer: Any) -> None:
+    for parameter in layer.parameters():
+        parameter.data[:] = 7
+    layer.reset_parameters()
+    assert all((parameter.numpy() != 7).all() for parameter in layer.parameters())
+    assert not any(name.startswith("initial_states") and value.any() for name, value in layer.state_dict().items())
+
+
+def test_a_learned_first_state_begins_anew_as_the_cell_has_it() -> None:
+    class Ones(nn.GRUCell):
+        def initial_state(self, batch_size: int, dtype: Any = None) -> Any:
+            return ts.ones((batch_size, H))
+
+    layer = nn.Recurrent(Ones(I, H), learn_initial_state=True).double()
+    first = layer.initial_states[0]
+    with ts.no_grad():
+        first.copy_(ts.full(H, 5.0, dtype="float64"))
+    layer.reset_parameters()
+    assert layer.initial_states[0] is first
+    assert first.tolist() == [1.0] * H
 
 
 def test_bad_inputs() -> None:

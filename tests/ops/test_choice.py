@@ -67,6 +67,9 @@ def test_bad_arguments() -> None:
         ts.categorical(ts.ones((2, 0)), ts.ones(2))
     with pytest.raises(DtypeError, match="int64"):
         ts.categorical(np.ones((2, 3), np.int64), ts.ones(2))
-    for options in ({"temperature": -1}, {"temperature": np.nan}, {"top_k": 0}):
-        with pytest.raises(ArgumentError, match="temperature >= 0 and top_k >= 1"):
-            ts.categorical(ts.ones((2, 3)), ts.zeros(2), **options)
+    for temperature in (-1, np.nan, np.inf, "0.5", None, True, [1.0], np.ones(1)):
+        with pytest.raises(ArgumentError, match="categorical: expected temperature to be a finite number >= 0, got"):
+            ts.categorical(ts.ones((2, 3)), ts.zeros(2), temperature)
+    for top_k in (0, "2", 1.5, True):
+        with pytest.raises(ArgumentError, match="categorical: expected top_k to be an integer >= 1 or None, got"):
+            ts.categorical(ts.ones((2, 3)), ts.zeros(2), top_k=top_k)

@@ -51,6 +51,9 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         fresh, none = ts.nn.GRU(2, H).inspect(ts.randn(T, N, 2)), ts.nn.GRU(2, H).inspect(ts.randn(0, N, 2))
     for found, row, error, message in [
         ({}, 0, ts.ArgumentError, "at least one inspection"),
+        ([inspection], 0, ts.ArgumentError, "inspections by name, got list"),
+        ({"GRU": 3}, 0, ts.ArgumentError, "expected an inspection, got int"),
+        ({"GRU": inspection}, "0", ts.IndexRangeError, "row from 0 to 2, got '0'"),
         ({"GRU": inspection}, N, ts.IndexRangeError, "row from 0 to 2, got 3"),
         ({"GRU": inspect(ts.nn.GRU(2, H, num_layers=2))}, 0, ts.ArgumentError, "one of GRUCell, layer 0; GRUCell"),
         ({"GRU": fresh}, 0, ts.GraphError, "a backward pass"),

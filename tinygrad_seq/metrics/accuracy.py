@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..conversion import to_array
-from ..errors import ArgumentError, DtypeError, ShapeError
-from ..nn.masks import valid_steps
+from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
+from ..nn.masks import check_flags
 from ..primitive import Array
 
 
@@ -30,6 +32,8 @@ def accuracy(
         If prediction, lengths or mask do not fit the target.
     ArgumentError
         If nothing is left to count.
+    AnomalyError
+        If a score that counts is NaN.
 
     Examples
     --------
@@ -38,8 +42,9 @@ def accuracy(
     0.6666666666666666
     """
     found, expected = to_array("accuracy", prediction), to_array("accuracy", target)
-    if found.shape[:-1] == expected.shape and found.ndim == expected.ndim + 1 and found.shape[-1]:
-        found = found.argmax(axis=-1)
+    scored = found.shape[:-1] == expected.shape and found.ndim == expected.ndim + 1 and found.shape[-1] > 0
+    if scored:
+        found = np.where(np.isnan(found).any(axis=-1), -1, found.argmax(axis=-1))
     if found.shape != expected.shape:
         raise ShapeError(
             f"accuracy: expected predictions of the target's shape {expected.shape}, or with an axis of classes after "
@@ -55,9 +60,16 @@ def accuracy(
             raise ShapeError(
                 f"accuracy: expected targets (T, N) with lengths or a mask, got {expected.shape}; reshape."
             )
-        valid = valid_steps("accuracy", expected.shape, lengths, mask, batch_first)
+        T, N = expected.shape[::-1] if batch_first else expected.shape
+        valid = check_flags("accuracy", T, N, batch_first, lengths, mask).valid(T)
         if valid is not None:
+            valid = valid.T if batch_first else valid
             found, expected = found[valid], expected[valid]
     if not expected.size:
         raise ArgumentError("accuracy: expected a class to compare, got none; leave empty batches out.")
+    if scored and (found < 0).any():
+        raise AnomalyError(
+            f"accuracy: expected scores of which one is the greatest, got NaN for {(found < 0).sum()} of {found.size} "
+            "classes; look for it in the model that made them."
+        )
     return float((found == expected).mean())

@@ -59,7 +59,7 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
     >>> edit_distances(["abc", "", "flaw"], ["abd", "xy", "lawn"])
     array([1, 2, 2])
     """
-    if isinstance(found, str) or isinstance(expected, str) or len(found) != len(expected):
+    if not (_is_list(found) and _is_list(expected)) or len(found) != len(expected):
         raise ShapeError(
             f"edit_distances: expected two lists of equally many sequences, got {_facts(found)} and "
             f"{_facts(expected)}; edit_distance compares a single pair."
@@ -115,7 +115,7 @@ def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
 
 def _error_rate(caller: str, found: Sequence[str], expected: Sequence[str], split: Any) -> float:
     for texts in (found, expected):
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        if not _is_list(texts) or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{caller}: expected two lists of strings, got {_facts(texts)}; decode and list the texts.")
     references = [split(text) for text in expected]
     distances = edit_distances([split(text) for text in found], references)
@@ -144,6 +144,10 @@ def _encode(
     for row, numbers in zip(padded, lists, strict=True):
         row[: len(numbers)] = numbers
     return padded, lengths
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str)
 
 
 def _facts(value: Any) -> str:

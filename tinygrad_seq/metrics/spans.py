@@ -74,6 +74,8 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
     >>> find_spans("O B-CITY I-CITY O I-CITY B-CITY".split())
     [Span(label='CITY', start=1, end=3), Span(label='CITY', start=4, end=5), Span(label='CITY', start=5, end=6)]
     """
+    if isinstance(tags, str) or not hasattr(tags, "__len__"):
+        raise DataError(f"find_spans: expected a list of tags, got {type(tags).__name__}; split a text first.")
     return list(_spans(tags))
 
 
@@ -124,6 +126,11 @@ def score_spans(found: Sequence[Sequence[str]], expected: Sequence[Sequence[str]
     >>> scores.micro.f1, scores.labels["CITY"].precision, scores.labels["CITY"].recall
     (0.5, 1.0, 0.5)
     """
+    for sequences in (found, expected):
+        if isinstance(sequences, str) or not hasattr(sequences, "__len__"):
+            raise DataError(
+                f"score_spans: expected a list of sequences of tags, got {type(sequences).__name__}; list them."
+            )
     if len(found) != len(expected):
         raise ShapeError(
             f"score_spans: expected as many sequences found as expected, got {len(found)} and {len(expected)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..creation import zeros
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..scan.eager import StepFunction
 from ..scan.leaves import name_of, named_leaves
-from ..tensor import Tensor
+from ..scan.trace import as_leaf
 from ..tree import Tree, describe, map_leaves
 from .checks import check_features
 from .module import Module
@@ -30,8 +31,11 @@ class Cell(Module):
     state_shape : tuple of int, or a tuple, list or dict of them
         The shape of the state of one sequence: ``(H,)``; ``((H,), (H,))`` or ``{"h": (H,), "c": (H,)}`` for several
         arrays. The state of a batch has N rows of it, in the same structure.
+    state_names : tuple, list or dict of str
+        What reports and messages call the arrays of the state, ``("h", "c")``: in its structure, None for a position
+        (optional).
     input_size : int
-        The size of the last axis of x, if the cell has such a fixed size (optional).
+        I, if x is one array of shape (N, I) (optional).
 
     Examples
     --------
@@ -52,6 +56,7 @@ class Cell(Module):
     """
 
     state_shape: Any
+    state_names: Any = None
     input_size: int | None = None
 
     def __call__(self, x: Tree, state: Tree = None) -> tuple[Tree, Tree]:
@@ -65,11 +70,12 @@ class Cell(Module):
             Arrays of shape (N, *shape) in the structure of `state_shape`.
         """
         if self.input_size is not None:
-            check_features(type(self).__name__, x, self.input_size)
+            check_features(type(self).__name__, x, self.input_size, self.dtype)
         shape: tuple[int, ...] = getattr(next(named_leaves(x), ("", None))[1], "shape", ())
-        if len(shape) < (1 if self.input_size is None else 2):
+        if not shape if self.input_size is None else len(shape) != 2:
+            axes = "(N, ...)" if self.input_size is None else f"(N, {self.input_size})"
             raise ShapeError(
-                f"{type(self).__name__}: expected x with one row per sequence, (N, ...), got {describe(x)}; "
+                f"{type(self).__name__}: expected x with one row per sequence, {axes}, got {describe(x)}; "
                 "make it an array with ts.tensor, of one sequence with x[None]."
             )
         if state is None:
@@ -102,6 +108,7 @@ class Cell(Module):
         cell, dtype = type(self).__name__, self.dtype
         expected = _map_shapes(lambda shape: _Expected((batch_size, *shape), dtype), self._state_shape())
         wanted, given = dict(named_leaves(expected)), dict(named_leaves(state))
+        names = dict(zip(wanted, self.name_states(expected), strict=True))
         if wanted.keys() != given.keys() or isinstance(expected, dict) != isinstance(state, dict):
             raise ArgumentError(
                 f"{cell}: expected a state {describe(expected)}, got {describe(state)}; "
@@ -109,11 +116,22 @@ class Cell(Module):
             )
         for path, want in wanted.items():
             shape, found = np.shape(given[path]), getattr(given[path], "dtype", dtype)
-            facts = f"{cell}: expected {name_of('state', path)} of shape {want.shape} {dtype}, got {shape} {found}; "
+            facts = f"{cell}: expected {names[path]} of shape {want.shape} {dtype}, got {shape} {found}; "
             if shape != want.shape:
                 raise ShapeError(f"{facts}pass one row per sequence, as initial_state(batch_size) does.")
             if found.kind == "f" and found != dtype:
                 raise DtypeError(f"{facts}cast the state, or the module with .float() or .double().")
+
+    def name_states(self, state: Tree) -> dict[str, Any]:
+        """Return the arrays of a state, or of a tree like it, by what reports call them: ``state 'h'``.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> list(ts.nn.StackedCell(ts.nn.GRUCell(3, 8), ts.nn.LSTMCell(8, 5)).name_states((1, (2, 3))))
+        ["state '0'", "state '1.h'", "state '1.c'"]
+        """
+        return {name_of("state", path): leaf for path, leaf in _named(state, self.state_names)}
 
     def _state_shape(self) -> Any:
         shape = getattr(self, "state_shape", None)
@@ -130,6 +148,18 @@ class _Expected:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.shape, self.dtype = shape, dtype
+
+
+def _named(state: Tree, names: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a state with their paths, where names stand in the place of positions."""
+    if not isinstance(state, dict | tuple | list):
+        if state is not None:
+            yield path, state
+        return
+    for key, part in state.items() if isinstance(state, dict) else enumerate(state):
+        below = None if names is None else names[key]
+        label = below if isinstance(below, str) else str(key)
+        yield from _named(part, None if isinstance(below, str) else below, f"{path}.{label}" if path else label)
 
 
 def step_of_one(cell: Cell) -> StepFunction:
@@ -172,4 +202,4 @@ def detach_state(state: Tree) -> Tree:
     >>> [part.requires_grad for part in ts.nn.detach_state(state)]
     [False, False]
     """
-    return map_leaves(Tensor.detach, state)
+    return map_leaves(lambda part: as_leaf(part).detach(), state)

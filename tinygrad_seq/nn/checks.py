@@ -38,14 +38,46 @@ def check_probability(layer: str, **probabilities: Any) -> None:
             )
 
 
-def check_features(layer: str, x: Array, size: int) -> None:
-    """Refuse an `x` that is no array with `size` features on its last axis."""
+def check_numbers(layer: str, least: float, most: float, **numbers: Any) -> None:
+    """Refuse what is no finite number from `least` to `most`."""
+    for name, number in numbers.items():
+        plain = isinstance(number, int | float | np.number) and not isinstance(number, bool)
+        if not plain or not np.isfinite(number) or not least <= number <= most:
+            bounds = " and ".join(
+                [f">= {least:g}"] * bool(np.isfinite(least)) + [f"<= {most:g}"] * bool(np.isfinite(most))
+            )
+            raise ArgumentError(
+                f"{layer}: expected {name} to be a finite number{bounds and ' '}{bounds}, got {number!r}; pass one."
+            )
+
+
+def check_tensor(layer: str, x: Any) -> None:
+    """Refuse what is no array."""
     if not hasattr(x, "shape"):
         raise DtypeError(f"{layer}: expected a tensor, got {type(x).__name__}; make one with ts.tensor.")
+
+
+def check_features(layer: str, x: Array, size: int, dtype: np.dtype | None = None) -> None:
+    """Refuse an `x` that is no array with `size` features on its last axis, of the parameters' dtype if that is given.
+
+    The other precision would go through unseen: everything after it would be computed in float64.
+    """
+    check_tensor(layer, x)
     if not x.shape or x.shape[-1] != size:
         raise ShapeError(
             f"{layer}: expected {size} features on the last axis, got shape {x.shape} {x.dtype}; "
             f"pass (..., {size}) or build the layer with the size of the data."
+        )
+    if dtype is not None:
+        check_precision(layer, x, dtype)
+
+
+def check_precision(layer: str, x: Array, dtype: np.dtype) -> None:
+    """Refuse an `x` of another dtype than the parameters have."""
+    if x.dtype != dtype:
+        raise DtypeError(
+            f"{layer}: expected inputs as {dtype} like the parameters, got {x.shape} {x.dtype}; cast them with "
+            "astype, or the module with .float() or .double()."
         )
 
 

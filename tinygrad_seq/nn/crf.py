@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..conversion import to_array
 from ..creation import asarray, zeros
-from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from ..errors import AnomalyError, ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ..gradients import grad
 from ..modes import no_grad
 from ..ops.comparison import where
@@ -21,10 +21,9 @@ from ..primitive import Array
 from ..scan import scan
 from ..tensor import Tensor
 from ..tree import Tree
-from .checks import check_sizes
-from .flags import check_flags
+from .checks import check_sizes, check_switches
 from .init import uniform_
-from .masks import sequence_mask
+from .masks import check_flags, sequence_mask
 from .module import Module
 from .parameter import Parameter
 
@@ -65,6 +64,7 @@ class CRF(Module):
 
     def __init__(self, num_tags: int, batch_first: bool = False) -> None:
         check_sizes("CRF", num_tags=num_tags)
+        check_switches("CRF", batch_first=batch_first)
         self.num_tags, self.batch_first = num_tags, batch_first
         self.start_transitions, self.end_transitions = (Parameter(zeros(num_tags)) for _ in range(2))
         self.transitions = Parameter(zeros((num_tags, num_tags)))
@@ -129,6 +129,14 @@ class CRF(Module):
     def decode(self, emissions: Array, mask: Any = None, lengths: Any = None) -> list[list[int]]:
         """Return the likeliest tags of each row (Viterbi's algorithm); of several, those with the smallest last tags.
 
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            If an argument does not fit.
+        AnomalyError
+            If no tags of a row have a finite score: an emission or a parameter is NaN, or nothing is allowed. The
+            log-likelihood is NaN or -inf then.
+
         Examples
         --------
         >>> import tinygrad_seq as ts
@@ -143,11 +151,19 @@ class CRF(Module):
             moves, last = self.transitions.numpy(), self.end_transitions.numpy()
         best = self.start_transitions.numpy() + scores[0]
         came = []
-        for t in range(1, len(scores)):
-            ways = best[:, :, None] + moves
-            came.append(ways.argmax(axis=1))
-            best = np.where(counts[t], ways.max(axis=1) + scores[t], best)
-        tags = (best + last).argmax(axis=1)
+        with np.errstate(invalid="ignore"):  # infinities that cancel out are found at the end
+            for t in range(1, len(scores)):
+                ways = best[:, :, None] + moves
+                came.append(ways.argmax(axis=1))
+                best = np.where(counts[t], ways.max(axis=1) + scores[t], best)
+            best = best + last
+        wrong = np.flatnonzero(~np.isfinite(best.max(axis=1)))
+        if len(wrong):
+            raise AnomalyError(
+                "CRF.decode: expected emissions and transitions with a finite score for some tags, got "
+                f"{best[wrong[0]].max()} for those of row {wrong[0]}; look for NaN in the model that made them."
+            )
+        tags = best.argmax(axis=1)
         return [_followed(came, n, int(tag), int(end)) for n, (tag, end) in enumerate(zip(tags, ends, strict=True))]
 
     def _log_sum(self, emissions: Array, ends: NDArray[np.int64]) -> Array:
@@ -186,7 +202,7 @@ class CRF(Module):
             raise DtypeError(f"{facts}cast them to {self.transitions.dtype}, that of the layer.")
         rows = swapaxes(emissions, 0, 1) if self.batch_first else emissions
         T, N = rows.shape[:2]
-        flags = check_flags("CRF", T, N, self.batch_first, lengths, mask, None)
+        flags = check_flags("CRF", T, N, self.batch_first, lengths, mask)
         ends = np.full(N, T) if flags.lengths is None else flags.lengths
         if flags.mask is not None:
             ends = flags.mask.sum(axis=0)

@@ -18,11 +18,11 @@ from ..ops.reduction import logsumexp, mean, sum
 from ..primitive import Array
 from ..scan import scan
 from ..tree import Tree
-from .flags import check_flags
-from .masks import sequence_mask
+from .checks import check_switches
+from .masks import Lengths, check_lengths, sequence_mask
 from .module import Module
 
-Ints = NDArray[np.int64]
+Labels = NDArray[np.int64]
 
 
 def ctc_loss(
@@ -80,6 +80,7 @@ def ctc_loss(
     0.75
     """
     log_probs = asarray(log_probs)
+    check_switches("ctc_loss", zero_infinity=zero_infinity)
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"ctc_loss: expected reduction none, mean or sum, got {reduction!r}; pass one of them.")
     if log_probs.ndim not in (2, 3) or not log_probs.size or log_probs.dtype.kind != "f":
@@ -91,9 +92,13 @@ def ctc_loss(
     if single:
         log_probs = log_probs[:, None]
     T, N, C = log_probs.shape
-    ends = check_flags("ctc_loss", T, N, False, _one_each(input_lengths), None, None).lengths
-    labels, counts = _labels(_plain(targets), _one_each(target_lengths), N, C, blank, single)
-    last = _last_alpha(log_probs, labels, np.full(N, T) if ends is None else ends, blank)
+    ends = _lengths("input_lengths", input_lengths, N, T, T, shortest=1)
+    targets = to_array("ctc_loss.targets", targets)
+    S = targets.shape[-1] if targets.ndim else 0
+    joined = targets.ndim == 1 and not single
+    counts = _lengths("target_lengths", target_lengths, N, S, None if joined else S, shortest=0)
+    labels = _labels(targets[None] if single and targets.ndim == 1 else targets, counts, joined, C, blank)
+    last = _last_alpha(log_probs, labels, ends, blank)
     places = 2 * counts[:, None] - np.array([[1, 0]])  # the last label and the blank after it
     finals = take_along_axis(last, np.maximum(places, 0), axis=1)
     losses = -logsumexp(where(places >= 0, finals, -np.inf), axis=1)
@@ -130,7 +135,7 @@ class CTCLoss(Module):
         )
 
 
-def _last_alpha(log_probs: Array, labels: Ints, ends: Ints, blank: int) -> Array:
+def _last_alpha(log_probs: Array, labels: Labels, ends: Lengths, blank: int) -> Array:
     """Return the logarithms (N, 2S + 1) of having come to each place among labels and blanks at the last step."""
     (T, N, _), S = log_probs.shape, labels.shape[1]
     spoken = np.full((N, 2 * S + 1), blank)
@@ -154,36 +159,24 @@ def _last_alpha(log_probs: Array, labels: Ints, ends: Ints, blank: int) -> Array
     return alpha
 
 
-def _plain(x: Any) -> Any:
-    return to_array("ctc_loss", x)
+def _lengths(name: str, given: Any, N: int, default: int, longest: int | None, shortest: int) -> Lengths:
+    """Return lengths (N,), checked; a number is that of one row."""
+    if given is None:
+        return np.full(N, default)
+    return check_lengths("ctc_loss", name, np.atleast_1d(to_array("ctc_loss", given)), N, longest, shortest)
 
 
-def _one_each(lengths: Any) -> Any:
-    """Return lengths as an array (N,), a number as that of one row."""
-    return None if lengths is None else np.atleast_1d(_plain(lengths))
-
-
-def _labels(targets: Any, counts: Any, N: int, C: int, blank: Any, single: bool) -> tuple[Ints, Ints]:
-    """Return labels (N, S), S >= 1, blanks where there are none, and how many each row has."""
+def _labels(targets: Any, counts: Lengths, joined: bool, C: int, blank: Any) -> Labels:
+    """Return labels (N, S), S >= 1, blanks where there are none."""
     if isinstance(blank, bool) or not isinstance(blank, int | np.integer) or not 0 <= blank < C:
         raise IndexRangeError(f"ctc_loss: expected blank to be one of {C} classes, got {blank!r}; pass e.g. 0.")
     if targets.size and targets.dtype.kind not in "iu":
         raise DtypeError(f"ctc_loss: expected integer targets, got {targets.shape} {targets.dtype}; cast them.")
-    joined = targets.ndim == 1 and not single
-    if single and targets.ndim == 1:
-        targets = targets[None]
-    if counts is None:
-        counts = np.full(N, targets.shape[-1])
-    if counts.shape != (N,) or counts.dtype.kind not in "iu" or (counts < 0).any():
-        raise ShapeError(
-            f"ctc_loss: expected target_lengths of shape ({N},), integers >= 0, got {counts.shape} {counts.dtype}; "
-            "pass one for each row."
-        )
+    N = len(counts)
     if joined:
         fits, expected = targets.shape == (counts.sum(),), f"({counts.sum()},), the sum of target_lengths"
     else:
-        fits = targets.ndim == 2 and len(targets) == N and bool((counts <= targets.shape[1]).all())
-        expected = f"({N}, S) with S >= {counts.max()}, the longest"
+        fits, expected = targets.ndim == 2 and len(targets) == N, f"({N}, S)"
     if not fits:
         raise ShapeError(
             f"ctc_loss: expected targets of shape {expected}, got {targets.shape} {targets.dtype}; "
@@ -199,4 +192,4 @@ def _labels(targets: Any, counts: Any, N: int, C: int, blank: Any, single: bool)
             f"ctc_loss: expected labels in [0, {C}) other than the blank {blank}, got {wrong}; "
             "check the vocabulary, and give target_lengths if targets are padded."
         )
-    return labels, counts.astype(np.int64)
+    return labels

@@ -7,7 +7,7 @@ Weights have shape (fan_out, fan_in); for more than two axes the last ones belon
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from ..modes import no_grad
 from ..primitive import Array
 from ..tensor import Tensor
+from .checks import check_numbers
 
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None
@@ -34,7 +35,7 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
     """
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1 + slope**2))
-    if nonlinearity not in _GAINS:
+    if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
         raise ArgumentError(
             f"calculate_gain: expected one of {', '.join(_GAINS)}, leaky_relu, got {nonlinearity!r}; pass one."
         )
@@ -43,12 +44,13 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
 
 def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
     """Fill `x` with values uniform in [low, high)."""
-    return _fill(x, current_generator(generator).uniform(low, high, x.shape))
+    return _fill(x, current_generator(generator).uniform(low, high, _shape("uniform_", x)))
 
 
 def normal_(x: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
     """Fill `x` with normal values of the given mean and standard deviation."""
-    return _fill(x, current_generator(generator).normal(mean, std, x.shape))
+    check_numbers("normal_", 0, np.inf, std=std)
+    return _fill(x, current_generator(generator).normal(mean, std, _shape("normal_", x)))
 
 
 def constant_(x: T, value: float) -> T:
@@ -97,12 +99,22 @@ def orthogonal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
 
 
 def _fill(x: T, values: Array) -> T:
+    _shape("init", x)
     with no_grad():
         return x.copy_(values)
 
 
+def _shape(caller: str, x: Any) -> tuple[int, ...]:
+    if not isinstance(x, Tensor):
+        raise ArgumentError(
+            f"{caller}: expected a Parameter or a Tensor to fill, got {type(x).__name__}; make one first."
+        )
+    return x.shape
+
+
 def _fans(caller: str, x: Tensor) -> tuple[int, int]:
     """Return (fan_in, fan_out)."""
+    _shape(caller, x)
     if x.ndim < 2 or not x.size:
         raise ShapeError(
             f"{caller}: expected two or more axes, none of them empty, got shape {x.shape} {x.dtype}; "

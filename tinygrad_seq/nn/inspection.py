@@ -11,7 +11,6 @@ import numpy as np
 from ..creation import zeros
 from ..errors import ArgumentError, GraphError
 from ..modes import first_bad
-from ..scan.leaves import name_of, named_leaves
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 
@@ -64,6 +63,7 @@ class PassInspection:
     reverse: bool
     tags: Mapping[str, Tensor]
     states: Tree
+    _names: Sequence[str] = field(repr=False)
     _nudges: Sequence[Tensor | None] = field(repr=False)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -74,6 +74,10 @@ class PassInspection:
                 "give a value in the cell a name with ts.tag(x, name)."
             )
         return self.tags[name]
+
+    def named_states(self) -> dict[str, Tensor]:
+        """Return the states by what reports call them: ``state 'h'``, ``state 'c'``; see `Cell.state_names`."""
+        return dict(zip(self._names, flatten(self.states)[0], strict=True))
 
     @property
     def gradients(self) -> Tree:
@@ -105,12 +109,12 @@ class PassInspection:
 
     def first_anomaly(self) -> Anomaly | None:
         """Return the first tagged value or state that is not finite, in the order in which they were computed."""
-        states = {name_of("state", path): leaf for path, leaf in named_leaves(self.states)}
-        return self._first({repr(name): value for name, value in self.tags.items()} | states, self.reverse)
+        tags = {repr(name): value for name, value in self.tags.items()}
+        return self._first(tags | self.named_states(), self.reverse)
 
     def first_gradient_anomaly(self) -> Anomaly | None:
         """Return the first gradient of a state that is not finite, in the order of the backward pass."""
-        names = [f"the gradient of {name_of('state', path)}" for path, _ in named_leaves(self.gradients)]
+        names = [f"the gradient of {name}" for name in self._names]
         return self._first(dict(zip(names, flatten(self.gradients)[0], strict=True)), not self.reverse)
 
     def _first(self, values: Mapping[str, Tensor], backwards: bool) -> Anomaly | None:
@@ -163,7 +167,12 @@ class Inspection:
     passes: tuple[PassInspection, ...]
 
     def __getitem__(self, key: str | tuple[Any, ...]) -> Tensor:
-        where, name = (key[:-1], key[-1]) if isinstance(key, tuple) else ((), key)
+        *where, name = key if isinstance(key, tuple) else (key,)
+        if len(where) > 2:
+            raise ArgumentError(
+                f"inspect: expected a layer, a direction and a name at the most, got {key!r}; pass e.g. "
+                "inspection[0, 'backwards', 'forget_gate']."
+            )
         return self.one(*where)[name]
 
     def one(self, layer: int | None = None, direction: str = "forwards") -> PassInspection:

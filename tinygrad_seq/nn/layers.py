@@ -15,7 +15,15 @@ from ..ops.linear import linear
 from ..ops.normalisation import dropout, layer_norm, rms_norm
 from ..ops.shape import expand_dims, reshape
 from ..primitive import Array
-from .checks import check_features, check_probability, check_sizes
+from .checks import (
+    check_features,
+    check_numbers,
+    check_precision,
+    check_probability,
+    check_sizes,
+    check_switches,
+    check_tensor,
+)
 from .init import normal_, ones_, uniform_, zeros_
 from .module import Module
 from .parameter import Parameter
@@ -47,6 +55,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         check_sizes("Linear", in_features=in_features, out_features=out_features)
+        check_switches("Linear", bias=bias)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(zeros((out_features, in_features)))
         self.bias = Parameter(zeros(out_features)) if bias else None
@@ -59,7 +68,7 @@ class Linear(Module):
             uniform_(parameter, -bound, bound)
 
     def forward(self, x: Array) -> Array:
-        check_features("Linear", x, self.in_features)
+        check_features("Linear", x, self.in_features, self.weight.dtype)
         return linear(x, self.weight, self.bias)
 
 
@@ -87,9 +96,9 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+        if padding_idx is not None and padding_idx not in range(-num_embeddings, num_embeddings):
             raise ArgumentError(
-                f"Embedding: expected padding_idx within {num_embeddings} rows, got {padding_idx}; "
+                f"Embedding: expected padding_idx within {num_embeddings} rows, got {padding_idx!r}; "
                 "pass one of the indices of the vocabulary, or None."
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -144,6 +153,8 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
+        check_numbers("LayerNorm", 0, np.inf, eps=eps)
+        check_switches("LayerNorm", elementwise_affine=elementwise_affine, bias=bias)
         self.normalized_shape, self.eps = _sizes("LayerNorm", normalized_shape), eps
         self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
         self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
@@ -156,6 +167,9 @@ class LayerNorm(Module):
             zeros_(self.bias)
 
     def forward(self, x: Array) -> Array:
+        check_tensor("LayerNorm", x)
+        if self.weight is not None:
+            check_precision("LayerNorm", x, self.weight.dtype)
         return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
@@ -188,6 +202,9 @@ class RMSNorm(Module):
     def __init__(
         self, normalized_shape: int | tuple[int, ...], eps: float | None = None, elementwise_affine: bool = True
     ) -> None:
+        if eps is not None:
+            check_numbers("RMSNorm", 0, np.inf, eps=eps)
+        check_switches("RMSNorm", elementwise_affine=elementwise_affine)
         self.normalized_shape, self.eps = _sizes("RMSNorm", normalized_shape), eps
         self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
 
@@ -197,6 +214,9 @@ class RMSNorm(Module):
             ones_(self.weight)
 
     def forward(self, x: Array) -> Array:
+        check_tensor("RMSNorm", x)
+        if self.weight is not None:
+            check_precision("RMSNorm", x, self.weight.dtype)
         return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
@@ -222,6 +242,7 @@ class Dropout(Module):
         self.p, self.generator = p, generator
 
     def forward(self, x: Array) -> Array:
+        check_tensor("Dropout", x)
         return dropout(x, self.p, self.training, self.generator)
 
 
@@ -236,9 +257,12 @@ class Flatten(Module):
     """
 
     def __init__(self, start_axis: int = 1) -> None:
+        if isinstance(start_axis, bool) or not isinstance(start_axis, int | np.integer):
+            raise ArgumentError(f"Flatten: expected start_axis to be an integer, got {start_axis!r}; pass e.g. 1.")
         self.start_axis = start_axis
 
     def forward(self, x: Array) -> Array:
+        check_tensor("Flatten", x)
         kept = x.shape[: self.start_axis]
         return reshape(x, (*kept, math.prod(x.shape[len(kept) :])))
 
@@ -282,7 +306,7 @@ class Sequential(Module):
 
 
 def _sizes(layer: str, shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     for size in sizes or (shape,):
         check_sizes(layer, normalized_shape=size)
     return sizes

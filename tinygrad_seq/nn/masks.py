@@ -1,16 +1,103 @@
-"""Which steps of padded sequences count: lengths as a mask."""
+"""Which steps of which sequences count, and where sequences begin anew: `lengths`, `mask` and `reset` of every call."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..conversion import to_array
-from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .checks import check_sizes, check_switches
 
 Mask = NDArray[np.bool_]
+Lengths = NDArray[np.int64]
+
+
+class Flags(NamedTuple):
+    """What a call says of its steps, time-major; None where it says nothing, or that all count.
+
+    Attributes
+    ----------
+    lengths
+        (N,), from 1 to T: the steps from there on are left out.
+    mask
+        (T, N): the steps that are not left out.
+    reset
+        (T, N): the steps before which the state starts anew.
+    """
+
+    lengths: Lengths | None
+    mask: Mask | None
+    reset: Mask | None
+
+    def valid(self, T: int) -> Mask | None:
+        """Return the steps (T, N) that count, whichever way they were given; None if all do."""
+        return self.mask if self.lengths is None else sequence_mask(self.lengths, T)
+
+    def with_mask(self, T: int) -> Flags:
+        """Return the same with a mask in the place of lengths."""
+        return Flags(None, self.valid(T), self.reset)
+
+
+def check_flags(
+    caller: str, T: int, N: int, batch_first: bool, lengths: Any = None, mask: Any = None, reset: Any = None
+) -> Flags:
+    """Return what a call was given for T steps of N sequences, checked.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DtypeError
+        Lengths and a mask at once; a shape, a dtype or a length that does not fit.
+    """
+    check_switches(caller, batch_first=batch_first)
+    if lengths is not None and mask is not None:
+        raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
+    ends = None if lengths is None else check_lengths(caller, "lengths", lengths, N, T)
+    counted = _check_steps(caller, "mask", T, N, batch_first, mask)
+    return Flags(
+        None if ends is None or (ends == T).all() else ends,
+        None if counted is None or counted.all() else counted,
+        _check_steps(caller, "reset", T, N, batch_first, reset),
+    )
+
+
+def check_lengths(caller: str, name: str, given: Any, N: int, longest: int | None, shortest: int = 1) -> Lengths:
+    """Return lengths (N,) from `shortest` to `longest`, without an upper limit if that is None.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DtypeError
+        For a length, the shape, the dtype.
+    """
+    lengths = to_array(f"{caller}.{name}", given)
+    facts = f"{caller}: expected {name} of shape ({N},), integers, got {lengths.shape} {lengths.dtype}; "
+    if lengths.shape != (N,):
+        raise ShapeError(f"{facts}pass one for each sequence.")
+    if lengths.dtype.kind not in "iu":
+        raise DtypeError(f"{facts}cast them.")
+    wrong = np.flatnonzero((lengths < shortest) | (lengths > (np.inf if longest is None else longest)))
+    if len(wrong):
+        bounds = f"of {shortest} or more" if longest is None else f"from {shortest} to {longest}"
+        raise ArgumentError(
+            f"{caller}: expected {name} {bounds}, got {lengths[wrong[0]]} for sequence {wrong[0]}; "
+            "leave empty sequences out, and pad the others to the longest."
+        )
+    return lengths.astype(np.int64)
+
+
+def _check_steps(caller: str, name: str, T: int, N: int, batch_first: bool, given: Any) -> Mask | None:
+    if given is None:
+        return None
+    flags = to_array(f"{caller}.{name}", given)
+    expected, axes = ((N, T), "(N, T)") if batch_first else ((T, N), "(T, N)")
+    facts = f"{caller}: expected {name} of shape {axes} = {expected} bool, got {flags.shape} {flags.dtype}; "
+    if flags.shape != expected:
+        raise ShapeError(f"{facts}pass one flag for each step of each sequence.")
+    if flags.dtype != bool:
+        raise DtypeError(f"{facts}compare, e.g. {name} > 0.")
+    return flags.T if batch_first else flags
 
 
 def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False) -> Mask:
@@ -30,9 +117,7 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
     ShapeError, DtypeError
         If the lengths are not N integers.
     ArgumentError
-        If T is no integer >= 1.
-    IndexRangeError
-        If a length is outside 1 to T.
+        If T is no integer >= 1, or a length is outside 1 to T.
 
     Examples
     --------
@@ -42,56 +127,10 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
            [ True, False],
            [ True, False]])
     """
-    ends = to_array("sequence_mask", lengths)
-    if ends.ndim != 1 or not ends.size:
-        raise ShapeError(
-            f"sequence_mask: expected lengths of shape (N,), got {ends.shape} {ends.dtype}; pass one for each sequence."
-        )
-    if ends.dtype.kind not in "iu":
-        raise DtypeError(f"sequence_mask: expected integers, got lengths of {ends.shape} {ends.dtype}; cast them.")
-    if T is None:
-        T = int(ends.max())
-    elif isinstance(T, bool) or not isinstance(T, int | np.integer) or T < 1:
-        raise ArgumentError(f"sequence_mask: expected T to be an integer >= 1, got {T!r}; pass the number of steps.")
-    wrong = np.flatnonzero((ends < 1) | (ends > T))
-    if wrong.size:
-        raise IndexRangeError(
-            f"sequence_mask: expected lengths from 1 to T={T}, got {ends[wrong[0]]} for sequence {wrong[0]}; "
-            "leave empty sequences out, and pad the others to the longest."
-        )
-    before: Mask = np.arange(T)[:, None] < ends
+    check_switches("sequence_mask", batch_first=batch_first)
+    if T is not None:
+        check_sizes("sequence_mask", T=T)
+    given = to_array("sequence_mask", lengths)
+    ends = check_lengths("sequence_mask", "lengths", given, max(given.size, 1), T)
+    before: Mask = np.arange(ends.max() if T is None else T)[:, None] < ends
     return before.T if batch_first else before
-
-
-def valid_steps(caller: str, shape: tuple[int, ...], lengths: Any, mask: Any, batch_first: bool) -> Mask | None:
-    """Return the steps that count, of `shape`: (T, N), or (N, T) if `batch_first`; None if all do.
-
-    Raises
-    ------
-    ArgumentError, ShapeError, DtypeError, IndexRangeError
-        If lengths and a mask are given, or they do not fit the shape.
-    """
-    if lengths is not None and mask is not None:
-        raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
-    T, N = reversed(shape) if batch_first else shape
-    if lengths is not None:
-        valid = sequence_mask(lengths, T, batch_first)
-        if valid.shape != shape:
-            raise ShapeError(
-                f"{caller}: expected lengths of shape ({N},), one for each sequence, got {np.shape(lengths)}; "
-                "check which axis is the batch."
-            )
-    elif mask is not None:
-        valid = to_array(caller, mask)
-        if valid.shape != shape:
-            raise ShapeError(
-                f"{caller}: expected a mask of shape {shape}, one flag for each step, got {valid.shape} {valid.dtype}; "
-                "check the order of its axes."
-            )
-        if valid.dtype != bool:
-            raise DtypeError(
-                f"{caller}: expected a bool mask, got {valid.shape} {valid.dtype}; compare, e.g. mask > 0."
-            )
-    else:
-        return None
-    return None if valid.all() else valid

@@ -95,8 +95,8 @@ class Module:
     # --------------------------------------------------------------------------------------------- changing
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` with this module and every module inside it; return the module."""
-        for module in self.modules():
+        """Call `function` with every module inside this one, the inner ones first, and with it; return the module."""
+        for module in reversed([*self.modules()]):
             function(module)
         return self
 
@@ -123,9 +123,14 @@ class Module:
 
     def to(self, dtype: np.typing.DTypeLike) -> Self:
         """Cast all floating-point parameters, their gradients and buffers in place; return the module."""
-        chosen = np.dtype(dtype)
+        try:
+            chosen = None if dtype is None else np.dtype(dtype)
+        except TypeError:
+            chosen = None
         if chosen not in (np.float32, np.float64):
-            raise DtypeError(f"Module.to: expected float32 or float64, got {chosen}; pass one of the two.")
+            raise DtypeError(
+                f"Module.to: expected float32 or float64, got {repr(dtype) if chosen is None else chosen}; pass one of the two."
+            )
         for found in (*self.parameters(), *self.buffers()):
             if found.dtype.kind == "f":
                 found._array = found._array.astype(chosen)

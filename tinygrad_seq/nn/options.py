@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, TypedDict
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..scan import Remember, check_remember
 from .checks import check_probability, check_sizes, check_switches
 
@@ -29,7 +30,8 @@ class Options(TypedDict, total=False):
         The probability of a unit of the state to stay as it is, drawn at every step; not in training its expectation
         is taken (Krueger et al., 2017). One number, or one for each array, in the structure of the state.
     residual
-        Each layer adds its input to its output, except a first layer whose input has another size.
+        Each layer adds its input to its output, except the first of several whose input has another size. Further
+        layers of unequal sizes are refused: at once, or when they first run if a cell does not tell its sizes.
     learn_initial_state
         The first state, the same for all sequences, is a parameter, in the beginning 0.
     masked_output
@@ -128,3 +130,30 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
                     "backwards, from the end of what it is given."
                 )
     return chosen
+
+
+def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:
+    """Refuse residual layers whose output has another size than their input, except the first of several.
+
+    Parameters
+    ----------
+    sizes
+        The input and output size of the cells of each layer; None where that is not known.
+    joined
+        Whether two directions are joined.
+
+    Raises
+    ------
+    ShapeError
+        If a layer cannot be residual.
+    """
+    before = None
+    for number, (reads, gives) in enumerate(sizes):
+        reads = before if reads is None else reads
+        gives = None if gives is None else gives * (1 + joined)
+        if None not in (reads, gives) and reads != gives and (number or len(sizes) == 1):
+            raise ShapeError(
+                f"{layer}: expected a residual layer whose output is like its input, got {gives} features from {reads} "
+                f"in layer {number}; give it equal sizes, or leave residual out."
+            )
+        before = gives

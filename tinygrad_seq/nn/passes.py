@@ -18,10 +18,11 @@ from ..scan.eager import StepFunction
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .cell import Cell, step_of_one
-from .flags import Flags, find_restarts
-from .masks import sequence_mask
+from .init import uniform_
+from .masks import Flags
 from .options import Options
 from .parameter import Parameter
+from .redraw import redraw
 from .shrinking import plan_segments, run_segments
 from .transforms import (
     Inputs,
@@ -31,6 +32,7 @@ from .transforms import (
     draw_recurrent,
     draw_zoneout,
     drop_in_products,
+    find_restarts,
     hold,
     observe,
     restart,
@@ -68,6 +70,27 @@ class Pass(NamedTuple):
         if self.first is None:
             return self.cell.initial_state(rows)
         return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.first)
+
+    def redraw(self, layer: str) -> None:
+        """Draw all parameters anew; a learned first state is the cell's own again."""
+        redraw(layer, self.cell)
+        if self.first is not None:
+            with no_grad():
+                for learned, own in zip(flatten(self.first)[0], flatten(self.cell.initial_state(1))[0], strict=True):
+                    learned.copy_(own[0])
+        if self.projection is not None:
+            draw_projection(self.projection)
+
+
+def learned_state(cell: Cell) -> Tree:
+    """Return the cell's own first state of one row, without an axis for it, as parameters."""
+    return map_leaves(lambda x: Parameter(x.numpy()[0].copy()) if x.dtype.kind == "f" else x[0], cell.initial_state(1))
+
+
+def draw_projection(projection: Parameter) -> Parameter:
+    """Fill (P, H) uniform in ±1/sqrt(H)."""
+    bound: float = projection.shape[1] ** -0.5
+    return uniform_(projection, -bound, bound)
 
 
 class Outcome(NamedTuple):
@@ -110,7 +133,7 @@ def run_pass(
     if nudges is not None:
         step = observe(step)
         over["nudges"] = nudges
-    valid = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
+    valid = flags.valid(T)
     if flags.reset is not None:
         step = restart(step, one.initial_state(1))
         over["reset"] = find_restarts(flags.reset, valid, one.reverse)

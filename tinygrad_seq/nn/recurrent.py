@@ -13,10 +13,10 @@ from ..scan.trace import as_leaf
 from ..tree import Tree, describe, flatten
 from .cell import Cell
 from .checks import check_features, check_sizes, check_switches
-from .init import uniform_
 from .options import Options
 from .parameter import Parameter
-from .passes import Pass
+from .passes import Pass, draw_projection
+from .redraw import redraw
 from .sequence import SequenceLayer
 
 
@@ -93,10 +93,12 @@ class Recurrent(SequenceLayer):
         if bidirectional:
             layers = [each if isinstance(each, tuple) else (each, _redrawn(each)) for each in layers]
         self.cells: list[Cell] = [one for each in layers for one in (each if bidirectional else (each,))]
-        self._set_up(self.cells, bidirectional, batch_first, dropout, options)
-        self.projections: list[Parameter] | None = None
         if proj_size:
             check_sizes("Recurrent", proj_size=proj_size)
+        sizes = [(each.input_size, proj_size or _output_size(each)) for each in self.cells[:: 1 + bidirectional]]
+        self._set_up(self.cells, sizes, bidirectional, batch_first, dropout, options)
+        self.projections: list[Parameter] | None = None
+        if proj_size:
             self.projections = [_projection(each, proj_size) for each in self.cells]
 
     @property
@@ -120,10 +122,10 @@ class Recurrent(SequenceLayer):
         axes, rank = (f"{axes}...)", 2) if cell.input_size is None else (f"{axes}{cell.input_size})", 3)
         times, sizes = {}, {}
         for path, leaf in named_leaves(xs):
-            if leaf.ndim < rank:
+            if leaf.ndim < rank or (leaf.ndim > rank and cell.input_size is not None):
                 raise ShapeError(
                     f"Recurrent: expected {name_of('xs', path)} of shape {axes}, got {leaf.shape} {leaf.dtype}; "
-                    "add the missing axis with xs[:, None] or xs[None]."
+                    "add a missing axis with xs[:, None] or xs[None]."
                 )
             if leaf.dtype.kind == "f" and leaf.dtype != cell.dtype:
                 raise DtypeError(
@@ -139,7 +141,7 @@ class Recurrent(SequenceLayer):
         if len(set(times.values())) > 1:
             raise ShapeError(f"Recurrent: expected one length T, got {times}; cut or pad all inputs to the same T.")
         if cell.input_size is not None:
-            check_features(type(cell).__name__, xs, cell.input_size)
+            check_features(type(cell).__name__, xs, cell.input_size, cell.dtype)
 
     def _split(self, state: Tree, batch_size: int) -> list[Tree]:
         """Return the state of each pass."""
@@ -191,7 +193,7 @@ def _projection(cell: Cell, size: int) -> Parameter:
             f"Recurrent: expected a {type(cell).__name__} with an attribute output_size, which proj_size={size} needs, "
             "got none; set self.output_size in its __init__."
         )
-    return uniform_(Parameter(zeros((size, hidden), cell.dtype)), -(hidden**-0.5), hidden**-0.5)
+    return draw_projection(Parameter(zeros((size, hidden), cell.dtype)))
 
 
 def _check_reads_itself(cell: Cell, both: bool, proj_size: int) -> None:
@@ -206,15 +208,6 @@ def _check_reads_itself(cell: Cell, both: bool, proj_size: int) -> None:
 
 def _redrawn(cell: Cell) -> Cell:
     """Return a copy of `cell` with parameters drawn anew."""
-    kind = type(cell).__name__
     other = copy.deepcopy(cell)
-    drawn = [module for module in other.modules() if hasattr(module, "reset_parameters")]
-    reached = {id(parameter) for module in drawn for parameter in module.parameters()}
-    if any(id(parameter) not in reached for parameter in other.parameters()):
-        raise ArgumentError(
-            f"Recurrent: expected a {kind} with a method reset_parameters, got none, so all its copies would start "
-            "equal; write that method, or pass a list of cells: one per layer, of two directions pairs."
-        )
-    for module in reversed(drawn):  # the outer ones last, as in constructors
-        module.reset_parameters()
+    redraw("Recurrent", other)
     return other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.joining import stack, unstack
@@ -17,6 +17,7 @@ from .cells.gated import GatedCell, check_placement
 from .cells.lstm import check_projection
 from .checks import check_features, check_sizes, check_switches
 from .options import Options
+from .parameter import Parameter
 from .passes import Pass
 from .sequence import SequenceLayer
 
@@ -25,6 +26,10 @@ class StackedLayers(SequenceLayer):
     """Base of `RNN`, `GRU` and `LSTM`: the parameters of layer k are attributes ``weight_ih_l<k>``, ..."""
 
     cell: ClassVar[type[GatedCell]]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Parameter: ...  # weight_ih_l0, ...: as many as there are layers
 
     def __init__(
         self,
@@ -56,7 +61,8 @@ class StackedLayers(SequenceLayer):
             for parameter, values in vars(made[-1]).items():
                 if parameter.startswith(("weight_", "bias_")):
                     setattr(self, parameter + suffix, values)
-        self._set_up(made, bidirectional, batch_first, dropout, options)
+        sizes = [(cell.input_size, cell.output_size) for cell in made[:: 1 + bidirectional]]
+        self._set_up(made, sizes, bidirectional, batch_first, dropout, options)
 
     def layer(self, index: int, reverse: bool = False) -> GatedCell:
         """Return the cell of one layer and direction; it has this module's own parameters."""
@@ -67,11 +73,6 @@ class StackedLayers(SequenceLayer):
         if self.proj_size:
             found["weight_hr"] = getattr(self, "weight_hr" + suffix)
         return self.cell.of(found, **self._of_cell)
-
-    def reset_parameters(self) -> None:
-        """Draw every weight and bias anew, uniform in ±1/sqrt(H)."""
-        for suffix in _suffixes(self.num_layers, self.bidirectional):
-            self._cell(suffix).reset_parameters()
 
     def flatten_parameters(self) -> None:
         """Do nothing: PyTorch lays its weights out for cuDNN here, and code written for it may ask for that."""
@@ -130,19 +131,14 @@ class StackedLayers(SequenceLayer):
         ]
 
     def _check_inputs(self, xs: Tensor) -> None:
-        name, dtype = type(self).__name__, self.weight_ih_l0.dtype  # type: ignore[attr-defined]
+        name, dtype = type(self).__name__, self.weight_ih_l0.dtype
         axes = "(N, T, I)" if self.batch_first else "(T, N, I)"
         if not isinstance(xs, Tensor) or xs.ndim != 3:
             raise ShapeError(
                 f"{name}: expected xs of shape {axes}, or (T, I) for one sequence, with I={self.input_size}, "
                 f"got {describe(xs)}; reshape it."
             )
-        check_features(name, xs, self.input_size)
-        if xs.dtype != dtype:
-            raise DtypeError(
-                f"{name}: expected xs as {dtype} like the parameters, got {xs.shape} {xs.dtype}; "
-                "cast xs with astype, or the module with .float() or .double()."
-            )
+        check_features(name, xs, self.input_size, dtype)
 
     def _split(self, state: Any, batch_size: int) -> list[Tree]:
         """Return the state of each pass as (N, H) arrays."""
@@ -158,7 +154,7 @@ class StackedLayers(SequenceLayer):
             raise ArgumentError(
                 f"{name}: expected a state (h, c), got {describe(state)}; pass a tuple of two arrays (L, N, H)."
             )
-        rows, dtype = self.num_layers * (1 + self.bidirectional), self.weight_ih_l0.dtype  # type: ignore[attr-defined]
+        rows, dtype = self.num_layers * (1 + self.bidirectional), self.weight_ih_l0.dtype
         sizes = (self.proj_size or self.hidden_size, self.hidden_size)
         for letter, part, size in zip("hc", map(as_leaf, parts), sizes, strict=False):
             wanted = (rows, *batch, size)

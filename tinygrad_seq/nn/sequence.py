@@ -21,13 +21,11 @@ from ..scan.trace import as_leaf
 from ..tree import Tree, describe, flatten, map_leaves
 from .cell import Cell, detach_state
 from .checks import check_given, check_probability
-from .flags import Flags, check_flags
 from .inspection import Inspection, PassInspection, make_nudges
-from .masks import sequence_mask
+from .masks import Flags, check_flags
 from .module import Module
-from .options import Options, check_options
-from .parameter import Parameter
-from .passes import Outcome, Pass, run_pass, step_of_pass
+from .options import Options, check_options, check_residual
+from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
 from .stream import Stream
 from .transforms import check_zoneout, per_row
 
@@ -50,9 +48,15 @@ class SequenceLayer(Module):
     initial_states: list[Tree] | None
 
     def _set_up(
-        self, cells: Sequence[Cell], bidirectional: bool, batch_first: bool, dropout: float, options: Options
+        self,
+        cells: Sequence[Cell],
+        sizes: Sequence[tuple[int | None, int | None]],
+        bidirectional: bool,
+        batch_first: bool,
+        dropout: float,
+        options: Options,
     ) -> None:
-        """Check and keep the options; `cells` are those of all passes."""
+        """Check and keep the options; `cells` are those of all passes, `sizes` what each layer's read and put out."""
         name = type(self).__name__
         check_probability(name, dropout=dropout)
         if dropout and len(cells) == 1 + bidirectional:
@@ -62,10 +66,12 @@ class SequenceLayer(Module):
             )
         self.batch_first, self.bidirectional, self.dropout = batch_first, bidirectional, dropout
         self.options = check_options(name, bidirectional, options)
+        if self.options["residual"]:
+            check_residual(name, sizes, bidirectional and self.options["merge"] == "concat")
         for cell in cells:
             check_zoneout(name, self.options["zoneout"], cell.initial_state(1))
         learned = self.options["learn_initial_state"]
-        self.initial_states = [_first_state(cell) for cell in cells] if learned else None
+        self.initial_states = [learned_state(cell) for cell in cells] if learned else None
         self._kept: list[Tree] | None = None
 
     # ------------------------------------------------------------------------------------ what a subclass says
@@ -162,7 +168,7 @@ class SequenceLayer(Module):
         T, N = flatten(xs)[0][0].shape[:2]
         order = back = None
         if flags.lengths is not None and (nudges is not None or mode.anomaly):  # rows stay in their places
-            flags = Flags(None, sequence_mask(flags.lengths, T), flags.reset)
+            flags = flags.with_mask(T)
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")
             back = np.argsort(order)
@@ -173,7 +179,7 @@ class SequenceLayer(Module):
             xs, states = _steps(xs, times * N + order), [_in_order(order, state, 0) for state in states]
         elif flags.mask is not None and T:
             xs = _steps(xs, _nearest(flags.mask) * N + np.arange(N))
-        mask = flags.mask if flags.lengths is None else sequence_mask(flags.lengths, T)
+        mask = flags.valid(T)
         if mask is not None and (self.options["residual"] or not mask.any(axis=0).all()):
             xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
         directions = 1 + self.bidirectional
@@ -231,6 +237,17 @@ class SequenceLayer(Module):
 
     # -------------------------------------------------------------------------------------------------- states
 
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew, and let learned first states be those of the cells again.
+
+        Raises
+        ------
+        ArgumentError
+            If a cell has parameters, but no method `reset_parameters`.
+        """
+        for one in self._passes():
+            one.redraw(type(self).__name__)
+
     def initial_state(self, batch_size: int) -> Tree:
         """Return the state that `forward` starts from by default."""
         return self._join([one.initial_state(batch_size) for one in self._passes()])
@@ -283,11 +300,11 @@ class SequenceLayer(Module):
         states = self._begin(passes, state, N)
         nudges = [make_nudges(each, T) for each in states]
         ys, outcomes = self._run(passes, xs, states, flags, nudges)
-        found = [
-            PassInspection(one.place(layer), layer, one.reverse, outcome.tags, outcome.states, each)
-            for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True))
-            for layer in [k // (1 + self.bidirectional)]
-        ]
+        found = []
+        for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True)):
+            layer, names = k // (1 + self.bidirectional), [*one.cell.name_states(outcome.state)]
+            place = one.place(layer)
+            found.append(PassInspection(place, layer, one.reverse, outcome.tags, outcome.states, names, each))
         ys = map_leaves(_swap if self.batch_first else _same, ys)
         return Inspection(ys, self._join([outcome.state for outcome in outcomes]), tuple(found))
 
@@ -338,13 +355,15 @@ class SequenceLayer(Module):
             The number of the layer, from 0.
         """
         xs = map_leaves(as_leaf, xs)
-        if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        length, batch_size = flatten(xs)[0][0].shape[:2]
-        if not length:
+        shape: tuple[int, ...] = next((leaf.shape for leaf in flatten(xs)[0]), ())
+        if len(shape) < 2 or not shape[0]:
             raise ShapeError(
-                f"{type(self).__name__}.explain: expected at least one step, got xs {describe(xs)}; pass zeros."
+                f"{type(self).__name__}.explain: expected xs (T, N, ...), of at least one step, got {describe(xs)}; "
+                "pass zeros."
             )
+        if self.batch_first:
+            xs, shape = map_leaves(_swap, xs), (shape[1], shape[0])
+        length, batch_size = shape[:2]
         passes = self._passes()[:: 1 + self.bidirectional]
         if isinstance(layer, bool) or layer not in range(len(passes)):
             raise ArgumentError(
@@ -354,11 +373,6 @@ class SequenceLayer(Module):
         one = passes[layer]
         program = program_of(step_of_pass(one, self.options), one.initial_state(batch_size), xs)
         return program.explain(length, self.options["remember"])
-
-
-def _first_state(cell: Cell) -> Tree:
-    """Return parameters for the first state of one row."""
-    return map_leaves(lambda x: Parameter(x.numpy()[0].copy()) if x.dtype.kind == "f" else x[0], cell.initial_state(1))
 
 
 def _in_order(order: np.ndarray, tree: Tree, axis: int) -> Tree:

@@ -11,7 +11,7 @@ from ..creation import asarray, zeros
 from ..errors import ArgumentError, ShapeError
 from ..functional import cross_entropy, index_add
 from ..primitive import Array
-from .masks import Mask, valid_steps
+from .masks import Mask, check_flags
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -52,8 +52,9 @@ def sequence_loss(
     Raises
     ------
     ArgumentError
-        If lengths and a mask are given, the reduction is unknown, or no step is left to average.
-    ShapeError, DtypeError, IndexRangeError
+        If lengths and a mask are given, a length is outside 1 to T, the reduction is unknown, or no step is left to
+        average.
+    ShapeError, DtypeError
         If target, lengths or mask do not fit the prediction; and what `loss` raises.
 
     Examples
@@ -133,8 +134,9 @@ def _over_valid_steps(
             f"and {target.shape}; one sequence is a batch of N = 1."
         )
     T, N = reversed(prediction.shape[:2]) if batch_first else prediction.shape[:2]
-    valid = valid_steps(caller, prediction.shape[:2], lengths, mask, batch_first)
+    valid = check_flags(caller, T, N, batch_first, lengths, mask).valid(T)
     if valid is not None:
+        valid = valid.T if batch_first else valid
         prediction, target = prediction[valid], target[valid]
     steps = prediction.shape[0] if valid is not None else T * N
     if (reduction == "mean" and not steps) or (reduction == "sum" and not N):

@@ -21,7 +21,7 @@ from ..ops.joining import concat, split
 from ..ops.shape import broadcast_to
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
-from .flags import Lengths
+from .masks import Lengths
 
 PARTS = 16
 """The number of row counts that segments can have; a program is made for each that comes up."""

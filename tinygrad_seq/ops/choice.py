@@ -19,6 +19,21 @@ def refuse_scores(shape: tuple[int, ...]) -> None:
     )
 
 
+def check_drawing(caller: str, temperature: Any, top_k: Any) -> float:
+    """Return the temperature; refuse one that is no finite number >= 0, and a `top_k` that is no integer >= 1."""
+    heat = temperature.item() if getattr(temperature, "shape", None) == () else temperature
+    if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0 <= heat < np.inf:
+        raise ArgumentError(
+            f"{caller}: expected temperature to be a finite number >= 0, got {temperature!r}; 1 draws as the logits "
+            "say, 0 takes the greatest."
+        )
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
+        raise ArgumentError(
+            f"{caller}: expected top_k to be an integer >= 1 or None, got {top_k!r}; leave it out to allow all."
+        )
+    return float(heat)
+
+
 def _draw(logits: np.ndarray, uniforms: np.ndarray, temperature: np.ndarray, top_k: int | None) -> np.ndarray:
     from ..kernels.choice import choose  # 10 ms, when first used
 
@@ -62,7 +77,7 @@ def categorical(logits: Array, uniforms: Array, temperature: Any = 1.0, top_k: i
     ShapeError, DtypeError
         If shapes do not fit, or logits or uniforms are not floating-point.
     ArgumentError
-        If the temperature is negative or not finite, or `top_k` below 1.
+        If the temperature is no finite number >= 0, or `top_k` no integer >= 1.
     AnomalyError
         If a row has NaN, +inf, or nothing finite.
 
@@ -73,7 +88,7 @@ def categorical(logits: Array, uniforms: Array, temperature: Any = 1.0, top_k: i
     >>> ts.categorical(logits, ts.tensor([0.1, 0.6])), ts.categorical(logits, ts.zeros(2), temperature=0)
     (tensor([0, 1]), tensor([1, 1]))
     """
-    uniforms, heat = as_array(uniforms), np.asarray(temperature, np.float64)
+    uniforms, heat = as_array(uniforms), np.asarray(check_drawing("categorical", temperature, top_k))
     if logits.ndim < 1 or uniforms.shape != logits.shape[:-1] or not logits.shape[-1]:
         raise ShapeError(
             f"categorical: expected logits (..., V) and uniforms (...), one for each row, got {logits.shape} "
@@ -83,10 +98,5 @@ def categorical(logits: Array, uniforms: Array, temperature: Any = 1.0, top_k: i
         raise DtypeError(
             f"categorical: expected floating-point logits and uniforms, got {logits.shape} {logits.dtype} and "
             f"{uniforms.shape} {uniforms.dtype}; cast them with astype."
-        )
-    if heat.ndim or not 0 <= heat < np.inf or (top_k is not None and top_k < 1):
-        raise ArgumentError(
-            f"categorical: expected a finite temperature >= 0 and top_k >= 1, got {temperature!r} and {top_k!r}; "
-            "1 draws as the logits say, 0 takes the greatest."
         )
     return _categorical(logits, uniforms, heat, top_k=None if top_k is None else int(top_k))

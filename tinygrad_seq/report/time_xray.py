@@ -10,7 +10,6 @@ import numpy as np
 from ..errors import ArgumentError, IndexRangeError
 from ..files import write_atomically
 from ..nn.inspection import Inspection, PassInspection
-from ..scan.leaves import name_of, named_leaves
 
 _GATES, _SIGNED, _BAD = "viridis", "RdBu_r", "magenta"
 
@@ -67,7 +66,12 @@ def time_xray(
         raise ArgumentError(
             "time_xray: expected matplotlib to be installed, got none; pip install 'tinygrad-seq[plot]'."
         ) from error
-    passes = {name: found.one() if isinstance(found, Inspection) else found for name, found in inspections.items()}
+    if not isinstance(inspections, Mapping):
+        raise ArgumentError(
+            f"time_xray: expected inspections by name, got {type(inspections).__name__}; "
+            "pass {'LSTM': lstm.inspect(xs)}."
+        )
+    passes = {name: _one("time_xray", found) for name, found in inspections.items()}
     if not passes:
         raise ArgumentError("time_xray: expected at least one inspection, got none; pass {'LSTM': lstm.inspect(xs)}.")
     panels = {name: _panels(one, row) for name, one in passes.items()}
@@ -119,9 +123,17 @@ def gradient_reach(inspection: Inspection | PassInspection) -> np.ndarray:
     >>> bool(reach[39] < 1e-3 * reach[0])  # the notes' vanishing gradients
     True
     """
-    one = inspection.one() if isinstance(inspection, Inspection) else inspection
+    one = _one("gradient_reach", inspection)
     norm: np.ndarray = one.total_gradient_norm().mean(axis=1)
     return norm if one.reverse else norm[::-1]
+
+
+def _one(caller: str, found: Inspection | PassInspection) -> PassInspection:
+    if isinstance(found, Inspection):
+        return found.one()
+    if not isinstance(found, PassInspection):
+        raise ArgumentError(f"{caller}: expected an inspection, got {type(found).__name__}; pass layer.inspect(xs).")
+    return found
 
 
 def _scale(value: np.ndarray) -> tuple[float, float, str]:
@@ -135,11 +147,11 @@ def _scale(value: np.ndarray) -> tuple[float, float, str]:
 
 def _panels(one: PassInspection, row: int) -> dict[str, np.ndarray]:
     """Return what is drawn of one layer, (T, units), by name."""
-    states = {name_of("state", path): leaf for path, leaf in named_leaves(one.states)}
-    values = {name: value.numpy() for name, value in (states | dict(one.tags)).items() if value.dtype.kind == "f"}
+    found = one.named_states() | dict(one.tags)
+    values = {name: value.numpy() for name, value in found.items() if value.dtype.kind == "f"}
     T, rows = next(iter(values.values())).shape[:2]
     if not T:
         raise ArgumentError("time_xray: expected at least one step, got none; pass xs with T >= 1.")
-    if not 0 <= row < rows:
-        raise IndexRangeError(f"time_xray: expected row from 0 to {rows - 1}, got {row}; the batch has {rows} rows.")
+    if row not in range(rows):
+        raise IndexRangeError(f"time_xray: expected row from 0 to {rows - 1}, got {row!r}; the batch has {rows} rows.")
     return {name: value[:, row].reshape(len(value), -1) for name, value in values.items() if value.ndim > 1}

@@ -12,10 +12,10 @@ from .. import nn
 from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy
 from ..modes import no_grad
+from ..ops.choice import check_drawing
 from ..tensor import Tensor
 from ..tree import Tree
 from .generation import generate
-from .sampling import check_sampling
 
 CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}
 
@@ -153,7 +153,7 @@ class LanguageModel(nn.Module):
         DataError
             If the prompt is empty.
         """
-        check_sampling(temperature, top_k)
+        check_drawing("sample", temperature, top_k)
         row = np.asarray(prompt)
         if row.ndim != 1 or not len(row):
             raise DataError(f"sample: expected a row of at least 1 token, got shape {row.shape}; begin with <EOS>.")

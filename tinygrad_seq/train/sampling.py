@@ -8,19 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import config
-from ..errors import AnomalyError, ArgumentError
+from ..errors import AnomalyError
 from ..functional import categorical
-
-
-def check_sampling(temperature: float, top_k: int | None) -> None:
-    """Raise ArgumentError unless `temperature` is >= 0 and `top_k` None or >= 1."""
-    if not 0 <= temperature < np.inf:
-        raise ArgumentError(
-            f"sample: expected a finite temperature >= 0, got {temperature!r}; 1 samples from the model as it is, "
-            "0 takes the likeliest token."
-        )
-    if top_k is not None and top_k < 1:
-        raise ArgumentError(f"sample: expected top_k >= 1, got {top_k!r}; leave it out to allow every token.")
+from ..ops.choice import check_drawing
 
 
 def choose_token(
@@ -48,6 +38,8 @@ def choose_token(
 
     Raises
     ------
+    ArgumentError
+        If the temperature or `top_k` is out of range.
     AnomalyError
         If a logit is NaN or +infinity, or none is finite.
 
@@ -59,7 +51,7 @@ def choose_token(
     >>> choose_token([0.0, 3.0, 1.0], top_k=2, exclude=[1], generator=np.random.default_rng(0)) in (0, 2)
     True
     """
-    check_sampling(temperature, top_k)
+    check_drawing("choose_token", temperature, top_k)
     scores = np.array(logits, dtype=np.float64)
     scores[list(exclude)] = -np.inf
     if not scores.size:

@@ -7,7 +7,7 @@ from ...ops.reduction import sum
 from ...ops.shape import expand_dims
 from ...ops.trigonometric import tanh
 from ...primitive import Array
-from ..checks import check_sizes
+from ..checks import check_sizes, check_switches
 from ..init import uniform_
 from ..layers import Linear
 from ..parameter import Parameter
@@ -49,6 +49,7 @@ class AdditiveAttention(Attention):
     ) -> None:
         hidden_size = query_size if hidden_size is None else hidden_size
         check_sizes("AdditiveAttention", query_size=query_size, memory_size=memory_size, hidden_size=hidden_size)
+        check_switches("AdditiveAttention", batch_first=batch_first)
         self.query_size, self.memory_size, self.batch_first = query_size, memory_size, batch_first
         self.query = Linear(query_size, hidden_size)
         self.key = Linear(memory_size, hidden_size, bias=False)

@@ -13,9 +13,8 @@ from ...ops.linear import matmul
 from ...ops.normalisation import softmax
 from ...ops.shape import expand_dims, swapaxes
 from ...primitive import Array
-from ..checks import check_features
-from ..flags import check_flags
-from ..masks import sequence_mask
+from ..checks import check_features, check_precision
+from ..masks import check_flags
 from ..module import Module
 
 
@@ -66,6 +65,11 @@ class Attention(Module):
     def context_size(self) -> int:
         return self.memory_size
 
+    @property
+    def dtype(self) -> np.dtype | None:
+        """The dtype of the parameters; None if there are none."""
+        return next((parameter.dtype for parameter in self.parameters()), None)
+
     def make_keys(self, memory: Array) -> Array:
         """Return the keys (N, S, A) of a memory (N, S, E)."""
         raise NotImplementedError
@@ -102,7 +106,7 @@ class Attention(Module):
             If query, lengths or mask do not fit the memory.
         """
         query, ready = asarray(query), self.prepare(memory, lengths, mask)
-        check_features(type(self).__name__, query, self.query_size)
+        check_features(type(self).__name__, query, self.query_size, self.dtype)
         single = query.ndim == 2
         rows = expand_dims(query, 1) if single else query if self.batch_first else swapaxes(query, 0, 1)
         if rows.ndim != 3 or rows.shape[0] != ready.mask.shape[0]:
@@ -136,14 +140,14 @@ class Attention(Module):
                 f"{name}: expected a memory {axes} with E={self.memory_size}, got {memory.shape} {memory.dtype}; "
                 "pass the outputs of an encoder, or build the attention with its output size as memory_size."
             )
-        if memory.dtype.kind != "f":
+        if self.dtype is not None:
+            check_precision(name, memory, self.dtype)
+        elif memory.dtype.kind != "f":
             raise DtypeError(f"{name}: expected a floating-point memory, got {memory.shape} {memory.dtype}; cast it.")
         rows = memory if self.batch_first else swapaxes(memory, 0, 1)
         N, S = rows.shape[:2]
-        flags = check_flags(name, S, N, self.batch_first, lengths, mask, None)
-        if flags.lengths is not None:
-            return rows, sequence_mask(flags.lengths, S, batch_first=True)
-        return rows, np.ones((N, S), bool) if flags.mask is None else flags.mask.T
+        valid = check_flags(name, S, N, self.batch_first, lengths, mask).valid(S)
+        return rows, np.ones((N, S), bool) if valid is None else valid.T
 
 
 LOWEST = -1e30

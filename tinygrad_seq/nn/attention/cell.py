@@ -73,6 +73,7 @@ class AttentionCell(Cell):
         self.input_size = None if cell.input_size is None else cell.input_size - attention.context_size
         self.output_size = attention.query_size + attention.context_size
         self.state_shape = (cell.state_shape, (attention.context_size,))
+        self.state_names = (cell.state_names, "context")
 
     def initial_state(self, batch_size: int, dtype: Any = None) -> Tree:
         return self.begin(self.cell.initial_state(batch_size, dtype), batch_size)
@@ -116,7 +117,8 @@ class BoundAttentionCell(Cell):
 
     def __init__(self, cell: AttentionCell, memory: Memory) -> None:
         self.cell, self.memory = cell, memory
-        self.input_size, self.output_size, self.state_shape = cell.input_size, cell.output_size, cell.state_shape
+        self.input_size, self.output_size = cell.input_size, cell.output_size
+        self.state_shape, self.state_names = cell.state_shape, cell.state_names
 
     def initial_state(self, batch_size: int, dtype: Any = None) -> Tree:
         return self.cell.initial_state(batch_size, dtype)

@@ -9,8 +9,7 @@ from ...errors import ArgumentError
 from ...primitive import Array
 from ...tree import Tree, flatten
 from ..cell import Cell
-from ..flags import Flags
-from ..masks import sequence_mask
+from ..masks import Flags
 from ..module import Module
 from ..options import Options
 from ..passes import Outcome
@@ -23,9 +22,7 @@ class AttentionLayer(Recurrent):
     """A `Recurrent` whose rows stay in their places, where the memory has theirs: lengths are taken as a mask."""
 
     def _run(self, passes: Any, xs: Tree, states: Any, flags: Flags, around: Any = None) -> tuple[Tree, list[Outcome]]:
-        if flags.lengths is not None:
-            flags = flags._replace(lengths=None, mask=sequence_mask(flags.lengths, flatten(xs)[0][0].shape[0]))
-        return super()._run(passes, xs, states, flags, around)
+        return super()._run(passes, xs, states, flags.with_mask(flatten(xs)[0][0].shape[0]), around)
 
 
 class AttentionDecoder(Module):

@@ -8,7 +8,7 @@ from ...errors import ArgumentError
 from ...ops.linear import matmul
 from ...ops.shape import swapaxes
 from ...primitive import Array
-from ..checks import check_sizes
+from ..checks import check_sizes, check_switches
 from ..layers import Linear
 from .base import Attention
 
@@ -51,6 +51,7 @@ class DotAttention(Attention):
                 f"DotAttention: expected a query of the memory's size {memory_size}, got {query_size}; "
                 "pass hidden_size=... to project both to one size."
             )
+        check_switches("DotAttention", batch_first=batch_first)
         self.query_size, self.memory_size, self.batch_first = query_size, memory_size, batch_first
         self.query = None if hidden_size is None else Linear(query_size, hidden_size, bias=False)
         self.key = None if hidden_size is None else Linear(memory_size, hidden_size, bias=False)

@@ -16,11 +16,10 @@ from ...ops.reduction import mean
 from ...ops.shape import permute_dims, reshape, swapaxes
 from ...primitive import Array
 from ...tensor import Tensor
-from ..checks import check_features, check_probability, check_sizes
-from ..flags import check_flags
+from ..checks import check_features, check_probability, check_sizes, check_switches
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
-from ..masks import sequence_mask
+from ..masks import check_flags
 from ..parameter import Parameter
 from .base import Attention, Memory, masked_softmax
 
@@ -84,6 +83,7 @@ class MultiHeadAttention(Attention):
     ) -> None:
         key_size, value_size = (embed_dim if size is None else size for size in (kdim, vdim))
         check_sizes("MultiHeadAttention", embed_dim=embed_dim, num_heads=num_heads, kdim=key_size, vdim=value_size)
+        check_switches("MultiHeadAttention", bias=bias, batch_first=batch_first)
         check_probability("MultiHeadAttention", dropout=dropout)
         if embed_dim % num_heads:
             raise ArgumentError(
@@ -100,6 +100,10 @@ class MultiHeadAttention(Attention):
         self.in_proj_bias = Parameter(zeros(3 * embed_dim)) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias)
         self.reset_parameters()
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.out_proj.weight.dtype
 
     @property
     def context_size(self) -> int:
@@ -157,6 +161,8 @@ class MultiHeadAttention(Attention):
         ShapeError, DtypeError, ArgumentError
             If an array or a mask does not fit.
         """
+        switches = {"need_weights": need_weights, "average_attn_weights": average_attn_weights, "is_causal": is_causal}
+        check_switches("MultiHeadAttention", **switches)
         query, key = asarray(query), asarray(key)
         value = key if value is None else asarray(value)
         single = query.ndim == 2
@@ -165,15 +171,14 @@ class MultiHeadAttention(Attention):
             query, key, value = (x[None] if self.batch_first else x[:, None] for x in (query, key, value))
         self._check(query, key, value)
         N, S = key.shape[batch], key.shape[1 - batch]
-        hides, adds = _as_mask("key_padding_mask", key_padding_mask, (S,) if single else (N, S))
+        hides, adds = _as_mask("key_padding_mask", key_padding_mask, self.dtype, (S,) if single else (N, S))
         counts = np.ones((N, S), bool) if hides is None else ~hides.reshape(N, S)
-        if lengths is not None:
-            ends = check_flags("MultiHeadAttention", S, N, False, lengths, None, None).lengths
-            counts = counts if ends is None else counts & sequence_mask(ends, S, batch_first=True)
+        valid = check_flags("MultiHeadAttention", S, N, False, lengths).valid(S)
+        counts = counts if valid is None else counts & valid.T
         rows = [x if self.batch_first else swapaxes(x, 0, 1) for x in (query, key, value)]
         L, heads = rows[0].shape[1], self.num_heads
         stacked = (N * heads, L, S)
-        blocks, biases = _as_mask("attn_mask", attn_mask, (L, S), stacked)
+        blocks, biases = _as_mask("attn_mask", attn_mask, self.dtype, (L, S), stacked)
         allowed = counts[:, None, None, :]
         for hidden in (blocks, ~np.tri(L, S, dtype=bool) if is_causal else None):
             if hidden is not None:
@@ -229,12 +234,12 @@ class MultiHeadAttention(Attention):
         weight = self.in_proj_weight[part] if self.in_proj_weight is not None else apart
         bias = None if self.in_proj_bias is None else self.in_proj_bias[part]
         y = linear(x, weight, bias)
-        return permute_dims(reshape(y, (*x.shape[:2], self.num_heads, -1)), (0, 2, 1, 3))
+        return permute_dims(reshape(y, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), (0, 2, 1, 3))
 
     def _check(self, query: Array, key: Array, value: Array) -> None:
         batch = 0 if self.batch_first else 1
         for x, size in ((query, self.embed_dim), (key, self.memory_size), (value, self.value_size)):
-            check_features("MultiHeadAttention", x, size)
+            check_features("MultiHeadAttention", x, size, self.dtype)
         shapes = [x.shape for x in (query, key, value)]
         if (
             any(len(shape) != 3 for shape in shapes)
@@ -248,7 +253,9 @@ class MultiHeadAttention(Attention):
             )
 
 
-def _as_mask(name: str, given: Any, *shapes: tuple[int, ...]) -> tuple[np.ndarray | None, Array | None]:
+def _as_mask(
+    name: str, given: Any, dtype: np.dtype, *shapes: tuple[int, ...]
+) -> tuple[np.ndarray | None, Array | None]:
     """Return where a mask hides and what it adds to the scores; -inf hides."""
     if given is None:
         return None, None
@@ -260,9 +267,9 @@ def _as_mask(name: str, given: Any, *shapes: tuple[int, ...]) -> tuple[np.ndarra
         )
     if values.dtype == bool:
         return values, None
-    if values.dtype.kind != "f":
+    if values.dtype != dtype:
         raise DtypeError(
-            f"MultiHeadAttention: expected {name} as bool or floating-point, got {values.shape} {values.dtype}; "
+            f"MultiHeadAttention: expected {name} as bool or {dtype}, got {values.shape} {values.dtype}; "
             "cast it: True and -inf hide a key."
         )
     hidden = np.isneginf(values)

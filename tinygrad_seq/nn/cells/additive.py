@@ -9,14 +9,15 @@ from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from ...primitive import Array
 from ...tagging import tag
+from ..checks import check_numbers
 from ..init import constant_, zeros_
 from ..parameter import Parameter
-from .declared import DeclaredCell, drawn
+from .declared import DeclaredCell, HiddenAndCellState, drawn
 
 State = tuple[Array, Array]
 
 
-class RANCell(DeclaredCell):
+class RANCell(HiddenAndCellState):
     """Recurrent additive network: the state is a weighted sum of the inputs so far (Lee et al., 2017).
 
     ::
@@ -48,7 +49,6 @@ class RANCell(DeclaredCell):
     ((2, 5), (2, 5))
     """
 
-    state = ("H", "H")
     weight_ih: Parameter = drawn("3H I")
     weight_hh: Parameter = drawn("2H H")
     bias: Parameter = drawn("2H", zeros_)
@@ -228,8 +228,9 @@ class LeakyRNNCell(DeclaredCell):
     bias: Parameter = drawn("H", zeros_)
 
     def __init__(self, input_size: int, hidden_size: int, leak: float = 0.5) -> None:
-        if not 0 < leak <= 1:
-            raise ArgumentError(f"LeakyRNNCell: expected leak in (0, 1], got {leak!r}; pass e.g. leak=0.5.")
+        check_numbers("LeakyRNNCell", 0, 1, leak=leak)
+        if leak == 0:
+            raise ArgumentError(f"LeakyRNNCell: expected leak in (0, 1], got {leak}; pass e.g. leak=0.5.")
         super().__init__(input_size, hidden_size)
         self.leak = leak
 

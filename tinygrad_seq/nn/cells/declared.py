@@ -70,6 +70,13 @@ class DeclaredCell(Cell):
             yield from ((name, value) for name, value in vars(kind).items() if isinstance(value, Declaration))
 
 
+class HiddenAndCellState(DeclaredCell):
+    """Base of cells with the state of a long short-term memory, (h, c)."""
+
+    state = ("H", "H")
+    state_names = ("h", "c")
+
+
 def fan_in_uniform_(weight: Parameter) -> Parameter:
     """Fill a weight (out, in) uniform in ±1/sqrt(in), as `nn.Linear` does."""
     bound = 1 / math.sqrt(weight.shape[1])

@@ -14,7 +14,7 @@ from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from ...primitive import Array
 from ...tagging import tag
-from ..checks import check_sizes
+from ..checks import check_numbers, check_sizes
 from ..init import uniform_, zeros_
 from ..parameter import Parameter
 from .declared import DeclaredCell, drawn
@@ -180,7 +180,17 @@ class QRNNCell(DeclaredCell):
         return o * c, {"c": c, "late": late}
 
 
-class MinGRUCell(DeclaredCell):
+class MinimalCell(DeclaredCell):
+    """Base of cells whose gates see x alone: one map of x, drawn as `nn.Linear` draws its own."""
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew, uniform in ±1/sqrt(I)."""
+        bound = 1 / math.sqrt(self.input_size)
+        for parameter in self.parameters():
+            uniform_(parameter, -bound, bound)
+
+
+class MinGRUCell(MinimalCell):
     """A gated recurrent unit whose gate sees x alone, so that it is linear in the state (Feng et al., 2024).
 
     ::
@@ -214,10 +224,6 @@ class MinGRUCell(DeclaredCell):
     weight_ih: Parameter = drawn("2H I", uniform_)
     bias: Parameter = drawn("2H", uniform_)
 
-    def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
-        _draw_like_linear(self)
-
     def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
         z, n = split(linear(x, self.weight_ih, self.bias), 2, axis=-1)
         z, n = tag(sigmoid(z), "update_gate"), tag(_positive(n), "candidate")
@@ -225,7 +231,7 @@ class MinGRUCell(DeclaredCell):
         return h, h
 
 
-class MinLSTMCell(DeclaredCell):
+class MinLSTMCell(MinimalCell):
     """A long short-term memory whose gates see x alone and sum to one (Feng et al., 2024).
 
     ::
@@ -259,10 +265,6 @@ class MinLSTMCell(DeclaredCell):
 
     weight_ih: Parameter = drawn("3H I", uniform_)
     bias: Parameter = drawn("3H", uniform_)
-
-    def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
-        _draw_like_linear(self)
 
     def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
         f, i, n = split(linear(x, self.weight_ih, self.bias), 3, axis=-1)
@@ -310,8 +312,9 @@ class HGRNCell(DeclaredCell):
     weight_ih: Parameter = drawn("2H I")
 
     def __init__(self, input_size: int, hidden_size: int, lower_bound: float = 0.0) -> None:
-        if not 0 <= lower_bound < 1:
-            raise ArgumentError(f"HGRNCell: expected lower_bound in [0, 1), got {lower_bound!r}; pass e.g. 0.9.")
+        check_numbers("HGRNCell", 0, 1, lower_bound=lower_bound)
+        if lower_bound == 1:
+            raise ArgumentError(f"HGRNCell: expected lower_bound in [0, 1), got {lower_bound}; pass e.g. 0.9.")
         super().__init__(input_size, hidden_size)
         self.lower_bound = lower_bound
 
@@ -325,9 +328,3 @@ class HGRNCell(DeclaredCell):
 def _positive(a: Array) -> Array:
     """Return ``a + 1/2`` where a >= 0, elsewhere ``sigmoid(a)``: continuous, and never negative."""
     return where(a >= 0, a + 0.5, sigmoid(a))
-
-
-def _draw_like_linear(cell: MinGRUCell | MinLSTMCell) -> None:
-    bound = 1 / math.sqrt(cell.input_size)
-    for parameter in (cell.weight_ih, cell.bias):
-        uniform_(parameter, -bound, bound)

@@ -62,7 +62,7 @@ class ElmanCell(GatedCell):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        if nonlinearity not in _NONLINEARITIES:
+        if not isinstance(nonlinearity, str) or nonlinearity not in _NONLINEARITIES:
             raise ArgumentError(f"ElmanCell: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; pass one.")
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity

@@ -14,7 +14,7 @@ from ...ops.shape import expand_dims, squeeze
 from ...primitive import Array
 from ...tree import Tree, describe, flatten, map_leaves
 from ..cell import Cell
-from ..checks import check_features, check_sizes
+from ..checks import check_features, check_sizes, check_switches
 from ..init import uniform_
 from ..parameter import Parameter
 
@@ -62,6 +62,7 @@ class GatedCell(Cell):
     ) -> None:
         name = type(self).__name__
         check_sizes(name, input_size=input_size, hidden_size=hidden_size)
+        check_switches(name, bias=bias)
         check_placement(name, device, dtype)
         rows = self.gates * hidden_size
         self._adopt(
@@ -88,7 +89,7 @@ class GatedCell(Cell):
         name = type(self).__name__
         if getattr(x, "ndim", 0) != 1:
             return super().__call__(x, state)
-        check_features(name, x, self.input_size)
+        check_features(name, x, self.input_size, self.dtype)
         if any(np.ndim(part) != 1 for part in flatten(state)[0]):
             raise ShapeError(
                 f"{name}: expected a state of one sequence, {describe(self._of_one())}, as x is {x.shape} {x.dtype}, "

@@ -72,6 +72,7 @@ class LSTMCell(GatedCell):
     """
 
     states = 2
+    state_names = ("h", "c")
     gates = 4
     weight_hr: Parameter | None = None
 

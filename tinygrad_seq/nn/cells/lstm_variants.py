@@ -15,14 +15,15 @@ from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from ...primitive import Array
 from ...tagging import tag
+from ..checks import check_numbers, check_switches
 from ..init import constant_, normal_, uniform_, zeros_
 from ..parameter import Parameter
-from .declared import DeclaredCell, drawn
+from .declared import DeclaredCell, HiddenAndCellState, drawn
 
 State = tuple[Array, Array]
 
 
-class PeepholeLSTMCell(DeclaredCell):
+class PeepholeLSTMCell(HiddenAndCellState):
     """LSTM whose gates see the cell state through a vector each (Gers et al., 2002).
 
     ::
@@ -59,7 +60,6 @@ class PeepholeLSTMCell(DeclaredCell):
     ((2, 5), (2, 5))
     """
 
-    state = ("H", "H")
     weight_ih: Parameter = drawn("4H I")
     weight_hh: Parameter = drawn("4H H")
     bias: Parameter = drawn("4H", zeros_)
@@ -75,7 +75,7 @@ class PeepholeLSTMCell(DeclaredCell):
         return h, (h, c)
 
 
-class FullPeepholeLSTMCell(DeclaredCell):
+class FullPeepholeLSTMCell(HiddenAndCellState):
     """LSTM whose gates see the cell state through a matrix each (Gers and Schmidhuber, 2000, in Chainer's form).
 
     ::
@@ -110,7 +110,6 @@ class FullPeepholeLSTMCell(DeclaredCell):
     (10, 5)
     """
 
-    state = ("H", "H")
     weight_ih: Parameter = drawn("4H I")
     weight_hh: Parameter = drawn("4H H")
     bias: Parameter = drawn("4H", zeros_)
@@ -127,7 +126,7 @@ class FullPeepholeLSTMCell(DeclaredCell):
         return h, (h, c)
 
 
-class CoupledLSTMCell(DeclaredCell):
+class CoupledLSTMCell(HiddenAndCellState):
     """LSTM that forgets as much as it takes in (CIFG; Greff et al., LSTM: a search space odyssey, 2017).
 
     ::
@@ -160,7 +159,6 @@ class CoupledLSTMCell(DeclaredCell):
     135
     """
 
-    state = ("H", "H")
     weight_ih: Parameter = drawn("3H I")
     weight_hh: Parameter = drawn("3H H")
     bias: Parameter = drawn("3H", zeros_)
@@ -174,7 +172,7 @@ class CoupledLSTMCell(DeclaredCell):
         return h, (h, c)
 
 
-class OriginalLSTMCell(DeclaredCell):
+class OriginalLSTMCell(HiddenAndCellState):
     """LSTM as it was first published, without a forget gate (Hochreiter and Schmidhuber, 1997).
 
     ::
@@ -207,7 +205,6 @@ class OriginalLSTMCell(DeclaredCell):
     (2, 5)
     """
 
-    state = ("H", "H")
     weight_ih: Parameter = drawn("3H I")
     weight_hh: Parameter = drawn("3H H")
     bias: Parameter = drawn("3H", zeros_)
@@ -259,6 +256,7 @@ class JANETCell(DeclaredCell):
 
     def __init__(self, input_size: int, hidden_size: int, beta: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
+        check_numbers("JANETCell", -math.inf, math.inf, beta=beta)
         self.beta = beta
 
     def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
@@ -268,7 +266,7 @@ class JANETCell(DeclaredCell):
         return h, h
 
 
-class MultiplicativeLSTMCell(DeclaredCell):
+class MultiplicativeLSTMCell(HiddenAndCellState):
     """LSTM whose gates see the product of x and h (mLSTM; Krause et al., 2016).
 
     ::
@@ -305,7 +303,6 @@ class MultiplicativeLSTMCell(DeclaredCell):
     (2, 5)
     """
 
-    state = ("H", "H")
     weight_mx: Parameter = drawn("H I")
     weight_mh: Parameter = drawn("H H")
     weight_ih: Parameter = drawn("4H I")
@@ -372,6 +369,7 @@ class PhasedLSTMCell(DeclaredCell):
 
     def __init__(self, input_size: int, hidden_size: int, timestamps: bool = False) -> None:
         super().__init__(input_size, hidden_size)
+        check_switches("PhasedLSTMCell", timestamps=timestamps)
         self.timestamps = timestamps
 
     def reset_parameters(self) -> None:

@@ -100,6 +100,7 @@ class LinearAttentionCell(MatrixCell):
     """
 
     state: ClassVar[Any] = ("A D D", "A D")
+    state_names = ("S", "z")
 
     def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         q, k, v = self.query_key_value(x)

@@ -9,14 +9,15 @@ from ...ops.normalisation import layer_norm
 from ...ops.trigonometric import tanh
 from ...primitive import Array
 from ...tagging import tag
+from ..checks import check_switches
 from ..init import ones_, zeros_
 from ..parameter import Parameter
-from .declared import DeclaredCell, drawn
+from .declared import HiddenAndCellState, drawn
 
 State = tuple[Array, Array]
 
 
-class LayerNormLSTMCell(DeclaredCell):
+class LayerNormLSTMCell(HiddenAndCellState):
     """LSTM with layer normalisation of both products and of the cell state (Ba et al., 2016).
 
     ::
@@ -56,7 +57,6 @@ class LayerNormLSTMCell(DeclaredCell):
     ((2, 5), (2, 5))
     """
 
-    state = ("H", "H")
     weight_ih: Parameter = drawn("4H I")
     weight_hh: Parameter = drawn("4H H")
     bias: Parameter = drawn("4H", zeros_)
@@ -67,6 +67,7 @@ class LayerNormLSTMCell(DeclaredCell):
 
     def __init__(self, input_size: int, hidden_size: int, carry_normalised: bool = False) -> None:
         super().__init__(input_size, hidden_size)
+        check_switches("LayerNormLSTMCell", carry_normalised=carry_normalised)
         self.carry_normalised = carry_normalised
 
     def forward(self, x: Array, state: State) -> tuple[Array, State]:

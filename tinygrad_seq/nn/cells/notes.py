@@ -206,6 +206,7 @@ class NotesLSTMCell(NotesCell):
     """
 
     states = 2
+    state_names = ("a", "c")
     gates = "cufo"
     Wc: Parameter
     bc: Parameter

@@ -16,7 +16,7 @@ from ...ops.reduction import sum as total
 from ...ops.trigonometric import cos, sin
 from ...primitive import Array
 from ...tagging import tag
-from ..checks import check_sizes
+from ..checks import check_numbers, check_sizes
 from ..init import constant_, normal_, ones_, uniform_
 from ..parameter import Parameter
 from .declared import DeclaredCell, drawn, fan_in_uniform_
@@ -66,6 +66,7 @@ class LRUCell(DeclaredCell):
     """
 
     state = ("S", "S")
+    state_names = ("re", "im")
     nu_log: Parameter = drawn("S", uniform_)
     theta_log: Parameter = drawn("S", uniform_)
     gamma_log: Parameter = drawn("S", uniform_)
@@ -84,6 +85,10 @@ class LRUCell(DeclaredCell):
         r_max: float = 1.0,
         max_phase: float = 2 * math.pi,
     ) -> None:
+        check_numbers("LRUCell", 0, 1, r_min=r_min, r_max=r_max)
+        check_numbers("LRUCell", 0, math.inf, max_phase=max_phase)
+        if r_min >= r_max:
+            raise ArgumentError(f"LRUCell: expected r_min < r_max, got {r_min} and {r_max}; pass e.g. 0.4 and 0.9.")
         self.r_min, self.r_max, self.max_phase = r_min, r_max, max_phase
         super().__init__(input_size, hidden_size, S=hidden_size if state_size is None else state_size)
 
@@ -151,6 +156,7 @@ class S4DCell(DeclaredCell):
     """
 
     state = ("H S", "H S")
+    state_names = ("re", "im")
     weight_ih: Parameter = drawn("H I", fan_in_uniform_)
     log_dt: Parameter = drawn("H", uniform_)
     A_real_log: Parameter = drawn("H S", lambda a: constant_(a, math.log(0.5)))
@@ -165,6 +171,11 @@ class S4DCell(DeclaredCell):
         check_sizes("S4DCell", state_size=state_size)
         if state_size % 2:
             raise ArgumentError(f"S4DCell: expected an even state_size, got {state_size}; its systems come in pairs.")
+        check_numbers("S4DCell", 0, math.inf, dt_min=dt_min, dt_max=dt_max)
+        if not 0 < dt_min <= dt_max:
+            raise ArgumentError(
+                f"S4DCell: expected 0 < dt_min <= dt_max, got {dt_min} and {dt_max}; pass e.g. 0.001 and 0.1."
+            )
         self.dt_min, self.dt_max = dt_min, dt_max
         super().__init__(input_size, hidden_size, S=state_size // 2)
 

@@ -87,7 +87,7 @@ def beam_search(
     >>> ts.nn.beam_search(model, None, start=2, max_length=2, beam_size=2).tokens
     array([[[1, 2]]])
     """
-    check_writing("beam_search", max_length, eos)
+    check_writing("beam_search", step, max_length, eos)
     check_sizes("beam_search", beam_size=beam_size, num_best=num_best)
     if num_best > beam_size or not (
         isinstance(length_penalty, int | float | np.number) and 0 <= length_penalty < np.inf

@@ -13,7 +13,7 @@ from ...conversion import to_array
 from ...creation import asarray
 from ...errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ...modes import no_grad
-from ...ops.choice import categorical
+from ...ops.choice import categorical, check_drawing
 from ...ops.normalisation import log_softmax
 from ...primitive import Array
 from ...scan.leaves import name_of, named_leaves
@@ -117,7 +117,8 @@ def sample_sequences(
     >>> ts.nn.sample_sequences(coin, None, start=[0, 0, 0], max_length=8).tokens.shape
     (3, 8)
     """
-    check_writing("sample_sequences", max_length, eos)
+    check_writing("sample_sequences", step, max_length, eos)
+    check_drawing("sample_sequences", temperature, top_k)
     with no_grad():
         tokens = first_tokens("sample_sequences", state, start)
         N, state = len(tokens), map_leaves(asarray, state)
@@ -135,8 +136,13 @@ def sample_sequences(
     return Decoded(np.stack(written, axis=1), lengths, total)
 
 
-def check_writing(caller: str, max_length: Any, eos: Any) -> None:
-    """Refuse lengths and ends that are none."""
+def check_writing(caller: str, step: Any, max_length: Any, eos: Any) -> None:
+    """Refuse steps, lengths and ends that are none."""
+    if not callable(step):
+        raise ArgumentError(
+            f"{caller}: expected a step (tokens, state) -> (logits, state), got {type(step).__name__}; pass e.g. the "
+            "method step of a Seq2Seq."
+        )
     check_sizes(caller, max_length=max_length)
     if eos is not None and (isinstance(eos, bool) or not isinstance(eos, int | np.integer) or eos < 0):
         raise ArgumentError(f"{caller}: expected eos to be a token or None, got {eos!r}; pass its index.")

@@ -10,7 +10,7 @@ import numpy as np
 from ... import config
 from ...creation import asarray
 from ...errors import ArgumentError, DtypeError, ShapeError
-from ...ops.choice import categorical
+from ...ops.choice import categorical, check_drawing
 from ...ops.comparison import where
 from ...primitive import Array
 from ...scan import Remember, scan
@@ -122,6 +122,7 @@ class Seq2Seq(Module):
             If an argument does not fit.
         """
         check_probability("Seq2Seq", sampling=sampling)
+        check_drawing("Seq2Seq", temperature, None)
         target = asarray(target)
         if target.ndim != 2 or not target.size or target.dtype.kind not in "iu":
             raise (DtypeError if target.dtype.kind not in "iu" else ShapeError)(

@@ -39,6 +39,7 @@ class StackedCell(Cell):
                 )
         self.cells = list(cells)
         self.state_shape = tuple(cell.state_shape for cell in self.cells)
+        self.state_names = tuple(cell.state_names for cell in self.cells)
         self.input_size = self.cells[0].input_size
         last = self.cells[-1]
         size = getattr(last, "output_size", getattr(last, "hidden_size", None))

@@ -4,7 +4,7 @@ from .hold import hold
 from .inputs import Inputs, InputStep, per_row
 from .observe import observe
 from .products import draw_drop_connect, draw_recurrent, drop_in_products
-from .reset import restart
+from .reset import find_restarts, restart
 from .states import with_states
 from .zoneout import check_zoneout, draw_zoneout, zoneout
 
@@ -16,6 +16,7 @@ __all__ = [
     "draw_recurrent",
     "draw_zoneout",
     "drop_in_products",
+    "find_restarts",
     "hold",
     "observe",
     "per_row",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...ops.comparison import where
 from ...tree import Tree, flatten
+from ..masks import Mask
 from .inputs import Inputs, InputStep, per_row
 
 
@@ -21,3 +24,19 @@ def restart(step: InputStep, begin: Tree) -> InputStep:
         return step(state, inputs)
 
     return restarted
+
+
+def find_restarts(reset: Mask, valid: Mask | None, reverse: bool) -> Mask:
+    """Return the steps (T, N) before which a state starts anew: the first of each sequence that is valid.
+
+    They are those behind which the valid step before, or after if `reverse`, belongs to another sequence.
+    """
+    T = len(reset)
+    number = np.cumsum(reset, axis=0)
+    counted = np.ones_like(reset) if valid is None else valid
+    if reverse:  # the sequence of the valid step after each step; its own if there is none
+        after = np.minimum.accumulate(np.where(counted, number, T + 1)[::-1], axis=0)[::-1]
+        after = np.concatenate([after[1:], np.full_like(number[:1], T + 1)])
+        return counted & (number < after) & (after <= T)
+    before = np.maximum.accumulate(np.where(counted, number, 0), axis=0)
+    return counted & (number > np.concatenate([np.zeros_like(number[:1]), before[:-1]]))
