@@ -328,35 +328,32 @@ def test_a_user_without_a_home(folder, load_anew, monkeypatch) -> None:
 
 PROGRAM = '''
 import numpy as np
+from tinygrad_seq.kernels.gemm import pack
 from tinygrad_seq.kernels.generated import compilations, load
 SOURCE = """
 import numpy as np
-from numba import carray, types
-from numba.extending import intrinsic
-from tinygrad_seq.kernels.gemm import gemm, pack
+from tinygrad_seq.kernels.address import matrix, panels, vector
+from tinygrad_seq.kernels.gemm import gemm
 from tinygrad_seq.kernels.scalar import sigmoid, tanh
 
-@intrinsic
-def pointer(typing, address, like):
-    def generate(context, builder, signature, values):
-        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
-    return types.CPointer(like)(types.uint64, like), generate
-
 def run(addresses, sizes, first, last):
-    T, H = sizes[0], sizes[1]
-    x = carray(pointer(addresses[0], np.float32(0)), (T, last, H))
-    w = carray(pointer(addresses[1], np.float32(0)), (H, H))
-    panels = pack(w)
-    for t in range(T - np.uint64(1)):
-        gemm(x[t, first:last], panels, x[t + np.uint64(1), first:last], True)
-        for n in range(first, last):
-            for h in range(H):
-                x[t, n, h] = sigmoid(x[t, n, h]) * tanh(x[t, n, h])
+    H = sizes[1]
+    zero = np.float32(0)
+    one = np.uint64(1)
+    packed = panels(addresses[1], sizes[2], H, sizes[3], zero)
+    slab = last * H * np.uint64(4)
+    for t in range(sizes[0] - one):
+        now = addresses[0] + t * slab
+        gemm(matrix(now, last, H, H, one, zero), packed, matrix(now + slab, last, H, H, one, zero), True)
+        row = vector(now, last * H, zero)
+        for j in range(last * H):
+            row[j] = sigmoid(row[j]) * tanh(row[j])
 """
 run = load(SOURCE, "run", "void(uint64[::1], uint64[::1], uint64, uint64)")
 rng = np.random.default_rng(0)
 x, w = rng.normal(size=(5, 3, 17)).astype("f4"), rng.normal(size=(17, 17)).astype("f4")
-run(np.array([x.ctypes.data, w.ctypes.data], "u8"), np.array([5, 17], "u8"), 0, 3)
+w = pack(w)
+run(np.array([x.ctypes.data, w.ctypes.data], "u8"), np.array([5, 17, w.shape[0], w.shape[2]], "u8"), 0, 3)
 print(x.tobytes().hex(), compilations())
 '''
 

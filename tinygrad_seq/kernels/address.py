@@ -15,8 +15,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+_LINE = 64
 
-def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any) -> Any:
+
+def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any, owner: Any = None) -> Any:
     array = context.make_array(kind)(context, builder)
     pointer = builder.inttoptr(address, context.get_data_type(kind.dtype).as_pointer())
     size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
@@ -26,7 +28,7 @@ def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, stri
         shape=cgutils.pack_array(builder, shape),
         strides=cgutils.pack_array(builder, [builder.mul(stride, size) for stride in strides]),
         itemsize=size,
-        meminfo=None,
+        meminfo=owner,
         parent=None,
     )
     return array._getvalue()
@@ -72,6 +74,21 @@ def panels(typing, address, count, depth, width, like):  # type: ignore[no-untyp
     return signature, generate
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def room(typing, size, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return memory for `size` elements of the type of `like`; the kernel gives it back when it ends."""
+    kind = types.Array(types.unliteral(like), 1, "C")
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        owner = context.nrt.meminfo_alloc_aligned(builder, builder.mul(values[0], size), _LINE)
+        address = builder.ptrtoint(context.nrt.meminfo_data(builder, owner), size.type)
+        one = context.get_constant(types.intp, 1)
+        return _array(context, builder, signature.return_type, address, values[:1], [one], owner)
+
+    return kind(types.uint64, like), generate
+
+
 # -------------------------------------------------------------------------------------------- elements of a loop nest
 #
 # LLVM makes vectors of a loop only if it knows, or can check each time the loop begins, that no store hits what another
@@ -89,7 +106,14 @@ def _mark(module: Any, instruction: Any, nest: int, place: int, places: int) -> 
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+    data = builder.extract_value(array, context.data_model_manager[kind].get_field_position("data"))
+    return builder.gep(data, [index])
+
+
+def load_element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> tuple[Any, Any]:
+    """Write ``array[index]``, unchecked, for a contiguous row; return its value and the instruction that loads it."""
+    loaded = builder.load(_pointer(context, builder, kind, array, index))
+    return context.data_model_manager[kind.dtype].from_data(builder, loaded), loaded
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -99,9 +123,9 @@ def read(typing, x, index, nest, place, places):  # type: ignore[no-untyped-def]
     signature = x.dtype(x, types.uint64, nest, place, places)  # literal types: each combination is code of its own
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        value = builder.load(_pointer(context, builder, signature.args[0], values[0], values[1]))
-        _mark(builder.module, value, *numbers)
-        return context.data_model_manager[signature.return_type].from_data(builder, value)
+        value, loaded = load_element(context, builder, signature.args[0], *values[:2])
+        _mark(builder.module, loaded, *numbers)
+        return value
 
     return signature, generate
 

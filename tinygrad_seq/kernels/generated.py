@@ -32,8 +32,9 @@ from numba.core.registry import cpu_target
 from ..errors import ArgumentError
 from . import cachedir
 from .jit import compiler_settings, kernel_sources
+from .translate import Translated
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
 _loaded: dict[str, Callable[..., Any]] = {}
 _lock = threading.Lock()
 _compilations = 0
@@ -97,7 +98,8 @@ def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., An
     exec(compile(source, filename, "exec"), module.__dict__)
     function = getattr(module, name)
     function.__name__ = function.__qualname__ = f"{name}_{key}"  # symbols of the machine code are named by it
-    compiled: Any = njit(**_OPTIONS)(function)
+    function.__source__ = source
+    compiled: Any = njit(**_OPTIONS, pipeline_class=Translated)(function)
     compiled._cache = _Store(None if path is None else path.with_suffix(".code"))
     compiled.compile(signature)
     compiled.disable_compile()

@@ -14,6 +14,8 @@ import numpy as np
 from numba import config, from_dtype, njit, types
 from numba.extending import intrinsic
 
+from .jit import cached
+
 # A multiply and an add may become one fused instruction: the one licence that changes neither inf nor nan nor -0.
 _FASTMATH = ("contract",)
 # Called by kernels alone, so the entry points for Python and C, half the time of compiling, are left out.
@@ -33,7 +35,7 @@ Function = Callable[..., Any]
 
 def inlined(function: Function) -> Function:
     """Return `function` as a part of the kernels that call it; under ``NUMBA_DISABLE_JIT=1`` the function itself."""
-    return function if config.DISABLE_JIT else njit(**_OPTIONS)(function)
+    return function if config.DISABLE_JIT else cached(njit(**_OPTIONS)(function))
 
 
 def constant(single: Any, double: Any) -> Function:

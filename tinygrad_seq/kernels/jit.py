@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numba import config, njit
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,13 +25,29 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """
     if config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)
-    compiled: Any = njit(nogil=True, error_model="numpy")(function)
-    try:
-        compiled._cache = _HealingCache(function)
-    except RuntimeError as error:
-        if "cannot cache function" not in str(error):
-            raise
-    return compiled  # type: ignore[no-any-return]
+    return cached(njit(nogil=True, error_model="numpy")(function))  # type: ignore[no-any-return]
+
+
+def cached(compiled: Any) -> Any:
+    """Return a function that Numba is to compile, with a cache on disk that is opened when it is first called."""
+    compiled._cache = _CacheOnDemand(compiled)
+    return compiled
+
+
+class _CacheOnDemand(NullCache):  # type: ignore[misc]
+    """Puts a `_HealingCache` in its place when the function is first compiled: looking for a folder takes time."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def load_overload(self, sig: object, target_context: object) -> object:
+        try:
+            self._compiled._cache = _HealingCache(self._compiled.py_func)
+        except RuntimeError as error:
+            if "cannot cache function" not in str(error):
+                raise
+            self._compiled._cache = NullCache()
+        return self._compiled._cache.load_overload(sig, target_context)
 
 
 class _HealingCache(FunctionCache):  # type: ignore[misc]

@@ -7,13 +7,17 @@ from typing import Any
 import numpy.typing as npt
 from numba import config, njit
 
+from .jit import cached
+
 Array = npt.NDArray[Any]
 
 
 def _reordered(function: Any) -> Any:
     if config.DISABLE_JIT:
         return function
-    return njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, forceinline=True)(function)
+    return cached(
+        njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, forceinline=True)(function)
+    )
 
 
 @_reordered

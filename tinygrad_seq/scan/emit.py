@@ -32,7 +32,7 @@ HEADER: Final = (
     "import numpy as np\n"
     "from numpy import inf, nan\n"
     "from tinygrad_seq.kernels import choice, reduce, scalar\n"
-    "from tinygrad_seq.kernels.address import read, vector, write\n"
+    "from tinygrad_seq.kernels.address import read, room, vector, write\n"
     "from tinygrad_seq.kernels.gemm import gemm_at, ready\n"
     f"from numpy import {_DTYPES}\n\n"
 )
@@ -301,7 +301,7 @@ class _Emitter(Texts):
         if backward:
             turn += self.cut()
         scratch = [
-            f"w{name} = np.empty({self.number((buffer.var, 'length'), buffer.size)}, {type_name(buffer.dtype)})"
+            f"w{name} = room({self.number((buffer.var, 'length'), buffer.size)}, {literal(0, buffer.dtype)})"
             for buffer, name in self.buffers.items()
             if buffer.kind == "row"
         ]

@@ -94,7 +94,9 @@ def complain(texts: Texts, eqn: Eqn, index: str) -> list[str]:
     texts.risks.append(eqn)
     return [
         "    if complaint[0] == 0:",
-        f"        complaint[0], complaint[1], complaint[2] = i8(1), i8({number}), i8({index})",
+        "        complaint[0] = i8(1)",
+        f"        complaint[1] = i8({number})",
+        f"        complaint[2] = i8({index})",
     ]
 
 
