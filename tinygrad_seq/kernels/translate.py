@@ -361,5 +361,10 @@ class _Walk(ast.NodeVisitor):
                 raise errors.TypingError(f"no {function} of {', '.join(map(str, kinds))}")
             self.known[function, kinds] = found, self.context.get_function(callee, found)
         found, write = self.known[function, kinds]
-        codes = [self.cast(operand, kind).code for operand, kind in zip(operands, found.args, strict=True)]
+        if found.args and isinstance(found.args[-1], types.StarArgTuple | types.StarArgUniTuple):
+            single, packed = len(found.args) - 1, found.args[-1]
+            codes = [self.cast(*pair).code for pair in zip(operands[single:], packed, strict=True)]
+            together = self.context.make_tuple(self.builder, packed, codes)
+            operands = *operands[:single], _Value(packed, together)
+        codes = [self.cast(*pair).code for pair in zip(operands, found.args, strict=True)]
         return _Value(found.return_type, write(self.builder, codes))
