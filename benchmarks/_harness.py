@@ -21,11 +21,11 @@ sys.path.insert(0, str(ROOT))
 
 
 def environment(threads: int = 1) -> dict[str, str]:
-    """Return the environment of a process in which every library runs on `threads` threads."""
+    """Return the environment of a process in which every library runs on `threads` threads and keeps its byte code."""
     pools = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     eigen = "" if threads > 1 else "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         **{f"{pool}_NUM_THREADS": str(threads) for pool in pools},
         "TGS_THREADS": str(threads),
         "XLA_FLAGS": eigen,

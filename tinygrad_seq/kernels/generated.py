@@ -31,7 +31,7 @@ from numba.core.registry import cpu_target
 
 from ..errors import ArgumentError
 from . import cachedir
-from .jit import compiler_settings, kernel_sources
+from .jit import compiler_settings, kernel_sources, prepare
 from .translate import Translated
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
@@ -143,7 +143,7 @@ class _Store(NullCache):  # type: ignore[misc]
     def load_overload(self, sig: object, target_context: Any) -> CompileResult | None:
         if self._path is None:
             return None
-        target_context.refresh()
+        prepare(target_context)
         try:
             content = cachedir.read(self._path)
             if content[:32] != self._digest(content[32:]):
