@@ -32,6 +32,8 @@ BODIES = {
     "no turn": "for i in range(n, 2):\n    x[i] = 0\nfor i in range(x.size - 4):\n    x[i] = 0",
     "a name of two types": "a = 1\nx[0] = a / 2\na = x[1]\nx[1] = a * a",
     "kept through a loop": "top = x[0]\nfor i in range(n):\n    top = x[i] if x[i] > top else top\nx[0] = top",
+    "an argument set again": "for i in range(3):\n    n = n - np.uint64(1)\nx[0] = n",
+    "two targets": "x[0] = x[1] = 7.0",
     "if": "k = 1\nif x[0] > 100:\n    k = 2\nif x[1] < 100:\n    k += 5\nx[0] = k",
     "parts": "x[0] *= 2\nx[1] += x[0]",
     "functions": "x[0] = math.sqrt(abs(x[1])) + max(x[2], x[3])\nx[1] = nan\nx[2] = np.float32(x[3] / 3)",
@@ -56,6 +58,9 @@ def test_it_does_what_python_does(load, name: str, rng) -> None:
     [
         ("while n > 0:\n    n = n - 1", r"got While: while n > 0:.*translate\.py"),
         ("for i in x:\n    x[0] = i", "got For"),
+        ("for i in range(0, n, 2):\n    x[i] = 1", "got For"),
+        ("x[0] = 0 < n < 3", "got Compare"),
+        ("x[0] = max(x[0], x[1], key=abs)", "got Call"),
         ("if n > 0:\n    x[0] = 1\nelse:\n    x[0] = 2", "got If"),
         ("a, b = x[0], x[1]", "got Tuple"),
         ("x[0] = no_such_name", "'no_such_name' is not known"),

@@ -129,7 +129,7 @@ class _Walk(ast.NodeVisitor):
         (self.tree,) = (x for x in tree.body if isinstance(x, ast.FunctionDef) and x.name == function.__code__.co_name)
         self.lines = function.__source__.splitlines()
         written = (x.id for x in ast.walk(self.tree) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store))
-        self.again = {name for name, count in Counter(written).items() if count > 1}
+        self.again = {name for name, count in Counter([*descriptor.args, *written]).items() if count > 1}
         again = (x.target for x in ast.walk(self.tree) if isinstance(x, ast.AugAssign))
         self.again |= {x.id for x in again if isinstance(x, ast.Name)}
         self.names: dict[str, _Name] = {}
@@ -173,8 +173,9 @@ class _Walk(ast.NodeVisitor):
         self.value(node.value)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        (target,) = node.targets
-        self.assign(target, self.value(node.value))
+        value = self.value(node.value)
+        for target in node.targets:
+            self.assign(target, value)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         target = node.target
@@ -191,6 +192,8 @@ class _Walk(ast.NodeVisitor):
     def visit_For(self, node: ast.For) -> None:
         call, target, builder = node.iter, node.target, self.builder
         if not (isinstance(call, ast.Call) and isinstance(target, ast.Name) and ast.unparse(call.func) == "range"):
+            self.generic_visit(node)
+        if node.orelse or len(call.args) > 2:
             self.generic_visit(node)
         ends = [self.value(end) for end in call.args]
         kind = types.unliteral(ends[-1].kind)
@@ -288,8 +291,9 @@ class _Walk(ast.NodeVisitor):
         return self.call(_OPERATORS[type(node.op)], self.value(node.left), self.value(node.right))
 
     def visit_Compare(self, node: ast.Compare) -> _Value:
-        (op,), (right,) = node.ops, node.comparators
-        return self.call(_OPERATORS[type(op)], self.value(node.left), self.value(right))
+        if len(node.ops) > 1 or type(node.ops[0]) not in _OPERATORS:
+            self.generic_visit(node)
+        return self.call(_OPERATORS[type(node.ops[0])], self.value(node.left), self.value(node.comparators[0]))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> _Value:
         first, *others = node.values
@@ -326,6 +330,8 @@ class _Walk(ast.NodeVisitor):
         return _Value(array.kind.dtype, load_element(self.context, self.builder, array.kind, array.code, index.code)[0])
 
     def visit_Call(self, node: ast.Call) -> _Value:
+        if node.keywords:
+            self.generic_visit(node)
         function = self.constant(node.func)
         if isinstance(function, type) and issubclass(function, np.generic) and isinstance(node.args[0], ast.Constant):
             number = function(node.args[0].value)
