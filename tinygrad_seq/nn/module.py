@@ -128,9 +128,8 @@ class Module:
         except TypeError:
             chosen = None
         if chosen not in (np.float32, np.float64):
-            raise DtypeError(
-                f"Module.to: expected float32 or float64, got {repr(dtype) if chosen is None else chosen}; pass one of the two."
-            )
+            given = repr(dtype) if chosen is None else chosen
+            raise DtypeError(f"Module.to: expected float32 or float64, got {given}; pass one of the two.")
         for found in (*self.parameters(), *self.buffers()):
             if found.dtype.kind == "f":
                 found._array = found._array.astype(chosen)

@@ -77,7 +77,8 @@ class Pass(NamedTuple):
         if self.first is not None:
             with no_grad():
                 for learned, own in zip(flatten(self.first)[0], flatten(self.cell.initial_state(1))[0], strict=True):
-                    learned.copy_(own[0])
+                    if isinstance(learned, Parameter):
+                        learned.copy_(own[0])
         if self.projection is not None:
             draw_projection(self.projection)
 
