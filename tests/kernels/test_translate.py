@@ -31,6 +31,8 @@ BODIES = {
     "loops": "for i in range(1, n):\n    total = 0.0\n    for j in range(i):\n        total += x[j]\n    x[i] = total",
     "no turn": "for i in range(n, 2):\n    x[i] = 0\nfor i in range(x.size - 4):\n    x[i] = 0",
     "a name of two types": "a = 1\nx[0] = a / 2\na = x[1]\nx[1] = a * a",
+    "a name of two types in two loops": "for i in range(n):\n    a = 1\n    for j in range(n):\n        a += 1\n"
+    "    for j in range(n):\n        a = 0.5\n        a += x[j]\n        x[j] = a",
     "kept through a loop": "top = x[0]\nfor i in range(n):\n    top = x[i] if x[i] > top else top\nx[0] = top",
     "an argument set again": "for i in range(3):\n    n = n - np.uint64(1)\nx[0] = n",
     "two targets": "x[0] = x[1] = 7.0",
@@ -65,7 +67,8 @@ def test_it_does_what_python_does(load, name: str, rng) -> None:
         ("a, b = x[0], x[1]", "got Tuple"),
         ("x[0] = no_such_name", "'no_such_name' is not known"),
         ("x[0] = x.no_such_thing", "has no attribute 'no_such_thing'"),
-        ("a = 1\nfor i in range(n):\n    a = x[0]", "'a' is int64 before the loop and float64 in it"),
+        ("a = 1\nfor i in range(n):\n    x[1] = a\n    a = x[0]", "'a' is int64 before the loop and float64 in it"),
+        ("a = 1\nfor i in range(n):\n    a = x[0]\nx[1] = a", "'a' is not known"),
         ("x[0] = x & n", "line 5: x.0. = x & n"),
     ],
 )

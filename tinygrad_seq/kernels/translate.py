@@ -7,7 +7,7 @@ Numba reads bytecode, and infers types by going round until nothing changes: hal
 ``float32 + float32`` or a call of a kernel means, Numba's tables are asked once a kernel.
 
 The language: names, numbers, operators, comparisons, ``a if b else c``, calls, ``x[i]``, ``x.size``; assignments,
-``for i in range(...)``, ``if`` without ``else``. A name that is set before a loop and again in it keeps its type.
+``for i in range(...)``, ``if`` without ``else``. A name that a loop reads before it sets it keeps its type there.
 """
 
 from __future__ import annotations
@@ -111,12 +111,18 @@ class _Value(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """What a name stands for: a value, or with `place` the memory that holds it; and how many loops are around it."""
+    """What a name stands for: a value, or with `place` the memory that holds it."""
 
     kind: Any
     code: Any
     place: bool
-    depth: int
+
+
+class _Scope(NamedTuple):
+    """A loop or branch: what names stood for before it, and those of them that it has read."""
+
+    before: dict[str, _Name]
+    read: set[str]
 
 
 class _Walk(ast.NodeVisitor):
@@ -136,7 +142,7 @@ class _Walk(ast.NodeVisitor):
         self.places: dict[tuple[str, Any], Any] = {}
         self.known: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self.owned: list[_Value] = []
-        self.depth = 0
+        self.scopes: list[_Scope] = []
         llvm_function = context.declare_function(module, descriptor)
         self.builder = ir.IRBuilder(llvm_function.append_basic_block("entry"))
         self.helper = context.call_conv.init_call_helper(self.builder)
@@ -162,6 +168,18 @@ class _Walk(ast.NodeVisitor):
                 if not error.contexts:
                     error.add_context(f"line {statement.lineno}: {self.lines[statement.lineno - 1].strip()}")
                 raise
+
+    def inner_block(self, statements: list[ast.stmt], own: dict[str, _Name]) -> None:
+        """Write what may run many times or never: a name that it gives another type is not known afterwards."""
+        before = self.names
+        self.names = before | own
+        self.scopes.append(_Scope(self.names.copy(), set()))
+        self.block(statements)
+        self.scopes.pop()
+        kept = (
+            (name, known) for name, known in self.names.items() if name in before and known.kind == before[name].kind
+        )
+        self.names = dict(kept)
 
     def generic_visit(self, node: ast.AST) -> NoReturn:
         raise errors.UnsupportedError(
@@ -206,10 +224,7 @@ class _Walk(ast.NodeVisitor):
         compare = builder.icmp_signed if kind.signed else builder.icmp_unsigned
         builder.cbranch(compare("<", position, last), body, after)
         builder.position_at_end(body)
-        self.depth += 1
-        self.names[target.id] = _Name(kind, position, False, self.depth)
-        self.block(node.body)
-        self.depth -= 1
+        self.inner_block(node.body, {target.id: _Name(kind, position, False)})
         position.add_incoming(builder.add(position, last.type(1)), builder.block)
         builder.branch(head)
         builder.position_at_end(after)
@@ -218,9 +233,7 @@ class _Walk(ast.NodeVisitor):
         if node.orelse:
             self.generic_visit(node)
         with self.builder.if_then(self.truth(node.test)):
-            self.depth += 1
-            self.block(node.body)
-            self.depth -= 1
+            self.inner_block(node.body, {})
 
     def assign(self, target: ast.expr, value: _Value) -> None:
         if isinstance(target, ast.Name):
@@ -233,17 +246,17 @@ class _Walk(ast.NodeVisitor):
     def set(self, name: str, value: _Value) -> None:
         kind = types.unliteral(value.kind)
         if name not in self.again:
-            self.names[name] = _Name(kind, value.code, False, self.depth)
+            self.names[name] = _Name(kind, value.code, False)
             return
         known = self.names.get(name)
-        if known is not None and known.kind != kind and known.depth < self.depth:
+        if known is not None and known.kind != kind and any(name in scope.read for scope in self.scopes):
             raise errors.TypingError(f"'{name}' is {known.kind} before the loop and {kind} in it")
         place = self.places.get((name, kind))
         if place is None:
             place = self.places[name, kind] = cgutils.alloca_once(self.builder, value.code.type, name=name)
         self.builder.store(value.code, place)
         if known is None or known.kind != kind:
-            self.names[name] = _Name(kind, place, True, self.depth)
+            self.names[name] = _Name(kind, place, True)
 
     # ------------------------------------------------------------------------------------------------ expressions
 
@@ -258,6 +271,9 @@ class _Walk(ast.NodeVisitor):
         known = self.names.get(node.id)
         if known is None:
             return self.known_before(self.constant(node))
+        for scope in self.scopes:
+            if scope.before.get(node.id) is known:
+                scope.read.add(node.id)
         return _Value(known.kind, self.builder.load(known.code) if known.place else known.code)
 
     def constant(self, node: ast.expr) -> Any:
