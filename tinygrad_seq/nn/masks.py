@@ -34,7 +34,7 @@ class Flags(NamedTuple):
 
     def valid(self, T: int) -> Mask | None:
         """Return the steps (T, N) that count, whichever way they were given; None if all do."""
-        return self.mask if self.lengths is None else sequence_mask(self.lengths, T)
+        return self.mask if self.lengths is None else _before(self.lengths, T)
 
     def with_mask(self, T: int) -> Flags:
         """Return the same with a mask in the place of lengths."""
@@ -132,5 +132,9 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
         check_sizes("sequence_mask", T=T)
     given = to_array("sequence_mask", lengths)
     ends = check_lengths("sequence_mask", "lengths", given, max(given.size, 1), T)
-    before: Mask = np.arange(ends.max() if T is None else T)[:, None] < ends
-    return before.T if batch_first else before
+    mask = _before(ends, int(ends.max()) if T is None else T)
+    return mask.T if batch_first else mask
+
+
+def _before(ends: Lengths, T: int) -> Mask:
+    return np.arange(T)[:, None] < ends
