@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +69,9 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
 
 @functools.cache
 def _product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
-    """Return `_multiply` for any strides and read-only operands: compiled code that checks no dtype."""
-    operand, target = (types.Array(from_dtype(dtype), 2, "A", readonly=readonly) for readonly in (True, False))
-    compiled: Any = _multiply
-    return compiled.compile((operand, operand, target, types.boolean))  # type: ignore[no-any-return]
+    """Return `_multiply` for any strides: compiled code that checks neither dtypes nor whether it may write."""
+    compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
+    return compiled.compile((kind, kind, kind, types.boolean))  # type: ignore[no-any-return]
 
 
 def _tasks(a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
