@@ -83,7 +83,9 @@ def test_products_of_one_or_no_row_or_column(rng, shape, accumulate):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(3 * products.BAND_ROWS + 5, 40, 70), (20, 1100, 70), (150, 600, 1100)])
+@pytest.mark.parametrize(
+    "shape", [(3 * products.BAND_ROWS + 5, 40, 70), (products.STRIP_ROWS + 1, 40, 70), (20, 1100, 70), (150, 600, 1100)]
+)
 def test_products_of_several_blocks(rng, dtype, shape):
     M, K, N = shape
     a, b = matrix(rng, (M, K), dtype), matrix(rng, (K, N), dtype)

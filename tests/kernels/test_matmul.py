@@ -14,7 +14,8 @@ from numba import config
 
 from tinygrad_seq.errors import DtypeError, ShapeError
 from tinygrad_seq.kernels import matmul as products
-from tinygrad_seq.kernels.matmul import PART_ROWS, SHORT_DEPTH, SUM_DEPTH, SUM_ROWS, add_rows, multiply
+from tinygrad_seq.kernels.gemm import STRIP_ROWS
+from tinygrad_seq.kernels.matmul import SHORT_DEPTH, SUM_DEPTH, SUM_ROWS, add_rows, multiply
 from tinygrad_seq.kernels.tile import PANEL_BYTES, ROWS
 
 ROOT = Path(products.__file__).parents[2]
@@ -36,7 +37,7 @@ SHAPES = [  # cut along columns, along rows, over several bands and blocks of K,
     (2 * ROWS - 1, 9, 700),
     (500, 9, 3),
     (3, 9, 3),
-    (PART_ROWS + 100, SUM_DEPTH + SHORT_DEPTH, 5),
+    (STRIP_ROWS + 100, SUM_DEPTH + SHORT_DEPTH, 5),
 ]
 
 

@@ -27,12 +27,14 @@ for kind in (float32, float64):
 Array = npt.NDArray[Any]
 
 LINE_BYTES = 64
-DEPTH_BYTES = 2048
+DEPTH_BYTES = 1536
 """Most bytes of one row of A in a block: those of ROWS rows stay in the first cache while panels pass by."""
-BAND_ROWS = 20 * ROWS
+BAND_ROWS = 30 * ROWS
 """Most rows of A in a block: they stay in the second cache."""
-WIDTH_BYTES = 4096
-"""Most bytes of one row of B in a block, packed: bounds the room that packing takes."""
+STRIP_ROWS = 5 * BAND_ROWS
+"""Most rows of A for which B is packed once: bounds the room that turned rows take."""
+PACKED_BYTES = 2**19
+"""Most bytes of B in a block, packed: half of the second cache."""
 
 
 @kernel
@@ -182,16 +184,31 @@ def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
         if not accumulate:
             c[:] = 0
         return
+    strips = -(-M // STRIP_ROWS)
+    for s in range(strips):
+        i0, i1 = s * M // strips, (s + 1) * M // strips
+        _multiply_strip(a[i0:i1, :], b, c[i0:i1, :], accumulate)
+
+
+@kernel
+def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
+    """Do what `matmul_into` does for a strip of rows, and K > 0."""
+    (M, K), N = a.shape, b.shape[1]
     blocks = -(-K * a.itemsize // DEPTH_BYTES)
     bands = -(-M // BAND_ROWS)
     depth = -(-K // blocks)
-    columns, width = PANEL_BYTES // c.itemsize, WIDTH_BYTES // c.itemsize
+    columns = PANEL_BYTES // c.itemsize
+    width = max(1, PACKED_BYTES // (depth * PANEL_BYTES)) * columns
     in_place = N - N % columns if bands == 1 and b.strides[1] == b.itemsize else 0
     panels = empty_panels(depth, min(N - in_place, width), b)
     turned = a.strides[1] != a.itemsize
-    rows = empty_panels(depth, min(M, BAND_ROWS) if turned else 0, a).reshape(depth, -1)
+    rows = empty_panels(depth, M if turned else 0, a).reshape(depth, -1)
     for n in range(blocks):
         k0, k1 = n * K // blocks, (n + 1) * K // blocks
+        block = a[:, k0:k1]
+        if turned:
+            _copy_padded(block.T, rows)
+            block = rows[: k1 - k0, :M].T
         for j0 in range(0, N, width):
             j1 = min(N, j0 + width)
             packed = max(j0, min(j1, in_place))
@@ -199,10 +216,7 @@ def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
                 pack_into(b[k0:k1, packed:j1], panels)
             for m in range(bands):
                 i0, i1 = m * M // bands, (m + 1) * M // bands
-                block = a[i0:i1, k0:k1]
-                if turned:
-                    _copy_padded(block.T, rows)
-                    block = rows[: k1 - k0, : i1 - i0].T
+                band = block[i0:i1, :]
                 for j in range(j0, packed, columns):
-                    _multiply(block, b[None, k0:k1, j : j + columns], c[i0:i1, j : j + columns], accumulate or n > 0)
-                _multiply(block, panels[:, : k1 - k0], c[i0:i1, packed:j1], accumulate or n > 0)
+                    _multiply(band, b[None, k0:k1, j : j + columns], c[i0:i1, j : j + columns], accumulate or n > 0)
+                _multiply(band, panels[:, : k1 - k0], c[i0:i1, packed:j1], accumulate or n > 0)

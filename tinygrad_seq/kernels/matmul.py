@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numba import config, from_dtype, types
 
 from ..errors import DtypeError, ShapeError
-from .gemm import BAND_ROWS, matmul_into
+from .gemm import BAND_ROWS, STRIP_ROWS, matmul_into
 from .jit import kernel
 from .pool import Task, run_all, split, workers
 from .tile import PANEL_BYTES, ROWS
@@ -29,8 +29,6 @@ SUM_DEPTH = 1024
 One by one, 100,000 products of float32 came out with 16 times the error of OpenBLAS."""
 SHORT_DEPTH = 256
 """Fewer products than these are added to what C holds one by one, which saves a pass over C."""
-PART_ROWS = 8 * BAND_ROWS
-"""Most rows of C that are summed apart: bounds the room that takes, at the price of packing B once for each."""
 SUM_ROWS = 256
 """Rows that are added up before they are added to the total: R rows take 256 + R / 256 roundings, not R."""
 FLOAT_BYTES_PER_SECOND = 4e11
@@ -50,9 +48,9 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate):
         matmul_into(a, b, c, accumulate)
         return
-    room = np.empty((min(M, PART_ROWS), c.shape[1]), c.dtype)
-    for i in range(0, M, PART_ROWS):
-        rows, target = a[i : i + PART_ROWS, :], c[i : i + PART_ROWS, :]
+    room = np.empty((min(M, STRIP_ROWS), c.shape[1]), c.dtype)
+    for i in range(0, M, STRIP_ROWS):
+        rows, target = a[i : i + STRIP_ROWS, :], c[i : i + STRIP_ROWS, :]
         part = room[: target.shape[0], : c.shape[1]]  # sliced twice, it has the type of C: one compilation
         more = accumulate
         for stop in range(K, 0, -SUM_DEPTH):

@@ -76,12 +76,17 @@ class Writer:
         else:
             self._call("masked.store", ".p0", ir.VoidType(), value, place, ir.IntType(32)(1), mask)
 
-    def prefetch(self, place: Any) -> None:
-        """Ask for the cache line at `place`, which need not be an address that may be read."""
+    def prefetch(self, place: Any, write: bool = False) -> None:
+        """Ask for the cache line at `place`, to read or to write; it need not be an address that may be used."""
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
         ask = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        self.builder.call(ask, [place, number(0), number(3), number(1)])  # to read, and again soon, data
+        self.builder.call(ask, [place, number(int(write)), number(3), number(1)])  # again soon, data
+
+    def fence(self) -> None:
+        """Write nothing, but keep loads from passing this place, and the loop around it from being unrolled."""
+        kind = ir.FunctionType(ir.VoidType(), [])
+        self.builder.call(ir.InlineAsm(kind, "", "~{memory}", side_effect=True), [], attrs=("convergent",))
 
     def load_everywhere(self, place: Any) -> Any:
         """Return the vector that has the one element at `place` in every lane."""

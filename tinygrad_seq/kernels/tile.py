@@ -130,6 +130,9 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
         for name in ("load", "load_full", "load_tail", "loop", "store", "store_full", "store_tail", "stored")
     )
 
+    below = writer.move(at.c, (number(rows), at.c_row))  # most likely the next tile
+    for r, v in grid:
+        writer.prefetch(writer.move(below, (number(r), at.c_row), (number(v), number(REGISTERS.width))), write=True)
     starts = {builder.block: [writer.zero] * len(grid)}
     builder.cbranch(at.accumulate, load, loop)
     builder.position_at_end(load)
@@ -148,8 +151,11 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
     row_of_b = [writer.load(writer.move(b, (number(v), number(REGISTERS.width)))) for v in range(vectors)]
     for v in range(vectors):
         writer.prefetch(writer.move(b, (number(AHEAD), at.b_step), (number(v), number(REGISTERS.width))))
-    column_of_a = [writer.load_everywhere(writer.move(a, (number(r), at.a_row))) for r in range(rows)]
-    added = [writer.multiply_add(column_of_a[r], row_of_b[v], total) for (r, v), total in zip(grid, sums, strict=True)]
+    added = []
+    for r in range(rows):
+        writer.fence()  # without it LLVM loads ahead until no register is left, and keeps all sums in memory
+        a_of_row = writer.load_everywhere(writer.move(a, (number(r), at.a_row)))
+        added += [writer.multiply_add(a_of_row, row_of_b[v], sums[r * vectors + v]) for v in range(vectors)]
     following = (builder.add(k, number(1)), builder.gep(a, [at.a_step]), builder.gep(b, [at.b_step]), *added)
     for phi, value in zip((k, a, b, *sums), following, strict=True):
         phi.add_incoming(value, loop)
