@@ -130,9 +130,7 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
         for name in ("load", "load_full", "load_tail", "loop", "store", "store_full", "store_tail", "stored")
     )
 
-    below = writer.move(at.c, (number(rows), at.c_row))  # most likely the next tile
-    for r, v in grid:
-        writer.prefetch(writer.move(below, (number(r), at.c_row), (number(v), number(REGISTERS.width))), write=True)
+    below = writer.move(at.c, (number(rows), at.c_row))
     starts = {builder.block: [writer.zero] * len(grid)}
     builder.cbranch(at.accumulate, load, loop)
     builder.position_at_end(load)
@@ -143,10 +141,10 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
         builder.branch(loop)
 
     builder.position_at_end(loop)
-    k, a, b = builder.phi(number), builder.phi(at.a.type), builder.phi(at.b.type)
+    k, a, b, line = builder.phi(number), *[builder.phi(at.a.type) for _ in range(3)]
     sums = [builder.phi(writer.vector) for _ in grid]
     for block, values in starts.items():
-        for phi, value in zip((k, a, b, *sums), (number(0), at.a, at.b, *values), strict=True):
+        for phi, value in zip((k, a, b, line, *sums), (number(0), at.a, at.b, below, *values), strict=True):
             phi.add_incoming(value, block)
     row_of_b = [writer.load(writer.move(b, (number(v), number(REGISTERS.width)))) for v in range(vectors)]
     for v in range(vectors):
@@ -156,8 +154,14 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
         writer.fence()  # without it LLVM loads ahead until no register is left, and keeps all sums in memory
         a_of_row = writer.load_everywhere(writer.move(a, (number(r), at.a_row)))
         added += [writer.multiply_add(a_of_row, row_of_b[v], sums[r * vectors + v]) for v in range(vectors)]
-    following = (builder.add(k, number(1)), builder.gep(a, [at.a_step]), builder.gep(b, [at.b_step]), *added)
-    for phi, value in zip((k, a, b, *sums), following, strict=True):
+    following = (
+        builder.add(k, number(1)),
+        builder.gep(a, [at.a_step]),
+        builder.gep(b, [at.b_step]),
+        _ask_for_line(writer, line, k, at.c_row, rows, vectors),
+        *added,
+    )
+    for phi, value in zip((k, a, b, line, *sums), following, strict=True):
         phi.add_incoming(value, loop)
     builder.cbranch(builder.icmp_signed("<", following[0], at.steps), loop, store)
 
@@ -169,6 +173,19 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
             writer.store(value, place, use[v])
         builder.branch(end)
     builder.position_at_end(end)
+
+
+def _ask_for_line(writer: Writer, line: Any, k: Any, row: Any, rows: int, vectors: int) -> Any:
+    """Ask for one more vector of the tile below in C, in the k-th turn; return where the next one is.
+
+    All at once they would hold up the loads of B.
+    """
+    builder, number = writer.builder, k.type
+    writer.prefetch(line, write=True)
+    last = builder.icmp_signed("==", builder.and_(k, number(vectors - 1)), number(vectors - 1))
+    width = number(REGISTERS.width)
+    step = builder.select(last, builder.sub(row, number((vectors - 1) * REGISTERS.width)), width)
+    return builder.gep(line, [builder.select(builder.icmp_signed("<", k, number(rows * vectors)), step, number(0))])
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
