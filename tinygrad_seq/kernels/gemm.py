@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import float32, float64, from_dtype, types
+from numba import from_dtype, types
 from numba.extending import intrinsic
 
 from ..errors import ShapeError
@@ -18,11 +18,7 @@ from .address import matrix, panels
 from .jit import kernel
 from .shared import call, publish
 from .simd import REGISTERS
-from .tile import PANEL_BYTES, ROWS, copy_block, shared_copy, shared_tile, tile
-
-for kind in (float32, float64):
-    publish("tile", shared_tile, 11, kind)
-    publish("copy", shared_copy, 9, kind)
+from .tile import PANEL_BYTES, ROWS, copy_block, tile
 
 Array = npt.NDArray[Any]
 

@@ -279,3 +279,7 @@ copy_block = _copy_block_in_numpy if config.DISABLE_JIT else _copy_block
 *Changed*: `target`, whose columns lie side by side and are a multiple of the register. Where `source` has no such
 element zeros are written. Of `source` the columns lie side by side in memory, or with `across` the rows.
 """
+
+for dtype in (types.float32, types.float64):
+    shared.publish("tile", shared_tile, 11, dtype)
+    shared.publish("copy", shared_copy, 9, dtype)

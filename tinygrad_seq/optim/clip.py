@@ -102,7 +102,7 @@ def _gradients(function: str, parameters: Iterable[Tensor] | Tensor) -> list[Ten
 
 
 def _norm(gradients: list[Tensor], norm_type: float) -> float:
-    arrays = [np.ascontiguousarray(gradient._array).reshape(-1) for gradient in gradients]
+    arrays = [gradient._array.ravel(order="K") for gradient in gradients]
     if norm_type == math.inf:
         return float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
     if norm_type == 2:

@@ -200,7 +200,11 @@ class Optimizer(ABC):
                 f"{type(self).__name__}.step: expected a gradient like its parameter, {param.shape} {param.dtype}, "
                 f"got {grad.shape} {grad.dtype}; set param.grad to such a tensor or to None."
             )
-        return np.ascontiguousarray(grad._array)
+        if grad._array.flags.c_contiguous:
+            return grad._array
+        from ..kernels.layout import contiguous  # on first use: LLVM's language takes a while to import
+
+        return contiguous(grad._array)
 
     def _read_state_dict(self, state_dict: Mapping[str, Any]) -> tuple[list[Group], list[State]]:
         """Return the groups of `state_dict` and a copy of the state of every parameter, or refuse them."""
