@@ -31,6 +31,8 @@ STRIP_ROWS = 5 * BAND_ROWS
 """Most rows of A for which B is packed once: bounds the room that turned rows take."""
 PACKED_BYTES = 2**19
 """Most bytes of B in a block, packed: half of the second cache."""
+PACKED_ROWS = 16
+"""Rows of B that are packed in all panels before the next ones are: what a processor fetches ahead lies in one row."""
 
 
 @kernel
@@ -66,8 +68,10 @@ def pack_into(b: Array, panels: Array) -> None:
     """
     K, N = b.shape
     columns = panels.shape[2]
-    for p in range(-(-N // columns)):
-        _copy_padded(b[:, p * columns : min(N, (p + 1) * columns)], panels[p, :K])
+    for k in range(0, K, PACKED_ROWS):
+        for p in range(-(-N // columns)):
+            part = b[k : k + PACKED_ROWS, p * columns : min(N, (p + 1) * columns)]
+            _copy_padded(part, panels[p, k : min(K, k + PACKED_ROWS)])
 
 
 @kernel
