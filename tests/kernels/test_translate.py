@@ -15,9 +15,9 @@ def load(tmp_path, monkeypatch):
     monkeypatch.setattr("numba.config.DISABLE_JIT", 0)
     monkeypatch.setenv("TGS_CACHE_DIR", str(tmp_path))
 
-    def compiled(body: str):
+    def compiled(body: str, head: str = ""):
         lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-        source = f"import math\nimport numpy as np\nfrom numpy import nan\ndef run(x, n):\n{lines}"
+        source = f"import math\nimport numpy as np\nfrom numpy import nan\n{head}def run(x, n):\n{lines}"
         return generated.load(source, "run", "void(float64[::1], uint64)"), source
 
     return compiled
@@ -75,3 +75,21 @@ def test_it_does_what_python_does(load, name: str, rng) -> None:
 def test_what_it_cannot_do_it_names(load, body: str, message: str) -> None:
     with pytest.raises(NumbaError, match=f"(?s){message}"):
         load(body)
+
+
+def test_elements_have_the_same_bits_wherever_they_stand(load, rng) -> None:
+    body = (
+        "for i in elements(n):\n    y = scalar.sigmoid(x[i])\n    x[i] = y * x[i] + scalar.tanh(x[i]) * (y - x[i] * y)"
+    )
+    head = "from tinygrad_seq.kernels import scalar\nfrom tinygrad_seq.kernels.simd import elements\n"
+    run, _ = load(body, head)
+    given = 3 * rng.normal(size=100)
+    whole = given.copy()
+    run(whole, 100)
+    for start in (1, 9, 40, 77, 99):
+        for count in (0, 1, 7, 16, 17, 23, 33, 65):
+            part = given[start : start + count].copy()
+            rest = np.append(part, [np.nan] * 3)
+            run(rest, part.size)
+            np.testing.assert_array_equal(rest[: part.size], whole[start : start + count])
+            assert np.isnan(rest[part.size :]).all()

@@ -131,6 +131,7 @@ if not config.DISABLE_JIT:
 exponent_bits = constant(np.uint32(23), np.uint64(52))
 mantissa = constant(np.uint32(0x7FFFFF), np.uint64(0xFFFFFFFFFFFFF))
 one_bit = constant(np.uint32(1), np.uint64(1))
+sign_bit = constant(np.uint32(0x80000000), np.uint64(0x8000000000000000))
 upper_half = constant(np.uint32(0xFFFFF000), np.uint64(0xFFFFFFFFF8000000))
 
 
@@ -150,3 +151,9 @@ def halved(x: Scalar, exponent: Any) -> Any:
 def upper(x: Scalar) -> Scalar:
     """Return `x` cut to half its digits, so that its square is exact."""
     return real(x, word(x) & upper_half(x))
+
+
+@inlined
+def signed(x: Scalar, like: Scalar) -> Scalar:
+    """Return `x`, which has no sign, with the sign of another float."""
+    return real(x, word(x) | (word(like) & sign_bit(x)))

@@ -6,8 +6,8 @@ Numba reads bytecode, and infers types by going round until nothing changes: hal
 `scan.emit` writes needs none of it, for a name has its type before it is used. So types are found on the way, and what
 ``float32 + float32`` or a call of a kernel means, Numba's tables are asked once a kernel.
 
-The language: names, numbers, operators, comparisons, ``a if b else c``, calls, ``x[i]``, ``x.size``; assignments,
-``for i in range(...)``, ``if`` without ``else``. A name that a loop reads before it sets it keeps its type there.
+The language: names, numbers, operators, comparisons, ``a if b else c``, calls, ``x[i]``, ``x.size``; assignments, `for`
+over `range` or `elements`, ``if`` without ``else``. A name that a loop reads before it sets it keeps its type there.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from numba.core.typing import signature
 from numba.extending import _Intrinsic
 
 from .address import load_element, room
+from .simd import advise, elements, spans
 
 _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -208,25 +209,32 @@ class _Walk(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
-        call, target, builder = node.iter, node.target, self.builder
-        if not (isinstance(call, ast.Call) and isinstance(target, ast.Name) and ast.unparse(call.func) == "range"):
+        call, target = node.iter, node.target
+        if node.orelse or not (isinstance(call, ast.Call) and isinstance(target, ast.Name)) or len(call.args) > 2:
             self.generic_visit(node)
-        if node.orelse or len(call.args) > 2:
+        function = self.constant(call.func)
+        if function is not range and function is not elements:
             self.generic_visit(node)
         ends = [self.value(end) for end in call.args]
         kind = types.unliteral(ends[-1].kind)
         *first, last = [self.cast(end, kind).code for end in ends]
-        before, head, body, after = builder.block, *(builder.append_basic_block(n) for n in ("head", "body", "after"))
+        found = spans(self.builder, last) if function is elements else [(first[0] if first else last.type(0), last, {})]
+        for span in found:
+            self.loop(node.body, target.id, kind, *span)
+
+    def loop(self, body: list[ast.stmt], name: str, kind: Any, first: Any, last: Any, advice: dict[str, int]) -> None:
+        builder = self.builder
+        before, head, turn, after = builder.block, *(builder.append_basic_block(n) for n in ("head", "body", "after"))
         builder.branch(head)
         builder.position_at_end(head)
         position = builder.phi(last.type)
-        position.add_incoming(first[0] if first else last.type(0), before)
+        position.add_incoming(first, before)
         compare = builder.icmp_signed if kind.signed else builder.icmp_unsigned
-        builder.cbranch(compare("<", position, last), body, after)
-        builder.position_at_end(body)
-        self.inner_block(node.body, {target.id: _Name(kind, position, False)})
+        builder.cbranch(compare("<", position, last), turn, after)
+        builder.position_at_end(turn)
+        self.inner_block(body, {name: _Name(kind, position, False)})
         position.add_incoming(builder.add(position, last.type(1)), builder.block)
-        builder.branch(head)
+        advise(builder.branch(head), advice)
         builder.position_at_end(after)
 
     def visit_If(self, node: ast.If) -> None:

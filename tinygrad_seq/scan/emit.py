@@ -22,7 +22,7 @@ from .homes import Buffer, CopyNeededError, Homes, as_int, stretched
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .pick import COMPLAINT, LOOKUPS, draw, lookup
-from .scalars import NAMES, expression, literal, type_name
+from .scalars import NAMES, VECTORISED, expression, literal, type_name
 from .schedule import Nest, Stretch, features
 from .texts import Stride, Texts
 
@@ -34,6 +34,7 @@ HEADER: Final = (
     "from tinygrad_seq.kernels import choice, reduce, scalar\n"
     "from tinygrad_seq.kernels.address import read, room, vector, write\n"
     "from tinygrad_seq.kernels.gemm import gemm_at, ready\n"
+    "from tinygrad_seq.kernels.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
 )
 FIXED: Final = ("T", "backwards", "window", "start", "N")
@@ -105,7 +106,8 @@ class _Emitter(Texts):
             index, _ = self.element(var, nest.shape)
             body.append(self.write(var, index, made[var], how))
         touched = {self.homes.places[var].buffer for var in (*loaded, *stored)}
-        return before + self.around(nest.shape, range(len(nest.shape)), body, nest), touched
+        inner = "elements" if any(eqn.primitive.name in VECTORISED for eqn in nest.eqns) else "range"
+        return before + self.around(nest.shape, range(len(nest.shape)), body, nest, inner), touched
 
     def read(self, var: Var, index: str, how: str) -> str:
         row = self.row_name(self.homes.places[var].buffer)

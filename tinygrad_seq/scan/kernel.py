@@ -146,10 +146,10 @@ class Kernel:
             return env[self.summands[var]]
         row = self._rows[buffer]
         if kind == "now":
-            return np.empty((2 if var in self.source.alternating else T + 1, *row), var.dtype)
+            return _empty((2 if var in self.source.alternating else T + 1, *row), var.dtype)
         if kind == "stack":
-            return np.empty((T, *row), var.dtype)
-        return np.empty(row if kind == "block" else 0, var.dtype)
+            return _empty((T, *row), var.dtype)
+        return _empty(row if kind == "block" else (0,), var.dtype)
 
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what others read of the loop."""
@@ -214,6 +214,14 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
             loop = with_copy(loop, missing.eqn, missing.operand)
 
 
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array that begins with a cache line: vectors of rows that are whole lines lie in one each."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + _LINE, np.uint8)
+    start = -room.__array_interface__["data"][0] % _LINE
+    return np.ndarray(shape, dtype, room, start)
+
+
 def _with_whole_rows(array: np.ndarray, lead: int) -> np.ndarray:
     """Return `array` with the axes after the first `lead` in one piece, the others with any strides."""
     step = array.itemsize
@@ -264,10 +272,9 @@ def _packed(weight: np.ndarray, panels: _Panels) -> np.ndarray:
     """Return the panels of a matrix, on a cache line."""
     (K, N), step = weight.shape, weight.itemsize
     number, columns, elements, zero = panels
-    room = np.empty(elements + _LINE // step, weight.dtype)
+    room = _empty((elements,), weight.dtype)
     address = room.__array_interface__["data"][0]
-    skipped = -address % _LINE
     source, (row, column) = weight.__array_interface__["data"][0], weight.strides
-    numbers = source, K, N, row // step, column // step, address + skipped, number, columns
+    numbers = source, K, N, row // step, column // step, address, number, columns
     pack_at(np.array(numbers, np.int64).view(np.uint64), zero)
-    return room[skipped // step :]
+    return room

@@ -102,9 +102,12 @@ class Texts:
     def fresh(self, var: Var) -> str:
         return self.names.setdefault(var, str(len(self.names)))
 
-    def around(self, shape: tuple[int, ...], axes: Iterable[int], body: list[str], purpose: object) -> list[str]:
-        """Return `body` inside loops over some of the axes."""
+    def around(
+        self, shape: tuple[int, ...], axes: Iterable[int], body: list[str], purpose: object, inner: str = "range"
+    ) -> list[str]:
+        """Return `body` inside loops over some of the axes; what the last axis loops over may have another name."""
         lines: list[str] = []
         for axis in axes:
-            lines.append(f"{'    ' * len(lines)}for j{axis} in range({self.number((purpose, axis), shape[axis])}):")
+            numbers = inner if axis == len(shape) - 1 else "range"
+            lines.append(f"{'    ' * len(lines)}for j{axis} in {numbers}({self.number((purpose, axis), shape[axis])}):")
         return lines + ["    " * len(lines) + line for line in body]
