@@ -14,11 +14,12 @@ from ..primitive import Array, Primitive
 from ..tensor import Tensor, pull_back, record
 from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, pair
-from .ir import Aval, Step, Var, check
+from .ir import Aval, Step, Var
 from .leaves import alike, difference
 from .program import Program
+from .recall import Walk, root_of
 from .segments import Run
-from .trace import Builder, Tracer, as_leaf, freeze, trace
+from .trace import Tracer, as_leaf, freeze, trace
 
 _programs: dict[Any, Program] = {}
 
@@ -78,22 +79,18 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
         If it reads a value or draws random numbers.
     """
     init, rebuild_init = flatten(carry)
-    builder = Builder()
-    carry_in = [Var(Aval(leaf.shape, leaf.dtype)) for leaf in init]
-    x_in = [Var(aval) for aval in x]
-    entered = rebuild_init([Tracer(builder, var) for var in carry_in])
+    root = root_of(tuple([Aval(leaf.shape, leaf.dtype) for leaf in init]), tuple(x))
+    walk = Walk(root)
+    entered = rebuild_init([Tracer(walk, var) for var in root.carry])
     with trace():
-        carry_out, y = pair(function(entered, rebuild_x([Tracer(builder, var) for var in x_in])))
+        carry_out, y = pair(function(entered, rebuild_x([Tracer(walk, var) for var in root.xs])))
     carry_out, y = map_leaves(as_leaf, carry_out), map_leaves(as_leaf, y)
     if not alike(entered, carry_out):
         raise difference("carry", "entered", "left the step", carry, carry_out, "pass init")
     y_leaves, rebuild_y = flatten(y)
     carry_leaves, rebuild_carry = flatten(carry_out)
-    left, stacked = ([_var(builder, leaf) for leaf in leaves] for leaves in (carry_leaves, y_leaves))
-    step = Step(
-        tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
-    )
-    return Traced(check(step), list(builder.constants.values()), rebuild_carry, rebuild_y)
+    left, stacked = (tuple([_var(walk, leaf) for leaf in leaves]) for leaves in (carry_leaves, y_leaves))
+    return Traced(walk.step(left, stacked), list(walk.constants.values()), rebuild_carry, rebuild_y)
 
 
 def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
@@ -103,7 +100,7 @@ def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
         function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in columns]
     )
     recording = mode.recording
-    wants = [recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)]
+    wants = tuple([recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)])
     program = _program(step, wants)
     operands = [*program.outer(objects), *init, *columns]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
@@ -116,17 +113,20 @@ def _cut_off(x: Any) -> Any:
     return x.detach() if isinstance(x, Tensor) else x
 
 
-def _var(builder: Builder, leaf: Any) -> Var:
-    return leaf._var if leaf.__class__ is Tracer else builder.constant(leaf)
+def _var(walk: Walk, leaf: Any) -> Var:
+    return leaf._var if leaf.__class__ is Tracer else walk.constant(leaf)
 
 
-def _program(step: Step, wants: Sequence[bool]) -> Program:
+def _program(step: Step, wants: tuple[bool, ...]) -> Program:
     """Return the program of a step, made once for each structure, shapes and dtypes."""
-    key = (structure(step), tuple(wants))
-    program = _programs.get(key)
+    program = _programs.get((step, wants))
     if program is None:
-        wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
-        program = _programs[key] = Program(step, wanted)
+        key = (structure(step), wants)
+        program = _programs.get(key)
+        if program is None:
+            wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
+            program = _programs[key] = Program(step, wanted)
+        _programs[step, wants] = program
     return program
 
 

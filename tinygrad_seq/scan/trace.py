@@ -32,6 +32,10 @@ class Tracing(threading.local):
 tracing = Tracing()
 
 
+# What makes an operation equal to another: the primitive, its operands and its frozen options.
+Key = tuple[Primitive, tuple[Any, ...], Any]
+
+
 class Builder:
     """Collects the equations of a step; the same operation on the same operands is written down once.
 
@@ -51,7 +55,7 @@ class Builder:
         self.invariant: set[Var] = set(invariant)
         self.producer: dict[Var, Eqn] = {}
         self._of_object: dict[int, Var] = {}
-        self._known: dict[Any, tuple[Var, ...]] = {}
+        self._known: dict[Key, tuple[Var, ...]] = {}
 
     def tracer(self, atom: Atom) -> Any:
         """Return a variable as a Tracer; a Python scalar as it is."""
@@ -92,17 +96,23 @@ class Builder:
         )
         options = freeze(params) if params else ()
         key = (primitive, tuple([atom if atom.__class__ is Var else _identity(atom) for atom in atoms]), options)
+        results = self._find(key, primitive, atoms, params)
+        return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
+
+    def _find(
+        self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]
+    ) -> tuple[Var, ...]:
+        """Return the results of an operation, written down if it is a new one."""
         results = self._known.get(key)
         if results is None:
-            results = tuple([Var(aval) for aval in infer(primitive, atoms, params, options)])
-            self._known[key] = results
+            results = self._known[key] = tuple([Var(aval) for aval in infer(primitive, atoms, params, key[2])])
             eqn = Eqn(primitive, atoms, params, results)
             self.eqns.append(eqn)
             for result in results:
                 self.producer[result] = eqn
             if self.invariant.issuperset(eqn.reads):
                 self.invariant.update(results)
-        return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
+        return results
 
 
 class Tracer(ArrayProtocol, Operators):
