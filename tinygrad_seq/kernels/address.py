@@ -7,8 +7,10 @@ arrays alive and answers for their shapes.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,6 +18,17 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 _LINE = 64
+_pointer_at = ctypes.c_void_p.from_address
+_DATA = object.__basicsize__
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where the first element of an array lies.
+
+    It is the first field of NumPy's public C structure after the head of any object. ``__array_interface__`` makes a
+    dict of all there is to know, which takes 1.05 us instead of 0.14.
+    """
+    return _pointer_at(id(array) + _DATA).value or 0
 
 
 def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any, owner: Any = None) -> Any:

@@ -88,9 +88,7 @@ class Walk(Builder):
             self.constants[var] = array
         return var
 
-    def _find(
-        self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]
-    ) -> tuple[Var, ...]:
+    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
         place = self._way[-1].branches.get(key)
         if place is None:
             place = self._way[-1].branches.setdefault(key, self._new(key, primitive, atoms, params))

@@ -99,9 +99,7 @@ class Builder:
         results = self._find(key, primitive, atoms, params)
         return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
 
-    def _find(
-        self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]
-    ) -> tuple[Var, ...]:
+    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
         """Return the results of an operation, written down if it is a new one."""
         results = self._known.get(key)
         if results is None:
