@@ -16,7 +16,7 @@ from ..ops.shape import broadcast_to
 from ..scan import scan
 from ..scan.eager import StepFunction
 from ..tensor import Tensor
-from ..tree import Tree, flatten, map_leaves
+from ..tree import Tree, first_leaf, flatten, map_leaves
 from .cell import Cell, step_of_one
 from .init import uniform_
 from .masks import Flags
@@ -123,7 +123,7 @@ def run_pass(
     If `flags` has lengths the rows are in their order, the longest first. With `nudges`, (T, N, ...) for each array of
     the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
-    T = flatten(xs)[0][0].shape[0]
+    T = first_leaf(xs).shape[0]
     over: Inputs = {"x": xs}
     rows: Inputs = {}
     step = _input_step(one.cell)
@@ -216,7 +216,7 @@ def _first(xs: Any) -> Any:
 
 def _zeros(ys: Tree, rest: Tree) -> Tree:
     """Return the output of a step of rows that have ended: zeros."""
-    rows = flatten(rest)[0][0].shape[0]
+    rows = first_leaf(rest).shape[0]
     return map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys)
 
 
@@ -237,7 +237,7 @@ def _run(
     def one_step(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
         return step(carry, inputs | rows)
 
-    T = flatten(over)[0][0].shape[0]
+    T = first_leaf(over).shape[0]
     if window is None or stride in (None, window) or window >= T:
         return scan(one_step, carry, over, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()

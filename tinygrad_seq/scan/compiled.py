@@ -19,7 +19,7 @@ from .leaves import alike, difference
 from .program import Program
 from .recall import Walk, root_of
 from .segments import Run
-from .trace import Tracer, as_leaf, freeze, trace
+from .trace import Trace, Tracer, as_leaf, freeze
 
 _programs: dict[Any, Program] = {}
 
@@ -82,7 +82,7 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
     root = root_of(tuple([Aval(leaf.shape, leaf.dtype) for leaf in init]), tuple(x))
     walk = Walk(root)
     entered = rebuild_init([Tracer(walk, var) for var in root.carry])
-    with trace():
+    with Trace():
         carry_out, y = pair(function(entered, rebuild_x([Tracer(walk, var) for var in root.xs])))
     carry_out, y = map_leaves(as_leaf, carry_out), map_leaves(as_leaf, y)
     if not alike(entered, carry_out):
@@ -163,7 +163,7 @@ def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Prog
     operands = [asarray(x) for x in xs]
     step = program.clean
     a, b = len(program.consts), len(program.consts) + len(step.carry)
-    consts = dict(zip(program.consts, operands[:a], strict=True))
+    consts = dict(zip(program.consts, program.turned(operands[:a]), strict=True))
     carry = operands[a:b]
     columns = [unstack(x) for x in operands[b:]]
     ys: list[Any] = []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.memory import keep_freed_memory
+from ..primitive import Array
 from .differentiate import Backward, differentiate
 from .direction import Direction, Plan
 from .expand import FORMULAS, STRUCTURE
@@ -45,6 +46,9 @@ class Program:
         Arrays that the passes brought along: operands of `invariants`, constants of the loop.
     consts
         The constants of the loop: of the step, or results of `invariants`.
+    given, turns
+        For each of them what is handed over at a call, and the order in which its axes are read, None for their own: a
+        weight is turned here, where it costs nothing, and not on the tape.
     reached
         For each input of the loop whether a gradient arrives there.
     forward, backward
@@ -62,7 +66,11 @@ class Program:
         read = dict.fromkeys([*[v for eqn in eqns for v in eqn.reads], *carry_out, *ys])
         self.outside = dict(builder.constants)
         self.consts = tuple([var for var in read if var in builder.invariant])
-        self.invariants = live(self.invariants, self.consts)
+        turns = {eqn.result: eqn for eqn in self.invariants if eqn.primitive.name == "permute_dims"}
+        self.given = tuple([turns[var].operands[0] if var in turns else var for var in self.consts])
+        self.turns = [turns[var].params["axes"] if var in turns else None for var in self.consts]
+        self._back = [axes and tuple(map(int, np.argsort(axes))) for axes in self.turns]
+        self.invariants = live(self.invariants, self.given)
         self.clean = clean = check(Step(self.consts, step.carry, step.xs, tuple(eqns), carry_out, ys))
         differentiable = self._reaching(step, wanted)
         self.backward: Direction | None = None
@@ -90,8 +98,9 @@ class Program:
 
     def _reaching(self, step: Step, wanted: Collection[Var]) -> set[Var]:
         """Return the inputs of the loop through which gradient reaches the wanted inputs of the traced step."""
-        through = dependents(self.invariants, [var for var in step.consts if var in wanted])
-        return {var for var in (*self.consts, *step.carry, *step.xs) if var in wanted or var in through}
+        through = dependents(self.invariants, [var for var in step.consts if var in wanted]).union(wanted)
+        found = {var for var, given in zip(self.consts, self.given, strict=True) if given in through}
+        return found.union([var for var in (*step.carry, *step.xs) if var in wanted])
 
     def _plan_gradient(
         self, gradient: Backward, forward: Step, again: list[Eqn], kept: set[Var], became: dict[Var, Var]
@@ -127,12 +136,16 @@ class Program:
     # ------------------------------------------------------------------------------------------------------ running
 
     def outer(self, objects: Sequence[Any]) -> list[Any]:
-        """Return the constants of the loop, computed from those that were traced: Tensors are recorded."""
+        """Return what is handed over as constants, computed from those that were traced: Tensors are recorded."""
         env = dict(zip(self.traced.consts, objects, strict=True)) | self.outside
         for eqn in self.invariants:
             values = eqn.primitive(*[env[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
             env.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
-        return [env[var] for var in self.consts]
+        return [env[var] for var in self.given]
+
+    def turned(self, given: Sequence[Array]) -> list[Array]:
+        """Return the constants of the loop, arrays of any kind, from what was handed over."""
+        return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self.turns, strict=True)]
 
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
         """Return the last carry, the stacked outputs and, to `train`, what the backward run wants of this one.
@@ -199,7 +212,11 @@ class Program:
             contributions = [next(rest) for _ in range(count)]
             if contributions:
                 found[var] = sum(contributions[1:], contributions[0])
-        return [found.get(var) for var in (*self.consts, *forward.carry, *forward.xs)]
+        back = [
+            g if g is None or axes is None else g.transpose(axes)
+            for g, axes in zip(map(found.get, self.consts), self._back, strict=True)
+        ]
+        return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
 
     def _given(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
         """Return what is there before a run, by variable."""
@@ -220,4 +237,4 @@ class Program:
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
-        return arrays[:a], arrays[a:b], arrays[b:]
+        return self.turned(arrays[:a]), arrays[a:b], arrays[b:]

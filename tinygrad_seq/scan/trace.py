@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import EllipsisType
 from typing import Any, NoReturn
 
@@ -246,16 +245,17 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     return tuple(avals)
 
 
-@contextlib.contextmanager
-def trace() -> Iterator[None]:
-    """Mark that this thread traces a step."""
-    if not tracing.depth:
-        tracing.recording = mode.recording
-    tracing.depth += 1
-    try:
-        with config.refuse_draws():
-            yield
-    finally:
+class Trace(config.RefusedDraws):
+    """The context in which a step is traced: no random numbers can be drawn."""
+
+    def __enter__(self) -> None:
+        if not tracing.depth:
+            tracing.recording = mode.recording
+        tracing.depth += 1
+        super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         tracing.depth -= 1
 
 
