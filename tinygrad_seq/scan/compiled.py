@@ -12,7 +12,7 @@ from ..modes import mode
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
 from ..tensor import Tensor, pull_back, record
-from ..tree import Tree, flatten, map_leaves
+from ..tree import Tree, flatten
 from .eager import StepFunction, pair
 from .ir import Aval, Step, Var
 from .leaves import alike, difference
@@ -57,15 +57,17 @@ class Call(NamedTuple):
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
 
 
-def run_compiled(function: StepFunction, carry: Tree, xs: Tree, run: Run) -> tuple[Tree, Tree]:
-    """Return what `scan` returns, for T >= 1.
+def run_compiled(
+    function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run
+) -> tuple[Tree, Tree]:
+    """Return what `scan` returns, for T >= 1; `rebuild_x` makes the inputs of a step of leaves like `xs`.
 
     Raises
     ------
     CompileError
         If the step cannot be compiled.
     """
-    call = prepare(function, carry, xs)
+    call = prepare(function, carry, xs, rebuild_x)
     params = {"program": call.program, "run": run, "train": call.train}
     return call.rebuild(record(_scan, tuple(call.operands), params))
 
@@ -84,25 +86,27 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
     entered = rebuild_init([Tracer(walk, var) for var in root.carry])
     with Trace():
         carry_out, y = pair(function(entered, rebuild_x([Tracer(walk, var) for var in root.xs])))
-    carry_out, y = map_leaves(as_leaf, carry_out), map_leaves(as_leaf, y)
+    carry_leaves, rebuild_carry = flatten(carry_out)
+    y_leaves, rebuild_y = flatten(y)
+    carry_leaves = [as_leaf(leaf) for leaf in carry_leaves]
+    carry_out = rebuild_carry(carry_leaves)
     if not alike(entered, carry_out):
         raise difference("carry", "entered", "left the step", carry, carry_out, "pass init")
-    y_leaves, rebuild_y = flatten(y)
-    carry_leaves, rebuild_carry = flatten(carry_out)
-    left, stacked = (tuple([_var(walk, leaf) for leaf in leaves]) for leaves in (carry_leaves, y_leaves))
+    left = tuple([_var(walk, leaf) for leaf in carry_leaves])
+    stacked = tuple([_var(walk, as_leaf(leaf)) for leaf in y_leaves])
     return Traced(walk.step(left, stacked), list(walk.constants.values()), rebuild_carry, rebuild_y)
 
 
-def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
+def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild) -> Call:
     """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
-    init, (columns, rebuild_x) = flatten(carry)[0], flatten(xs)
+    init = flatten(carry)[0]
     step, objects, rebuild_carry, rebuild_y = trace_step(
-        function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in columns]
+        function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
     )
     recording = mode.recording
-    wants = tuple([recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)])
+    wants = tuple([recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *xs)])
     program = _program(step, wants)
-    operands = [*program.outer(objects), *init, *columns]
+    operands = [*program.outer(objects), *init, *xs]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
     count, end = len(init), len(init) + len(step.ys)
     return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))

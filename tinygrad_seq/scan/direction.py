@@ -64,6 +64,10 @@ class Direction:
         self._after(run.T, env)
         return last
 
+    def outputs(self, env: Env, T: int) -> list[np.ndarray]:
+        """Return the stacked outputs of a run."""
+        return [env[y] if y in self.over else np.broadcast_to(env[y], (T, *y.shape)) for y in self.step.ys]
+
 
 class Plan(NamedTuple):
     """Both directions of a scan.

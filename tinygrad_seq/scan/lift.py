@@ -102,11 +102,11 @@ def plan_lift(eqn: Eqn, over: Collection[Var]) -> Lifted:
     `over` holds the variables that have a time axis; the results must be in it if an operand is.
     """
     values_of, results = _choose(eqn, tuple([operand in over for operand in eqn.operands])), eqn.results
-    operands = [(operand if operand.__class__ is Var else None, operand) for operand in eqn.operands]
+    operands, multiple = eqn.operands, eqn.primitive.multiple
 
     def lifted(T: int, env: Env) -> None:
-        values = values_of(T, *[scalar if var is None else env[var] for var, scalar in operands])
-        for result, value in zip(results, values if eqn.primitive.multiple else (values,), strict=True):
+        values = values_of(T, *[env[o] if o.__class__ is Var else o for o in operands])
+        for result, value in zip(results, values if multiple else (values,), strict=True):
             env[result] = np.asarray(value, result.dtype)
 
     return lifted

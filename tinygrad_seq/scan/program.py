@@ -95,6 +95,7 @@ class Program:
         reached = {*self.gradient.carries, *self.gradient.inputs, *dict(self.gradient.consts)} if self.gradient else ()
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
+        self._carries = [step.carry.index(var) for var in self.gradient.carries] if self.gradient else []
 
     def _reaching(self, step: Step, wanted: Collection[Var]) -> set[Var]:
         """Return the inputs of the loop through which gradient reaches the wanted inputs of the traced step."""
@@ -157,8 +158,7 @@ class Program:
         if len(parts) == 1:
             env = self._given(consts, xs)
             last = self.forward.run(env, carry, run)
-            ys = [env[y] if y in self.forward.over else np.broadcast_to(env[y], (run.T, *y.shape)) for y in step.ys]
-            return (*last, *ys, *([env[var] for var in self.residuals] if train else ()))
+            return (*last, *self.forward.outputs(env, run.T), *[env[var] for var in (self.residuals if train else ())])
         ys = [np.empty((run.T, *y.shape), y.dtype) for y in step.ys]
         borders = [np.empty((len(parts), *var.shape), var.dtype) for var in step.carry]
         for number, part in enumerate(parts):
@@ -178,38 +178,26 @@ class Program:
         assert gradient is not None
         assert direction is not None
         consts, _, xs = self._sorted(arrays)
-        step, forward, parts = direction.step, self.forward.step, parts_of(run)
-        remembered = outputs[len(forward.carry) + len(forward.ys) :]
-        of_carry = dict(zip(forward.carry, cotangents, strict=False))
-        of_ys = [cotangents[len(forward.carry) + position] for position in gradient.outputs]
-        last = tuple([of_carry[var] for var in gradient.carries])
+        forward, parts = self.forward.step, parts_of(run)
+        count = len(forward.carry)
+        remembered, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
+        last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
         sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
-        blocks = direction.blocks(run.T)
-        outside = [sums[var] for var, total in direction.totals.items() if blocks.keys().isdisjoint(total.needs)]
-        found = {var: np.empty((run.T, *var.shape), var.dtype) for var in gradient.inputs} if len(parts) > 1 else {}
-        for number, part in reversed(tuple(enumerate(parts))):
-            if len(parts) == 1:
-                env = self._given(consts, xs) | dict(zip(self.residuals, remembered, strict=True))
-            else:
-                env = self._computed_again(consts, [x[part.times] for x in xs], [x[number] for x in remembered], part)
-            env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
-            env.update(blocks)
-            last = direction.run(env, last, part.run)
-            for var, y in zip(gradient.inputs, step.ys, strict=True):
-                if len(parts) == 1:
-                    found[var] = env[y] if y in direction.over else np.broadcast_to(env[y], (run.T, *y.shape))
-                else:
-                    found[var][part.times] = env[y]
-            for total in outside:
-                total.add(env, part.run.T, last=not number)
-            del env  # before the next segment takes as much
-        for total in sums.values():
-            if total not in outside:
-                total.add(blocks, run.T, last=True)
+        if len(parts) == 1:
+            env = self._given(consts, xs)
+            env.update(zip(self.residuals, remembered, strict=True))
+            env.update(zip(direction.step.xs, of_ys, strict=False))
+            env.update(direction.blocks(run.T))
+            last = direction.run(env, last, run)
+            for total in sums.values():
+                total.add(env, run.T, last=True)
+            found = dict(zip(gradient.inputs, direction.outputs(env, run.T), strict=True))
+        else:
+            found, last = self._pull_back_parts(parts, consts, xs, remembered, of_ys, last, sums)
         found.update(zip(gradient.carries, last, strict=True))
-        rest = iter([sums[var].result() for var in step.sums])
-        for var, count in gradient.consts:
-            contributions = [next(rest) for _ in range(count)]
+        rest = iter([sums[var].result() for var in direction.step.sums])
+        for var, terms in gradient.consts:
+            contributions = [next(rest) for _ in range(terms)]
             if contributions:
                 found[var] = sum(contributions[1:], contributions[0])
         back = [
@@ -220,20 +208,47 @@ class Program:
 
     def _given(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
         """Return what is there before a run, by variable."""
-        return {
-            **self.brought,
-            **dict(zip(self.consts, consts, strict=True)),
-            **dict(zip(self.forward.step.xs, xs, strict=True)),
-        }
+        env = dict(self.brought)
+        env.update(zip(self.consts, consts, strict=True))
+        env.update(zip(self.forward.step.xs, xs, strict=True))
+        return env
 
-    def _computed_again(
-        self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray], carry: Sequence[np.ndarray], part: Part
-    ) -> Env:
-        """Return what the backward run of a segment reads of the forward one, from the carry with which it began."""
-        given = self._given(consts, xs)
-        env = dict(given)
-        self.forward.run(env, carry, part.run)
-        return given | {var: env[var] for var in self.residuals}
+    def _pull_back_parts(
+        self,
+        parts: Sequence[Part],
+        consts: Sequence[np.ndarray],
+        xs: Sequence[np.ndarray],
+        borders: Sequence[np.ndarray],
+        of_ys: Sequence[np.ndarray],
+        last: Sequence[np.ndarray],
+        sums: dict[Var, Sum],
+    ) -> tuple[Env, Sequence[np.ndarray]]:
+        """Return the cotangents of the inputs and of the first carry, and fill the sums, segment by segment."""
+        gradient, direction = self.gradient, self.backward
+        assert gradient is not None
+        assert direction is not None
+        T = sum([part.run.T for part in parts])
+        step, blocks = direction.step, direction.blocks(T)
+        outside = [sums[var] for var, total in direction.totals.items() if blocks.keys().isdisjoint(total.needs)]
+        found = {var: np.empty((T, *var.shape), var.dtype) for var in gradient.inputs}
+        for number, part in reversed(tuple(enumerate(parts))):
+            env = self._given(consts, [x[part.times] for x in xs])
+            again = dict(env)
+            self.forward.run(again, [border[number] for border in borders], part.run)
+            env.update({var: again[var] for var in self.residuals})
+            del again
+            env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
+            env.update(blocks)
+            last = direction.run(env, last, part.run)
+            for var, y in zip(gradient.inputs, step.ys, strict=True):
+                found[var][part.times] = env[y]
+            for total in outside:
+                total.add(env, part.run.T, last=not number)
+            del env  # before the next segment takes as much
+        for total in sums.values():
+            if total not in outside:
+                total.add(blocks, T, last=True)
+        return found, last
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
