@@ -19,6 +19,7 @@ from .leaves import alike, difference
 from .program import Program
 from .recall import Walk, root_of
 from .segments import Run
+from .steady import SteadyStep
 from .trace import Trace, Tracer, as_leaf, freeze
 
 _programs: dict[Any, Program] = {}
@@ -100,9 +101,8 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
 def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild) -> Call:
     """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
     init = flatten(carry)[0]
-    step, objects, rebuild_carry, rebuild_y = trace_step(
-        function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
-    )
+    avals = [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
+    step, objects, rebuild_carry, rebuild_y = _trace(function, carry, init, rebuild_x, avals)
     recording = mode.recording
     wants = tuple([recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *xs)])
     program = _program(step, wants)
@@ -110,6 +110,19 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
     count, end = len(init), len(init) + len(step.ys)
     return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))
+
+
+def _trace(function: StepFunction, carry: Tree, init: Sequence[Any], rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
+    """Return the trace of a step: that of an earlier call, if it is steady."""
+    if not isinstance(function, SteadyStep):
+        return trace_step(function, carry, rebuild_x, x)
+    traces = function.traces
+    key = traces.key(init, x)
+    traced = traces.recall(key)
+    if traced is None:
+        traced = trace_step(function, carry, rebuild_x, x)
+        traces.keep(key, traced)
+    return traced
 
 
 def _cut_off(x: Any) -> Any:
