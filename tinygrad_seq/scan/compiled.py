@@ -17,24 +17,12 @@ from .eager import StepFunction, pair
 from .ir import Aval, Step, Var
 from .leaves import alike, difference
 from .program import Program
-from .recall import Walk, root_of
+from .recall import Rebuild, Traced, Walk, root_of
 from .segments import Run
 from .steady import SteadyStep
 from .trace import Trace, Tracer, as_leaf, freeze
 
 _programs: dict[Any, Program] = {}
-
-
-Rebuild = Callable[[Sequence[Any]], Tree]
-
-
-class Traced(NamedTuple):
-    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
-
-    step: Step
-    objects: list[Any]
-    rebuild_carry: Rebuild
-    rebuild_y: Rebuild
 
 
 class Call(NamedTuple):

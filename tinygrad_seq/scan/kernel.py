@@ -99,6 +99,7 @@ class Kernel:
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
+        self._no_complaint = np.zeros(COMPLAINT, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer.var) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
         self._panels = [(var, Panels(var)) for var in self.source.weights]
@@ -134,7 +135,7 @@ class Kernel:
             room, address = panels.pack(env[var])
             others.append(room)
             addresses.append(address)
-        complaint = np.zeros(COMPLAINT, np.int64)
+        complaint = np.zeros(COMPLAINT, np.int64) if self.source.risks else self._no_complaint
         addresses += [address_of(self._factors), address_of(complaint)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:

@@ -40,11 +40,11 @@ def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> n
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads."""
-    dtype, stacked = a.dtype if a.dtype == b.dtype else np.result_type(a, b), max(a.ndim, b.ndim) > 2
-    if dtype.char not in "fd" or (stacked and _is_small(a, b)):
+    dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
+    if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
         return np.asarray(np.matmul(a, b))
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
-    if a.ndim == b.ndim == 2:
+    if flat:
         y = np.empty((a.shape[0], b.shape[1]), dtype)
         multiply(a, b, y)
         return y
@@ -106,7 +106,10 @@ def plan_lift(eqn: Eqn, over: Collection[Var]) -> Lifted:
 
     def lifted(T: int, env: Env) -> None:
         values = values_of(T, *[env[o] if o.__class__ is Var else o for o in operands])
-        for result, value in zip(results, values if multiple else (values,), strict=True):
+        if not multiple:
+            env[results[0]] = np.asarray(values, results[0].dtype)
+            return
+        for result, value in zip(results, values, strict=True):
             env[result] = np.asarray(value, result.dtype)
 
     return lifted

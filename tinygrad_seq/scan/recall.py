@@ -13,12 +13,24 @@ with other weights go the same way, and the arrays themselves are forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from ..primitive import Array, Primitive
+from ..tree import Tree
 from .ir import Atom, Aval, Eqn, Step, Var, check
 from .trace import Builder, Key, infer
+
+Rebuild = Callable[[Sequence[Any]], Tree]
+
+
+class Traced(NamedTuple):
+    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
+
+    step: Step
+    objects: list[Any]
+    rebuild_carry: Rebuild
+    rebuild_y: Rebuild
 
 
 class Place:

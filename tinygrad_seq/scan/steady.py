@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..config import default_dtype
 from ..modes import mode
@@ -11,9 +11,7 @@ from ..tensor import Tensor
 from ..tree import Tree
 from .eager import StepFunction
 from .ir import Aval
-
-if TYPE_CHECKING:
-    from .compiled import Traced
+from .recall import Traced
 
 
 class Traces:

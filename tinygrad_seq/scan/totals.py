@@ -147,7 +147,7 @@ class Sum:
                 return
             self._take(block)
         cut = 0 if last else len(parts[0]) % self._block
-        self._take([part[cut:] for part in parts])
+        self._take([part[cut:] for part in parts] if cut else parts)
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
 
     def _scatter(self, slices: np.ndarray, indices: np.ndarray) -> None:
