@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -64,14 +62,14 @@ class _Drawing(threading.local):
 _drawing = _Drawing()
 
 
-@contextlib.contextmanager
-def refuse_draws() -> Iterator[None]:
-    """Let `generator` raise a `CompileError` in this thread: while a step is traced, before any state has changed."""
-    before, _drawing.refused = _drawing.refused, True
-    try:
-        yield
-    finally:
-        _drawing.refused = before
+class RefusedDraws:
+    """The context in which `generator` raises a `CompileError` in this thread, before any state has changed."""
+
+    def __enter__(self) -> None:
+        self._before, _drawing.refused = _drawing.refused, True
+
+    def __exit__(self, *error: object) -> None:
+        _drawing.refused = self._before
 
 
 def manual_seed(seed: int) -> np.random.Generator:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -158,16 +157,24 @@ def detect_anomaly() -> Switch:
     return Switch("anomaly", True)
 
 
-@contextlib.contextmanager
-def within(place: str, rows: int | None = None) -> Iterator[None]:
-    """Let anomalies be told to be at `place`, inside the place that there is; `rows` is N, where rows are sequences."""
-    before = mode.place, mode.rows
-    mode.place = f"{mode.place}, {place}" if mode.place else place
-    mode.rows = mode.rows if rows is None else rows
-    try:
-        yield
-    finally:
-        mode.place, mode.rows = before
+class Within:
+    """The context in which anomalies are told to be at `place`, inside the place that there is.
+
+    `rows` is N, where rows are sequences.
+    """
+
+    __slots__ = ("_before", "_place", "_rows")
+
+    def __init__(self, place: str, rows: int | None = None) -> None:
+        self._place, self._rows = place, rows
+
+    def __enter__(self) -> None:
+        self._before = mode.place, mode.rows
+        mode.place = f"{mode.place}, {self._place}" if mode.place else self._place
+        mode.rows = mode.rows if self._rows is None else self._rows
+
+    def __exit__(self, *error: object) -> None:
+        mode.place, mode.rows = self._before
 
 
 class Origin(NamedTuple):

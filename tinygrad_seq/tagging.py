@@ -69,6 +69,11 @@ def _note(x: object, name: str) -> None:
         node.origin = node.origin._replace(tag=name)
 
 
+def is_collecting() -> bool:
+    """Return whether somebody looks at the tagged values of this thread."""
+    return _collecting.found is not None
+
+
 @contextmanager
 def collect_tags() -> Iterator[dict[str, object]]:
     """Give the dict that fills with the tagged values of this thread, inside."""

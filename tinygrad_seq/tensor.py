@@ -89,8 +89,10 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
         return tuple(
-            _connected(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
-            for slot, part in enumerate(result)
+            [
+                _connected(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
+                for slot, part in enumerate(result)
+            ]
         )
     tensor = _new(Tensor)
     tensor._array = result
@@ -310,7 +312,8 @@ def _connected(array: Array, source: Source | None) -> Tensor:
     """Return a Tensor of `array` whose cotangent goes to `source`."""
     if isinstance(array, Tensor):
         return array
-    tensor = wrap(np.asarray(array))
+    tensor = _new(Tensor)
+    tensor._array = array if array.__class__ is np.ndarray else np.asarray(array)
     tensor._source, tensor._requires_grad = source, source is not None
     return tensor
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 # A leaf (anything that is not a container) or a nested tuple, list or dict of leaves. None holds no leaf.
 Tree = Any
+
+_CONTAINERS = (dict, tuple, list)
+_first = itemgetter(0)
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
@@ -18,6 +22,8 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
     >>> leaves, rebuild([10, 20, 30])
     ([2, 3, 1], {'h': 30, 'c': (10, 20)})
     """
+    if tree is not None and not isinstance(tree, _CONTAINERS):
+        return [tree], _first
     leaves: list[Any] = []
     shape = _walk(tree, leaves)
 
@@ -51,8 +57,15 @@ def _walk(tree: Tree, leaves: list[Any]) -> Callable[[Any], Tree]:
 
 def map_leaves(function: Callable[..., Any], tree: Tree) -> Tree:
     """Return `tree` with every leaf replaced by ``function(leaf)``."""
+    if tree is None or not isinstance(tree, _CONTAINERS):
+        return tree if tree is None else function(tree)
     leaves, rebuild = flatten(tree)
     return rebuild([function(leaf) for leaf in leaves])
+
+
+def first_leaf(tree: Tree) -> Any:
+    """Return the first leaf of `tree`, which must have one."""
+    return flatten(tree)[0][0] if isinstance(tree, _CONTAINERS) else tree
 
 
 def describe(tree: Tree) -> str:

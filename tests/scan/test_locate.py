@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.modes import within
+from tinygrad_seq.modes import Within
 
 T, N, H = 6, 3, 4
 
 
 def error_of(step, xs, **options) -> ts.AnomalyError:
     def run() -> None:
-        with ts.detect_anomaly(), within("LeakyCell, layer 1", N):
+        with ts.detect_anomaly(), Within("LeakyCell, layer 1", N):
             last, ys = ts.scan(step, ts.ones((N, H), dtype="float64"), xs, **options)
             (last.sum() + ys.sum()).backward()
 
@@ -60,7 +60,7 @@ def test_rows_are_told_only_where_there_are_sequences() -> None:
 
 
 def test_a_place_ends_with_its_block() -> None:
-    with within("GRUCell, layer 0", N):
+    with Within("GRUCell, layer 0", N):
         pass
     with ts.detect_anomaly(), pytest.raises(ts.AnomalyError, match=r"^'log' made nan"):
         ts.log(-ts.ones((N, 1)))

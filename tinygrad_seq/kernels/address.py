@@ -7,8 +7,11 @@ arrays alive and answers for their shapes.
 
 from __future__ import annotations
 
+import ctypes
+import math
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,6 +19,23 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 _LINE = 64
+_pointer_at = ctypes.c_void_p.from_address
+_DATA = object.__basicsize__
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where the first element of an array lies.
+
+    It is the first field of NumPy's public C structure after the head of any object. ``__array_interface__`` makes a
+    dict of all there is to know, which takes 1.05 us instead of 0.14.
+    """
+    return _pointer_at(id(array) + _DATA).value or 0
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array that begins with a cache line: vectors of rows that are whole lines lie in one line each."""
+    room = np.empty(math.prod(shape) * dtype.itemsize + _LINE, np.uint8)
+    return np.ndarray(shape, dtype, room, -address_of(room) % _LINE)
 
 
 def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any, owner: Any = None) -> Any:

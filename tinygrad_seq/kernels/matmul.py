@@ -35,6 +35,7 @@ FLOAT_BYTES_PER_SECOND = 4e11
 """Operations per second of one thread times the bytes of an element, which sets what a product is taken to cost."""
 BYTES_PER_SECOND = 1e10
 """Bytes per second that one thread adds up."""
+_DTYPES = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 TASKS_PER_THREAD = 2
 """More tasks than threads, so that the caller takes those of a thread that other work keeps from its core."""
 
@@ -197,14 +198,19 @@ def add_rows(x: Array, total: Array) -> None:
     x = np.ascontiguousarray(x[::-1] if flipped else x)
     add_blocks, add_in_order = _sums(x.dtype)
     sums = np.zeros((-(-x.shape[0] // SUM_ROWS), x.shape[1]), x.dtype)
-    cuts = split(len(sums), TASKS_PER_THREAD * workers(x.nbytes / BYTES_PER_SECOND))
-    run_all([partial(add_blocks, x, sums, *cut, flipped) for cut in cuts])
+    threads = workers(x.nbytes / BYTES_PER_SECOND)
+    if threads == 1:
+        add_blocks(x, sums, 0, len(sums), flipped)
+    else:
+        cuts = split(len(sums), TASKS_PER_THREAD * threads)
+        run_all([partial(add_blocks, x, sums, *cut, flipped) for cut in cuts])
     add_in_order(sums, total, 0, len(sums), False)
 
 
-def _check_dtypes(name: str, *arrays: Array) -> None:
-    dtypes = [array.dtype for array in arrays]
-    if dtypes[0] not in (np.float32, np.float64) or any(dtype != dtypes[0] for dtype in dtypes):
+def _check_dtypes(name: str, first: Array, *others: Array) -> None:
+    dtype = first.dtype
+    if dtype not in _DTYPES or any(other.dtype != dtype for other in others):
         raise DtypeError(
-            f"{name}: expected arrays all of float32 or all of float64, got {', '.join(map(str, dtypes))}; cast them."
+            f"{name}: expected arrays all of float32 or all of float64, got "
+            f"{', '.join([str(array.dtype) for array in (first, *others)])}; cast them."
         )

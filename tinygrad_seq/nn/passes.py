@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from ..ops.shape import broadcast_to
 from ..scan import scan
 from ..scan.eager import StepFunction
 from ..tensor import Tensor
-from ..tree import Tree, flatten, map_leaves
+from ..tree import Tree, first_leaf, flatten, map_leaves
 from .cell import Cell, step_of_one
 from .init import uniform_
 from .masks import Flags
@@ -24,6 +23,7 @@ from .options import Options
 from .parameter import Parameter
 from .redraw import redraw
 from .shrinking import plan_segments, run_segments
+from .steady import step_of_cell
 from .transforms import (
     Inputs,
     InputStep,
@@ -123,7 +123,11 @@ def run_pass(
     If `flags` has lengths the rows are in their order, the longest first. With `nudges`, (T, N, ...) for each array of
     the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
-    T = flatten(xs)[0][0].shape[0]
+    if nudges is None and _is_bare(one, flags, options, training):
+        bare = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
+        carry, ys = _run(bare, one.reverse, options, state, xs)
+        return Outcome(ys, carry, None)
+    T = first_leaf(xs).shape[0]
     over: Inputs = {"x": xs}
     rows: Inputs = {}
     step = _input_step(one.cell)
@@ -147,7 +151,10 @@ def run_pass(
     shown = options["return_all_states"] or nudges is not None
     if shown:
         step = with_states(step)
-    run = partial(_run, step, one.reverse, options)
+
+    def run(carry: Tree, over: Inputs, rows: Inputs) -> tuple[Tree, Tree]:
+        return _run(lambda carry, inputs: step(carry, inputs | rows), one.reverse, options, carry, over)
+
     if flags.lengths is None or shown or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
     else:
@@ -160,6 +167,17 @@ def run_pass(
 
 
 # ---------------------------------------------------------------------------------------------------- the step
+
+
+def _is_bare(one: Pass, flags: Flags, options: Options, training: bool) -> bool:
+    """Return whether a pass is the step of its cell and nothing else."""
+    dropped = training and (options["drop_connect"] or options["recurrent_dropout"])
+    return (
+        one.projection is None
+        and options["zoneout"] == 0
+        and not (dropped or options["return_all_states"])
+        and all(flag is None for flag in flags)
+    )
 
 
 def _input_step(cell: Cell) -> InputStep:
@@ -216,7 +234,7 @@ def _first(xs: Any) -> Any:
 
 def _zeros(ys: Tree, rest: Tree) -> Tree:
     """Return the output of a step of rows that have ended: zeros."""
-    rows = flatten(rest)[0][0].shape[0]
+    rows = first_leaf(rest).shape[0]
     return map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys)
 
 
@@ -228,18 +246,12 @@ def _last_output(ys: Tree, rest: Tree) -> Tree:  # noqa: ARG001
 # ----------------------------------------------------------------------------------------------------- the run
 
 
-def _run(
-    step: InputStep, reverse: bool, options: Options, carry: Tree, over: Inputs, rows: Inputs
-) -> tuple[Tree, Tree]:
-    """Return the last carry and the outputs of a scan over `over`, `rows` being the same at every step."""
+def _run(step: StepFunction, reverse: bool, options: Options, carry: Tree, over: Tree) -> tuple[Tree, Tree]:
+    """Return the last carry and the outputs of a scan over `over`."""
     window, stride, remember = options["window"], options["stride"], options["remember"]
-
-    def one_step(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
-        return step(carry, inputs | rows)
-
-    T = flatten(over)[0][0].shape[0]
+    T = first_leaf(over).shape[0]
     if window is None or stride in (None, window) or window >= T:
-        return scan(one_step, carry, over, reverse=reverse, window=window, remember=remember)
+        return scan(step, carry, over, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()
     for turn in range(-(-T // stride)):
         back, begin = max((turn + 1) * stride - window, 0), turn * stride
@@ -247,7 +259,7 @@ def _run(
         first = begins[back // stride]
         first = map_leaves(Tensor.detach, first) if back else first
         inputs = _times(over, T - end if reverse else back, T - back if reverse else end)
-        carry, ys = scan(one_step, first, inputs, reverse=reverse, remember=remember)
+        carry, ys = scan(step, first, inputs, reverse=reverse, remember=remember)
         begins.append(carry)
         parts.append(_times(ys, 0 if reverse else begin - back, end - begin if reverse else end - back))
     columns = zip(*[flatten(part)[0] for part in (parts[::-1] if reverse else parts)], strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
@@ -20,6 +21,10 @@ from .options import Options
 from .parameter import Parameter
 from .passes import Pass
 from .sequence import SequenceLayer
+
+_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+
+_cells: weakref.WeakKeyDictionary[StackedLayers, dict[str, GatedCell]] = weakref.WeakKeyDictionary()
 
 
 class StackedLayers(SequenceLayer):
@@ -66,13 +71,22 @@ class StackedLayers(SequenceLayer):
 
     def layer(self, index: int, reverse: bool = False) -> GatedCell:
         """Return the cell of one layer and direction; it has this module's own parameters."""
-        return self._cell(f"_l{index}_reverse" if reverse else f"_l{index}")
+        return self.cell.of(self._own(f"_l{index}_reverse" if reverse else f"_l{index}"), **self._of_cell)
+
+    def _own(self, suffix: str) -> dict[str, Parameter | None]:
+        """Return the parameters of one layer and direction, by the names that they have in its cell."""
+        names = _NAMES if self.proj_size else _NAMES[:-1]
+        return {name: getattr(self, name + suffix) for name in names}
 
     def _cell(self, suffix: str) -> GatedCell:
-        found = {name: getattr(self, name + suffix) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-        if self.proj_size:
-            found["weight_hr"] = getattr(self, "weight_hr" + suffix)
-        return self.cell.of(found, **self._of_cell)
+        """Return the cell of one layer and direction, the same one as long as it is made of the same things."""
+        made_of = self._own(suffix) | self._of_cell
+        cells = _cells.setdefault(self, {})
+        cell = cells.get(suffix)
+        held = {} if cell is None else vars(cell)
+        if cell is None or any(held.get(name) is not value for name, value in made_of.items()):
+            cell = cells[suffix] = self.cell.of(self._own(suffix), **self._of_cell)
+        return cell
 
     def flatten_parameters(self) -> None:
         """Do nothing: PyTorch lays its weights out for cuDNN here, and code written for it may ask for that."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..creation import zeros
 from ..errors import ArgumentError, ShapeError
-from ..modes import mode, within
+from ..modes import Within, mode
 from ..ops.comparison import where
 from ..ops.indexing import take
 from ..ops.joining import concat
@@ -18,7 +18,7 @@ from ..ops.shape import reshape, swapaxes
 from ..scan import program_of
 from ..scan.eager import StepFunction
 from ..scan.trace import as_leaf
-from ..tree import Tree, describe, flatten, map_leaves
+from ..tree import Tree, describe, first_leaf, flatten, map_leaves
 from .cell import Cell, detach_state
 from .checks import check_given, check_probability
 from .inspection import Inspection, PassInspection, make_nudges
@@ -133,7 +133,7 @@ class SequenceLayer(Module):
         """
         xs, flags = self._take(xs, lengths, mask, reset)
         passes = self._passes()
-        states = self._begin(passes, state, flatten(xs)[0][0].shape[1])
+        states = self._begin(passes, state, first_leaf(xs).shape[1])
         ys, outcomes = self._run(passes, xs, states, flags)
         finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
@@ -150,7 +150,7 @@ class SequenceLayer(Module):
         self._check_inputs(xs)
         if self.batch_first:
             xs = map_leaves(_swap, xs)
-        T, N = flatten(xs)[0][0].shape[:2]
+        T, N = first_leaf(xs).shape[:2]
         return xs, check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
 
     def _run(
@@ -165,7 +165,7 @@ class SequenceLayer(Module):
 
         `nudges` has those of each pass: see `run_pass`.
         """
-        T, N = flatten(xs)[0][0].shape[:2]
+        T, N = first_leaf(xs).shape[:2]
         order = back = None
         if flags.lengths is not None and (nudges is not None or mode.anomaly):  # rows stay in their places
             flags = flags.with_mask(T)
@@ -190,7 +190,7 @@ class SequenceLayer(Module):
             inputs = map_leaves(lambda x, first=first: self._thinned(x, first > 0), xs)
             for k in range(first, first + directions):
                 given = (inputs, states[k], flags, self.options, self.training)
-                with within(passes[k].place(first // directions), N):
+                with Within(passes[k].place(first // directions), N):
                     outcomes.append(run_pass(passes[k], *given, None if nudges is None else nudges[k]))
             ys = self._merge([outcome.ys for outcome in outcomes[first:]])
             xs = self._with_residual(xs, ys, first > 0)
@@ -262,7 +262,7 @@ class SequenceLayer(Module):
             return self._split(state, batch_size)
         if self._kept is None:
             return [one.initial_state(batch_size) for one in passes]
-        kept = flatten(self._kept)[0][0].shape[0]
+        kept = first_leaf(self._kept).shape[0]
         if kept != batch_size:
             raise ShapeError(
                 f"{type(self).__name__}: expected a batch of {kept} sequences, those of the call before (stateful), "
@@ -295,7 +295,7 @@ class SequenceLayer(Module):
         (7, 2)
         """
         xs, flags = self._take(xs, lengths, mask, reset)
-        T, N = flatten(xs)[0][0].shape[:2]
+        T, N = first_leaf(xs).shape[:2]
         passes = self._passes()
         states = self._begin(passes, state, N)
         nudges = [make_nudges(each, T) for each in states]

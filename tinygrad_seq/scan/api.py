@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,9 +106,9 @@ def scan(
     tensor([3., 2., 1.])
     """
     _check_options(compile, window, remember)
-    carry, xs = map_leaves(as_leaf, init), map_leaves(as_leaf, xs)
-    time = _length(xs, length)
-    leaves, rebuild = flatten(xs)
+    carry, (columns, rebuild) = map_leaves(as_leaf, init), flatten(xs)
+    leaves = [as_leaf(column) for column in columns]
+    time = _length(xs, leaves, length)
     if time == 0:
         with no_grad():
             x = rebuild([zeros(leaf.shape[1:], leaf.dtype) for leaf in leaves])
@@ -117,13 +118,13 @@ def scan(
         check_inner(time)
     elif compile is not False and mode.compiling and not mode.anomaly:
         try:
-            return _compiler().run_compiled(step, carry, xs, run_of(time, reverse, window, remember))  # type: ignore[no-any-return]
+            return _compiler().run_compiled(step, carry, leaves, rebuild, run_of(time, reverse, window, remember))  # type: ignore[no-any-return]
         except CompileError as error:
             if compile:
                 raise
             warn_once(error, stacklevel=2)
-    columns = [unstack(leaf) for leaf in leaves]
-    inputs = [rebuild(row) for row in zip(*columns, strict=True)] if columns else [xs] * time
+    rows = zip(*[unstack(leaf) for leaf in leaves], strict=True) if leaves else [()] * time
+    inputs = [rebuild(row) for row in rows]
     if mode.anomaly:
         step, inputs = locate(step), [*enumerate(inputs)]
     carry, ys = unroll(step, carry, reversed(inputs) if reverse else inputs, window)
@@ -143,9 +144,10 @@ def program_of(step: StepFunction, init: Tree, xs: Tree = None, *, length: int |
     CompileError
         If the step cannot be compiled.
     """
-    carry, xs = map_leaves(as_leaf, init), map_leaves(as_leaf, xs)
-    _length(xs, length)
-    return _compiler().prepare(step, carry, xs).program  # type: ignore[no-any-return]
+    columns, rebuild = flatten(xs)
+    leaves = [as_leaf(column) for column in columns]
+    _length(xs, leaves, length)
+    return _compiler().prepare(step, map_leaves(as_leaf, init), leaves, rebuild).program  # type: ignore[no-any-return]
 
 
 def _check_options(compile: Any, window: Any, remember: Any) -> None:
@@ -166,22 +168,31 @@ def _compiler() -> Any:
     return compiled
 
 
-def _length(xs: Tree, length: Any) -> int:
-    """Return T, on which every array of `xs` and `length` must agree."""
+def _length(xs: Tree, leaves: Sequence[Tensor], length: Any) -> int:
+    """Return T, on which all `leaves` of `xs` and `length` must agree."""
     if length is not None and (isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0):
         raise ArgumentError(f"scan: expected length to be an integer >= 0, got {length!r}; pass the number of steps.")
+    sizes = {leaf.shape[:1] for leaf in leaves}
+    if length is not None:
+        sizes.add((int(length),))
+    if len(sizes) != 1 or () in sizes:
+        raise _no_length(map_leaves(as_leaf, xs), length)
+    ((time,),) = sizes
+    return time
+
+
+def _no_length(xs: Tree, length: Any) -> Exception:
+    """Return the error for inputs that have not one length; it names them."""
     found: dict[str, int] = {} if length is None else {"length": int(length)}
     leaf: Tensor
     for path, leaf in named_leaves(xs):
         if not leaf.ndim:
-            raise ShapeError(
+            return ShapeError(
                 f"scan: expected arrays with a time axis, got {name_of('xs', path)} of shape () {leaf.dtype}; "
                 "make lists of numbers one array with ts.tensor, and close over what is constant."
             )
         found[name_of("xs", path)] = leaf.shape[0]
     if not found:
-        raise ArgumentError("scan: expected xs or length, got neither; pass length=T to run T steps without input.")
-    if len(set(found.values())) > 1:
-        lengths = ", ".join(f"{name}: {size}" for name, size in found.items())
-        raise ShapeError(f"scan: expected one length for all inputs, got {lengths}; cut or pad them to the same T.")
-    return next(iter(found.values()))
+        return ArgumentError("scan: expected xs or length, got neither; pass length=T to run T steps without input.")
+    lengths = ", ".join(f"{name}: {size}" for name, size in found.items())
+    return ShapeError(f"scan: expected one length for all inputs, got {lengths}; cut or pad them to the same T.")

@@ -12,27 +12,17 @@ from ..modes import mode
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
 from ..tensor import Tensor, pull_back, record
-from ..tree import Tree, flatten, map_leaves
+from ..tree import Tree, flatten
 from .eager import StepFunction, pair
-from .ir import Aval, Step, Var, check
+from .ir import Aval, Step, Var
 from .leaves import alike, difference
 from .program import Program
+from .recall import Rebuild, Traced, Walk, root_of
 from .segments import Run
-from .trace import Builder, Tracer, as_leaf, freeze, trace
+from .steady import SteadyStep
+from .trace import Trace, Tracer, as_leaf, freeze
 
 _programs: dict[Any, Program] = {}
-
-
-Rebuild = Callable[[Sequence[Any]], Tree]
-
-
-class Traced(NamedTuple):
-    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
-
-    step: Step
-    objects: list[Any]
-    rebuild_carry: Rebuild
-    rebuild_y: Rebuild
 
 
 class Call(NamedTuple):
@@ -56,15 +46,17 @@ class Call(NamedTuple):
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
 
 
-def run_compiled(function: StepFunction, carry: Tree, xs: Tree, run: Run) -> tuple[Tree, Tree]:
-    """Return what `scan` returns, for T >= 1.
+def run_compiled(
+    function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run
+) -> tuple[Tree, Tree]:
+    """Return what `scan` returns, for T >= 1; `rebuild_x` makes the inputs of a step of leaves like `xs`.
 
     Raises
     ------
     CompileError
         If the step cannot be compiled.
     """
-    call = prepare(function, carry, xs)
+    call = prepare(function, carry, xs, rebuild_x)
     params = {"program": call.program, "run": run, "train": call.train}
     return call.rebuild(record(_scan, tuple(call.operands), params))
 
@@ -78,37 +70,47 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
         If it reads a value or draws random numbers.
     """
     init, rebuild_init = flatten(carry)
-    builder = Builder()
-    carry_in = [Var(Aval(leaf.shape, leaf.dtype)) for leaf in init]
-    x_in = [Var(aval) for aval in x]
-    entered = rebuild_init([Tracer(builder, var) for var in carry_in])
-    with trace():
-        carry_out, y = pair(function(entered, rebuild_x([Tracer(builder, var) for var in x_in])))
-    carry_out, y = map_leaves(as_leaf, carry_out), map_leaves(as_leaf, y)
+    root = root_of(tuple([Aval(leaf.shape, leaf.dtype) for leaf in init]), tuple(x))
+    walk = Walk(root)
+    entered = rebuild_init([Tracer(walk, var) for var in root.carry])
+    with Trace():
+        carry_out, y = pair(function(entered, rebuild_x([Tracer(walk, var) for var in root.xs])))
+    carry_leaves, rebuild_carry = flatten(carry_out)
+    y_leaves, rebuild_y = flatten(y)
+    carry_leaves = [as_leaf(leaf) for leaf in carry_leaves]
+    carry_out = rebuild_carry(carry_leaves)
     if not alike(entered, carry_out):
         raise difference("carry", "entered", "left the step", carry, carry_out, "pass init")
-    y_leaves, rebuild_y = flatten(y)
-    carry_leaves, rebuild_carry = flatten(carry_out)
-    left, stacked = ([_var(builder, leaf) for leaf in leaves] for leaves in (carry_leaves, y_leaves))
-    step = Step(
-        tuple(builder.constants), tuple(carry_in), tuple(x_in), tuple(builder.eqns), tuple(left), tuple(stacked)
-    )
-    return Traced(check(step), list(builder.constants.values()), rebuild_carry, rebuild_y)
+    left = tuple([_var(walk, leaf) for leaf in carry_leaves])
+    stacked = tuple([_var(walk, as_leaf(leaf)) for leaf in y_leaves])
+    return Traced(walk.step(left, stacked), list(walk.constants.values()), rebuild_carry, rebuild_y)
 
 
-def prepare(function: StepFunction, carry: Tree, xs: Tree) -> Call:
+def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild) -> Call:
     """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
-    init, (columns, rebuild_x) = flatten(carry)[0], flatten(xs)
-    step, objects, rebuild_carry, rebuild_y = trace_step(
-        function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in columns]
-    )
+    init = flatten(carry)[0]
+    avals = [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
+    step, objects, rebuild_carry, rebuild_y = _trace(function, carry, init, rebuild_x, avals)
     recording = mode.recording
-    wants = [recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *columns)]
+    wants = tuple([recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *xs)])
     program = _program(step, wants)
-    operands = [*program.outer(objects), *init, *columns]
+    operands = [*program.outer(objects), *init, *xs]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
     count, end = len(init), len(init) + len(step.ys)
     return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))
+
+
+def _trace(function: StepFunction, carry: Tree, init: Sequence[Any], rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
+    """Return the trace of a step: that of an earlier call, if it is steady."""
+    if not isinstance(function, SteadyStep):
+        return trace_step(function, carry, rebuild_x, x)
+    traces = function.traces
+    key = traces.key(init, x)
+    traced = traces.recall(key)
+    if traced is None:
+        traced = trace_step(function, carry, rebuild_x, x)
+        traces.keep(key, traced)
+    return traced
 
 
 def _cut_off(x: Any) -> Any:
@@ -116,17 +118,20 @@ def _cut_off(x: Any) -> Any:
     return x.detach() if isinstance(x, Tensor) else x
 
 
-def _var(builder: Builder, leaf: Any) -> Var:
-    return leaf._var if leaf.__class__ is Tracer else builder.constant(leaf)
+def _var(walk: Walk, leaf: Any) -> Var:
+    return leaf._var if leaf.__class__ is Tracer else walk.constant(leaf)
 
 
-def _program(step: Step, wants: Sequence[bool]) -> Program:
+def _program(step: Step, wants: tuple[bool, ...]) -> Program:
     """Return the program of a step, made once for each structure, shapes and dtypes."""
-    key = (structure(step), tuple(wants))
-    program = _programs.get(key)
+    program = _programs.get((step, wants))
     if program is None:
-        wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
-        program = _programs[key] = Program(step, wanted)
+        key = (structure(step), wants)
+        program = _programs.get(key)
+        if program is None:
+            wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
+            program = _programs[key] = Program(step, wanted)
+        _programs[step, wants] = program
     return program
 
 
@@ -163,7 +168,7 @@ def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Prog
     operands = [asarray(x) for x in xs]
     step = program.clean
     a, b = len(program.consts), len(program.consts) + len(step.carry)
-    consts = dict(zip(program.consts, operands[:a], strict=True))
+    consts = dict(zip(program.consts, program.turned(operands[:a]), strict=True))
     carry = operands[a:b]
     columns = [unstack(x) for x in operands[b:]]
     ys: list[Any] = []

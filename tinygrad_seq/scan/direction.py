@@ -17,7 +17,7 @@ from .differentiate import Backward
 from .interpret import run_loop
 from .ir import Stages, Step, Var, dependents, live
 from .kernel import Kernel
-from .lift import Env, evaluate
+from .lift import Env, plan_all
 from .partition import partition
 from .segments import Run
 from .totals import Total, plan_total
@@ -42,6 +42,7 @@ class Direction:
             needed += self.totals[var].needs
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
+        self._before, self._after = plan_all(self.stages.before, self.over), plan_all(self.after, self.over)
         self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
 
     def blocks(self, T: int) -> Env:
@@ -53,15 +54,19 @@ class Direction:
 
     def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
         """Evaluate everything but the sums into `env`, which holds consts, xs and blocks, and return the last carry."""
-        evaluate(self.stages.before, run.T, env, self.over)
+        self._before(run.T, env)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
             last = run_loop(self.stages, run.T, env, self.over, start, reverse, window, run.start)
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start)
-        evaluate(self.after, run.T, env, self.over)
+        self._after(run.T, env)
         return last
+
+    def outputs(self, env: Env, T: int) -> list[np.ndarray]:
+        """Return the stacked outputs of a run."""
+        return [env[y] if y in self.over else np.broadcast_to(env[y], (T, *y.shape)) for y in self.step.ys]
 
 
 class Plan(NamedTuple):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.address import address_of, empty
 from ..kernels.gemm import pack_at
 from ..kernels.generated import load
 from ..kernels.pool import run_all, split, workers
@@ -25,7 +26,6 @@ from .schedule import features, schedule
 from .texts import Stride
 
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
-_LINE = 64
 FLOP_SECONDS = 1.5e-11
 ELEMENT_SECONDS = 1.5e-10
 
@@ -40,11 +40,25 @@ class View(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """The memory of a loop, and the numbers that its code is given: where everything is, and how large."""
+    """The memory of a loop, and the numbers that its code is given: where everything is, and how large.
 
-    arrays: dict[Buffer, np.ndarray]
+    Attributes
+    ----------
+    arrays
+        In the order of ``source.buffers``.
+    carries
+        Those of them that hold the carry, by the variable that enters.
+    others
+        Further arrays that must stay alive.
+    addresses, sizes
+        What the code is given.
+    complaint
+        What it may leave there: see `pick`.
+    """
+
+    arrays: list[np.ndarray]
     carries: dict[Var, np.ndarray]
-    others: tuple[np.ndarray, ...]
+    others: list[np.ndarray]
     addresses: np.ndarray
     sizes: np.ndarray
     complaint: np.ndarray
@@ -76,12 +90,18 @@ class Kernel:
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
         numbers = self.source.numbers
-        self._strides = [(len(FIXED) + at, n) for at, n in enumerate(numbers) if isinstance(n, Stride)]
-        known = [0 if isinstance(n, Stride) else n for n in numbers]
-        self._sizes = np.array([*[0] * len(FIXED), *known], np.int64)
+        numbers, buffers = self.source.numbers, self.source.buffers
+        self._number = {buffer: at for at, buffer in enumerate(buffers)}
+        given = {buffer.var: at for at, buffer in enumerate(buffers)}
+        self._strides = [
+            (len(FIXED) + at, given[n.var], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
+        ]
+        self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
-        self._rows = {buffer: (self.N if buffer.rows else 1, buffer.size) for buffer in self.source.buffers}
-        self._panels = {var: _panels(var) for var in self.source.weights}
+        self._no_complaint = np.zeros(COMPLAINT, np.int64)
+        self._memory = [self._memory_of(buffer) for buffer in buffers]
+        self._carries = [(at, buffer.var) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
+        self._panels = [(var, Panels(var)) for var in self.source.weights]
 
     @cached_property
     def run_rows(self) -> Callable[..., None]:
@@ -93,15 +113,13 @@ class Kernel:
     ) -> tuple[np.ndarray, ...]:
         """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry."""
         alternating, bound = self.source.alternating, self.bind(T, env, reverse, window, start)
-        arrays, carries = bound.arrays, bound.carries
+        carries = bound.carries
         for var, array in carries.items():
             array[T if reverse and var not in alternating else 0] = init[var].reshape(array.shape[1:])
         self.launch(bound, T)
         for view in self.outputs:
             if view.var not in env:
-                if view.buffer.kind == "time" and view.buffer not in arrays:
-                    arrays[view.buffer] = self._memory(view.buffer, T, env)
-                env[view.var] = self.over_time(view, bound, T, reverse)
+                env[view.var] = self.over_time(view, bound, T, reverse, env)
         last = []
         for var in self.loop.carry:
             at = T & 1 if var in alternating else 0 if reverse else T
@@ -110,20 +128,16 @@ class Kernel:
 
     def bind(self, T: int, env: Env, reverse: bool = False, window: int | None = None, start: int = 0) -> Bound:
         """Return the memory for `T` times, of which `env` gives what is given, and where the loop finds it."""
-        source = self.source
-        arrays = {buffer: self._memory(buffer, T, env) for buffer in source.buffers}
-        carries = {buffer.var: array for buffer, array in arrays.items() if buffer.kind == "now"}
-        weights = [_packed(env[var], self._panels[var]) for var in source.weights]
-        complaint = np.zeros(COMPLAINT, np.int64)
-        others = (*weights, self._factors, complaint)
-        addresses = [array.__array_interface__["data"][0] for array in (*arrays.values(), *others)]
-        sizes = self._sizes.copy()
-        sizes[: len(FIXED)] = T, reverse, window or 0, start, self.N
-        if self._strides:
-            given = {buffer.var: array for buffer, array in arrays.items()}
-            for at, number in self._strides:
-                sizes[at] = given[number.var].strides[number.axis]
-        return Bound(arrays, carries, others, np.array(addresses, np.uint64), sizes.view(np.uint64), complaint)
+        arrays = [memory(T, env) for memory in self._memory]
+        complaint = np.zeros(COMPLAINT, np.int64) if self.source.risks else self._no_complaint
+        others = [*[panels.pack(env[var]) for var, panels in self._panels], self._factors, complaint]
+        addresses = [address_of(array) for array in (*arrays, *others)]
+        sizes = [T, reverse, window or 0, start, self.N, *self._known]
+        for at, number, axis in self._strides:
+            sizes[at] = arrays[number].strides[axis]
+        carries = {var: arrays[at] for at, var in self._carries}
+        numbers = np.array(sizes, np.int64).view(np.uint64)
+        return Bound(arrays, carries, others, np.array(addresses, np.uint64), numbers, complaint)
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
@@ -136,20 +150,23 @@ class Kernel:
         if self.source.risks:
             raise_complaint(self.source.risks, complaint)
 
-    def _memory(self, buffer: Buffer, T: int, env: Env) -> np.ndarray:
-        kind, var = buffer.kind, buffer.var
+    def _memory_of(self, buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
+        """Return a function of T and what is given that returns the memory of a buffer."""
+        kind, var, dtype = buffer.kind, buffer.var, buffer.var.dtype
         if kind == "const":
-            return np.ascontiguousarray(env[var])
+            return lambda T, env: np.ascontiguousarray(env[var])  # noqa: ARG005
         if kind == "time":
-            return _with_whole_rows(env[var], 2 if buffer.rows else 1)
+            return _given_over_time(buffer)
         if kind == "total":
-            return env[self.summands[var]]
-        row = self._rows[buffer]
-        if kind == "now":
-            return _empty((2 if var in self.source.alternating else T + 1, *row), var.dtype)
+            summand = self.summands[var]
+            return lambda T, env: env[summand]  # noqa: ARG005
+        row = self.N if buffer.rows else 1, buffer.size
         if kind == "stack":
-            return _empty((T, *row), var.dtype)
-        return _empty(row if kind == "block" else (0,), var.dtype)
+            return lambda T, env: empty((T, *row), dtype)  # noqa: ARG005
+        if kind == "now" and var not in self.source.alternating:
+            return lambda T, env: empty((T + 1, *row), dtype)  # noqa: ARG005
+        shape = (2, *row) if kind == "now" else row if kind == "block" else (0,)
+        return lambda T, env: empty(shape, dtype)  # noqa: ARG005
 
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what others read of the loop."""
@@ -167,15 +184,16 @@ class Kernel:
         strides = tuple([as_int(stride) * step for stride in place.strides])
         return View(var, place.buffer, sum(map(as_int, place.offsets)) * step, strides)
 
-    def over_time(self, view: View, bound: Bound, T: int, reverse: bool) -> np.ndarray:
-        """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it."""
+    def over_time(self, view: View, bound: Bound, T: int, reverse: bool, env: Env) -> np.ndarray:
+        """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it; `env` is that of `bind`."""
         var, buffer, start, inner = view
-        kind = buffer.kind
-        if kind == "now" or kind == "next":
-            first = int((kind == "next") != reverse)
+        if buffer.kind == "now" or buffer.kind == "next":
+            first = int((buffer.kind == "next") != reverse)
             base = bound.carries[buffer.var][first : first + T]
+        elif (number := self._number.get(buffer)) is not None:
+            base = bound.arrays[number]
         else:
-            base = bound.arrays[buffer]
+            base = _given_over_time(buffer)(T, env)
         shape = (T, *var.shape)
         if 0 in shape:
             return np.empty(shape, var.dtype)
@@ -214,12 +232,9 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
             loop = with_copy(loop, missing.eqn, missing.operand)
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an array that begins with a cache line: vectors of rows that are whole lines lie in one each."""
-    size = math.prod(shape) * dtype.itemsize
-    room = np.empty(size + _LINE, np.uint8)
-    start = -room.__array_interface__["data"][0] % _LINE
-    return np.ndarray(shape, dtype, room, start)
+def _given_over_time(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
+    var, lead = buffer.var, 2 if buffer.rows else 1
+    return lambda T, env: _with_whole_rows(env[var], lead)  # noqa: ARG005
 
 
 def _with_whole_rows(array: np.ndarray, lead: int) -> np.ndarray:
@@ -253,28 +268,20 @@ def _seconds_of_a_row(loop: Loop, homes: Homes) -> float:
     return total
 
 
-class _Panels(NamedTuple):
-    """The room that a matrix takes in panels."""
+class Panels:
+    """How a matrix is packed: what is known of it beforehand."""
 
-    number: int
-    columns: int
-    elements: int
-    zero: np.generic
+    def __init__(self, weight: Var) -> None:
+        (K, N), step = weight.shape, weight.dtype.itemsize
+        self._columns = PANEL_BYTES // step
+        self._count = -(-N // self._columns)
+        self._room = (self._count, K, self._columns)
+        self._dtype, self._zero = weight.dtype, weight.dtype.type(0)
 
-
-def _panels(weight: Var) -> _Panels:
-    columns = PANEL_BYTES // weight.dtype.itemsize
-    count = -(-weight.shape[1] // columns)
-    return _Panels(count, columns, count * weight.shape[0] * columns, weight.dtype.type(0))
-
-
-def _packed(weight: np.ndarray, panels: _Panels) -> np.ndarray:
-    """Return the panels of a matrix, on a cache line."""
-    (K, N), step = weight.shape, weight.itemsize
-    number, columns, elements, zero = panels
-    room = _empty((elements,), weight.dtype)
-    address = room.__array_interface__["data"][0]
-    source, (row, column) = weight.__array_interface__["data"][0], weight.strides
-    numbers = source, K, N, row // step, column // step, address, number, columns
-    pack_at(np.array(numbers, np.int64).view(np.uint64), zero)
-    return room
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        """Return the panels of a matrix."""
+        (K, N), (row, column), step = weight.shape, weight.strides, weight.itemsize
+        room = empty(self._room, self._dtype)
+        numbers = address_of(weight), K, N, row // step, column // step, address_of(room), self._count, self._columns
+        pack_at(np.array(numbers, np.int64).view(np.uint64), self._zero)
+        return room

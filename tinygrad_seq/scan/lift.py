@@ -7,17 +7,20 @@ of a tall matrix. What has no rule here runs T times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..kernels.address import empty
 from ..kernels.matmul import multiply
 from ..modes import ieee
 from .ir import Eqn, Var
 
 Env = dict[Var, np.ndarray]
 Lift = Callable[..., Any]
+Lifted = Callable[[int, Env], None]
 
 SMALL, SMALL_VECTOR = 131072, 8192
 """Most multiplications in a product of matrices, and of a matrix and a vector, that are left to NumPy in a stack."""
@@ -38,12 +41,12 @@ def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> n
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads."""
-    dtype, stacked = a.dtype if a.dtype == b.dtype else np.result_type(a, b), max(a.ndim, b.ndim) > 2
-    if dtype.char not in "fd" or (stacked and _is_small(a, b)):
+    dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
+    if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
         return np.asarray(np.matmul(a, b))
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
-    if a.ndim == b.ndim == 2:
-        y = np.empty((a.shape[0], b.shape[1]), dtype)
+    if flat:
+        y = empty((a.shape[0], b.shape[1]), dtype)
         multiply(a, b, y)
         return y
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -94,34 +97,47 @@ LIFTS: dict[str, Lift] = {
 _REDUCTIONS = frozenset({"sum", "max", "min", "prod", "any", "all"})
 
 
-def lift(eqn: Eqn, T: int, env: Env, over: set[Var]) -> None:
-    """Evaluate one equation for all times and put its results into `env`.
+def plan_lift(eqn: Eqn, over: Collection[Var]) -> Lifted:
+    """Return a function of T and an `Env` that evaluates one equation for all times and adds its results.
 
     `over` holds the variables that have a time axis; the results must be in it if an operand is.
     """
-    primitive = eqn.primitive
-    operands = [env[operand] if operand.__class__ is Var else operand for operand in eqn.operands]
-    lifted = tuple([operand in over for operand in eqn.operands])
+    values_of, results = _choose(eqn, tuple([operand in over for operand in eqn.operands])), eqn.results
+    operands, multiple = eqn.operands, eqn.primitive.multiple
+
+    def lifted(T: int, env: Env) -> None:
+        values = values_of(T, *[env[o] if o.__class__ is Var else o for o in operands])
+        if not multiple:
+            env[results[0]] = np.asarray(values, results[0].dtype)
+            return
+        for result, value in zip(results, values, strict=True):
+            env[result] = np.asarray(value, result.dtype)
+
+    return lifted
+
+
+def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
+    """Return a function of T and the operands, of which the `lifted` ones have a time axis, for the results."""
+    primitive, params = eqn.primitive, eqn.params
+    name, forward = primitive.name, primitive.forward
     if not any(lifted):
-        values = product(*operands) if primitive.name == "matmul" else primitive.forward(*operands, **eqn.params)
-    elif primitive.name in LIFTS:
-        values = LIFTS[primitive.name](T, lifted, *operands, **eqn.params)
-    elif primitive.name in _REDUCTIONS:
-        values = primitive.forward(*operands, **eqn.params | {"axes": _shifted(eqn.params["axes"])})
-    elif primitive.code is not None:
+        return lambda T, *xs: product(*xs) if name == "matmul" else forward(*xs, **params)  # noqa: ARG005
+    if name in LIFTS:
+        return lambda T, *xs: LIFTS[name](T, lifted, *xs, **params)
+    if name in _REDUCTIONS:
+        shifted = params | {"axes": _shifted(params["axes"])}
+        return lambda T, *xs: forward(*xs, **shifted)  # noqa: ARG005
+    if primitive.code is not None:
         rank = max(operand.ndim for operand in eqn.reads)
-        values = primitive.forward(
-            *[_aligned(x, x_over, rank) for x, x_over in zip(operands, lifted, strict=True)], **eqn.params
+        return lambda T, *xs: forward(  # noqa: ARG005
+            *[_aligned(x, x_over, rank) for x, x_over in zip(xs, lifted, strict=True)], **params
         )
-    elif primitive.name == "astype" or (primitive.name in {"take", "embedding"} and lifted == (False, True)):
-        values = primitive.forward(*operands, **eqn.params)
-    else:
-        values = _one_by_one(eqn, T, operands, lifted)
-    for result, value in zip(eqn.results, values if primitive.multiple else (values,), strict=True):
-        env[result] = np.asarray(value, result.dtype)
+    if name == "astype" or (name in {"take", "embedding"} and lifted == (False, True)):
+        return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
+    return partial(_one_by_one, eqn, lifted)
 
 
-def _one_by_one(eqn: Eqn, T: int, operands: list[Any], lifted: tuple[bool, ...]) -> Any:
+def _one_by_one(eqn: Eqn, lifted: tuple[bool, ...], T: int, *operands: Any) -> Any:
     rows = [
         eqn.primitive.forward(*[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params)
         for t in range(T)
@@ -129,8 +145,13 @@ def _one_by_one(eqn: Eqn, T: int, operands: list[Any], lifted: tuple[bool, ...])
     return [np.stack(column) for column in zip(*rows, strict=True)] if eqn.primitive.multiple else np.stack(rows)
 
 
-@ieee
-def evaluate(eqns: Iterable[Eqn], T: int, env: Env, over: set[Var]) -> None:
-    """Evaluate equations for all times."""
-    for eqn in eqns:
-        lift(eqn, T, env, over)
+def plan_all(eqns: Iterable[Eqn], over: Collection[Var]) -> Lifted:
+    """Return a function that evaluates equations for all times, one after the other."""
+    planned = [plan_lift(eqn, over) for eqn in eqns]
+
+    @ieee
+    def evaluate(T: int, env: Env) -> None:
+        for lifted in planned:
+            lifted(T, env)
+
+    return evaluate

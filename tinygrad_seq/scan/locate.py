@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from ..errors import AnomalyError
-from ..modes import Switch, first_bad, within
+from ..modes import Switch, Within, first_bad
 from ..tagging import collect_tags
 from ..tree import Tree
 from .eager import StepFunction
@@ -20,7 +20,7 @@ def locate(step: StepFunction) -> StepFunction:
 
     def located(carry: Tree, numbered: tuple[int, Tree]) -> tuple[Tree, Tree]:
         t, x = numbered
-        with within(f"step {t}"):
+        with Within(f"step {t}"):
             try:
                 return step(carry, x)
             except AnomalyError as error:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.memory import keep_freed_memory
+from ..primitive import Array
 from .differentiate import Backward, differentiate
 from .direction import Direction, Plan
 from .expand import FORMULAS, STRUCTURE
@@ -45,6 +46,9 @@ class Program:
         Arrays that the passes brought along: operands of `invariants`, constants of the loop.
     consts
         The constants of the loop: of the step, or results of `invariants`.
+    given, turns
+        For each of them what is handed over at a call, and the order in which its axes are read, None for their own: a
+        weight is turned here, where it costs nothing, and not on the tape.
     reached
         For each input of the loop whether a gradient arrives there.
     forward, backward
@@ -62,7 +66,11 @@ class Program:
         read = dict.fromkeys([*[v for eqn in eqns for v in eqn.reads], *carry_out, *ys])
         self.outside = dict(builder.constants)
         self.consts = tuple([var for var in read if var in builder.invariant])
-        self.invariants = live(self.invariants, self.consts)
+        turns = {eqn.result: eqn for eqn in self.invariants if eqn.primitive.name == "permute_dims"}
+        self.given = tuple([turns[var].operands[0] if var in turns else var for var in self.consts])
+        self.turns = [turns[var].params["axes"] if var in turns else None for var in self.consts]
+        self._back = [axes and tuple(map(int, np.argsort(axes))) for axes in self.turns]
+        self.invariants = live(self.invariants, self.given)
         self.clean = clean = check(Step(self.consts, step.carry, step.xs, tuple(eqns), carry_out, ys))
         differentiable = self._reaching(step, wanted)
         self.backward: Direction | None = None
@@ -87,11 +95,13 @@ class Program:
         reached = {*self.gradient.carries, *self.gradient.inputs, *dict(self.gradient.consts)} if self.gradient else ()
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
+        self._carries = [step.carry.index(var) for var in self.gradient.carries] if self.gradient else []
 
     def _reaching(self, step: Step, wanted: Collection[Var]) -> set[Var]:
         """Return the inputs of the loop through which gradient reaches the wanted inputs of the traced step."""
-        through = dependents(self.invariants, [var for var in step.consts if var in wanted])
-        return {var for var in (*self.consts, *step.carry, *step.xs) if var in wanted or var in through}
+        through = dependents(self.invariants, [var for var in step.consts if var in wanted]).union(wanted)
+        found = {var for var, given in zip(self.consts, self.given, strict=True) if given in through}
+        return found.union([var for var in (*step.carry, *step.xs) if var in wanted])
 
     def _plan_gradient(
         self, gradient: Backward, forward: Step, again: list[Eqn], kept: set[Var], became: dict[Var, Var]
@@ -127,12 +137,16 @@ class Program:
     # ------------------------------------------------------------------------------------------------------ running
 
     def outer(self, objects: Sequence[Any]) -> list[Any]:
-        """Return the constants of the loop, computed from those that were traced: Tensors are recorded."""
+        """Return what is handed over as constants, computed from those that were traced: Tensors are recorded."""
         env = dict(zip(self.traced.consts, objects, strict=True)) | self.outside
         for eqn in self.invariants:
             values = eqn.primitive(*[env[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
             env.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
-        return [env[var] for var in self.consts]
+        return [env[var] for var in self.given]
+
+    def turned(self, given: Sequence[Array]) -> list[Array]:
+        """Return the constants of the loop, arrays of any kind, from what was handed over."""
+        return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self.turns, strict=True)]
 
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
         """Return the last carry, the stacked outputs and, to `train`, what the backward run wants of this one.
@@ -144,8 +158,7 @@ class Program:
         if len(parts) == 1:
             env = self._given(consts, xs)
             last = self.forward.run(env, carry, run)
-            ys = [env[y] if y in self.forward.over else np.broadcast_to(env[y], (run.T, *y.shape)) for y in step.ys]
-            return (*last, *ys, *([env[var] for var in self.residuals] if train else ()))
+            return (*last, *self.forward.outputs(env, run.T), *[env[var] for var in (self.residuals if train else ())])
         ys = [np.empty((run.T, *y.shape), y.dtype) for y in step.ys]
         borders = [np.empty((len(parts), *var.shape), var.dtype) for var in step.carry]
         for number, part in enumerate(parts):
@@ -165,59 +178,78 @@ class Program:
         assert gradient is not None
         assert direction is not None
         consts, _, xs = self._sorted(arrays)
-        step, forward, parts = direction.step, self.forward.step, parts_of(run)
-        remembered = outputs[len(forward.carry) + len(forward.ys) :]
-        of_carry = dict(zip(forward.carry, cotangents, strict=False))
-        of_ys = [cotangents[len(forward.carry) + position] for position in gradient.outputs]
-        last = tuple([of_carry[var] for var in gradient.carries])
+        forward, parts = self.forward.step, parts_of(run)
+        count = len(forward.carry)
+        remembered, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
+        last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
         sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
-        blocks = direction.blocks(run.T)
+        if len(parts) == 1:
+            env = self._given(consts, xs)
+            env.update(zip(self.residuals, remembered, strict=True))
+            env.update(zip(direction.step.xs, of_ys, strict=False))
+            env.update(direction.blocks(run.T))
+            last = direction.run(env, last, run)
+            for total in sums.values():
+                total.add(env, run.T, last=True)
+            found = dict(zip(gradient.inputs, direction.outputs(env, run.T), strict=True))
+        else:
+            found, last = self._pull_back_parts(parts, consts, xs, remembered, of_ys, last, sums)
+        found.update(zip(gradient.carries, last, strict=True))
+        rest = iter([sums[var].result() for var in direction.step.sums])
+        for var, terms in gradient.consts:
+            contributions = [next(rest) for _ in range(terms)]
+            if contributions:
+                found[var] = sum(contributions[1:], contributions[0])
+        back = [
+            g if g is None or axes is None else g.transpose(axes)
+            for g, axes in zip(map(found.get, self.consts), self._back, strict=True)
+        ]
+        return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
+
+    def _given(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
+        """Return what is there before a run, by variable."""
+        env = dict(self.brought)
+        env.update(zip(self.consts, consts, strict=True))
+        env.update(zip(self.forward.step.xs, xs, strict=True))
+        return env
+
+    def _pull_back_parts(
+        self,
+        parts: Sequence[Part],
+        consts: Sequence[np.ndarray],
+        xs: Sequence[np.ndarray],
+        borders: Sequence[np.ndarray],
+        of_ys: Sequence[np.ndarray],
+        last: Sequence[np.ndarray],
+        sums: dict[Var, Sum],
+    ) -> tuple[Env, Sequence[np.ndarray]]:
+        """Return the cotangents of the inputs and of the first carry, and fill the sums, segment by segment."""
+        gradient, direction = self.gradient, self.backward
+        assert gradient is not None
+        assert direction is not None
+        T = sum([part.run.T for part in parts])
+        step, blocks = direction.step, direction.blocks(T)
         outside = [sums[var] for var, total in direction.totals.items() if blocks.keys().isdisjoint(total.needs)]
-        found = {var: np.empty((run.T, *var.shape), var.dtype) for var in gradient.inputs} if len(parts) > 1 else {}
+        found = {var: np.empty((T, *var.shape), var.dtype) for var in gradient.inputs}
         for number, part in reversed(tuple(enumerate(parts))):
-            if len(parts) == 1:
-                env = self._given(consts, xs) | dict(zip(self.residuals, remembered, strict=True))
-            else:
-                env = self._computed_again(consts, [x[part.times] for x in xs], [x[number] for x in remembered], part)
+            env = self._given(consts, [x[part.times] for x in xs])
+            again = dict(env)
+            self.forward.run(again, [border[number] for border in borders], part.run)
+            env.update({var: again[var] for var in self.residuals})
+            del again
             env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
             env.update(blocks)
             last = direction.run(env, last, part.run)
             for var, y in zip(gradient.inputs, step.ys, strict=True):
-                if len(parts) == 1:
-                    found[var] = env[y] if y in direction.over else np.broadcast_to(env[y], (run.T, *y.shape))
-                else:
-                    found[var][part.times] = env[y]
+                found[var][part.times] = env[y]
             for total in outside:
                 total.add(env, part.run.T, last=not number)
             del env  # before the next segment takes as much
         for total in sums.values():
             if total not in outside:
-                total.add(blocks, run.T, last=True)
-        found.update(zip(gradient.carries, last, strict=True))
-        rest = iter([sums[var].result() for var in step.sums])
-        for var, count in gradient.consts:
-            contributions = [next(rest) for _ in range(count)]
-            if contributions:
-                found[var] = sum(contributions[1:], contributions[0])
-        return [found.get(var) for var in (*self.consts, *forward.carry, *forward.xs)]
-
-    def _given(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
-        """Return what is there before a run, by variable."""
-        return {
-            **self.brought,
-            **dict(zip(self.consts, consts, strict=True)),
-            **dict(zip(self.forward.step.xs, xs, strict=True)),
-        }
-
-    def _computed_again(
-        self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray], carry: Sequence[np.ndarray], part: Part
-    ) -> Env:
-        """Return what the backward run of a segment reads of the forward one, from the carry with which it began."""
-        given = self._given(consts, xs)
-        env = dict(given)
-        self.forward.run(env, carry, part.run)
-        return given | {var: env[var] for var in self.residuals}
+                total.add(blocks, T, last=True)
+        return found, last
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
-        return arrays[:a], arrays[a:b], arrays[b:]
+        return self.turned(arrays[:a]), arrays[a:b], arrays[b:]

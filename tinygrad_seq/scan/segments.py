@@ -6,6 +6,7 @@ remember=4        forward  ───▶───▶───▶───▶   th
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +45,8 @@ class Part(NamedTuple):
     times: slice
 
 
-def parts_of(run: Run) -> list[Part]:
+@functools.lru_cache(1024)
+def parts_of(run: Run) -> tuple[Part, ...]:
     """Return the segments of a run, in the order of its steps."""
     length = run.segment or run.T
     parts = []
@@ -52,7 +54,7 @@ def parts_of(run: Run) -> list[Part]:
         stop = min(start + length, run.T)
         times = slice(run.T - stop, run.T - start) if run.reverse else slice(start, stop)
         parts.append(Part(run._replace(T=stop - start, start=start), times))
-    return parts
+    return tuple(parts)
 
 
 def run_of(T: int, reverse: bool, window: int | None, remember: Remember) -> Run:

@@ -32,7 +32,7 @@ from .interpret import run_loop
 from .ir import Aval, Eqn, Stages, Step, Var, check, dependents, live
 from .kernel import Kernel
 from .leaves import stack_leaves
-from .lift import Env, evaluate
+from .lift import Env, plan_all
 from .pick import LOOKUPS
 from .rewrite import rewrite
 from .slices import slices_as_splits
@@ -160,7 +160,7 @@ class _Loop:
         """Return the constants of the loop, computed from those that were traced."""
         arrays = [x._array if isinstance(x, Tensor) else x for x in objects]
         env: Env = dict(zip(self._traced, arrays, strict=True)) | self._brought
-        evaluate(self._before, 0, env, set())
+        plan_all(self._before, ())(0, env)
         return {var: env[var] for var in self.step.consts}
 
 
@@ -207,7 +207,7 @@ class _Bound:
         for y in loop.step.ys:
             view = kernel.view(y)
             assert view is not None
-            self.outputs.append(kernel.over_time(view, self._bound, length, reverse=False))
+            self.outputs.append(kernel.over_time(view, self._bound, length, reverse=False, env=env))
         self.run(0)  # now the machine code is there
 
     def run(self, count: int) -> None:

@@ -147,7 +147,7 @@ class Sum:
                 return
             self._take(block)
         cut = 0 if last else len(parts[0]) % self._block
-        self._take([part[cut:] for part in parts])
+        self._take([part[cut:] for part in parts] if cut else parts)
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
 
     def _scatter(self, slices: np.ndarray, indices: np.ndarray) -> None:
@@ -159,16 +159,16 @@ class Sum:
         scatter_add_rows(self._value, flat, rows.astype(self._value.dtype, copy=False))
 
     def _take(self, parts: list[np.ndarray]) -> None:
+        stack = parts[0].shape[1:-1]
         if self._value is None:
-            stack = parts[0].shape[1:-1]
             self._value = np.zeros([*stack, *[part.shape[-1] for part in parts]], self._total.var.dtype)
         if len(parts) == 1:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
-            for at in itertools.product(*map(range, parts[0].shape[1:-1])):
+            a, b = parts
+            for at in itertools.product(*map(range, stack)) if stack else [()]:
                 rows: Any = slice(None), *at
-                a, b = (part[rows] for part in parts)
-                multiply(a.T, b, self._value[at], accumulate=self._begun)
+                multiply(a[rows].T, b[rows], self._value[at], accumulate=self._begun)
             self._begun = True
 
     def result(self) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import EllipsisType
 from typing import Any, NoReturn
 
@@ -32,6 +31,10 @@ class Tracing(threading.local):
 tracing = Tracing()
 
 
+# What makes an operation equal to another: the primitive, its operands and its frozen options.
+Key = tuple[Primitive, tuple[Any, ...], Any]
+
+
 class Builder:
     """Collects the equations of a step; the same operation on the same operands is written down once.
 
@@ -51,7 +54,7 @@ class Builder:
         self.invariant: set[Var] = set(invariant)
         self.producer: dict[Var, Eqn] = {}
         self._of_object: dict[int, Var] = {}
-        self._known: dict[Any, tuple[Var, ...]] = {}
+        self._known: dict[Key, tuple[Var, ...]] = {}
 
     def tracer(self, atom: Atom) -> Any:
         """Return a variable as a Tracer; a Python scalar as it is."""
@@ -92,17 +95,21 @@ class Builder:
         )
         options = freeze(params) if params else ()
         key = (primitive, tuple([atom if atom.__class__ is Var else _identity(atom) for atom in atoms]), options)
+        results = self._find(key, primitive, atoms, params)
+        return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
+
+    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
+        """Return the results of an operation, written down if it is a new one."""
         results = self._known.get(key)
         if results is None:
-            results = tuple([Var(aval) for aval in infer(primitive, atoms, params, options)])
-            self._known[key] = results
+            results = self._known[key] = tuple([Var(aval) for aval in infer(primitive, atoms, params, key[2])])
             eqn = Eqn(primitive, atoms, params, results)
             self.eqns.append(eqn)
             for result in results:
                 self.producer[result] = eqn
             if self.invariant.issuperset(eqn.reads):
                 self.invariant.update(results)
-        return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
+        return results
 
 
 class Tracer(ArrayProtocol, Operators):
@@ -238,16 +245,17 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     return tuple(avals)
 
 
-@contextlib.contextmanager
-def trace() -> Iterator[None]:
-    """Mark that this thread traces a step."""
-    if not tracing.depth:
-        tracing.recording = mode.recording
-    tracing.depth += 1
-    try:
-        with config.refuse_draws():
-            yield
-    finally:
+class Trace(config.RefusedDraws):
+    """The context in which a step is traced: no random numbers can be drawn."""
+
+    def __enter__(self) -> None:
+        if not tracing.depth:
+            tracing.recording = mode.recording
+        tracing.depth += 1
+        super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         tracing.depth -= 1
 
 

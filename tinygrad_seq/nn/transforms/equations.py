@@ -12,7 +12,7 @@ from ...tree import Tree, flatten
 from .inputs import Inputs, InputStep
 
 if TYPE_CHECKING:
-    from ...scan.compiled import Traced
+    from ...scan.recall import Traced
 
 
 class Written(NamedTuple):
