@@ -215,11 +215,12 @@ class Module:
 
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})  # settings, which hold no module
+_SAVED = (Parameter, Buffer)
 
 
 def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield the modules, parameters and buffers in `value` with their names, a shared one under every name."""
-    if isinstance(value, Parameter | Buffer):
+    if isinstance(value, _SAVED):
         yield name, value
         return
     if isinstance(value, Module):
@@ -235,7 +236,9 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
     else:
         return
     for key, part in parts:
-        if part.__class__ not in _PLAIN:
+        if isinstance(part, _SAVED):  # what `walk` would yield, without a generator for each
+            yield f"{name}.{key}" if name else str(key), part
+        elif part.__class__ not in _PLAIN:
             yield from walk(part, f"{name}.{key}" if name else str(key), inside)
 
 

@@ -161,7 +161,8 @@ class Sum:
     def _take(self, parts: list[np.ndarray]) -> None:
         stack = parts[0].shape[1:-1]
         if self._value is None:
-            self._value = np.zeros([*stack, *[part.shape[-1] for part in parts]], self._total.var.dtype)
+            make = np.empty if len(parts) == 2 and len(parts[0]) else np.zeros  # a product overwrites what it finds
+            self._value = make([*stack, *[part.shape[-1] for part in parts]], self._total.var.dtype)
         if len(parts) == 1:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
