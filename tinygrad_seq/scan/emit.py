@@ -17,13 +17,13 @@ from numba import config
 
 from ..errors import CompileError
 from ..kernels.matmul import SUM_ROWS
-from .arrange import Loop
+from .arrange import Loop, is_elementwise
 from .homes import Buffer, CopyNeededError, Homes, as_int, stretched
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .pick import COMPLAINT, LOOKUPS, draw, lookup
 from .scalars import NAMES, VECTORISED, expression, literal, type_name
-from .schedule import Nest, Stretch, features
+from .schedule import Nest, Stretch, features, summed_from
 from .texts import Stride, Texts
 
 _DTYPES: Final = ", ".join([f"{name.replace('bool', 'bool_')} as {short}" for name, short in NAMES.items()])
@@ -87,10 +87,11 @@ class _Emitter(Texts):
 
     def nest(self, nest: Nest) -> tuple[list[str], set[Buffer]]:
         """Return the lines of a nest, and the buffers they touch."""
-        made = {eqn.result: f"v{self.fresh(eqn.result)}" for eqn in nest.eqns}
+        sums = [eqn for eqn in nest.eqns if not is_elementwise(eqn)]
+        made = self.singles | {eqn.result: f"v{self.fresh(eqn.result)}" for eqn in nest.eqns}
         loaded = dict.fromkeys([var for eqn in nest.eqns for var in eqn.reads if var not in made])
-        stored = [var for var in made if var in self.homes.places]
-        apart = self.places_apart(nest, [*loaded, *stored])
+        stored = [eqn.result for eqn in nest.eqns if eqn not in sums and eqn.result in self.homes.places]
+        apart = self.places_apart([*loaded, *stored])
         mark = [f"{self.nests}, {apart[var]}, {len(set(apart.values()))}" for var in (*loaded, *stored)]
         self.nests += 1
         before: list[str] = []
@@ -101,13 +102,33 @@ class _Emitter(Texts):
             (body if any(stride != 0 for stride in strides) else before).append(line)
         for eqn in nest.eqns:
             operands = [made.get(o, f"x{self.fresh(o)}") if o.__class__ is Var else "" for o in eqn.operands]
-            body.append(f"{made[eqn.result]} = {expression(eqn, operands, partial(self.factor, eqn))}")
+            result = made[eqn.result]
+            added = f"reduce.add({result}, {operands[0]})"
+            body.append(f"{result} = {added if eqn in sums else expression(eqn, operands, partial(self.factor, eqn))}")
         for var, how in zip(stored, mark[len(loaded) :], strict=True):
             index, _ = self.element(var, nest.shape)
             body.append(self.write(var, index, made[var], how))
-        touched = {self.homes.places[var].buffer for var in (*loaded, *stored)}
-        inner = "elements" if any(eqn.primitive.name in VECTORISED for eqn in nest.eqns) else "range"
-        return before + self.around(nest.shape, range(len(nest.shape)), body, nest, inner), touched
+        self.singles |= {var: name for var, name in made.items() if self.homes.is_single(var)}
+        loops, buffers = self.loops(nest, body, {eqn.result: made[eqn.result] for eqn in sums})
+        return before + loops, buffers | {self.homes.places[var].buffer for var in (*loaded, *stored)}
+
+    def loops(self, nest: Nest, body: list[str], totals: dict[Var, str]) -> tuple[list[str], set[Buffer]]:
+        """Return the loops of a nest around its body, each sum begun before the loops that it is over."""
+        buffers: set[Buffer] = set()
+        numbers = "elements" if any(eqn.primitive.name in VECTORISED for eqn in nest.eqns) else "range"
+        for axis in reversed(range(len(nest.shape))):
+            if nest.shape[axis] != 1:
+                body = self.around(nest.shape, [axis], body, nest, numbers)
+            for eqn in nest.eqns:
+                if eqn.result not in totals or summed_from(eqn, self.rows) != axis:
+                    continue
+                total, place = totals[eqn.result], self.homes.places.get(eqn.result)
+                body = [f"{total} = {literal(0, eqn.result.dtype)}", *body]
+                if place is not None:
+                    index, _ = self.element(eqn.result, nest.shape)
+                    body.append(f"{self.row_name(place.buffer)}[{index}] = {total}")
+                    buffers.add(place.buffer)
+        return body, buffers
 
     def read(self, var: Var, index: str, how: str) -> str:
         row = self.row_name(self.homes.places[var].buffer)
@@ -117,7 +138,7 @@ class _Emitter(Texts):
         row = self.row_name(self.homes.places[var].buffer)
         return f"{row}[{index}] = {value}" if config.BOUNDSCHECK else f"write({row}, {index}, {value}, {how})"
 
-    def places_apart(self, nest: Nest, variables: list[Var]) -> dict[Var, int]:
+    def places_apart(self, variables: list[Var]) -> dict[Var, int]:
         """Return a number for each variable: what has different numbers never shares memory.
 
         Parts of one buffer count as apart if none of them reaches into another, at any row and time.
@@ -152,18 +173,6 @@ class _Emitter(Texts):
         out = [0 if axis in axes else stride for axis, stride in enumerate(target.strides)]
         to = f"{into}[{self.index(target, tuple(out))}]"
         dtype = result.dtype
-        inner = [axis for axis in axes if shape[axis] != 1 or axis == len(shape) - 1]
-        if (
-            name == "sum"
-            and dtype.kind == "f"
-            and operand.dtype == dtype
-            and inner == [len(shape) - 1]
-            and (place.strides[-1] == 1)
-        ):
-            start = self.index(place, (*[s if a in kept else 0 for a, s in enumerate(place.strides[:-1])], 0))
-            count = self.number((eqn, "count"), shape[-1])
-            body = [f"{to} = reduce.total({source}, {start}, {count}, {literal(0, dtype)})"]
-            return self.around(shape, kept, body, eqn), {place.buffer, target.buffer}
         value = f"{source}[{self.index(place, place.strides)}]"
         value = value if operand.dtype == dtype or dtype.kind == "b" else f"{type_name(dtype)}({value})"
         starts, step = _STEPS[name]
@@ -268,6 +277,7 @@ class _Emitter(Texts):
     def stretch(self, stretch: Stretch) -> list[str]:
         lines: list[str] = []
         touched: set[Buffer] = set()
+        self.singles: dict[Var, str] = {}
         for item in stretch.items:
             if isinstance(item, Nest):
                 more, buffers = self.nest(item)

@@ -108,7 +108,7 @@ class Homes:
             self.places[total] = self.places[out] = self._whole_buffer(Buffer("total", total, total in rows))
         made = set(self._producer)
         kept = {self.root(var) for var in loop.kept}
-        used, local = _uses(stretches, self._producer)
+        used, local = self._uses(stretches)
         for var in dict.fromkeys([v for eqn in loop.eqns for v in eqn.reads]):
             if var not in made and var not in self.places:
                 self.places[var] = self._whole_buffer(Buffer("time" if var in over else "const", var, var in rows))
@@ -144,29 +144,32 @@ class Homes:
         self.places[loop.carry_out[position]] = self._whole_buffer(Buffer("next", var, has_rows))
 
     def _reuse(self, stretches: list[Stretch], kept: Collection[Var], spare: Collection[Var]) -> None:
-        """Let what a nest keeps take the place of what it alone reads: gates, that of their sums of products."""
-        readers: dict[Var, set[object]] = {}
-        pieces: dict[Var, list[Var]] = {}
+        """Let what a nest keeps take the place of what it reads last: gates, that of their sums of products."""
+        last: dict[Var, object] = {}
+        pieces: dict[Var, dict[Var, None]] = {}
         nests: dict[Var, Nest] = {}
         for item in [item for stretch in stretches for item in (*stretch.items, *stretch.products)]:
             eqns = item.eqns if isinstance(item, Nest) else [item]
             for eqn in eqns:
                 for var in eqn.reads:
-                    readers.setdefault(self.root(var), set()).add(item)
-                    pieces.setdefault(self.root(var), []).append(var)
+                    last[var] = item
+                    pieces.setdefault(self.root(var), {})[var] = None
                 if isinstance(item, Nest):
                     nests[eqn.result] = item
         for source in spare:
             cutters = {self._cutter(piece) for piece in pieces.get(source, ())}
-            if len(readers.get(source, ())) != 1 or len(cutters) != 1 or None in cutters:
+            if len(cutters) != 1 or None in cutters:
                 continue
-            (reader,) = readers[source]
-            free = [piece for piece in dict.fromkeys(pieces[source]) if piece not in kept]
+            free = [piece for piece in pieces[source] if piece not in kept]
             for var in kept:
                 fits = [
-                    piece for piece in free if piece.aval == var.aval and (piece in self.rows) == (var in self.rows)
+                    piece
+                    for piece in free
+                    if piece.aval == var.aval
+                    and (piece in self.rows) == (var in self.rows)
+                    and last[piece] is nests.get(var)
                 ]
-                if fits and nests.get(var) is reader and var not in self.places and var not in self._whole:
+                if fits and var not in self.places and var not in self._whole:
                     self.places[var] = self.places[fits[0]]
                     free.remove(fits[0])
 
@@ -177,6 +180,47 @@ class Homes:
             return piece
         first = eqn.operands[0] not in self._producer
         return eqn if eqn.primitive.name == "split" and first else None
+
+    def _uses(self, stretches: list[Stretch]) -> tuple[dict[Var, set[object]], set[Var]]:
+        """Return where each variable is written or read, and those that stay in registers.
+
+        These never leave the nest that makes them, or are one number that nests of the same stretch read.
+        """
+        used: dict[Var, set[object]] = {}
+        local: set[Var] = set()
+
+        def mark(var: Var, place: object) -> None:
+            used.setdefault(var, set()).add(place)
+            eqn = self._producer.get(var)
+            if eqn is not None and is_placed(eqn):
+                for operand in eqn.reads:
+                    local.discard(operand)
+                    mark(operand, place)
+
+        for number, stretch in enumerate(stretches):
+            singles: set[Var] = set()
+            for item in stretch.items:
+                eqns = item.eqns if isinstance(item, Nest) else [item]
+                inside = {result for eqn in eqns for result in eqn.results}
+                known = inside | singles if isinstance(item, Nest) else set()
+                local |= inside & known
+                singles |= {var for var in inside & known if self.is_single(var)}
+                for eqn in eqns:
+                    for result in eqn.results:
+                        mark(result, number)
+                    for operand in eqn.reads:
+                        if operand not in known:
+                            local.discard(operand)
+                        mark(operand, number)
+            for eqn in stretch.products:
+                for var in (*eqn.results, *eqn.reads):
+                    local.discard(var)
+                    mark(var, ("product", number))
+        return used, local
+
+    def is_single(self, var: Var) -> bool:
+        """Return whether a row of `var` is one number."""
+        return math.prod(features(var, self.rows)) == 1
 
     def root(self, var: Var) -> Var:
         """Return the variable that `var` is a view of; itself if it is none."""
@@ -238,9 +282,13 @@ class Homes:
 
 
 def stretched(shape: tuple[int, ...], strides: tuple[Number, ...], out: tuple[int, ...]) -> tuple[Number, ...]:
-    """Return the strides by which a row of `shape` is read as a row of the shape `out` that it broadcasts to."""
+    """Return the strides by which a row of `shape` is read as a row of the shape `out` that it broadcasts to.
+
+    There is no step along an axis of size 1, and no loop.
+    """
     extra = len(out) - len(shape)
-    return tuple([0 if at < extra or shape[at - extra] != size else strides[at - extra] for at, size in enumerate(out)])
+    alike = [at >= extra and shape[at - extra] == size != 1 for at, size in enumerate(out)]
+    return tuple([strides[at - extra] if same else 0 for at, same in enumerate(alike)])
 
 
 def _times(stride: Number, count: int, purpose: object) -> Number:
@@ -283,36 +331,3 @@ def _reshaped(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tup
 def as_int(number: Number) -> int:
     """Return a number as it is at the sizes at hand."""
     return number if isinstance(number, int) else number[1]
-
-
-def _uses(stretches: list[Stretch], producer: dict[Var, Eqn]) -> tuple[dict[Var, set[object]], set[Var]]:
-    """Return where each variable is written or read, and those that never leave the nest that makes them."""
-    used: dict[Var, set[object]] = {}
-    local: set[Var] = set()
-
-    def mark(var: Var, place: object) -> None:
-        used.setdefault(var, set()).add(place)
-        eqn = producer.get(var)
-        if eqn is not None and is_placed(eqn):
-            for operand in eqn.reads:
-                local.discard(operand)
-                mark(operand, place)
-
-    for number, stretch in enumerate(stretches):
-        for item in stretch.items:
-            eqns = item.eqns if isinstance(item, Nest) else [item]
-            inside = {result for eqn in eqns for result in eqn.results}
-            if isinstance(item, Nest):
-                local |= inside
-            for eqn in eqns:
-                for result in eqn.results:
-                    mark(result, number)
-                for operand in eqn.reads:
-                    if operand not in inside:
-                        local.discard(operand)
-                    mark(operand, number)
-        for eqn in stretch.products:
-            for var in (*eqn.results, *eqn.reads):
-                local.discard(var)
-                mark(var, ("product", number))
-    return used, local

@@ -77,7 +77,7 @@ def partition(step: Step, kept: Collection[Var] = ()) -> Stages:
 
 
 def find_summands(eqns: Collection[Eqn], step: Step, kept: Collection[Var]) -> tuple[set[Var], set[Eqn]]:
-    """Return the elementwise results whose sums over time make those of `step`, and the equations that follow these.
+    """Return the results, elementwise or joined, whose sums over time make those of `step`, and what follows them.
 
     A change of shape, or a sum over rows, is the same before the sum over time and after it.
     """
@@ -92,7 +92,8 @@ def find_summands(eqns: Collection[Eqn], step: Step, kept: Collection[Var]) -> t
         while at in producer and producer[at].primitive.name in LINEAR and readers[at] == 1:
             found.append(producer[at])
             at = found[-1].operands[0]
-        if at in producer and producer[at].primitive.code is not None and at.dtype.kind == "f":
+        made = at in producer and (producer[at].primitive.code is not None or producer[at].primitive.name == "concat")
+        if made and at.dtype.kind == "f":
             summands.add(at)
             finish.update(found)
     return summands, finish

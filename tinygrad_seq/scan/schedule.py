@@ -5,22 +5,25 @@
         product  h @ W          all rows at once
         rows     ...
 
-A *nest* is a set of elementwise equations over the same axes: one loop, in which values stay in registers.
+A *nest* is a set of elementwise equations over the same axes: one loop, in which values stay in registers, and sums
+along the last axes are added up on the way.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from .arrange import Loop, is_elementwise
-from .ir import Eqn, Var, live
+from .ir import Eqn, Var, dependents, live
 from .partition import VIEWS
+from .remember import CHEAP
 
 
 @dataclass(eq=False)
 class Nest:
-    """Elementwise equations over one set of axes."""
+    """Elementwise equations over one set of axes, and sums over the last of them."""
 
     shape: tuple[int, ...]
     eqns: list[Eqn] = field(default_factory=list)
@@ -45,28 +48,54 @@ def is_placed(eqn: Eqn) -> bool:
 
 def schedule(loop: Loop, rows: Collection[Var], constants: Collection[Var]) -> list[Stretch]:
     """Return the stretches of one turn of the loop."""
-    depth: dict[Var, int] = {}
-    levels: dict[int, list[Eqn]] = {}
-    for eqn in loop.eqns:
-        level = max([depth.get(var, 0) for var in eqn.reads], default=0)
-        heavy = not is_elementwise(eqn) and not is_placed(eqn)
-        if heavy:
-            levels.setdefault(level, []).append(eqn)
-        depth.update(dict.fromkeys(eqn.results, level + heavy))
+    levels = _levels(loop)
+    needed = set(live(loop.eqns, [*loop.carry_out, *[var for eqn in levels for var in eqn.reads]]))
     left = dict.fromkeys(loop.eqns)
     stretches = [Stretch()]
-    for level in sorted(levels):
-        reads = [var for eqn in levels[level] for var in eqn.reads]
-        stretches[-1].items += _nests(_take(left, live(left, reads)), rows, left)
-        for eqn in levels[level]:
+    for level in sorted(set(levels.values())):
+        heavy = [eqn for eqn, at in levels.items() if at == level]
+        products = [eqn for eqn in heavy if is_product(eqn, rows, constants)]
+        sums = [eqn for eqn in heavy if summed_from(eqn, rows) is not None]
+        wanted = [var for eqn in heavy for var in eqn.reads]
+        if products:  # what they wait for, and what waits for nothing and is waited for by nothing
+            waiting = dependents(left, [result for eqn in left if eqn in levels for result in eqn.results])
+            wanted += [var for eqn in left if eqn not in needed for var in eqn.results if var not in waiting]
+        stretches[-1].items += _nests([*_take(left, live(left, wanted)), *sums], rows, left, needed)
+        for eqn in heavy:
             del left[eqn]
-        apart = [eqn for eqn in levels[level] if is_product(eqn, rows, constants)]
-        stretches[-1].items += [eqn for eqn in levels[level] if eqn not in apart]
-        if apart:
-            stretches[-1].products += apart
+        stretches[-1].items += [eqn for eqn in heavy if eqn not in sums and eqn not in products]
+        if products:
+            stretches[-1].products += products
             stretches.append(Stretch())
-    stretches[-1].items += _nests(_take(left, tuple(left)), rows, left)
+    stretches[-1].items += _nests(_take(left, tuple(left)), rows, left, needed)
+    _repeat(loop, stretches, rows)
     return stretches
+
+
+def _levels(loop: Loop) -> dict[Eqn, int]:
+    """Return for each equation with work of its own after how many others, one waiting for the next, it is done.
+
+    That is as soon as can be; but what does not depend on the carry, and so reads what has always been there, is done
+    where it is wanted.
+    """
+    depth: dict[Var, int] = {}
+    levels: dict[Eqn, int] = {}
+    for eqn in loop.eqns:
+        level = max([depth.get(var, 0) for var in eqn.reads], default=0)
+        if not is_elementwise(eqn) and not is_placed(eqn):
+            levels[eqn] = level
+        depth.update(dict.fromkeys(eqn.results, level + (eqn in levels)))
+    recurrent = dependents(loop.eqns, loop.carry)
+    end = max(levels.values(), default=0) + 1
+    latest: dict[Var, int] = {}
+    for eqn in reversed(loop.eqns):
+        level = min([latest.get(result, end) for result in eqn.results])
+        if eqn in levels:
+            if recurrent.isdisjoint(eqn.results):
+                levels[eqn] = level - 1
+            level = levels[eqn]
+        latest.update({var: min(level, latest.get(var, end)) for var in eqn.reads})
+    return levels
 
 
 def is_product(eqn: Eqn, rows: Collection[Var], constants: Collection[Var]) -> bool:
@@ -90,8 +119,26 @@ def features(var: Var, rows: Collection[Var]) -> tuple[int, ...]:
     return var.shape[1:] if var in rows else var.shape
 
 
-def _nests(eqns: list[Eqn], rows: Collection[Var], later: dict[Eqn, None]) -> list[Nest]:
-    """Return the elementwise ones among `eqns` in as few nests as a greedy choice finds."""
+def summed_from(eqn: Eqn, rows: Collection[Var]) -> int | None:
+    """Return the first of the last axes of a row that an equation sums over; None if it does anything else."""
+    operand = eqn.operands[0]
+    if eqn.primitive.name != "sum" or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
+        return None
+    shape = features(operand, rows)
+    axes = {axis - (operand in rows) for axis in eqn.params["axes"]}
+    first = len(shape)
+    while first and (first - 1 in axes or shape[first - 1] == 1):
+        first -= 1
+    return None if first == len(shape) or any(shape[axis] != 1 for axis in axes if axis < first) else first
+
+
+def _shape(eqn: Eqn, rows: Collection[Var]) -> tuple[int, ...]:
+    """Return the shape of the nest that an equation fits in."""
+    return features(eqn.result if is_elementwise(eqn) else eqn.operands[0], rows)
+
+
+def _nests(eqns: list[Eqn], rows: Collection[Var], later: dict[Eqn, None], needed: Collection[Eqn]) -> list[Nest]:
+    """Return the elementwise ones and sums among `eqns` in as few nests as a greedy choice finds."""
     pending = {result for eqn in (*eqns, *later) for result in eqn.results}
     nests: list[Nest] = []
     while eqns:
@@ -101,12 +148,11 @@ def _nests(eqns: list[Eqn], rows: Collection[Var], later: dict[Eqn, None]) -> li
         while progress:
             progress = False
             for eqn in tuple(eqns):
+                ready = not any(var in pending and var not in inside for var in eqn.reads)
                 if is_placed(eqn):
                     ready = not any(var in pending for var in eqn.reads)
-                else:
-                    shape = features(eqn.result, rows)
-                    ready = not any(var in pending and var not in inside for var in eqn.reads)
-                    ready = ready and (nest is None or nest.shape == shape)
+                elif nest is not None:
+                    ready = ready and nest.shape == _shape(eqn, rows)
                 if not ready:
                     continue
                 eqns.remove(eqn)
@@ -115,25 +161,36 @@ def _nests(eqns: list[Eqn], rows: Collection[Var], later: dict[Eqn, None]) -> li
                     pending.difference_update(eqn.results)
                     continue
                 if nest is None:
-                    nest = Nest(shape)
+                    nest = Nest(_shape(eqn, rows))
                     nests.append(nest)
                 nest.eqns.append(eqn)
-                inside.update(eqn.results)
+                if is_elementwise(eqn):
+                    inside.update(eqn.results)
             if nest is not None and not progress:
-                progress = _join(nest, inside, pending, later, rows)
-        pending -= inside
+                progress = _join(nest, inside, pending, later, rows, needed)
+        if nest is not None:
+            pending.difference_update([eqn.result for eqn in nest.eqns])
     return nests
 
 
 def _join(
-    nest: Nest, inside: set[Var], pending: Collection[Var], later: dict[Eqn, None], rows: Collection[Var]
+    nest: Nest,
+    inside: set[Var],
+    pending: Collection[Var],
+    later: dict[Eqn, None],
+    rows: Collection[Var],
+    needed: Collection[Eqn],
 ) -> bool:
-    """Move an equation to `nest` that is not needed yet but reads what is in registers there."""
+    """Move an equation to `nest` that is not needed yet but reads what is in registers there.
+
+    What is needed later waits if its operands have to be loaded anyway: a result would have to be loaded as well.
+    """
+    loaded = {var for eqn in nest.eqns for var in eqn.reads}
     for eqn in later:
         if (
             is_elementwise(eqn)
             and features(eqn.result, rows) == nest.shape
-            and any(var in inside for var in eqn.reads)
+            and any(var in inside or (var in loaded and eqn not in needed) for var in eqn.reads)
             and not any(var in pending and var not in inside for var in eqn.reads)
         ):
             nest.eqns.append(eqn)
@@ -141,3 +198,23 @@ def _join(
             del later[eqn]
             return True
     return False
+
+
+def _repeat(loop: Loop, stretches: list[Stretch], rows: Collection[Var]) -> None:
+    """Let nests compute again what another makes for them by a few instructions from what lies in memory.
+
+    That is a load in place of a load, or two, and no store.
+    """
+    made = {result for eqn in loop.eqns if is_elementwise(eqn) for result in eqn.results}
+    stored = {*loop.carry_out, *loop.totals_out, *loop.kept}
+    stored.update([var for eqn in loop.eqns if not is_elementwise(eqn) for var in eqn.reads])
+    for stretch in stretches:
+        nests = [item for item in stretch.items if isinstance(item, Nest)]
+        for number, nest in enumerate(nests):
+            for eqn in nest.eqns:
+                if eqn.primitive.name not in CHEAP or eqn.result in stored or math.prod(nest.shape) == 1:
+                    continue
+                if all(var in stored or var not in made or math.prod(features(var, rows)) == 1 for var in eqn.reads):
+                    for later in nests[number + 1 :]:
+                        if eqn not in later.eqns and any(eqn.result in other.reads for other in later.eqns):
+                            later.eqns.insert(0, eqn)
