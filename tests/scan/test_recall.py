@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.errors import CompileError
-from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan import compiled, recall
 
 T, N, H = 4, 2, 3
 
@@ -216,3 +216,19 @@ def test_threads_grow_the_tree_at_once(data) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_a_number_that_changes_fills_no_memory(data, monkeypatch) -> None:
+    monkeypatch.setattr(compiled, "_programs", {})
+    monkeypatch.setattr(compiled, "MOST_PROGRAMS", 3)
+    monkeypatch.setattr(recall, "_roots", {})
+    monkeypatch.setattr(recall, "MOST_PLACES", 20)
+    for factor in np.linspace(0.1, 0.9, 12):
+
+        def step(h, x, factor=float(factor)):
+            h = ts.tanh(h * factor + x)
+            return h, h
+
+        same(step, *data)
+        assert len(compiled._programs) <= 2 * 3 + 1
+        assert all(root.grown <= 20 + 3 for root in recall._roots.values())

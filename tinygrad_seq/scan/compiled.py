@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from .steady import SteadyStep
 from .trace import Trace, Tracer, as_leaf, freeze
 
 _programs: dict[Any, Program] = {}
+MOST_PROGRAMS: Final = 1000
+"""Programs that are kept, of some 80 KB each: a step with a Python number that changes makes a new one every call."""
 
 
 class Call(NamedTuple):
@@ -129,6 +131,8 @@ def _program(step: Step, wants: tuple[bool, ...]) -> Program:
         key = (structure(step), wants)
         program = _programs.get(key)
         if program is None:
+            if len(_programs) >= 2 * MOST_PROGRAMS:  # each has two keys
+                _programs.clear()
             wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
             program = _programs[key] = Program(step, wanted)
         _programs[step, wants] = program

@@ -14,7 +14,7 @@ with other weights go the same way, and the arrays themselves are forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..primitive import Array, Primitive
 from ..tree import Tree
@@ -59,14 +59,15 @@ class Place:
 
 
 class Root(Place):
-    """What enters a step, before it has done anything."""
+    """What enters a step, before it has done anything; `grown` counts the places that were added to the tree."""
 
-    __slots__ = ("_constants", "carry", "xs")
+    __slots__ = ("_constants", "carry", "grown", "xs")
 
     def __init__(self, carry: Sequence[Aval], xs: Sequence[Aval]) -> None:
         super().__init__(None, (), None)
         self.carry, self.xs = tuple(map(Var, carry)), tuple(map(Var, xs))
         self._constants: dict[tuple[int, Aval], Var] = {}
+        self.grown = 0
 
     def constant(self, number: int, aval: Aval) -> Var:
         """Return the variable of the array that a step closes over and meets as the `number`-th."""
@@ -75,12 +76,16 @@ class Root(Place):
 
 
 _roots: dict[Any, Root] = {}
+MOST_PLACES: Final = 100_000
+"""Places of a tree, after which it is begun anew: a step with a Python number that changes grows it at every call."""
 
 
 def root_of(carry: tuple[Aval, ...], xs: tuple[Aval, ...]) -> Root:
     """Return the root of the steps that take such arrays."""
     root = _roots.get((carry, xs))
-    return _roots.setdefault((carry, xs), Root(carry, xs)) if root is None else root
+    if root is None or root.grown > MOST_PLACES:
+        root = _roots[carry, xs] = Root(carry, xs)
+    return root
 
 
 class Walk(Builder):
@@ -110,6 +115,7 @@ class Walk(Builder):
         return place.results
 
     def _new(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> Place:
+        self._root.grown += 1
         if self._seen is None:
             self._seen = {place.key: place.results for place in self._way}
         results = self._seen.get(key)
