@@ -7,6 +7,11 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+NOJIT = NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/ops tests/optim tests/scan
+BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
+	tests/kernels/test_gemm.py tests/kernels/test_indexing.py tests/kernels/test_update.py tests/ops/test_indexing.py \
+	tests/scan/test_compiled.py tests/scan/test_compiled_graph.py
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -25,17 +30,17 @@ test: $(VENV)/.installed-test ## run the tests and the examples of the docstring
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-nojit: $(VENV)/.installed-test ## run kernels, operations and scan as plain Python, on many more random cells
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/ops tests/optim tests/scan
+	$(NOJIT)
 
 test-boundscheck: $(VENV)/.installed-test ## run kernels and scan with every index checked
-	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
-		tests/kernels/test_gemm.py tests/kernels/test_indexing.py tests/kernels/test_update.py tests/ops/test_indexing.py \
-		tests/scan/test_compiled.py tests/scan/test_compiled_graph.py
+	$(BOUNDSCHECK)
 
-check: $(VENV)/.installed-dev ## lint, formatting, types, tests: what a change must pass
+check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways: what a change must pass
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(NOJIT)
+	$(BOUNDSCHECK)
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, onnxruntime, autograd and MyGrad; write the figures of README.md

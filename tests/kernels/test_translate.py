@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import config
 from numba.core.errors import NumbaError
 
 from tinygrad_seq.kernels import generated
@@ -77,6 +78,7 @@ def test_what_it_cannot_do_it_names(load, body: str, message: str) -> None:
         load(body)
 
 
+@pytest.mark.skipif(config.DISABLE_JIT, reason="a scalar function is Python's then")
 def test_elements_have_the_same_bits_wherever_they_stand(load, rng) -> None:
     body = (
         "for i in elements(n):\n    y = scalar.sigmoid(x[i])\n    x[i] = y * x[i] + scalar.tanh(x[i]) * (y - x[i] * y)"

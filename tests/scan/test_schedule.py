@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 
 import tinygrad_seq as ts
 from tests.scan.case import Problem
 from tests.scan.cells import CELLS
-from tinygrad_seq.scan import program_of
+from tinygrad_seq.scan import compiled, program_of
 from tinygrad_seq.scan.program import Program
 
 SIZES = [1, 7, 130]
@@ -99,6 +100,14 @@ def test_what_is_no_number_reaches_its_row_and_no_other(bad: float) -> None:
 # ------------------------------------------------------------------------------------------------------------ passes
 
 
+@pytest.fixture
+def with_source(monkeypatch) -> None:
+    """Let programs have a source, which is not compiled, also where there is no compiler."""
+    monkeypatch.setattr(config, "DISABLE_JIT", 0)
+    monkeypatch.setattr(compiled, "_programs", {})
+
+
+@pytest.mark.usefixtures("with_source")
 def test_a_norm_takes_three_passes_and_another_beside_it_none() -> None:
     def one(h, x):
         h = norm(h + x)
@@ -112,10 +121,12 @@ def test_a_norm_takes_three_passes_and_another_beside_it_none() -> None:
     assert [passes(source) for source in sources] == [3, 3]
 
 
+@pytest.mark.usefixtures("with_source")
 def test_numbers_of_a_row_stay_in_registers_and_squares_are_not_stored() -> None:
     assert "room(" not in forward_source(CELLS["layer_norm_lstm"].build("float32"))
 
 
+@pytest.mark.usefixtures("with_source")
 def test_what_follows_of_a_row_alone_is_done_before_the_product() -> None:
     """The gradient with respect to what a norm of x @ W is made of does not wait for that of the carry."""
     backward = program(CELLS["layer_norm_lstm"].build("float32")).backward
@@ -125,6 +136,7 @@ def test_what_follows_of_a_row_alone_is_done_before_the_product() -> None:
     assert "for j0 in" not in text[text.index("gemm_at(") :]
 
 
+@pytest.mark.usefixtures("with_source")
 def test_a_norm_of_a_product_made_before_takes_its_place() -> None:
     """What the last of three passes keeps lies where all three read."""
     direction = program(CELLS["layer_norm_lstm"].build("float32")).forward
