@@ -294,3 +294,10 @@ def test_a_bare_pass_runs_the_step_of_its_cell_alone(xs, monkeypatch) -> None:
     nn.GRU(I, H).double()(xs)
     nn.GRU(I, H, zoneout=0.1).double()(xs)
     assert [isinstance(step, SteadyStep) for step in steps] == [True, False]
+
+
+def test_cells_that_refer_to_each_other_run() -> None:
+    a, b = ts.nn.GRUCell(4, 6), ts.nn.GRUCell(4, 6)
+    want = ts.nn.Recurrent(a)(xs := ts.randn(3, 2, 4))[0].numpy()
+    a.twin, b.twin = b, a
+    np.testing.assert_array_equal(ts.nn.Recurrent(a)(xs)[0].numpy(), want)

@@ -42,7 +42,7 @@ REGISTERS = registers_of(
 
 
 def elements(count: int) -> range:
-    """Return the numbers below `count`; a generated kernel takes two vectors of them at once.
+    """Return the numbers below `count`; a generated kernel takes two vectors of them, of float32, at once.
 
     Long chains of operations, such as a sigmoid, wait for themselves: those of two vectors are done in each other's
     pauses, in three quarters of the time. What is left after that, and all of a short row, takes masked vectors.

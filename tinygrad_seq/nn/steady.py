@@ -28,21 +28,24 @@ _SETTINGS = (bool, int, float, str, type(None), Primitive)
 class _Facts:
     """What a module is made of, without a reference to the module itself."""
 
-    def __init__(self, module: Module) -> None:
-        attributes = vars(module)
+    def __init__(self, module: Module, around: tuple[Module, ...] = ()) -> None:
+        attributes, self._around = vars(module), (*around, module)
         self._kind, self._forward = type(module), type(module).forward
         self._names, self._values = tuple(attributes), tuple(attributes.values())
         self.tensors: list[Tensor] = []
         self._inner: list[tuple[Module, _Facts]] = []
         self.known = self._kind.__module__.startswith(_PLACES) and all(map(self._take, self._values))
         self._avals = [(tensor.shape, tensor.dtype) for tensor in self.tensors]
+        del self._around  # no reference to the module itself
 
     def _take(self, value: Any) -> bool:
         """Note an attribute, or a part of one; return whether it is of a kind that can be looked at."""
         if isinstance(value, Tensor):
             self.tensors.append(value)
         elif isinstance(value, Module):
-            inner = _Facts(value)
+            if any(module is value for module in self._around):  # modules that refer to each other
+                return False
+            inner = _Facts(value, self._around)
             self._inner.append((value, inner))
             self.tensors += inner.tensors
             return inner.known

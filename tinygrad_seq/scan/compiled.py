@@ -9,6 +9,7 @@ import numpy as np
 
 from ..creation import asarray
 from ..modes import mode
+from ..ops.casting import alias
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
 from ..tensor import Tensor, pull_back, record
@@ -169,7 +170,7 @@ def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program
 
 def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Program, run: Run) -> list[Any]:
     """Return the cotangents as Tensors that can be differentiated again: those of the unrolled steps."""
-    operands = [asarray(x) for x in xs]
+    operands = [alias(asarray(x)) for x in xs]  # each by itself, though one be computed from another
     step = program.clean
     a, b = len(program.consts), len(program.consts) + len(step.carry)
     consts = dict(zip(program.consts, program.turned(operands[:a]), strict=True))

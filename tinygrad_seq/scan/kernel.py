@@ -89,7 +89,6 @@ class Kernel:
         self.summands = dict(zip(self.loop.totals, self.stages.added, strict=True))
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
-        numbers = self.source.numbers
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
         given = {buffer.var: at for at, buffer in enumerate(buffers)}

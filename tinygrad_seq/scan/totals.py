@@ -21,6 +21,7 @@ from ..kernels.matmul import SUM_DEPTH, SUM_ROWS, add_rows, multiply
 from ..ops.indexing import check_range
 from .ir import Eqn, Var
 from .lift import Env
+from .partition import LINEAR
 
 Matrix = Callable[[np.ndarray], np.ndarray]
 
@@ -31,7 +32,7 @@ class Total(NamedTuple):
     Attributes
     ----------
     var
-        The variable.
+        The variable, or what it is made of by `finish`.
     needs
         The variables whose lifted values are read.
     matrices
@@ -61,9 +62,9 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
     eqn = producer.get(var)
     if eqn is not None and var not in shared:
         name, params = eqn.primitive.name, eqn.params
-        if name in {"reshape", "permute_dims", "broadcast_to"}:
+        if name in {"reshape", "permute_dims", "broadcast_to"} or (name == "sum" and _follows(eqn, producer, shared)):
             inner, forward = plan_total(eqn.operands[0], producer, over, shared), eqn.primitive.forward
-            return inner._replace(var=var, finish=lambda y: forward(inner.finish(y), **params))
+            return inner._replace(finish=lambda y: forward(inner.finish(y), **params))
         if name == "sum":
             return _plan_sum(var, eqn.operands[0], params["axes"])
         if name == "matmul" and all(operand in over for operand in eqn.operands):
@@ -80,10 +81,16 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
     return Total(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
 
 
+def _follows(eqn: Eqn, producer: dict[Var, Eqn], shared: Collection[Var]) -> bool:
+    """Return whether an equation reads what a change of shape or a sum made for it alone: see `find_summands`."""
+    before = producer.get(eqn.operands[0])
+    return before is not None and before.primitive.name in LINEAR and eqn.operands[0] not in shared
+
+
 def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> Total:
     if axes == tuple(range(len(axes))):
-        width = math.prod(operand.shape[len(axes) :])
-        return Total(var, (operand,), (lambda x: x.reshape(-1, width),), lambda y: y.reshape(var.shape))
+        count, width = math.prod(operand.shape[: len(axes)]), math.prod(operand.shape[len(axes) :])
+        return Total(var, (operand,), (lambda x: x.reshape(len(x) * count, width),), lambda y: y.reshape(var.shape))
     shifted = tuple([axis + 1 for axis in axes])
     flat = lambda x: np.add.reduce(x, axis=shifted).reshape(len(x), -1)  # noqa: E731
     return Total(var, (operand,), (flat,), lambda y: y.reshape(var.shape))

@@ -192,13 +192,15 @@ def _identity(atom: Atom) -> Any:
     return atom if atom.__class__ is Var else (atom.__class__, repr(atom))
 
 
-_PLAIN = frozenset({int, bool, float, str, type(None)})
+_PLAIN = frozenset({int, bool, str, type(None)})
 
 
 def freeze(value: Any) -> Any:
     """Return parameters of a primitive as something that can be hashed."""
     if value.__class__ in _PLAIN:
         return (value.__class__, value)
+    if isinstance(value, float):
+        return (value.__class__, repr(value))  # -0.0 is not 0.0
     if isinstance(value, dict):
         return tuple([(key, freeze(part)) for key, part in value.items()])
     if isinstance(value, tuple | list):
@@ -207,7 +209,7 @@ def freeze(value: Any) -> Any:
         return (slice, value.start, value.stop, value.step)
     if isinstance(value, np.ndarray):
         return (value.shape, value.dtype.str, value.tobytes())
-    if value is None or isinstance(value, int | float | str | np.dtype | np.generic | EllipsisType | type):
+    if isinstance(value, int | str | np.dtype | np.generic | EllipsisType | type):
         return (value.__class__, value)
     raise CompileError(f"scan: expected options of operations to be plain values, got {value!r}; pass compile=False.")
 

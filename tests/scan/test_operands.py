@@ -1,0 +1,107 @@
+"""Operands of a scan that have to do with one another, and sums over time of what was brought into shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+
+T, N, H = 3, 2, 3
+
+
+def tanh_of_two(init: ts.Tensor, first: ts.Tensor, second: ts.Tensor) -> ts.Tensor:
+    def step(h, x):
+        h = ts.tanh(h @ first + x @ second)
+        return h, h
+
+    return ts.scan(step, init, ts.tensor(np.linspace(-1, 1, T * N * H).reshape(T, N, H)))[1]
+
+
+def of_one_carry_twice(c: ts.Tensor) -> ts.Tensor:
+    xs = ts.tensor(np.linspace(-1, 1, T * H).reshape(T, H))
+    return ts.scan(lambda s, x: ((ts.tanh(s[0] + x), s[1] * 0.5), s[0] * s[1]), (c[0], c[0]), xs)[1]
+
+
+def of_one_input_twice(x: ts.Tensor) -> ts.Tensor:
+    return ts.scan(lambda h, two: (ts.tanh(h + two[0] * two[1]),) * 2, ts.zeros(H, dtype="float64"), (x, x))[1]
+
+
+OPERANDS: dict[str, Callable[[ts.Tensor], ts.Tensor]] = {
+    "a weight and its transpose": lambda w: tanh_of_two(w[:N], w, w.T),
+    "a weight twice": lambda w: tanh_of_two(w[:N], w, w),
+    "a weight and a multiple of it": lambda w: tanh_of_two(w[:N], w, w * 2.0),
+    "the first carry made of a weight": lambda w: tanh_of_two(ts.tanh(w)[:N] @ w, w, w),
+    "one tensor as both carries": of_one_carry_twice,
+    "one tensor as both inputs": of_one_input_twice,
+    "outputs that are constants": lambda k: ts.scan(lambda c, x: (c, k * 2 * x), k, ts.tensor(np.ones((T, 1, 1))))[1],
+}
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+def test_gradients_that_can_be_differentiated_again(name: str, rng) -> None:
+    w = ts.tensor(rng.standard_normal((H, H)) / 2, requires_grad=True)
+    found = []
+    for once_more in (False, True):
+        w.grad = None
+        ys = OPERANDS[name](w)
+        (ys * ys).sum().backward(create_graph=once_more)
+        found.append(w.grad.numpy().copy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
+    assert ts.gradcheck(OPERANDS[name], [w], order=2)
+
+
+def test_forward_mode_of_one_tensor_as_both_carries(rng) -> None:
+    c, direction = (ts.tensor(rng.standard_normal((1, H))) for _ in range(2))
+    _, found = ts.jvp(of_one_carry_twice, c, direction)
+    with ts.disable_compile():
+        _, want = ts.jvp(of_one_carry_twice, c, direction)
+    np.testing.assert_allclose(found.numpy(), want.numpy(), rtol=1e-12)
+
+
+SHAPED: dict[str, Callable[[ts.Tensor, ts.Tensor, ts.Tensor], ts.Tensor]] = {
+    "reshape of a sum": lambda h, x, b: h + (x + b).reshape(-1, 2, 2),
+    "axes exchanged": lambda h, x, b: h + (x + b).reshape(-1, 2, 2).permute_dims((0, 2, 1)),
+    "a sum of a new axis": lambda h, x, b: h + (x[:, None] + b).sum(axis=1).reshape(-1, 2, 2),
+    "a sum of a sum": lambda h, x, b: h + ((x + b).reshape(-1, 2, 2).sum(axis=1, keepdims=True)),
+}
+
+
+@pytest.mark.parametrize("remember", ["all", 2])
+@pytest.mark.parametrize("name", SHAPED)
+def test_a_vector_that_is_added_before_a_change_of_shape(name: str, remember: str | int, rng) -> None:
+    b, xs = ts.tensor(rng.standard_normal(4), requires_grad=True), ts.tensor(rng.standard_normal((5, 3, 4)))
+    found = []
+    for way in (True, False):
+
+        def step(h, x):
+            h = ts.tanh(SHAPED[name](h, x, b))
+            return h, h
+
+        b.grad = None
+        _, ys = ts.scan(
+            step, ts.zeros((3, 2, 2), dtype="float64"), xs, compile=way, remember=remember if way else "all"
+        )
+        (ys * ys).sum().backward()
+        found.append(b.grad.numpy().copy())
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3)], ids=str)
+def test_rows_or_features_of_size_0(shape: tuple[int, int]) -> None:
+    w = ts.zeros(shape[1], dtype="float64", requires_grad=True)
+    _, ys = ts.scan(lambda h, x: (ts.tanh(h + x * w),) * 2, ts.zeros(shape, dtype="float64"), ts.zeros((4, *shape)))
+    ys.sum().backward()
+    assert w.grad.numpy().tolist() == [0.0] * shape[1]
+
+
+def test_minus_zero_is_not_zero_in_an_option() -> None:
+    signs = []
+    for value in (0.0, -0.0):
+        _, ys = ts.scan(
+            lambda h, x, value=value: (h, 1 / ts.pad(x, ((0, 1),), value=value)), ts.zeros(1), ts.ones((2, 1))
+        )
+        signs.append(float(ys.numpy()[0, 1]))
+    assert signs == [np.inf, -np.inf]
