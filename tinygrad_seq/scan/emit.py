@@ -117,7 +117,7 @@ class _Emitter(Texts):
         buffers: set[Buffer] = set()
         numbers = "elements" if any(eqn.primitive.name in VECTORISED for eqn in nest.eqns) else "range"
         for axis in reversed(range(len(nest.shape))):
-            if nest.shape[axis] != 1:
+            if nest.shape[axis] != 1 or not self.homes.narrow:
                 body = self.around(nest.shape, [axis], body, nest, numbers)
             for eqn in nest.eqns:
                 if eqn.result not in totals or summed_from(eqn, self.rows) != axis:
@@ -199,7 +199,7 @@ class _Emitter(Texts):
             place, own = places[var], features(var, self.rows)
             strides = place.strides if len(own) > 1 else (0, *place.strides)
             own = own if len(own) > 1 else (1, *own)
-            front = stretched(own[:-2], strides[:-2], lead)
+            front = stretched(own[:-2], strides[:-2], lead, self.homes.narrow)
             terms = [self.index(place, front)] if place.offsets or any(s != 0 for s in front) else []
             terms += [
                 f"{letter} * {self.stride(stride)}" if stride != 1 else letter

@@ -19,7 +19,7 @@ import numpy as np
 from .arrange import Loop
 from .ir import Eqn, Var
 from .partition import VIEWS
-from .schedule import Nest, Stretch, features, is_placed
+from .schedule import Nest, Stretch, features, has_reductions, is_placed
 
 Kind = Literal["const", "time", "stack", "now", "next", "total", "block", "row"]
 
@@ -98,7 +98,7 @@ class Homes:
         over: Collection[Var],
         spare: Collection[Var] = (),
     ) -> None:
-        self.rows = rows
+        self.rows, self.narrow = rows, has_reductions(loop)
         self.places: dict[Var, Place] = {}
         self._producer = {result: eqn for eqn in loop.eqns for result in eqn.results}
         self._whole = {part: eqn for eqn in loop.eqns if eqn.primitive.name == "concat" for part in eqn.operands}
@@ -220,7 +220,7 @@ class Homes:
 
     def is_single(self, var: Var) -> bool:
         """Return whether a row of `var` is one number."""
-        return math.prod(features(var, self.rows)) == 1
+        return self.narrow and math.prod(features(var, self.rows)) == 1
 
     def root(self, var: Var) -> Var:
         """Return the variable that `var` is a view of; itself if it is none."""
@@ -275,19 +275,21 @@ class Homes:
         elif name == "permute_dims":
             strides = tuple([strides[axis - skip] for axis in eqn.params["axes"][skip:]])
         elif name == "broadcast_to":
-            strides = stretched(shape, strides, out)
+            strides = stretched(shape, strides, out, self.narrow)
         else:
             strides = _reshaped(eqn, shape, out, strides)
         self.places[eqn.result] = Place(source.buffer, offsets, strides)
 
 
-def stretched(shape: tuple[int, ...], strides: tuple[Number, ...], out: tuple[int, ...]) -> tuple[Number, ...]:
+def stretched(
+    shape: tuple[int, ...], strides: tuple[Number, ...], out: tuple[int, ...], narrow: bool
+) -> tuple[Number, ...]:
     """Return the strides by which a row of `shape` is read as a row of the shape `out` that it broadcasts to.
 
-    There is no step along an axis of size 1, and no loop.
+    With `narrow` there is no step along an axis of size 1, and no loop: see `has_reductions`.
     """
     extra = len(out) - len(shape)
-    alike = [at >= extra and shape[at - extra] == size != 1 for at, size in enumerate(out)]
+    alike = [at >= extra and shape[at - extra] == size and not (narrow and size == 1) for at, size in enumerate(out)]
     return tuple([strides[at - extra] if same else 0 for at, same in enumerate(alike)])
 
 

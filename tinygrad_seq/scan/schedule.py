@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from .arrange import Loop, is_elementwise
 from .ir import Eqn, Var, dependents, live
-from .partition import VIEWS
+from .partition import REDUCTIONS, VIEWS
 from .remember import CHEAP
 
 
@@ -119,6 +119,14 @@ def features(var: Var, rows: Collection[Var]) -> tuple[int, ...]:
     return var.shape[1:] if var in rows else var.shape
 
 
+def has_reductions(loop: Loop) -> bool:
+    """Return whether an axis of size 1 is what a reduction leaves, which gets no loop.
+
+    Elsewhere it is a size like any other, so that code for all sizes serves 1 too.
+    """
+    return any(eqn.primitive.name in REDUCTIONS for eqn in loop.eqns)
+
+
 def summed_from(eqn: Eqn, rows: Collection[Var]) -> int | None:
     """Return the first of the last axes of a row that an equation sums over; None if it does anything else."""
     operand = eqn.operands[0]
@@ -205,16 +213,18 @@ def _repeat(loop: Loop, stretches: list[Stretch], rows: Collection[Var]) -> None
 
     That is a load in place of a load, or two, and no store.
     """
+    narrow = has_reductions(loop)
     made = {result for eqn in loop.eqns if is_elementwise(eqn) for result in eqn.results}
+    single = {var for var in made if narrow and math.prod(features(var, rows)) == 1}
     stored = {*loop.carry_out, *loop.totals_out, *loop.kept}
     stored.update([var for eqn in loop.eqns if not is_elementwise(eqn) for var in eqn.reads])
     for stretch in stretches:
         nests = [item for item in stretch.items if isinstance(item, Nest)]
         for number, nest in enumerate(nests):
             for eqn in nest.eqns:
-                if eqn.primitive.name not in CHEAP or eqn.result in stored or math.prod(nest.shape) == 1:
+                if eqn.primitive.name not in CHEAP or eqn.result in stored or eqn.result in single:
                     continue
-                if all(var in stored or var not in made or math.prod(features(var, rows)) == 1 for var in eqn.reads):
+                if all(var in stored or var not in made or var in single for var in eqn.reads):
                     for later in nests[number + 1 :]:
                         if eqn not in later.eqns and any(eqn.result in other.reads for other in later.eqns):
                             later.eqns.insert(0, eqn)

@@ -96,7 +96,7 @@ class Texts:
     def element(self, var: Var, shape: tuple[int, ...]) -> tuple[str, tuple[Number, ...]]:
         """Return the index of an element of `var` in a nest over `shape`, and its strides."""
         place = self.homes.places[var]
-        strides = stretched(features(var, self.rows), place.strides, shape)
+        strides = stretched(features(var, self.rows), place.strides, shape, self.homes.narrow)
         return self.index(place, strides), strides
 
     def fresh(self, var: Var) -> str:
