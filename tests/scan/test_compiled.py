@@ -68,16 +68,19 @@ def test_cell_of_the_library(name: str, rng) -> None:
 # ---------------------------------------------------------------------------------------------------------- options
 
 
-@pytest.mark.parametrize("name", ["lstm", "delay_line", "integers_and_flags_in_the_carry", "no_input"])
-def test_reverse(name: str) -> None:
-    CASES[name].build(options={"reverse": True}).check()
+@pytest.mark.parametrize("name", CASES)
+def test_options(name: str) -> None:
+    """In one test per case, as they share the compiled loops."""
+    for reverse, window, remember in (
+        (True, None, "all"), (False, 1, "all"), (True, 2, "all"), (False, 6, "all"), (False, 3, 2), (True, None, 2)
+    ):  # fmt: skip
+        CASES[name].build(options={"reverse": reverse, "window": window, "remember": remember}).check()
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("window", [1, 2, 5, 6])
-def test_window(window: int, reverse: bool) -> None:
-    for name in ("lstm", "delay_line"):
-        CASES[name].build(options={"window": window, "reverse": reverse}).check()
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_of_the_last_carry_or_of_the_outputs_alone(name: str) -> None:
+    for part in (slice(1), slice(1, None)):
+        CASES[name].build(options={"window": 2}).check(part)
 
 
 def test_window_cuts_the_gradient_and_nothing_else() -> None:

@@ -315,3 +315,85 @@ def broadcasts(h, x):
     square = h[:, :, None] * x[:, None, :]
     h = ts.tanh(square.sum(axis=2) + ts.broadcast_to(x[:, :1], x.shape) + square.mean(axis=(1, 2), keepdims=True)[:, 0])
     return h, square
+
+
+# -------------------------------------------------------------- values without a batch axis, beside others with one
+
+
+@trap("N H", ("T N I", "T"), w="I H", b="H")
+def product_before_the_loop_times_a_scalar(c, x, w, b):
+    """What is computed of the scalar and the mean has no row for each sequence."""
+    x, s = x
+    return ts.tanh(c + x @ w), (x.mean(axis=0) @ w + b) * s
+
+
+@trap("H", ("T N I", "T"), w="I H", b="H")
+def product_without_the_batch_of_the_carry(c, x, w, b):
+    x, s = x
+    return c, (x @ w + b) * s
+
+
+@trap("N H", "T N H", b="H")
+def mean_over_the_batch(c, x, b):
+    mean = x.mean(axis=0)
+    return ts.tanh(c + mean * b), (mean, c - ts.exp(mean), x.mean(axis=0, keepdims=True) * c)
+
+
+@trap("N H", ("T N H", "T"))
+def scalar_of_each_step(c, x):
+    x, s = x
+    gate = ts.sigmoid(s * 2 + 1)
+    return c * gate + x, (gate, ts.exp(gate) * 3, gate * c)
+
+
+@trap("N H", ("T N H", "T H"), u="H H")
+def vector_of_each_step(c, x, u):
+    x, v = x
+    v = ts.tanh(v) * 2
+    return ts.tanh((c + v) @ u + x), (v, ts.softmax(v), v.sum() * c)
+
+
+@trap("N H", "T N 1")
+def broadcast_beside_a_sum_over_the_batch(c, x):
+    return ts.tanh(c + ts.broadcast_to(x, c.shape) + x.sum()), ts.broadcast_to(x.T, (2, c.shape[0]))
+
+
+@trap("1 1", "T 1 H")
+def one_row_summed_over_the_batch(c, x):
+    return c * 0.5, ts.tanh(ts.sum(x, axis=0) * 0.3)
+
+
+@trap("N H", ("T N H", "T I I"), w="I H")
+def product_of_values_without_rows(c, x, w):
+    """A product in the loop that adds up in memory must not be begun anew by another row or thread."""
+    x, m = x
+    y = ts.tanh(m) @ ts.tanh(w)
+    return ts.tanh(c + x + y.sum(axis=0)), y
+
+
+@trap("N H", ("T N H", "T:int64"), table="V H")
+def lookup_without_rows(c, x, table):
+    x, i = x
+    return ts.tanh(c + x + table[i]), table[i] * 2
+
+
+# ------------------------------------------------------------------------- outputs that gradient reaches, and others
+
+
+@trap(("N H", "N H"), "T N H", u="H H")
+def step_counter(carry, x, u):
+    h, n = carry
+    h = ts.tanh(h @ u + x)
+    return (h, ts.ones(n.shape, dtype=n.dtype) + n.detach()), (h, n.detach() * 2, ts.sign(h), ts.floor(x * 3))
+
+
+@trap("N H", "T N H")
+def only_steps_without_slope(c, x):
+    return ts.round(x * 4), (ts.sign(c), ts.ceil(x), x > 0)
+
+
+@trap(("N H", "N H", "N H"), "T N H")
+def shift_register(carry, x):
+    """With T below 3 the init of the first part does not reach the last."""
+    a, b, c = carry
+    return (x.detach(), a, b), c

@@ -45,8 +45,12 @@ class Loop(NamedTuple):
     totals_out: tuple[Var, ...] = ()
 
 
-def arrange(stages: Stages) -> Loop:
-    """Return the loop of `stages`."""
+def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
+    """Return the loop of `stages`.
+
+    With `cuts_carry` the carry that leaves is overwritten with zeros at the edge of a window, so it gets memory of its
+    own, apart from what is stacked.
+    """
     cut, became = _cut_operands_first(stages)
     kept = tuple(dict.fromkeys([became.get(var, var) for var in stages.kept]))
     carry_out = [became.get(var, var) for var in stages.step.carry_out]
@@ -69,6 +73,12 @@ def arrange(stages: Stages) -> Loop:
             parts = tuple([own(operand, taken) for operand in parts])
         eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results))
     taken = {part for eqn in eqns if eqn.primitive.name == "concat" for part in eqn.operands}
+    if cuts_carry:
+        viewed = {part: eqn.operands[0] for eqn in eqns if eqn.primitive.name in VIEWS for part in eqn.results}
+        for var in kept:
+            while var in viewed:
+                var = viewed[var]
+            taken.add(var)
     left = tuple([own(var, taken) for var in carry_out])
     totals, totals_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
     for var, total, out in zip(stages.added, totals, totals_out, strict=True):

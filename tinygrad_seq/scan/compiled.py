@@ -61,7 +61,10 @@ def run_compiled(
     """
     call = prepare(function, carry, xs, rebuild_x)
     params = {"program": call.program, "run": run, "train": call.train}
-    return call.rebuild(record(_scan, tuple(call.operands), params))
+    outputs = list(record(_scan, tuple(call.operands), params))
+    for position in call.program.flow.constant_outputs(run) if call.train else ():
+        outputs[position] = outputs[position].detach()
+    return call.rebuild(outputs)
 
 
 def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:

@@ -113,7 +113,7 @@ def _active(step: Step, wanted: Collection[Var]) -> set[Var]:
     while True:
         found = set(sources)
         for eqn in step.eqns:
-            if any(operand in found for operand in _followed(eqn)):
+            if any(operand in found for operand in followed(eqn)):
                 found.update([result for result in eqn.results if result.dtype.kind == "f"])
         carried = {b for b, a in zip(step.carry, step.carry_out, strict=True) if a in found and b.dtype.kind == "f"}
         if carried <= sources:
@@ -121,7 +121,7 @@ def _active(step: Step, wanted: Collection[Var]) -> set[Var]:
         sources |= carried
 
 
-def _followed(eqn: Eqn) -> list[Var]:
+def followed(eqn: Eqn) -> list[Var]:
     """Return the operands that the primitive has a rule for."""
     primitive = eqn.primitive
     rules = primitive.rules * len(eqn.operands) if primitive.variadic else primitive.rules

@@ -19,6 +19,7 @@ from .ir import Stages, Step, Var, dependents, live
 from .kernel import Kernel
 from .lift import Env, plan_all
 from .partition import partition
+from .rows import without_rows_first
 from .segments import Run
 from .totals import Total, plan_total
 
@@ -27,7 +28,7 @@ class Direction:
     """One direction of a scan: a step, its stages, and how its sums over time are taken."""
 
     def __init__(self, step: Step, kept: Collection[Var], backward: bool) -> None:
-        self.stages: Stages = partition(step, kept)
+        self.stages: Stages = without_rows_first(partition(step, kept))
         self.backward = backward
         self.step = step
         self.over = dependents(step.eqns, (*step.carry, *step.xs))

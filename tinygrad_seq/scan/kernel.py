@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -31,10 +30,19 @@ ELEMENT_SECONDS = 1.5e-10
 
 
 class View(NamedTuple):
-    """Where the values of a variable lie in a slab of a buffer, in bytes."""
+    """Where the values of a variable lie in a slab of a buffer, in bytes.
+
+    Attributes
+    ----------
+    has_rows
+        Whether the first axis of `var` is that of the rows; where `buffer` has none, all rows are the same.
+    strides
+        Of the other axes.
+    """
 
     var: Var
     buffer: Buffer
+    has_rows: bool
     start: int
     strides: tuple[int, ...]
 
@@ -70,7 +78,7 @@ class Kernel:
     Parameters
     ----------
     stages
-        Whose `during` it runs; ``added`` becomes ``kept`` where rows of the loop would add to one total.
+        Whose `during` it runs.
     over
         The variables with one value for each time.
     history
@@ -85,7 +93,8 @@ class Kernel:
     """
 
     def __init__(self, stages: Stages, over: set[Var], history: set[Var], backward: bool) -> None:
-        self.stages, self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
+        self.stages = stages
+        self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
         self.summands = dict(zip(self.loop.totals, self.stages.added, strict=True))
         self.outputs = self._outputs(history)
         self.seconds = _seconds_of_a_row(self.loop, self.homes)
@@ -181,11 +190,12 @@ class Kernel:
             return None
         step = var.dtype.itemsize
         strides = tuple([as_int(stride) * step for stride in place.strides])
-        return View(var, place.buffer, sum(map(as_int, place.offsets)) * step, strides)
+        has_rows = len(strides) < var.ndim
+        return View(var, place.buffer, has_rows, sum(map(as_int, place.offsets)) * step, strides)
 
     def over_time(self, view: View, bound: Bound, T: int, reverse: bool, env: Env) -> np.ndarray:
         """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it; `env` is that of `bind`."""
-        var, buffer, start, inner = view
+        var, buffer, has_rows, start, inner = view
         if buffer.kind == "now" or buffer.kind == "next":
             first = int((buffer.kind == "next") != reverse)
             base = bound.carries[buffer.var][first : first + T]
@@ -197,36 +207,31 @@ class Kernel:
         if 0 in shape:
             return np.empty(shape, var.dtype)
         lead = 2 if buffer.rows else 1  # memory of the loop has (slabs, rows, elements of a row), rows also where 1
-        strides = (*base.strides[:lead], *inner)
+        row = (base.strides[1] if buffer.rows else 0,) if has_rows else ()
+        strides = (base.strides[0], *row, *inner)
         if base.flags.c_contiguous:  # five times as fast as what follows
             return np.ndarray(shape, var.dtype, base, start, strides)
         begin = start // var.dtype.itemsize
         return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., begin:], shape, strides)
 
 
-def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Stages, Loop, Homes, Source, int]:
-    loop = arrange(stages)
+def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:
+    loop = arrange(stages, cuts_carry=backward)
+    named = {loop.became.get(var, var) for var in history}
     while True:
         made = {result for eqn in loop.eqns for result in eqn.results}
         given = {var for eqn in loop.eqns for var in eqn.reads if var not in made}
-        N, rows = find_rows(loop) or (1, frozenset[Var]())
-        if rows and not rows.issuperset(loop.totals):
-            apart = [total in rows for total in loop.totals]
-            shared = tuple([var for var, own in zip(stages.added, apart, strict=True) if not own])
-            added = tuple([var for var in stages.added if var not in shared])
-            stages = replace(stages, kept=(*stages.kept, *shared), added=added)
-            loop = arrange(stages)
-            continue
+        N, rows = find_rows(loop)
         try:
             stretches = schedule(loop, rows, given - over)
             homes = Homes(loop, stretches, rows, over, _spare(stages, loop, history))
             kept = {homes.root(var) for var in loop.kept}
             alternating = {
                 before
-                for before, after, out in zip(loop.carry, loop.carry_out, stages.step.carry_out, strict=True)
-                if history.isdisjoint((before, after, out)) and kept.isdisjoint((before, after))
+                for before, after in zip(loop.carry, loop.carry_out, strict=True)
+                if named.isdisjoint((before, after)) and kept.isdisjoint((before, after))
             }
-            return stages, loop, homes, emit(loop, stretches, homes, alternating, backward), N
+            return loop, homes, emit(loop, stretches, homes, alternating, backward), N
         except CopyNeededError as missing:
             loop = with_copy(loop, missing.eqn, missing.operand)
 

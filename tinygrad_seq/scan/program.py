@@ -16,6 +16,7 @@ from .differentiate import Backward, differentiate
 from .direction import Direction, Plan
 from .expand import FORMULAS, STRUCTURE
 from .explain import explain
+from .flow import Flow, reaching
 from .ir import Eqn, Step, Var, check, dependents, live
 from .lift import Env
 from .remember import choose_kept
@@ -50,7 +51,9 @@ class Program:
         For each of them what is handed over at a call, and the order in which its axes are read, None for their own: a
         weight is turned here, where it costs nothing, and not on the tape.
     reached
-        For each input of the loop whether a gradient arrives there.
+        For each input of the loop whether gradient can flow from an output to it.
+    flow
+        Which outputs require grad.
     forward, backward
         The two directions; no backward if nothing is wanted.
     """
@@ -92,8 +95,9 @@ class Program:
             renamed = [became.get(var, var) for var in reads]
             again, kept = choose_kept(forward.eqns, renamed, at_hand)
             self.backward, self.residuals = self._plan_gradient(self.gradient, forward, again, kept, became)
-        reached = {*self.gradient.carries, *self.gradient.inputs, *dict(self.gradient.consts)} if self.gradient else ()
+        reached = reaching(clean)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
+        self.flow = Flow(clean, differentiable)
         self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
         self._carries = [step.carry.index(var) for var in self.gradient.carries] if self.gradient else []
 

@@ -3,15 +3,24 @@
 Where all sequences are computed alike and apart, the loop can run row by row: what one row needs stays in the first
 cache, and threads share the rows out. The first axis of the carry is taken for the batch, and every equation must
 either keep it first and apart or not have it. Otherwise the loop has no rows, which is right too, only slower.
+
+In a loop with rows every computed value has rows. A value without rows does not depend on the carry, so it is computed
+before the loop, for all times at once (`without_rows_first`). Inside, it would be computed once per row, which gives a
+wrong result wherever it overwrites what it reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+
+from ..modes import ieee
 from .arrange import Loop, is_elementwise
-from .ir import Eqn, Var
-from .partition import REDUCTIONS
+from .ir import CHECKING, Eqn, Stages, Var, check_stages
+from .partition import REDUCTIONS, VIEWS
 
 
 class _ConflictError(Exception):
@@ -22,20 +31,64 @@ class _ConflictError(Exception):
         self.suspects = suspects
 
 
-def find_rows(loop: Loop) -> tuple[int, frozenset[Var]] | None:
-    """Return the number of rows N and the variables whose first axis they are, or None."""
-    sizes = {var.shape[:1] for var in loop.carry}
-    made = {result for eqn in loop.eqns for result in eqn.results}
-    given = dict.fromkeys([v for eqn in loop.eqns for v in eqn.reads if v not in made and v not in loop.carry])
-    if not loop.carry:
-        sizes = {var.shape[:1] for var in given if var.ndim >= 2 and var not in loop.totals}
+def without_rows_first(stages: Stages) -> Stages:
+    """Return `stages` with what has no rows moved from a loop with rows to the work before the loop."""
+    step = stages.step
+    found = _rows_of(stages.during, step.carry, step.carry_out)
+    if found is None:
+        return stages
+    _, rows = found
+    moved = [eqn for eqn in stages.during if rows.isdisjoint(eqn.results)]
+    if not moved:
+        return stages
+    during = tuple([eqn for eqn in stages.during if eqn not in moved])
+    made = {result for eqn in during for result in eqn.results}
+    return check_stages(
+        replace(
+            stages,
+            before=(*stages.before, *moved),
+            during=during,
+            kept=tuple([var for var in stages.kept if var in made]),
+            added=tuple([var for var in stages.added if var in made]),
+        )
+    )
+
+
+def find_rows(loop: Loop) -> tuple[int, frozenset[Var]]:
+    """Return the number of rows N and the variables whose first axis they are; 1 and none if the loop has no rows."""
+    found = _rows_of(loop.eqns, loop.carry, loop.carry_out, loop.totals, loop.totals_out)
+    if found is None or not all(found[1].issuperset(eqn.results) for eqn in loop.eqns if not _is_view(eqn)):
+        return 1, frozenset()
+    check_rows(loop.eqns, *found)
+    return found
+
+
+def _is_view(eqn: Eqn) -> bool:
+    return eqn.primitive.name in VIEWS
+
+
+def _rows_of(
+    eqns: Sequence[Eqn],
+    carry: Sequence[Var],
+    carry_out: Sequence[Var],
+    totals: Sequence[Var] = (),
+    totals_out: Sequence[Var] = (),
+) -> tuple[int, frozenset[Var]] | None:
+    """Return N and the variables with rows, or None."""
+    sizes = {var.shape[:1] for var in carry}
+    made = {result for eqn in eqns for result in eqn.results}
+    given = dict.fromkeys([v for eqn in eqns for v in eqn.reads if v not in made and v not in carry])
+    if not carry:
+        sizes = {var.shape[:1] for var in given if var.ndim >= 2 and var not in totals}
     if len(sizes) != 1 or sizes == {()}:
         return None
     ((N,),) = sizes
     rows = {var for var in given if var.shape[:1] == (N,)}
     while True:
         try:
-            return N, frozenset(_spread(loop, N, rows | set(loop.carry)))
+            found = _spread(eqns, N, rows.union(carry))
+            _require_alike(found, (*carry, *totals), (*carry_out, *totals_out))
+            return N, frozenset(found)
         except _ConflictError as conflict:
             wrong = rows.intersection(conflict.suspects)
             if not wrong:
@@ -43,15 +96,18 @@ def find_rows(loop: Loop) -> tuple[int, frozenset[Var]] | None:
             rows -= wrong
 
 
-def _spread(loop: Loop, N: int, rows: set[Var]) -> set[Var]:
+def _spread(eqns: Iterable[Eqn], N: int, rows: set[Var]) -> set[Var]:
+    """Return `rows` and every result that has rows if they do."""
     found = set(rows)
-    for eqn in loop.eqns:
+    for eqn in eqns:
         if _has_rows(eqn, N, found):
             found.update(eqn.results)
-    for before, after in zip((*loop.carry, *loop.totals), (*loop.carry_out, *loop.totals_out), strict=True):
-        if (before in found) != (after in found):
-            raise _ConflictError(before)
     return found
+
+
+def _require_alike(rows: set[Var], entered: Sequence[Var], left: Sequence[Var]) -> None:
+    for before, after in zip(entered, left, strict=True):
+        _require((before in rows) == (after in rows), [before])
 
 
 def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
@@ -59,7 +115,8 @@ def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
     name, reads = eqn.primitive.name, list(eqn.reads)
     mine = [var for var in reads if var in rows]
     if name == "broadcast_to" and not mine:
-        return eqn.result.shape[:1] == (N,)
+        (operand,) = eqn.operands
+        return eqn.result.shape[:1] == (N,) and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)
     if not mine:
         return False
     x, params = mine[0], eqn.params
@@ -104,3 +161,38 @@ def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
 def _require(fits: bool, suspects: Iterable[Var]) -> None:
     if not fits:
         raise _ConflictError(*suspects)
+
+
+@ieee
+def check_rows(eqns: Iterable[Eqn], N: int, rows: frozenset[Var]) -> None:
+    """Raise AssertionError if a row of a result depends on another row of the operands.
+
+    Each equation is run twice on random numbers, the second time with one row of its operands changed: the other rows
+    of its results must keep every bit. Integers are left alone, as they may be indices.
+    """
+    if not CHECKING or not N:
+        return
+    random, changed = np.random.default_rng(0), 0
+    for eqn in eqns:
+        if rows.isdisjoint(eqn.results):
+            continue
+        operands: list[Any] = [_sample(o, random) if o.__class__ is Var else o for o in eqn.operands]
+        others = list(operands)
+        for position, operand in enumerate(eqn.operands):
+            if operand.__class__ is Var and operand in rows and operand.dtype.kind == "f":
+                others[position] = operands[position].copy()
+                others[position][changed] = _sample(operand, random)[changed]
+        first, second = (
+            values if eqn.primitive.multiple else (values,)
+            for values in (eqn.primitive.forward(*arrays, **eqn.params) for arrays in (operands, others))
+        )
+        for result, one, two in zip(eqn.results, map(np.asarray, first), map(np.asarray, second), strict=True):
+            assert one.shape[:1] == (N,), f"{eqn.primitive.name}: {result.aval} is said to have {N} rows"
+            same = [np.delete(array, changed, axis=0).tobytes() for array in (one, two)]
+            assert same[0] == same[1], f"{eqn.primitive.name} mixes rows that are said to be apart"
+
+
+def _sample(var: Var, random: np.random.Generator) -> np.ndarray:
+    if var.dtype.kind != "f":
+        return np.zeros(*var.aval)
+    return random.uniform(0.5, 1.5, var.shape).astype(var.dtype)
