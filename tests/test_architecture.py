@@ -37,13 +37,13 @@ FLOORS = (
     ),
     ("functional", "optim", "scan", "serialization", "tagging"),
     ("nn",),
-    ("data", "metrics", "train", "interop", "report", "distributed", "cli", "__main__", "__init__"),
+    ("data", "metrics", "train", "interop", "report", "distributed", "testing", "cli", "__main__", "__init__"),
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 
 MAX_LINES = 400
 BACKWARD_ALLOWED = {"tensor.Tensor.backward"}
-IMPORTED_LAZILY = ("matplotlib", "rich", "sacrebleu", "safetensors", "torch", "typer")
+IMPORTED_LAZILY = ("hypothesis", "matplotlib", "rich", "sacrebleu", "safetensors", "torch", "typer")
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|mnt)/\w")
 

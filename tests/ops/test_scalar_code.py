@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from tests.ops.elementwise_rows import BITS, LOGIC, ROWS
 from tinygrad_seq.ops import arithmetic
 from tinygrad_seq.primitive import TABLE
+from tinygrad_seq.testing.elementwise import BITS, LOGIC, ROWS
 
 GRID = [0.0, 1.0, -1.0, 0.5, -0.5, 0.3, -0.7, 2.5, -2.5, 3.0, 20.0, -20.0]
 EXTREMES = [-0.0, 1e-300, 40.0, -40.0, 800.0, -800.0, 1e15, 2.0**53 + 2, 1e300, -1e300, math.inf, -math.inf, math.nan]

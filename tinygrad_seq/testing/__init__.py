@@ -1,0 +1,27 @@
+"""Random programs: hypothesis strategies for arrays, graphs, scan steps and cells, and the checks they must pass.
+
+Needs hypothesis (``pip install tinygrad-seq[testing]``). ``python -m tinygrad_seq.testing soak`` runs them for hours.
+"""
+
+from .cells import DrawnCell, check_cell
+from .checks import Fault, Outcome, check_graph, check_step
+from .program import Graph, Step
+from .shrink import shrink
+from .strategies import arrays, cells, graphs, shapes, steps
+
+__all__ = [
+    "DrawnCell",
+    "Fault",
+    "Graph",
+    "Outcome",
+    "Step",
+    "arrays",
+    "cells",
+    "check_cell",
+    "check_graph",
+    "check_step",
+    "graphs",
+    "shapes",
+    "shrink",
+    "steps",
+]

@@ -1,0 +1,185 @@
+"""Drawing equations one by one: the arrays that there are, which of them fit together, and what a result is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from .program import SYMBOLS, Equation, Leaf, Value
+from .reference import evaluate
+
+BOUND = 2.0
+"""No element of a program is larger in magnitude, whatever is drawn: nothing overflows and every domain is known."""
+
+LARGEST = 300
+"""Elements of an array, at most; and four axes."""
+
+
+class Sketch(NamedTuple):
+    """An equation before it has a name: template, operands, and a bound of the result's magnitude."""
+
+    template: str
+    operands: Sequence[Value]
+    bound: float = BOUND
+
+
+class Drawing:
+    """A program that grows: its leaves, its equations and all values so far.
+
+    Parameters
+    ----------
+    rng
+        Where choices come from.
+    dtype
+        That of the floating-point arrays.
+    sizes
+        From which the axes of new weights are drawn.
+    N
+        The size of the batch.
+    strict
+        Whether no weight has the batch as its first axis: those of a cell, as a layer moves batch elements about.
+    smooth
+        Whether to leave out what finite differences cannot follow: jumps, and values cut off from the gradient.
+    """
+
+    def __init__(
+        self, rng: Random, dtype: str, sizes: Sequence[int], N: int = 1, strict: bool = False, smooth: bool = False
+    ) -> None:
+        self.rng, self.dtype, self.sizes, self.N, self.strict, self.smooth = rng, dtype, sizes, N, strict, smooth
+        self.leaves: dict[str, Leaf] = {}
+        self.equations: list[Equation] = []
+        self.values: list[Value] = []
+        self.unread: dict[str, Value] = {}
+
+    # ------------------------------------------------------------------------------------------------ choices
+
+    def chance(self, probability: float) -> bool:
+        return chance(self.rng, probability)
+
+    def pick(self, kind: str = "f", fits: Callable[[Value], bool] | None = None) -> Value | None:
+        """Return a value, rather one of the last or one that nothing has read."""
+        found = [value for value in self.values if value.kind == kind and (fits is None or fits(value))]
+        if not found:
+            return None
+        waiting = [value for value in found if value.name in self.unread]
+        if waiting and self.chance(0.4):
+            found = waiting
+        elif self.chance(0.5):
+            found = found[-4:]
+        return self.rng.choice(found)
+
+    def axes(self, value: Value, rank: int | None = None) -> list[int]:
+        """Return the axes that an equation may mix or move."""
+        return list(range(int(value.rows), value.ndim if rank is None else rank))
+
+    def some(self, axes: Sequence[int]) -> tuple[int, ...]:
+        """Return a subset of `axes` that is not empty, as Python would write it."""
+        chosen = self.rng.sample(list(axes), self.rng.randint(1, len(axes)))
+        return tuple(sorted(chosen))
+
+    # ------------------------------------------------------------------------------------------- arrays given
+
+    def leaf(self, name: str, shape: tuple[int, ...], kind: str = "f", **options: bool) -> Value:
+        """Add a leaf and return its value; `options` are those of `Value` and `Leaf`."""
+        dtype = {"f": self.dtype, "i": "int64", "b": "bool"}[kind]
+        flags = {key: options.pop(key) for key in ("rows", "carried") if key in options}
+        bound = {"f": BOUND, "i": SYMBOLS - 1, "b": 1}[kind]
+        value = Value(name, shape, dtype, bound, **flags)
+        self.leaves[name] = Leaf(value, len(self.leaves), **options)
+        self.values.append(value)
+        if not name.startswith("w"):
+            self.unread[name] = value
+        return value
+
+    def weight(self, shape: tuple[int, ...], kind: str = "f") -> Value:
+        """Return a weight or a constant of this shape, a new one or one that is used already."""
+        old = [
+            leaf.value
+            for leaf in self.leaves.values()
+            if leaf.value.name.startswith("w") and leaf.value.shape == shape and leaf.value.kind == kind
+        ]
+        if old and self.chance(0.4):
+            return self.rng.choice(old)
+        count = sum(name.startswith("w") for name in self.leaves)
+        tensor = self.smooth or self.chance(0.85)
+        grad = kind == "f" and tensor and (self.smooth or self.chance(0.75))
+        value = self.leaf(f"w{count}", shape, kind, grad=grad, tensor=tensor)
+        if not tensor:  # an ndarray alone would compute on NumPy
+            self.values.remove(value)
+        return value
+
+    def partner(self, value: Value, kind: str = "f") -> Value:
+        """Return a value that broadcasts with `value`: one that there is, or a weight."""
+        if self.chance(0.6):
+            found = self.pick(kind, lambda other: fit_together([value, other]))
+            if found is not None:
+                return found
+        shape = list(value.shape)
+        if shape and self.chance(0.6):
+            del shape[: self.rng.randint(int(value.rows), len(shape))]
+        shape = [1 if self.chance(0.25) or (self.strict and size == self.N) else size for size in shape]
+        if not value.rows and value.ndim < 3 and self.chance(0.1):
+            shape = [self.rng.choice(self.sizes), *[1] * (value.ndim - len(shape)), *shape]
+            shape = shape if math.prod(np.broadcast_shapes(tuple(shape), value.shape)) <= LARGEST else []
+        return self.weight(tuple(shape), kind)
+
+    # ----------------------------------------------------------------------------------------------- equations
+
+    def add(self, sketch: Sketch) -> Value | None:
+        """Write an equation down and return its value; None if the result is too large or is no array."""
+        template, operands, bound = sketch
+        ones = [np.ones(value.shape, value.dtype) for value in operands]
+        result = np.asarray(evaluate(template, ones))
+        if result.size > LARGEST or result.ndim > 4 or result.size == 0:
+            return None
+        kind = result.dtype.kind
+        if kind == "f" and bound > BOUND:
+            template, bound = f"{BOUND / bound:.3g} * ({template})", BOUND
+        dtype = self.dtype if kind == "f" else "int64" if kind == "i" else "bool"
+        rows, carried = any(value.rows for value in operands), any(value.carried for value in operands)
+        if rows and result.shape[:1] != (self.N,):
+            return None
+        value = Value(f"v{len(self.equations)}", result.shape, dtype, bound, rows, carried)
+        self.equations.append(Equation(value, template, tuple([operand.name for operand in operands])))
+        self.values.append(value)
+        for operand in operands:
+            self.unread.pop(operand.name, None)
+        self.unread[value.name] = value
+        return value
+
+
+def chance(rng: Random, probability: float) -> bool:
+    """Return True with this probability; the smallest of random numbers gives False, so that less is drawn."""
+    return rng.random() >= 1 - probability
+
+
+def fit_together(values: Sequence[Value]) -> bool:
+    """Return whether values broadcast, the batch staying the first axis where there is one."""
+    try:
+        shape = np.broadcast_shapes(*[value.shape for value in values])
+    except ValueError:
+        return False
+    rows = [value for value in values if value.rows]
+    return math.prod(shape) <= LARGEST and all(
+        value.ndim == len(shape) and value.shape[0] == shape[0] for value in rows
+    )
+
+
+def divisors(number: int) -> list[int]:
+    """Return the divisors of a number in order."""
+    return [k for k in range(1, number + 1) if number % k == 0]
+
+
+def number(rng: Random, low: float, high: float) -> str:
+    """Return a Python number between `low` and `high`, as text."""
+    return f"{rng.uniform(low, high):.2f}"
+
+
+def letters(count: int) -> str:
+    """Return the first letters, one for each axis."""
+    return "".join(itertools.islice("abcdefgh", count))
