@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.nn import functional as F
+from tinygrad_seq.nn import functional
 
 inf, nan = np.inf, np.nan
 ROWS = np.array(
@@ -25,8 +25,8 @@ FUNCTIONS: dict[str, Any] = {
     "softmax": ts.softmax,
     "log_softmax": ts.log_softmax,
     "logsumexp": ts.logsumexp,
-    "layer_norm": lambda x, axis: F.layer_norm(x, (4,)),
-    "rms_norm": lambda x, axis: F.rms_norm(x, (4,)),
+    "layer_norm": lambda x, axis: functional.layer_norm(x, (4,)),
+    "rms_norm": lambda x, axis: functional.rms_norm(x, (4,)),
 }
 
 
