@@ -13,7 +13,7 @@ from .conversion import to_array
 from .errors import ArgumentError, ShapeError
 from .operators import one_argument
 from .ops.casting import as_dtype
-from .primitive import Array
+from .primitive import LEVELS, Array
 from .tensor import Tensor, wrap
 
 Shape = int | tuple[int, ...]
@@ -93,20 +93,25 @@ def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = Fal
 
 def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return zeros with the shape and dtype of `x`."""
-    x = asarray(x)
+    x = _shaped(x)
     return zeros(x.shape, dtype or x.dtype)
 
 
 def ones_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return ones with the shape and dtype of `x`."""
-    x = asarray(x)
+    x = _shaped(x)
     return ones(x.shape, dtype or x.dtype)
 
 
 def full_like(x: Array, value: float, dtype: DTypeLike | None = None) -> Tensor:
     """Return a tensor with the shape and dtype of `x` filled with `value`."""
-    x = asarray(x)
+    x = _shaped(x)
     return full(x.shape, value, dtype or x.dtype)
+
+
+def _shaped(x: Array) -> Array:
+    """Return `x` as something that has a shape and a dtype: a value of a scan step as it is."""
+    return x if x.__class__ in LEVELS else asarray(x)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTypeLike | None = None) -> Tensor:

@@ -377,6 +377,33 @@ def lookup_without_rows(c, x, table):
     return ts.tanh(c + x + table[i]), table[i] * 2
 
 
+# ---------------------------------------------------------- products whose result has its place in a part of an array
+
+
+@trap("N D H", "T N D H", k="H H")
+def products_of_slices_of_rank_three(h, x, k):
+    h = ts.tanh(x + h[:, :1] @ k + h[:, 1:] @ k)
+    return h, h
+
+
+@trap("N D H", "T N D H", k="H H")
+def product_as_a_part_of_a_concat(h, x, k):
+    h = ts.tanh(x + ts.concat([h[:, :1] @ k, h[:, 1:]], axis=1))
+    return h, h
+
+
+@trap("N D H", "T N D H", k="H H")
+def product_of_a_part_of_a_concat(h, x, k):
+    h = ts.tanh(x + ts.concat([0 * h[:, :1], h], axis=1)[:, : h.shape[1]] @ k)
+    return h, h
+
+
+@trap("N H", "T N H", u="H H")
+def constants_like_a_value(h, x, u):
+    h = ts.tanh(h @ u + ts.concat([ts.zeros_like(x[:, :1]), x[:, 1:]], axis=1))
+    return h, h * ts.full_like(x, 0.5) + ts.ones_like(h, dtype="float32")
+
+
 # ------------------------------------------------------------------------- outputs that gradient reaches, and others
 
 

@@ -87,17 +87,19 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     return Loop(tuple(eqns), stages.step.carry, left, kept, became, totals, totals_out)
 
 
-def with_copy(loop: Loop, reader: Eqn, operand: Var) -> Loop:
-    """Return `loop` with `reader` reading a copy of one operand."""
-    copy = Var(operand.aval)
-    parts = tuple([copy if part is operand else part for part in reader.operands])
-    eqns = []
-    for eqn in loop.eqns:
-        if eqn is reader:
-            eqns.append(Eqn(alias, (operand,), {}, (copy,)))
-        eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results) if eqn is reader else eqn)
+def with_copy(loop: Loop, eqn: Eqn, var: Var) -> tuple[Loop, Var]:
+    """Return `loop` with `eqn` reading, or writing, a copy of `var`; and the copy."""
+    copy = Var(var.aval)
+    operands = tuple([copy if operand is var else operand for operand in eqn.operands])
+    results = tuple([copy if result is var else result for result in eqn.results])
+    changed = [Eqn(eqn.primitive, operands, eqn.params, results)]
+    if var in eqn.results:
+        changed.append(Eqn(alias, (copy,), {}, (var,)))
+    else:
+        changed.insert(0, Eqn(alias, (var,), {}, (copy,)))
+    eqns = [part for other in loop.eqns for part in (changed if other is eqn else [other])]
     check_order(eqns, loop.carry_out)
-    return loop._replace(eqns=tuple(eqns))
+    return loop._replace(eqns=tuple(eqns)), copy
 
 
 def is_elementwise(eqn: Eqn) -> bool:

@@ -241,7 +241,7 @@ class _Emitter(Texts):
         left, rows, *steps = self.matrix(eqn, a, depth)
         right, _, right_step, one = self.matrix(eqn, eqn.result, width)
         if one != "u8(1)":
-            raise CompileError(f"scan: expected a product with adjacent columns, got {eqn.result}; report this step.")
+            raise CopyNeededError(eqn, eqn.result)
         zero = literal(0, eqn.result.dtype)
         return f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {weight}, {right}, {width}, {right_step}, {zero})"
 

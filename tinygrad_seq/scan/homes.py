@@ -68,11 +68,11 @@ class Place(NamedTuple):
 
 
 class CopyNeededError(Exception):
-    """An equation that cannot find its operand where it lives, only in a copy with rows in one piece."""
+    """An equation that cannot read or write a variable where it lives, only in a copy with rows in one piece."""
 
-    def __init__(self, eqn: Eqn, operand: Var) -> None:
+    def __init__(self, eqn: Eqn, var: Var) -> None:
         super().__init__()
-        self.eqn, self.operand = eqn, operand
+        self.eqn, self.var = eqn, var
 
 
 class Homes:

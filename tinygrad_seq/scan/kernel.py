@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import CompileError
 from ..kernels.address import address_of, empty
 from ..kernels.gemm import pack_at
 from ..kernels.generated import load
@@ -218,6 +219,7 @@ class Kernel:
 def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:
     loop = arrange(stages, cuts_carry=backward)
     named = {loop.became.get(var, var) for var in history}
+    copies: set[Var] = set()
     while True:
         made = {result for eqn in loop.eqns for result in eqn.results}
         given = {var for eqn in loop.eqns for var in eqn.reads if var not in made}
@@ -233,7 +235,13 @@ def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> 
             }
             return loop, homes, emit(loop, stretches, homes, alternating, backward), N
         except CopyNeededError as missing:
-            loop = with_copy(loop, missing.eqn, missing.operand)
+            if missing.var in copies:
+                raise CompileError(
+                    f"scan: expected a step whose arrays can be laid out in memory, got {missing.eqn.primitive.name!r} "
+                    f"of {missing.var.aval} in this one; report it, and pass compile=False."
+                ) from None
+            loop, copy = with_copy(loop, missing.eqn, missing.var)
+            copies.add(copy)
 
 
 def _given_over_time(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
