@@ -3,6 +3,8 @@
 
 PYTHON  ?= python3
 WORKERS ?= 2
+HOURS   ?= 2
+SEED    ?= $(shell date +%s)
 VENV    := .venv
 BIN     := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -15,7 +17,7 @@ BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-nojit test-boundscheck check bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck check soak mutants bench format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +44,12 @@ check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three way
 	$(NOJIT)
 	$(BOUNDSCHECK)
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+soak: $(VENV)/.installed-test ## run random programs for HOURS on both cores and print the counts; failing scripts go to soak/
+	$(BIN)/python -m tinygrad_seq.testing soak --hours $(HOURS) --seed $(SEED) --workers $(WORKERS) --out soak --json soak/counts.json
+
+mutants: $(VENV)/.installed-test ## plant each fault of tests/mutants and see that a test fails
+	$(BIN)/python -m tests.mutants --workers $(WORKERS)
 
 bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, onnxruntime, autograd and MyGrad; write the figures of README.md
 	$(BIN)/python -m benchmarks

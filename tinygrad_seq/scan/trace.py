@@ -209,7 +209,7 @@ def freeze(value: Any) -> Any:
         return (slice, value.start, value.stop, value.step)
     if isinstance(value, np.ndarray):
         return (value.shape, value.dtype.str, value.tobytes())
-    if isinstance(value, int | str | np.dtype | np.generic | EllipsisType | type):
+    if isinstance(value, int | str | np.dtype | np.generic | np.ufunc | EllipsisType | type):
         return (value.__class__, value)
     raise CompileError(f"scan: expected options of operations to be plain values, got {value!r}; pass compile=False.")
 
