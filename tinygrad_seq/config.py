@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from .errors import ArgumentError, CompileError, DtypeError
+from .modes import quiet
 from .switches import current
 
 _generator = np.random.default_rng()
@@ -60,7 +61,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     global _generator
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"manual_seed: expected an integer >= 0, got {seed!r}; pass e.g. manual_seed(0).")
-    _generator = np.random.default_rng(int(seed))
+    _generator = quiet().run(np.random.default_rng, int(seed))  # it changes NumPy's error handling, and back
     return _generator
 
 
