@@ -18,11 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tinygrad_seq"
 
 FLOORS = (
-    ("errors", "config", "files", "tree"),
+    ("errors", "locks", "memo", "switches", "modes", "config", "files", "tree"),
     ("kernels",),
     ("primitive", "operators", "ops"),
     (
-        "modes",
         "tape",
         "recording",
         "inplace",

@@ -1,14 +1,16 @@
-"""Switches of a thread: no_grad, enable_grad, detect_anomaly."""
+"""Switches of a thread or task: no_grad, enable_grad, detect_anomaly."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 
 import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import AnomalyError
+from tinygrad_seq.errors import AnomalyError, ArgumentError
 from tinygrad_seq.primitive import TABLE, Primitive
 
 
@@ -140,3 +142,123 @@ def test_a_switch_can_be_used_again_and_inside_itself():
         with off, off:
             assert not ts.is_grad_enabled()
         assert ts.is_grad_enabled()
+
+
+def recorded() -> bool:
+    return (leaf([1.0]) * 2).requires_grad
+
+
+def test_a_switch_entered_by_hand_or_by_an_exit_stack():
+    off = ts.no_grad()
+    off.__enter__()
+    with off:
+        assert not recorded()
+    assert not recorded()
+    off.__exit__(None, None, None)
+    assert recorded()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(off)
+        stack.enter_context(ts.enable_grad())
+        assert recorded()
+        stack.pop_all().close()
+        assert recorded()
+        stack.enter_context(ts.no_grad())
+        assert not recorded()
+    assert recorded()
+
+
+def test_tasks_that_take_turns_have_switches_of_their_own():
+    async def worker(switch, expected):
+        for _ in range(3):
+            with switch:
+                await asyncio.sleep(0)
+                assert recorded() is expected
+            assert recorded()
+            await asyncio.sleep(0)
+
+    async def together():
+        off = ts.no_grad()
+        await asyncio.gather(worker(off, False), worker(ts.enable_grad(), True), worker(off, False))
+        assert recorded()
+        with off:
+            assert await asyncio.to_thread(recorded) is False
+
+    asyncio.run(together())
+    assert recorded()
+
+
+def test_generators_that_take_turns_leave_nothing_on():
+    def generator():
+        with ts.no_grad():
+            yield
+            yield
+
+    one, other = generator(), generator()
+    next(one)
+    next(other)
+    one.close()
+    assert not recorded()  # as in PyTorch, a generator that waits inside the block leaves it on
+    next(other)
+    other.close()
+    assert recorded()
+
+
+def test_decorated_generators_and_coroutines():
+    @ts.no_grad()
+    def generator(n):
+        try:
+            sent = yield recorded()
+            sent = yield recorded(), sent
+            try:
+                yield n
+            except KeyError:
+                yield recorded(), "caught"
+        finally:
+            closed.append(recorded())
+        return n
+
+    closed = []
+    steps = generator(7)
+    assert next(steps) is False
+    assert recorded()
+    assert steps.send("x") == (False, "x")
+    assert next(steps) == 7
+    assert steps.throw(KeyError) == (False, "caught")
+    assert recorded()
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value == 7
+    steps = generator(7)
+    next(steps)
+    steps.close()
+    assert closed == [False, False]
+    assert recorded()
+
+    @ts.no_grad()
+    async def coroutine():
+        await asyncio.sleep(0)
+        return recorded()
+
+    assert asyncio.run(coroutine()) is False
+    with pytest.raises(ArgumentError, match="asynchronous generator"):
+
+        @ts.no_grad()
+        async def refused():
+            yield
+
+
+def test_threads_have_switches_of_their_own():
+    found = []
+    with ts.no_grad():
+        thread = threading.Thread(target=lambda: found.append(recorded()))
+        thread.start()
+        thread.join()
+        assert not recorded()
+    assert found == [True]
+
+
+def test_numpy_goes_on_warning_after_an_operation():
+    with np.errstate(all="raise"):
+        ts.log(ts.tensor([0.0]))
+        with pytest.raises(FloatingPointError):
+            np.log(np.zeros(1))

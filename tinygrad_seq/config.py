@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import numpy as np
 
 from .errors import ArgumentError, CompileError, DtypeError
+from .modes import quiet
+from .switches import current
 
 _generator = np.random.default_rng()
 _default_dtype: np.dtype = np.dtype(np.float32)
@@ -47,7 +48,7 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
         raise ArgumentError(
             f"generator: expected a numpy.random.Generator or None, got {given!r}; pass e.g. np.random.default_rng(0)."
         )
-    if _drawing.refused:
+    if current().traced is not None:  # refused before any state has changed
         raise CompileError(
             "scan: expected a step that draws no random numbers, which would be the same at every time; "
             "draw them before the scan and pass them as xs, or pass compile=False."
@@ -55,29 +56,12 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
     return _generator if given is None else given
 
 
-class _Drawing(threading.local):
-    refused = False
-
-
-_drawing = _Drawing()
-
-
-class RefusedDraws:
-    """The context in which `generator` raises a `CompileError` in this thread, before any state has changed."""
-
-    def __enter__(self) -> None:
-        self._before, _drawing.refused = _drawing.refused, True
-
-    def __exit__(self, *error: object) -> None:
-        _drawing.refused = self._before
-
-
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed the process-wide generator and return it: the same seed gives the same weights, masks and samples."""
     global _generator
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"manual_seed: expected an integer >= 0, got {seed!r}; pass e.g. manual_seed(0).")
-    _generator = np.random.default_rng(int(seed))
+    _generator = quiet().run(np.random.default_rng, int(seed))  # it changes NumPy's error handling, and back
     return _generator
 
 

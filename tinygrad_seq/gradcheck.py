@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import ArgumentError, DtypeError, GradientError
-from .modes import enable_grad, mode, no_grad
+from .modes import enable_grad, ieee, mode, no_grad
 from .tensor import Tensor, pull_back
 from .tree import Tree, flatten
 
@@ -26,6 +26,7 @@ _SHRINK = 4
 _LEVELS = 6
 
 
+@ieee
 def gradcheck(
     f: Callable[..., Any],
     inputs: Tensor | Sequence[Any] | dict[str, Any],
@@ -81,24 +82,23 @@ def gradcheck(
     def call() -> Any:
         return f(**given) if isinstance(given, dict) else f(*given)
 
-    with np.errstate(all="ignore"):
-        cotangents = _check(call, checked, "derivative", tolerance, generator)
-        if not cotangents:
-            raise ArgumentError(
-                "gradcheck: expected f to return a floating-point Tensor, or several, got none; return Tensors, as "
-                "NumPy arrays and numbers have no gradient."
-            )
-        if order == 2:
-            tensors = list(checked.values())
+    cotangents = _check(call, checked, "derivative", tolerance, generator)
+    if not cotangents:
+        raise ArgumentError(
+            "gradcheck: expected f to return a floating-point Tensor, or several, got none; return Tensors, as "
+            "NumPy arrays and numbers have no gradient."
+        )
+    if order == 2:
+        tensors = list(checked.values())
 
-            def gradient() -> list[Tensor]:
-                recording = mode.recording
-                with enable_grad():
-                    outputs = _float_outputs(call())
-                pulled = _pull_back(outputs, cotangents, tensors, differentiable=recording)
-                return [pulled[tensor] for tensor in tensors if tensor in pulled]
+        def gradient() -> list[Tensor]:
+            recording = mode.recording
+            with enable_grad():
+                outputs = _float_outputs(call())
+            pulled = _pull_back(outputs, cotangents, tensors, differentiable=recording)
+            return [pulled[tensor] for tensor in tensors if tensor in pulled]
 
-            _check(gradient, checked, "second derivative", tolerance, generator)
+        _check(gradient, checked, "second derivative", tolerance, generator)
     return True
 
 
@@ -293,9 +293,12 @@ def _moved(project: Callable[[], float], tensor: Tensor, step: np.ndarray) -> fl
     """Return the projection with `tensor` moved by `step`, and put the tensor back."""
     array, exposed = tensor._array, tensor._exposed
     try:
-        tensor._array, tensor._exposed = np.asarray(array + step), False
-        return project()
-    finally:
+        try:
+            tensor._array, tensor._exposed = np.asarray(array + step), False
+            return project()
+        finally:
+            tensor._array, tensor._exposed = array, exposed
+    finally:  # an interrupt can cut one block short, not both
         tensor._array, tensor._exposed = array, exposed
 
 

@@ -132,6 +132,8 @@ class Primitive:
         key = (wanted, count) if self.variadic else wanted
         found = self._plans.get(key)
         if found is None:
+            if len(self._plans) > 1000:  # only those of `variadic` ones can be so many
+                self._plans.clear()
             found = self._plans[key] = self._make_plan(wanted, count)
         return found
 

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 from .errors import ArgumentError
-from .modes import mode
+from .switches import Switch, current
 from .tape import Node
 from .tensor import Tensor
 
 T = TypeVar("T")
-
-
-class _Collecting(threading.local):
-    found: dict[str, object] | None = None
-
-
-_collecting = _Collecting()
 
 
 def tag(x: T, name: str) -> T:
@@ -53,9 +43,10 @@ def tag(x: T, name: str) -> T:
     """
     if not isinstance(name, str) or not name:
         raise ArgumentError(f"tag: expected a name that is not empty, got {name!r}; pass e.g. 'forget_gate'.")
-    if mode.anomaly:
+    modes = current()
+    if modes.anomaly:
         _note(x, name)
-    found = _collecting.found
+    found = modes.tags
     if found is not None:
         numbered = (f"{name}_{count}" for count in itertools.count(2))
         found[name if name not in found else next(other for other in numbered if other not in found)] = x
@@ -70,15 +61,18 @@ def _note(x: object, name: str) -> None:
 
 
 def is_collecting() -> bool:
-    """Return whether somebody looks at the tagged values of this thread."""
-    return _collecting.found is not None
+    """Return whether somebody looks at the tagged values of this thread or task."""
+    return current().tags is not None
 
 
-@contextmanager
-def collect_tags() -> Iterator[dict[str, object]]:
-    """Give the dict that fills with the tagged values of this thread, inside."""
-    before, _collecting.found = _collecting.found, {}
-    try:
-        yield _collecting.found
-    finally:
-        _collecting.found = before
+class collect_tags(Switch):  # noqa: N801 (called as a function)
+    """A context that gives the dict that fills with what is tagged inside, in this thread or task."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(tags={})
+
+    def __enter__(self) -> dict[str, object]:
+        super().__enter__()
+        return self._changes["tags"]  # type: ignore[no-any-return]

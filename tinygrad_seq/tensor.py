@@ -9,7 +9,6 @@ the normal case costs nothing.
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any, Self
@@ -21,12 +20,14 @@ from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .errors import DtypeError, GraphError, ShapeError, TinygradSeqError
 from .inplace import InPlace
-from .modes import QUIET, error_handling, mode, set_grad_enabled
+from .locks import make_lock
+from .modes import fresh_quiet, quiet, set_grad_enabled
 from .operators import Operators
 from .ops.casting import astype
 from .primitive import LEVELS, Array, Primitive
 from .python_protocol import PythonProtocol
 from .recording import check_forward, check_operand, explain, make_node
+from .switches import DEFAULT, current, in_front
 from .tape import Hook, HookHandle, Output, Source, backpropagate
 
 
@@ -38,7 +39,7 @@ class _Probe:
 
 
 # Two threads may run backward on graphs that share leaves.
-_adding = threading.Lock()
+_adding = make_lock()
 _probe = _Probe()
 # What sys.getrefcount says of an array that only one attribute refers to.
 _ALONE = sys.getrefcount(_probe._array)
@@ -66,15 +67,18 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
             arrays.append(check_operand(primitive, operand))
             parents.append(None)
         bit <<= 1
-    token = error_handling.set(QUIET)
+    modes = in_front()
+    if modes is not DEFAULT:
+        modes = current()
+    context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
     try:
-        result = primitive.forward(*arrays, **params) if params else primitive.forward(*arrays)
+        result = (
+            context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
+        )
     except TinygradSeqError:
         raise
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise explain(primitive, arrays, error) from error
-    finally:
-        error_handling.reset(token)
     if primitive.multiple:
         result = tuple(map(np.asarray, result))
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
@@ -83,9 +87,9 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     if not wanted and not primitive.multiple and result.dtype.char == "e":
         # NumPy's result for 8-bit integers and booleans, of a dtype that no Tensor has.
         return record(primitive, tuple([np.asarray(array, np.float64) for array in arrays]), params)
-    if wanted and mode.recording:
+    if wanted and modes.recording:
         node = make_node(primitive, params, operands, arrays, parents, wanted, result)
-    if mode.anomaly:
+    if modes.anomaly:
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
         return tuple(

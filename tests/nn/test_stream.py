@@ -12,6 +12,7 @@ from numba.core import event
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, CompileWarning, DtypeError, ShapeError
+from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import stepper
 from tinygrad_seq.tree import flatten, map_leaves
 
@@ -91,7 +92,7 @@ def assert_same(found: Any, expected: Any) -> None:
 def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "interpreted":
         monkeypatch.setattr(stepper.config, "DISABLE_JIT", 1)
-        monkeypatch.setattr(stepper, "_loops", {})
+        monkeypatch.setattr(stepper, "_loops", Memo(100))
 
 
 @pytest.mark.parametrize("N", [1, 5])

@@ -11,6 +11,7 @@ import pytest
 from numba import config
 
 from tests.scan.golden import NAMES, path_of, text_of
+from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_text_is_the_one_on_file(name: str, monkeypatch) -> None:
     monkeypatch.setattr(config, "DISABLE_JIT", 0)
     monkeypatch.setattr(config, "BOUNDSCHECK", None)
-    monkeypatch.setattr(compiled, "_programs", {})
+    monkeypatch.setattr(compiled, "_programs", Memo(100))
     assert text_of(name) == path_of(name).read_text(encoding="utf-8"), "python -m tests.scan.golden --write"
 
 

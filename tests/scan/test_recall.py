@@ -12,7 +12,8 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.errors import CompileError
-from tinygrad_seq.scan import compiled, recall
+from tinygrad_seq.memo import Memo
+from tinygrad_seq.scan import compiled, recall, trace
 
 T, N, H = 4, 2, 3
 
@@ -219,10 +220,10 @@ def test_threads_grow_the_tree_at_once(data) -> None:
 
 
 def test_a_number_that_changes_fills_no_memory(data, monkeypatch) -> None:
-    monkeypatch.setattr(compiled, "_programs", {})
-    monkeypatch.setattr(compiled, "MOST_PROGRAMS", 3)
-    monkeypatch.setattr(recall, "_roots", {})
+    monkeypatch.setattr(compiled, "_programs", Memo(6))
+    monkeypatch.setattr(recall, "_roots", Memo(20, lambda root: 1 + root.grown))
     monkeypatch.setattr(recall, "MOST_PLACES", 20)
+    monkeypatch.setattr(trace, "_inferred", Memo(5))
     for factor in np.linspace(0.1, 0.9, 12):
 
         def step(h, x, factor=float(factor)):
@@ -230,5 +231,6 @@ def test_a_number_that_changes_fills_no_memory(data, monkeypatch) -> None:
             return h, h
 
         same(step, *data)
-        assert len(compiled._programs) <= 2 * 3 + 1
-        assert all(root.grown <= 20 + 3 for root in recall._roots.values())
+        assert len(compiled._programs) <= 2 * 6
+        assert len(trace._inferred) <= 2 * 5
+        assert sum(root.grown for root in recall._roots.values()) <= 2 * 20 + 3

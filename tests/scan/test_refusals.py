@@ -17,6 +17,7 @@ from tests.scan.cells import CELLS
 from tests.scan.test_scan import BAD_CELLS
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, CompileError, CompileWarning, DtypeError, ShapeError, TinygradSeqError
+from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import eager
 
 T, N, H = 4, 3, 5
@@ -112,7 +113,7 @@ def run(step: Callable[..., Any], compile: bool | None, steps: int = T) -> Resul
 @pytest.fixture(autouse=True)
 def no_reason_given_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test be the first in which a reason not to compile comes up."""
-    monkeypatch.setattr(eager, "_warned", set())
+    monkeypatch.setattr(eager, "_warned", Memo(100))
 
 
 def warned(function: Callable[[], Any]) -> tuple[Any, list[warnings.WarningMessage]]:

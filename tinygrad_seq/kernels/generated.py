@@ -14,7 +14,6 @@ import linecache
 import pickle
 import platform
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -30,13 +29,14 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 
 from ..errors import ArgumentError
+from ..locks import compiling
 from . import cachedir
 from .jit import compiler_settings, kernel_sources, prepare
+from .shield import shielded
 from .translate import Translated
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
 _loaded: dict[str, Callable[..., Any]] = {}
-_lock = threading.Lock()
 _compilations = 0
 
 
@@ -65,10 +65,7 @@ def load(source: str, name: str, signature: Any) -> Callable[..., Any]:
             f"load: expected Numba's compiler for the kernel '{name}', got NUMBA_DISABLE_JIT=1; run the scan eagerly."
         )
     key = _key(source, name, signature)
-    with _lock:
-        if key not in _loaded:
-            _loaded[key] = _build(source, name, signature, key)
-        return _loaded[key]
+    return _loaded.get(key) or shielded(_load, source, name, signature, key)
 
 
 def compilations() -> int:
@@ -86,6 +83,13 @@ def _key(source: str, name: str, signature: Any) -> str:
 def _environment() -> tuple[object, ...]:
     versions = sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__
     return *versions, cpu_target.target_context.codegen().magic_tuple(), kernel_sources()
+
+
+def _load(source: str, name: str, signature: Any, key: str) -> Callable[..., Any]:
+    with compiling:
+        if key not in _loaded:
+            _loaded[key] = _build(source, name, signature, key)
+        return _loaded[key]
 
 
 def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., Any]:

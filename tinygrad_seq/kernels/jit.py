@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
 from numba import config, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.runtime import rtsys
+
+from ..modes import ieee
+from .shield import shielded
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,13 +27,14 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     about overflow as compiled code. Where no folder can hold a cache, the kernel is compiled once in every process.
     """
     if config.DISABLE_JIT:
-        return np.errstate(all="ignore")(function)
+        return ieee(function)
     return cached(njit(nogil=True, error_model="numpy")(function))  # type: ignore[no-any-return]
 
 
 def cached(compiled: Any) -> Any:
     """Return a function that Numba is to compile, with a cache on disk that is opened when it is first called."""
     compiled._cache = _CacheOnDemand(compiled)
+    compiled.compile = functools.partial(shielded, compiled.compile)
     return compiled
 
 

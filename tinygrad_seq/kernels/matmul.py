@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import config, from_dtype, types
 
 from ..errors import DtypeError, ShapeError
+from ..modes import quiet
 from .gemm import BAND_ROWS, STRIP_ROWS, matmul_into
 from .jit import kernel
 from .pool import Task, run_all, split, workers
@@ -117,8 +118,7 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
         )
     _check_dtypes("multiply", a, b, c)
     if config.DISABLE_JIT:
-        with np.errstate(all="ignore"):
-            np.add(np.matmul(a, b), c if accumulate else 0, out=c)
+        quiet().run(np.add, quiet().run(np.matmul, a, b), c if accumulate else 0, out=c)
         return
     M, N = c.shape
     if N > 1 and c.strides[1] != c.itemsize:

@@ -7,6 +7,7 @@ takes 20-80 us (queue.SimpleQueue and Lock alike, Event 1.5 times that), and lon
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections import deque
@@ -15,6 +16,7 @@ from operator import itemgetter
 from queue import SimpleQueue
 
 from .. import config
+from ..locks import make_lock
 
 Task = Callable[[], None]
 
@@ -22,10 +24,7 @@ SECONDS_PER_THREAD = 5e-4
 """The least work that is worth a thread: several times what waking it may take."""
 
 
-class _Working(threading.local):
-    """Whether this thread is inside a task."""
-
-    now = False
+_working = contextvars.ContextVar("inside a task", default=False)
 
 
 class _Job:
@@ -43,6 +42,13 @@ class _Job:
             task()
         except BaseException as error:  # noqa: BLE001 (raised by run_all, even an interrupt, when no task runs)
             self.errors.append((number, error))
+
+    def run_along(self, tasks: Sequence[Task]) -> None:
+        """Run what the caller runs: the first of all tasks, and what nobody else takes."""
+        _working.set(True)
+        for task in tasks[:1]:
+            self.run_one(-1, task)
+        self.run_untaken()
 
     def run_untaken(self) -> None:
         while self.untaken:
@@ -73,7 +79,6 @@ class _Pool:
     def __init__(self) -> None:
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
         self.size = 0
-        self.growing = threading.Lock()
 
     def announce(self, job: _Job, helpers: int) -> None:
         if self.size < helpers:
@@ -82,7 +87,7 @@ class _Pool:
             self.jobs.put(job)
 
     def _grow(self, size: int) -> None:
-        with self.growing:
+        with _growing:
             while self.size < size:
                 try:
                     threading.Thread(target=self._serve, name="tinygrad_seq", daemon=True).start()
@@ -91,19 +96,19 @@ class _Pool:
                 self.size += 1
 
     def _serve(self) -> None:
-        _working.now = True
+        _working.set(True)
         while True:
             self.jobs.get().help()
 
 
-_working = _Working()
 _pool = _Pool()
+_growing = make_lock()
 
 
 def _renew() -> None:
     """Start over in a forked child, which has only the thread that forked."""
-    global _working, _pool
-    _working, _pool = _Working(), _Pool()
+    global _pool
+    _pool = _Pool()
 
 
 if hasattr(os, "register_at_fork"):
@@ -115,7 +120,7 @@ def workers(work: float) -> int:
 
     Inside a task it is one.
     """
-    return 1 if _working.now else max(1, min(config.get_num_threads(), int(work / SECONDS_PER_THREAD)))
+    return 1 if _working.get() else max(1, min(config.get_num_threads(), int(work / SECONDS_PER_THREAD)))
 
 
 def split(count: int, parts: int) -> list[tuple[int, int]]:
@@ -134,18 +139,18 @@ def run_all(tasks: Sequence[Task]) -> None:
     BaseException
         What the first task in the list that failed has raised, after all tasks have run.
     """
-    job, outer = _Job(tasks[1:]), _working
-    helpers = 0 if outer.now else min(len(tasks), config.get_num_threads()) - 1
-    nested, outer.now = outer.now, True
+    job = _Job(tasks[1:])
+    helpers = 0 if _working.get() else min(len(tasks), config.get_num_threads()) - 1
     try:
-        if helpers > 0:
-            _pool.announce(job, helpers)
-        if tasks:
-            job.run_one(-1, tasks[0])
-        job.run_untaken()
-    finally:
-        outer.now = nested
-        job.untaken.clear()  # an interrupt between two tasks leaves some
+        try:
+            if helpers > 0:
+                _pool.announce(job, helpers)
+            contextvars.copy_context().run(job.run_along, tasks)  # what is set inside ends with the context
+        finally:
+            job.untaken.clear()  # an interrupt between two tasks leaves some
+            job.wait()
+    finally:  # an interrupt can cut one wait short, not both
+        job.untaken.clear()
         job.wait()
     try:
         if job.errors:

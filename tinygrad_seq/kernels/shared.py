@@ -32,7 +32,7 @@ def publish(name: str, function: Callable[..., None], count: int, dtype: Any) ->
     symbol, kinds, compiled = _symbol(name, dtype), _kinds(count, dtype), cast("Any", function)
     if config.DISABLE_JIT or symbol in _alive:
         return
-    compiled.compile(kinds)
+    type(compiled).compile(compiled, kinds)  # in this thread: another would wait until it has imported the module
     found = compiled.overloads[kinds]
     binding.add_symbol(symbol, found.library.get_pointer_to_function(found.fndesc.llvm_func_name))
     _alive[symbol] = found

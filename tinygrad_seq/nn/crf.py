@@ -11,7 +11,7 @@ from ..conversion import to_array
 from ..creation import asarray, zeros
 from ..errors import AnomalyError, ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ..gradients import grad
-from ..modes import no_grad
+from ..modes import ieee, no_grad
 from ..ops.comparison import where
 from ..ops.gathering import take_along_axis
 from ..ops.indexing import take
@@ -150,13 +150,7 @@ class CRF(Module):
             scores, counts = rows.numpy(), sequence_mask(ends, rows.shape[0])[:, :, None]
             moves, last = self.transitions.numpy(), self.end_transitions.numpy()
         best = self.start_transitions.numpy() + scores[0]
-        came = []
-        with np.errstate(invalid="ignore"):  # infinities that cancel out are found at the end
-            for t in range(1, len(scores)):
-                ways = best[:, :, None] + moves
-                came.append(ways.argmax(axis=1))
-                best = np.where(counts[t], ways.max(axis=1) + scores[t], best)
-            best = best + last
+        best, came = _best_ways(best, scores, moves, last, counts)
         wrong = np.flatnonzero(~np.isfinite(best.max(axis=1)))
         if len(wrong):
             raise AnomalyError(
@@ -228,6 +222,17 @@ class CRF(Module):
                 f"CRF: expected tags from 0 to {self.num_tags - 1}, got {wrong[0]}; give lengths if they are padded."
             )
         return path
+
+
+@ieee  # infinities that cancel out are found at the end
+def _best_ways(best: Array, scores: Array, moves: Array, last: Array, counts: Array) -> tuple[Array, list[Array]]:
+    """Return the best score (N, K) of a way that ends in each tag, and where it came from, step by step."""
+    came = []
+    for t in range(1, len(scores)):
+        ways = best[:, :, None] + moves
+        came.append(ways.argmax(axis=1))
+        best = np.where(counts[t], ways.max(axis=1) + scores[t], best)
+    return best + last, came
 
 
 def _followed(came: list[NDArray[np.int64]], n: int, tag: int, end: int) -> list[int]:

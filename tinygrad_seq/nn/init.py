@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config import generator as current_generator
 from ..errors import ArgumentError, ShapeError
-from ..modes import no_grad
+from ..modes import no_grad, quiet
 from ..primitive import Array
 from ..tensor import Tensor
 from .checks import check_numbers
@@ -93,7 +93,8 @@ def orthogonal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     """
     _fans("orthogonal_", x)
     rows, columns = x.shape[0], x.size // x.shape[0]
-    q, r = np.linalg.qr(current_generator(generator).standard_normal((max(rows, columns), min(rows, columns))))
+    drawn = current_generator(generator).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = quiet().run(np.linalg.qr, drawn)
     q *= np.sign(np.diag(r))
     return _fill(x, gain * (q if rows >= columns else q.T).reshape(x.shape))
 

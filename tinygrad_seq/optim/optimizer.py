@@ -90,6 +90,8 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Update every parameter that has a gradient; nothing is changed if any option or gradient is unfit.
 
+        An interrupt (Ctrl-C) in the middle may leave some parameters updated and others not; go on from a checkpoint.
+
         Raises
         ------
         ArgumentError

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..creation import zeros
 from ..errors import ArgumentError, CompileError, ShapeError
+from ..locks import compiling
 from ..modes import mode, no_grad
 from ..ops.joining import unstack
 from ..tensor import Tensor
@@ -18,7 +19,7 @@ from .eager import StepFunction, unroll, warn_once
 from .leaves import name_of, named_leaves, stack_leaves
 from .locate import locate
 from .segments import Remember, check_remember, run_of
-from .trace import as_leaf, check_inner, tracing
+from .trace import as_leaf, check_inner
 
 if TYPE_CHECKING:
     from .program import Program
@@ -114,7 +115,7 @@ def scan(
             x = rebuild([zeros(leaf.shape[1:], leaf.dtype) for leaf in leaves])
             _, (y,) = unroll(step, carry, [x])
         return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)
-    if tracing.depth:
+    if mode.tracing:
         check_inner(time)
     elif compile is not False and mode.compiling and not mode.anomaly:
         try:
@@ -163,7 +164,8 @@ def _check_options(compile: Any, window: Any, remember: Any) -> None:
 @functools.cache
 def _compiler() -> Any:
     """Return the compiler, which is imported when first used: it takes 120 ms."""
-    from . import compiled
+    with compiling:
+        from . import compiled
 
     return compiled
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..creation import asarray
+from ..memo import Memo
 from ..modes import mode
 from ..ops.casting import alias
 from ..ops.joining import stack, unstack
@@ -23,9 +24,9 @@ from .segments import Run
 from .steady import SteadyStep
 from .trace import Trace, Tracer, as_leaf, freeze
 
-_programs: dict[Any, Program] = {}
 MOST_PROGRAMS: Final = 1000
 """Programs that are kept, of some 80 KB each: a step with a Python number that changes makes a new one every call."""
+_programs: Memo[Any, Program] = Memo(MOST_PROGRAMS)  # each has two keys, in one of two generations
 
 
 class Call(NamedTuple):
@@ -135,11 +136,9 @@ def _program(step: Step, wants: tuple[bool, ...]) -> Program:
         key = (structure(step), wants)
         program = _programs.get(key)
         if program is None:
-            if len(_programs) >= 2 * MOST_PROGRAMS:  # each has two keys
-                _programs.clear()
             wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
-            program = _programs[key] = Program(step, wanted)
-        _programs[step, wants] = program
+            program = _programs.put(key, Program(step, wanted))
+        _programs.put((step, wants), program)
     return program
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import ArgumentError, CompileError, CompileWarning
+from ..memo import Memo
 from ..tensor import Tensor
 from ..tree import Tree, describe, map_leaves
 from .leaves import alike, difference
@@ -53,12 +54,12 @@ def pair(result: Any) -> tuple[Tree, Tree]:
     )
 
 
-_warned: set[str] = set()
+_warned: Memo[str, bool] = Memo(1000)
 
 
 def warn_once(error: CompileError, stacklevel: int) -> None:
     """Say why a step runs eagerly, once for each reason; `stacklevel` 1 is the caller of this function."""
     text = f"{error} Until then it runs step by step."
-    if text not in _warned:
-        _warned.add(text)
+    if not _warned.get(text):
+        _warned.put(text, True)
         warnings.warn(text, CompileWarning, stacklevel=stacklevel + 1)

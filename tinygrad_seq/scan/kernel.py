@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -111,11 +111,14 @@ class Kernel:
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer.var) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
         self._panels = [(var, Panels(var)) for var in self.source.weights]
+        self._run_rows: Callable[..., None] | None = None
 
-    @cached_property
+    @property
     def run_rows(self) -> Callable[..., None]:
         """The machine code, compiled or found when first asked for: a backward that never runs is never compiled."""
-        return load(self.source.text, "run", _SIGNATURE)
+        if self._run_rows is None:
+            self._run_rows = load(self.source.text, "run", _SIGNATURE)
+        return self._run_rows
 
     def run(
         self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None, start: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from ..errors import AnomalyError
-from ..modes import Switch, Within, first_bad
+from ..modes import Within, first_bad
+from ..switches import Switch
 from ..tagging import collect_tags
 from ..tree import Tree
 from .eager import StepFunction
@@ -24,7 +25,7 @@ def locate(step: StepFunction) -> StepFunction:
             try:
                 return step(carry, x)
             except AnomalyError as error:
-                with Switch("anomaly", False), collect_tags() as tags, contextlib.suppress(Exception):
+                with Switch(anomaly=False), collect_tags() as tags, contextlib.suppress(Exception):
                     step(carry, x)
                 bad = {name: found[1] for name, value in tags.items() if (found := first_bad(value))}
                 if not bad:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from ..memo import Memo
 from ..primitive import Array, Primitive
 from ..tree import Tree
 from .ir import Atom, Aval, Eqn, Step, Var, check
@@ -75,16 +76,17 @@ class Root(Place):
         return self._constants.setdefault((number, aval), Var(aval)) if var is None else var
 
 
-_roots: dict[Any, Root] = {}
-MOST_PLACES: Final = 100_000
-"""Places of a tree, after which it is begun anew: a step with a Python number that changes grows it at every call."""
+MOST_PLACES: Final = 50_000
+"""Places of all trees of a generation, of 1 to 2 KB each: a step with a Python number that changes grows its tree at
+every call, and a batch of another size begins a tree."""
+_roots: Memo[Any, Root] = Memo(MOST_PLACES, lambda root: 1 + root.grown)
 
 
 def root_of(carry: tuple[Aval, ...], xs: tuple[Aval, ...]) -> Root:
     """Return the root of the steps that take such arrays."""
     root = _roots.get((carry, xs))
     if root is None or root.grown > MOST_PLACES:
-        root = _roots[carry, xs] = Root(carry, xs)
+        root = _roots.put((carry, xs), Root(carry, xs))
     return root
 
 
@@ -116,6 +118,7 @@ class Walk(Builder):
 
     def _new(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> Place:
         self._root.grown += 1
+        _roots.charge(1)
         if self._seen is None:
             self._seen = {place.key: place.results for place in self._way}
         results = self._seen.get(key)

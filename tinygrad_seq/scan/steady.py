@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..config import default_dtype
+from ..memo import Memo
 from ..modes import mode
 from ..tensor import Tensor
 from ..tree import Tree
@@ -19,7 +20,7 @@ class Traces:
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self._tensors = {id(tensor): tensor for tensor in tensors}
-        self._known: dict[Any, Traced] = {}
+        self._known: Memo[Any, Traced] = Memo(200)
 
     @staticmethod
     def key(carry: Iterable[Any], x: Iterable[Aval]) -> Any:
@@ -33,7 +34,7 @@ class Traces:
     def keep(self, key: Any, traced: Traced) -> None:
         """Keep a trace, unless it closes over what was computed for this call alone."""
         if all(id(x) in self._tensors for x in traced.objects):
-            self._known[key] = traced
+            self._known.put(key, traced)
 
 
 class SteadyStep:

@@ -11,6 +11,7 @@ passes over next to no data.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from numba import config
 
 from ..creation import asarray
 from ..errors import CompileError
+from ..memo import Memo
 from ..modes import mode, no_grad
 from ..ops.casting import alias
 from ..ops.shape import reshape
@@ -186,14 +188,12 @@ def _product(a: Any, b: Any) -> Any:
     return reshape(rows, (*a.shape[:-1], b.shape[1]))
 
 
-_loops: dict[Hashable, _Loop] = {}
+_loops: Memo[Hashable, _Loop] = Memo(200)
 
 
 def _loop(step: Step) -> _Loop:
     key = structure(step)
-    if key not in _loops:
-        _loops[key] = _Loop(step)
-    return _loops[key]
+    return _loops.get(key) or _loops.put(key, _Loop(step))
 
 
 class _Bound:
@@ -201,8 +201,9 @@ class _Bound:
 
     def __init__(self, loop: _Loop, kernel: Kernel, length: int, env: Env) -> None:
         self._kernel, self._bound = kernel, kernel.bind(length, env)
-        self._slabs = self._bound.carries
-        self.carry = [self._slabs[var][0].reshape(var.shape) for var in loop.step.carry]
+        slabs = self._bound.carries
+        self._first, self._second = ([slab[at] for slab in slabs.values()] for at in (0, 1))
+        self.carry = [slabs[var][0].reshape(var.shape) for var in loop.step.carry]
         self.outputs = []
         for y in loop.step.ys:
             view = kernel.view(y)
@@ -214,8 +215,7 @@ class _Bound:
         self._bound.sizes[0] = count
         self._kernel.launch(self._bound, count)
         if count & 1:
-            for slab in self._slabs.values():
-                slab[0] = slab[1]
+            deque(map(np.copyto, self._first, self._second), 0)  # in C: an interrupt finds all copied, or none
 
 
 class _Interpreted:

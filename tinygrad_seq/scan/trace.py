@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from types import EllipsisType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .. import config
 from ..array_protocol import ArrayProtocol
 from ..creation import asarray
 from ..errors import CompileError
-from ..modes import ieee, mode, user_line
+from ..memo import Memo
+from ..modes import ieee, user_line
 from ..operators import Operators
 from ..primitive import LEVELS, Array, Primitive
 from ..recording import check_operand, explain
+from ..switches import Modes, Switch, current
 from ..tensor import Tensor
 from .ir import Atom, Aval, Eqn, Var
-
-
-class Tracing(threading.local):
-    """How many traces this thread is in, and whether operations were recorded when the outermost began."""
-
-    depth = 0
-    recording = True
-
-
-tracing = Tracing()
-
 
 # What makes an operation equal to another: the primitive, its operands and its frozen options.
 Key = tuple[Primitive, tuple[Any, ...], Any]
@@ -158,7 +147,8 @@ class Tracer(ArrayProtocol, Operators):
                 break
         builder = operand._builder
         result = builder.apply(primitive, operands, params)
-        if tracing.depth and tracing.recording and not mode.recording:  # `no_grad` inside the step
+        modes = current()
+        if modes.traced and not modes.recording:  # `no_grad` inside the step
             parts = [builder.apply(detached, (part,), {}) for part in (result if primitive.multiple else (result,))]
             return tuple(parts) if primitive.multiple else parts[0]
         return result
@@ -214,7 +204,7 @@ def freeze(value: Any) -> Any:
     raise CompileError(f"scan: expected options of operations to be plain values, got {value!r}; pass compile=False.")
 
 
-_inferred: dict[Any, tuple[Aval, ...]] = {}
+_inferred: Memo[Any, tuple[Aval, ...]] = Memo(4096)
 
 
 def infer(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, Any], options: Any) -> tuple[Aval, ...]:
@@ -226,7 +216,7 @@ def infer(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, An
     key = (primitive, avals, options)
     found = _inferred.get(key)
     if found is None:
-        found = _inferred[key] = _run_on_zeros(primitive, operands, params)
+        found = _inferred.put(key, _run_on_zeros(primitive, operands, params))
     return found
 
 
@@ -247,18 +237,13 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     return tuple(avals)
 
 
-class Trace(config.RefusedDraws):
+class Trace(Switch):
     """The context in which a step is traced: no random numbers can be drawn."""
 
-    def __enter__(self) -> None:
-        if not tracing.depth:
-            tracing.recording = mode.recording
-        tracing.depth += 1
-        super().__enter__()
+    __slots__ = ()
 
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        tracing.depth -= 1
+    def _changes_in(self, outer: Modes) -> dict[str, Any]:
+        return {"traced": outer.recording if outer.traced is None else outer.traced}
 
 
 _LONGEST_INNER = 16

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .. import config
 from ..functional import categorical, where
-from ..modes import no_grad
+from ..modes import no_grad, quiet
 from ..tensor import Tensor
 from ..tree import Tree
 
@@ -44,7 +44,7 @@ def generate(
         start = write.carry
         uniforms = np.zeros(length)
         if temperature:
-            uniforms = copy.deepcopy(config.generator(generator)).random(length)
+            uniforms = quiet().run(copy.deepcopy, config.generator(generator)).random(length)
         tokens = _run(write, uniforms)
         length = min(2 * length, LONGEST)
         for n, token in enumerate(tokens):

@@ -89,5 +89,5 @@ def graceful_stop() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
-        for number in numbers:
+        for number in reversed(numbers):  # SIGINT last: until then Ctrl-C cannot raise here
             signal.signal(number, before[number])

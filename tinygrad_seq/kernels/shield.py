@@ -1,0 +1,58 @@
+"""Calls of Numba's compiler that neither an interrupt nor a fork can break.
+
+Numba and llvmlite take and release their locks, and fill their tables, in Python. An interrupt in between would leave a
+lock held for good, and a fork a lock held by a thread that the child does not have. Python raises interrupts in the
+main thread only, so the compiler runs in another; and a fork waits until nobody compiles.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from llvmlite.binding import ffi
+from numba.core.compiler_lock import global_compiler_lock
+
+from ..locks import hold_during_fork
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_llvm: Any = ffi.lib._lock
+hold_during_fork(global_compiler_lock.acquire, global_compiler_lock.release)
+hold_during_fork(_llvm.__enter__, _llvm.__exit__)
+
+
+def shielded(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Return ``function(*args, **kwargs)``, run to its end in a thread of its own if this is the main thread.
+
+    It must not wait for what this thread does: a compilation in progress here, which holds the lock, calls it directly.
+
+    An interrupt is raised here at once; the function goes on, and what it leaves behind (a compiled kernel) is there
+    for the next call.
+    """
+    if threading.current_thread() is not threading.main_thread() or global_compiler_lock.is_locked():
+        return function(*args, **kwargs)
+    outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put((function(*args, **kwargs), None))
+        except BaseException as error:  # noqa: BLE001 (raised by the caller)
+            outcome.put((None, error))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="tinygrad_seq compiler")
+    try:
+        thread.start()
+    except RuntimeError:  # the system's limit, or the interpreter is shutting down
+        return function(*args, **kwargs)
+    result, error = outcome.get()
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # the traceback holds this frame, so the frame must not hold the traceback
+    return result  # type: ignore[no-any-return]
