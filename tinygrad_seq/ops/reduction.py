@@ -17,6 +17,7 @@ from .comparison import equal, where
 from .exponential import as_real
 from .extrema import max, min
 from .joining import concat
+from .limits import ratio
 from .shape import permute_dims, reshape
 
 Axis = int | Sequence[int] | None
@@ -155,7 +156,7 @@ def _var_rule(g: Array, _y: None, x: Array, axes: Axes, correction: float, keepd
 
 
 def _std_rule(g: Array, y: Array, x: Array, axes: Axes, correction: float, keepdims: bool) -> Array:
-    scale = g / (where(equal(y, 0), 1, y) * _freedom(x, axes, correction))
+    scale = ratio(g, y * _freedom(x, axes, correction))  # at 0 the gradient and all that follows are 0
     return _deviation(x, axes) * kept(scale, x.shape, axes)
 
 
@@ -253,7 +254,7 @@ def _euclidean(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
 _norm2 = Primitive(
     "norm2",
     _euclidean,
-    (lambda g, y, x, axes, keepdims: x * kept(g / where(equal(y, 0), 1, y), x.shape, axes),),
+    (lambda g, y, x, axes, keepdims: x * kept(ratio(g, y), x.shape, axes),),
 )
 
 
@@ -266,8 +267,9 @@ def _power_norm(x: np.ndarray, order: float, axes: Axes, keepdims: bool) -> Any:
 
 
 def _power_norm_rule(g: Array, y: Array, x: Array, order: float, axes: Axes, keepdims: bool) -> Array:
-    scale = kept(where(equal(y, 0), 1, y), x.shape, axes)
-    return sign(x) * pow(abs(x) / scale, order - 1) * kept(g, x.shape, axes)
+    share = abs(ratio(x, kept(y, x.shape, axes)))
+    share = where(equal(share, 0), 1, share)  # the sign of 0 is 0: it has neither slope nor curvature
+    return sign(x) * pow(share, order - 1) * kept(g, x.shape, axes)
 
 
 _norm = Primitive("norm", _power_norm, (_power_norm_rule,))
