@@ -17,6 +17,7 @@ from .axes import normalise_axis
 from .casting import as_array
 from .compiled import as_rows, row_kernel, writable
 from .exponential import as_real, exp, sigmoid
+from .limits import ratio
 from .reduction import mean, sum
 
 Axes = tuple[int, ...]
@@ -199,7 +200,7 @@ _pull = Primitive(
             h, y, scale, np.zeros(along_like.shape, along_like.dtype), axes=axes, centre=centre
         ),
         _pull_rule_y,
-        lambda h, out, _g, _y, scale, _along, axes, centre: h * out / scale,
+        lambda h, out, _g, _y, scale, _along, axes, centre: ratio(h * out, scale),
         lambda h, _out, _g, y, scale, _along, axes, centre: -h * scale * y,
     ),
 )

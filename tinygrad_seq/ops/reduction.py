@@ -197,21 +197,24 @@ def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
 
 
 def _softmax_weights(x: np.ndarray, y: np.ndarray, axes: Axes) -> Any:
-    """Return ``exp(x - y)``; where y is +inf the infinite elements share 1, where it is -inf all are 0."""
+    """Return softmax over `axes`; where y is +inf the infinite elements share 1, where it is -inf all are 0.
+
+    `y` is the logsumexp. Of large logits it has lost the last digits, so the weights ``exp(x - y)`` are divided by
+    their sum: the result is a function of `x` alone.
+    """
     infinite = np.isinf(y)
-    if not infinite.any():
-        return np.exp(x - y)
-    tops = infinite & (x == y) & (y > 0)
-    weights = np.exp(np.where(infinite, -np.inf, x) - np.where(infinite, 0, y))
-    return np.where(infinite, tops / np.maximum(np.add.reduce(tops, axis=axes, keepdims=True), 1), weights).astype(
-        weights.dtype, copy=False
-    )
+    shifted = x - np.where(infinite, 0, y)
+    if infinite.any():
+        shifted = np.where(infinite, np.where((x == y) & (y > 0), 0, -np.inf), shifted)
+    weights = np.exp(shifted.astype(x.dtype, copy=False))
+    total = np.add.reduce(weights, axis=axes, keepdims=True)
+    return weights / np.where(total == 0, 1, total)
 
 
 _weights = Primitive(
     "softmax_weights",
     _softmax_weights,
-    (lambda g, y, _x, _y, axes: g * y, lambda g, y, _x, _y, axes: -(g * y)),
+    (lambda g, w, _x, _y, axes: w * (g - _sum(g * w, axes=axes, keepdims=True)), None),
 )
 
 

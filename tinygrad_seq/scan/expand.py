@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..ops import reduction
-from ..ops.arithmetic import maximum, sqrt
+from ..ops.arithmetic import sqrt
 from ..ops.casting import astype
-from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, not_equal, where
+from ..ops.comparison import equal, isfinite, isinf, logical_and, not_equal, where
 from ..ops.exponential import exp, log
 from ..ops.joining import concat
 from ..ops.shape import broadcast_to, permute_dims, reshape
@@ -302,10 +302,10 @@ def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
 
 def _softmax_weights(x: Any, y: Any, axes: Axes) -> Any:
     infinite = isinf(y)
-    tops = logical_and(logical_and(infinite, equal(x, y)), y > 0)
-    ties = astype(maximum(_total(astype(tops, "int64"), axes), 1), x.dtype)
-    usual = where(logical_not(infinite), exp(where(infinite, 0, x) - where(infinite, 0, y)), 0)
-    return where(infinite, astype(tops, x.dtype) / ties, usual)
+    shifted = where(infinite, -math.inf, x - where(infinite, 0, y))
+    weights = exp(where(logical_and(infinite, logical_and(equal(x, y), y > 0)), 0, shifted))
+    total = _total(weights, axes)
+    return weights / where(equal(total, 0), 1, total)
 
 
 def _standardise(x: Any, axes: Axes, eps: float, centre: bool) -> tuple[Any, Any]:
