@@ -24,6 +24,7 @@ from ..ops.casting import astype
 from ..ops.comparison import equal, isfinite, isinf, logical_and, not_equal, where
 from ..ops.exponential import exp, log
 from ..ops.joining import concat
+from ..ops.limits import scaled
 from ..ops.shape import broadcast_to, permute_dims, reshape
 from ..primitive import TABLE
 from .rewrite import Rule
@@ -331,7 +332,7 @@ FORMULAS: dict[str, Rule] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "softmax_adjoint": lambda g, y, axis: y * (g - _total(g * y, (axis,))),
-    "log_softmax_adjoint": lambda g, y, axis: g - exp(y) * _total(g, (axis,)),
+    "log_softmax_adjoint": lambda g, y, axis: g - scaled(_total(g, (axis,)), exp(y)),
     "logsumexp": _log_sum_exp,
     "softmax_weights": _softmax_weights,
     "standardise": _standardise,

@@ -15,7 +15,7 @@ from ..creation import asarray
 from ..errors import CompileError
 from ..modes import ieee, mode, user_line
 from ..operators import Operators
-from ..primitive import LEVELS, Array, Primitive
+from ..primitive import LEVELS, TRACED, Array, Primitive
 from ..recording import check_operand, explain
 from ..tensor import Tensor
 from .ir import Atom, Aval, Eqn, Var
@@ -181,7 +181,7 @@ class Tracer(ArrayProtocol, Operators):
     data = grad = property(_read)
 
 
-LEVELS[Tracer] = (2, Tracer._apply)
+LEVELS[Tracer] = (TRACED, Tracer._apply)
 
 # The same values, through which no gradient flows.
 detached = Primitive("detach", lambda x: x, (None,))
