@@ -345,20 +345,20 @@ def kl_div(log_probabilities: Array, target: Array, reduction: str = "mean", log
     Raises
     ------
     ArgumentError
-        If a target is negative or NaN, or a log NaN or +inf (not checked inside a compiled scan).
+        If a target is negative, +inf or NaN, or a log +inf or NaN (not checked inside a compiled scan).
     ShapeError, DtypeError
         If the shapes differ, or log-probabilities are not floating-point.
     """
     check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
     target = check_target("kl_div", log_probabilities, target, "none")
+    most = float(np.finfo(target.dtype).max)
     if log_target:
-        most = float(np.finfo(target.dtype).max)
         check_range("kl_div", "logs of target probabilities", target, -np.inf, most, "pass log_softmax of logits")
         possible = target > -np.inf
         log_share = where(possible, target, 0)
         share = exp(log_share)
     else:
-        check_range("kl_div", "target probabilities", target, 0, np.inf, "pass log_target=True if they are logs")
+        check_range("kl_div", "target probabilities", target, 0, most, "pass log_target=True if they are logs")
         possible = target > 0
         share = where(possible, target, 1)
         log_share = log(share)

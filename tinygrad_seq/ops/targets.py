@@ -79,9 +79,8 @@ def check_range(
     right = (values >= low - rounding) & (values <= high + rounding)
     wrong = ~right if counted is None else np.asarray(plain(counted)) & ~right
     if wrong.any():
-        bounds = f"in [{low:g}, {high:g}]" if high < np.inf else f">= {low:g}"
         found = np.broadcast_to(values, wrong.shape)[wrong][0]
-        raise ArgumentError(f"{caller}: expected {what} {bounds}, got {found}; {todo}.")
+        raise ArgumentError(f"{caller}: expected {what} in [{low:g}, {high:g}], got {found}; {todo}.")
 
 
 def counting(weight: Array | None, *arrays: Array) -> Array | None:
