@@ -64,7 +64,7 @@ remainder = elementwise(
 fmod = elementwise(
     "fmod",
     np.fmod,
-    vjp=(lambda g, _y, _a, _b: g, lambda g, y, a, b: -g * round((a - y) / b)),  # a / b may round up to an integer
+    vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
 )
