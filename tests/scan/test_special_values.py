@@ -95,3 +95,57 @@ def test_compiled_equals_eager_at_special_values(names, dtype) -> None:
                 if (name, *point) not in UNEQUAL:
                     wrong.append(f"{name}{point} {what}: compiled {one[tuple(at)]}, eager {other[tuple(at)]}")
     assert not wrong, "\n".join([f"{len(wrong)} differ", *wrong[:60]])
+
+
+# ------------------------------------------------------------------------------------------------ along an axis
+
+ROWS_OF_VALUES = np.array([
+    [0.0, 0.0, 0.0], [0.0, 2.0, 3.0], [0.0, 0.0, 3.0], [2.0, 2.0, 1.0], [2.0, 2.0, 2.0], [-1.0, 0.0, 1.0],
+    [-inf, -inf, -inf], [-inf, 1.0, 2.0], [-inf, 1.0, 1.0], [inf, 1.0, 2.0], [inf, inf, 0.0], [1e3, -1e3, 0.0],
+    [1e4, 1e4, 0.0], [1e18, 1e18, -1e18], [1e-18, 2e-18, 0.0], [-0.0, 0.0, 1.0], [nan, 1.0, 2.0],
+])  # fmt: skip
+ALONG = {
+    "sum": lambda x: ts.sum(x, -1, True), "mean": lambda x: ts.mean(x, -1, True),
+    "var": lambda x: ts.var(x, -1, 0, True), "std": lambda x: ts.std(x, -1, 1, True),
+    "max": lambda x: ts.max(x, -1, True), "min": lambda x: ts.min(x, -1, True),
+    "logsumexp": lambda x: ts.logsumexp(x, -1, True), "norm2": lambda x: ts.norm(x, 2, -1, True),
+    "norm1": lambda x: ts.norm(x, 1, -1, True), "norminf": lambda x: ts.norm(x, inf, -1, True),
+    "softmax": ts.softmax, "log_softmax": ts.log_softmax, "layer_norm": lambda x: ts.layer_norm(x, 3),
+    "rms_norm": lambda x: ts.rms_norm(x, 3), "prod": lambda x: ts.prod(x, -1, True),
+}  # fmt: skip
+
+
+def run_along(dtype, compile: bool):
+    first = {name: ts.tensor(ROWS_OF_VALUES.astype(dtype), requires_grad=True) for name in ALONG}
+    later = {
+        name: ts.tensor(np.stack([np.roll(ROWS_OF_VALUES, 5, 0)] * 2).astype(dtype), requires_grad=True)
+        for name in ALONG
+    }
+    start = {name: (first[name], ts.zeros(ALONG[name](first[name]).shape, dtype=dtype)) for name in ALONG}
+    never = ts.tensor(np.zeros((2, 1, 1), bool))
+
+    def step(carry, x):
+        nexts, flag = x
+        results = {name: f(ts.where(flag, carry[name][1], carry[name][0])) for name, f in ALONG.items()}
+        return {name: (nexts[name], results[name]) for name in ALONG}, results
+
+    _, ys = ts.scan(step, start, (later, never), compile=compile)
+    rng = np.random.default_rng(3)
+    weighted = [(ys[name] * rng.uniform(0.5, 1.5, ys[name].shape).astype(dtype)).sum() for name in ALONG]
+    sum(weighted[1:], weighted[0]).backward()
+    return {name: [ys[name].numpy(), first[name].grad.numpy(), later[name].grad.numpy()] for name in ALONG}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_reductions_compiled_equal_eager_at_special_values(dtype) -> None:
+    with np.errstate(all="ignore"):
+        compiled, eager = run_along(dtype, True), run_along(dtype, False)
+    wrong = []
+    for name in ALONG:
+        for what, one, other in zip(["value", "first", "later"], compiled[name], eager[name], strict=True):
+            least = TOLERANCE[dtype] * np.where(np.isfinite(other), np.abs(other), 0).max(axis=-1, keepdims=True)
+            close = np.isclose(one, other, rtol=TOLERANCE[dtype], atol=np.maximum(least, 8 * np.finfo(dtype).eps), equal_nan=True)
+            wrong += [
+                f"{name} {what}{at.tolist()}: {one[tuple(at)]}, eager {other[tuple(at)]}" for at in np.argwhere(~close)
+            ]
+    assert not wrong, "\n".join([f"{len(wrong)} differ", *wrong])
