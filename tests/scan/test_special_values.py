@@ -143,8 +143,9 @@ def test_reductions_compiled_equal_eager_at_special_values(dtype) -> None:
     wrong = []
     for name in ALONG:
         for what, one, other in zip(["value", "first", "later"], compiled[name], eager[name], strict=True):
-            least = TOLERANCE[dtype] * np.where(np.isfinite(other), np.abs(other), 0).max(axis=-1, keepdims=True)
-            close = np.isclose(one, other, rtol=TOLERANCE[dtype], atol=np.maximum(least, 8 * np.finfo(dtype).eps), equal_nan=True)
+            sizes = np.where(np.isfinite(other), np.abs(other), 0).max(axis=-1, keepdims=True)
+            least = np.maximum(TOLERANCE[dtype] * sizes, 8 * np.finfo(dtype).eps)
+            close = np.isclose(one, other, rtol=TOLERANCE[dtype], atol=least, equal_nan=True)
             wrong += [
                 f"{name} {what}{at.tolist()}: {one[tuple(at)]}, eager {other[tuple(at)]}" for at in np.argwhere(~close)
             ]
