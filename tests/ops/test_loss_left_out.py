@@ -233,7 +233,8 @@ half = ts.tensor([0.5, 0.5])
 )  # fmt: skip
 def test_targets_outside_their_range_are_refused(function, wrong) -> None:
     if function is ts.kl_div and 0 < wrong < inf:
-        pytest.skip("a measure need not be normalised")
+        assert np.isfinite(function(half, [0.5, wrong]).item())  # a measure need not be normalised
+        return
     for kind in (list, np.array, ts.tensor):
         with pytest.raises(ArgumentError, match=f"expected target.* got {wrong}"):
             function(half, kind([0.5, wrong]))

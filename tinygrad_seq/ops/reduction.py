@@ -250,8 +250,19 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 # ---------------------------------------------------------------------------------------------------------- norm
 
 
+SQUARES = 1e-15, 1e15
+"""Between these numbers float32 can square and add without overflow and underflow; vectors beyond are scaled first."""
+
+
 def _euclidean(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
-    return np.sqrt(_sum(x * x, axes=axes, keepdims=keepdims))
+    y = np.sqrt(_sum(x * x, axes=axes, keepdims=True))
+    least, most = SQUARES
+    if not ((y > least) & (y < most)).all():
+        top = np.maximum.reduce(np.absolute(x), axis=axes, keepdims=True, initial=0)
+        beyond = ((top <= least) | (top >= most)) & (top > 0) & (top < np.inf)
+        scale = np.where(beyond, top, 1).astype(y.dtype, copy=False)
+        y = np.sqrt(_sum(np.square(x / scale), axes=axes, keepdims=True)) * scale
+    return y if keepdims else y.squeeze(axes)
 
 
 _norm2 = Primitive(

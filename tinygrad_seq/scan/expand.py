@@ -21,7 +21,7 @@ import numpy as np
 from ..ops import reduction
 from ..ops.arithmetic import sqrt
 from ..ops.casting import astype
-from ..ops.comparison import equal, isfinite, isinf, logical_and, not_equal, where
+from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, logical_or, not_equal, where
 from ..ops.exponential import exp, log
 from ..ops.joining import concat
 from ..ops.limits import scaled
@@ -274,6 +274,15 @@ def _variance(x: Any, axes: Axes, correction: float, keepdims: bool) -> Any:
     return _finish(_total(deviation * deviation, axes) / (freedom if freedom > 0 else math.nan), x, axes, keepdims)
 
 
+def _euclidean(x: Any, axes: Axes, keepdims: bool) -> Any:
+    least, most = reduction.SQUARES
+    top = TABLE["max"](abs(x), axes=axes, keepdims=True) if axes else abs(x)
+    usual = logical_or(logical_and(top > least, top < most), logical_or(equal(top, 0), logical_not(isfinite(top))))
+    scale = where(usual, 1, top)
+    y = x / scale
+    return _finish(sqrt(_total(y * y, axes)) * scale, x, axes, keepdims)
+
+
 def _shifted(x: Any, axis: int) -> Any:
     return x - TABLE["max"](x, axes=(axis,), keepdims=True)
 
@@ -328,7 +337,7 @@ FORMULAS: dict[str, Rule] = {
     ),
     "var": _variance,
     "std": lambda x, **options: sqrt(_variance(x, **options)),
-    "norm2": lambda x, axes, keepdims: _finish(sqrt(_total(x * x, axes)), x, axes, keepdims),
+    "norm2": _euclidean,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "softmax_adjoint": lambda g, y, axis: y * (g - _total(g * y, (axis,))),
