@@ -162,6 +162,13 @@ TABLE: dict[str, Primitive] = {}
 # rank win; ndarrays and Python scalars are in no row and simply compute.
 Handler = Callable[[Primitive, tuple[Array, ...], dict[str, Any]], Any]
 LEVELS: dict[type, tuple[int, Handler]] = {}
+TRACED: Final = 2  # the rank of Tracers, whose values are not known yet
+
+
+def is_traced(array: Array) -> bool:
+    """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
+    level = LEVELS.get(array.__class__)
+    return level is not None and level[0] == TRACED
 
 
 def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:

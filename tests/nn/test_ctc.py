@@ -18,6 +18,7 @@ TARGETS = np.array([[1, 2, 0], [1, 1, 0], [2, 1, 2], [0, 0, 0]])
 COUNTS = [2, 2, 3, 0]
 LENGTHS = [5, 3, 4, 2]
 ctc_loss = nn.functional.ctc_loss
+inf = float("inf")
 
 
 def probabilities(log_probs: np.ndarray, blank: int = 0) -> dict[tuple[int, ...], float]:
@@ -121,6 +122,23 @@ def test_impossible_targets_are_infinite_and_have_no_gradient(rng) -> None:
     assert not x.grad.numpy()[:, 1:3].any()
 
 
+def test_in_no_step_only_nothing_can_be_said(rng) -> None:
+    x = scores(rng, (2, 3, C))
+    with ts.disable_compile():
+        losses = ctc_loss(x, [[1], [1], [1]], [0, 0, 2], [1, 0, 1], reduction="none")
+        losses[1:].sum().backward()
+        kept = ctc_loss(x, [[1], [1], [1]], [0, 0, 2], [1, 0, 1], reduction="none", zero_infinity=True)
+    assert losses.numpy()[:2].tolist() == [inf, 0]
+    assert kept.numpy()[:2].tolist() == [0, 0]
+    assert not x.grad.numpy()[:, :2].any()
+    assert x.grad.numpy()[:, 2].any()
+    x.grad = None
+    with ts.disable_compile():
+        ctc_loss(x, [[1], [1], [1]], [0, 0, 2], [1, 0, 1], zero_infinity=True).backward()
+    assert np.isfinite(x.grad.numpy()).all()
+    assert not x.grad.numpy()[:, :2].any()
+
+
 def test_classes_of_probability_zero_leave_the_rest_right(rng) -> None:
     log_probs = ts.log_softmax(scores(rng, (T, 1, C))).numpy().copy()
     log_probs[1, 0, 2] = log_probs[3, 0, 0] = -np.inf
@@ -154,8 +172,8 @@ def test_float32_is_close_over_long_inputs(rng) -> None:
         ({"targets": TARGETS[0]}, ShapeError, "targets of shape .7,., the sum"),
         ({"targets": TARGETS + 1}, IndexRangeError, "got 3"),
         ({"targets": TARGETS * 0}, IndexRangeError, "other than the blank 0, got 0"),
-        ({"input_lengths": [6, 1, 1, 1]}, ArgumentError, "input_lengths from 1 to 5, got 6"),
-        ({"input_lengths": [5, 0, 1, 1]}, ArgumentError, "input_lengths from 1 to 5, got 0"),
+        ({"input_lengths": [6, 1, 1, 1]}, ArgumentError, "input_lengths from 0 to 5, got 6"),
+        ({"input_lengths": [5, -1, 1, 1]}, ArgumentError, "input_lengths from 0 to 5, got -1"),
         ({"target_lengths": [4, 1, 1, 1]}, ArgumentError, "target_lengths from 0 to 3, got 4 for sequence 0"),
         ({"target_lengths": [-1, 1, 1, 1]}, ArgumentError, "got -1 for sequence 0"),
         ({"target_lengths": [1, 1]}, ShapeError, "target_lengths of shape .4,."),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygrad_seq as ts
 from tests.ops.agreement import check_close, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.errors import ArgumentError, IndexRangeError
@@ -122,3 +123,15 @@ def test_diff_longer_than_the_axis_is_empty():
 def test_diff_refuses_other_counts(n):
     with pytest.raises(ArgumentError, match=r"diff: expected an integer n >= 0.*pass"):
         cumulative.diff(Tensor(np.ones(3)), n)
+
+
+@pytest.mark.parametrize("op", [ts.cummax, ts.cummin])
+def test_running_extremes_of_an_input_in_a_compiled_scan(op) -> None:
+    x = ts.tensor(np.array([[1.0, 3.0, 2.0], [4.0, 0.0, 4.0]]), requires_grad=True)
+    gradients = []
+    for compiled in (True, False):
+        x.grad = None
+        last, _ = ts.scan(lambda h, x: (h + op(x, axis=0), None), ts.zeros(3, dtype="float64"), x, compile=compiled)
+        (last * np.array([1.0, 2.0, 4.0])).sum().backward()
+        gradients.append(x.grad.numpy())
+    np.testing.assert_array_equal(*gradients)

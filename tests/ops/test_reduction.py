@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygrad_seq as ts
 from tests.ops.agreement import check_close, check_third_order, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError, TinygradSeqError
@@ -282,3 +283,19 @@ def test_norm_refuses_other_orders(ord):
 def test_errors_are_ours():
     with pytest.raises(TinygradSeqError):
         reduction.sum(Tensor(np.ones(3)), 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("size", [1e-30, 1e-23, 1e-10, 1.0, 1e15, 1e20, 1e30])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_norms_of_any_size(size, compiled, dtype) -> None:
+    """Squares of float32 overflow from 1e19 on, and underflow below 1e-19."""
+    x = ts.tensor(np.array([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]]).astype(dtype) * dtype(size), requires_grad=True)
+
+    def step(carry, _):
+        return (carry[0] * 1, ts.norm(carry[0], axis=1)), None
+
+    (_, y), _ = ts.scan(step, (x, ts.zeros(3, dtype=dtype)), ts.zeros((1, 3), dtype=dtype), compile=compiled)
+    y.sum().backward()
+    np.testing.assert_allclose(y.numpy(), np.array([5, 0, 1]) * size, rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), [[0.6, 0.8], [0, 0], [1, 0]], rtol=1e-6)

@@ -61,9 +61,12 @@ def log_softmax(x: Array, y: Array) -> None:
 
 @kernel
 def log_softmax_adjoint(g: Array, y: Array, out: Array) -> None:
-    """Set ``out = g - exp(y) sum(g)``. *Changed*: `out`."""
+    """Set ``out = g - exp(y) sum(g)``, and `g` where it sums to 0, also of a row of NaN. *Changed*: `out`."""
     for n in range(y.shape[0]):
         factor = y.dtype.type(total(g[n]))
+        if factor == 0:
+            out[n] = g[n]
+            continue
         for i in range(y.shape[1]):
             out[n, i] = g[n, i] - scalar.exp(y[n, i]) * factor
 

@@ -23,7 +23,7 @@ from ..tensor import Tensor
 from ..tree import Tree
 from .checks import check_sizes, check_switches
 from .init import uniform_
-from .masks import check_flags, sequence_mask
+from .masks import check_flags
 from .module import Module
 from .parameter import Parameter
 
@@ -87,9 +87,10 @@ class CRF(Module):
         tags
             (T, N), integers below K; those at steps that do not count are not read.
         mask
-            (T, N), bool: True at the first steps of each row, which count.
+            (T, N), bool: True at the first steps of each row, which count. Of a row without any, the likelihood is 1:
+            there is one way to tag nothing.
         lengths
-            (N,), from 1 to T: how many steps of each row count. Instead of a mask.
+            (N,), from 0 to T: how many steps of each row count. Instead of a mask.
         reduction
             ``"none"`` (N,), ``"sum"``, ``"mean"`` over rows, ``"token_mean"``: the sum divided by the number of steps.
 
@@ -104,12 +105,12 @@ class CRF(Module):
             )
         emissions, ends = self._checked(emissions, mask, lengths)
         path = self._checked_tags(tags, ends, emissions.shape[:2])
-        likelihoods = self._score(emissions, path, ends) - self._log_sum(emissions, ends)
+        likelihoods = where(ends > 0, self._score(emissions, path, ends) - self._log_sum(emissions, ends), 0)
         if reduction == "none":
             return likelihoods
         if reduction == "mean":
             return mean(likelihoods)
-        return sum(likelihoods) / (int(ends.sum()) if reduction == "token_mean" else 1)
+        return sum(likelihoods) / (max(int(ends.sum()), 1) if reduction == "token_mean" else 1)
 
     def marginals(self, emissions: Array, mask: Any = None, lengths: Any = None) -> Tensor:
         """Return ``P(y_t = k)`` for each step and tag, (T, N, K); 0 at steps that do not count.
@@ -123,7 +124,7 @@ class CRF(Module):
         tensor([1., 1.])
         """
         rows, ends = self._checked(emissions, mask, lengths)
-        found: Tensor = grad(lambda x: sum(self._log_sum(x, ends)))(rows.detach())
+        found: Tensor = grad(lambda x: sum(where(ends > 0, self._log_sum(x, ends), 0)))(rows.detach())
         return swapaxes(found, 0, 1) if self.batch_first else found
 
     def decode(self, emissions: Array, mask: Any = None, lengths: Any = None) -> list[list[int]]:
@@ -147,11 +148,11 @@ class CRF(Module):
         """
         with no_grad():
             rows, ends = self._checked(emissions, mask, lengths)
-            scores, counts = rows.numpy(), sequence_mask(ends, rows.shape[0])[:, :, None]
+            scores, counts = rows.numpy(), _before(ends, rows.shape[0])[:, :, None]
             moves, last = self.transitions.numpy(), self.end_transitions.numpy()
         best = self.start_transitions.numpy() + scores[0]
         best, came = _best_ways(best, scores, moves, last, counts)
-        wrong = np.flatnonzero(~np.isfinite(best.max(axis=1)))
+        wrong = np.flatnonzero((ends > 0) & ~np.isfinite(best.max(axis=1)))
         if len(wrong):
             raise AnomalyError(
                 "CRF.decode: expected emissions and transitions with a finite score for some tags, got "
@@ -162,7 +163,7 @@ class CRF(Module):
 
     def _log_sum(self, emissions: Array, ends: NDArray[np.int64]) -> Array:
         """Return the logarithm (N,) of the sum over all ways of e^score."""
-        counts = sequence_mask(ends, emissions.shape[0])[:, :, None]
+        counts = _before(ends, emissions.shape[0])[:, :, None]
 
         def step(alpha: Array, x: tuple[Array, Array]) -> tuple[Array, Tree]:
             emission, on = x
@@ -174,7 +175,7 @@ class CRF(Module):
 
     def _score(self, emissions: Array, path: NDArray[np.int64], ends: NDArray[np.int64]) -> Array:
         """Return the score (N,) of one way."""
-        counts = sequence_mask(ends, len(path))
+        counts = _before(ends, len(path))
         emitted = take_along_axis(emissions, path[:, :, None], axis=2)[:, :, 0]
         moved = take(reshape(self.transitions, (-1,)), path[:-1] * self.num_tags + path[1:], axis=0)
         final = path[ends - 1, np.arange(len(ends))]
@@ -200,12 +201,12 @@ class CRF(Module):
         ends = np.full(N, T) if flags.lengths is None else flags.lengths
         if flags.mask is not None:
             ends = flags.mask.sum(axis=0)
-            if not ends.all() or (flags.mask != (np.arange(T)[:, None] < ends)).any():
+            if (flags.mask != _before(ends, T)).any():
                 raise ArgumentError(
-                    "CRF: expected a mask that is True at the first steps of each row, one or more, and False "
-                    f"at the others, got one of {ends.tolist()} steps with holes; close them."
+                    "CRF: expected a mask that is True at the first steps of each row and False at the others, got "
+                    f"one of {ends.tolist()} steps with holes; close them."
                 )
-        return where(sequence_mask(ends, T)[:, :, None], rows, 0), ends
+        return where(_before(ends, T)[:, :, None], rows, 0), ends
 
     def _checked_tags(self, tags: Any, ends: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
         path = to_array("CRF.tags", tags)
@@ -215,7 +216,7 @@ class CRF(Module):
                 f"CRF: expected integer tags of shape {expected}, got {path.shape} {path.dtype}; "
                 "pass one for each step of each row."
             )
-        path = np.where(sequence_mask(ends, shape[0]), path.T if self.batch_first else path, 0).astype(np.int64)
+        path = np.where(_before(ends, shape[0]), path.T if self.batch_first else path, 0).astype(np.int64)
         wrong = path[(path < 0) | (path >= self.num_tags)]
         if wrong.size:
             raise IndexRangeError(
@@ -235,8 +236,15 @@ def _best_ways(best: Array, scores: Array, moves: Array, last: Array, counts: Ar
     return best + last, came
 
 
+def _before(ends: NDArray[np.int64], T: int) -> NDArray[np.bool_]:
+    """Return the steps (T, N) that count."""
+    return np.arange(T)[:, None] < ends
+
+
 def _followed(came: list[NDArray[np.int64]], n: int, tag: int, end: int) -> list[int]:
     """Return the way that leads to `tag` at the last of `end` steps."""
+    if not end:
+        return []
     tags = [tag]
     for step in reversed(came[: end - 1]):
         tags.append(int(step[n, tags[-1]]))

@@ -19,7 +19,7 @@ from ..primitive import Array
 from ..scan import scan
 from ..tree import Tree
 from .checks import check_switches
-from .masks import Lengths, check_lengths, sequence_mask
+from .masks import Lengths, check_lengths
 from .module import Module
 
 Labels = NDArray[np.int64]
@@ -54,7 +54,8 @@ def ctc_loss(
         (N, S) integers, of which the first `target_lengths` of each row are read, or all of them in one row
         (sum of lengths,); no blanks.
     input_lengths
-        (N,), from 1 to T: how many steps of each row count; by default all. No gradient reaches the others.
+        (N,), from 0 to T: how many steps of each row count; by default all. The others are not computed with, and no
+        gradient reaches them. In 0 steps only the empty target can be said: its loss is 0, that of any other inf.
     target_lengths
         (N,), from 0 to S; by default S.
     blank
@@ -92,11 +93,11 @@ def ctc_loss(
     if single:
         log_probs = log_probs[:, None]
     T, N, C = log_probs.shape
-    ends = _lengths("input_lengths", input_lengths, N, T, T, shortest=1)
+    ends = _lengths("input_lengths", input_lengths, N, T, T)
     targets = to_array("ctc_loss.targets", targets)
     S = targets.shape[-1] if targets.ndim else 0
     joined = targets.ndim == 1 and not single
-    counts = _lengths("target_lengths", target_lengths, N, S, None if joined else S, shortest=0)
+    counts = _lengths("target_lengths", target_lengths, N, S, None if joined else S)
     labels = _labels(targets[None] if single and targets.ndim == 1 else targets, counts, joined, C, blank)
     last = _last_alpha(log_probs, labels, ends, blank)
     places = 2 * counts[:, None] - np.array([[1, 0]])  # the last label and the blank after it
@@ -143,7 +144,7 @@ def _last_alpha(log_probs: Array, labels: Labels, ends: Lengths, blank: int) -> 
     skips = np.zeros(spoken.shape, bool)
     skips[:, 3::2] = labels[:, 1:] != labels[:, :-1]
     scores = take_along_axis(log_probs, spoken[None], axis=-1)
-    counts = sequence_mask(ends, T)[:, :, None]
+    counts = (np.arange(T)[:, None] < ends)[:, :, None]
     nowhere = np.full((N, 2), -np.inf, log_probs.dtype)
     start = np.full(spoken.shape, -np.inf, log_probs.dtype)
     start[:, 0] = 0
@@ -159,11 +160,11 @@ def _last_alpha(log_probs: Array, labels: Labels, ends: Lengths, blank: int) -> 
     return alpha
 
 
-def _lengths(name: str, given: Any, N: int, default: int, longest: int | None, shortest: int) -> Lengths:
-    """Return lengths (N,), checked; a number is that of one row."""
+def _lengths(name: str, given: Any, N: int, default: int, longest: int | None) -> Lengths:
+    """Return lengths (N,) of 0 or more, checked; a number is that of one row."""
     if given is None:
         return np.full(N, default)
-    return check_lengths("ctc_loss", name, np.atleast_1d(to_array("ctc_loss", given)), N, longest, shortest)
+    return check_lengths("ctc_loss", name, np.atleast_1d(to_array("ctc_loss", given)), N, longest, 0)
 
 
 def _labels(targets: Any, counts: Lengths, joined: bool, C: int, blank: Any) -> Labels:

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..primitive import Array, elementwise
-from .arithmetic import abs, clip, square
+from .arithmetic import abs, clip, reciprocal, square
 from .comparison import where
 from .compiled import compiled
 from .exponential import as_real, exp, expm1, sigmoid
-from .special import ndtr
+from .limits import bounded, ratio
+from .special import density, ndtr
 
 relu = elementwise(
     "relu",
@@ -77,7 +78,7 @@ def _silu(x: Array) -> Array:
 
 def _silu_rule(g: Array, y: Array, x: Array) -> Array:
     s = sigmoid(x)
-    return g * (s + y * (1 - s))
+    return g * (s + bounded(y) * (1 - s))
 
 
 silu = elementwise(
@@ -89,9 +90,9 @@ silu = elementwise(
 )
 softsign = elementwise(
     "softsign",
-    lambda x: x / (np.absolute(x) + 1),
-    vjp=(lambda g, _y, x: g / square(abs(x) + 1),),
-    code="{0} / (1 + abs({0}))",
+    lambda x: ratio.forward(x, np.absolute(x) + 1),
+    vjp=(lambda g, _y, x: g * square(reciprocal(abs(x) + 1)),),
+    code="math.copysign(1.0, {0}) if math.isinf({0}) else {0} / (1 + abs({0}))",
     doc="Return ``x / (1 + |x|)``.",
 )
 
@@ -104,7 +105,7 @@ _B = 0.044715 * _A
 
 
 def _gelu_rule(g: Array, _y: None, x: Array) -> Array:
-    return g * (ndtr(x) + x * (exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))))
+    return g * (ndtr(x) + bounded(x) * density(x))
 
 
 def _gelu_tanh(x: Array) -> Array:
@@ -117,10 +118,11 @@ def _gelu_tanh(x: Array) -> Array:
     return np.maximum(x, -1000) / t
 
 
-def _gelu_tanh_rule(g: Array, y: Array, x: Array) -> Array:
-    s = sigmoid(x * (x * x * _B + _A))
-    slope = y * (1 - s)  # 0 where x * x overflows, so it comes first
-    return g * (s + slope * _A + slope * x * x * (3 * _B))
+def _gelu_tanh_rule(g: Array, _y: None, x: Array) -> Array:
+    x = bounded(x)
+    square = x * x
+    s = sigmoid(x * (square * _B + _A))
+    return g * (s + x * (s * (1 - s)) * (square * (3 * _B) + _A))
 
 
 _gelu = elementwise(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 import numpy as np
 
 from ..errors import DtypeError
 from ..primitive import Array, elementwise
 from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
+from .limits import ratio
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:
@@ -60,7 +64,7 @@ remainder = elementwise(
 fmod = elementwise(
     "fmod",
     np.fmod,
-    vjp=(lambda g, _y, _a, _b: g, lambda g, y, a, b: -g * round((a - y) / b)),  # a / b may round up to an integer
+    vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
 )
@@ -111,7 +115,7 @@ sqrt = elementwise("sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="m
 cbrt = elementwise(
     "cbrt",
     np.cbrt,
-    vjp=(lambda g, y, _x: g / (y * y * 3),),
+    vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
     doc="Return the real cube root.",
 )
@@ -143,33 +147,52 @@ def _pow(a: Array, b: Array) -> Array:
     return a**b  # unlike np.power, quick for exponents 2, 1, 0.5, 0 and -1
 
 
+# The derivative of a power by its exponent is an operation of its own: the mixed second derivatives, by its base here
+# and by the exponent in `_slope`, are then the same two terms, also at a = 0.
+
+
+def _pow_log(a: Array, b: Array) -> Array:
+    y = np.asarray(a**b)
+    y = y * np.log(np.asarray(a, y.dtype))
+    limit = np.equal(a, 0) & np.greater_equal(b, 0)
+    return np.where(limit, 0, y).astype(y.dtype, copy=False) if limit.any() else y
+
+
+def _slope(g: Array, a: Array, b: Array, function: Callable[[Array, Array], Array], more: bool) -> Array:
+    """Return g times ``b function(a, b - 1)``, plus ``a**(b - 1)`` if `more`; 0 at a = b = 0, where no slope exists."""
+    origin = logical_and(equal(a, 0), equal(b, 0))
+    a, before = where(origin, 1, a), b - 1.0  # 1.0: unsigned integers wrap
+    slope = b * function(a, before)
+    return g * where(origin, 0, slope + a**before if more else slope)
+
+
 def _pow_rule_a(g: Array, _y: None, a: Array, b: Array) -> Array:
-    """Return ``b a**(b-1)``, and 0 for b = 0 even at a = 0, where ``a**-1`` is infinite."""
     if isinstance(b, int | float):
         return g * (b * a ** (b - 1)) if b else _zero(g, None, None)
-    constant = equal(b, 0)
-    return g * where(constant, 0, b * a ** where(constant, 1, b - 1))
+    return _slope(g, a, b, operator.pow, more=False)
 
 
-def _pow_rule_b(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """Return ``a**b ln a``, and its limit 0 at a = 0 for b >= 0."""
-    return g * (y * log(where(logical_and(equal(a, 0), greater_equal(b, 0)), 1, a)))
-
-
+_power_log = elementwise(
+    "power_log",
+    _pow_log,
+    vjp=(
+        lambda g, _y, a, b: _slope(g, a, b, _power_log, more=True),
+        lambda g, y, a, b: g * (y * log(where(logical_and(equal(a, 0), greater_equal(b, 0)), 1, a))),
+    ),
+    code="0.0 if {0} == 0 and {1} >= 0 else {0} ** {1} * math.log({0})",
+    doc="Return ``a**b ln a``, and its limit 0 at a = 0 for b >= 0.",
+)
 pow = elementwise(
     "pow",
     _pow,
-    vjp=(_pow_rule_a, _pow_rule_b),
+    vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
     code="{0} ** {1}",
     doc="Return ``a ** b``; a negative base needs integer exponents (NaN otherwise).",
 )
 hypot = elementwise(
     "hypot",
     np.hypot,
-    vjp=(
-        lambda g, y, a, _b: g * (a / where(equal(y, 0), 1, y)),
-        lambda g, y, _a, b: g * (b / where(equal(y, 0), 1, y)),
-    ),
+    vjp=(lambda g, y, a, _b: g * ratio(a, y), lambda g, y, _a, b: g * ratio(b, y)),
     code="math.hypot({0}, {1})",
     doc="Return ``√(a² + b²)`` without overflow; gradient 0 at the origin.",
 )

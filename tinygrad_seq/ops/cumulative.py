@@ -91,9 +91,9 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
 # ------------------------------------------------------------------------------------------------------ extremes
 
 
-def _leaders(x: np.ndarray, ufunc: np.ufunc, axis: int) -> np.ndarray:
+def _leaders(x: np.ndarray, largest: bool, axis: int) -> np.ndarray:
     """Return the index along `axis` of the first element that has the running extreme's value."""
-    y = np.moveaxis(ufunc.accumulate(x, axis), axis, 0)
+    y = np.moveaxis((np.maximum if largest else np.minimum).accumulate(x, axis), axis, 0)
     steps = np.arange(y.shape[0]).reshape(-1, *[1] * (y.ndim - 1))
     steps = np.where(y[1:] != y[:-1], steps[1:], 0)
     index = np.zeros(y.shape, np.int64)
@@ -106,7 +106,7 @@ _leader = Primitive("running_extreme_index", _leaders, (None,))
 
 def _running_extreme(name: str, ufunc: np.ufunc) -> Primitive:
     def rule(g: Array, _y: None, x: Array, axis: int) -> Array:
-        return scatter_add(np.zeros(x.shape, g.dtype), axis, _leader(x, ufunc=ufunc, axis=axis), g)
+        return scatter_add(np.zeros(x.shape, g.dtype), axis, _leader(x, largest=ufunc is np.maximum, axis=axis), g)
 
     return Primitive(name, ufunc.accumulate, (rule,))
 

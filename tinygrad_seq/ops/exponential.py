@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..primitive import Array, elementwise
-from .comparison import equal, where
 from .compiled import compiled, compiled_pair
+from .limits import difference
 
 _LN2 = 0.6931471805599453
 _LN10 = 2.302585092994046
@@ -102,9 +102,9 @@ logaddexp = elementwise(
     "logaddexp",
     compiled_pair("logaddexp", np.logaddexp),
     vjp=(
-        # Equal operands share evenly, two of -inf as well, whose difference is undefined.
-        lambda g, _y, a, b: g * sigmoid(where(equal(a, b), 0, a - b)),
-        lambda g, _y, a, b: g * sigmoid(where(equal(a, b), 0, b - a)),
+        # Equal operands share evenly, two of -inf as well.
+        lambda g, _y, a, b: g * sigmoid(difference(a, b)),
+        lambda g, _y, a, b: g * sigmoid(difference(b, a)),
     ),
     code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
     doc="Return ``ln(e**a + e**b)`` without overflow.",

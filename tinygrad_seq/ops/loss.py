@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, Primitive
-from .arithmetic import abs, maximum, square
-from .comparison import less, where
+from .arithmetic import abs, clip, maximum, square
+from .casting import as_array
+from .comparison import where
 from .compiled import as_rows, row_kernel, writable
 from .creation import one_hot
 from .exponential import exp, log, softplus
 from .gathering import take_along_axis
+from .limits import scaled
 from .normalisation import log_softmax, softmax, softmax_pull
 from .reduction import mean, sum
 from .shape import expand_dims, reshape
-
-_REDUCTIONS = ("mean", "sum", "none")
-
-
-def _check(caller: str, prediction: Array, target: Array, reduction: str) -> Array:
-    """Return `target`, as the prediction's dtype if it is of lists, integers or booleans."""
-    _check_reduction(caller, reduction)
-    if not hasattr(target, "dtype"):
-        target = np.asarray(target, prediction.dtype)
-    if prediction.shape != target.shape:
-        raise ShapeError(
-            f"{caller}: expected a target of the prediction's shape {prediction.shape}, got {target.shape}; "
-            "reshape one of them, nothing is broadcast here."
-        )
-    return target if target.dtype.kind == "f" else target.astype(prediction.dtype)
-
-
-def _check_reduction(caller: str, reduction: str, known: tuple[str, ...] = _REDUCTIONS) -> None:
-    if reduction not in known:
-        raise ArgumentError(f"{caller}: expected reduction to be one of {known}, got {reduction!r}; choose one.")
+from .targets import (
+    REDUCTIONS,
+    as_dtype_of,
+    check_classes,
+    check_prediction,
+    check_range,
+    check_reduction,
+    check_target,
+    class_weights,
+    counting,
+)
 
 
 def _reduce(losses: Array, reduction: str) -> Array:
@@ -106,11 +99,12 @@ def cross_entropy(
     logits
         Unnormalised log-probabilities (..., V); the classes are the last axis.
     target
-        Class indices (...), integers; or probabilities (..., V), floating-point.
+        Class indices (...), integers; or probabilities (..., V), floating-point, in [0, 1].
     weight
         A factor per class (V,).
     ignore_index
-        Rows with this class index count for nothing.
+        Rows with this class index count for nothing, whatever their logits are, NaN included: their loss is 0 and so
+        are all its derivatives. The same holds for rows whose class has weight 0, and for classes of probability 0.
     reduction
         ``"mean"`` (over rows, weighted by their class's `weight`; 0 if every row is ignored), ``"sum"`` or ``"none"``.
     label_smoothing
@@ -119,7 +113,8 @@ def cross_entropy(
     Raises
     ------
     ShapeError, DtypeError, IndexRangeError, ArgumentError
-        If the target does not fit the logits, or an option is out of range.
+        If the target does not fit the logits, or an option is out of range. Inside a compiled scan the values of target
+        probabilities are not known, and not checked.
 
     Examples
     --------
@@ -127,32 +122,34 @@ def cross_entropy(
     >>> ts.cross_entropy(ts.zeros((2, 4)), [1, 3]).item()  # ln 4
     1.3862943649291992
     """
-    _check_reduction("cross_entropy", reduction)
+    check_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing}; use e.g. 0.1.")
     if not logits.ndim:
         raise ShapeError("cross_entropy: expected logits of shape (..., V), got a 0-d array; add the class axis.")
+    check_prediction("cross_entropy", logits)
     count = logits.shape[-1]
-    factors = _class_weights("cross_entropy", weight, logits)
-    if not hasattr(target, "dtype"):
-        target = np.asarray(target)
-        target = target.astype(logits.dtype) if target.dtype.kind == "f" else target
+    factors = class_weights("cross_entropy", weight, logits)
+    target = as_array(target)
     if target.shape == logits.shape and target.dtype.kind == "f":
-        smooth = target * (1 - label_smoothing) + label_smoothing / count if label_smoothing else target
-        scores = log_softmax(logits, axis=-1)
-        losses = -sum(smooth * scores * factors if factors is not None else smooth * scores, axis=-1)
-        return _reduce(losses, reduction)
-    classes, valid = _check_classes("cross_entropy", logits, target, ignore_index)
+        check_range("cross_entropy", "target probabilities", target, 0, 1, "normalise them, or pass class indices")
+        smooth = as_dtype_of(logits, target)
+        if label_smoothing:
+            smooth = smooth * (1 - label_smoothing) + label_smoothing / count
+        smooth = smooth if factors is None else smooth * factors
+        return _reduce(-sum(scaled(smooth, log_softmax(logits, axis=-1)), axis=-1), reduction)
+    classes, valid = check_classes("cross_entropy", logits, target, ignore_index)
     rows = reshape(logits, (-1, count))
-    losses = _nll(rows, classes)
     if factors is None and not label_smoothing and valid.all():
+        losses = _nll(rows, classes)
         return reshape(losses, logits.shape[:-1]) if reduction == "none" else _reduce(losses, reduction)
     row_weights = (valid if factors is None else valid * factors[classes]).astype(logits.dtype)
-    losses = losses * row_weights
+    counted = valid if label_smoothing else row_weights != 0
+    rows = where(counted[:, None], rows, 0)  # what does not count is not computed with
+    losses = scaled(row_weights * (1 - label_smoothing), _nll(rows, classes))
     if label_smoothing:
-        scores = log_softmax(rows, axis=-1)
-        spread = -sum(scores if factors is None else scores * factors, axis=-1) * valid.astype(logits.dtype)
-        losses = losses * (1 - label_smoothing) + spread * (label_smoothing / count)
+        share = np.where(valid[:, None], 1.0 if factors is None else factors, 0).astype(logits.dtype)
+        losses = losses - sum(scaled(share * (label_smoothing / count), log_softmax(rows, axis=-1)), axis=-1)
     return _reduce_rows(losses, row_weights, classes_shape=logits.shape[:-1], reduction=reduction)
 
 
@@ -167,54 +164,14 @@ def nll_loss(
 
     The options are those of `cross_entropy`, which takes logits.
     """
-    _check_reduction("nll_loss", reduction)
-    factors = _class_weights("nll_loss", weight, log_probabilities)
-    classes, valid = _check_classes("nll_loss", log_probabilities, target, ignore_index)
+    check_reduction("nll_loss", reduction)
+    check_prediction("nll_loss", log_probabilities)
+    factors = class_weights("nll_loss", weight, log_probabilities)
+    classes, valid = check_classes("nll_loss", log_probabilities, target, ignore_index)
     rows = reshape(log_probabilities, (-1, log_probabilities.shape[-1]))
     row_weights = (valid if factors is None else valid * factors[classes]).astype(log_probabilities.dtype)
-    picked = take_along_axis(rows, classes[:, None], axis=-1)[:, 0]
-    losses = -where(valid, picked, 0) * row_weights
+    losses = -scaled(row_weights, take_along_axis(rows, classes[:, None], axis=-1)[:, 0])
     return _reduce_rows(losses, row_weights, classes_shape=log_probabilities.shape[:-1], reduction=reduction)
-
-
-def _plain(target: Array) -> Any:
-    return target.numpy() if hasattr(target, "numpy") else target
-
-
-def _class_weights(caller: str, weight: Array | None, logits: Array) -> np.ndarray | None:
-    if weight is None:
-        return None
-    factors = np.asarray(_plain(weight), logits.dtype)
-    if factors.shape != logits.shape[-1:]:
-        raise ShapeError(
-            f"{caller}: expected a weight per class, shape {logits.shape[-1:]}, got {factors.shape}; reshape it."
-        )
-    return factors
-
-
-def _check_classes(caller: str, logits: Array, target: Array, ignore_index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return flat class indices, 0 where ignored, and where they count."""
-    classes = np.asarray(_plain(target))
-    if classes.dtype.kind not in "iu":
-        raise DtypeError(
-            f"{caller}: expected integer class indices of shape {logits.shape[:-1]} or probabilities of shape "
-            f"{logits.shape}, got {classes.shape} {classes.dtype}; cast indices with astype('int64')."
-        )
-    if classes.shape != logits.shape[:-1]:
-        raise ShapeError(
-            f"{caller}: expected class indices of shape {logits.shape[:-1]} for logits {logits.shape}, got "
-            f"{classes.shape}; the class axis of the logits is the last one."
-        )
-    classes = classes.reshape(-1).astype(np.int64)
-    valid = classes != ignore_index
-    classes[~valid] = 0
-    bad = (classes < 0) | (classes >= logits.shape[-1])
-    if bad.any():
-        raise IndexRangeError(
-            f"{caller}: expected class indices in [0, {logits.shape[-1]}) or ignore_index={ignore_index}, got "
-            f"{classes[bad][0]}; check the vocabulary against the size of the output layer."
-        )
-    return classes, valid
 
 
 def _reduce_rows(losses: Array, row_weights: np.ndarray, classes_shape: tuple[int, ...], reduction: str) -> Array:
@@ -234,6 +191,21 @@ _clamped_log = Primitive(
 )
 
 
+def _weighted(
+    loss: Callable[[Array, Array], Array],
+    prediction: Array,
+    target: Array,
+    weight: Array | None,
+    counted: Array | None,
+    reduction: str,
+) -> Array:
+    """Return the losses times `weight`; entries that are not `counted` are 0, and so are all their derivatives."""
+    if weight is None or counted is None:
+        return _reduce(loss(prediction, target), reduction)
+    losses = loss(where(counted, prediction, 0), where(counted, target, 0))
+    return _reduce(where(counted, losses, 0) * weight, reduction)
+
+
 def binary_cross_entropy(
     probability: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
 ) -> Array:
@@ -241,20 +213,45 @@ def binary_cross_entropy(
 
     Logs are taken as no smaller than -100. Prefer `binary_cross_entropy_with_logits`, which loses no digits.
 
+    Parameters
+    ----------
+    probability
+        Of any shape, in [0, 1].
+    target
+        Of the same shape, in [0, 1].
+    weight
+        A factor per loss, which broadcasts. An entry of weight 0 is 0 whatever it holds, NaN included.
+    reduction
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
     Raises
     ------
     ArgumentError
-        If a probability lies outside [0, 1].
+        If a probability or a target lies outside [0, 1] or is NaN. Values are not checked inside a compiled scan,
+        where they are not known.
+    ShapeError, DtypeError
+        If the shapes differ, or probabilities are not floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.binary_cross_entropy(ts.tensor([0.5, 0.5]), [1, 0]).item()  # ln 2
+    0.6931471824645996
     """
-    target = _check("binary_cross_entropy", probability, target, reduction)
-    values = _plain(probability)
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise ArgumentError(
-            f"binary_cross_entropy: expected probabilities in [0, 1], got values from {values.min()} to "
-            f"{values.max()}; apply sigmoid, or use binary_cross_entropy_with_logits."
-        )
-    losses = -(target * _clamped_log(probability) + (1 - target) * _clamped_log(1 - probability))
-    return _reduce(losses if weight is None else losses * weight, reduction)
+    target = check_target("binary_cross_entropy", probability, target, reduction)
+    weight = None if weight is None else as_dtype_of(probability, weight)
+    counted = counting(weight, probability, target)
+    todo = "apply sigmoid, or use binary_cross_entropy_with_logits"
+    check_range("binary_cross_entropy", "probabilities", probability, 0, 1, todo, counted, rounding=0)
+    check_range("binary_cross_entropy", "targets", target, 0, 1, _BINARY, counted)
+
+    def loss(p: Array, t: Array) -> Array:
+        return -(t * _clamped_log(p) + (1 - t) * _clamped_log(1 - p))
+
+    return _weighted(loss, probability, target, weight, counted, reduction)
+
+
+_BINARY = "pass 0, 1 or a probability, and give weight 0 to what is missing"
 
 
 def binary_cross_entropy_with_logits(
@@ -266,14 +263,43 @@ def binary_cross_entropy_with_logits(
 ) -> Array:
     """Return the binary cross entropy of ``sigmoid(logits)`` and equal-shaped targets, exact for logits of any size.
 
-    `weight` multiplies each loss and `pos_weight` the part of positive targets; both broadcast.
+    Parameters
+    ----------
+    logits
+        Of any shape; ±inf is allowed.
+    target
+        Of the same shape, in [0, 1].
+    weight
+        A factor per loss, which broadcasts. An entry of weight 0 is 0 whatever it holds, NaN included.
+    pos_weight
+        A factor of the part of positive targets, which broadcasts.
+    reduction
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Raises
+    ------
+    ArgumentError
+        If a target lies outside [0, 1] or is NaN. Values are not checked inside a compiled scan, where they are not
+        known.
+    ShapeError, DtypeError
+        If the shapes differ, or logits are not floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.binary_cross_entropy_with_logits(ts.tensor([0.0, -ts.inf]), [1, 0], reduction="none")
+    tensor([0.6931472, 0.       ])
     """
-    target = _check("binary_cross_entropy_with_logits", logits, target, reduction)
-    if pos_weight is None:
-        losses = softplus(logits) - logits * target
-    else:
-        losses = (1 - target) * logits + ((pos_weight - 1) * target + 1) * softplus(-logits)
-    return _reduce(losses if weight is None else losses * weight, reduction)
+    target = check_target("binary_cross_entropy_with_logits", logits, target, reduction)
+    weight = None if weight is None else as_dtype_of(logits, weight)
+    counted = counting(weight, logits, target)
+    check_range("binary_cross_entropy_with_logits", "targets", target, 0, 1, _BINARY, counted)
+
+    def loss(x: Array, t: Array) -> Array:
+        positive = t if pos_weight is None else t * as_dtype_of(x, pos_weight)
+        return scaled(positive, softplus(-x)) + scaled(1 - t, softplus(x))
+
+    return _weighted(loss, logits, target, weight, counted, reduction)
 
 
 # ---------------------------------------------------------------------------------------------- regression
@@ -281,28 +307,29 @@ def binary_cross_entropy_with_logits(
 
 def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     """Return ``(prediction - target)**2`` of equal shapes."""
-    target = _check("mse_loss", prediction, target, reduction)
+    target = check_target("mse_loss", prediction, target, reduction)
     return _reduce(square(prediction - target), reduction)
 
 
 def l1_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     """Return ``|prediction - target|`` of equal shapes."""
-    target = _check("l1_loss", prediction, target, reduction)
+    target = check_target("l1_loss", prediction, target, reduction)
     return _reduce(abs(prediction - target), reduction)
 
 
 def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
-    """Return ``d**2 / 2`` where ``d = |prediction - target| < delta`` and ``delta * (d - delta / 2)`` beyond."""
-    target = _check("huber_loss", prediction, target, reduction)
-    if delta <= 0:
+    """Return ``d**2 / 2`` where ``d = |prediction - target| <= delta`` and ``delta * (d - delta / 2)`` beyond."""
+    target = check_target("huber_loss", prediction, target, reduction)
+    if not delta > 0:
         raise ArgumentError(f"huber_loss: expected delta > 0, got {delta}; use e.g. 1.0.")
-    distance = abs(prediction - target)
-    return _reduce(where(less(distance, delta), square(distance) * 0.5, (distance - 0.5 * delta) * delta), reduction)
+    distance = prediction - target
+    near = clip(distance, -delta, delta)
+    return _reduce(near * (distance - near * 0.5), reduction)
 
 
 def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
     """Return `huber_loss` with ``delta=beta``, divided by `beta`; with ``beta=0`` it is `l1_loss`."""
-    if beta < 0:
+    if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: expected beta >= 0, got {beta}; use e.g. 1.0.")
     if beta == 0:
         return l1_loss(prediction, target, reduction)
@@ -312,16 +339,30 @@ def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", be
 def kl_div(log_probabilities: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Array:
     """Return ``t * (log t - log_probabilities)``, the pointwise Kullback-Leibler divergence from equal-shaped targets.
 
-    `target` holds probabilities, or their logs if `log_target`. ``reduction="batchmean"`` divides the sum by the first
-    axis, which is the divergence per example.
+    `target` holds probabilities, or their logs if `log_target`; where it is 0 the divergence and its derivatives are 0.
+    ``reduction="batchmean"`` divides the sum by the first axis, which is the divergence per example.
+
+    Raises
+    ------
+    ArgumentError
+        If a target is negative, +inf or NaN, or a log +inf or NaN (not checked inside a compiled scan).
+    ShapeError, DtypeError
+        If the shapes differ, or log-probabilities are not floating-point.
     """
-    _check_reduction("kl_div", reduction, (*_REDUCTIONS, "batchmean"))
-    target = _check("kl_div", log_probabilities, target, "none")
+    check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
+    target = check_target("kl_div", log_probabilities, target, "none")
+    most = float(np.finfo(target.dtype).max)
     if log_target:
-        losses = exp(target) * (target - log_probabilities)
+        check_range("kl_div", "logs of target probabilities", target, -np.inf, most, "pass log_softmax of logits")
+        possible = target > -np.inf
+        log_share = where(possible, target, 0)
+        share = exp(log_share)
     else:
-        positive = _plain(target) > 0
-        losses = where(positive, target * (log(where(positive, target, 1)) - log_probabilities), 0)
+        check_range("kl_div", "target probabilities", target, 0, most, "pass log_target=True if they are logs")
+        possible = target > 0
+        share = where(possible, target, 1)
+        log_share = log(share)
+    losses = where(possible, share * (log_share - where(possible, log_probabilities, 0)), 0)
     if reduction == "batchmean":
         return sum(losses) / losses.shape[0]
     return _reduce(losses, reduction)

@@ -17,6 +17,7 @@ from .axes import normalise_axis
 from .casting import as_array
 from .compiled import as_rows, row_kernel, writable
 from .exponential import as_real, exp, sigmoid
+from .limits import ratio, scaled
 from .reduction import mean, sum
 
 Axes = tuple[int, ...]
@@ -56,10 +57,10 @@ def _softmax_pull_forward(g: np.ndarray, y: np.ndarray, axis: int) -> Any:
 
 
 def _log_softmax_pull_forward(g: np.ndarray, y: np.ndarray, axis: int) -> Any:
-    """Return ``g - exp(y) * sum(g)``."""
+    """Return ``g - exp(y) * sum(g)``: `g` itself where it sums to 0, also of a row of NaN."""
     if (rows := as_rows((axis,), g, y)) is not None:
         return _by_rows("log_softmax_adjoint", y.shape, rows)
-    return g - np.exp(y) * np.add.reduce(g, axis=axis, keepdims=True)
+    return g - scaled.forward(np.add.reduce(g, axis=axis, keepdims=True), np.exp(y))
 
 
 def _by_rows(kernel: str, shape: tuple[int, ...], rows: list[np.ndarray]) -> np.ndarray:
@@ -82,7 +83,7 @@ _log_softmax_pull = Primitive(
     _log_softmax_pull_forward,
     (
         lambda h, _out, _g, y, axis: h - sum(h * exp(y), axis, keepdims=True),
-        lambda h, _out, g, y, axis: -h * exp(y) * sum(g, axis, keepdims=True),
+        lambda h, _out, g, y, axis: -scaled(sum(g, axis, keepdims=True), h * exp(y)),
     ),
 )
 _softmax = Primitive("softmax", _softmax_forward, (lambda g, y, _x, axis: softmax_pull(g, y, axis=axis),))
@@ -199,7 +200,7 @@ _pull = Primitive(
             h, y, scale, np.zeros(along_like.shape, along_like.dtype), axes=axes, centre=centre
         ),
         _pull_rule_y,
-        lambda h, out, _g, _y, scale, _along, axes, centre: h * out / scale,
+        lambda h, out, _g, _y, scale, _along, axes, centre: ratio(h * out, scale),
         lambda h, _out, _g, y, scale, _along, axes, centre: -h * scale * y,
     ),
 )

@@ -17,6 +17,7 @@ from .comparison import equal, where
 from .exponential import as_real
 from .extrema import max, min
 from .joining import concat
+from .limits import ratio
 from .shape import permute_dims, reshape
 
 Axis = int | Sequence[int] | None
@@ -155,7 +156,7 @@ def _var_rule(g: Array, _y: None, x: Array, axes: Axes, correction: float, keepd
 
 
 def _std_rule(g: Array, y: Array, x: Array, axes: Axes, correction: float, keepdims: bool) -> Array:
-    scale = g / (where(equal(y, 0), 1, y) * _freedom(x, axes, correction))
+    scale = ratio(g, y * _freedom(x, axes, correction))  # at 0 the gradient and all that follows are 0
     return _deviation(x, axes) * kept(scale, x.shape, axes)
 
 
@@ -196,21 +197,24 @@ def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
 
 
 def _softmax_weights(x: np.ndarray, y: np.ndarray, axes: Axes) -> Any:
-    """Return ``exp(x - y)``; where y is +inf the infinite elements share 1, where it is -inf all are 0."""
+    """Return softmax over `axes`; where y is +inf the infinite elements share 1, where it is -inf all are 0.
+
+    `y` is the logsumexp. Of large logits it has lost the last digits, so the weights ``exp(x - y)`` are divided by
+    their sum: the result is a function of `x` alone.
+    """
     infinite = np.isinf(y)
-    if not infinite.any():
-        return np.exp(x - y)
-    tops = infinite & (x == y) & (y > 0)
-    weights = np.exp(np.where(infinite, -np.inf, x) - np.where(infinite, 0, y))
-    return np.where(infinite, tops / np.maximum(np.add.reduce(tops, axis=axes, keepdims=True), 1), weights).astype(
-        weights.dtype, copy=False
-    )
+    shifted = x - np.where(infinite, 0, y)
+    if infinite.any():
+        shifted = np.where(infinite, np.where((x == y) & (y > 0), 0, -np.inf), shifted)
+    weights = np.exp(shifted.astype(x.dtype, copy=False))
+    total = np.add.reduce(weights, axis=axes, keepdims=True)
+    return weights / np.where(total == 0, 1, total)
 
 
 _weights = Primitive(
     "softmax_weights",
     _softmax_weights,
-    (lambda g, y, _x, _y, axes: g * y, lambda g, y, _x, _y, axes: -(g * y)),
+    (lambda g, w, _x, _y, axes: w * (g - _sum(g * w, axes=axes, keepdims=True)), None),
 )
 
 
@@ -246,14 +250,25 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 # ---------------------------------------------------------------------------------------------------------- norm
 
 
+SQUARES = 1e-15, 1e15
+"""Between these numbers float32 can square and add without overflow and underflow; vectors beyond are scaled first."""
+
+
 def _euclidean(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
-    return np.sqrt(_sum(x * x, axes=axes, keepdims=keepdims))
+    y = np.sqrt(_sum(x * x, axes=axes, keepdims=True))
+    least, most = SQUARES
+    if not ((y > least) & (y < most)).all():
+        top = np.maximum.reduce(np.absolute(x), axis=axes, keepdims=True, initial=0)
+        beyond = ((top <= least) | (top >= most)) & (top > 0) & (top < np.inf)
+        scale = np.where(beyond, top, 1).astype(y.dtype, copy=False)
+        y = np.sqrt(_sum(np.square(x / scale), axes=axes, keepdims=True)) * scale
+    return y if keepdims else y.squeeze(axes)
 
 
 _norm2 = Primitive(
     "norm2",
     _euclidean,
-    (lambda g, y, x, axes, keepdims: x * kept(g / where(equal(y, 0), 1, y), x.shape, axes),),
+    (lambda g, y, x, axes, keepdims: x * kept(ratio(g, y), x.shape, axes),),
 )
 
 
@@ -266,8 +281,9 @@ def _power_norm(x: np.ndarray, order: float, axes: Axes, keepdims: bool) -> Any:
 
 
 def _power_norm_rule(g: Array, y: Array, x: Array, order: float, axes: Axes, keepdims: bool) -> Array:
-    scale = kept(where(equal(y, 0), 1, y), x.shape, axes)
-    return sign(x) * pow(abs(x) / scale, order - 1) * kept(g, x.shape, axes)
+    share = abs(ratio(x, kept(y, x.shape, axes)))
+    share = where(equal(share, 0), 1, share)  # the sign of 0 is 0: it has neither slope nor curvature
+    return sign(x) * pow(share, order - 1) * kept(g, x.shape, axes)
 
 
 _norm = Primitive("norm", _power_norm, (_power_norm_rule,))

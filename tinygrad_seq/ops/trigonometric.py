@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..primitive import Array, elementwise
-from .arithmetic import hypot, sqrt
-from .comparison import equal, where
+from .arithmetic import hypot, reciprocal, rsqrt, square
+from .limits import one_minus_square, ratio
 
 sin = elementwise("sin", np.sin, vjp=(lambda g, _y, x: g * cos(x),), code="math.sin({0})", doc="Return the sine.")
 cos = elementwise("cos", np.cos, vjp=(lambda g, _y, x: -g * sin(x),), code="math.cos({0})", doc="Return the cosine.")
@@ -15,28 +15,24 @@ tan = elementwise(
 )
 
 
-def _one_minus_square(x: Array) -> Array:
-    return (1 - x) * (1 + x)  # 1 - x * x would cancel near 1
-
-
 asin = elementwise(
     "asin",
     np.arcsin,
-    vjp=(lambda g, _y, x: g / sqrt(_one_minus_square(x)),),
+    vjp=(lambda g, _y, x: g * rsqrt(one_minus_square(x)),),
     code="math.asin({0})",
     doc="Return the inverse sine, in [-π/2, π/2].",
 )
 acos = elementwise(
     "acos",
     np.arccos,
-    vjp=(lambda g, _y, x: -g / sqrt(_one_minus_square(x)),),
+    vjp=(lambda g, _y, x: -g * rsqrt(one_minus_square(x)),),
     code="math.acos({0})",
     doc="Return the inverse cosine, in [0, π].",
 )
 atan = elementwise(
     "atan",
     np.arctan,
-    vjp=(lambda g, _y, x: g / (x * x + 1),),
+    vjp=(lambda g, _y, x: g * square(reciprocal(hypot(x, 1.0))),),
     code="math.atan({0})",
     doc="Return the inverse tangent, in [-π/2, π/2].",
 )
@@ -45,8 +41,7 @@ atan = elementwise(
 def _per_radius(a: Array, b: Array, x: Array) -> Array:
     """Return ``x / (a² + b²)`` without overflow, and 0 at the origin."""
     radius = hypot(a, b)
-    radius = where(equal(radius, 0), 1, radius)
-    return x / radius / radius
+    return ratio(ratio(x, radius), radius)
 
 
 atan2 = elementwise(
@@ -73,21 +68,21 @@ tanh = elementwise(
 asinh = elementwise(
     "asinh",
     np.arcsinh,
-    vjp=(lambda g, _y, x: g / hypot(x, 1.0),),
+    vjp=(lambda g, _y, x: g * reciprocal(hypot(x, 1.0)),),
     code="math.asinh({0})",
     doc="Return the inverse hyperbolic sine.",
 )
 acosh = elementwise(
     "acosh",
     np.arccosh,
-    vjp=(lambda g, _y, x: g / (sqrt(x - 1) * sqrt(x + 1)),),
+    vjp=(lambda g, _y, x: g * (rsqrt(x - 1) * rsqrt(x + 1)),),
     code="math.acosh({0})",
     doc="Return the inverse hyperbolic cosine of ``x >= 1``.",
 )
 atanh = elementwise(
     "atanh",
     np.arctanh,
-    vjp=(lambda g, _y, x: g / _one_minus_square(x),),
+    vjp=(lambda g, _y, x: g * reciprocal(one_minus_square(x)),),
     code="math.atanh({0})",
     doc="Return the inverse hyperbolic tangent of ``-1 <= x <= 1``.",
 )

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from ..ops import reduction
-from ..ops.arithmetic import maximum, sqrt
+from ..ops.arithmetic import sqrt
 from ..ops.casting import astype
-from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, not_equal, where
+from ..ops.comparison import equal, isfinite, isinf, logical_and, logical_not, logical_or, not_equal, where
 from ..ops.exponential import exp, log
 from ..ops.joining import concat
+from ..ops.limits import scaled
 from ..ops.shape import broadcast_to, permute_dims, reshape
 from ..primitive import TABLE
 from .rewrite import Rule
@@ -273,6 +274,15 @@ def _variance(x: Any, axes: Axes, correction: float, keepdims: bool) -> Any:
     return _finish(_total(deviation * deviation, axes) / (freedom if freedom > 0 else math.nan), x, axes, keepdims)
 
 
+def _euclidean(x: Any, axes: Axes, keepdims: bool) -> Any:
+    least, most = reduction.SQUARES
+    top = TABLE["max"](abs(x), axes=axes, keepdims=True) if axes else abs(x)
+    usual = logical_or(logical_and(top > least, top < most), logical_or(equal(top, 0), logical_not(isfinite(top))))
+    scale = where(usual, 1, top)
+    y = x / scale
+    return _finish(sqrt(_total(y * y, axes)) * scale, x, axes, keepdims)
+
+
 def _shifted(x: Any, axis: int) -> Any:
     return x - TABLE["max"](x, axes=(axis,), keepdims=True)
 
@@ -302,10 +312,10 @@ def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
 
 def _softmax_weights(x: Any, y: Any, axes: Axes) -> Any:
     infinite = isinf(y)
-    tops = logical_and(logical_and(infinite, equal(x, y)), y > 0)
-    ties = astype(maximum(_total(astype(tops, "int64"), axes), 1), x.dtype)
-    usual = where(logical_not(infinite), exp(where(infinite, 0, x) - where(infinite, 0, y)), 0)
-    return where(infinite, astype(tops, x.dtype) / ties, usual)
+    shifted = where(infinite, -math.inf, x - where(infinite, 0, y))
+    weights = exp(where(logical_and(infinite, logical_and(equal(x, y), y > 0)), 0, shifted))
+    total = _total(weights, axes)
+    return weights / where(equal(total, 0), 1, total)
 
 
 def _standardise(x: Any, axes: Axes, eps: float, centre: bool) -> tuple[Any, Any]:
@@ -327,11 +337,11 @@ FORMULAS: dict[str, Rule] = {
     ),
     "var": _variance,
     "std": lambda x, **options: sqrt(_variance(x, **options)),
-    "norm2": lambda x, axes, keepdims: _finish(sqrt(_total(x * x, axes)), x, axes, keepdims),
+    "norm2": _euclidean,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "softmax_adjoint": lambda g, y, axis: y * (g - _total(g * y, (axis,))),
-    "log_softmax_adjoint": lambda g, y, axis: g - exp(y) * _total(g, (axis,)),
+    "log_softmax_adjoint": lambda g, y, axis: g - scaled(_total(g, (axis,)), exp(y)),
     "logsumexp": _log_sum_exp,
     "softmax_weights": _softmax_weights,
     "standardise": _standardise,

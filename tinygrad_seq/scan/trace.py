@@ -14,7 +14,7 @@ from ..errors import CompileError
 from ..memo import Memo
 from ..modes import ieee, user_line
 from ..operators import Operators
-from ..primitive import LEVELS, Array, Primitive
+from ..primitive import LEVELS, TRACED, Array, Primitive
 from ..recording import check_operand, explain
 from ..switches import Modes, Switch, current
 from ..tensor import Tensor
@@ -171,7 +171,7 @@ class Tracer(ArrayProtocol, Operators):
     data = grad = property(_read)
 
 
-LEVELS[Tracer] = (2, Tracer._apply)
+LEVELS[Tracer] = (TRACED, Tracer._apply)
 
 # The same values, through which no gradient flows.
 detached = Primitive("detach", lambda x: x, (None,))

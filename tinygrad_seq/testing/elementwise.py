@@ -117,7 +117,16 @@ ROWS = [
     _row("softsign", lambda x: x / (1 + np.abs(x)), NEGATIVE),
     _row("gelu", _scalar(_gelu)),
     _row("gelu_tanh", _scalar(_gelu_tanh)),
+    _row("difference", np.subtract, ALL, ALL),
+    _row("ratio", np.divide, ALL, POSITIVE),
+    _row("scaled", np.multiply, POSITIVE, ALL),
+    _row("bounded", np.asarray),
+    _row("one_minus_square", lambda x: 1 - x * x),
+    _row("power_log", lambda a, b: a**b * np.log(a), (1.5, 3.0), ALL),
 ]
+
+# Parts of gradient rules, whose operands are floats.
+PARTS = {"difference", "ratio", "scaled", "bounded", "one_minus_square", "power_log"}
 
 # Results are booleans, or operands integers: no gradient.
 LOGIC = {

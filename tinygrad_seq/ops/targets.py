@@ -1,0 +1,138 @@
+"""Targets of losses, checked: their shape, dtype and range, and which entries count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from ..primitive import Array, is_traced
+from .casting import as_array, astype
+from .comparison import isfinite, logical_and, logical_or, not_equal
+
+REDUCTIONS = ("mean", "sum", "none")
+ROUNDING = 1e-5
+"""How far a probability may lie outside [0, 1], as sums and means of others do."""
+
+
+def check_reduction(caller: str, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> None:
+    """Refuse an unknown reduction."""
+    if reduction not in known:
+        raise ArgumentError(f"{caller}: expected reduction to be one of {known}, got {reduction!r}; choose one.")
+
+
+def check_prediction(caller: str, prediction: Array) -> None:
+    """Refuse predictions that are not floating-point: a loss has their dtype."""
+    if prediction.dtype.kind != "f":
+        raise DtypeError(
+            f"{caller}: expected a floating-point prediction, got {prediction.shape} {prediction.dtype}; cast it with "
+            "astype('float32')."
+        )
+
+
+def check_target(caller: str, prediction: Array, target: Array, reduction: str) -> Array:
+    """Return `target` in the prediction's dtype, refused unless it has the prediction's shape."""
+    check_reduction(caller, reduction)
+    check_prediction(caller, prediction)
+    target = as_array(target)
+    if prediction.shape != target.shape:
+        raise ShapeError(
+            f"{caller}: expected a target of the prediction's shape {prediction.shape}, got {target.shape}; "
+            "reshape one of them, nothing is broadcast here."
+        )
+    return as_dtype_of(prediction, target)
+
+
+def as_dtype_of(prediction: Array, array: Array) -> Array:
+    """Return `array` in the prediction's dtype, so that the loss has it too."""
+    array = as_array(array)
+    return array if array.dtype == prediction.dtype else astype(array, prediction.dtype)
+
+
+def check_range(
+    caller: str,
+    what: str,
+    array: Array,
+    low: float,
+    high: float,
+    todo: str,
+    counted: Array | None = None,
+    rounding: float = ROUNDING,
+) -> None:
+    """Refuse values outside [low, high] and NaN; nothing is checked while a scan step is traced.
+
+    Parameters
+    ----------
+    what
+        What they are, in the error.
+    todo
+        What to do about it, in the error.
+    counted
+        The entries to look at, booleans that broadcast to `array`; all by default.
+    rounding
+        How far outside they may lie.
+    """
+    if is_traced(array) or is_traced(counted):
+        return
+    values = np.asarray(plain(array))
+    right = (values >= low - rounding) & (values <= high + rounding)
+    wrong = ~right if counted is None else np.asarray(plain(counted)) & ~right
+    if wrong.any():
+        found = np.broadcast_to(values, wrong.shape)[wrong][0]
+        raise ArgumentError(f"{caller}: expected {what} in [{low:g}, {high:g}], got {found}; {todo}.")
+
+
+def counting(weight: Array | None, *arrays: Array) -> Array | None:
+    """Return where entries count: unless their weight is 0 and one of `arrays` is not finite. None if all do."""
+    if weight is None:
+        return None
+    finite = isfinite(arrays[0])
+    for array in arrays[1:]:
+        finite = logical_and(finite, isfinite(array))
+    return logical_or(not_equal(weight, 0), finite)
+
+
+def plain(array: Array) -> Any:
+    """Return the values of a Tensor as an ndarray, and anything else as it is."""
+    return array.numpy() if hasattr(array, "numpy") else array
+
+
+# ------------------------------------------------------------------------------------------------------- classes
+
+
+def class_weights(caller: str, weight: Array | None, logits: Array) -> np.ndarray | None:
+    """Return the factor of each class (V,), in the dtype of the logits."""
+    if weight is None:
+        return None
+    factors = np.asarray(plain(weight), logits.dtype)
+    if factors.shape != logits.shape[-1:]:
+        raise ShapeError(
+            f"{caller}: expected a weight per class, shape {logits.shape[-1:]}, got {factors.shape}; reshape it."
+        )
+    return factors
+
+
+def check_classes(caller: str, logits: Array, target: Array, ignore_index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return flat class indices, 0 where ignored, and where they count."""
+    classes = np.asarray(plain(target))
+    if classes.dtype.kind not in "iu":
+        raise DtypeError(
+            f"{caller}: expected integer class indices of shape {logits.shape[:-1]} or probabilities of shape "
+            f"{logits.shape}, got {classes.shape} {classes.dtype}; cast indices with astype('int64')."
+        )
+    if classes.shape != logits.shape[:-1]:
+        raise ShapeError(
+            f"{caller}: expected class indices of shape {logits.shape[:-1]} for logits {logits.shape}, got "
+            f"{classes.shape}; the class axis of the logits is the last one."
+        )
+    classes = classes.reshape(-1).astype(np.int64)
+    valid = classes != ignore_index
+    classes[~valid] = 0
+    bad = (classes < 0) | (classes >= logits.shape[-1])
+    if bad.any():
+        raise IndexRangeError(
+            f"{caller}: expected class indices in [0, {logits.shape[-1]}) or ignore_index={ignore_index}, got "
+            f"{classes[bad][0]}; check the vocabulary against the size of the output layer."
+        )
+    return classes, valid
