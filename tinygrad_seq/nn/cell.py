@@ -36,6 +36,9 @@ class Cell(Module):
         (optional).
     input_size : int
         I, if x is one array of shape (N, I) (optional).
+    binds_rows : bool
+        Whether `forward` reads arrays besides x and the state that have one row per sequence, as a memory to attend to.
+        A layer then leaves the rows of a batch in their order; with `lengths` it otherwise sorts them.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Cell(Module):
     state_shape: Any
     state_names: Any = None
     input_size: int | None = None
+    binds_rows: bool = False
 
     def __call__(self, x: Tree, state: Tree = None) -> tuple[Tree, Tree]:
         """Return ``(output, state)`` of one step; `state` is zeros if it is left out.

@@ -8,18 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..creation import asarray, zeros, zeros_like
-from ..modes import no_grad
+from ..modes import Switch, no_grad
+from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.linear import linear
-from ..ops.shape import broadcast_to
+from ..ops.reduction import sum as total
+from ..ops.shape import broadcast_to, reshape
 from ..scan import scan
 from ..scan.eager import StepFunction
 from ..tensor import Tensor
 from ..tree import Tree, first_leaf, flatten, map_leaves
 from .cell import Cell, step_of_one
 from .init import uniform_
-from .masks import Flags
+from .masks import Flags, Mask
 from .options import Options
+from .padding import fill_padding, first_steps
 from .parameter import Parameter
 from .redraw import redraw
 from .shrinking import plan_segments, run_segments
@@ -84,8 +87,12 @@ class Pass(NamedTuple):
 
 
 def learned_state(cell: Cell) -> Tree:
-    """Return the cell's own first state of one row, without an axis for it, as parameters."""
-    return map_leaves(lambda x: Parameter(x.numpy()[0].copy()) if x.dtype.kind == "f" else x[0], cell.initial_state(1))
+    """Return the cell's own first state of one row, without an axis for it, as parameters of the cell's dtype."""
+
+    def learned(x: Any) -> Any:
+        return Parameter(x.numpy()[0], dtype=cell.dtype) if x.dtype.kind == "f" else x[0]
+
+    return map_leaves(learned, cell.initial_state(1))
 
 
 def draw_projection(projection: Parameter) -> Parameter:
@@ -123,11 +130,13 @@ def run_pass(
     If `flags` has lengths the rows are in their order, the longest first. With `nudges`, (T, N, ...) for each array of
     the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
-    if nudges is None and _is_bare(one, flags, options, training):
+    T = first_leaf(xs).shape[0]
+    valid = flags.valid(T)
+    runs = bool(T) if valid is None else bool(valid.any())
+    if runs and nudges is None and _is_bare(one, flags, options, training):
         bare = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
         carry, ys = _run(bare, one.reverse, options, state, xs)
         return Outcome(ys, carry, None)
-    T = first_leaf(xs).shape[0]
     over: Inputs = {"x": xs}
     rows: Inputs = {}
     step = _input_step(one.cell)
@@ -138,13 +147,13 @@ def run_pass(
     if nudges is not None:
         step = observe(step)
         over["nudges"] = nudges
-    valid = flags.valid(T)
     if flags.reset is not None:
         step = restart(step, one.initial_state(1))
         over["reset"] = find_restarts(flags.reset, valid, one.reverse)
     carry, held = state, valid is not None and options["masked_output"] == "held"
     if valid is not None:
         over["mask"] = valid
+        _fill(over, rows, valid, state, one.reverse)
         if held:
             carry = (state, _zero_output(step, state, over, rows))
         step = hold(step, outputs=held)
@@ -155,7 +164,12 @@ def run_pass(
     def run(carry: Tree, over: Inputs, rows: Inputs) -> tuple[Tree, Tree]:
         return _run(lambda carry, inputs: step(carry, inputs | rows), one.reverse, options, carry, over)
 
-    if flags.lengths is None or shown or options["stride"] is not None:
+    if not runs:
+        _, ys = run(carry, map_leaves(lambda x: x[:0], over), rows)
+        ys = _nothing(ys, T, [*flatten((xs, state))[0], *one.cell.parameters(), *flatten(one.projection)[0]])
+        if shown:
+            ys = ys[0], map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)
+    elif flags.lengths is None or shown or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
@@ -164,6 +178,20 @@ def run_pass(
     ys, states = ys if shown else (ys, None)
     ys, tags = ys if nudges is not None else (ys, None)
     return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)), tags)
+
+
+def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Tree, reverse: bool) -> None:
+    """Give the steps that do not count what the first step that does was given: see `padding`."""
+    over["x"] = fill_padding(over["x"], valid, reverse=reverse)
+    rows["begin"] = map_leaves(lambda leaf: leaf.detach(), state)
+    if not valid.any():
+        return
+    sources, steps = first_steps(valid, reverse)
+    if "reset" in over:
+        over["reset"] = np.where(valid, over["reset"], over["reset"][steps, sources])
+    if not valid.any(axis=0).all():  # a row without any step takes those of another, with the factors of its dropout
+        names = [name for name in ("begin", "recurrent") if name in rows]
+        rows |= {name: map_leaves(lambda leaf: take(leaf, sources, axis=0), rows[name]) for name in names}
 
 
 # ---------------------------------------------------------------------------------------------------- the step
@@ -222,7 +250,7 @@ def _rates(one: Pass, options: Options) -> list[float]:
 
 def _zero_output(step: InputStep, state: Tree, over: Inputs, rows: Inputs) -> Tree:
     """Return zeros like an output of the step."""
-    with no_grad():
+    with no_grad(), Switch("anomaly", False):
         _, y = step(state, map_leaves(_first, over) | rows)
     return map_leaves(zeros_like, y)
 
@@ -244,6 +272,17 @@ def _last_output(ys: Tree, rest: Tree) -> Tree:  # noqa: ARG001
 
 
 # ----------------------------------------------------------------------------------------------------- the run
+
+
+def _nothing(ys: Tree, T: int, sources: Sequence[Any]) -> Tree:
+    """Return the outputs of T steps that do not count, as those of no step: zeros that send zeros to `sources`."""
+    zero = sum([total(reshape(x, (-1,))[:0]) for x in sources if x.dtype.kind == "f"])
+
+    def made(y: Any) -> Any:
+        nothing = zeros((T, *y.shape[1:]), y.dtype)
+        return nothing + zero if y.dtype.kind == "f" else nothing
+
+    return map_leaves(made, ys)
 
 
 def _run(step: StepFunction, reverse: bool, options: Options, carry: Tree, over: Tree) -> tuple[Tree, Tree]:

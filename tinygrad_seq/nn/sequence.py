@@ -106,10 +106,10 @@ class SequenceLayer(Module):
         state
             The state to start from, by default the initial state. Its gradient flows.
         lengths
-            (N,), integers from 1 to T: how many steps of each sequence count. The others have no effect on anything,
+            (N,), integers from 0 to T: how many steps of each sequence count. The others have no effect on anything,
             their output is 0 (see `masked_output`), and no gradient arrives there; the direction that goes backwards
-            begins at the last step that counts. Nothing need be sorted or packed; where it pays, what has ended leaves
-            the loop.
+            begins at the last step that counts. Where no step counts the state stays as it was. Nothing need be sorted
+            or packed; where it pays, what has ended leaves the loop.
         mask
             (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
         reset
@@ -167,21 +167,18 @@ class SequenceLayer(Module):
         """
         T, N = first_leaf(xs).shape[:2]
         order = back = None
-        if flags.lengths is not None and (nudges is not None or mode.anomaly):  # rows stay in their places
+        in_place = nudges is not None or mode.anomaly or any(_binds_rows(one.cell) for one in passes)
+        if flags.lengths is not None and in_place:
             flags = flags.with_mask(T)
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")
             back = np.argsort(order)
             reset = None if flags.reset is None else flags.reset[:, order]
-            ends = flags.lengths[order]
-            flags = Flags(ends, None, reset)
-            times = np.minimum(np.arange(T)[:, None], ends - 1)  # what is left out may be NaN: the last again
-            xs, states = _steps(xs, times * N + order), [_in_order(order, state, 0) for state in states]
-        elif flags.mask is not None and T:
-            xs = _steps(xs, _nearest(flags.mask) * N + np.arange(N))
+            flags = Flags(flags.lengths[order], None, reset)
+            xs, states = _sorted_rows(order, xs), [_in_order(order, state) for state in states]
         mask = flags.valid(T)
-        if mask is not None and (self.options["residual"] or not mask.any(axis=0).all()):
-            xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
+        if mask is not None:
+            xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
         directions = 1 + self.bidirectional
         outcomes: list[Outcome] = []
         if mode.anomaly:
@@ -196,9 +193,8 @@ class SequenceLayer(Module):
             xs = self._with_residual(xs, ys, first > 0)
         if back is None:
             return xs, outcomes
-        places = np.arange(T)[:, None] * N + back
-        in_place = [Outcome(None, _in_order(back, one.state, 0), _steps(one.states, places)) for one in outcomes]
-        return _steps(xs, places), in_place
+        sorted_back = [Outcome(None, _in_order(back, one.state), _sorted_rows(back, one.states)) for one in outcomes]
+        return _sorted_rows(back, xs), sorted_back
 
     def _thinned(self, x: Any, between: bool) -> Any:
         """Return the input of a layer with what dropout leaves of it."""
@@ -375,20 +371,24 @@ class SequenceLayer(Module):
         return program.explain(length, self.options["remember"])
 
 
-def _in_order(order: np.ndarray, tree: Tree, axis: int) -> Tree:
-    """Return arrays with their rows, which are on `axis`, in another order."""
-    return map_leaves(lambda x: take(x, order, axis=axis), tree)
+def _in_order(order: np.ndarray, tree: Tree) -> Tree:
+    """Return arrays (N, ...) with their rows in another order."""
+    return map_leaves(lambda x: take(x, order, axis=0), tree)
 
 
-def _steps(tree: Tree, places: np.ndarray) -> Tree:
-    """Return arrays (T, N, ...) made of other steps: those at `places`, (T, N), counted through all rows and times."""
-    return map_leaves(lambda x: take(reshape(x, (-1, *x.shape[2:])), places, axis=0), tree)
+def _sorted_rows(order: np.ndarray, tree: Tree) -> Tree:
+    """Return arrays (T, N, ...) with their rows in another order; `take` on the second axis has a slower gradient."""
+
+    def ordered(x: Any) -> Any:
+        T, N = x.shape[:2]
+        return take(reshape(x, (T * N, *x.shape[2:])), np.arange(T)[:, None] * N + order, axis=0)
+
+    return map_leaves(ordered, tree)
 
 
-def _nearest(mask: np.ndarray) -> np.ndarray:
-    """Return for each step (T, N) the last one up to it that counts, else the first: what is left out reads that."""
-    last = np.maximum.accumulate(np.where(mask, np.arange(len(mask))[:, None], -1), axis=0)
-    return np.where(last < 0, mask.argmax(axis=0), last)
+def _binds_rows(cell: Cell) -> bool:
+    """Return whether the rows of a batch must keep their order."""
+    return any(isinstance(module, Cell) and module.binds_rows for module in cell.modules())
 
 
 def _swap(x: Any) -> Any:

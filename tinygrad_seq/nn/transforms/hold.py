@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...modes import Counted
 from ...ops.comparison import where
 from ...tree import Tree, flatten, map_leaves
 from .inputs import Inputs, InputStep, per_row
@@ -12,14 +13,19 @@ from .inputs import Inputs, InputStep, per_row
 def hold(step: InputStep, *, outputs: bool) -> InputStep:
     """Return a step that keeps the state of the rows not in ``inputs["mask"]``, (N,) bool.
 
-    Their output is 0; with `outputs` it is the one of the step before: the carry is then ``(state, y)``.
+    The step gets the state ``inputs["begin"]`` for those rows, and drops what it returns for them. Their output is 0;
+    with `outputs` it is the one of the step before: the carry is then ``(state, y)``.
     """
 
     def held(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
         state, y_before = carry if outputs else (carry, None)
         mask = inputs["mask"]
-        new, y = step(state, inputs)
-        state = _choose(mask, new, state)
+        entered = _choose(mask, state, inputs["begin"])
+        with Counted(mask):
+            new, y = step(entered, inputs)
+        leaves, rebuild = flatten(new)
+        parts = zip(leaves, flatten(entered)[0], flatten(state)[0], strict=True)
+        state = rebuild([old if made is given else where(per_row(mask, made), made, old) for made, given, old in parts])
         if not outputs:
             return state, map_leaves(lambda leaf: where(per_row(mask, leaf), leaf, 0), y)
         y = _choose(mask, y, y_before)
@@ -30,5 +36,4 @@ def hold(step: InputStep, *, outputs: bool) -> InputStep:
 
 def _choose(mask: Any, new: Tree, old: Tree) -> Tree:
     leaves, rebuild = flatten(new)
-    pairs = zip(leaves, flatten(old)[0], strict=True)
-    return rebuild([a if a is b else where(per_row(mask, a), a, b) for a, b in pairs])
+    return rebuild([where(per_row(mask, a), a, b) for a, b in zip(leaves, flatten(old)[0], strict=True)])
