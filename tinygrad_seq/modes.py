@@ -183,13 +183,11 @@ class Counted:
 
     __slots__ = ("_before", "_mask")
 
-    def __init__(self, mask: Any) -> None:
+    def __init__(self, mask: np.ndarray) -> None:
         self._mask = mask
 
     def __enter__(self) -> None:
-        self._before = mode.counted
-        if mode.anomaly:
-            mode.counted = self._mask.numpy()
+        self._before, mode.counted = mode.counted, self._mask
 
     def __exit__(self, *error: object) -> None:
         mode.counted = self._before

@@ -89,7 +89,8 @@ class CRF(Module):
         mask
             (T, N), bool: True at the first steps of each row, which count.
         lengths
-            (N,), from 1 to T: how many steps of each row count. Instead of a mask.
+            (N,), from 0 to T: how many steps of each row count. Instead of a mask. Of none there is one way, with
+            ``ln P = 0``.
         reduction
             ``"none"`` (N,), ``"sum"``, ``"mean"`` over rows, ``"token_mean"``: the sum divided by the number of steps.
 
@@ -104,12 +105,12 @@ class CRF(Module):
             )
         emissions, ends = self._checked(emissions, mask, lengths)
         path = self._checked_tags(tags, ends, emissions.shape[:2])
-        likelihoods = self._score(emissions, path, ends) - self._log_sum(emissions, ends)
+        likelihoods = where(ends > 0, self._score(emissions, path, ends) - self._log_sum(emissions, ends), 0)
         if reduction == "none":
             return likelihoods
         if reduction == "mean":
             return mean(likelihoods)
-        return sum(likelihoods) / (int(ends.sum()) if reduction == "token_mean" else 1)
+        return sum(likelihoods) / (max(int(ends.sum()), 1) if reduction == "token_mean" else 1)
 
     def marginals(self, emissions: Array, mask: Any = None, lengths: Any = None) -> Tensor:
         """Return ``P(y_t = k)`` for each step and tag, (T, N, K); 0 at steps that do not count.
@@ -123,7 +124,7 @@ class CRF(Module):
         tensor([1., 1.])
         """
         rows, ends = self._checked(emissions, mask, lengths)
-        found: Tensor = grad(lambda x: sum(self._log_sum(x, ends)))(rows.detach())
+        found: Tensor = grad(lambda x: sum(where(ends > 0, self._log_sum(x, ends), 0)))(rows.detach())
         return swapaxes(found, 0, 1) if self.batch_first else found
 
     def decode(self, emissions: Array, mask: Any = None, lengths: Any = None) -> list[list[int]]:
@@ -206,9 +207,9 @@ class CRF(Module):
         ends = np.full(N, T) if flags.lengths is None else flags.lengths
         if flags.mask is not None:
             ends = flags.mask.sum(axis=0)
-            if not ends.all() or (flags.mask != (np.arange(T)[:, None] < ends)).any():
+            if (flags.mask != (np.arange(T)[:, None] < ends)).any():
                 raise ArgumentError(
-                    "CRF: expected a mask that is True at the first steps of each row, one or more, and False "
+                    "CRF: expected a mask that is True at the first steps of each row and False "
                     f"at the others, got one of {ends.tolist()} steps with holes; close them."
                 )
         return where(sequence_mask(ends, T)[:, :, None], rows, 0), ends
@@ -232,6 +233,8 @@ class CRF(Module):
 
 def _followed(came: list[NDArray[np.int64]], n: int, tag: int, end: int) -> list[int]:
     """Return the way that leads to `tag` at the last of `end` steps."""
+    if not end:
+        return []
     tags = [tag]
     for step in reversed(came[: end - 1]):
         tags.append(int(step[n, tags[-1]]))

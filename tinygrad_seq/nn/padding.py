@@ -3,7 +3,7 @@
 A step runs on all rows of a batch, also on those that it does not count for, and `where` drops what it makes of them.
 That is not enough: the gradient of a dropped value is 0, and a cell that is singular at what it was given turns it into
 ``0 * inf = NaN``, which reaches every weight. So a row that does not count is given what a step that does count was
-given: the inputs, and the state, of the first step that its row runs. Then no number arises that is not computed anyway.
+given: the inputs and the state of the first step that counts in its row. Every number that arises is computed anyway.
 """
 
 from __future__ import annotations

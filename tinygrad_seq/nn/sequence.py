@@ -11,10 +11,9 @@ from ..creation import zeros
 from ..errors import ArgumentError, ShapeError
 from ..modes import Within, mode
 from ..ops.comparison import where
-from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.normalisation import dropout as drop
-from ..ops.shape import reshape, swapaxes
+from ..ops.shape import swapaxes
 from ..scan import program_of
 from ..scan.eager import StepFunction
 from ..scan.trace import as_leaf
@@ -26,6 +25,7 @@ from .masks import Flags, check_flags
 from .module import Module
 from .options import Options, check_options, check_residual
 from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
+from .shrinking import reorder_rows, reorder_steps
 from .stream import Stream
 from .transforms import check_zoneout, per_row
 
@@ -175,7 +175,7 @@ class SequenceLayer(Module):
             back = np.argsort(order)
             reset = None if flags.reset is None else flags.reset[:, order]
             flags = Flags(flags.lengths[order], None, reset)
-            xs, states = _sorted_rows(order, xs), [_in_order(order, state) for state in states]
+            xs, states = reorder_steps(xs, order), [reorder_rows(state, order) for state in states]
         mask = flags.valid(T)
         if mask is not None:
             xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
@@ -193,8 +193,8 @@ class SequenceLayer(Module):
             xs = self._with_residual(xs, ys, first > 0)
         if back is None:
             return xs, outcomes
-        sorted_back = [Outcome(None, _in_order(back, one.state), _sorted_rows(back, one.states)) for one in outcomes]
-        return _sorted_rows(back, xs), sorted_back
+        restored = [Outcome(None, reorder_rows(one.state, back), reorder_steps(one.states, back)) for one in outcomes]
+        return reorder_steps(xs, back), restored
 
     def _thinned(self, x: Any, between: bool) -> Any:
         """Return the input of a layer with what dropout leaves of it."""
@@ -298,7 +298,9 @@ class SequenceLayer(Module):
         ys, outcomes = self._run(passes, xs, states, flags, nudges)
         found = []
         for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True)):
-            layer, names = k // (1 + self.bidirectional), [*one.cell.name_states(outcome.state)]
+            layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
+            numbers = one.cell.name_states(rebuild(range(len(leaves))))
+            names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             place = one.place(layer)
             found.append(PassInspection(place, layer, one.reverse, outcome.tags, outcome.states, names, each))
         ys = map_leaves(_swap if self.batch_first else _same, ys)
@@ -369,21 +371,6 @@ class SequenceLayer(Module):
         one = passes[layer]
         program = program_of(step_of_pass(one, self.options), one.initial_state(batch_size), xs)
         return program.explain(length, self.options["remember"])
-
-
-def _in_order(order: np.ndarray, tree: Tree) -> Tree:
-    """Return arrays (N, ...) with their rows in another order."""
-    return map_leaves(lambda x: take(x, order, axis=0), tree)
-
-
-def _sorted_rows(order: np.ndarray, tree: Tree) -> Tree:
-    """Return arrays (T, N, ...) with their rows in another order; `take` on the second axis has a slower gradient."""
-
-    def ordered(x: Any) -> Any:
-        T, N = x.shape[:2]
-        return take(reshape(x, (T * N, *x.shape[2:])), np.arange(T)[:, None] * N + order, axis=0)
-
-    return map_leaves(ordered, tree)
 
 
 def _binds_rows(cell: Cell) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
-from ...modes import Counted
+from ...modes import Counted, mode
 from ...ops.comparison import where
 from ...tree import Tree, flatten, map_leaves
 from .inputs import Inputs, InputStep, per_row
@@ -21,7 +22,7 @@ def hold(step: InputStep, *, outputs: bool) -> InputStep:
         state, y_before = carry if outputs else (carry, None)
         mask = inputs["mask"]
         entered = _choose(mask, state, inputs["begin"])
-        with Counted(mask):
+        with Counted(mask.numpy()) if mode.anomaly else nullcontext():
             new, y = step(entered, inputs)
         leaves, rebuild = flatten(new)
         parts = zip(leaves, flatten(entered)[0], flatten(state)[0], strict=True)
