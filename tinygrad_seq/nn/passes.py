@@ -12,8 +12,7 @@ from ..modes import Switch, no_grad
 from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.linear import linear
-from ..ops.reduction import sum as total
-from ..ops.shape import broadcast_to, reshape
+from ..ops.shape import broadcast_to
 from ..scan import scan
 from ..scan.eager import StepFunction
 from ..tensor import Tensor
@@ -22,7 +21,7 @@ from .cell import Cell, step_of_one
 from .init import uniform_
 from .masks import Flags, Mask
 from .options import Options
-from .padding import fill_padding, first_steps
+from .padding import constant_zero, fill_padding, first_steps
 from .parameter import Parameter
 from .redraw import redraw
 from .shrinking import plan_segments, run_segments
@@ -142,7 +141,8 @@ def run_pass(
     step = _input_step(one.cell)
     if training:
         step = _drop(step, one, xs, state, options, rows)
-        over["zoneout"] = draw_zoneout(_rates(one, options), T, state)
+        if any(rates := _rates(one, options)):
+            over["zoneout"] = draw_zoneout(rates, T, state)
     step = _with_output(step, one, options, training)
     if nudges is not None:
         step = observe(step)
@@ -166,7 +166,8 @@ def run_pass(
 
     if not runs:
         _, ys = run(carry, map_leaves(lambda x: x[:0], over), rows)
-        ys = _nothing(ys, T, [*flatten((xs, state))[0], *one.cell.parameters(), *flatten(one.projection)[0]])
+        held_by_cell = [vars(module) for module in one.cell.modules()]
+        ys = _nothing(ys, T, flatten((xs, state, held_by_cell, one.projection))[0])
         if shown:
             ys = ys[0], map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)
     elif flags.lengths is None or shown or options["stride"] is not None:
@@ -276,7 +277,7 @@ def _last_output(ys: Tree, rest: Tree) -> Tree:  # noqa: ARG001
 
 def _nothing(ys: Tree, T: int, sources: Sequence[Any]) -> Tree:
     """Return the outputs of T steps that do not count, as those of no step: zeros that send zeros to `sources`."""
-    zero = sum([total(reshape(x, (-1,))[:0]) for x in sources if x.dtype.kind == "f"])
+    zero = constant_zero(sources)
 
     def made(y: Any) -> Any:
         nothing = zeros((T, *y.shape[1:]), y.dtype)

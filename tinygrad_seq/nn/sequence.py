@@ -17,6 +17,7 @@ from ..ops.shape import swapaxes
 from ..scan import program_of
 from ..scan.eager import StepFunction
 from ..scan.trace import as_leaf
+from ..tensor import Tensor
 from ..tree import Tree, describe, first_leaf, flatten, map_leaves
 from .cell import Cell, detach_state
 from .checks import check_given, check_probability
@@ -167,8 +168,12 @@ class SequenceLayer(Module):
         """
         T, N = first_leaf(xs).shape[:2]
         order = back = None
-        in_place = nudges is not None or mode.anomaly or any(_binds_rows(one.cell) for one in passes)
-        if flags.lengths is not None and in_place:
+        if flags.lengths is not None and (
+            nudges is not None
+            or mode.anomaly
+            or not isinstance(first_leaf(xs), Tensor)  # inside a step that is traced: nothing can leave the loop
+            or any(_binds_rows(one.cell) for one in passes)
+        ):
             flags = flags.with_mask(T)
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")

@@ -17,7 +17,7 @@ from ...primitive import Array
 from ..checks import check_features, check_precision
 from ..masks import check_flags
 from ..module import Module
-from ..padding import fill_padding
+from ..padding import constant_zero, fill_padding
 
 
 class Memory(NamedTuple):
@@ -130,12 +130,16 @@ class Attention(Module):
 
     def attend(self, query: Array, memory: Memory) -> tuple[Array, Array]:
         """Return context (N, L, E) and weights (N, L, S) of queries (N, L, Q)."""
-        if isinstance(memory.mask, np.ndarray) and not memory.mask.any():
-            scores = zeros((*query.shape[:2], memory.mask.shape[1]), query.dtype)  # there is nothing to compare with
-        else:
-            scores = self.score(query, memory.keys)
+        scores = self._no_scores(query, memory, memory.mask, (*query.shape[:2], memory.mask.shape[1]))
+        scores = self.score(query, memory.keys) if scores is None else scores
         weights = masked_softmax(scores, expand_dims(memory.mask, 1))
         return matmul(weights, memory.values), weights
+
+    def _no_scores(self, query: Array, memory: Memory, mask: Array, shape: tuple[int, ...]) -> Array | None:
+        """Return scores of 0, to which no query and no key is compared, where `mask` is nowhere true; else None."""
+        if not isinstance(mask, np.ndarray) or mask.any():
+            return None
+        return zeros(shape, query.dtype) + constant_zero([query, memory.values, *self.parameters()])
 
     def _rows_first(self, memory: Any, lengths: Any, mask: Any) -> tuple[Array, np.ndarray]:
         """Return a memory as (N, S, E) and which of its positions count as (N, S), checked."""

@@ -224,7 +224,8 @@ class MultiHeadAttention(Attention):
     def _read(self, query: Array, memory: Memory, allowed: Array, added: Array | None = None) -> tuple[Array, Array]:
         """Return outputs (N, L, E) and the weights (N, heads, L, S) of all heads."""
         q = self._project(query, 0) * (1 / math.sqrt(self.embed_dim // self.num_heads))
-        scores = matmul(q, swapaxes(memory.keys, 2, 3))
+        scores = self._no_scores(query, memory, allowed, (*q.shape[:3], memory.mask.shape[1]))
+        scores = matmul(q, swapaxes(memory.keys, 2, 3)) if scores is None else scores
         if added is not None:
             scores = maximum(scores + added, np.finfo(self.dtype).min)
         weights = masked_softmax(scores, allowed)
@@ -286,4 +287,5 @@ def _as_mask(
 def _hides(added: Array) -> np.ndarray:
     """Return where numbers that are added to scores hide a key."""
     values: np.ndarray = added.numpy() if isinstance(added, Tensor) else added
-    return values <= np.finfo(values.dtype).min
+    hidden: np.ndarray = values <= np.finfo(values.dtype).min
+    return hidden
