@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from ..creation import asarray, zeros, zeros_like
 from ..modes import Switch, no_grad
+from ..ops.comparison import where
 from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.linear import linear
-from ..ops.shape import broadcast_to
+from ..ops.shape import broadcast_to, reshape
 from ..scan import scan
 from ..scan.eager import StepFunction
 from ..tensor import Tensor
@@ -37,6 +39,7 @@ from .transforms import (
     find_restarts,
     hold,
     observe,
+    per_row,
     restart,
     with_states,
     zoneout,
@@ -157,7 +160,8 @@ def run_pass(
         if held:
             carry = (state, _zero_output(step, state, over, rows))
         step = hold(step, outputs=held)
-    shown = options["return_all_states"] or nudges is not None
+    cut = options["window"] is not None
+    shown = options["return_all_states"] or nudges is not None or (cut and valid is not None)
     if shown:
         step = with_states(step)
 
@@ -167,18 +171,20 @@ def run_pass(
     if not runs:
         _, ys = run(carry, map_leaves(lambda x: x[:0], over), rows)
         held_by_cell = [vars(module) for module in one.cell.modules()]
-        ys = _nothing(ys, T, flatten((xs, state, held_by_cell, one.projection))[0])
-        if shown:
-            ys = ys[0], map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)
-    elif flags.lengths is None or shown or options["stride"] is not None:
+        ys = _nothing(ys[0] if shown else ys, T, flatten((xs, state, held_by_cell, one.projection))[0])
+        ys = (ys, map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)) if shown else ys
+    elif flags.lengths is None or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
-        fill, cut = _last_output if held else _zeros, options["window"] is not None
+        fill = functools.partial(_output_of_ended, held=held, shown=shown)
         carry, ys = run_segments(run, segments, carry, over, rows, fill, one.reverse, cut)
     ys, states = ys if shown else (ys, None)
     ys, tags = ys if nudges is not None else (ys, None)
-    return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)), tags)
+    carry, states = (carry[0], states and states[0]) if held else (carry, states)
+    if cut and runs and valid is not None:
+        carry = _last_states(states, state, valid, one.reverse)
+    return Outcome(ys, carry, states if options["return_all_states"] or nudges is not None else None, tags)
 
 
 def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Tree, reverse: bool) -> None:
@@ -192,7 +198,7 @@ def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Tree, reverse: bool) -
         over["reset"] = np.where(valid, over["reset"], over["reset"][steps, sources])
     if not valid.any(axis=0).all():  # a row without any step takes those of another, with the factors of its dropout
         names = [name for name in ("begin", "recurrent") if name in rows]
-        rows |= {name: map_leaves(lambda leaf: take(leaf, sources, axis=0), rows[name]) for name in names}
+        rows.update({name: map_leaves(lambda leaf: take(leaf, sources, axis=0), rows[name]) for name in names})
 
 
 # ---------------------------------------------------------------------------------------------------- the step
@@ -261,15 +267,24 @@ def _first(xs: Any) -> Any:
     return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
 
 
-def _zeros(ys: Tree, rest: Tree) -> Tree:
-    """Return the output of a step of rows that have ended: zeros."""
+def _output_of_ended(ys: Tree, rest: Tree, *, held: bool, shown: bool) -> Tree:
+    """Return the output of a step of rows that have ended: zeros, or the last one, which their carry `rest` holds."""
     rows = first_leaf(rest).shape[0]
-    return map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys)
+    y = rest[1] if held else map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys[0] if shown else ys)
+    return (y, rest) if shown else y
 
 
-def _last_output(ys: Tree, rest: Tree) -> Tree:  # noqa: ARG001
-    """Return the output of a step of rows that have ended: the last one, which their carry holds."""
-    return rest[1]
+def _last_states(states: Tree, begin: Tree, valid: Mask, reverse: bool) -> Tree:
+    """Return the state after the last step that counts of each row, whose gradient no window cuts off."""
+    rows, steps = first_steps(valid, not reverse)
+    counts, places = valid.any(axis=0), steps * valid.shape[1] + rows
+
+    def last(leaf: Any, first: Any) -> Any:
+        found = take(reshape(leaf, (-1, *leaf.shape[2:])), places, axis=0)
+        return where(per_row(counts, found), found, first)
+
+    leaves, rebuild = flatten(states)
+    return rebuild([last(*pair) for pair in zip(leaves, flatten(begin)[0], strict=True)])
 
 
 # ----------------------------------------------------------------------------------------------------- the run
