@@ -9,12 +9,14 @@ given: the inputs and the state of the first step that counts in its row. Every 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..modes import Switch, no_grad
 from ..ops.comparison import where
 from ..ops.indexing import take
 from ..ops.reduction import sum
@@ -77,10 +79,18 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
     return map_leaves(filled, tree)
 
 
-def constant_zero(sources: Iterable[Any]) -> Any:
-    """Return a 0 that sends gradients of zeros to all floating-point Tensors of `sources`, and reads none of them.
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Run what is of interest for its shape only: without a record, and without a look for anomalies."""
+    with no_grad(), Switch("anomaly", False):
+        yield
 
-    What is not computed because no step counts adds it, so that a backward pass finds its way to every parameter.
+
+def send_zeros(tree: Tree, sources: Iterable[Any]) -> Tree:
+    """Return the same arrays; their backward pass also sends zeros to all floating-point Tensors of `sources`.
+
+    Where no step counts nothing is computed. This is how a backward pass still finds its way to every parameter.
     """
     tensors = [x for x in sources if isinstance(x, Tensor) and x.dtype.kind == "f"]
-    return builtins.sum([sum(reshape(x, (-1,))[:0]) for x in tensors])
+    zero = builtins.sum([sum(reshape(x, (-1,))[:0]) for x in tensors])  # reads no value
+    return map_leaves(lambda x: where(np.True_, x, zero).astype(x.dtype) if x.dtype.kind == "f" else x, tree)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..creation import asarray, zeros, zeros_like
-from ..modes import Switch, no_grad
+from ..modes import no_grad
 from ..ops.comparison import where
 from ..ops.indexing import take
 from ..ops.joining import concat
@@ -23,7 +23,7 @@ from .cell import Cell, step_of_one
 from .init import uniform_
 from .masks import Flags, Mask
 from .options import Options
-from .padding import constant_zero, fill_padding, first_steps
+from .padding import fill_padding, first_steps, send_zeros, unchecked
 from .parameter import Parameter
 from .redraw import redraw
 from .shrinking import plan_segments, run_segments
@@ -170,8 +170,9 @@ def run_pass(
 
     if not runs:
         _, ys = run(carry, map_leaves(lambda x: x[:0], over), rows)
+        ys = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), ys[0] if shown else ys)
         held_by_cell = [vars(module) for module in one.cell.modules()]
-        ys = _nothing(ys[0] if shown else ys, T, flatten((xs, state, held_by_cell, one.projection))[0])
+        ys, carry = send_zeros((ys, carry), flatten((xs, state, held_by_cell, one.projection))[0])
         ys = (ys, map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)) if shown else ys
     elif flags.lengths is None or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
@@ -257,7 +258,7 @@ def _rates(one: Pass, options: Options) -> list[float]:
 
 def _zero_output(step: InputStep, state: Tree, over: Inputs, rows: Inputs) -> Tree:
     """Return zeros like an output of the step."""
-    with no_grad(), Switch("anomaly", False):
+    with unchecked():
         _, y = step(state, map_leaves(_first, over) | rows)
     return map_leaves(zeros_like, y)
 
@@ -288,17 +289,6 @@ def _last_states(states: Tree, begin: Tree, valid: Mask, reverse: bool) -> Tree:
 
 
 # ----------------------------------------------------------------------------------------------------- the run
-
-
-def _nothing(ys: Tree, T: int, sources: Sequence[Any]) -> Tree:
-    """Return the outputs of T steps that do not count, as those of no step: zeros that send zeros to `sources`."""
-    zero = constant_zero(sources)
-
-    def made(y: Any) -> Any:
-        nothing = zeros((T, *y.shape[1:]), y.dtype)
-        return nothing + zero if y.dtype.kind == "f" else nothing
-
-    return map_leaves(made, ys)
 
 
 def _run(step: StepFunction, reverse: bool, options: Options, carry: Tree, over: Tree) -> tuple[Tree, Tree]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ...primitive import Array
 from ..checks import check_features, check_precision
 from ..masks import check_flags
 from ..module import Module
-from ..padding import constant_zero, fill_padding
+from ..padding import fill_padding, send_zeros, unchecked
 
 
 class Memory(NamedTuple):
@@ -126,7 +127,9 @@ class Attention(Module):
         """Return the memory made ready for any number of queries; arguments as of `forward`."""
         values, counts = self._rows_first(memory, lengths, mask)
         values = fill_padding(values, counts, axis=1)
-        return Memory(self.make_keys(values), values, counts)
+        with nullcontext() if counts.any() else unchecked():
+            keys = self.make_keys(values)
+        return Memory(keys, values, counts)
 
     def attend(self, query: Array, memory: Memory) -> tuple[Array, Array]:
         """Return context (N, L, E) and weights (N, L, S) of queries (N, L, Q)."""
@@ -139,7 +142,7 @@ class Attention(Module):
         """Return scores of 0, to which no query and no key is compared, where `mask` is nowhere true; else None."""
         if not isinstance(mask, np.ndarray) or mask.any():
             return None
-        return zeros(shape, query.dtype) + constant_zero([query, memory.values, *self.parameters()])
+        return send_zeros(zeros(shape, query.dtype), [query, memory.values, *self.parameters()])
 
     def _rows_first(self, memory: Any, lengths: Any, mask: Any) -> tuple[Array, np.ndarray]:
         """Return a memory as (N, S, E) and which of its positions count as (N, S), checked."""

@@ -168,7 +168,7 @@ class Seq2Seq(Module):
         S, N = first_leaf(source).shape[:2]
         valid = check_flags("Seq2Seq", S, N, False, source_lengths).valid(S)
         if valid is not None:
-            source = fill_padding(source, valid)
+            source = fill_padding(source, valid) if valid.any() else map_leaves(lambda x: x[:0], source)
         ys, state, *_ = self.encoder(self.source_embedding(source), lengths=source_lengths)
         state = state if self.bridge is None else self.bridge(state)
         if not isinstance(self.cell, AttentionCell):
