@@ -190,7 +190,7 @@ class MultiHeadAttention(Attention):
         if biases is not None:
             added = reshape(biases, (N, heads, L, S)) if biases.ndim == 3 else biases
         if adds is not None:
-            adds = reshape(adds, (N, 1, 1, S))
+            adds = reshape(asarray(adds), (N, 1, 1, S))
             added = adds if added is None else added + adds
         if added is not None:
             hidden = _hides(added)
