@@ -158,8 +158,9 @@ def run_pass(
         over["mask"] = valid
         _fill(over, rows, valid, state, one.reverse)
         if held:
-            carry = (state, _zero_output(step, state, over, rows))
-        step = hold(step, outputs=held)
+            y = _zero_output(step, state, over, rows)
+            carry = (state, y if nudges is None else y[0])
+        step = hold(step, outputs=held, tagged=nudges is not None)
     cut = options["window"] is not None
     shown = options["return_all_states"] or nudges is not None or (cut and valid is not None)
     if shown:
