@@ -73,7 +73,7 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
     places = np.ravel_multi_index((steps, rows) if axis == 0 else (rows, steps), valid.shape)
 
     def filled(x: Any) -> Any:
-        first = take(reshape(x.detach(), (-1, *x.shape[2:])), places, axis=0)
+        first = take(reshape(x.detach(), (valid.size, *x.shape[2:])), places, axis=0)
         return where(per_row(valid, x), x, expand_dims(first, axis))
 
     return map_leaves(filled, tree)

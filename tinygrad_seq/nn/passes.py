@@ -282,7 +282,7 @@ def _last_states(states: Tree, begin: Tree, valid: Mask, reverse: bool) -> Tree:
     counts, places = valid.any(axis=0), steps * valid.shape[1] + rows
 
     def last(leaf: Any, first: Any) -> Any:
-        found = take(reshape(leaf, (-1, *leaf.shape[2:])), places, axis=0)
+        found = take(reshape(leaf, (valid.size, *leaf.shape[2:])), places, axis=0)
         return where(per_row(counts, found), found, first)
 
     leaves, rebuild = flatten(states)
