@@ -278,6 +278,20 @@ def test_a_state_that_a_reset_discards_is_not_read_on_padding(rng: np.random.Gen
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("flags", [{"lengths": [3, 5, 0, 2, 4]}, {"mask": MASK | (np.arange(N) >= 3)}])
+def test_a_padded_step_pairs_no_state_with_the_input_of_another_step(
+    backwards: bool, flags: dict[str, Any], rng: np.random.Generator
+) -> None:
+    """The first state of each row is its last input, and the state that it ends with is that input too."""
+    layer, clean = nn.Recurrent(RootCell(), go_backwards=backwards).double(), data(rng)
+    valid = flags["mask"] if "mask" in flags else nn.sequence_mask(flags["lengths"], T)
+    last = valid.argmax(axis=0) if backwards else T - 1 - valid[::-1].argmax(axis=0)
+    with ts.disable_compile():
+        found = layer(ts.tensor(clean), clean[last, np.arange(N)], **flags)
+        assert all(np.isfinite(result).all() for result in results(found, *layer.parameters()))
+
+
 @pytest.mark.parametrize("make_layer", [nn.RNN, nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("steps", [0, T])
 def test_layers_without_any_step(make_layer: Any, steps: int) -> None:
