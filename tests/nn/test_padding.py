@@ -278,6 +278,18 @@ def test_a_state_that_a_reset_discards_is_not_read_on_padding(rng: np.random.Gen
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("filling", FILLINGS)
+def test_a_row_without_steps_keeps_any_state(filling: float, rng: np.random.Generator) -> None:
+    layer, given = nn.Recurrent(NormCell()).double(), np.full((N, H), 0.5)
+    given[2] = filling
+    xs, state = ts.tensor(data(rng), requires_grad=True), ts.tensor(given, requires_grad=True)
+    with ts.disable_compile():
+        ys, last = layer(xs, state, mask=nn.sequence_mask(LENGTHS, T))
+        gradients = results((ys, last[:2], last[3:]), xs, state, *layer.parameters())[3:]
+    np.testing.assert_array_equal(last[2].numpy(), given[2])
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("flags", [{"lengths": [3, 5, 0, 2, 4]}, {"mask": MASK | (np.arange(N) >= 3)}])
 def test_a_padded_step_pairs_no_state_with_the_input_of_another_step(

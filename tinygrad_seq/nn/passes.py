@@ -193,12 +193,13 @@ def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Tree, reverse: bool) -
     """Give the steps that do not count what the first step that does was given: see `padding`."""
     over["x"] = fill_padding(over["x"], valid, reverse=reverse)
     rows["begin"] = map_leaves(lambda leaf: leaf.detach(), state)
-    if not valid.any():
+    empty = not valid.any(axis=0).all()
+    if not valid.any() or not (empty or "reset" in over):
         return
     sources, steps = first_steps(valid, reverse)
     if "reset" in over:
         over["reset"] = np.where(valid, over["reset"], over["reset"][steps, sources])
-    if not valid.any(axis=0).all():  # a row without any step takes those of another, with the factors of its dropout
+    if empty:  # a row without any step takes those of another, with the factors of its dropout
         names = [name for name in ("begin", "recurrent") if name in rows]
         rows.update({name: map_leaves(lambda leaf: take(leaf, sources, axis=0), rows[name]) for name in names})
 

@@ -182,7 +182,7 @@ class SequenceLayer(Module):
             flags = Flags(flags.lengths[order], None, reset)
             xs, states = reorder_steps(xs, order), [reorder_rows(state, order) for state in states]
         mask = flags.valid(T)
-        if mask is not None:
+        if mask is not None and (self.options["residual"] or mode.anomaly):  # what a pass reads is filled there
             xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
         directions = 1 + self.bidirectional
         outcomes: list[Outcome] = []
