@@ -169,20 +169,34 @@ def test_a_decoder(lengths: Any, memory_lengths: Any, compiled: bool, rng: np.ra
                 assert_close("ys", found[0][0][:end, n : n + 1], alone.numpy())
 
 
-def test_rows_stay_beside_what_a_cell_binds(rng: np.random.Generator) -> None:
-    """A bound cell is an ordinary cell: any layer of it, or of a cell around it, leaves the rows in their order."""
+class ConditionedCell(nn.GRUCell):
+    """Adds to its input what it holds for each sequence."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(2, Q)
+        self.of = {"context": context}
+
+    def forward(self, x: Any, h: Any) -> Any:
+        return super().forward(x + self.of["context"], h)
+
+
+@pytest.mark.parametrize("kind", ["bound", "stacked", "conditioned", "an ndarray"])
+def test_rows_stay_beside_what_a_cell_holds_for_each(kind: str, rng: np.random.Generator) -> None:
     attention = randomised(nn.AdditiveAttention(Q, E), rng)
     cell = randomised(nn.AttentionCell(nn.GRUCell(2 + E, Q), attention), rng)
-    memory, xs, lengths = (
-        attention.prepare(ts.tensor(rng.standard_normal((S, N, E)))),
-        rng.standard_normal((4, N, 2)),
-        [1, 4, 2],
-    )
-    for bound in (cell.over(memory), nn.StackedCell(cell.over(memory))):
-        with ts.disable_compile():
-            ys, _ = nn.Recurrent(bound)(xs, lengths=lengths)
-            same, _ = nn.Recurrent(bound)(xs, mask=nn.sequence_mask(lengths, 4))
-        np.testing.assert_array_equal(ys.numpy(), same.numpy())
+    memory, context = rng.standard_normal((S, N, E)), rng.standard_normal((N, 2))
+    bound = cell.over(attention.prepare(ts.tensor(memory)))
+    cells = {
+        "bound": bound,
+        "stacked": nn.StackedCell(bound),
+        "conditioned": ConditionedCell(ts.tensor(context)).double(),
+        "an ndarray": ConditionedCell(context).double(),
+    }
+    layer, xs, lengths = nn.Recurrent(cells[kind]), rng.standard_normal((4, N, 2)), [1, 4, 2]
+    with ts.disable_compile():
+        ys, _ = layer(xs, lengths=lengths)
+        same, _ = layer(xs, mask=nn.sequence_mask(lengths, 4))
+    np.testing.assert_array_equal(ys.numpy(), same.numpy())
 
 
 @pytest.mark.parametrize("attends", [False, True])

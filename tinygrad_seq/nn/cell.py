@@ -36,9 +36,12 @@ class Cell(Module):
         (optional).
     input_size : int
         I, if x is one array of shape (N, I) (optional).
-    binds_rows : bool
-        Whether `forward` reads arrays besides x and the state that have one row per sequence, as a memory to attend to.
-        A layer then leaves the rows of a batch in their order; with `lengths` it otherwise sorts them.
+
+    Notes
+    -----
+    With `lengths` a layer sorts the rows of a batch. It leaves them in their order if the cell, or a module in it, has
+    an attribute that is an array with one row per sequence, such as a memory to attend to. So what `forward` reads per
+    sequence, besides x and the state, must be an attribute.
 
     Examples
     --------
@@ -61,7 +64,6 @@ class Cell(Module):
     state_shape: Any
     state_names: Any = None
     input_size: int | None = None
-    binds_rows: bool = False
 
     def __call__(self, x: Tree, state: Tree = None) -> tuple[Tree, Tree]:
         """Return ``(output, state)`` of one step; `state` is zeros if it is left out.

@@ -25,6 +25,7 @@ from .inspection import Inspection, PassInspection, make_nudges
 from .masks import Flags, check_flags
 from .module import Module
 from .options import Options, check_options, check_residual
+from .parameter import Buffer, Parameter
 from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
 from .shrinking import reorder_rows, reorder_steps
 from .stream import Stream
@@ -172,7 +173,7 @@ class SequenceLayer(Module):
             nudges is not None
             or mode.anomaly
             or not isinstance(first_leaf(xs), Tensor)  # inside a step that is traced: nothing can leave the loop
-            or any(_binds_rows(one.cell) for one in passes)
+            or any(_binds_rows(one.cell, N) for one in passes)
         ):
             flags = flags.with_mask(T)
         if flags.lengths is not None:
@@ -378,9 +379,10 @@ class SequenceLayer(Module):
         return program.explain(length, self.options["remember"])
 
 
-def _binds_rows(cell: Cell) -> bool:
-    """Return whether the rows of a batch must keep their order."""
-    return any(isinstance(module, Cell) and module.binds_rows for module in cell.modules())
+def _binds_rows(cell: Cell, N: int) -> bool:
+    """Return whether a cell holds arrays that may have a row for each sequence, beside parameters and buffers."""
+    held = flatten([vars(module) for module in cell.modules()])[0]
+    return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
 
 
 def _swap(x: Any) -> Any:

@@ -115,8 +115,6 @@ class AttentionCell(Cell):
 class BoundAttentionCell(Cell):
     """An `AttentionCell` and the memory it reads: what `AttentionCell.over` returns."""
 
-    binds_rows = True
-
     def __init__(self, cell: AttentionCell, memory: Memory) -> None:
         self.cell, self.memory = cell, memory
         self.input_size, self.output_size = cell.input_size, cell.output_size
