@@ -127,6 +127,16 @@ def test_numbers_that_are_added_never_give_padding_a_weight(bias: float) -> None
     np.testing.assert_allclose(weights.numpy().sum(-1), 0.0 if hidden else 1.0, atol=1e-6)
 
 
+def test_scores_that_overflow_with_what_is_added_are_not_nan() -> None:
+    attention, x = nn.MultiHeadAttention(8, 2), ts.ones((S, N, 8), requires_grad=True)
+    with ts.no_grad():
+        attention.in_proj_weight[:8], attention.in_proj_weight[8:16] = 1e17, -1e18  # every score is about -1e36
+    _, weights = attention(x, x, x, attn_mask=np.full((S, S), -3.4e38, np.float32))
+    results(weights, x, *attention.parameters())
+    np.testing.assert_allclose(weights.numpy(), 1 / S, rtol=1e-6)
+    assert np.isfinite(x.grad.numpy()).all()
+
+
 @pytest.mark.parametrize("order", [1, 2])
 def test_gradients_of_masks_that_add(order: int, rng: np.random.Generator) -> None:
     attention, x = randomised(nn.MultiHeadAttention(4, 2), rng), rng.standard_normal((S, N, 4))
