@@ -131,8 +131,8 @@ def test_scores_that_overflow_with_what_is_added_are_not_nan() -> None:
     attention, x = nn.MultiHeadAttention(8, 2), ts.ones((S, N, 8), requires_grad=True)
     with ts.no_grad():
         attention.in_proj_weight[:8], attention.in_proj_weight[8:16] = 1e17, -1e18  # every score is about -1e36
-    _, weights = attention(x, x, x, attn_mask=np.full((S, S), -3.4e38, np.float32))
-    results(weights, x, *attention.parameters())
+    output, weights = attention(x, x, x, attn_mask=np.full((S, S), -3.4e38, np.float32))
+    results((output, weights), x, *attention.parameters())
     np.testing.assert_allclose(weights.numpy(), 1 / S, rtol=1e-6)
     assert np.isfinite(x.grad.numpy()).all()
 
