@@ -366,3 +366,14 @@ def test_no_anomaly_is_told_of_a_padded_step(backwards: bool, rng: np.random.Gen
         layer(ts.tensor(clean), mask=mask)
     found = layer.inspect(ts.tensor(clean), mask=mask).first_anomaly()
     assert (found.step, found.row) == where
+
+
+@pytest.mark.parametrize("option", ["all rows empty", "all masked"])
+@pytest.mark.parametrize("kind", CELLS)
+def test_no_anomaly_where_nothing_is_computed(kind: Any, option: str) -> None:
+    layer, flags, _ = layer_of(kind, OPTIONS[option])
+    for steps in (T, 0):
+        flags = {name: [0] * N if name == "lengths" else flag[:steps] for name, flag in flags.items()}
+        xs = ts.full((steps, N, H), np.nan, "float64", requires_grad=True)
+        with ts.detect_anomaly():
+            results(layer(xs, **flags), xs, *layer.parameters())
