@@ -50,6 +50,10 @@ class Mode:
     def tracing(self) -> bool:
         return current().traced is not None
 
+    @property
+    def counted(self) -> Any:
+        return current().counted
+
 
 mode = Mode()
 
@@ -184,21 +188,33 @@ class Within(Switch):
 
 
 class Origin(NamedTuple):
-    """Where an operation was called: the user's line, the place in a model with its number of rows, a tag."""
+    """Where an operation was called: the user's line, the place in a model with its number of rows, a tag.
+
+    `counted` is the mask (N,) of the rows that count, or None if all do.
+    """
 
     line: str
     place: str
     rows: int | None
     tag: str = ""
+    counted: np.ndarray | None = None
 
     def at(self, index: tuple[int, ...], shape: tuple[int, ...]) -> str:
         """Return the place of one element of an array."""
         return f"{self.place}, row {index[0]}" if index and shape[0] == self.rows else self.place
 
+    def without_padding(self, value: Any) -> Any:
+        """Return an array with zeros in the rows that do not count, if its rows are sequences."""
+        if self.counted is None or not value.ndim or len(value) != len(self.counted):
+            return value
+        array = np.array(value if isinstance(value, np.ndarray) else value.numpy())
+        array[~self.counted] = 0
+        return array
+
 
 def origin() -> Origin:
     """Return where this is."""
-    return Origin(user_line(), mode.place, mode.rows)
+    return Origin(user_line(), mode.place, mode.rows, counted=mode.counted)
 
 
 def user_line() -> str:
@@ -223,7 +239,7 @@ def first_bad(value: Any) -> tuple[tuple[int, ...], float] | None:
 
 def check_finite(value: Any, what: str, origin: Origin | None) -> None:
     """Raise an `AnomalyError` that names `what` and its `origin` if the floating-point `value` is not finite."""
-    bad = first_bad(value)
+    bad = first_bad(value if origin is None else origin.without_padding(value))
     if bad is not None:
         index, number = bad
         line, place = ("a line not recorded", "") if origin is None else (origin.line, origin.at(index, value.shape))

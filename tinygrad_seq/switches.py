@@ -37,6 +37,8 @@ class Modes:
         Whether scans are compiled.
     place, rows
         Where in a model this is, for messages, and N, where rows are sequences.
+    counted
+        The mask (N,) of the rows that count; the others raise no anomaly. None if all count.
     traced
         Inside a step that is traced, whether operations were recorded where the outermost trace began; else None.
     tags
@@ -48,6 +50,7 @@ class Modes:
     compiling = True
     place = ""
     rows: int | None = None
+    counted: Any = None
     traced: bool | None = None
     tags: dict[str, object] | None = None
     _outer: Modes | None = None

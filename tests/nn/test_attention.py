@@ -136,7 +136,7 @@ def test_float32_stays_float32() -> None:
         (lambda a, q, m: a(q, m[:, :2]), ShapeError, "a query for each of the 2 rows"),
         (lambda a, q, m: a(q, m[..., :3]), ShapeError, "a memory .S, N, E. with E=6"),
         (lambda a, q, m: a(q[..., :2], m), ShapeError, "expected 4 features"),
-        (lambda a, q, m: a(q, m, [5, 0, 1]), ArgumentError, "lengths from 1 to 5, got 0"),
+        (lambda a, q, m: a(q, m, [5, -1, 1]), ArgumentError, "lengths from 0 to 5, got -1"),
         (lambda a, q, m: a(q, m, [5, 1]), ShapeError, "lengths of shape"),
         (lambda a, q, m: a(q, m, mask=np.ones((N, S), bool)), ShapeError, "mask of shape"),
         (lambda a, q, m: a(q, m, mask=np.ones((S, N))), DtypeError, "bool"),
@@ -254,7 +254,7 @@ def test_multihead_drops_weights_in_training_only() -> None:
         ({"attn_mask": np.zeros((2, 2), bool)}, ShapeError, "attn_mask of shape"),
         ({"attn_mask": np.zeros((S, S), int)}, DtypeError, "attn_mask as bool"),
         ({"key_padding_mask": np.zeros((S, N), bool)}, ShapeError, "key_padding_mask of shape"),
-        ({"lengths": [9, 1, 1]}, ArgumentError, "lengths from 1 to 5, got 9"),
+        ({"lengths": [9, 1, 1]}, ArgumentError, "lengths from 0 to 5, got 9"),
         ({"value": np.zeros((S - 1, N, 4), np.float32)}, ShapeError, "the same S"),
     ],
 )

@@ -138,6 +138,24 @@ def test_forbidden_transitions_never_happen_and_leave_no_nan(crf, rng) -> None:
         assert (0, 1) not in itertools.pairwise(tags)
 
 
+@pytest.mark.parametrize("given", ["lengths", "mask"])
+@pytest.mark.parametrize("lengths", [[2, 0, T], [0, 0, 0]])
+def test_a_row_without_steps_has_one_way_and_no_gradient(lengths, given, crf, rng) -> None:
+    emissions = ts.tensor(rng.standard_normal((T, N, K)), requires_grad=True)
+    call = {given: lengths if given == "lengths" else nn.sequence_mask(lengths, T)}
+    tags = np.zeros((T, N), int)
+    rows = crf(emissions, tags, **call, reduction="none")
+    rows.sum().backward()
+    none = np.array(lengths) == 0
+    assert not rows.numpy()[none].any()
+    assert not emissions.grad.numpy()[:, none].any()
+    assert crf(emissions, tags, **call, reduction="token_mean").item() == rows.sum().item() / max(sum(lengths), 1)
+    assert [len(found) for found in crf.decode(emissions, **call)] == lengths
+    assert not crf.marginals(emissions, **call).numpy()[:, none].any()
+    if not any(lengths):
+        assert not any(parameter.grad.numpy().any() for parameter in crf.parameters())
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
@@ -149,6 +167,7 @@ def test_forbidden_transitions_never_happen_and_leave_no_nan(crf, rng) -> None:
         ({"tags": np.zeros((T, N))}, ShapeError, "integer tags"),
         ({"tags": np.full((T, N), K)}, IndexRangeError, "tags from 0 to 2, got 3"),
         ({"lengths": [4, 5, 1]}, ArgumentError, "to 4, got 5"),
+        ({"lengths": [4, -1, 1]}, ArgumentError, "from 0 to 4"),
         ({"mask": np.arange(T)[:, None] != np.ones(N)}, ArgumentError, "holes"),
         ({"mask": np.ones((T, N), bool), "lengths": [1, 1, 1]}, ArgumentError, "lengths or mask"),
         ({"reduction": "max"}, ArgumentError, "token_mean"),

@@ -292,6 +292,82 @@ def test_the_first_anomaly_of_the_gradients(rng) -> None:
     assert str(anomaly).startswith("GRUCell, layer 1, step 3, row 2: the gradient of state is ")
 
 
+def with_a_count(rng, memory: Any = None) -> nn.Recurrent:
+    """Return a layer whose state has an integer part; beside a memory if there is one."""
+    if memory is None:
+        return random(nn.Recurrent(Readout()), rng)
+    cell = nn.StackedCell(nn.GRUCell(I + E, H), Counting())
+    return random(nn.AttentionDecoder(cell, nn.DotAttention(H, E, 2)), rng).over(memory)
+
+
+E = 6
+
+
+class Counting(nn.Cell):
+    """Passes on what it reads, and counts its steps and what was positive."""
+
+    input_size = output_size = H
+
+    def __init__(self) -> None:
+        self.state_shape = ((H,), (), (H,))
+
+    def initial_state(self, batch_size: int, dtype: Any = None) -> Any:
+        kinds = ("bool", "int64", dtype or "float64")
+        return tuple(ts.zeros((batch_size, *shape), kind) for shape, kind in zip(self.state_shape, kinds, strict=True))
+
+    def forward(self, x, state):
+        positive, count, total = state
+        return x, (positive | (x > 0), count + 1, total + x)
+
+
+@pytest.mark.parametrize("call", [{}, {"lengths": [3, 0, 5]}])
+@pytest.mark.parametrize("attends", [False, True])
+def test_anomalies_beside_integers_and_booleans_in_the_state(attends: bool, call: dict[str, Any], rng) -> None:
+    layer = with_a_count(rng, ts.tensor(rng.standard_normal((4, N, E))) if attends else None)
+    xs = inputs(rng)
+    with ts.disable_compile():
+        inspection = layer.inspect(xs, **call)
+        assert inspection.first_anomaly() is None
+        inspection.ys.sum().backward(retain_graph=True)
+        assert inspection.first_anomaly() is None
+        inspection = layer.inspect(xs, **call)
+        (inspection.ys[2, 2] / 0.0).sum().backward()
+        found = inspection.first_anomaly()
+    assert (found.step, found.row) == (2, 2)
+    assert found.what.startswith("the gradient of state")
+    assert ("count" in found.what, "'0.1'" in found.what) == (False, False)
+
+
+def test_states_are_called_by_their_names_whatever_their_order(rng) -> None:
+    """A state is flattened in the order of its keys, not in that in which it was written."""
+    layer = random(nn.Recurrent(Readout()), rng)
+    xs = inputs(rng).numpy().copy()
+    xs[2, 1] = np.nan
+    with ts.disable_compile():
+        inspection = layer.inspect(ts.tensor(xs))
+    assert inspection.passes[0].named_states()["state 'count'"].dtype == np.int64
+    assert str(inspection.one().first_anomaly()).endswith("step 2, row 1: 'rate' is nan")
+    inspection.one().tags.clear()
+    assert str(inspection.first_anomaly()).endswith("step 2, row 1: state 'h' is nan")
+
+
+@pytest.mark.parametrize("masked_output", ["zeros", "held"])
+def test_tags_are_zero_out_of_the_mask_and_may_have_no_rows(masked_output: str) -> None:
+    class Totalling(nn.Cell):
+        state_shape = (I,)
+
+        def forward(self, x, h):
+            h = ts.tag(h + x, "new")
+            ts.tag(h.sum(), "total")
+            return h, h
+
+    mask = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 0], [0, 1, 1]], bool)
+    with ts.disable_compile():
+        inspection = nn.Recurrent(Totalling(), masked_output=masked_output).inspect(ts.ones((T, N, I)), mask=mask)  # type: ignore[arg-type]
+    assert inspection["total"].shape == (T,)
+    np.testing.assert_array_equal(inspection["new"].numpy().all(axis=-1), mask)
+
+
 class Rooting(nn.Cell):
     """Takes a square root of what it reads."""
 

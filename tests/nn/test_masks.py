@@ -17,6 +17,8 @@ def test_the_mask_is_true_before_the_end() -> None:
         assert mask[:, n].tolist() == [True] * length + [False] * (5 - length)
     np.testing.assert_array_equal(ts.nn.sequence_mask(ts.tensor(lengths), 5, batch_first=True), mask.T)
     assert ts.nn.sequence_mask(lengths).shape == (4, 3)
+    assert ts.nn.sequence_mask([0, 0]).shape == (0, 2)
+    assert ts.nn.sequence_mask([0, 1], 2).tolist() == [[False, True], [False, False]]
 
 
 @pytest.mark.parametrize(
@@ -26,9 +28,9 @@ def test_the_mask_is_true_before_the_end() -> None:
         ([], 3, ShapeError, r"got \(0,\)"),
         ([1.0, 2.0], 3, DtypeError, "float32"),
         ([True], 3, DtypeError, "bool"),
-        ([1, 0], 3, ArgumentError, "got 0 for sequence 1"),
-        ([4, 1], 3, ArgumentError, "1 to 3, got 4 for sequence 0"),
-        ([1], 0, ArgumentError, "T to be an integer >= 1, got 0"),
+        ([1, -1], 3, ArgumentError, "got -1 for sequence 1"),
+        ([4, 1], 3, ArgumentError, "0 to 3, got 4 for sequence 0"),
+        ([1], -1, ArgumentError, "T to be an integer >= 0, got -1"),
         ([1], 2.0, ArgumentError, r"got 2\.0"),
     ],
 )
@@ -53,7 +55,7 @@ CALLS = {
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"lengths": [1, 5]}, ArgumentError, "expected lengths from 1 to 4, got 5 for sequence 1"),
+        ({"lengths": [1, 5]}, ArgumentError, "expected lengths from 0 to 4, got 5 for sequence 1"),
         ({"lengths": [1]}, ShapeError, r"expected lengths of shape \(2,\), integers, got \(1,\) int64"),
         ({"lengths": "ab"}, DtypeError, "expected real numbers"),
         ({"mask": np.ones((N, T), bool)}, ShapeError, r"expected mask of shape \(T, N\) = \(4, 2\) bool, got \(2, 4\)"),

@@ -49,8 +49,8 @@ def test_bad_options(make: Any, options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        ({"lengths": [6, 0, 1, 1, 1]}, ArgumentError, "expected lengths from 1 to 6, got 0 for sequence 1"),
-        ({"lengths": [6, 1, 7, 1, 1]}, ArgumentError, "expected lengths from 1 to 6, got 7 for sequence 2"),
+        ({"lengths": [6, -1, 1, 1, 1]}, ArgumentError, "expected lengths from 0 to 6, got -1 for sequence 1"),
+        ({"lengths": [6, 1, 7, 1, 1]}, ArgumentError, "expected lengths from 0 to 6, got 7 for sequence 2"),
         ({"lengths": [6, 1]}, ShapeError, r"expected lengths of shape \(5,\), integers, got \(2,\)"),
         ({"lengths": [6.0] * N}, DtypeError, r"expected lengths of shape \(5,\), integers, got \(5,\) float32"),
         ({"lengths": [[1], [1, 2], 1, 1, 1]}, ShapeError, "lengths: expected nested lists of equal lengths"),

@@ -185,6 +185,53 @@ def test_all_parameters_can_be_drawn_anew(layer: Any) -> None:
     assert not any(name.startswith("initial_states") and value.any() for name, value in layer.state_dict().items())
 
 
+LEARNED: dict[str, Any] = {
+    "cast before": lambda dtype: nn.Recurrent(nn.GRUCell(I, H).to(dtype), learn_initial_state=True),
+    "made so": lambda dtype: nn.Recurrent(nn.LSTMCell(I, H, dtype=dtype), learn_initial_state=True),
+    "layers": lambda dtype: nn.LSTM(I, H, num_layers=2, dtype=dtype, learn_initial_state=True),
+    "cast after": lambda dtype: nn.GRU(I, H, dtype="float32", learn_initial_state=True).double().to(dtype),
+}
+
+
+@pytest.mark.parametrize("default", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", LEARNED)
+def test_a_learned_first_state_has_the_dtype_of_the_cell(kind: str, dtype: str, default: str) -> None:
+    before = ts.default_dtype()
+    ts.set_default_dtype(default)
+    try:
+        layer, xs = LEARNED[kind](dtype), ts.zeros((T, N, I), dtype)
+        with ts.disable_compile():
+            ys, _ = layer(xs)
+        assert ys.dtype == layer.stream(N)(xs[0]).dtype == np.dtype(dtype)
+    finally:
+        ts.set_default_dtype(before)
+    assert all(parameter.dtype == dtype for parameter in layer.parameters())
+
+
+def test_a_learned_first_state_beside_integers_and_booleans() -> None:
+    class Counting(nn.GRUCell):
+        def __init__(self, *sizes: int) -> None:
+            super().__init__(*sizes)
+            self.state_shape, self.state_names = {"h": (H,), "count": (), "any": ()}, None
+
+        def initial_state(self, batch_size: int, dtype: Any = None) -> Any:
+            parts = {"count": ts.zeros(batch_size, "int64"), "any": ts.zeros(batch_size, "bool")}
+            return {"h": ts.zeros((batch_size, H)), **parts}  # as the default dtype has it
+
+        def forward(self, x: Any, state: Any) -> Any:
+            y, h = super().forward(x, state["h"])
+            return y, {"h": h, "count": state["count"] + 1, "any": state["any"] | (h[:, 0] > 0)}
+
+    layer = nn.Recurrent(Counting(I, H).double(), learn_initial_state=True)
+    assert [name for name, _ in layer.named_parameters()][-1] == "initial_states.0.h"
+    with ts.disable_compile():
+        ys, state = layer(ts.zeros((T, N, I), "float64"))
+        ys.sum().backward()
+    assert ys.dtype == layer.initial_states[0]["h"].grad.dtype == np.float64
+    assert state["count"].tolist() == [T] * N
+
+
 def test_a_learned_first_state_begins_anew_as_the_cell_has_it() -> None:
     class Ones(nn.GRUCell):
         def initial_state(self, batch_size: int, dtype: Any = None) -> Any:

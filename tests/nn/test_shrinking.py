@@ -18,7 +18,7 @@ WEIGHTS = 4 * 128 * (64 + 128)
 
 
 @given(
-    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40),
+    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=40).filter(any),
     more=st.integers(0, 9),
     window=st.none() | st.integers(1, 25),
     reverse=st.booleans(),
@@ -77,23 +77,24 @@ def test_a_small_cell_is_not_cut() -> None:
     assert len(plan_segments(np.arange(32, 0, -1), 32, None, False, 100)) == 1
 
 
-@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize(("window", "states"), [(None, False), (5, False), (None, True), (5, True)])
 @pytest.mark.parametrize("masked_output", ["zeros", "held"])
 def test_in_segments_is_as_with_a_mask(
-    masked_output: str, window: int | None, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    masked_output: str, window: int | None, states: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plain mask leaves out the same steps, and runs all rows at all times."""
     T, N = 31, 9
-    lengths = rng.integers(1, T - 3, N)
-    layer = nn.GRU(3, 4, num_layers=2, bidirectional=True, masked_output=masked_output, window=window).double()  # type: ignore[arg-type]
+    lengths = rng.integers(0, T - 3, N)
+    options = {"masked_output": masked_output, "window": window, "return_all_states": states}
+    layer = nn.GRU(3, 4, num_layers=2, bidirectional=True, **options).double()  # type: ignore[arg-type]
     monkeypatch.setattr(shrinking, "SEGMENT", 0)
     assert len(plan_segments(np.sort(lengths)[::-1], T, window, False, 1)) > 3
     found = []
     for call in ({"lengths": lengths}, {"mask": nn.sequence_mask(lengths, T)}):
         xs = ts.tensor(np.random.default_rng(5).standard_normal((T, N, 3)), requires_grad=True)
         layer.zero_grad()
-        ys, h = layer(xs, **call)
-        ((ys * np.cos(np.arange(ys.size)).reshape(ys.shape)).sum() + (h * h).sum()).backward()
-        found.append([ys, h, xs.grad, *[parameter.grad for parameter in layer.parameters()]])
+        outputs = layer(xs, **call)
+        sum((y * np.cos(np.arange(y.size)).reshape(y.shape)).sum() for y in outputs).backward()
+        found.append([*outputs, xs.grad, *[parameter.grad for parameter in layer.parameters()]])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-12)

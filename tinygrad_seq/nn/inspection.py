@@ -114,7 +114,8 @@ class PassInspection:
 
     def first_gradient_anomaly(self) -> Anomaly | None:
         """Return the first gradient of a state that is not finite, in the order of the backward pass."""
-        names = [f"the gradient of {name}" for name in self._names]
+        named = zip(self._names, self._nudges, strict=True)
+        names = [f"the gradient of {name}" for name, nudge in named if nudge is not None]
         return self._first(dict(zip(names, flatten(self.gradients)[0], strict=True)), not self.reverse)
 
     def _first(self, values: Mapping[str, Tensor], backwards: bool) -> Anomaly | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..conversion import to_array
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .checks import check_sizes, check_switches
+from .checks import check_switches
 
 Mask = NDArray[np.bool_]
 Lengths = NDArray[np.int64]
@@ -21,7 +21,7 @@ class Flags(NamedTuple):
     Attributes
     ----------
     lengths
-        (N,), from 1 to T: the steps from there on are left out.
+        (N,), from 0 to T: the steps from there on are left out.
     mask
         (T, N): the steps that are not left out.
     reset
@@ -63,7 +63,7 @@ def check_flags(
     )
 
 
-def check_lengths(caller: str, name: str, given: Any, N: int, longest: int | None, shortest: int = 1) -> Lengths:
+def check_lengths(caller: str, name: str, given: Any, N: int, longest: int | None, shortest: int = 0) -> Lengths:
     """Return lengths (N,) from `shortest` to `longest`, without an upper limit if that is None.
 
     Raises
@@ -82,7 +82,7 @@ def check_lengths(caller: str, name: str, given: Any, N: int, longest: int | Non
         bounds = f"of {shortest} or more" if longest is None else f"from {shortest} to {longest}"
         raise ArgumentError(
             f"{caller}: expected {name} {bounds}, got {lengths[wrong[0]]} for sequence {wrong[0]}; "
-            "leave empty sequences out, and pad the others to the longest."
+            "pad all sequences to the longest."
         )
     return lengths.astype(np.int64)
 
@@ -106,7 +106,7 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
     Parameters
     ----------
     lengths
-        How many steps each sequence has, integers (N,) from 1 to T.
+        How many steps each sequence has, integers (N,) from 0 to T.
     T
         The number of steps of the padded sequences; by default the greatest length.
     batch_first
@@ -117,7 +117,7 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
     ShapeError, DtypeError
         If the lengths are not N integers.
     ArgumentError
-        If T is no integer >= 1, or a length is outside 1 to T.
+        If T is no integer >= 0, or a length is outside 0 to T.
 
     Examples
     --------
@@ -128,8 +128,8 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
            [ True, False]])
     """
     check_switches("sequence_mask", batch_first=batch_first)
-    if T is not None:
-        check_sizes("sequence_mask", T=T)
+    if T is not None and (isinstance(T, bool) or not isinstance(T, int | np.integer) or T < 0):
+        raise ArgumentError(f"sequence_mask: expected T to be an integer >= 0, got {T!r}; pass the number of steps.")
     given = to_array("sequence_mask", lengths)
     ends = check_lengths("sequence_mask", "lengths", given, max(given.size, 1), T)
     mask = _before(ends, int(ends.max()) if T is None else T)

@@ -45,7 +45,8 @@ class Options(TypedDict, total=False):
         A call goes on from the state that the last one ended with, cut off from its graph, until `reset_states`.
     window
         Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before. Blocks are
-        counted from where a direction begins: backwards from T, whatever `lengths` say.
+        counted from where a direction begins: backwards from T, whatever `lengths` say. The last state of a sequence
+        sends gradients through the block in which the sequence ends.
     stride
         With `window`, a multiple of it: the outputs of every `stride` steps send gradients back over `window` steps
         (k1 and k2 of Williams and Peng, 1990), at the price of window / stride forward runs.

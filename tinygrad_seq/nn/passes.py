@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,17 +10,20 @@ import numpy as np
 
 from ..creation import asarray, zeros, zeros_like
 from ..modes import no_grad
+from ..ops.comparison import where
+from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.linear import linear
-from ..ops.shape import broadcast_to
+from ..ops.shape import broadcast_to, reshape
 from ..scan import scan
 from ..scan.eager import StepFunction
 from ..tensor import Tensor
 from ..tree import Tree, first_leaf, flatten, map_leaves
 from .cell import Cell, step_of_one
 from .init import uniform_
-from .masks import Flags
+from .masks import Flags, Mask
 from .options import Options
+from .padding import fill_padding, first_steps, send_zeros, unchecked
 from .parameter import Parameter
 from .redraw import redraw
 from .shrinking import plan_segments, run_segments
@@ -35,6 +39,7 @@ from .transforms import (
     find_restarts,
     hold,
     observe,
+    per_row,
     restart,
     with_states,
     zoneout,
@@ -84,8 +89,12 @@ class Pass(NamedTuple):
 
 
 def learned_state(cell: Cell) -> Tree:
-    """Return the cell's own first state of one row, without an axis for it, as parameters."""
-    return map_leaves(lambda x: Parameter(x.numpy()[0].copy()) if x.dtype.kind == "f" else x[0], cell.initial_state(1))
+    """Return the cell's own first state of one row, without an axis for it, as parameters of the cell's dtype."""
+
+    def learned(x: Any) -> Any:
+        return Parameter(x.numpy()[0], dtype=cell.dtype) if x.dtype.kind == "f" else x[0]
+
+    return map_leaves(learned, cell.initial_state(1))
 
 
 def draw_projection(projection: Parameter) -> Parameter:
@@ -123,47 +132,76 @@ def run_pass(
     If `flags` has lengths the rows are in their order, the longest first. With `nudges`, (T, N, ...) for each array of
     the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
-    if nudges is None and _is_bare(one, flags, options, training):
+    T = first_leaf(xs).shape[0]
+    valid = flags.valid(T)
+    runs = bool(T) if valid is None else bool(valid.any())
+    if runs and nudges is None and _is_bare(one, flags, options, training):
         bare = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
         carry, ys = _run(bare, one.reverse, options, state, xs)
         return Outcome(ys, carry, None)
-    T = first_leaf(xs).shape[0]
     over: Inputs = {"x": xs}
     rows: Inputs = {}
     step = _input_step(one.cell)
     if training:
         step = _drop(step, one, xs, state, options, rows)
-        over["zoneout"] = draw_zoneout(_rates(one, options), T, state)
+        if any(rates := _rates(one, options)):
+            over["zoneout"] = draw_zoneout(rates, T, state)
     step = _with_output(step, one, options, training)
     if nudges is not None:
         step = observe(step)
         over["nudges"] = nudges
-    valid = flags.valid(T)
     if flags.reset is not None:
         step = restart(step, one.initial_state(1))
         over["reset"] = find_restarts(flags.reset, valid, one.reverse)
     carry, held = state, valid is not None and options["masked_output"] == "held"
     if valid is not None:
         over["mask"] = valid
+        _fill(over, rows, valid, state, one.reverse)
         if held:
-            carry = (state, _zero_output(step, state, over, rows))
-        step = hold(step, outputs=held)
-    shown = options["return_all_states"] or nudges is not None
+            y = _zero_output(step, state, over, rows)
+            carry = (state, y if nudges is None else y[0])
+        step = hold(step, outputs=held, tagged=nudges is not None)
+    cut = options["window"] is not None
+    shown = options["return_all_states"] or nudges is not None or (cut and valid is not None)
     if shown:
         step = with_states(step)
 
     def run(carry: Tree, over: Inputs, rows: Inputs) -> tuple[Tree, Tree]:
         return _run(lambda carry, inputs: step(carry, inputs | rows), one.reverse, options, carry, over)
 
-    if flags.lengths is None or shown or options["stride"] is not None:
+    if not runs:
+        _, ys = run(carry, map_leaves(lambda x: x[:0], over), rows)
+        ys = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), ys[0] if shown else ys)
+        held_by_cell = [vars(module) for module in one.cell.modules()]
+        ys, carry = send_zeros((ys, carry), flatten((xs, state, held_by_cell, one.projection))[0])
+        ys = (ys, map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)) if shown else ys
+    elif flags.lengths is None or options["stride"] is not None:
         carry, ys = run(carry, over, rows)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
-        fill, cut = _last_output if held else _zeros, options["window"] is not None
+        fill = functools.partial(_output_of_ended, held=held, shown=shown)
         carry, ys = run_segments(run, segments, carry, over, rows, fill, one.reverse, cut)
     ys, states = ys if shown else (ys, None)
     ys, tags = ys if nudges is not None else (ys, None)
-    return Outcome(ys, *((carry[0], states and states[0]) if held else (carry, states)), tags)
+    carry, states = (carry[0], states and states[0]) if held else (carry, states)
+    if cut and runs and valid is not None:
+        carry = _last_states(states, state, valid, one.reverse)
+    return Outcome(ys, carry, states if options["return_all_states"] or nudges is not None else None, tags)
+
+
+def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Tree, reverse: bool) -> None:
+    """Give the steps that do not count what the first step that does was given: see `padding`."""
+    over["x"] = fill_padding(over["x"], valid, reverse=reverse)
+    rows["begin"] = map_leaves(lambda leaf: leaf.detach(), state)
+    empty = not valid.any(axis=0).all()
+    if not valid.any() or not (empty or "reset" in over):
+        return
+    sources, steps = first_steps(valid, reverse)
+    if "reset" in over:
+        over["reset"] = np.where(valid, over["reset"], over["reset"][steps, sources])
+    if empty:  # a row without any step takes those of another, with the factors of its dropout
+        names = [name for name in ("begin", "recurrent") if name in rows]
+        rows.update({name: map_leaves(lambda leaf: take(leaf, sources, axis=0), rows[name]) for name in names})
 
 
 # ---------------------------------------------------------------------------------------------------- the step
@@ -222,7 +260,7 @@ def _rates(one: Pass, options: Options) -> list[float]:
 
 def _zero_output(step: InputStep, state: Tree, over: Inputs, rows: Inputs) -> Tree:
     """Return zeros like an output of the step."""
-    with no_grad():
+    with unchecked():
         _, y = step(state, map_leaves(_first, over) | rows)
     return map_leaves(zeros_like, y)
 
@@ -232,15 +270,24 @@ def _first(xs: Any) -> Any:
     return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
 
 
-def _zeros(ys: Tree, rest: Tree) -> Tree:
-    """Return the output of a step of rows that have ended: zeros."""
+def _output_of_ended(ys: Tree, rest: Tree, *, held: bool, shown: bool) -> Tree:
+    """Return the output of a step of rows that have ended: zeros, or the last one, which their carry `rest` holds."""
     rows = first_leaf(rest).shape[0]
-    return map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys)
+    y = rest[1] if held else map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys[0] if shown else ys)
+    return (y, rest) if shown else y
 
 
-def _last_output(ys: Tree, rest: Tree) -> Tree:  # noqa: ARG001
-    """Return the output of a step of rows that have ended: the last one, which their carry holds."""
-    return rest[1]
+def _last_states(states: Tree, begin: Tree, valid: Mask, reverse: bool) -> Tree:
+    """Return the state after the last step that counts of each row, whose gradient no window cuts off."""
+    rows, steps = first_steps(valid, not reverse)
+    counts, places = valid.any(axis=0), steps * valid.shape[1] + rows
+
+    def last(leaf: Any, first: Any) -> Any:
+        found = take(reshape(leaf, (valid.size, *leaf.shape[2:])), places, axis=0)
+        return where(per_row(counts, found), found, first)
+
+    leaves, rebuild = flatten(states)
+    return rebuild([last(*pair) for pair in zip(leaves, flatten(begin)[0], strict=True)])
 
 
 # ----------------------------------------------------------------------------------------------------- the run

@@ -147,7 +147,7 @@ class StackedLayers(SequenceLayer):
     def _check_inputs(self, xs: Tensor) -> None:
         name, dtype = type(self).__name__, self.weight_ih_l0.dtype
         axes = "(N, T, I)" if self.batch_first else "(T, N, I)"
-        if not isinstance(xs, Tensor) or xs.ndim != 3:
+        if getattr(xs, "ndim", None) != 3:
             raise ShapeError(
                 f"{name}: expected xs of shape {axes}, or (T, I) for one sequence, with I={self.input_size}, "
                 f"got {describe(xs)}; reshape it."

@@ -11,13 +11,13 @@ from ..creation import zeros
 from ..errors import ArgumentError, ShapeError
 from ..modes import Within, mode
 from ..ops.comparison import where
-from ..ops.indexing import take
 from ..ops.joining import concat
 from ..ops.normalisation import dropout as drop
-from ..ops.shape import reshape, swapaxes
+from ..ops.shape import swapaxes
 from ..scan import program_of
 from ..scan.eager import StepFunction
 from ..scan.trace import as_leaf
+from ..tensor import Tensor
 from ..tree import Tree, describe, first_leaf, flatten, map_leaves
 from .cell import Cell, detach_state
 from .checks import check_given, check_probability
@@ -25,7 +25,9 @@ from .inspection import Inspection, PassInspection, make_nudges
 from .masks import Flags, check_flags
 from .module import Module
 from .options import Options, check_options, check_residual
+from .parameter import Buffer, Parameter
 from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
+from .shrinking import reorder_rows, reorder_steps
 from .stream import Stream
 from .transforms import check_zoneout, per_row
 
@@ -106,10 +108,10 @@ class SequenceLayer(Module):
         state
             The state to start from, by default the initial state. Its gradient flows.
         lengths
-            (N,), integers from 1 to T: how many steps of each sequence count. The others have no effect on anything,
+            (N,), integers from 0 to T: how many steps of each sequence count. The others have no effect on anything,
             their output is 0 (see `masked_output`), and no gradient arrives there; the direction that goes backwards
-            begins at the last step that counts. Nothing need be sorted or packed; where it pays, what has ended leaves
-            the loop.
+            begins at the last step that counts. Where no step counts the state stays as it was. Nothing need be sorted
+            or packed; where it pays, what has ended leaves the loop.
         mask
             (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
         reset
@@ -167,21 +169,22 @@ class SequenceLayer(Module):
         """
         T, N = first_leaf(xs).shape[:2]
         order = back = None
-        if flags.lengths is not None and (nudges is not None or mode.anomaly):  # rows stay in their places
+        if flags.lengths is not None and (
+            nudges is not None
+            or mode.anomaly
+            or not isinstance(first_leaf(xs), Tensor)  # inside a step that is traced: nothing can leave the loop
+            or any(_binds_rows(one.cell, N) for one in passes)
+        ):
             flags = flags.with_mask(T)
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")
             back = np.argsort(order)
             reset = None if flags.reset is None else flags.reset[:, order]
-            ends = flags.lengths[order]
-            flags = Flags(ends, None, reset)
-            times = np.minimum(np.arange(T)[:, None], ends - 1)  # what is left out may be NaN: the last again
-            xs, states = _steps(xs, times * N + order), [_in_order(order, state, 0) for state in states]
-        elif flags.mask is not None and T:
-            xs = _steps(xs, _nearest(flags.mask) * N + np.arange(N))
+            flags = Flags(flags.lengths[order], None, reset)
+            xs, states = reorder_steps(xs, order), [reorder_rows(state, order) for state in states]
         mask = flags.valid(T)
-        if mask is not None and (self.options["residual"] or not mask.any(axis=0).all()):
-            xs = map_leaves(lambda x: where(per_row(mask, x), x, 0), xs)
+        if mask is not None and (self.options["residual"] or mode.anomaly):  # what a pass reads is filled there
+            xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
         directions = 1 + self.bidirectional
         outcomes: list[Outcome] = []
         if mode.anomaly:
@@ -196,9 +199,8 @@ class SequenceLayer(Module):
             xs = self._with_residual(xs, ys, first > 0)
         if back is None:
             return xs, outcomes
-        places = np.arange(T)[:, None] * N + back
-        in_place = [Outcome(None, _in_order(back, one.state, 0), _steps(one.states, places)) for one in outcomes]
-        return _steps(xs, places), in_place
+        restored = [Outcome(None, reorder_rows(one.state, back), reorder_steps(one.states, back)) for one in outcomes]
+        return reorder_steps(xs, back), restored
 
     def _thinned(self, x: Any, between: bool) -> Any:
         """Return the input of a layer with what dropout leaves of it."""
@@ -302,7 +304,9 @@ class SequenceLayer(Module):
         ys, outcomes = self._run(passes, xs, states, flags, nudges)
         found = []
         for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True)):
-            layer, names = k // (1 + self.bidirectional), [*one.cell.name_states(outcome.state)]
+            layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
+            numbers = one.cell.name_states(rebuild(range(len(leaves))))
+            names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             place = one.place(layer)
             found.append(PassInspection(place, layer, one.reverse, outcome.tags, outcome.states, names, each))
         ys = map_leaves(_swap if self.batch_first else _same, ys)
@@ -375,20 +379,10 @@ class SequenceLayer(Module):
         return program.explain(length, self.options["remember"])
 
 
-def _in_order(order: np.ndarray, tree: Tree, axis: int) -> Tree:
-    """Return arrays with their rows, which are on `axis`, in another order."""
-    return map_leaves(lambda x: take(x, order, axis=axis), tree)
-
-
-def _steps(tree: Tree, places: np.ndarray) -> Tree:
-    """Return arrays (T, N, ...) made of other steps: those at `places`, (T, N), counted through all rows and times."""
-    return map_leaves(lambda x: take(reshape(x, (-1, *x.shape[2:])), places, axis=0), tree)
-
-
-def _nearest(mask: np.ndarray) -> np.ndarray:
-    """Return for each step (T, N) the last one up to it that counts, else the first: what is left out reads that."""
-    last = np.maximum.accumulate(np.where(mask, np.arange(len(mask))[:, None], -1), axis=0)
-    return np.where(last < 0, mask.argmax(axis=0), last)
+def _binds_rows(cell: Cell, N: int) -> bool:
+    """Return whether a cell holds arrays that may have a row for each sequence, beside parameters and buffers."""
+    held = flatten([vars(module) for module in cell.modules()])[0]
+    return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
 
 
 def _swap(x: Any) -> Any:

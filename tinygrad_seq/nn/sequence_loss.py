@@ -38,12 +38,13 @@ def sequence_loss(
     prediction, target
         (T, N, ...), as `loss` wants them behind the first two axes.
     lengths
-        (N,) integers from 1 to T: the steps from there on are left out.
+        (N,) integers from 0 to T: the steps from there on are left out.
     mask
         Instead of lengths, (T, N) bool: the steps that count.
     reduction
-        ``"mean"`` over the valid steps of all sequences; ``"sum"``: over time, and averaged over the N sequences, as
-        in the course notes; or ``"none"``: the losses (T, N, ...), 0 at the steps that are left out.
+        ``"mean"`` over the valid steps of all sequences, 0 if there is none; ``"sum"``: over time, and averaged over
+        the N sequences, as in the course notes; or ``"none"``: the losses (T, N, ...), 0 at the steps that are left
+        out.
     batch_first
         Whether prediction, target, mask and losses are (N, T, ...).
     **options
@@ -52,8 +53,7 @@ def sequence_loss(
     Raises
     ------
     ArgumentError
-        If lengths and a mask are given, a length is outside 1 to T, the reduction is unknown, or no step is left to
-        average.
+        If lengths and a mask are given, a length is outside 0 to T, or the reduction is unknown.
     ShapeError, DtypeError
         If target, lengths or mask do not fit the prediction; and what `loss` raises.
 
@@ -139,11 +139,11 @@ def _over_valid_steps(
         valid = valid.T if batch_first else valid
         prediction, target = prediction[valid], target[valid]
     steps = prediction.shape[0] if valid is not None else T * N
-    if (reduction == "mean" and not steps) or (reduction == "sum" and not N):
-        raise ArgumentError(f"{caller}: expected a valid step to average, got none; leave such batches out.")
+    if reduction == "mean" and not steps:
+        reduction = "sum"  # of nothing: 0, and a gradient of zeros
     losses = loss(prediction, target, reduction=reduction, **options)
     if reduction == "sum":
-        return losses / N
+        return losses / max(N, 1)
     return losses if reduction == "mean" or valid is None else _put_back(losses, valid)
 
 

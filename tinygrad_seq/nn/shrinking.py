@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.indexing import take
 from ..ops.joining import concat, split
-from ..ops.shape import broadcast_to
+from ..ops.shape import broadcast_to, reshape
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .masks import Lengths
@@ -109,6 +110,21 @@ def run_segments(
     like = next(ys for segment, ys, _ in done if segment.rows)
     parts = [_with_rest(segment, ys, fill(like, rest), N) for segment, ys, rest in done]
     return carry, _joined(parts[::-1] if reverse else parts, 0)
+
+
+def reorder_rows(tree: Tree, order: np.ndarray) -> Tree:
+    """Return arrays (N, ...) with their rows in another order."""
+    return map_leaves(lambda x: take(x, order, axis=0), tree)
+
+
+def reorder_steps(tree: Tree, order: np.ndarray) -> Tree:
+    """Return arrays (T, N, ...) with their rows in another order; `take` on the second axis has a slower gradient."""
+
+    def reordered(x: Any) -> Any:
+        T, N = x.shape[:2]
+        return take(reshape(x, (T * N, *x.shape[2:])), np.arange(T)[:, None] * N + order, axis=0)
+
+    return map_leaves(reordered, tree)
 
 
 def _part(x: Any, n: int, N: int) -> Any:

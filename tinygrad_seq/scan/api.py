@@ -13,6 +13,7 @@ from ..errors import ArgumentError, CompileError, ShapeError
 from ..locks import compiling
 from ..modes import mode, no_grad
 from ..ops.joining import unstack
+from ..switches import Switch
 from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, unroll, warn_once
@@ -111,7 +112,7 @@ def scan(
     leaves = [as_leaf(column) for column in columns]
     time = _length(xs, leaves, length)
     if time == 0:
-        with no_grad():
+        with no_grad(), Switch(anomaly=False):
             x = rebuild([zeros(leaf.shape[1:], leaf.dtype) for leaf in leaves])
             _, (y,) = unroll(step, carry, [x])
         return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...creation import asarray
+from ...creation import asarray, zeros
 from ...errors import DtypeError, ShapeError
 from ...ops.comparison import where
+from ...ops.extrema import any
 from ...ops.linear import matmul
 from ...ops.normalisation import softmax
 from ...ops.shape import expand_dims, swapaxes
@@ -16,6 +18,7 @@ from ...primitive import Array
 from ..checks import check_features, check_precision
 from ..masks import check_flags
 from ..module import Module
+from ..padding import fill_padding, send_zeros, unchecked
 
 
 class Memory(NamedTuple):
@@ -28,7 +31,7 @@ class Memory(NamedTuple):
     keys
         (N, S, A), what queries are compared with; (N, heads, S, A) with several heads.
     values
-        (N, S, E), what is read; zeros at positions that do not count; (N, heads, S, A) with several heads.
+        (N, S, E), what is read; (N, heads, S, A) with several heads. Positions that do not count repeat one that does.
     mask
         (N, S) bool: the positions that count.
     """
@@ -88,7 +91,7 @@ class Attention(Module):
         memory
             (S, N, E), as a recurrent layer returns it.
         lengths
-            (N,), from 1 to S: how much of each memory counts.
+            (N,), from 0 to S: how much of each memory counts.
         mask
             (S, N) bool: which positions count. Instead of lengths.
 
@@ -123,13 +126,23 @@ class Attention(Module):
     def prepare(self, memory: Array, lengths: Any = None, mask: Any = None) -> Memory:
         """Return the memory made ready for any number of queries; arguments as of `forward`."""
         values, counts = self._rows_first(memory, lengths, mask)
-        values = where(counts[:, :, None], values, 0)
-        return Memory(self.make_keys(values), values, counts)
+        values = fill_padding(values, counts, axis=1)
+        with nullcontext() if counts.any() else unchecked():
+            keys = self.make_keys(values)
+        return Memory(keys, values, counts)
 
     def attend(self, query: Array, memory: Memory) -> tuple[Array, Array]:
         """Return context (N, L, E) and weights (N, L, S) of queries (N, L, Q)."""
-        weights = masked_softmax(self.score(query, memory.keys), expand_dims(memory.mask, 1))
+        scores = self._no_scores(query, memory, memory.mask, (*query.shape[:2], memory.mask.shape[1]))
+        scores = self.score(query, memory.keys) if scores is None else scores
+        weights = masked_softmax(scores, expand_dims(memory.mask, 1))
         return matmul(weights, memory.values), weights
+
+    def _no_scores(self, query: Array, memory: Memory, mask: Array, shape: tuple[int, ...]) -> Array | None:
+        """Return scores of 0, to which no query and no key is compared, where `mask` is nowhere true; else None."""
+        if not isinstance(mask, np.ndarray) or mask.any():
+            return None
+        return send_zeros(zeros(shape, query.dtype), [query, memory.values, *self.parameters()])
 
     def _rows_first(self, memory: Any, lengths: Any, mask: Any) -> tuple[Array, np.ndarray]:
         """Return a memory as (N, S, E) and which of its positions count as (N, S), checked."""
@@ -150,10 +163,7 @@ class Attention(Module):
         return rows, np.ones((N, S), bool) if valid is None else valid.T
 
 
-LOWEST = -1e30
-"""The score of what does not count: finite, so that a row of nothing else has no NaN."""
-
-
 def masked_softmax(scores: Array, mask: Array) -> Array:
     """Return the softmax over the last axis where `mask` is true; exactly 0 elsewhere, and in rows without any."""
-    return where(mask, softmax(where(mask, scores, LOWEST), axis=-1), 0)
+    hidden = where(any(mask, axis=-1, keepdims=True), -np.inf, 0.0).astype(scores.dtype)  # no row of -inf alone
+    return where(mask, softmax(where(mask, scores, hidden), axis=-1), 0)

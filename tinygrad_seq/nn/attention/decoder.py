@@ -7,22 +7,13 @@ from typing import Any, Unpack
 
 from ...errors import ArgumentError
 from ...primitive import Array
-from ...tree import Tree, flatten
+from ...tree import Tree
 from ..cell import Cell
-from ..masks import Flags
 from ..module import Module
 from ..options import Options
-from ..passes import Outcome
 from ..recurrent import Recurrent
 from .base import Attention
 from .cell import AttentionCell
-
-
-class AttentionLayer(Recurrent):
-    """A `Recurrent` whose rows stay in their places, where the memory has theirs: lengths are taken as a mask."""
-
-    def _run(self, passes: Any, xs: Tree, states: Any, flags: Flags, around: Any = None) -> tuple[Tree, list[Outcome]]:
-        return super()._run(passes, xs, states, flags.with_mask(flatten(xs)[0][0].shape[0]), around)
 
 
 class AttentionDecoder(Module):
@@ -39,7 +30,7 @@ class AttentionDecoder(Module):
 
     Attributes
     ----------
-    recurrent : AttentionLayer
+    recurrent : Recurrent
         A `Recurrent` of one cell.
 
     Examples
@@ -58,7 +49,7 @@ class AttentionDecoder(Module):
                 "AttentionDecoder: expected no stateful=True, as each call has a memory of its own, got it; "
                 "pass the state from call to call."
             )
-        self.recurrent = AttentionLayer(AttentionCell(cell, attention), batch_first=batch_first, **options)
+        self.recurrent = Recurrent(AttentionCell(cell, attention), batch_first=batch_first, **options)
         if len(self.recurrent.cells) > 1:
             raise ArgumentError(
                 f"AttentionDecoder: expected one layer in one direction, got {len(self.recurrent.cells)} cells; leave "

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...creation import asarray, zeros
 from ...errors import ArgumentError, DtypeError, ShapeError
+from ...ops.arithmetic import maximum
 from ...ops.comparison import where
 from ...ops.linear import linear, matmul
 from ...ops.normalisation import dropout as drop
@@ -20,6 +21,7 @@ from ..checks import check_features, check_probability, check_sizes, check_switc
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
 from ..masks import check_flags
+from ..padding import fill_padding
 from ..parameter import Parameter
 from .base import Attention, Memory, masked_softmax
 
@@ -138,15 +140,16 @@ class MultiHeadAttention(Attention):
             (L, N, E), (S, N, kdim), (S, N, vdim), or without N; `value` is the key by default.
         key_padding_mask
             (N, S), bool: True where a key does not count (the opposite of `mask` elsewhere); or numbers that are added
-            to the scores.
+            to the scores. -inf, and the lowest finite number of the dtype, hide a key as True does.
         need_weights, average_attn_weights
             Whether weights are returned, and of all heads their mean.
         attn_mask
-            (L, S) or (N * heads, L, S), bool: True where a query may not look; or numbers that are added to the scores.
+            (L, S) or (N * heads, L, S), bool: True where a query may not look; or numbers as of `key_padding_mask`. Of
+            both masks the numbers are added up: where the sum is as low, the key is hidden too.
         is_causal
             Whether no query may look at keys after its own place; `attn_mask` need not say so.
         lengths
-            (N,), from 1 to S: how many keys of each row count.
+            (N,), from 0 to S: how many keys of each row count.
 
         Returns
         -------
@@ -183,11 +186,15 @@ class MultiHeadAttention(Attention):
         for hidden in (blocks, ~np.tri(L, S, dtype=bool) if is_causal else None):
             if hidden is not None:
                 allowed = allowed & ~(hidden.reshape(N, heads, L, S) if hidden.ndim == 3 else hidden)
-        added: list[Array] = []
-        if adds is not None:
-            added.append(reshape(adds, (N, 1, 1, S)))
+        added: Array | None = None
         if biases is not None:
-            added.append(reshape(biases, (N, heads, L, S)) if biases.ndim == 3 else biases)
+            added = reshape(biases, (N, heads, L, S)) if biases.ndim == 3 else biases
+        if adds is not None:
+            adds = reshape(asarray(adds), (N, 1, 1, S))
+            added = adds if added is None else added + adds
+        if added is not None:
+            hidden = _hides(added)
+            allowed, added = allowed & ~hidden, where(hidden, 0, added)
         memory = self._make(rows[1], rows[2], counts)
         output, weights = self._read(rows[0], memory, allowed, added)
         output = output if self.batch_first else swapaxes(output, 0, 1)
@@ -211,15 +218,16 @@ class MultiHeadAttention(Attention):
 
     def _make(self, key: Array, value: Array, counts: np.ndarray) -> Memory:
         """Return keys (N, S, kdim) and values (N, S, vdim), projected and divided among the heads."""
-        key, value = (where(counts[:, :, None], x, 0) for x in (key, value))
+        key, value = (fill_padding(x, counts, axis=1) for x in (key, value))
         return Memory(self._project(key, 1), self._project(value, 2), counts)
 
-    def _read(self, query: Array, memory: Memory, allowed: Array, added: Any = ()) -> tuple[Array, Array]:
+    def _read(self, query: Array, memory: Memory, allowed: Array, added: Array | None = None) -> tuple[Array, Array]:
         """Return outputs (N, L, E) and the weights (N, heads, L, S) of all heads."""
         q = self._project(query, 0) * (1 / math.sqrt(self.embed_dim // self.num_heads))
-        scores = matmul(q, swapaxes(memory.keys, 2, 3))
-        for bias in added:
-            scores = scores + bias
+        scores = self._no_scores(query, memory, allowed, (*q.shape[:3], memory.mask.shape[1]))
+        scores = matmul(q, swapaxes(memory.keys, 2, 3)) if scores is None else scores
+        if added is not None:
+            scores = maximum(scores + added, np.finfo(self.dtype).min)
         weights = masked_softmax(scores, allowed)
         if self.dropout and self.training:
             weights = drop(weights, self.dropout)
@@ -256,7 +264,7 @@ class MultiHeadAttention(Attention):
 def _as_mask(
     name: str, given: Any, dtype: np.dtype, *shapes: tuple[int, ...]
 ) -> tuple[np.ndarray | None, Array | None]:
-    """Return where a mask hides and what it adds to the scores; -inf hides."""
+    """Return where a mask hides and what it adds to the scores."""
     if given is None:
         return None, None
     values = given.numpy() if isinstance(given, Tensor) else np.asarray(given)
@@ -272,5 +280,12 @@ def _as_mask(
             f"MultiHeadAttention: expected {name} as bool or {dtype}, got {values.shape} {values.dtype}; "
             "cast it: True and -inf hide a key."
         )
-    hidden = np.isneginf(values)
+    hidden = _hides(values)
     return hidden, where(hidden, 0, given)
+
+
+def _hides(added: Array) -> np.ndarray:
+    """Return where numbers that are added to scores hide a key."""
+    values: np.ndarray = added.numpy() if isinstance(added, Tensor) else added
+    hidden: np.ndarray = values <= np.finfo(values.dtype).min
+    return hidden

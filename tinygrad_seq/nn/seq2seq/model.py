@@ -14,12 +14,14 @@ from ...ops.choice import categorical, check_drawing
 from ...ops.comparison import where
 from ...primitive import Array
 from ...scan import Remember, scan
-from ...tree import Tree, flatten
+from ...tree import Tree, first_leaf, flatten, map_leaves
 from ..activations import Identity
 from ..attention import AttentionCell, Memory
 from ..cell import Cell, step_of_one
 from ..checks import check_probability
+from ..masks import check_flags
 from ..module import Module
+from ..padding import fill_padding
 
 
 class Seq2Seq(Module):
@@ -106,7 +108,7 @@ class Seq2Seq(Module):
             (T, N) integers, what the decoder reads: it begins with the start token, and ``logits[t]`` are about
             ``target[t + 1]``, the loss ``cross_entropy(model(source, target[:-1]), target[1:])``.
         source_lengths
-            (N,), how many steps of each source count.
+            (N,), from 0 to S: how many steps of each source count.
         sampling
             Scheduled sampling (Bengio et al., 2015): the probability, for each token but the first, that the decoder
             reads what it would have written itself instead. 0 is teacher forcing. The random numbers are drawn before
@@ -162,8 +164,12 @@ class Seq2Seq(Module):
         ShapeError, DtypeError, ArgumentError
             If the source does not fit the encoder, or the encoder's state the cell.
         """
+        source = map_leaves(asarray, source)
+        S, N = first_leaf(source).shape[:2]
+        valid = check_flags("Seq2Seq", S, N, False, source_lengths).valid(S)
+        if valid is not None:
+            source = fill_padding(source, valid) if valid.any() else map_leaves(lambda x: x[:0], source)
         ys, state, *_ = self.encoder(self.source_embedding(source), lengths=source_lengths)
-        N = ys.shape[1]
         state = state if self.bridge is None else self.bridge(state)
         if not isinstance(self.cell, AttentionCell):
             state, memory = self.cell.initial_state(N) if state is None else state, None
