@@ -141,6 +141,90 @@ def test_train_eval_apply_and_freezing() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+class Counting(nn.Module):
+    """Counts the calls of its `train`; holds other modules."""
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts, self.calls = parts, 0
+
+    def train(self, mode: bool = True) -> Any:
+        self.calls += 1
+        return super().train(mode)
+
+
+class Frozen(Counting):
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        return super().train(False)  # twice, of which the second decides
+
+
+def test_train_calls_every_override_once() -> None:
+    shared = Counting(nn.Dropout())
+    frozen = Frozen({"inner": Counting(nn.Dropout())})
+    inner = frozen.parts[0]["inner"]
+    model: Any = Counting(Counting([shared, None, "text"]), (frozen, {"key": Counting(shared)}), shared)
+    shared.parent = model
+    assert model.train() is model
+    assert [part.calls for part in (model, shared, model.parts[0], model.parts[1][1]["key"])] == [1, 1, 1, 1]
+    assert (shared.training, shared.parts[0].training) == (True, True)
+    assert not any(part.training for part in (frozen, inner, inner.parts[0]))
+    inner.train()  # a part may be switched by itself
+    assert (frozen.training, inner.training, inner.parts[0].training) == (False, True, True)
+    model.eval()
+    assert not any(part.training for part in model.modules())
+    assert shared.calls == 2
+
+
+def test_a_train_may_switch_other_modules() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            self.drop, self.norm = nn.Dropout(), nn.Sequential(nn.Dropout())
+
+        def train(self, mode: bool = True) -> Any:
+            super().train(mode)
+            self.norm.eval()
+            return self
+
+    model = nn.Sequential(Picky())
+    model.train()
+    picky = model[0]
+    assert [part.training for part in (picky, picky.drop, picky.norm, picky.norm[0])] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_evaluating_gives_every_part_its_own_mode_back(fails: bool) -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout().eval()).eval(), Frozen(nn.Dropout()))
+    model[1][0].train()
+    model[2].eval()
+    before = [part.training for part in model.modules()]
+    assert before == [True, True, False, True, False, False, False]
+    try:
+        with nn.evaluating(model):
+            assert not any(part.training for part in model.modules())
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    assert [part.training for part in model.modules()] == before
+    with nn.evaluating(model.eval()):
+        pass
+    assert not any(part.training for part in model.modules())
+
+
+def test_evaluating_calls_overrides_on_the_way_back() -> None:
+    class Fast(nn.Module):
+        fast = False
+
+        def train(self, mode: bool = True) -> Any:
+            self.fast = not mode
+            return super().train(mode)
+
+    model = nn.Sequential(Fast(), Fast().eval())
+    with nn.evaluating(model):
+        assert (model[0].fast, model[1].fast) == (True, True)
+    assert (model[0].fast, model[1].fast) == (False, True)
+
+
 def test_casting_keeps_identity_ties_and_gradients() -> None:
     tree: Any = Tree()
     tree.counter = nn.Buffer(np.arange(3))

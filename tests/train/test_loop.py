@@ -140,6 +140,33 @@ def test_evaluate_is_the_mean_over_all_tokens() -> None:
     assert evaluate(model, TOKENS[:2]) == pytest.approx(-model.log_probability(TOKENS[:2])[0], rel=1e-5)
 
 
+USES = {
+    "training": lambda model, steps: take(steps, 2),
+    "evaluate": lambda model, steps: evaluate(model, TOKENS),
+    "log_probability": lambda model, steps: model.log_probability(TOKENS),
+    "sample": lambda model, steps: list(itertools.islice(model.sample([1, 2, 3]), 3)),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_every_part_keeps_its_own_mode(use: str) -> None:
+    steps = make()
+    model = steps.model
+    frozen = model.recurrent.eval()
+    for part in frozen.modules():
+        part.requires_grad_(False)
+    USES[use](model, steps)
+    assert model.training
+    assert not any(part.training for part in frozen.modules())
+
+
+def test_training_switches_a_model_in_evaluation_to_training() -> None:
+    steps = make()
+    steps.model.eval()
+    take(steps, 1)
+    assert all(part.training for part in steps.model.modules())
+
+
 def test_evaluate_leaves_no_gradient_and_no_random_numbers() -> None:
     model = LanguageModel(6, 3, 5, dropout=0.5)
     before = ts.manual_seed(3).bit_generator.state

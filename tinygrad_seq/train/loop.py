@@ -15,7 +15,7 @@ from ..errors import AnomalyError, ArgumentError, CheckpointError
 from ..functional import cross_entropy
 from ..kernels.memory import keep_freed_memory
 from ..modes import no_grad
-from ..nn import Module, detach_state
+from ..nn import Module, detach_state, evaluating
 from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 from ..tensor import Tensor
 from ..tree import map_leaves
@@ -106,7 +106,8 @@ class TrainingSteps:
             self.state = None
 
     def _update(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Step:
-        self.model.train()
+        if not self.model.training:  # parts that are in evaluation while the model is not are so on purpose
+            self.model.train()
         self.optimizer.zero_grad()
         options = {}
         if self.begins is not None and self.restart:
@@ -177,15 +178,10 @@ def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: 
     row = np.asarray(tokens)
     readers = max(1, min(batch_size, (len(row) - 1) // window))
     windows = Windows(row, readers, min(window, max(1, (len(row) - 1) // readers)))
-    training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            state, total, count = None, 0.0, 0
-            for inputs, targets in windows:
-                logits, state = model(inputs, state)
-                total += cross_entropy(logits, targets, reduction="sum").item()
-                count += targets.size
-    finally:
-        model.train(training)
+    with evaluating(model), no_grad():
+        state, total, count = None, 0.0, 0
+        for inputs, targets in windows:
+            logits, state = model(inputs, state)
+            total += cross_entropy(logits, targets, reduction="sum").item()
+            count += targets.size
     return total / count
