@@ -9,7 +9,7 @@ import pytest
 import tinygrad_seq as ts
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError, ArgumentError, CheckpointError
-from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate
+from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate, loop
 
 TOKENS = np.random.default_rng(0).integers(6, size=47)
 
@@ -113,6 +113,27 @@ def test_a_diverging_step_changes_nothing() -> None:
         next(iter(steps))
     for name, array in steps.model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(("factor", "norm"), [(1.0, "inf"), (0.0, "nan")])
+def test_a_gradient_that_is_not_finite_beside_a_finite_loss_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, factor: float, norm: str
+) -> None:
+    """The loss alone does not tell: the root of zero is finite, and its slope is not."""
+    steps = make(clip_norm=1.0)
+    weight = next(steps.model.parameters())
+
+    def loss(logits, _):
+        return ((weight - weight.detach()) * factor).sum().sqrt() + logits.sum() * 0
+
+    monkeypatch.setattr(loop, "cross_entropy", loss)
+    before, optimizer, scheduler = (part.state_dict() for part in (steps.model, steps.optimizer, steps.scheduler))
+    expected = rf"expected a finite loss and gradient at step 1, got loss 0\.0 and norm {norm}"
+    with pytest.raises(AnomalyError, match=expected):
+        next(iter(steps))
+    for name, array in steps.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert (steps.number, steps.optimizer.state_dict(), steps.scheduler.state_dict()) == (0, optimizer, scheduler)
 
 
 def test_a_state_that_lacks_something_is_refused() -> None:
