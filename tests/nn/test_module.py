@@ -100,6 +100,31 @@ def test_mismatched_state_changes_nothing() -> None:
         np.testing.assert_array_equal(values, before[name])
 
 
+@pytest.mark.parametrize("name", ["tied", "again.scale", "again.mean"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_two_values_for_one_array_are_refused_before_anything_is_written(name: str, strict: bool) -> None:
+    tree = Tree()
+    state = {key: values + 1 for key, values in tree.state_dict().items()}
+    before = tree.state_dict()
+    state[name] = state[name] * 2
+    first = "first.mean" if name == "again.mean" else "first.scale"
+    with pytest.raises(ArgumentError, match=f"'{first}' and '{name}' with different values, which are one array here"):
+        tree.load_state_dict(state, strict=strict)
+    np.testing.assert_equal(tree.state_dict(), before)
+    state[name] = state[first] = np.full_like(state[first], np.nan)  # as a diverged model saves them
+    for other in ("tied", "again.scale"):
+        if first == "first.scale":
+            state[other] = state[first]
+    tree.load_state_dict(state, strict=strict)
+    np.testing.assert_equal(tree.state_dict(), state)
+
+
+def test_one_name_of_a_shared_array_is_enough() -> None:
+    tree = Tree()
+    tree.load_state_dict({"tied": np.float32([5, 6])}, strict=False)
+    assert tree.first.scale.tolist() == [5, 6]
+
+
 def test_loading_what_fits() -> None:
     layer: Any = nn.Linear(3, 2)
     bias = layer.bias.tolist()

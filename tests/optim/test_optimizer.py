@@ -174,6 +174,7 @@ def foreign_states():
         "another number of parameters": ts.optim.Adam([weight(1.0)]).state_dict(),
         "shapes of another model": swapped,
         "more state than parameters": extra,
+        "two states for one parameter": {**good(), "state": {**good()["state"], "1": good()["state"][1]}},
         "a running average lacking": lacking,
         "an option out of range": negative,
         "a step that is no count": changed(step=0),

@@ -185,7 +185,8 @@ class Module:
         Raises
         ------
         ArgumentError
-            A name, shape or dtype does not fit; it lists them all, and nothing has been written.
+            A name, shape or dtype does not fit, or names of one shared array come with different values; it lists them
+            all, and nothing has been written.
 
         Examples
         --------
@@ -212,6 +213,12 @@ class Module:
             f"{name!r} expected {own[name].shape} {own[name].dtype}, got {array.shape} {array.dtype}"
             for name, array in given.items()
             if name in own and (own[name].shape, own[name].dtype) != (array.shape, array.dtype)
+        ]
+        first: dict[int, str] = {}
+        faults += [
+            f"{one!r} and {name!r} with different values, which are one array here"
+            for name, array in given.items()
+            if name in own and (one := first.setdefault(id(own[name]), name)) != name and not _equal(given[one], array)
         ]
         if faults:
             raise ArgumentError(
@@ -294,6 +301,11 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
             yield f"{name}.{key}" if name else str(key), part
         elif part.__class__ not in _PLAIN:
             yield from walk(part, f"{name}.{key}" if name else str(key), inside)
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two arrays hold the same values, NaN being equal to NaN."""
+    return a.shape == b.shape and bool(np.all((a == b) | ((a != a) & (b != b))))
 
 
 def _held(value: Any) -> Iterator[Module]:

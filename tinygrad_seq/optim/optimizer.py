@@ -220,6 +220,8 @@ class Optimizer(ABC):
                 self._refuse(f"the options {', '.join(self.rules)}", ", ".join(group.keys() - {"params"}), _RELOAD)
             self._check_options(group)
         saved = {str(number): state for number, state in state_dict["state"].items()}
+        if len(saved) != len(state_dict["state"]):
+            self._refuse("one state per parameter", f"two, of {sorted(map(repr, state_dict['state']))}", _RELOAD)
         if unknown := saved.keys() - {str(number) for number in range(len(self._states))}:
             self._refuse(f"state of {len(self._states)} parameters", f"also of {sorted(unknown)}", _RELOAD)
         owners = [group for group, size in zip(groups, sizes, strict=True) for _ in range(size)]
