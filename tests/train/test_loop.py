@@ -151,6 +151,34 @@ def test_plateau_is_left_to_the_caller() -> None:
     assert steps.scheduler.last_epoch == 0
 
 
+def with_two_schedules(pause: int) -> tuple[TrainingSteps, ts.optim.ReduceLROnPlateau]:
+    steps = make()
+    optimizer = ts.optim.SGD(steps.model.parameters(), lr=0.4)
+    plateau = ts.optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    steps.optimizer, steps.scheduler = optimizer, [ts.optim.LinearWarmup(optimizer, 4), plateau]
+    for _ in range(pause):
+        take(steps, 1)
+        plateau.step(1.0)
+    return steps, plateau
+
+
+def test_a_plateau_reduces_the_rate_that_a_warm_up_gives_also_when_resumed() -> None:
+    straight, plateau = with_two_schedules(2)
+    state = straight.state_dict()
+    resumed, other = with_two_schedules(0)
+    resumed.load_state_dict(state)
+    rates = []
+    for _ in range(4):
+        (step,) = take(straight, 1)
+        assert take(resumed, 1)[0].lr == step.lr
+        plateau.step(1.0)
+        other.step(1.0)
+        rates.append(step.lr)
+    assert rates == pytest.approx([0.4 * 0.75 * 0.5, 0.4 * 0.25, 0.4 * 0.125, 0.4 * 0.0625])
+    with pytest.raises(CheckpointError, match="expected the state of 1 schedules, got that of 2"):
+        make().load_state_dict(state)
+
+
 def test_evaluate_is_the_mean_over_all_tokens() -> None:
     model = LanguageModel(6, 3, 5, cell="lstm", dropout=0.5)
     expected = -model.log_probability(TOKENS).mean()

@@ -19,6 +19,7 @@ State: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor | Mapping[str, Any]]
 
 _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
+_INITIAL = "initial_lr"  # the rate of a group before any schedule; only there if the group has one
 _RELOAD = "load what state_dict() of the same optimiser on the same model returned"
 
 
@@ -61,6 +62,8 @@ class Optimizer(ABC):
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._states: list[State] = []
+        self._schedules: list[Any] = []  # see `Scheduler`, which keeps both
+        self._scheduled_lrs: list[float] = []
         for group in items if isinstance(items[0], Mapping) else [{"params": items}]:
             self.add_param_group(group)
 
@@ -68,7 +71,7 @@ class Optimizer(ABC):
         """Add one more group, ``{"params": tensors, option: value, ...}``; options not named take the defaults."""
         if not isinstance(group, Mapping) or "params" not in group:
             self._refuse("a group {'params': tensors, ...}", type(group).__name__, "do not mix both")
-        if unknown := group.keys() - self.rules.keys() - {"params"}:
+        if unknown := group.keys() - self.rules.keys() - {"params", _INITIAL}:
             self._refuse(f"the options {', '.join(self.rules)}", f"{sorted(unknown)}", "correct or remove them")
         params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         seen = {id(param) for param in self._params()}
@@ -120,7 +123,8 @@ class Optimizer(ABC):
         groups: list[Group] = []
         numbers = iter(range(len(self._states)))
         for group in self.param_groups:
-            options = {name: _as_python(group[name]) for name in self.rules}
+            names = (*self.rules, _INITIAL) if _INITIAL in group else self.rules
+            options = {name: _as_python(group[name]) for name in names}
             groups.append({**options, "params": [next(numbers) for _ in group["params"]]})
         states = {}
         for number, (group, param, state) in enumerate(self._slots()):
@@ -139,7 +143,7 @@ class Optimizer(ABC):
         """
         groups, states = self._read_state_dict(state_dict)
         for group, loaded in zip(self.param_groups, groups, strict=True):
-            group.update({name: loaded[name] for name in self.rules})
+            group.update({name: value for name, value in loaded.items() if name != "params"})
         self._states = states
 
     # ------------------------------------------------------------------------------------------ for subclasses
@@ -189,7 +193,7 @@ class Optimizer(ABC):
             )
 
     def _check_options(self, group: Group) -> None:
-        for name, rule in self.rules.items():
+        for name, rule in (self.rules | ({_INITIAL: self.rules["lr"]} if _INITIAL in group else {})).items():
             if not rule.accepts(group[name]):
                 self._refuse(f"{name} to be {rule.expected}", f"{group[name]!r}", f"pass e.g. {name}={rule.example}")
 
@@ -216,7 +220,7 @@ class Optimizer(ABC):
         if (got_sizes := [len(group.get("params", ())) for group in groups]) != sizes:
             self._refuse(f"groups of {sizes} parameters", f"{got_sizes}", _RELOAD)
         for group in groups:
-            if group.keys() != {*self.rules, "params"}:
+            if group.keys() - {_INITIAL} != {*self.rules, "params"}:
                 self._refuse(f"the options {', '.join(self.rules)}", ", ".join(group.keys() - {"params"}), _RELOAD)
             self._check_options(group)
         saved = {str(number): state for number, state in state_dict["state"].items()}
