@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..tensor import Tensor
-from .options import Rule
+from .options import Rule, list_parameters
 
 Array: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = dict[str, Any]
@@ -26,8 +26,8 @@ _RELOAD = "load what state_dict() of the same optimiser on the same model return
 class Optimizer(ABC):
     """Base of the optimisers: changes parameters in place, given their gradients.
 
-    A subclass names the `rules` of its options, the running averages it keeps (`_buffers`) and the kernel of one
-    update (`_update`).
+    A subclass names the `rules` of its options, the running averages it keeps (`_buffers`, of which `optional` come
+    with an option) and the kernel of one update (`_update`).
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ class Optimizer(ABC):
     """
 
     rules: ClassVar[dict[str, Rule]]
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """The running averages of options: kept while these are switched off, lacking until they are first used."""
 
     def __init__(self, params: Params, **defaults: Any) -> None:
         if isinstance(params, Tensor | Mapping):
@@ -73,7 +75,7 @@ class Optimizer(ABC):
             self._refuse("a group {'params': tensors, ...}", type(group).__name__, "do not mix both")
         if unknown := group.keys() - self.rules.keys() - {"params", _INITIAL}:
             self._refuse(f"the options {', '.join(self.rules)}", f"{sorted(unknown)}", "correct or remove them")
-        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        params = list_parameters(f"{type(self).__name__}: ", group["params"])
         seen = {id(param) for param in self._params()}
         for param in params:
             self._check_param(param)
@@ -106,13 +108,12 @@ class Optimizer(ABC):
         for group, param, state in self._slots():
             if param.grad is not None:
                 updates.append((group, param, self._checked_gradient(param, param.grad), state))
-        for group, param, _, state in updates:
-            self._add_buffers(group, param, state)
+        new = [self._add_buffers(group, param, state) for group, param, _, state in updates]
         arrays = [param._writable() for _, param, _, _ in updates]
-        for (group, _, grad, state), array in zip(updates, arrays, strict=True):
+        for (group, _, grad, state), array, first in zip(updates, arrays, new, strict=True):
             state["step"] += 1
             buffers = {name: state[name].reshape(-1) for name in self._buffers(group)}
-            self._update(array.reshape(-1), grad.reshape(-1), buffers, state["step"], group)
+            self._update(array.reshape(-1), grad.reshape(-1), buffers, state["step"], first, group)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that `load_state_dict` needs to go on bit for bit, laid out as in PyTorch.
@@ -127,10 +128,9 @@ class Optimizer(ABC):
             options = {name: _as_python(group[name]) for name in names}
             groups.append({**options, "params": [next(numbers) for _ in group["params"]]})
         states = {}
-        for number, (group, param, state) in enumerate(self._slots()):
+        for number, state in enumerate(self._states):
             if state["step"]:
-                self._add_buffers(group, param, state)
-                states[number] = {name: _copied(state[name]) for name in ("step", *self._buffers(group))}
+                states[number] = {name: _copied(value) for name, value in state.items()}
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -157,8 +157,14 @@ class Optimizer(ABC):
         return 0.0
 
     @abstractmethod
-    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
-        """Update `param` and `buffers` in place: flat arrays of one dtype; `step` counts from 1."""
+    def _update(
+        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
+    ) -> None:
+        """Update `param` and `buffers` in place: flat arrays of one dtype.
+
+        `step` counts from 1; `first` says whether a running average is new, which is later where an option was switched
+        on later.
+        """
 
     # ------------------------------------------------------------------------------------------ what is stepped
 
@@ -170,20 +176,19 @@ class Optimizer(ABC):
         owned = ((group, param) for group in self.param_groups for param in group["params"])
         return ((group, param, state) for (group, param), state in zip(owned, self._states, strict=True))
 
-    def _add_buffers(self, group: Group, param: Tensor, state: State) -> None:
-        """Add the running averages that `state` lacks: all at first, later those of options switched on since."""
-        for name in self._buffers(group):
-            if name not in state:
-                state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
+    def _add_buffers(self, group: Group, param: Tensor, state: State) -> bool:
+        """Add the running averages that `state` lacks, later those of options switched on since; return if any."""
+        lacking = [name for name in self._buffers(group) if name not in state]
+        for name in lacking:
+            state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
+        return bool(lacking)
 
     # ---------------------------------------------------------------------------------------------- the checks
 
     def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
         raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")
 
-    def _check_param(self, param: object) -> None:
-        if not isinstance(param, Tensor):
-            self._refuse("tensors", f"a {type(param).__name__}", "pass e.g. model.parameters()")
+    def _check_param(self, param: Tensor) -> None:
         if not param.is_leaf:
             self._refuse("leaf tensors", f"the result of an operation, {param.shape}", "pass what it was made of")
         if param.dtype not in _UPDATABLE:
@@ -232,12 +237,12 @@ class Optimizer(ABC):
         states: list[State] = []
         for number, (group, param) in enumerate(zip(owners, self._params(), strict=True)):
             if (state := saved.get(str(number))) is not None:
-                self._check_state(number, param, state, {"step", *self._buffers(group)})
+                self._check_state(number, param, state, {"step", *self._buffers(group)} - self.optional)
             states.append({name: _copied(value) for name, value in (state or {"step": 0}).items()})
         return groups, states
 
     def _check_state(self, number: int, param: Tensor, state: Mapping[str, Any], names: set[str]) -> None:
-        if state.keys() != names:
+        if state.keys() - self.optional != names:
             self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(state)}", _RELOAD)
         for name, value in state.items():
             if name == "step":
