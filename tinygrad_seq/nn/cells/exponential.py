@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...creation import full_like
 from ...modes import no_grad
 from ...ops.arithmetic import abs as magnitude
-from ...ops.arithmetic import maximum
+from ...ops.arithmetic import maximum, minimum
+from ...ops.comparison import where
 from ...ops.exponential import exp, log_sigmoid, sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
@@ -22,9 +22,12 @@ from ...tagging import tag
 from ..init import zeros_
 from ..parameter import Parameter
 from .declared import DeclaredCell, drawn, fan_in_uniform_
-from .matrix import MatrixCell, merge, outer, read
+from .matrix import MatrixCell, merge, outer, read, shrunk
 
 State = dict[str, Array]
+
+_NOTHING = -3e38
+"""The exponent of an empty sum: beside any other its exponential is zero."""
 
 
 class SLSTMCell(DeclaredCell):
@@ -39,8 +42,8 @@ class SLSTMCell(DeclaredCell):
         n' = F * n + I
         h' = sigmoid(o) * c' / n'
 
-    Variant: sigmoid forget gate, one head (U is full), zero biases; m starts so low that the first m' is i, which the
-    published code treats as a case of its own. Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is
+    Variant: sigmoid forget gate, one head (U is full), zero biases; where n is 0, as at the start, m' is i (in the
+    published code where all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is
     {"h", "c", "n", "m"}, the output h'.
 
     Parameters
@@ -68,14 +71,10 @@ class SLSTMCell(DeclaredCell):
     weight_hh: Parameter = drawn("4H H")
     bias: Parameter = drawn("4H", zeros_)
 
-    def initial_state(self, batch_size: int, dtype: np.typing.DTypeLike | None = None) -> State:
-        """Return zeros, and for m the exponent of nothing."""
-        return _of_nothing(super().initial_state(batch_size, dtype), "m")
-
     def forward(self, x: Array, state: State) -> tuple[Array, State]:
         h, c, n, m = (state[name] for name in "hcnm")
         i, f, z, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
-        f = log_sigmoid(f) + m
+        f = where(n == 0, _NOTHING, log_sigmoid(f) + m)
         m = maximum(f, i)
         i, f = tag(exp(i - m), "input_gate"), tag(exp(f - m), "forget_gate")
         c, n = f * c + i * tag(tanh(z), "candidate"), f * n + i
@@ -137,12 +136,15 @@ class MLSTMCell(MatrixCell):
         i, f = split(linear(x, self.weight_if, self.bias_if), 2, axis=-1)
         f = log_sigmoid(f) + m
         m = maximum(f, i)
-        i, f = tag(exp(i - m), "input_gate")[..., None], tag(exp(f - m), "forget_gate")[..., None]
-        written = i * k / math.sqrt(self.head_size)
-        C, n = f[..., None] * C + outer(written, v), f * n + written
-        size = maximum(magnitude(total(n * q, axis=-1)), exp(-m)) + 1e-6
+        half, f = exp((i - m) / 2)[..., None], tag(exp(f - m), "forget_gate")[..., None]
+        tag((half * half)[..., 0], "input_gate")
+        written = half * k / math.sqrt(self.head_size)
+        C, n = f[..., None] * C + outer(written, half * v), f * n + half * written  # k vᵀ alone may overflow
+        q, scale = shrunk(q)
+        low, high = exp(minimum(m, 0)), exp(-maximum(m, 0)) / scale[..., 0]  # e^-m = high / low
+        size = maximum(magnitude(total(n * q, axis=-1)) * low, high) + 1e-6 * low / scale[..., 0]
         o = tag(sigmoid(linear(x, self.weight_o, self.bias_o)), "output_gate")
-        return o * merge(read(C, q) / size[..., None]), {"C": C, "n": n, "m": m}
+        return o * merge(read(C, q) * (low / size)[..., None]), {"C": C, "n": n, "m": m}
 
 
 class RWKV4Cell(DeclaredCell):
@@ -158,7 +160,7 @@ class RWKV4Cell(DeclaredCell):
     Variant: a and b are kept divided by e^p, p their largest exponent; first values of the first layer; the output
     projection is a layer after this one. Source: BlinkDL/RWKV-LM ``RWKV-v4/src/model_run.py``. The state is
     {"a", "b", "p", "late"}, late (3H,) being what x gives to the next r, k, v: so all products leave the loop. The
-    output is y.
+    output is y. Where b is 0 the sums are empty, whatever p is.
 
     Parameters
     ----------
@@ -197,12 +199,9 @@ class RWKV4Cell(DeclaredCell):
             self.decay.copy_(-5 + 8 * (unit / max(self.hidden_size - 1, 1)) ** 0.7)
             self.bonus.copy_(math.log(0.3) + 0.5 * ((unit + 1) % 3 - 1))
 
-    def initial_state(self, batch_size: int, dtype: np.typing.DTypeLike | None = None) -> State:
-        """Return zeros, and for p the exponent of nothing."""
-        return _of_nothing(super().initial_state(batch_size, dtype), "p")
-
     def forward(self, x: Array, state: State) -> tuple[Array, State]:
         a, b, p = state["a"], state["b"], state["p"]
+        p = where(b == 0, _NOTHING, p)
         weight = reshape(self.weight_ih, (3, self.hidden_size, self.input_size))
         present, past = (reshape(weight * mu[:, None], self.weight_ih.shape) for mu in (self.mix, 1 - self.mix))
         r, k, v = split(linear(x, present) + state["late"], 3, axis=-1)
@@ -213,8 +212,3 @@ class RWKV4Cell(DeclaredCell):
         top = maximum(p, k)
         old, new = tag(exp(p - top), "forget_gate"), tag(exp(k - top), "input_gate")
         return y, {"a": old * a + new * v, "b": old * b + new, "p": top, "late": linear(x, past)}
-
-
-def _of_nothing(state: State, exponent: str) -> State:
-    """Return `state` with an exponent so low that its exponential is zero beside any other."""
-    return {**state, exponent: full_like(state[exponent], -1e30)}

@@ -280,7 +280,8 @@ class MultiplicativeLSTMCell(HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: tanh of the candidate, h' = o * tanh(c'). Source: torchrecurrent ``MultiplicativeLSTMCell``. The state is
-    (h, c), the output h'. `MLSTMCell` is another cell, with a matrix as its memory.
+    (h, c), the output h'. `MLSTMCell` is another cell, with a matrix as its memory. The product m must not overflow: in
+    float32 inputs may reach 1e30, with states as the cell makes them.
 
     Parameters
     ----------

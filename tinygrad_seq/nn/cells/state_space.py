@@ -210,7 +210,8 @@ class MambaCell(DeclaredCell):
 
     Variant: selective scan with its projections and gate. The block's short convolution before the silu and its output
     projection are not part of the cell. Source: state-spaces/mamba, ``selective_scan_ref`` and ``mamba_simple.py``.
-    The state is s, the output y.
+    The state is s, the output y. An output multiplies up to five inputs and its gradient more: in float32 both hold for
+    inputs and states up to about 1e3.
 
     Parameters
     ----------
