@@ -14,12 +14,14 @@ from ...ops.comparison import where
 from ...ops.exponential import exp, log_sigmoid, sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.normalisation import layer_norm
 from ...ops.reduction import sum as total
 from ...ops.shape import reshape
 from ...ops.trigonometric import tanh
 from ...primitive import Array
 from ...tagging import tag
-from ..init import zeros_
+from ..checks import check_switches
+from ..init import normal_, zeros_
 from ..parameter import Parameter
 from .declared import DeclaredCell, drawn, fan_in_uniform_
 from .matrix import MatrixCell, merge, outer, read, shrunk
@@ -42,9 +44,10 @@ class SLSTMCell(DeclaredCell):
         n' = F * n + I
         h' = sigmoid(o) * c' / n'
 
-    Variant: sigmoid forget gate, one head (U is full), zero biases; where n is 0, as at the start, m' is i (in the
-    published code where all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is
-    {"h", "c", "n", "m"}, the output h'.
+    Variant: sigmoid forget gate; one head, so U is full; zero biases, where the published code spreads those of f; no
+    convolution before i and f and no norm after h'; where n is 0, as at the start, m' is i (in the published code where
+    all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is {"h", "c", "n", "m"}, the
+    output h'.
 
     Parameters
     ----------
@@ -93,22 +96,28 @@ class MLSTMCell(MatrixCell):
         I  = exp(i - m')         F = exp(log sigmoid(f) + m - m')
         C' = F C + I k vᵀ
         n' = F n + I k
-        y  = sigmoid(W_o x + b_o) * C'ᵀ q / (max(|n' · q|, exp(-m')) + eps)
+        h  = C'ᵀ q / (max(|n' · q|, exp(-m')) + eps)
+        y  = sigmoid(W_o x + b_o) * norm(h)                      norm: each head to mean 0 and variance 1
 
-    Variant: eps = 1e-6, without the norm over heads. Source: NX-AI/xlstm ``blocks/mlstm/backends.py``
-    ``recurrent_step_stabilized_simple``. The state is {"C", "n", "m"}, the output y, all heads side by side.
+    Variant: eps = 1e-6; gates see x, in the published code q, k and v; the sigmoid output gate is the paper's, the
+    published code has a silu; no convolution before q and k, no skip, no weight in the norm. Source: NX-AI/xlstm
+    ``blocks/mlstm``: ``cell.py`` and in ``backends.py`` ``recurrent_step_stabilized_simple``. The state is {"C", "n",
+    "m"}, the output y, all heads side by side. C must not overflow, nor the square of h in the norm: in float32 inputs
+    may reach about 1e9.
 
     Parameters
     ----------
     input_size, hidden_size, num_heads
         I, H and A, which divides H.
+    norm
+        Whether heads are normed; None: where D = H / A is above 1, for the norm of one number is 0.
 
     Attributes
     ----------
     weight_qkv, weight_o, weight_if : Parameter
         (3H, I), (H, I), Xavier uniform; (2A, I), zeros.
     bias_o, bias_if : Parameter
-        (H,), zeros; (2A,), -10 for i, 3 to 6 for f.
+        (H,), zeros; (2A,), normal with standard deviation 0.1 for i, 3 to 6 for f.
 
     Examples
     --------
@@ -124,11 +133,18 @@ class MLSTMCell(MatrixCell):
     bias_o: Parameter = drawn("H", zeros_)
     bias_if: Parameter = drawn("2A", zeros_)
 
+    def __init__(self, input_size: int, hidden_size: int, num_heads: int = 1, norm: bool | None = None) -> None:
+        super().__init__(input_size, hidden_size, num_heads)
+        if norm is not None:
+            check_switches("MLSTMCell", norm=norm)
+        self.norm = self.head_size > 1 if norm is None else norm
+
     def reset_parameters(self) -> None:
         """Draw every parameter anew."""
         super().reset_parameters()
         with no_grad():
-            self.bias_if.copy_(np.r_[np.full(self.num_heads, -10.0), np.linspace(3, 6, self.num_heads)])
+            normal_(self.bias_if, std=0.1)
+            self.bias_if.data[self.num_heads :] = np.linspace(3, 6, self.num_heads)
 
     def forward(self, x: Array, state: State) -> tuple[Array, State]:
         C, n, m = state["C"], state["n"], state["m"]
@@ -144,7 +160,9 @@ class MLSTMCell(MatrixCell):
         low, high = exp(minimum(m, 0)), exp(-maximum(m, 0)) / scale[..., 0]  # e^-m = high / low
         size = maximum(magnitude(total(n * q, axis=-1)) * low, high) + 1e-6 * low / scale[..., 0]
         o = tag(sigmoid(linear(x, self.weight_o, self.bias_o)), "output_gate")
-        return o * merge(read(C, q) * (low / size)[..., None]), {"C": C, "n": n, "m": m}
+        h = read(C, q) * (low / size)[..., None]
+        h = layer_norm(h, self.head_size) if self.norm else h
+        return o * merge(h), {"C": C, "n": n, "m": m}
 
 
 class RWKV4Cell(DeclaredCell):
@@ -157,10 +175,10 @@ class RWKV4Cell(DeclaredCell):
         a' = e^(-w) a + e^k v                                    w = exp(decay)
         b' = e^(-w) b + e^k
 
-    Variant: a and b are kept divided by e^p, p their largest exponent; first values of the first layer; the output
-    projection is a layer after this one. Source: BlinkDL/RWKV-LM ``RWKV-v4/src/model_run.py``. The state is
-    {"a", "b", "p", "late"}, late (3H,) being what x gives to the next r, k, v: so all products leave the loop. The
-    output is y. Where b is 0 the sums are empty, whatever p is.
+    Variant: a and b are kept divided by e^p, p their largest exponent; W drawn uniform and mu, w, u as in the first
+    layer of the published code; the output projection is a layer after this one. Source: BlinkDL/RWKV-LM
+    ``RWKV-v4/src/model_run.py``. The state is {"a", "b", "p", "late"}, late (3H,) being what x gives to the next r, k,
+    v: so all products leave the loop. The output is y. Where b is 0 the sums are empty, whatever p is.
 
     Parameters
     ----------

@@ -142,8 +142,8 @@ class RetNetCell(MatrixCell):
         S' = g S + k vᵀ                                          g = 1 - 2^(-5 - a) for head a = 0, 1 ...
         y  = S'ᵀ q
 
-    Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source: fla-org/
-    flash-linear-attention ``ops/retention/naive.py``. The state is S, the output y, all heads side by side.
+    Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source:
+    fla-org/flash-linear-attention ``ops/retention/naive.py``. The state is S, the output y, all heads side by side.
 
     Parameters
     ----------
@@ -184,8 +184,9 @@ class GLACell(MatrixCell):
         S' = diag(f) S + k vᵀ
         y  = S'ᵀ q
 
-    Source: fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``; norm and output gate are layers
-    after the cell. The state is S, the output y, all heads side by side.
+    Variant: without the norm over heads and the output gate, which are layers after the cell. Source:
+    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``. The state is S, the output y, all heads side
+    by side.
 
     Parameters
     ----------
@@ -233,8 +234,9 @@ class DeltaNetCell(MatrixCell):
         S' = S + k (b (v - Sᵀ k))ᵀ
         y  = S'ᵀ q / sqrt(D)
 
-    Variant: silu and length one, of Yang et al. (2024), without short convolutions. Source: fla-org/
-    flash-linear-attention ``ops/delta_rule/naive.py``. The state is S, the output y, all heads side by side.
+    Variant: silu and length one, of Yang et al. (2024), where Schlag et al. have a positive feature map and keys that
+    sum to one; without short convolutions and norm. Source: fla-org/flash-linear-attention ``ops/delta_rule/naive.py``.
+    The state is S, the output y, all heads side by side.
 
     Parameters
     ----------
@@ -275,8 +277,9 @@ class GatedDeltaNetCell(MatrixCell):
         S' = f S + k (b (v - f Sᵀ k))ᵀ
         y  = S'ᵀ q / sqrt(D)
 
-    Variant: without short convolutions. Source: fla-org/flash-linear-attention ``ops/gated_delta_rule/naive.py``,
-    ``layers/gated_deltanet.py``. The state is S, the output y, all heads side by side.
+    Variant: without short convolutions, norm and output gate. Source: fla-org/flash-linear-attention
+    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``. The state is S, the output y, all heads side by
+    side.
 
     Parameters
     ----------
