@@ -282,6 +282,8 @@ BAD_PARAMS: dict[str, tuple[Any, str]] = {
         "an iterator that has none left",
     ),
     "a module": (lambda: ts.nn.Linear(2, 2), r"got a Linear; pass e.g. model.parameters\(\)"),
+    "a set": (lambda: {one()}, "a list of tensors or of groups, got a set"),
+    "a group of a set": (lambda: [{"params": {one()}}], "a list of tensors, got a set, which has no order"),
     "a tensor": (one, "put it in a list"),
     "a group": (lambda: {"params": [one()]}, "put it in a list"),
     "an array": (lambda: [np.ones(3)], "expected tensors, got a ndarray"),

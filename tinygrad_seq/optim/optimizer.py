@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
@@ -56,7 +57,7 @@ class Optimizer(ABC):
     def __init__(self, params: Params, **defaults: Any) -> None:
         if isinstance(params, Tensor | Mapping):
             self._refuse("a list of tensors or of groups", f"one {type(params).__name__}", "put it in a list")
-        if not isinstance(params, Iterable):
+        if not isinstance(params, Iterable) or isinstance(params, AbstractSet):
             self._refuse("a list of tensors or of groups", f"a {type(params).__name__}", "pass e.g. model.parameters()")
         items: list[Any] = list(params)
         if not items:
@@ -75,6 +76,8 @@ class Optimizer(ABC):
             self._refuse("a group {'params': tensors, ...}", type(group).__name__, "do not mix both")
         if unknown := group.keys() - self.rules.keys() - {"params", _INITIAL}:
             self._refuse(f"the options {', '.join(self.rules)}", f"{sorted(unknown)}", "correct or remove them")
+        if isinstance(group["params"], AbstractSet):
+            self._refuse("a list of tensors", f"a {type(group['params']).__name__}, which has no order", "sort it")
         params = list_parameters(f"{type(self).__name__}: ", group["params"])
         seen = {id(param) for param in self._params()}
         for param in params:

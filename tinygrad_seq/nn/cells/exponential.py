@@ -1,4 +1,8 @@
-"""Cells with exponential gates, kept in range by the running maximum of their exponents."""
+"""Cells with exponential gates, kept in range by the running maximum of their exponents.
+
+Parts of such a state are one number, (c, n) e^m: options that change a part by itself (zoneout of ``"c"``, ``"n"`` or
+``"m"``) change its meaning. Zone out ``"h"``, or nothing.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +106,7 @@ class MLSTMCell(MatrixCell):
     Variant: eps = 1e-6; gates see x, in the published code q, k and v; the sigmoid output gate is the paper's, the
     published code has a silu; no convolution before q and k, no skip, no weight in the norm. Source: NX-AI/xlstm
     ``blocks/mlstm``: ``cell.py`` and in ``backends.py`` ``recurrent_step_stabilized_simple``. The state is {"C", "n",
-    "m"}, the output y, all heads side by side. C must not overflow, nor the square of h in the norm: in float32 inputs
-    may reach about 1e9.
+    "m"}, the output y, all heads side by side. C must not overflow: in float32 inputs may reach about 1e9.
 
     Parameters
     ----------
