@@ -200,6 +200,16 @@ def test_train_calls_every_override_once() -> None:
     assert shared.calls == 2
 
 
+def test_an_attribute_may_be_called_children() -> None:
+    class Node(nn.Module):
+        def __init__(self, *children: Any) -> None:
+            self.children = children  # type: ignore[assignment]
+
+    leaf = nn.Dropout()
+    Node(Node(leaf)).eval()
+    assert not leaf.training
+
+
 def test_a_train_may_switch_other_modules() -> None:
     class Picky(nn.Module):
         def __init__(self) -> None:

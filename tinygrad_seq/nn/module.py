@@ -118,7 +118,7 @@ class Module:
         else:
             seen = {id(self)}
         self.training = mode
-        for child in self.children():
+        for child in Module.children(self):  # a subclass may have an attribute of that name
             if id(child) not in seen:
                 seen.add(id(child))
                 token = _switching.set((child, seen))
@@ -305,7 +305,7 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     """Return whether two arrays hold the same values, NaN being equal to NaN."""
-    return a.shape == b.shape and bool(np.all((a == b) | ((a != a) & (b != b))))
+    return (a.shape, a.dtype) == (b.shape, b.dtype) and bool(np.all((a == b) | ((a != a) & (b != b))))
 
 
 def _held(value: Any) -> Iterator[Module]:
