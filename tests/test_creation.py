@@ -29,6 +29,96 @@ def test_dtype_of_data(data, dtype):
     np.testing.assert_array_equal(x.numpy(), data)
 
 
+class Frame:
+    """Like a pandas Series: an array comes only from `__array__`."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+
+class Labelled(Frame):
+    """Like an xarray DataArray: it has facts of an array and a sequence's methods too."""
+
+    dtype, shape, ndim = np.dtype("float64"), (2,), 1
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, position):
+        return float(self.values[position])
+
+
+class Interface:
+    def __init__(self, values):
+        self.values, self.__array_interface__ = values, values.__array_interface__
+
+
+class Capsule:
+    """Like an array of another library: memory comes only through DLPack."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+
+WRAPPERS = {
+    "itself": lambda values: values,
+    "__array__": Frame,
+    "__array__ of a sequence": Labelled,
+    "__array_interface__": Interface,
+    "buffer": memoryview,
+    "dlpack": Capsule,
+    "tensor": ts.tensor,
+    "scalars in a list": list,
+    "arrays in lists": lambda values: [[values], [values]],
+    "objects in a list": lambda values: [Frame(values), values],
+    "beside Python numbers": lambda values: [values, [1.5] * len(values)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "uint8"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_has_a_dtype_keeps_it(wrapper, dtype):
+    values = np.array([1 / 3, 5]).astype(dtype)
+    wrapped = WRAPPERS[wrapper](values)
+    kept = "float32" if wrapper == "beside Python numbers" and values.dtype.kind != "f" else dtype
+    for make in (ts.tensor, ts.asarray):
+        x = make(wrapped)
+        assert x.dtype == np.dtype(kept)
+        np.testing.assert_array_equal(x.numpy().reshape(-1)[:2], values)
+        assert make(wrapped, "float64").dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [np.float64(1 / 3), np.array(1 / 3), Frame(1 / 3), memoryview(np.array(1 / 3))])
+def test_a_single_number_that_has_a_dtype_keeps_it(value):
+    assert ts.tensor(value).item() == 1 / 3
+    assert ts.tensor(1 / 3).item() != 1 / 3
+    assert ts.grad(lambda x: x * x)(value).item() == 2 / 3
+    assert ts.grad(lambda x: x * x)(1 / 3).dtype == np.float32
+
+
+def test_a_result_is_no_view_of_what_it_came_from():
+    values = np.ones(2)
+    for wrapper in ("__array__", "__array_interface__", "buffer", "dlpack"):
+        x = ts.tensor(WRAPPERS[wrapper](values))
+        values[0] += 1
+        assert x.tolist() == [values[0] - 1, 1]
+
+
+def test_pandas_series_and_frames_keep_float64():
+    pandas = pytest.importorskip("pandas")
+    for data in (pandas.Series([1 / 3, 2.0]), pandas.DataFrame({"a": [1 / 3], "b": [2.0]})):
+        assert ts.tensor(data).dtype == np.float64
+
+
 def test_tensor_of_tensors_and_nested_lists():
     x = ts.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
     copied = ts.tensor(x)

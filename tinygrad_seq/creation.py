@@ -25,9 +25,11 @@ def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = Fa
     Parameters
     ----------
     data
-        A number, nested lists of numbers, an ndarray or a Tensor, of any shape.
+        A number, nested lists of numbers, an ndarray, a Tensor or what NumPy reads as an array (pandas, polars, xarray,
+        PyTorch, the buffer protocol), of any shape.
     dtype
-        By default that of an array; for Python numbers float32 (see `set_default_dtype`), int64 or bool.
+        By default that of the array, or of the arrays in a list; for Python numbers alone float32 (see
+        `set_default_dtype`), int64 or bool.
     requires_grad
         Whether operations on it are recorded.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .config import default_dtype
+from .conversion import to_array
 from .errors import ArgumentError, DtypeError, GraphError, ShapeError
 from .modes import enable_grad, mode
 from .ops.casting import alias
@@ -290,13 +290,13 @@ class _Inputs:
 
 
 def _from_user(caller: str, value: Array) -> Tensor:
-    array = np.array(value)
+    array = to_array(caller, value)
     if array.dtype.kind != "f":
         raise DtypeError(
             f"{caller}: expected floating-point arguments, got {type(value).__name__} ({array.dtype}); "
             "cast it, or let the function close over it (in grad: leave it out of argnums)."
         )
-    return wrap(array.astype(default_dtype()) if isinstance(value, float | list | tuple) else array)
+    return wrap(array)
 
 
 def _expect_tensor(caller: str, value: Any) -> None:

@@ -380,7 +380,7 @@ def gated_delta_net(p, xs):
     return delta_net(p, xs, gated=True)
 
 
-def mlstm(p, xs):
+def mlstm(p, xs, norm=True):
     """In parallel form and without a stabiliser: weights are products of forget gates times an input gate."""
     q, k, v = heads(xs, p["weight_qkv"])
     i, f = np.split(xs @ p["weight_if"].T + p["bias_if"], 2, axis=-1)
@@ -392,4 +392,9 @@ def mlstm(p, xs):
     for t in range(len(xs)):
         top[..., t] = np.maximum(log_f[..., t] + (top[..., t - 1] if t else 0), i[..., t])
     size = np.maximum(np.abs(weights.sum(-1)), 1) + 1e-6 * np.exp(top)
-    return sigmoid(xs @ p["weight_o"].T + p["bias_o"]) * merged(weights @ v / size[..., None])
+    h = weights @ v / size[..., None]
+    return sigmoid(xs @ p["weight_o"].T + p["bias_o"]) * merged(normed(h, 1.0) if norm else h)
+
+
+def mlstm_without_norm(p, xs):
+    return mlstm(p, xs, norm=False)

@@ -90,11 +90,24 @@ ROWS: dict[str, Row] = {
     ),
     "slstm": Row(lambda: nn.SLSTMCell(I, H), formulas.slstm, GATES, positive=True),
     "mlstm": Row(lambda: nn.MLSTMCell(I, H, **TWO), formulas.mlstm, "input_gate forget_gate output_gate", True),
+    "mlstm, no norm": Row(
+        lambda: nn.MLSTMCell(I, H, **TWO, norm=False),
+        formulas.mlstm_without_norm,
+        "input_gate forget_gate output_gate",
+        True,
+    ),
     "rwkv4": Row(lambda: nn.RWKV4Cell(I, H), formulas.rwkv4, "input_gate forget_gate receptance", True, True),
 }
 
 # Compiling takes the time of these tests, so it is left out where another row is the same cell with another option.
-OPTIONS = {"layer-norm lstm, normalised carry", "qrnn, k = 1", "qrnn, k = 3", "phased lstm, timestamps", "sru, I = H"}
+OPTIONS = {
+    "layer-norm lstm, normalised carry",
+    "qrnn, k = 1",
+    "qrnn, k = 3",
+    "phased lstm, timestamps",
+    "sru, I = H",
+    "mlstm, no norm",
+}
 COMPILED = [name for name in ROWS if name not in OPTIONS]
 
 
@@ -250,6 +263,34 @@ def test_first_values_of_the_phases_and_the_simple_recurrent_unit() -> None:
     sru = nn.SRUCell(300, 400)
     content, gates = sru.weight_ih.numpy()[:400], sru.weight_ih.numpy()[400:1200]
     np.testing.assert_allclose([content.var() * 300, gates.var() * 300], [1.0, 0.5], rtol=0.05)
+
+
+def test_first_values_of_the_matrix_lstm() -> None:
+    """As in the published code: the input gate is open, so the cell speaks from the first step."""
+    cell = nn.MLSTMCell(32, 400, num_heads=200)
+    i, f = np.split(cell.bias_if.numpy(), 2)
+    assert abs(i.mean()) < 0.03
+    assert 0.08 < i.std() < 0.12
+    np.testing.assert_allclose(f, np.linspace(3, 6, 200), rtol=1e-6)
+    for options in ({}, {"norm": False}):
+        ys, _ = nn.Recurrent(nn.MLSTMCell(32, 64, num_heads=4, **options))(ts.randn(20, 3, 32))
+        assert ys.numpy().std() > (0.3 if not options else 0.05)
+    assert (nn.MLSTMCell(2, 4, num_heads=4).norm, nn.MLSTMCell(2, 4, num_heads=2).norm) == (False, True)
+
+
+def test_chaos_free_network_dies_away_without_inputs_and_bias(rng) -> None:
+    cell = nn.CFNCell(I, H).double()
+    start = ts.tensor(rng.standard_normal((N, H)))
+    quiet = ts.zeros((400, N, I), "float64")
+    assert np.abs(nn.Recurrent(cell)(quiet, start)[1].numpy()).max() < 1e-12
+    cell.bias.data[2 * H :] = 0.5
+    assert np.abs(nn.Recurrent(cell)(quiet, start)[1].numpy()).min() > 0.05
+
+
+@pytest.mark.parametrize("name", [name for name in cells.__all__ if not name.startswith("Notes")])
+def test_every_docstring_says_how_the_cell_differs_from_its_source(name: str) -> None:
+    """The cells of the notes are their own source."""
+    assert "Variant: " in (getattr(nn, name).__doc__ or "")
 
 
 def test_phased_lstm_sleeps_without_a_leak_in_evaluation(rng) -> None:

@@ -100,6 +100,31 @@ def test_mismatched_state_changes_nothing() -> None:
         np.testing.assert_array_equal(values, before[name])
 
 
+@pytest.mark.parametrize("name", ["tied", "again.scale", "again.mean"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_two_values_for_one_array_are_refused_before_anything_is_written(name: str, strict: bool) -> None:
+    tree = Tree()
+    state = {key: values + 1 for key, values in tree.state_dict().items()}
+    before = tree.state_dict()
+    state[name] = state[name] * 2
+    first = "first.mean" if name == "again.mean" else "first.scale"
+    with pytest.raises(ArgumentError, match=f"'{first}' and '{name}' with different values, which are one array here"):
+        tree.load_state_dict(state, strict=strict)
+    np.testing.assert_equal(tree.state_dict(), before)
+    state[name] = state[first] = np.full_like(state[first], np.nan)  # as a diverged model saves them
+    for other in ("tied", "again.scale"):
+        if first == "first.scale":
+            state[other] = state[first]
+    tree.load_state_dict(state, strict=strict)
+    np.testing.assert_equal(tree.state_dict(), state)
+
+
+def test_one_name_of_a_shared_array_is_enough() -> None:
+    tree = Tree()
+    tree.load_state_dict({"tied": np.float32([5, 6])}, strict=False)
+    assert tree.first.scale.tolist() == [5, 6]
+
+
 def test_loading_what_fits() -> None:
     layer: Any = nn.Linear(3, 2)
     bias = layer.bias.tolist()
@@ -139,6 +164,100 @@ def test_train_eval_apply_and_freezing() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
     model.zero_grad()
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Counting(nn.Module):
+    """Counts the calls of its `train`; holds other modules."""
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts, self.calls = parts, 0
+
+    def train(self, mode: bool = True) -> Any:
+        self.calls += 1
+        return super().train(mode)
+
+
+class Frozen(Counting):
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        return super().train(False)  # twice, of which the second decides
+
+
+def test_train_calls_every_override_once() -> None:
+    shared = Counting(nn.Dropout())
+    frozen = Frozen({"inner": Counting(nn.Dropout())})
+    inner = frozen.parts[0]["inner"]
+    model: Any = Counting(Counting([shared, None, "text"]), (frozen, {"key": Counting(shared)}), shared)
+    shared.parent = model
+    assert model.train() is model
+    assert [part.calls for part in (model, shared, model.parts[0], model.parts[1][1]["key"])] == [1, 1, 1, 1]
+    assert (shared.training, shared.parts[0].training) == (True, True)
+    assert not any(part.training for part in (frozen, inner, inner.parts[0]))
+    inner.train()  # a part may be switched by itself
+    assert (frozen.training, inner.training, inner.parts[0].training) == (False, True, True)
+    model.eval()
+    assert not any(part.training for part in model.modules())
+    assert shared.calls == 2
+
+
+def test_an_attribute_may_be_called_children() -> None:
+    class Node(nn.Module):
+        def __init__(self, *children: Any) -> None:
+            self.children = children  # type: ignore[assignment]
+
+    leaf = nn.Dropout()
+    Node(Node(leaf)).eval()
+    assert not leaf.training
+
+
+def test_a_train_may_switch_other_modules() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            self.drop, self.norm = nn.Dropout(), nn.Sequential(nn.Dropout())
+
+        def train(self, mode: bool = True) -> Any:
+            super().train(mode)
+            self.norm.eval()
+            return self
+
+    model = nn.Sequential(Picky())
+    model.train()
+    picky = model[0]
+    assert [part.training for part in (picky, picky.drop, picky.norm, picky.norm[0])] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_evaluating_gives_every_part_its_own_mode_back(fails: bool) -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout().eval()).eval(), Frozen(nn.Dropout()))
+    model[1][0].train()
+    model[2].eval()
+    before = [part.training for part in model.modules()]
+    assert before == [True, True, False, True, False, False, False]
+    try:
+        with nn.evaluating(model):
+            assert not any(part.training for part in model.modules())
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    assert [part.training for part in model.modules()] == before
+    with nn.evaluating(model.eval()):
+        pass
+    assert not any(part.training for part in model.modules())
+
+
+def test_evaluating_calls_overrides_on_the_way_back() -> None:
+    class Fast(nn.Module):
+        fast = False
+
+        def train(self, mode: bool = True) -> Any:
+            self.fast = not mode
+            return super().train(mode)
+
+    model = nn.Sequential(Fast(), Fast().eval())
+    with nn.evaluating(model):
+        assert (model[0].fast, model[1].fast) == (True, True)
+    assert (model[0].fast, model[1].fast) == (False, True)
 
 
 def test_casting_keeps_identity_ties_and_gradients() -> None:

@@ -78,6 +78,21 @@ def test_no_gradients_at_all_have_norm_zero():
     assert ts.optim.clip_grad_norm_([ts.tensor([1.0], requires_grad=True)], 1.0, math.inf) == 0.0
 
 
+@pytest.mark.parametrize("wrap", [iter, reversed, lambda tensors: (t for t in tensors)])
+@pytest.mark.parametrize(
+    "clip", [lambda given: ts.optim.clip_grad_norm_(given, 1.0), lambda given: ts.optim.clip_grad_value_(given, 0.5)]
+)
+def test_an_iterator_is_gone_through_once_and_refused_the_second_time(wrap, clip):
+    tensors = with_gradients(np.full(3, 5.0), np.full(2, 5.0))
+    parameters = wrap(tensors)
+    clip(parameters)
+    clipped = [tensor.grad.tolist() for tensor in tensors]
+    assert max(map(max, clipped)) < 1
+    with pytest.raises(ArgumentError, match=r"clip_grad_\w+: expected parameters, got an iterator that has none left"):
+        clip(parameters)
+    assert [tensor.grad.tolist() for tensor in tensors] == clipped
+
+
 def test_values_are_clipped_and_nan_stays_visible():
     (w,) = with_gradients(np.array([-3.0, 0.25, 3.0, math.nan], np.float32))
     ts.optim.clip_grad_value_([w], 0.5)

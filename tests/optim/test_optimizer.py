@@ -109,6 +109,51 @@ def test_an_option_switched_on_later_starts_from_zero_and_can_be_switched_off():
     ts.optim.SGD([w]).load_state_dict(optimizer.state_dict())
 
 
+@pytest.mark.parametrize("save_at", [None, 1, 2, 3, 4, 5])
+def test_momentum_switched_on_later_begins_with_the_gradient_in_spite_of_dampening(save_at):
+    """As in PyTorch: the first buffer is the gradient, whenever it is first used; a buffer is kept while it is off."""
+    w = with_gradient(0.0)
+    optimizer = ts.optim.SGD([w], lr=1.0, dampening=0.75)
+    buffers = []
+    for step, momentum in enumerate([0.0, 0.0, 0.5, 0.5, 0.0, 0.5]):
+        if step == save_at:
+            saved = optimizer.state_dict()
+            optimizer = ts.optim.SGD([w], lr=9.0)
+            optimizer.load_state_dict(saved)
+        optimizer.param_groups[0]["momentum"] = momentum
+        before = w.item()
+        optimizer.step()
+        buffers.append(before - w.item())
+    assert buffers == [1, 1, 1, 0.5 + 0.25, 1, 0.75 * 0.5 + 0.25]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        (ts.optim.SGD, "momentum", 0.5),
+        (ts.optim.Adam, "amsgrad", True),
+        (ts.optim.RMSprop, "momentum", 0.5),
+        (ts.optim.RMSprop, "centered", True),
+    ],
+)
+@pytest.mark.parametrize("switched", ["before saving", "after loading"])
+def test_an_option_switched_on_around_a_checkpoint_goes_on_exactly(kind, option, value, switched):
+    straight, resumed = with_gradient(1.0, 2.0), with_gradient(1.0, 2.0)
+    first, second = kind([straight]), kind([resumed])
+    first.step()
+    second.step()
+    if switched == "before saving":
+        second.param_groups[0][option] = value
+    third = kind([resumed])
+    third.load_state_dict(second.state_dict())
+    third.param_groups[0][option] = first.param_groups[0][option] = value
+    for t in range(1, 4):
+        straight.grad, resumed.grad = ts.tensor(np.array([t, -1.0])), ts.tensor(np.array([t, -1.0]))
+        first.step()
+        third.step()
+    np.testing.assert_array_equal(straight.numpy(), resumed.numpy())
+
+
 def test_an_option_switched_on_just_before_saving_can_be_loaded():
     w = with_gradient(1.0)
     optimizer = ts.optim.Adam([w])
@@ -174,6 +219,7 @@ def foreign_states():
         "another number of parameters": ts.optim.Adam([weight(1.0)]).state_dict(),
         "shapes of another model": swapped,
         "more state than parameters": extra,
+        "two states for one parameter": {**good(), "state": {**good()["state"], "1": good()["state"][1]}},
         "a running average lacking": lacking,
         "an option out of range": negative,
         "a step that is no count": changed(step=0),
@@ -231,7 +277,13 @@ def one():
 BAD_PARAMS: dict[str, tuple[Any, str]] = {
     "empty": (list, "at least one parameter"),
     "empty iterator": (lambda: iter(()), "at least one parameter"),
+    "groups of one iterator": (
+        lambda: [{"params": it} for it in [iter([one()])] * 2],
+        "an iterator that has none left",
+    ),
     "a module": (lambda: ts.nn.Linear(2, 2), r"got a Linear; pass e.g. model.parameters\(\)"),
+    "a set": (lambda: {one()}, "a list of tensors or of groups, got a set"),
+    "a group of a set": (lambda: [{"params": {one()}}], "a list of tensors, got a set, which has no order"),
     "a tensor": (one, "put it in a list"),
     "a group": (lambda: {"params": [one()]}, "put it in a list"),
     "an array": (lambda: [np.ones(3)], "expected tensors, got a ndarray"),

@@ -9,7 +9,7 @@ import pytest
 import tinygrad_seq as ts
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError, ArgumentError, CheckpointError
-from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate
+from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate, loop
 
 TOKENS = np.random.default_rng(0).integers(6, size=47)
 
@@ -115,6 +115,27 @@ def test_a_diverging_step_changes_nothing() -> None:
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize(("factor", "norm"), [(1.0, "inf"), (0.0, "nan")])
+def test_a_gradient_that_is_not_finite_beside_a_finite_loss_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, factor: float, norm: str
+) -> None:
+    """The loss alone does not tell: the root of zero is finite, and its slope is not."""
+    steps = make(clip_norm=1.0)
+    weight = next(steps.model.parameters())
+
+    def loss(logits, _):
+        return ((weight - weight.detach()) * factor).sum().sqrt() + logits.sum() * 0
+
+    monkeypatch.setattr(loop, "cross_entropy", loss)
+    before, optimizer, scheduler = (part.state_dict() for part in (steps.model, steps.optimizer, steps.scheduler))
+    expected = rf"expected a finite loss and gradient at step 1, got loss 0\.0 and norm {norm}"
+    with pytest.raises(AnomalyError, match=expected):
+        next(iter(steps))
+    for name, array in steps.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert (steps.number, steps.optimizer.state_dict(), steps.scheduler.state_dict()) == (0, optimizer, scheduler)
+
+
 def test_a_state_that_lacks_something_is_refused() -> None:
     steps = make()
     state = steps.state_dict()
@@ -130,6 +151,34 @@ def test_plateau_is_left_to_the_caller() -> None:
     assert steps.scheduler.last_epoch == 0
 
 
+def with_two_schedules(pause: int) -> tuple[TrainingSteps, ts.optim.ReduceLROnPlateau]:
+    steps = make()
+    optimizer = ts.optim.SGD(steps.model.parameters(), lr=0.4)
+    plateau = ts.optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    steps.optimizer, steps.scheduler = optimizer, [ts.optim.LinearWarmup(optimizer, 4), plateau]
+    for _ in range(pause):
+        take(steps, 1)
+        plateau.step(1.0)
+    return steps, plateau
+
+
+def test_a_plateau_reduces_the_rate_that_a_warm_up_gives_also_when_resumed() -> None:
+    straight, plateau = with_two_schedules(2)
+    state = straight.state_dict()
+    resumed, other = with_two_schedules(0)
+    resumed.load_state_dict(state)
+    rates = []
+    for _ in range(4):
+        (step,) = take(straight, 1)
+        assert take(resumed, 1)[0].lr == step.lr
+        plateau.step(1.0)
+        other.step(1.0)
+        rates.append(step.lr)
+    assert rates == pytest.approx([0.4 * 0.75 * 0.5, 0.4 * 0.25, 0.4 * 0.125, 0.4 * 0.0625])
+    with pytest.raises(CheckpointError, match="expected the state of 1 schedules, got that of 2"):
+        make().load_state_dict(state)
+
+
 def test_evaluate_is_the_mean_over_all_tokens() -> None:
     model = LanguageModel(6, 3, 5, cell="lstm", dropout=0.5)
     expected = -model.log_probability(TOKENS).mean()
@@ -138,6 +187,33 @@ def test_evaluate_is_the_mean_over_all_tokens() -> None:
     assert evaluate(model, TOKENS, batch_size=4, window=5) == pytest.approx(expected, rel=0.1)
     assert model.training
     assert evaluate(model, TOKENS[:2]) == pytest.approx(-model.log_probability(TOKENS[:2])[0], rel=1e-5)
+
+
+USES = {
+    "training": lambda model, steps: take(steps, 2),
+    "evaluate": lambda model, steps: evaluate(model, TOKENS),
+    "log_probability": lambda model, steps: model.log_probability(TOKENS),
+    "sample": lambda model, steps: list(itertools.islice(model.sample([1, 2, 3]), 3)),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_every_part_keeps_its_own_mode(use: str) -> None:
+    steps = make()
+    model = steps.model
+    frozen = model.recurrent.eval()
+    for part in frozen.modules():
+        part.requires_grad_(False)
+    USES[use](model, steps)
+    assert model.training
+    assert not any(part.training for part in frozen.modules())
+
+
+def test_training_switches_a_model_in_evaluation_to_training() -> None:
+    steps = make()
+    steps.model.eval()
+    take(steps, 1)
+    assert all(part.training for part in steps.model.modules())
 
 
 def test_evaluate_leaves_no_gradient_and_no_random_numbers() -> None:

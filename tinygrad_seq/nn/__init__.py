@@ -89,7 +89,7 @@ from .loss import (
     SmoothL1Loss,
 )
 from .masks import sequence_mask
-from .module import Module
+from .module import Module, evaluating
 from .options import Options
 from .parameter import Buffer, Parameter
 from .recurrent import Recurrent
@@ -197,6 +197,7 @@ __all__ = [
     "UGRNNCell",
     "beam_search",
     "detach_state",
+    "evaluating",
     "functional",
     "greedy_search",
     "init",

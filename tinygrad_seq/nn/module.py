@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
@@ -88,6 +90,10 @@ class Module:
         """Yield this module and every module inside it once."""
         return (module for _, module in self.named_modules())
 
+    def children(self) -> Iterator[Module]:
+        """Yield every module that this one holds directly, also in lists, tuples and dicts, shared ones once."""
+        return (module for _, module in _once(("", found) for found in _held(vars(self))))
+
     def count_parameters(self, trainable: bool = False) -> int:
         """Return the number of values in all parameters, or only in those that require grad."""
         return sum(found.size for found in self.parameters() if found.requires_grad or not trainable)
@@ -101,9 +107,25 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Switch layers like `Dropout` on, or off with ``mode=False``; return the module."""
-        for module in self.modules():
-            module.training = mode
+        """Switch layers like `Dropout` on, or off with ``mode=False``; return the module.
+
+        The `train` of every module inside is called once, so one that overrides it decides about its own part: a
+        frozen module writes ``def train(self, mode=True): return super().train(False)``.
+        """
+        called, seen = _switching.get()
+        if called is self:  # by the module that holds this one
+            _switching.set(_NOT_SWITCHING)  # a second call is the caller's own; the first caller resets this
+        else:
+            seen = {id(self)}
+        self.training = mode
+        for child in Module.children(self):  # a subclass may have an attribute of that name
+            if id(child) not in seen:
+                seen.add(id(child))
+                token = _switching.set((child, seen))
+                try:
+                    child.train(mode)
+                finally:
+                    _switching.reset(token)
         return self
 
     def eval(self) -> Self:
@@ -163,7 +185,8 @@ class Module:
         Raises
         ------
         ArgumentError
-            A name, shape or dtype does not fit; it lists them all, and nothing has been written.
+            A name, shape or dtype does not fit, or names of one shared array come with different values; it lists them
+            all, and nothing has been written.
 
         Examples
         --------
@@ -191,6 +214,12 @@ class Module:
             for name, array in given.items()
             if name in own and (own[name].shape, own[name].dtype) != (array.shape, array.dtype)
         ]
+        first: dict[int, str] = {}
+        faults += [
+            f"{one!r} and {name!r} with different values, which are one array here"
+            for name, array in given.items()
+            if name in own and (one := first.setdefault(id(own[name]), name)) != name and not _equal(given[one], array)
+        ]
         if faults:
             raise ArgumentError(
                 f"{type(self).__name__}.load_state_dict: expected the names, shapes and dtypes of state_dict(), got "
@@ -212,6 +241,38 @@ class Module:
 
     def __repr__(self) -> str:
         return as_text(walk(self))
+
+
+# The module whose `train` is being called by the one that holds it, and the ids of all modules that were called.
+_Switching = tuple[Module | None, set[int]]
+_NOT_SWITCHING: _Switching = (None, set())
+_switching: ContextVar[_Switching] = ContextVar("switching", default=_NOT_SWITCHING)
+
+
+@contextmanager
+def evaluating(module: Module) -> Iterator[None]:
+    """Return a context in which `module` is in evaluation; after it every module inside has its own mode again.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> model = ts.nn.Sequential(ts.nn.Dropout(0.5), ts.nn.Dropout(0.5).eval())
+    >>> with ts.nn.evaluating(model):
+    ...     [part.training for part in model.modules()]
+    [False, False, False]
+    >>> [part.training for part in model.modules()]
+    [True, True, False]
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        yield
+    finally:
+        for part, mode in modes:
+            if part.training != mode:
+                part.train(mode)  # which may do more than set the attribute
+        for part, mode in modes:
+            part.training = mode
 
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})  # settings, which hold no module
@@ -240,6 +301,20 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
             yield f"{name}.{key}" if name else str(key), part
         elif part.__class__ not in _PLAIN:
             yield from walk(part, f"{name}.{key}" if name else str(key), inside)
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two arrays hold the same values, NaN being equal to NaN."""
+    return (a.shape, a.dtype) == (b.shape, b.dtype) and bool(np.all((a == b) | ((a != a) & (b != b))))
+
+
+def _held(value: Any) -> Iterator[Module]:
+    """Yield the modules in `value`, a container, but not those inside of them."""
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, Module):
+            yield part
+        elif isinstance(part, dict | list | tuple):
+            yield from _held(part)
 
 
 def _once(found: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -3,8 +3,10 @@
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .clip import clip_grad_norm_, clip_grad_value_
+from .composition import ChainedScheduler, SequentialLR
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
+from .scheduler import Scheduler
 from .schedulers import (
     CosineAnnealingLR,
     ExponentialLR,
@@ -12,7 +14,6 @@ from .schedulers import (
     LinearWarmup,
     MultiStepLR,
     ReduceLROnPlateau,
-    Scheduler,
     StepLR,
     WarmupCosine,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ChainedScheduler",
     "CosineAnnealingLR",
     "ExponentialLR",
     "LambdaLR",
@@ -32,6 +34,7 @@ __all__ = [
     "RMSprop",
     "ReduceLROnPlateau",
     "Scheduler",
+    "SequentialLR",
     "StepLR",
     "WarmupCosine",
     "clip_grad_norm_",

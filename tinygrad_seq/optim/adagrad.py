@@ -62,7 +62,9 @@ class Adagrad(Optimizer):
     def _initial_value(self, group: Group) -> float:
         return float(group["initial_accumulator_value"])
 
-    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
+    def _update(
+        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
+    ) -> None:
         real = param.dtype.type
         update.adagrad(
             param,

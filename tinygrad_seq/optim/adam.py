@@ -35,6 +35,7 @@ class Adam(Optimizer):
         "amsgrad": FLAG,
         "maximize": FLAG,
     }
+    optional = frozenset({"max_exp_avg_sq"})
     _decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -55,7 +56,9 @@ class Adam(Optimizer):
     def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq") + (("max_exp_avg_sq",) if group["amsgrad"] else ())
 
-    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
+    def _update(
+        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
+    ) -> None:
         real = param.dtype.type
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
         update.adam(

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ArgumentError
 from ..kernels import update
 from ..tensor import Tensor
+from .options import list_parameters
 
 
 def clip_grad_norm_(
@@ -23,7 +24,7 @@ def clip_grad_norm_(
     Parameters
     ----------
     parameters
-        Tensors; those without a gradient are skipped.
+        Tensors; those without a gradient are skipped. An iterator that has none left is refused.
     norm_type
         The p of the p-norm, > 0; ``float("inf")`` is the largest magnitude.
     error_if_nonfinite
@@ -32,8 +33,8 @@ def clip_grad_norm_(
     Raises
     ------
     ArgumentError
-        `max_norm` or `norm_type` is out of range, or the norm is not finite and `error_if_nonfinite` is set; the
-        gradients are then unchanged.
+        `max_norm` or `norm_type` is out of range, `parameters` is an iterator that was gone through before, or the norm
+        is not finite and `error_if_nonfinite` is set; the gradients are then unchanged.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     Raises
     ------
     ArgumentError
-        `clip_value` is negative.
+        `clip_value` is negative, or `parameters` is an iterator that was gone through before.
 
     Examples
     --------
@@ -92,12 +93,7 @@ def _check(function: str, name: str, value: object, fits: bool, expected: str) -
 
 def _gradients(function: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
     """Return the gradient of every tensor of `parameters`, counting each tensor once."""
-    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise ArgumentError(
-                f"{function}: expected tensors, got a {type(tensor).__name__}; pass e.g. model.parameters()."
-            )
+    tensors = list_parameters(f"{function}: ", parameters)
     return list({id(tensor): tensor.grad for tensor in tensors if tensor.grad is not None}.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..tensor import Tensor
-from .options import Rule
+from .options import Rule, list_parameters
 
 Array: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = dict[str, Any]
@@ -19,14 +20,15 @@ State: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor | Mapping[str, Any]]
 
 _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
+_INITIAL = "initial_lr"  # the rate of a group before any schedule; only there if the group has one
 _RELOAD = "load what state_dict() of the same optimiser on the same model returned"
 
 
 class Optimizer(ABC):
     """Base of the optimisers: changes parameters in place, given their gradients.
 
-    A subclass names the `rules` of its options, the running averages it keeps (`_buffers`) and the kernel of one
-    update (`_update`).
+    A subclass names the `rules` of its options, the running averages it keeps (`_buffers`, of which `optional` come
+    with an option) and the kernel of one update (`_update`).
 
     Parameters
     ----------
@@ -49,11 +51,13 @@ class Optimizer(ABC):
     """
 
     rules: ClassVar[dict[str, Rule]]
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """The running averages of options: kept while these are switched off, lacking until they are first used."""
 
     def __init__(self, params: Params, **defaults: Any) -> None:
         if isinstance(params, Tensor | Mapping):
             self._refuse("a list of tensors or of groups", f"one {type(params).__name__}", "put it in a list")
-        if not isinstance(params, Iterable):
+        if not isinstance(params, Iterable) or isinstance(params, AbstractSet):
             self._refuse("a list of tensors or of groups", f"a {type(params).__name__}", "pass e.g. model.parameters()")
         items: list[Any] = list(params)
         if not items:
@@ -61,6 +65,8 @@ class Optimizer(ABC):
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._states: list[State] = []
+        self._schedules: list[Any] = []  # see `Scheduler`, which keeps both
+        self._scheduled_lrs: list[float] = []
         for group in items if isinstance(items[0], Mapping) else [{"params": items}]:
             self.add_param_group(group)
 
@@ -68,9 +74,11 @@ class Optimizer(ABC):
         """Add one more group, ``{"params": tensors, option: value, ...}``; options not named take the defaults."""
         if not isinstance(group, Mapping) or "params" not in group:
             self._refuse("a group {'params': tensors, ...}", type(group).__name__, "do not mix both")
-        if unknown := group.keys() - self.rules.keys() - {"params"}:
+        if unknown := group.keys() - self.rules.keys() - {"params", _INITIAL}:
             self._refuse(f"the options {', '.join(self.rules)}", f"{sorted(unknown)}", "correct or remove them")
-        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        if isinstance(group["params"], AbstractSet):
+            self._refuse("a list of tensors", f"a {type(group['params']).__name__}, which has no order", "sort it")
+        params = list_parameters(f"{type(self).__name__}: ", group["params"])
         seen = {id(param) for param in self._params()}
         for param in params:
             self._check_param(param)
@@ -105,13 +113,12 @@ class Optimizer(ABC):
         for group, param, state in self._slots():
             if param.grad is not None:
                 updates.append((group, param, self._checked_gradient(param, param.grad), state))
-        for group, param, _, state in updates:
-            self._add_buffers(group, param, state)
+        new = [self._add_buffers(group, param, state) for group, param, _, state in updates]
         arrays = [param._writable() for _, param, _, _ in updates]
-        for (group, _, grad, state), array in zip(updates, arrays, strict=True):
+        for (group, _, grad, state), array, first in zip(updates, arrays, new, strict=True):
             state["step"] += 1
             buffers = {name: state[name].reshape(-1) for name in self._buffers(group)}
-            self._update(array.reshape(-1), grad.reshape(-1), buffers, state["step"], group)
+            self._update(array.reshape(-1), grad.reshape(-1), buffers, state["step"], first, group)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that `load_state_dict` needs to go on bit for bit, laid out as in PyTorch.
@@ -122,13 +129,13 @@ class Optimizer(ABC):
         groups: list[Group] = []
         numbers = iter(range(len(self._states)))
         for group in self.param_groups:
-            options = {name: _as_python(group[name]) for name in self.rules}
+            names = (*self.rules, _INITIAL) if _INITIAL in group else self.rules
+            options = {name: _as_python(group[name]) for name in names}
             groups.append({**options, "params": [next(numbers) for _ in group["params"]]})
         states = {}
-        for number, (group, param, state) in enumerate(self._slots()):
+        for number, state in enumerate(self._states):
             if state["step"]:
-                self._add_buffers(group, param, state)
-                states[number] = {name: _copied(state[name]) for name in ("step", *self._buffers(group))}
+                states[number] = {name: _copied(value) for name, value in state.items()}
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -141,7 +148,7 @@ class Optimizer(ABC):
         """
         groups, states = self._read_state_dict(state_dict)
         for group, loaded in zip(self.param_groups, groups, strict=True):
-            group.update({name: loaded[name] for name in self.rules})
+            group.update({name: value for name, value in loaded.items() if name != "params"})
         self._states = states
 
     # ------------------------------------------------------------------------------------------ for subclasses
@@ -155,8 +162,14 @@ class Optimizer(ABC):
         return 0.0
 
     @abstractmethod
-    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
-        """Update `param` and `buffers` in place: flat arrays of one dtype; `step` counts from 1."""
+    def _update(
+        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
+    ) -> None:
+        """Update `param` and `buffers` in place: flat arrays of one dtype.
+
+        `step` counts from 1; `first` says whether a running average is new, which is later where an option was switched
+        on later.
+        """
 
     # ------------------------------------------------------------------------------------------ what is stepped
 
@@ -168,20 +181,19 @@ class Optimizer(ABC):
         owned = ((group, param) for group in self.param_groups for param in group["params"])
         return ((group, param, state) for (group, param), state in zip(owned, self._states, strict=True))
 
-    def _add_buffers(self, group: Group, param: Tensor, state: State) -> None:
-        """Add the running averages that `state` lacks: all at first, later those of options switched on since."""
-        for name in self._buffers(group):
-            if name not in state:
-                state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
+    def _add_buffers(self, group: Group, param: Tensor, state: State) -> bool:
+        """Add the running averages that `state` lacks, later those of options switched on since; return if any."""
+        lacking = [name for name in self._buffers(group) if name not in state]
+        for name in lacking:
+            state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
+        return bool(lacking)
 
     # ---------------------------------------------------------------------------------------------- the checks
 
     def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
         raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")
 
-    def _check_param(self, param: object) -> None:
-        if not isinstance(param, Tensor):
-            self._refuse("tensors", f"a {type(param).__name__}", "pass e.g. model.parameters()")
+    def _check_param(self, param: Tensor) -> None:
         if not param.is_leaf:
             self._refuse("leaf tensors", f"the result of an operation, {param.shape}", "pass what it was made of")
         if param.dtype not in _UPDATABLE:
@@ -191,7 +203,7 @@ class Optimizer(ABC):
             )
 
     def _check_options(self, group: Group) -> None:
-        for name, rule in self.rules.items():
+        for name, rule in (self.rules | ({_INITIAL: self.rules["lr"]} if _INITIAL in group else {})).items():
             if not rule.accepts(group[name]):
                 self._refuse(f"{name} to be {rule.expected}", f"{group[name]!r}", f"pass e.g. {name}={rule.example}")
 
@@ -218,22 +230,24 @@ class Optimizer(ABC):
         if (got_sizes := [len(group.get("params", ())) for group in groups]) != sizes:
             self._refuse(f"groups of {sizes} parameters", f"{got_sizes}", _RELOAD)
         for group in groups:
-            if group.keys() != {*self.rules, "params"}:
+            if group.keys() - {_INITIAL} != {*self.rules, "params"}:
                 self._refuse(f"the options {', '.join(self.rules)}", ", ".join(group.keys() - {"params"}), _RELOAD)
             self._check_options(group)
         saved = {str(number): state for number, state in state_dict["state"].items()}
+        if len(saved) != len(state_dict["state"]):
+            self._refuse("one state per parameter", f"two, of {sorted(map(repr, state_dict['state']))}", _RELOAD)
         if unknown := saved.keys() - {str(number) for number in range(len(self._states))}:
             self._refuse(f"state of {len(self._states)} parameters", f"also of {sorted(unknown)}", _RELOAD)
         owners = [group for group, size in zip(groups, sizes, strict=True) for _ in range(size)]
         states: list[State] = []
         for number, (group, param) in enumerate(zip(owners, self._params(), strict=True)):
             if (state := saved.get(str(number))) is not None:
-                self._check_state(number, param, state, {"step", *self._buffers(group)})
+                self._check_state(number, param, state, {"step", *self._buffers(group)} - self.optional)
             states.append({name: _copied(value) for name, value in (state or {"step": 0}).items()})
         return groups, states
 
     def _check_state(self, number: int, param: Tensor, state: Mapping[str, Any], names: set[str]) -> None:
-        if state.keys() != names:
+        if state.keys() - self.optional != names:
             self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(state)}", _RELOAD)
         for name, value in state.items():
             if name == "step":

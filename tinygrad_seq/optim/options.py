@@ -1,13 +1,37 @@
-"""What the options of an optimiser may be: one rule an option, checked before every step."""
+"""What an optimiser may be given: its parameters, and one rule per option, checked before every step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..errors import ArgumentError
+from ..tensor import Tensor
+
+
+def list_parameters(caller: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+    """Return the tensors of `parameters`; refuse an iterator that has none left, as `caller`, e.g. ``"Adam: "``.
+
+    Whoever passes ``parameters = model.parameters()`` twice passes nothing the second time.
+    """
+    if isinstance(parameters, Tensor):
+        return [parameters]
+    tensors = list(parameters)
+    if not tensors and isinstance(parameters, Iterator):
+        raise ArgumentError(
+            f"{caller}expected parameters, got an iterator that has none left; it can be gone through once, so pass "
+            "list(model.parameters()), or model.parameters() anew."
+        )
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise ArgumentError(
+                f"{caller}expected tensors, got a {type(tensor).__name__}; pass e.g. model.parameters()."
+            )
+    return tensors
 
 
 class Rule(NamedTuple):

@@ -35,6 +35,7 @@ class RMSprop(Optimizer):
         "centered": FLAG,
         "maximize": FLAG,
     }
+    optional = frozenset({"grad_avg", "momentum_buffer"})
 
     def __init__(
         self,
@@ -63,7 +64,9 @@ class RMSprop(Optimizer):
         mean = ("grad_avg",) if group["centered"] else ()
         return ("square_avg", *mean, "momentum_buffer") if group["momentum"] else ("square_avg", *mean)
 
-    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
+    def _update(
+        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
+    ) -> None:
         real = param.dtype.type
         update.rmsprop(
             param,

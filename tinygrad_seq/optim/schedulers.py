@@ -3,99 +3,12 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Real
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import numpy as np
-
-from ..errors import ArgumentError
 from .optimizer import Optimizer
-
-
-class Scheduler(ABC):
-    """Base of the schedules: sets the learning rate of every group to a formula in t, the number of steps so far.
-
-    The rate comes from the rate the group had when the schedule was made, never from the one before, so nothing
-    drifts, and the first rates and t are the whole state. Make the schedule after the optimiser; call `step` once an
-    epoch or once an update, after ``optimizer.step()``.
-
-    Attributes
-    ----------
-    base_lrs : list of float
-        The rate of every group when the schedule was made.
-    last_epoch : int
-        t.
-    """
-
-    _state: ClassVar[tuple[str, ...]] = ("base_lrs", "last_epoch")
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._require(isinstance(optimizer, Optimizer), "an optimizer", optimizer, "pass e.g. an SGD")
-        self.optimizer = optimizer
-        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
-        self.last_epoch = 0
-        self._apply()
-
-    def step(self) -> None:
-        """Count one step and set the rates."""
-        self.last_epoch += 1
-        self._apply()
-
-    def get_last_lr(self) -> list[float]:
-        """Return the rate of every group now."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return a copy of what `load_state_dict` needs to go on exactly; it fits into JSON."""
-        return {name: list(value) if isinstance(value := getattr(self, name), list) else value for name in self._state}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`, and set the rates.
-
-        Raises
-        ------
-        ArgumentError
-            It comes from another kind of schedule, or from one over another number of groups.
-        """
-        fits = isinstance(state_dict, Mapping) and state_dict.keys() == set(self._state)
-        self._require(fits, f"a state_dict with {self._state}", state_dict, "load what the same schedule saved")
-        rates, groups = state_dict["base_lrs"], len(self.optimizer.param_groups)
-        self._require(len(rates) == groups, f"{groups} base_lrs", rates, "load it into the same number of groups")
-        for name in self._state:
-            setattr(self, name, state_dict[name])
-        self.base_lrs = list(rates)
-        self._apply()
-
-    @abstractmethod
-    def _lr(self, base: float, t: int, group: int) -> float:
-        """Return the rate at step `t` of group number `group`, whose first rate was `base`."""
-
-    def _apply(self) -> None:
-        groups = self.optimizer.param_groups
-        advice = "make the schedule after the last add_param_group"
-        self._require(len(groups) == len(self.base_lrs), f"{len(self.base_lrs)} groups", len(groups), advice)
-        rates = [self._lr(base, self.last_epoch, number) for number, base in enumerate(self.base_lrs)]
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
-
-    def _require(self, fits: bool, expected: str, got: object, advice: str) -> None:
-        if not fits:
-            raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got!r}; {advice}.")
-
-    def _count(self, name: str, value: int, least: int = 1) -> int:
-        """Return `value`, which must be an integer not below `least`."""
-        fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-        self._require(fits, f"an integer {name} >= {least}", value, "correct it")
-        return int(value)
-
-    def _number(self, name: str, value: float, most: float = math.inf) -> float:
-        """Return `value`, which must be a finite number in ``[0, most]``."""
-        fits = isinstance(value, Real) and math.isfinite(value) and 0 <= value <= most
-        self._require(fits, f"{name} to be finite and in [0, {most}]", value, "correct it")
-        return value
+from .scheduler import Scheduler
 
 
 class StepLR(Scheduler):
@@ -112,10 +25,10 @@ class StepLR(Scheduler):
     [0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size = self._count("step_size", step_size)
         self.gamma = self._number("gamma", gamma)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         return base * self.gamma ** (t // self.step_size)
@@ -135,10 +48,12 @@ class MultiStepLR(Scheduler):
     [0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones = sorted(self._count("milestone", milestone) for milestone in milestones)
         self.gamma = self._number("gamma", gamma)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         return base * self.gamma ** bisect_right(self.milestones, t)
@@ -158,9 +73,9 @@ class ExponentialLR(Scheduler):
     [0.125]
     """
 
-    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = self._number("gamma", gamma)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         return base * self.gamma**t
@@ -181,12 +96,15 @@ class LambdaLR(Scheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
     ) -> None:
         groups = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
         self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
         self._require(len(self.lr_lambdas) == groups, f"1 or {groups} functions", lr_lambda, "pass one for each group")
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         return base * self.lr_lambdas[group](t)
@@ -208,10 +126,10 @@ class CosineAnnealingLR(Scheduler):
     [0.0]
     """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = self._count("T_max", T_max)
         self.eta_min = self._number("eta_min", eta_min)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         return _cosine(base, self.eta_min, t / self.T_max)
@@ -231,9 +149,9 @@ class LinearWarmup(Scheduler):
     [0.5]
     """
 
-    def __init__(self, optimizer: Optimizer, warmup_steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, warmup_steps: int, last_epoch: int = -1) -> None:
         self.warmup_steps = self._count("warmup_steps", warmup_steps)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         return base * min(1.0, (t + 1) / self.warmup_steps)
@@ -259,11 +177,13 @@ class WarmupCosine(Scheduler):
     0.5
     """
 
-    def __init__(self, optimizer: Optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0) -> None:
+    def __init__(
+        self, optimizer: Optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         self.warmup_steps = self._count("warmup_steps", warmup_steps, least=0)
         self.total_steps = self._count("total_steps", total_steps, least=warmup_steps + 1)
         self.eta_min = self._number("eta_min", eta_min)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
         if t < self.warmup_steps:
@@ -274,9 +194,10 @@ class WarmupCosine(Scheduler):
 class ReduceLROnPlateau(Scheduler):
     """Multiply the rate by `factor` when a metric has not improved for more than `patience` steps.
 
-    ``max(min_lr, base factor^reductions)``. The metric improves when it is below the best so far by more than
-    `threshold`, as a part of the best (`threshold_mode` "rel") or as it is ("abs"); with `mode` "max", above. After a
-    reduction `cooldown` steps go by before steps without improvement count again. NaN never improves.
+    A reduction is ``lr = max(min_lr, lr factor)``, left out if it changes the rate by `eps` or less; `min_lr` may be a
+    list, one per group. The metric improves when it is below the best so far by more than `threshold`, as a part of
+    the best (`threshold_mode` "rel") or as it is ("abs"); with `mode` "max", above. After a reduction `cooldown` steps
+    go by before steps without improvement count again. NaN never improves.
 
     Examples
     --------
@@ -300,7 +221,8 @@ class ReduceLROnPlateau(Scheduler):
         threshold: float = 1e-4,
         threshold_mode: str = "rel",
         cooldown: int = 0,
-        min_lr: float = 0.0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
     ) -> None:
         self._require(mode in ("min", "max"), "mode 'min' or 'max'", mode, "correct it")
         self._require(threshold_mode in ("rel", "abs"), "threshold_mode 'rel' or 'abs'", threshold_mode, "correct it")
@@ -309,7 +231,11 @@ class ReduceLROnPlateau(Scheduler):
         self.patience = self._count("patience", patience, least=0)
         self.threshold = self._number("threshold", threshold)
         self.cooldown = self._count("cooldown", cooldown, least=0)
-        self.min_lr = self._number("min_lr", min_lr)
+        groups = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
+        bounds: list[Any] = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
+        self._require(len(bounds) == groups, f"1 or {groups} numbers as min_lr", min_lr, "pass one for each group")
+        self.min_lrs = [self._number("min_lr", bound) for bound in bounds]
+        self.eps = self._number("eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.reductions = 0
         super().__init__(optimizer)
@@ -336,7 +262,12 @@ class ReduceLROnPlateau(Scheduler):
         return metric < self.best - margin if self.mode == "min" else metric > self.best + margin
 
     def _lr(self, base: float, t: int, group: int) -> float:
-        return max(min(base, self.min_lr), base * self.factor**self.reductions)
+        for _ in range(self.reductions):
+            reduced = max(base * self.factor, self.min_lrs[group])
+            if base - reduced <= self.eps:
+                break  # so would all further ones
+            base = reduced
+        return base
 
 
 def _cosine(start: float, end: float, part: float) -> float:

@@ -39,6 +39,7 @@ class SGD(Optimizer):
         "nesterov": FLAG,
         "maximize": FLAG,
     }
+    optional = frozenset({"momentum_buffer"})
 
     def __init__(
         self,
@@ -70,7 +71,9 @@ class SGD(Optimizer):
     def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _update(self, param: Array, grad: Array, buffers: dict[str, Array], step: int, group: Group) -> None:
+    def _update(
+        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
+    ) -> None:
         real = param.dtype.type
         update.sgd(
             param,
@@ -80,7 +83,7 @@ class SGD(Optimizer):
             real(group["lr"]),
             real(group["weight_decay"]),
             real(group["momentum"]),
-            real(0 if step == 1 else group["momentum"]),
-            real(1 if step == 1 else 1 - group["dampening"]),
+            real(0 if first else group["momentum"]),
+            real(1 if first else 1 - group["dampening"]),
             bool(group["nesterov"]),
         )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from .. import config
 from ..functional import categorical, where
 from ..modes import no_grad, quiet
+from ..nn import evaluating
 from ..tensor import Tensor
 from ..tree import Tree
 
@@ -66,27 +66,16 @@ def _writer(model: Any, prompt: NDArray[Any], temperature: float, top_k: int | N
 
     def step(carry: Tree, uniform: Tensor) -> tuple[Tree, Tensor]:
         token, state = carry
-        with _evaluating(model):
+        with evaluating(model):
             logits, state = model(token[None], state)
         token = categorical(where(excluded, -np.inf, logits[0]), uniform, temperature, top_k)
         return (token, state), token
 
     state = model.recurrent.initial_state(1)
     if len(prompt) > 1:
-        with _evaluating(model), no_grad():
+        with evaluating(model), no_grad():
             _, state = model(prompt[:-1, None], state)
     return make_stepper(step, (np.asarray(prompt[-1:], np.int64), state), np.zeros(1), LONGEST)
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Switch dropout off, inside."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _run(write: Any, uniforms: NDArray[np.float64]) -> list[int]:

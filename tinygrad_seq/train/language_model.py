@@ -114,14 +114,9 @@ class LanguageModel(nn.Module):
                 f"log_probability: expected a row of at least 2 tokens, got shape {row.shape}; "
                 "put <EOS> before the text and after it."
             )
-        training = self.training
-        self.eval()
-        try:
-            with no_grad():
-                logits, _ = self(row[:-1, None])
-                losses = cross_entropy(logits.astype(np.float64), row[1:, None], reduction="none")
-        finally:
-            self.train(training)
+        with nn.evaluating(self), no_grad():
+            logits, _ = self(row[:-1, None])
+            losses = cross_entropy(logits.astype(np.float64), row[1:, None], reduction="none")
         values: NDArray[np.float64] = -losses.numpy()[:, 0]
         return values
 

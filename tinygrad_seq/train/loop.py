@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +15,10 @@ from ..errors import AnomalyError, ArgumentError, CheckpointError
 from ..functional import cross_entropy
 from ..kernels.memory import keep_freed_memory
 from ..modes import no_grad
-from ..nn import Module, detach_state
+from ..nn import Module, detach_state, evaluating
 from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 from ..tensor import Tensor
-from ..tree import map_leaves
+from ..tree import flatten, map_leaves
 
 
 class Step(NamedTuple):
@@ -46,7 +46,8 @@ class TrainingSteps:
     optimizer
         Over the parameters of `model`.
     scheduler
-        Stepped after each update, but for a `ReduceLROnPlateau`, which the caller steps with the held-out loss.
+        One or several, which act together. Each is stepped after each update, but for a `ReduceLROnPlateau`, which the
+        caller steps with the held-out loss.
     clip_norm
         The greatest norm of the gradient.
     begins, restart
@@ -82,7 +83,7 @@ class TrainingSteps:
         windows: Windows,
         optimizer: Optimizer,
         *,
-        scheduler: Scheduler | None = None,
+        scheduler: Scheduler | Sequence[Scheduler] | None = None,
         clip_norm: float = math.inf,
         begins: int | None = None,
         restart: float = 0.0,
@@ -106,7 +107,8 @@ class TrainingSteps:
             self.state = None
 
     def _update(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Step:
-        self.model.train()
+        if not self.model.training:  # parts that are in evaluation while the model is not are so on purpose
+            self.model.train()
         self.optimizer.zero_grad()
         options = {}
         if self.begins is not None and self.restart:
@@ -123,8 +125,9 @@ class TrainingSteps:
             )
         lr = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
-        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step()
+        for schedule in flatten(self.scheduler)[0]:
+            if not isinstance(schedule, ReduceLROnPlateau):
+                schedule.step()
         self.state = detach_state(state)
         self.number += 1
         return Step(self.number, float(loss.item()), norm, lr, targets.size)
@@ -137,7 +140,7 @@ class TrainingSteps:
             "windows": self.windows.state_dict(),
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
+            "scheduler": map_leaves(lambda schedule: schedule.state_dict(), self.scheduler),
             "generator": config.generator().bit_generator.state,
         }
 
@@ -154,11 +157,18 @@ class TrainingSteps:
                 f"TrainingSteps.load_state_dict: expected what state_dict returns, got none of {sorted(missing)}; "
                 "load a checkpoint of a training run."
             )
+        schedules, saved = flatten(self.scheduler)[0], state["scheduler"]
+        saved = list(saved) if isinstance(saved, list | tuple) else [saved] * (saved is not None)
+        if len(schedules) != len(saved):
+            raise CheckpointError(
+                f"TrainingSteps.load_state_dict: expected the state of {len(schedules)} schedules, got that of "
+                f"{len(saved)}; make the schedules that the saved run had."
+            )
         self.windows.load_state_dict(state["windows"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
+        for schedule, part in zip(schedules, saved, strict=True):
+            schedule.load_state_dict(part)
         self.state = map_leaves(Tensor, state["state"])
         self.number = state["number"]
         config.generator().bit_generator.state = state["generator"]
@@ -177,15 +187,10 @@ def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: 
     row = np.asarray(tokens)
     readers = max(1, min(batch_size, (len(row) - 1) // window))
     windows = Windows(row, readers, min(window, max(1, (len(row) - 1) // readers)))
-    training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            state, total, count = None, 0.0, 0
-            for inputs, targets in windows:
-                logits, state = model(inputs, state)
-                total += cross_entropy(logits, targets, reduction="sum").item()
-                count += targets.size
-    finally:
-        model.train(training)
+    with evaluating(model), no_grad():
+        state, total, count = None, 0.0, 0
+        for inputs, targets in windows:
+            logits, state = model(inputs, state)
+            total += cross_entropy(logits, targets, reduction="sum").item()
+            count += targets.size
     return total / count

@@ -13,6 +13,7 @@ from .. import config as settings
 from ..data import Corpus, Vocabulary, Windows, load_corpus
 from ..errors import ArgumentError, DataError
 from ..optim import ReduceLROnPlateau
+from ..tree import flatten
 from .build import build_model, build_optimizer, build_scheduler
 from .config import TrainingConfig
 from .loop import Step, TrainingSteps, evaluate
@@ -161,8 +162,9 @@ class Session:
     def _evaluate(self) -> Row:
         """Return the measures on the held-out text and a sample; tell them to the schedule and the early stopping."""
         loss = evaluate(self.model, self.text.validation, batch_size=self.config.batch_size, window=self.config.window)
-        if isinstance(self.steps.scheduler, ReduceLROnPlateau):
-            self.steps.scheduler.step(loss)
+        for schedule in flatten(self.steps.scheduler)[0]:
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(loss)
         self.stopping.improves(loss)
         held_out = {
             f"validation_{name}": value for name, value in measures(loss, self.text.characters_per_token).items()

@@ -27,7 +27,8 @@ class RANCell(HiddenAndCellState):
         c' = i * (W_c x) + f * c
         h' = tanh(c')
 
-    Source: torchrecurrent ``RANCell``. The state is (h, c), the output h'.
+    Variant: h' = tanh(c'); the paper also has h' = c'. Source: torchrecurrent ``RANCell``. The state is (h, c), the
+    output h'.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class RANCell(HiddenAndCellState):
 
 
 class CFNCell(DeclaredCell):
-    """Chaos-free network: without inputs the state always dies away (Laurent and von Brecht, 2017).
+    """Chaos-free network: without inputs and b_c the state always dies away (Laurent and von Brecht, 2017).
 
     ::
 
@@ -72,7 +73,9 @@ class CFNCell(DeclaredCell):
         e  = sigmoid(W_e x + U_e h + b_e)                        vertical, input gate
         h' = t * tanh(h) + e * tanh(W_c x + b_c)
 
-    Source: torchrecurrent ``CFNCell``. The output is h'.
+    Variant: with a bias b_c of the candidate, as in the source; the paper has none. b_c is drawn 0; where training
+    moves it, inputs of 0 no longer let the state die away. Freeze or reset it to keep that. Source: torchrecurrent
+    ``CFNCell``. The output is h'.
 
     Parameters
     ----------
@@ -115,7 +118,8 @@ class ATRCell(DeclaredCell):
         f  = sigmoid(p - q)                                      forget gate
         h' = i * p + f * h
 
-    Source: torchrecurrent ``ATRCell``. The output is h'.
+    Variant: with a bias b, as in the source; the paper's equations have none. Source: torchrecurrent ``ATRCell``. The
+    output is h'.
 
     Parameters
     ----------
@@ -155,7 +159,8 @@ class STARCell(DeclaredCell):
         k  = sigmoid(W_k x + U_k h + b_k)                        update gate
         h' = tanh((1 - k) * h + k * z)
 
-    Source: torchrecurrent ``STARCell``. The output is h'.
+    Variant: first values as drawn here, Xavier uniform and zero biases; the equations are the paper's. Source:
+    torchrecurrent ``STARCell``. The output is h'.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ArgumentError
 from ...ops.activation import relu, silu
 from ...ops.comparison import where
-from ...ops.exponential import sigmoid
+from ...ops.exponential import log_sigmoid, sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.trigonometric import tanh
@@ -241,8 +241,9 @@ class MinLSTMCell(MinimalCell):
         n  = g(W_n x + b_n)                                      candidate
         h' = (f * h + i * n) / (f + i)   g(a) = a + 1/2 where a >= 0, else sigmoid(a)
 
-    Variant: normalised gates, g as in `MinGRUCell`. Source: lucidrains/minGRU-pytorch ``minLSTM`` (whose chunks do not
-    add up to the whole; these do). The output is h'.
+    Variant: normalised gates, as the logistic function of log f - log i, which holds also where both underflow to 0; g
+    as in `MinGRUCell`. Source: lucidrains/minGRU-pytorch ``minLSTM`` (whose chunks do not add up to the whole; these
+    do). The output is h'.
 
     Parameters
     ----------
@@ -268,9 +269,9 @@ class MinLSTMCell(MinimalCell):
 
     def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
         f, i, n = split(linear(x, self.weight_ih, self.bias), 3, axis=-1)
-        f, i, n = sigmoid(f), sigmoid(i), tag(_positive(n), "candidate")
-        f, i = tag(f / (f + i), "forget_gate"), tag(i / (f + i), "input_gate")
-        h = f * h + i * n
+        lead = log_sigmoid(f) - log_sigmoid(i)
+        f, i = tag(sigmoid(lead), "forget_gate"), tag(sigmoid(-lead), "input_gate")
+        h = f * h + i * tag(_positive(n), "candidate")
         return h, h
 
 
@@ -282,8 +283,9 @@ class HGRNCell(DeclaredCell):
         f  = l + (1 - l) * sigmoid(W_f x)                        forget gate
         h' = f * h + (1 - f) * silu(W_i x)
 
-    Variant: real-valued; l grows from layer to layer. Source: fla-org/flash-linear-attention, ``layers/hgrn.py`` and
-    ``ops/hgrn/naive.py``; its norm and output gate are layers after this one. The output is h'.
+    Variant: real-valued, and l is a constant; in the paper the state is complex and l is learned, growing from layer to
+    layer. Source: fla-org/flash-linear-attention, ``layers/hgrn.py`` and ``ops/hgrn/naive.py``; its norm and output
+    gate are layers after this one. The output is h'.
 
     Parameters
     ----------

@@ -21,7 +21,8 @@ class ElmanCell(GatedCell):
 
         h' = tanh(W_ih x + b_ih + W_hh h + b_hh)      (or relu)
 
-    The output is h'. `nn.RNNCell`, PyTorch's name, is this class.
+    Variant: PyTorch's, with tanh or relu where Elman had logistic units, and with two biases, which add up to one. The
+    output is h'. `nn.RNNCell`, PyTorch's name, is this class.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from .gated import GatedCell
 
 
 class GRUCell(GatedCell):
-    """Gated recurrent unit with the reset after the product (Cho et al., 2014, v3; `torch.nn.GRUCell`, cuDNN).
+    """Gated recurrent unit with the reset after the product (Cho et al., 2014, v1; `torch.nn.GRUCell`, cuDNN).
 
     ::
 
@@ -21,7 +21,9 @@ class GRUCell(GatedCell):
         n  = tanh(W_in x + b_in + r * (W_hn h + b_hn))           candidate
         h' = (1 - z) * n + z * h
 
-    The output is h'. `NotesGRUCell` resets before the product, and its update gate means the opposite.
+    Variant: PyTorch's, which resets after the product as version 1 of the paper on arXiv does (version 3 resets before
+    it), with biases, which the paper leaves out. The output is h'. `NotesGRUCell` resets before the product, and its
+    update gate means the opposite.
 
     Parameters
     ----------

@@ -69,8 +69,8 @@ class ResetAfterMGUCell(DeclaredCell):
         n  = tanh(W_n x + b_n + f * (U_n h + d_n))               candidate
         h' = (1 - f) * n + f * h
 
-    Variant: reset after the product, f as in a GRU's update gate; `MGUCell` has both the other way round. Source:
-    flax ``linen.MGUCell`` (there without d_n). The output is h'.
+    Variant: reset after the product, f as in a GRU's update gate; `MGUCell` has both the other way round. Source: flax
+    ``linen.MGUCell`` (there without d_n). The output is h'.
 
     Parameters
     ----------
@@ -246,7 +246,8 @@ class MinimalRNNCell(DeclaredCell):
         u  = sigmoid(V_u z + U_u h + b_u)                        update gate
         h' = u * h + (1 - u) * z
 
-    Source: torchrecurrent ``MinimalRNNCell``. The output is h'.
+    Variant: one tanh layer as the map from x to z, which the paper leaves open. Source: torchrecurrent
+    ``MinimalRNNCell``. The output is h'.
 
     Parameters
     ----------

@@ -39,7 +39,9 @@ class LSTMCell(GatedCell):
         c' = f * c + i * g
         h' = o * tanh(c')                                        W_hr (o * tanh(c')) with a `proj_size`
 
-    The state is the tuple (h, c), the output h'. The projection is that of Sak et al., 2014.
+    Variant: PyTorch's, with tanh for both squashing functions, the whole gradient, no peepholes, and two biases, which
+    add up to one. The state is the tuple (h, c), the output h'. The projection is that of Sak et al., 2014, without its
+    second, non-recurrent projection.
 
     Parameters
     ----------

@@ -35,8 +35,8 @@ class PeepholeLSTMCell(HiddenAndCellState):
         o  = sigmoid(W_o x + U_o h + p_o * c' + b_o)             output gate
         h' = o * tanh(c')
 
-    Variant: diagonal peepholes; the output gate sees the new cell state. Source: ONNX ``LSTM`` with ``P``,
-    torchrecurrent ``PeepholeLSTMCell``. The state is (h, c), the output h'.
+    Variant: diagonal peepholes; the output gate sees the new cell state; the whole gradient, where the paper cuts it.
+    Source: ONNX ``LSTM`` with ``P``, torchrecurrent ``PeepholeLSTMCell``. The state is (h, c), the output h'.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ class FullPeepholeLSTMCell(HiddenAndCellState):
         o  = sigmoid(W_o x + U_o h + P_o c' + b_o)               output gate
         h' = o * tanh(c')
 
-    Variant: full peepholes. Source: chainer ``StatefulPeepholeLSTM``. The state is (h, c), the output h'.
+    Variant: full matrices, as in the source; those of the paper are diagonal. Source: chainer ``StatefulPeepholeLSTM``.
+    The state is (h, c), the output h'.
 
     Parameters
     ----------
@@ -227,7 +228,8 @@ class JANETCell(DeclaredCell):
         g  = tanh(W_g x + U_g h + b_g)                           candidate
         h' = sigmoid(s) * h + (1 - sigmoid(s - beta)) * g
 
-    Variant: a fixed beta, as published. Source: torchrecurrent ``JANETCell``. The output is h'.
+    Variant: a fixed beta, as published; biases 0, where the paper draws those of f for the length of the sequences
+    (chrono initialisation). Source: torchrecurrent ``JANETCell``. The output is h'.
 
     Parameters
     ----------
@@ -280,7 +282,8 @@ class MultiplicativeLSTMCell(HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: tanh of the candidate, h' = o * tanh(c'). Source: torchrecurrent ``MultiplicativeLSTMCell``. The state is
-    (h, c), the output h'. `MLSTMCell` is another cell, with a matrix as its memory.
+    (h, c), the output h'. `MLSTMCell` is another cell, with a matrix as its memory. The product m must not overflow: in
+    float32 inputs may reach 1e30, with states as the cell makes them.
 
     Parameters
     ----------
@@ -332,8 +335,8 @@ class PhasedLSTMCell(DeclaredCell):
         c'  = k * c~ + (1 - k) * c
         h'  = k * h~ + (1 - k) * h
 
-    Variant: no peepholes, alpha = 0.001 in training and 0 in evaluation. Source: dannyneil/public_plstm (which adds
-    the shift s where the paper subtracts it). The state is {"h", "c", "t"}, the output h'.
+    Variant: no peepholes, alpha = 0.001 in training and 0 in evaluation. Source: dannyneil/public_plstm (which adds the
+    shift s where the paper subtracts it). The state is {"h", "c", "t"}, the output h'.
 
     Parameters
     ----------

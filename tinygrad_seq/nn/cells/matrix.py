@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...modes import no_grad
-from ...ops.activation import elu, silu
-from ...ops.arithmetic import rsqrt
+from ...ops.activation import silu
+from ...ops.arithmetic import abs as magnitude
+from ...ops.arithmetic import maximum, rsqrt
+from ...ops.comparison import where
 from ...ops.exponential import exp, log, log_sigmoid, sigmoid, softplus
+from ...ops.extrema import max as greatest
 from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.reduction import sum as total
@@ -24,6 +27,9 @@ from .declared import DeclaredCell, drawn, split_evenly
 
 class MatrixCell(DeclaredCell):
     """Base of the cells with a matrix S (D, D) for each of A heads, D = H / A; rows of S belong to keys.
+
+    S holds products of a key and a value, and an output is a product of S and a query: where one of these overflows, so
+    does the result.
 
     Attributes
     ----------
@@ -63,9 +69,24 @@ def merge(y: Array) -> Array:
     return reshape(y, (y.shape[0], -1))
 
 
+def shrunk(k: Array) -> tuple[Array, Array]:
+    """Return vectors divided by a number so that none of their elements exceeds 1, and that number, (N, A, 1).
+
+    It stands for a constant: what it cancels from has no gradient in it.
+    """
+    size = maximum(greatest(magnitude(k), axis=-1, keepdims=True), 1).detach()
+    return k / size, size
+
+
 def unit(k: Array) -> Array:
-    """Return vectors of length one, as flash-linear-attention does with an eps of 1e-6."""
-    return k * rsqrt(total(k * k, axis=-1, keepdims=True) + 1e-6)
+    """Return vectors of length one, as flash-linear-attention does with an eps of 1e-6; no square overflows."""
+    k, size = shrunk(k)
+    return k * rsqrt(total(k * k, axis=-1, keepdims=True) + 1e-6 / size / size)
+
+
+def phi(a: Array) -> Array:
+    """Return ``elu(a) + 1``, accurate also where it is tiny."""
+    return where(a > 0, a + 1, exp(where(a > 0, 0, a)))
 
 
 class LinearAttentionCell(MatrixCell):
@@ -79,7 +100,8 @@ class LinearAttentionCell(MatrixCell):
         y  = S'ᵀ q / (z' · q + eps)                               the same for each head
 
     Variant: normalised, eps = 1e-6. Source: idiap/fast-transformers ``recurrent/attention/linear_attention.py``. The
-    state is (S, z), the output y, all heads side by side.
+    state is (S, z), the output y, all heads side by side. S and v / eps must not overflow: in float32 inputs may reach
+    about 1e9.
 
     Parameters
     ----------
@@ -104,9 +126,10 @@ class LinearAttentionCell(MatrixCell):
 
     def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         q, k, v = self.query_key_value(x)
-        q, k = tag(elu(q) + 1, "query"), tag(elu(k) + 1, "key")
+        q, k = tag(phi(q), "query"), tag(phi(k), "key")
         S, z = state[0] + outer(k, v), state[1] + k
-        y = read(S, q) / (total(z * q, axis=-1, keepdims=True) + 1e-6)
+        q, size = shrunk(q)
+        y = read(S, q) / (total(z * q, axis=-1, keepdims=True) + 1e-6 / size)
         return merge(y), (S, z)
 
 
@@ -119,8 +142,8 @@ class RetNetCell(MatrixCell):
         S' = g S + k vᵀ                                          g = 1 - 2^(-5 - a) for head a = 0, 1 ...
         y  = S'ᵀ q
 
-    Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source: fla-org/
-    flash-linear-attention ``ops/retention/naive.py``. The state is S, the output y, all heads side by side.
+    Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source:
+    fla-org/flash-linear-attention ``ops/retention/naive.py``. The state is S, the output y, all heads side by side.
 
     Parameters
     ----------
@@ -161,8 +184,9 @@ class GLACell(MatrixCell):
         S' = diag(f) S + k vᵀ
         y  = S'ᵀ q
 
-    Source: fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``; norm and output gate are layers
-    after the cell. The state is S, the output y, all heads side by side.
+    Variant: without the norm over heads and the output gate, which are layers after the cell. Source:
+    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``. The state is S, the output y, all heads side
+    by side.
 
     Parameters
     ----------
@@ -210,8 +234,9 @@ class DeltaNetCell(MatrixCell):
         S' = S + k (b (v - Sᵀ k))ᵀ
         y  = S'ᵀ q / sqrt(D)
 
-    Variant: silu and length one, of Yang et al. (2024), without short convolutions. Source: fla-org/
-    flash-linear-attention ``ops/delta_rule/naive.py``. The state is S, the output y, all heads side by side.
+    Variant: silu and length one, of Yang et al. (2024), where Schlag et al. have a positive feature map and keys that
+    sum to one; without short convolutions and norm. Source: fla-org/flash-linear-attention ``ops/delta_rule/naive.py``.
+    The state is S, the output y, all heads side by side.
 
     Parameters
     ----------
@@ -252,8 +277,9 @@ class GatedDeltaNetCell(MatrixCell):
         S' = f S + k (b (v - f Sᵀ k))ᵀ
         y  = S'ᵀ q / sqrt(D)
 
-    Variant: without short convolutions. Source: fla-org/flash-linear-attention ``ops/gated_delta_rule/naive.py``,
-    ``layers/gated_deltanet.py``. The state is S, the output y, all heads side by side.
+    Variant: without short convolutions, norm and output gate. Source: fla-org/flash-linear-attention
+    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``. The state is S, the output y, all heads side by
+    side.
 
     Parameters
     ----------

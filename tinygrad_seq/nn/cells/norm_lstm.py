@@ -28,8 +28,8 @@ class LayerNormLSTMCell(HiddenAndCellState):
         n  = LN(c'; gain_c, shift_c)
         h' = o * tanh(n)
 
-    Variant: `carry_normalised` tells the two public forms apart, which are different functions. False carries c' to
-    the next step, as published. Source: lmnt-com/haste ``LayerNormLSTMCell``. True carries n. Source: PyTorch's
+    Variant: `carry_normalised` tells the two public forms apart, which are different functions. False carries c' to the
+    next step, as published. Source: lmnt-com/haste ``LayerNormLSTMCell``. True carries n. Source: PyTorch's
     ``benchmarks/fastrnns/custom_lstms.py``. The two shifts of the sum are one b. The state is (h, c') or (h, n), the
     output h'.
 

@@ -145,7 +145,7 @@ class NotesGRUCell(NotesCell):
         c~ = tanh(Wc [Γr * c; x] + bc)               candidate
         c' = Γu * c~ + (1 - Γu) * c                  a' = c'
 
-    The output is a'. Source: the "modified full GRU" that the course notes point to; Cho et al., 2014, v1. Γu is one
+    The output is a'. Source: the "modified full GRU" that the course notes point to; Cho et al., 2014, v3. Γu is one
     minus the update gate of PyTorch.
 
     Parameters

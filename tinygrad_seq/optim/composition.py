@@ -1,0 +1,158 @@
+"""Several schedules as one: one after the other, or all at once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .optimizer import Optimizer
+from .scheduler import Scheduler
+from .schedulers import ReduceLROnPlateau
+
+
+class Composition(Scheduler):
+    """Base of the schedules that are made of others, which then no longer act by themselves.
+
+    Attributes
+    ----------
+    schedulers : list of Scheduler
+        Those it is made of.
+    """
+
+    schedulers: list[Scheduler]
+
+    def _adopt(self, optimizer: Optimizer, schedulers: Iterable[Scheduler]) -> None:
+        """Take `schedulers` out of those that act on `optimizer` by themselves."""
+        self.schedulers = list(schedulers)
+        self._require(bool(self.schedulers), "at least one schedule", "none", "pass a list of schedules")
+        free = optimizer._schedules if isinstance(optimizer, Optimizer) else []
+        for number, schedule in enumerate(self.schedulers):
+            kind = type(schedule).__name__
+            self._require(isinstance(schedule, Scheduler), "schedules", f"a {kind}", "pass e.g. a StepLR")
+            plateau = isinstance(schedule, ReduceLROnPlateau)
+            advice = "leave it out and step it with the metric: schedules of one optimizer act together anyhow"
+            self._require(not plateau, "schedules that need no metric", f"a {kind}", advice)
+            alone = any(schedule is other for other in free)
+            alone = alone and not any(schedule is other for other in self.schedulers[:number])
+            advice = "make each schedule once, with the same optimizer"
+            got = f"{kind} number {number}"
+            self._require(alone, "schedules that act on this optimizer by themselves", got, advice)
+        free[:] = [schedule for schedule in free if not any(schedule is part for part in self.schedulers)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of what `load_state_dict` needs to go on exactly; it fits into JSON."""
+        return {**super().state_dict(), "schedulers": [schedule.state_dict() for schedule in self.schedulers]}
+
+    def _check_state(self, state_dict: Mapping[str, Any]) -> None:
+        states = state_dict.get("schedulers") if isinstance(state_dict, Mapping) else None
+        fits = isinstance(states, list) and len(states) == len(self.schedulers)
+        expected = f"a state_dict with {len(self.schedulers)} schedulers"
+        self._require(fits, expected, state_dict, "load what the same schedule saved")
+        super()._check_state({name: value for name, value in state_dict.items() if name != "schedulers"})
+        for schedule, state in zip(self.schedulers, states or (), strict=True):
+            schedule._check_state(state)
+
+    def _take_state(self, state_dict: Mapping[str, Any]) -> None:
+        super()._take_state(state_dict)
+        for schedule, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            schedule._take_state(state)
+
+
+class SequentialLR(Composition):
+    """One schedule after the other: number k from step ``milestones[k - 1]`` on, where it begins at its t = 0.
+
+    Parameters
+    ----------
+    optimizer, schedulers
+        Schedules of that optimiser, just made; none of them a `ReduceLROnPlateau`.
+    milestones
+        The steps, in order, at which the second, third ... schedule takes over.
+    last_epoch
+        As in `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        A schedule or a milestone is not as described.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> optimizer = ts.optim.SGD([ts.tensor([1.0])], lr=1.0)
+    >>> parts = [ts.optim.LinearWarmup(optimizer, 2), ts.optim.ExponentialLR(optimizer, 0.5)]
+    >>> scheduler = ts.optim.SequentialLR(optimizer, parts, milestones=[2])
+    >>> for _ in range(4):
+    ...     print(scheduler.get_last_lr()[0])
+    ...     scheduler.step()
+    0.5
+    1.0
+    1.0
+    0.5
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Iterable[Scheduler], milestones: Sequence[int], last_epoch: int = -1
+    ) -> None:
+        schedulers = list(schedulers)
+        self.milestones = [self._count("milestone", milestone, least=0) for milestone in milestones]
+        fits = len(self.milestones) == len(schedulers) - 1 and self.milestones == sorted(self.milestones)
+        expected = f"{max(len(schedulers) - 1, 0)} milestones in order for {len(schedulers)} schedules"
+        self._require(fits, expected, milestones, "pass the steps at which the second and later ones begin")
+        self._adopt(optimizer, schedulers)
+        super().__init__(optimizer, last_epoch)
+
+    def _go_to(self, t: int) -> None:
+        super()._go_to(t)
+        begins, ends = [0, *self.milestones], [*self.milestones, t + 1]
+        for schedule, begin, end in zip(self.schedulers, begins, ends, strict=True):
+            schedule._go_to(min(t, end - 1) - begin if t >= begin else -1)
+
+    def _lr(self, base: float, t: int, group: int) -> float:
+        return self.schedulers[bisect_right(self.milestones, t)]._rate(base, group)
+
+
+class ChainedScheduler(Composition):
+    """All schedules at once: each takes the rate of the one before it as its base; a `step` is one of each.
+
+    Parameters
+    ----------
+    schedulers
+        Schedules of one optimiser; none of them a `ReduceLROnPlateau`.
+    optimizer
+        That optimiser; None for the one of the first schedule.
+
+    Raises
+    ------
+    ArgumentError
+        A schedule is not as described.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> optimizer = ts.optim.SGD([ts.tensor([1.0])], lr=1.0)
+    >>> parts = [ts.optim.LinearWarmup(optimizer, 4), ts.optim.ExponentialLR(optimizer, 0.5)]
+    >>> scheduler = ts.optim.ChainedScheduler(parts)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(self, schedulers: Iterable[Scheduler], optimizer: Optimizer | None = None) -> None:
+        schedulers = list(schedulers)
+        if optimizer is None:
+            optimizer = getattr(next(iter(schedulers), None), "optimizer", None)
+        self._require(isinstance(optimizer, Optimizer), "schedules of an optimizer", schedulers, "pass e.g. a StepLR")
+        self.last_epoch = 0
+        self._adopt(optimizer, schedulers)  # type: ignore[arg-type]
+        super().__init__(optimizer)  # type: ignore[arg-type]
+
+    def _go_to(self, t: int) -> None:
+        for schedule in self.schedulers:
+            schedule._go_to(schedule.last_epoch + t - self.last_epoch)
+        super()._go_to(t)
+
+    def _lr(self, base: float, t: int, group: int) -> float:
+        for schedule in self.schedulers:
+            base = schedule._rate(base, group)
+        return base

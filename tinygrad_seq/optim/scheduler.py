@@ -1,0 +1,174 @@
+"""What all schedules share: how they act on an optimiser together, and their saved state."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .optimizer import Optimizer
+
+
+class Scheduler(ABC):
+    """Base of the schedules: sets the learning rate of every group to a formula in t, the number of steps so far.
+
+    The rate comes from the rate the group had when its first schedule was made, never from the one before, so nothing
+    drifts, and the first rates and t are the whole state. Make the schedule after the optimiser; call `step` once an
+    epoch or once an update, after ``optimizer.step()``.
+
+    Several schedules of one optimiser act together, in the order in which they were made: each takes the rate of the
+    one before it as its base. So a plateau after a warm-up reduces the rate that the warm-up gives. Step each of them,
+    or combine them with `ChainedScheduler` or `SequentialLR`.
+
+    Parameters
+    ----------
+    optimizer
+        Its groups get an entry ``"initial_lr"``, the rate before any schedule, which its `state_dict` contains. To
+        begin anew from rates set by hand, remove that entry from every group; earlier schedules then no longer act.
+    last_epoch
+        -1 to begin at t = 0. To go on after t = n, pass n, with ``"initial_lr"`` in every group, e.g. from
+        ``optimizer.load_state_dict``: the schedule is then at t = n + 1, as in PyTorch. To be where a schedule was,
+        pass its ``last_epoch - 1``, or use `load_state_dict`.
+
+    Attributes
+    ----------
+    base_lrs : list of float
+        The ``"initial_lr"`` of every group.
+    last_epoch : int
+        t.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is outside its range, a group lacks its ``"initial_lr"``, or rates were set by hand since an earlier
+        schedule set them.
+    """
+
+    _state: ClassVar[tuple[str, ...]] = ("base_lrs", "last_epoch")
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        self._require(isinstance(optimizer, Optimizer), "an optimizer", optimizer, "pass e.g. an SGD")
+        self.optimizer = optimizer
+        t = self._count("last_epoch", last_epoch, least=-1) + 1
+        begun = ["initial_lr" in group for group in optimizer.param_groups]
+        if not any(begun):
+            optimizer._schedules.clear()
+        if t:
+            advice = "load the optimizer's state_dict first, or give its groups an initial_lr"
+            self._require(all(begun), "initial_lr in every group to go on from last_epoch", "none", advice)
+        elif optimizer._schedules:
+            now = [group["lr"] for group in optimizer.param_groups]
+            advice = (
+                "make all schedules before optimizer.load_state_dict; to begin anew from these rates, remove "
+                "'initial_lr' from every group"
+            )
+            set_last = optimizer._scheduled_lrs[: len(now)]
+            self._require(
+                now[: len(set_last)] == set_last, f"the rates {set_last} of the earlier schedules", now, advice
+            )
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._go_to(t)
+        optimizer._schedules.append(self)
+        self._apply()
+
+    @property
+    def base_lrs(self) -> list[float]:
+        return [group["initial_lr"] for group in self.optimizer.param_groups if "initial_lr" in group]
+
+    def step(self) -> None:
+        """Count one step and set the rates.
+
+        Raises
+        ------
+        ArgumentError
+            The schedule no longer acts by itself, or a group was added without an ``"initial_lr"``.
+        """
+        acts = any(schedule is self for schedule in self.optimizer._schedules)
+        got = "one that is part of another, or was replaced"
+        self._require(acts, "a schedule that acts by itself", got, "step the one that it is part of")
+        self._go_to(self.last_epoch + 1)
+        self._apply()
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rate of every group now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of what `load_state_dict` needs to go on exactly; it fits into JSON."""
+        return {name: list(value) if isinstance(value := getattr(self, name), list) else value for name in self._state}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`, and set the rates.
+
+        Raises
+        ------
+        ArgumentError
+            It comes from another kind of schedule, or from one over another number of groups. Nothing has been changed
+            then.
+        """
+        self._check_state(state_dict)
+        self._take_state(state_dict)
+        self._apply()
+
+    # ------------------------------------------------------------------------------------------ for subclasses
+
+    @abstractmethod
+    def _lr(self, base: float, t: int, group: int) -> float:
+        """Return the rate at step `t` of group number `group`, whose rate without this schedule is `base`."""
+
+    def _go_to(self, t: int) -> None:
+        """Be at step `t`; -1 is before the first."""
+        self.last_epoch = t
+
+    def _check_state(self, state_dict: Mapping[str, Any]) -> None:
+        fits = isinstance(state_dict, Mapping) and state_dict.keys() == set(self._state)
+        self._require(fits, f"a state_dict with {self._state}", state_dict, "load what the same schedule saved")
+        rates, groups = state_dict["base_lrs"], len(self.optimizer.param_groups)
+        self._require(len(rates) == groups, f"{groups} base_lrs", rates, "load it into the same number of groups")
+        self._count("last_epoch", state_dict["last_epoch"], least=-1)
+
+    def _take_state(self, state_dict: Mapping[str, Any]) -> None:
+        for group, rate in zip(self.optimizer.param_groups, state_dict["base_lrs"], strict=True):
+            group["initial_lr"] = rate
+        for name in self._state:
+            if name != "base_lrs":
+                setattr(self, name, state_dict[name])
+
+    def _rate(self, base: float, group: int) -> float:
+        return self._lr(base, self.last_epoch, group)
+
+    def _apply(self) -> None:
+        """Set the rate of every group to what all schedules of the optimiser make of its first one."""
+        groups, bases = self.optimizer.param_groups, self.base_lrs
+        advice = "make the schedule after the last add_param_group"
+        self._require(len(groups) == len(bases), f"{len(bases)} groups", len(groups), advice)
+        rates = []
+        for number, rate in enumerate(bases):
+            for schedule in self.optimizer._schedules:
+                rate = schedule._rate(rate, number)
+            rates.append(rate)
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        self.optimizer._scheduled_lrs = rates
+
+    def _require(self, fits: bool, expected: str, got: object, advice: str) -> None:
+        if not fits:
+            raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got!r}; {advice}.")
+
+    def _count(self, name: str, value: int, least: int = 1) -> int:
+        """Return `value`, which must be an integer not below `least`."""
+        fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        self._require(fits, f"an integer {name} >= {least}", value, "correct it")
+        return int(value)
+
+    def _number(self, name: str, value: float, most: float = math.inf) -> float:
+        """Return `value`, which must be a finite number in ``[0, most]``."""
+        fits = isinstance(value, Real) and math.isfinite(value) and 0 <= value <= most
+        self._require(fits, f"{name} to be finite and in [0, {most}]", value, "correct it")
+        return value
