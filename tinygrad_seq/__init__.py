@@ -51,9 +51,10 @@ from .errors import (
     ShapeError,
     TinygradSeqError,
 )
+from .forward import hvp, jvp
 from .functional import *  # noqa: F403
 from .gradcheck import gradcheck
-from .gradients import grad, hvp, jvp, value_and_grad, vjp
+from .gradients import grad, value_and_grad, vjp
 from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .scan import scan
 from .serialization import load, save

@@ -123,7 +123,7 @@ class CRF(Module):
         tensor([1., 1.])
         """
         rows, ends = self._checked(emissions, mask, lengths)
-        found: Tensor = grad(lambda x: sum(self._log_sum(x, ends)))(rows.detach())
+        found: Tensor = grad(lambda x: sum(self._log_sum(x, ends)), create_graph=False)(rows.detach())
         return swapaxes(found, 0, 1) if self.batch_first else found
 
     def decode(self, emissions: Array, mask: Any = None, lengths: Any = None) -> list[list[int]]:

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..creation import asarray
+from ..level import Level
 from ..modes import mode
-from ..ops.casting import alias
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
-from ..tensor import Tensor, pull_back, record
+from ..tensor import Tensor, record
 from ..tree import Tree, flatten
 from .eager import StepFunction, pair
 from .ir import Aval, Step, Var
@@ -162,38 +162,54 @@ def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tu
 
 
 def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
-    if any(isinstance(g, Tensor) for g in gs):
+    if any(isinstance(x, Tensor) and x._requires_grad for x in (*gs, *xs)):
         return _differentiable_rule(gs, xs, program, run)
-    found = program.pull_back(gs, xs, ys, run)
-    return [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
+    found = program.pull_back(*[[_array(x) for x in part] for part in (gs, xs, ys)], run)
+    parts = [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
+    return parts if all(isinstance(g, np.ndarray) for g in gs) else [asarray(part) for part in parts]
+
+
+def _array(x: Array) -> Any:
+    return x._frozen() if isinstance(x, Tensor) else x
 
 
 def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Program, run: Run) -> list[Any]:
     """Return the cotangents as Tensors that can be differentiated again: those of the unrolled steps."""
-    operands = [alias(asarray(x)) for x in xs]  # each by itself, though one be computed from another
+    reached = [position for position, reaches in enumerate(program.reached) if reaches]
+    level = Level("scan", [xs[position] for position in reached])
+
+    def unrolled(*leaves: Tensor) -> list[Tensor]:
+        operands = list(map(asarray, xs))
+        for position, leaf in zip(reached, leaves, strict=True):
+            operands[position] = leaf
+        return _unroll(operands, program, run)
+
+    outputs = level.apply(unrolled)
+    found = dict(zip(reached, level.pull_back(outputs, gs[: len(outputs)]), strict=True))
+    return [found.get(position) for position in range(len(xs))]
+
+
+def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
+    """Return the last carry and the outputs of the steps, each of them run and recorded by itself."""
     step = program.clean
     a, b = len(program.consts), len(program.consts) + len(step.carry)
     consts = dict(zip(program.consts, program.turned(operands[:a]), strict=True))
-    carry = operands[a:b]
+    carry = list(operands[a:b])
     columns = [unstack(x) for x in operands[b:]]
     ys: list[Any] = []
     times = list(reversed(range(run.T)) if run.reverse else range(run.T))
     for count, t in enumerate(times):
         if run.window is not None and count and count % run.window == 0:
-            carry = [part.detach() for part in carry]
+            carry = [asarray(part).detach() for part in carry]
         now = {**program.brought, **consts, **dict(zip(step.carry, carry, strict=True))}
         now.update(zip(step.xs, [column[t] for column in columns], strict=True))
-        for eqn in program.clean.eqns:
+        for eqn in step.eqns:
             values = eqn.primitive(*[now[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
             now.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
-        carry = [now[var] for var in program.clean.carry_out]
-        ys.append([now[var] for var in program.clean.ys])
+        carry = [now[var] for var in step.carry_out]
+        ys.append([now[var] for var in step.ys])
     ordered = ys[::-1] if run.reverse else ys
-    outputs = [*carry, *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
-    pairs = [(y, g) for y, g in zip(outputs, gs, strict=False) if isinstance(y, Tensor) and y._requires_grad]
-    wanted = [x for x in operands if x._requires_grad]
-    arrived = pull_back([y for y, _ in pairs], [g for _, g in pairs], only=wanted, keep=True, differentiable=True)
-    return [arrived.get(x, asarray(np.zeros(x.shape, x.dtype))) for x in operands]
+    return [*map(asarray, carry), *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
 
 
 _scan = Primitive("scan", _forward, _rule, multiple=True)
