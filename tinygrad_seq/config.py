@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 
@@ -52,11 +53,45 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
             "scan: expected a step that draws no random numbers, which would be the same at every time; "
             "draw them before the scan and pass them as xs, or pass compile=False."
         )
-    return _generator if given is None else given
+    return _drawing.draws.generator(given) if _drawing.draws is not None else _generator if given is None else given
 
 
 class _Drawing(threading.local):
     refused = False
+    draws: Draws | None = None
+
+
+class Draws:
+    """The context that remembers what this thread draws from: entered again, the same numbers are drawn again.
+
+    The generators themselves are used the first time only.
+    """
+
+    def __init__(self) -> None:
+        # By identity, 0 for the process-wide generator: it and its copy from before the first draw.
+        self._first: dict[int, tuple[np.random.Generator | None, np.random.Generator]] = {}
+        self._again: dict[int, np.random.Generator] | None = None
+
+    def __enter__(self) -> None:
+        self._around, _drawing.draws = _drawing.draws, self
+
+    def __exit__(self, *error: object) -> None:
+        _drawing.draws, self._around = self._around, None
+        self._again = {}
+
+    def generator(self, given: np.random.Generator | None) -> np.random.Generator:
+        """Return what to draw from in place of `given`."""
+        key = 0 if given is None else id(given)
+        if self._again is not None:
+            if key not in self._again and key in self._first:
+                self._again[key] = copy.deepcopy(self._first[key][1])
+            if key in self._again:
+                return self._again[key]
+        around = self._around
+        chosen = around.generator(given) if around is not None else _generator if given is None else given
+        if self._again is None and key not in self._first:
+            self._first[key] = given, copy.deepcopy(chosen)
+        return chosen
 
 
 _drawing = _Drawing()

@@ -2,16 +2,16 @@
 
 Each differentiates ``f(*args)`` with respect to some arguments and leaves every ``.grad`` alone.
 
-**Inside one another.** A result can be differentiated in its turn with respect to all that it depends on: an argument, a
-value that the function closes over, a cotangent or tangent, a parameter that requires grad. So these may be nested in
-any order and to any depth, and a gradient penalty or a step of gradient descent needs no option::
+**Nesting.** A result can itself be differentiated with respect to everything that it depends on: an argument, a value
+that the function closes over, a cotangent or tangent, a parameter that requires grad. So the transforms nest in any
+order and to any depth, and a gradient penalty or a differentiated training step needs no option::
 
     ts.grad(lambda x: ts.grad(lambda y: x * y * y)(2.0))(3.0)  # d/dx (x * 2y) = 4
 
-A result that depends on nothing of that kind is a constant, and its graph is freed. So is every result under `no_grad`;
-`no_grad` *around* a differentiation does not stop the differentiation itself, but what encloses it, and inside the
-function it makes constants. ``create_graph`` decides by hand: False makes constants, which saves the time and memory of
-recording the backward pass where parameters require grad, and True records under `no_grad` too.
+A result that depends on nothing of that kind is a constant, and its graph is freed. Under `no_grad` every result is a
+constant: `no_grad` around a transform does not stop that transform, only the ones that enclose it; inside the function
+it makes constants, as always. ``create_graph`` overrides the rule: False makes results constants, which saves the time
+and memory of a recorded backward pass where parameters require grad; True records under `no_grad` too.
 """
 
 from __future__ import annotations

@@ -158,9 +158,7 @@ def backpropagate(
     heap: list[tuple[int, Node]] = []
     arrived: dict[Source, Array] = {}
     wanted = None if only is None else set(only)
-    if wanted is not None and nodes is None:
-        nodes = survey([source for source, _ in roots])[0]
-    leading = None if wanted is None or nodes is None else leading_to(wanted, nodes)
+    leading = None if wanted is None else leading_to(wanted, nodes or survey([source for source, _ in roots])[0])
     anomaly = mode.anomaly
     send = _sender(pending, owned, heap)
 
@@ -170,14 +168,8 @@ def backpropagate(
     while heap:
         node = heappop(heap)[1]
         saved, output, primitive, params = node.saved, node.output, node.primitive, node.params
-        if saved is None and node.recompute is not None:
-            node.recompute()
-            saved, output = node.saved, node.output
         if saved is None:
-            raise GraphError(
-                f"backward: expected a graph, but the part that made this {primitive.name!r} was freed by an earlier "
-                "backward pass; pass retain_graph=True to the first one, or compute the loss again."
-            )
+            saved, output = _recomputed(node)
         if primitive.multiple or node.hooks is not None or wanted is not None:
             g = _collect(node, pending, to_tensor, wanted, arrived)
         else:
@@ -216,6 +208,18 @@ def backpropagate(
             node.parents = ()
     leaves = [leaf for leaf in pending if wanted is None or leaf in wanted]
     return arrived | {leaf: _run_hooks(leaf._hooks, pending[leaf], leaf, to_tensor) for leaf in leaves}
+
+
+def _recomputed(node: Node) -> tuple[Sequence[Any], Any]:
+    """Return what the rules read of a node inside `checkpoint`; raise if it was freed."""
+    while node.saved is None and node.recompute is not None:  # once for each segment around it
+        node.recompute()
+    if node.saved is None:
+        raise GraphError(
+            f"backward: expected a graph, but the part that made this {node.primitive.name!r} was freed by an earlier "
+            "backward pass; pass retain_graph=True to the first one, or compute the loss again."
+        )
+    return node.saved, node.output
 
 
 def _sender(

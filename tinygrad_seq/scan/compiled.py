@@ -164,13 +164,13 @@ def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tu
 def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
     if any(isinstance(x, Tensor) and x._requires_grad for x in (*gs, *xs)):
         return _differentiable_rule(gs, xs, program, run)
-    found = program.pull_back(*[[_array(x) for x in part] for part in (gs, xs, ys)], run)
+    found = program.pull_back(_arrays(gs), _arrays(xs), _arrays(ys), run)
     parts = [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
     return parts if all(isinstance(g, np.ndarray) for g in gs) else [asarray(part) for part in parts]
 
 
-def _array(x: Array) -> Any:
-    return x._frozen() if isinstance(x, Tensor) else x
+def _arrays(values: Sequence[Array]) -> list[Any]:
+    return [x._frozen() if isinstance(x, Tensor) else x for x in values]
 
 
 def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Program, run: Run) -> list[Any]:
