@@ -12,6 +12,7 @@ import numpy as np
 from .errors import DtypeError
 from .gradients import chooser
 from .level import Level
+from .modes import set_grad_enabled
 from .ops.joining import stack
 from .ops.shape import reshape
 from .tensor import Tensor, wrap
@@ -108,10 +109,11 @@ def _derivative(
                 )
             found = [level.pull_back([output], [one], keep=True) for one in _ones(output)]
             columns = zip(*found, strict=True) if found else itertools.repeat(())
-            blocks = level.rebuild([
-                _stacked(column, (*output.shape, *leaf.shape), leaf.dtype)
-                for leaf, column in zip(level.leaves, columns, strict=False)
-            ])  # fmt: skip
+            with set_grad_enabled(level.recording):
+                blocks = level.rebuild([
+                    _stacked(column, (*output.shape, *leaf.shape), leaf.dtype)
+                    for leaf, column in zip(level.leaves, columns, strict=False)
+                ])  # fmt: skip
             return blocks[0] if isinstance(argnums, int) else tuple(blocks)
 
         return rebuild([rows(output) for output in outputs])

@@ -54,7 +54,8 @@ class Level:
         self.tree = self.rebuild(self.leaves)
 
     @property
-    def _recording(self) -> bool:
+    def recording(self) -> bool:
+        """Whether what is computed now may be differentiated."""
         return mode.recording if self._create_graph is None else self._create_graph
 
     def apply(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +94,7 @@ class Level:
         """Return the gradients of `outputs` by each of the arguments, or of `only`; zeros where nothing arrives."""
         pairs = [(output, g) for output, g in zip(outputs, cotangents, strict=True) if output._requires_grad]
         traced = {source_of(g) for _, g in pairs if isinstance(g, Tensor) and g._requires_grad}
-        differentiable = self._recording and bool(self._connected or traced or self._opaque)
+        differentiable = self.recording and bool(self._connected or traced or self._opaque)
         only = self.leaves if only is None else only
         arrived = pull_back(
             [output for output, _ in pairs],
@@ -151,7 +152,7 @@ class Level:
         """
         if not isinstance(value, Tensor):
             return value
-        return value if self._recording and source_of(value) in self._connected else value.detach()
+        return value if self.recording and source_of(value) in self._connected else value.detach()
 
     def _without_own(self, found: list[Tensor], traced: set[Source]) -> list[Tensor]:
         """Return gradients of which rules of the user may have made some depend on the arguments alone, cut off."""
