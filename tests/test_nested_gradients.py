@@ -292,9 +292,9 @@ def test_nothing_stays_behind():
     gc.disable()
     try:
         before = sum(isinstance(thing, Node) for thing in gc.get_objects())
-        for name in TRANSFORMS:
-            TRANSFORMS[name](w[0], x[0])
-            TRANSFORMS[name](w.detach()[0], x.detach()[0])
+        for transform in TRANSFORMS.values():
+            transform(w[0], x[0])
+            transform(w.detach()[0], x.detach()[0])
         ts.grad(lambda a: ts.sum(ts.grad(lambda b: ts.sum(w * a * b**2))(x)))(x)
         assert sum(isinstance(thing, Node) for thing in gc.get_objects()) == before
     finally:
@@ -453,6 +453,36 @@ def test_second_and_mixed_derivatives_of_a_compiled_scan():
 
             compiled, eager = (ts.grad(mixed)(given[outer], compile).numpy() for compile in (True, False))
             np.testing.assert_allclose(compiled, eager, rtol=1e-9, atol=1e-12)
+
+
+CUT = {
+    "detach": lambda h, x, w: ts.tanh(h @ w + x * h.detach()),
+    "detached product": lambda h, x, w: ts.tanh((h @ w).detach() * h + x),
+    "tie": lambda h, x, w: ts.maximum(h @ w, x) * ts.tanh(h),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"window": 2}, {"remember": 2}], ids=str)
+@pytest.mark.parametrize("name", CUT)
+def test_cut_gradients_in_a_scan_at_second_order(name, options):
+    given = scan_inputs()[:3]
+
+    def loss(w, h, xs, **how):
+        def step(h, x):
+            h = CUT[name](h, x, w)
+            with ts.no_grad():
+                scale = ts.exp(h)
+            return h, h * scale
+
+        last, ys = ts.scan(step, h, xs, **options, **how)
+        return ts.sum(ys) + ts.sum(last**2)
+
+    def penalty(*given, **how):
+        return sum(ts.sum(part**2) for part in ts.grad(loss, (0, 1, 2))(*given, **how))
+
+    compiled, eager = (ts.grad(penalty, (0, 1, 2))(*given, compile=how) for how in (True, False))
+    for found, expected in zip(compiled, eager, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["jvp", "hvp", "jacobian", "vjp", "third"])

@@ -30,8 +30,8 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
         ``f(*args) -> (value, pull_back)``. `value` is a Tensor or nested tuples, lists and dicts of them.
         ``pull_back(g)``, of a cotangent with the structure and shapes of `value`, returns one gradient per positional
         argument, as a tuple, or by itself if there is one argument: of the structure and shapes of the argument, or
-        None for zero. What it returns for an argument that is no Tensor is ignored. Keyword arguments have no
-        gradient.
+        None for zero. What it returns for an argument that is no floating-point Tensor is ignored. Keyword
+        arguments have no gradient.
 
     Returns
     -------
@@ -79,8 +79,8 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
         _refuse_closures(name, survey([source_of(x) for x in results if x._requires_grad], since, own)[1])
         values = [result.detach() for result in results]
         params = {"rule": _Rule(name, rule, args, rebuild_value, len(values))}
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        return rebuild_value(record(_custom, (*values, *tensors), params)) if own else rebuild_value(values)
+        operands = (*values, *filter(_is_floating, leaves))
+        return rebuild_value(record(_custom, operands, params)) if own else rebuild_value(values)
 
     name = getattr(f, "__name__", "custom_gradient")
     return call
@@ -112,10 +112,10 @@ class _Rule:
     ) -> None:
         self.count = count
         self._name, self._rule, self._rebuild = name, rule, rebuild
-        self._likes = [[x if x is None else Like(x) for x in map(_tensor_or_none, flatten(arg)[0])] for arg in args]
+        self._likes = [[Like(x) if _is_floating(x) else None for x in flatten(arg)[0]] for arg in args]
 
     def __call__(self, cotangents: Sequence[Array]) -> list[Array]:
-        """Return the cotangents of the Tensors among the arguments: Tensors if any was given, or else ndarrays."""
+        """Return those of the floating-point Tensors among the arguments: Tensors if any was given, or else ndarrays."""
         found = self._rule(self._rebuild(list(map(asarray, cotangents))))
         if len(self._likes) == 1 and not (isinstance(found, tuple) and len(found) == 1):
             found = (found,)
@@ -147,8 +147,8 @@ class _Rule:
         return part
 
 
-def _tensor_or_none(x: Any) -> Tensor | None:
-    return x if isinstance(x, Tensor) else None
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.dtype.kind == "f"
 
 
 # The first operands, which were computed already, with a gradient to the others.

@@ -58,7 +58,7 @@ class Level:
         """Whether what is computed now may be differentiated."""
         return mode.recording if self._create_graph is None else self._create_graph
 
-    def apply(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def apply(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Return ``f(*args, **kwargs)``, by default of the arguments, and look at what it depends on."""
         with enable_grad():
             result = f(*(args or self.tree), **kwargs)
