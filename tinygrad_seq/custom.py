@@ -115,7 +115,7 @@ class _Rule:
         self._likes = [[Like(x) if _is_floating(x) else None for x in flatten(arg)[0]] for arg in args]
 
     def __call__(self, cotangents: Sequence[Array]) -> list[Array]:
-        """Return those of the floating-point Tensors among the arguments: Tensors if any was given, or else ndarrays."""
+        """Return those of the floating-point Tensors among the arguments: Tensors if any was given, or ndarrays."""
         found = self._rule(self._rebuild(list(map(asarray, cotangents))))
         if len(self._likes) == 1 and not (isinstance(found, tuple) and len(found) == 1):
             found = (found,)
