@@ -12,7 +12,7 @@ from ..level import Level
 from ..modes import mode
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
-from ..tensor import Tensor, record
+from ..tensor import Tensor, record, wrap
 from ..tree import Tree, flatten
 from .eager import StepFunction, pair
 from .ir import Aval, Step, Var
@@ -117,7 +117,7 @@ def _trace(function: StepFunction, carry: Tree, init: Sequence[Any], rebuild_x: 
 
 
 def _cut_off(x: Any) -> Any:
-    """Return an operand that no gradient reaches as a Tensor that wants none."""
+    """Return an operand that no gradient is to reach as a Tensor that wants none."""
     return x.detach() if isinstance(x, Tensor) else x
 
 
@@ -162,31 +162,71 @@ def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tu
 
 
 def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
-    if any(isinstance(x, Tensor) and x._requires_grad for x in (*gs, *xs)):
-        return _differentiable_rule(gs, xs, program, run)
-    found = program.pull_back(_arrays(gs), _arrays(xs), _arrays(ys), run)
-    parts = [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
-    return parts if all(isinstance(g, np.ndarray) for g in gs) else [asarray(part) for part in parts]
+    if any(isinstance(x, Tensor) for x in (*gs, *xs)):
+        operands = (*map(_tensor, gs), *map(_cut_off, map(_tensor, ys)), *map(_tensor, xs))
+        found = record(_scan_gradient, operands, {"program": program, "run": run, "count": len(gs)})
+        by_position = dict(zip(_reached(program), found, strict=True))
+        return [by_position.get(position) for position in range(len(xs))]
+    found = program.pull_back(gs, xs, ys, run)
+    return [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
 
 
-def _arrays(values: Sequence[Array]) -> list[Any]:
-    return [x._frozen() if isinstance(x, Tensor) else x for x in values]
+def _reached(program: Program) -> list[int]:
+    return [position for position, reaches in enumerate(program.reached) if reaches]
 
 
-def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Program, run: Run) -> list[Any]:
-    """Return the cotangents as Tensors that can be differentiated again: those of the unrolled steps."""
-    reached = [position for position, reaches in enumerate(program.reached) if reaches]
+def _tensor(x: Array) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(x)
+
+
+_scan = Primitive("scan", _forward, _rule, multiple=True)
+
+
+# ------------------------------------------------------------------------------ its gradient, as another operation
+
+
+def _gradient(*arrays: np.ndarray, program: Program, run: Run, count: int) -> tuple[np.ndarray, ...]:
+    """Return the cotangents of the operands of a scan that are reached.
+
+    Takes the cotangents of its `count` results, the results, and the operands.
+    """
+    gs, ys, xs = arrays[:count], arrays[count : 2 * count], arrays[2 * count :]
+    found = _rule(gs, ys, *xs, program=program, run=run)
+    return tuple([found[position] for position in _reached(program)])
+
+
+def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, run: Run, count: int) -> list[Any]:
+    """Differentiate the gradient once more: that of the unrolled steps."""
+    operands = list(map(_tensor, xs))
+    through = [*range(count), *[2 * count + position for position in _reached(program)]]
+    through = [position for position in through if operands[position].dtype.kind == "f"]
+    level = Level("scan", [operands[position] for position in through])
+
+    def gradient(*leaves: Tensor) -> list[Tensor]:
+        values = list(operands)
+        for position, leaf in zip(through, leaves, strict=True):
+            values[position] = leaf
+        return _unrolled_gradient(values[:count], values[2 * count :], program, run)
+
+    found = dict(zip(through, level.pull_back(level.apply(gradient), hs), strict=True))
+    parts = [found.get(position) for position in range(len(xs))]
+    if any(isinstance(h, Tensor) for h in hs):
+        return parts
+    return [None if part is None else part._frozen() for part in parts]
+
+
+def _unrolled_gradient(gs: Sequence[Tensor], xs: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
+    reached = _reached(program)
     level = Level("scan", [xs[position] for position in reached])
 
     def unrolled(*leaves: Tensor) -> list[Tensor]:
-        operands = list(map(asarray, xs))
+        operands = list(xs)
         for position, leaf in zip(reached, leaves, strict=True):
             operands[position] = leaf
         return _unroll(operands, program, run)
 
     outputs = level.apply(unrolled)
-    found = dict(zip(reached, level.pull_back(outputs, gs[: len(outputs)]), strict=True))
-    return [found.get(position) for position in range(len(xs))]
+    return level.pull_back(outputs, gs[: len(outputs)])
 
 
 def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
@@ -212,4 +252,4 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
     return [*map(asarray, carry), *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
 
 
-_scan = Primitive("scan", _forward, _rule, multiple=True)
+_scan_gradient = Primitive("scan_gradient", _gradient, _gradient_rule, multiple=True)
