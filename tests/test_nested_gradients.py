@@ -548,3 +548,39 @@ def test_learning_to_learn_through_an_lstm():
         assert context.grad is not None
     finally:
         ts.set_default_dtype("float32")
+
+
+def test_outputs_of_a_compiled_scan_inside_a_nested_differentiation():
+    xs = t(np.random.default_rng(0).normal(size=(4, 3)))
+
+    def f(w):
+        _, ys = ts.scan(lambda h, x: (ts.tanh(h * w + x),) * 2, t(np.zeros(3)), xs, compile=True)
+        return ts.sum(ts.hvp(lambda z: ts.sum(ys * z**3), t([1.0, 2.0, 0.5]), ys[0]))
+
+    ts.gradcheck(f, [t([0.5, 0.2, 0.3], requires_grad=True)], order=2)
+
+
+class DescendingCell(ts.nn.Cell):
+    """Its state takes a step down the slope of a loss that depends on the input and on the weights."""
+
+    state_shape = (3,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = ts.nn.Parameter(np.array([[0.5, 0.1, 0.0], [0.0, 0.4, 0.2], [0.3, 0.0, 0.6]]))
+
+    def forward(self, x, h):
+        h = h - 0.1 * ts.grad(lambda h: ts.sum((ts.tanh(h @ self.weight) - x) ** 2))(h)
+        return h, h
+
+
+def test_a_cell_that_differentiates():
+    layer, xs = ts.nn.Recurrent(DescendingCell()).double(), t(np.random.default_rng(0).normal(size=(4, 2, 3)))
+    with pytest.warns(CompileWarning, match=r"grad: .*step by step"):
+        layer(xs)
+    ts.gradcheck(lambda *_: layer(xs)[0], [*layer.parameters()], order=2)
+
+
+def test_numbers_keep_their_dtype():
+    assert ts.grad(lambda x: x * x)(2.0).dtype == np.float32
+    assert ts.grad(lambda x: x * x)(np.float64(2.0)).dtype == np.float64
