@@ -584,3 +584,14 @@ def test_a_cell_that_differentiates():
 def test_numbers_keep_their_dtype():
     assert ts.grad(lambda x: x * x)(2.0).dtype == np.float32
     assert ts.grad(lambda x: x * x)(np.float64(2.0)).dtype == np.float64
+
+
+def test_backward_inside_a_differentiation():
+    def f(x):
+        w = t(3.0, requires_grad=True)
+        (x * w**2).backward(create_graph=True)
+        gradient, w.grad = w.grad, None
+        return gradient * x  # 6 x^2
+
+    assert ts.grad(f)(t(2.0)).item() == 24.0
+    assert ts.hvp(f, t(2.0), t(1.0)).item() == 12.0

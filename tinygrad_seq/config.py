@@ -53,7 +53,13 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
             "scan: expected a step that draws no random numbers, which would be the same at every time; "
             "draw them before the scan and pass them as xs, or pass compile=False."
         )
-    return _drawing.draws.generator(given) if _drawing.draws is not None else _generator if given is None else given
+    return _chosen(given, _drawing.draws)
+
+
+def _chosen(given: np.random.Generator | None, draws: Draws | None) -> np.random.Generator:
+    if draws is not None:
+        return draws.generator(given)
+    return _generator if given is None else given
 
 
 class _Drawing(threading.local):
@@ -62,15 +68,16 @@ class _Drawing(threading.local):
 
 
 class Draws:
-    """The context that remembers what this thread draws from: entered again, the same numbers are drawn again.
+    """The context that records what this thread draws from; entered again, it replays the same numbers.
 
-    The generators themselves are used the first time only.
+    A replay draws from copies: the generators themselves advance the first time only.
     """
 
     def __init__(self) -> None:
-        # By identity, 0 for the process-wide generator: it and its copy from before the first draw.
+        # By identity (0: the process-wide generator): the generator, and a copy from before its first draw.
         self._first: dict[int, tuple[np.random.Generator | None, np.random.Generator]] = {}
         self._again: dict[int, np.random.Generator] | None = None
+        self._around: Draws | None = None
 
     def __enter__(self) -> None:
         self._around, _drawing.draws = _drawing.draws, self
@@ -87,8 +94,7 @@ class Draws:
                 self._again[key] = copy.deepcopy(self._first[key][1])
             if key in self._again:
                 return self._again[key]
-        around = self._around
-        chosen = around.generator(given) if around is not None else _generator if given is None else given
+        chosen = _chosen(given, self._around)
         if self._again is None and key not in self._first:
             self._first[key] = given, copy.deepcopy(chosen)
         return chosen

@@ -21,8 +21,9 @@ from .tree import Tree, describe, flatten
 def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Callable[..., Any]:
     """Return the function that `f` computes, with the gradient that `f` says; usable as a decorator.
 
-    Gradients of any order differentiate the rule itself, by way of the arguments, of what `f` computed from them and
-    of anything else that requires grad and the rule reads. `gradcheck` compares the rule with finite differences.
+    Gradients of any order differentiate the rule itself, with respect to the arguments, through what `f` computed from
+    them, and to anything else that requires grad and that the rule reads. Every enclosing differentiation uses the
+    rule. `gradcheck` compares it with finite differences.
 
     Parameters
     ----------
@@ -61,6 +62,8 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
     tensor([1., 1.])
     """
 
+    name = getattr(f, "__name__", type(f).__name__)
+
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         leaves, rebuild = flatten(args)
@@ -82,7 +85,6 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
         operands = (*values, *filter(_is_floating, leaves))
         return rebuild_value(record(_custom, operands, params)) if own else rebuild_value(values)
 
-    name = getattr(f, "__name__", "custom_gradient")
     return call
 
 
