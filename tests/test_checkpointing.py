@@ -261,3 +261,20 @@ def test_custom_gradients_inside_and_around():
     x = weights(3)
     ts.gradcheck(ts.checkpoint(lambda x: square(x) * ts.sin(x)), [x], order=2)
     ts.gradcheck(ts.custom_gradient(lambda x: (ts.checkpoint(ts.exp)(x), lambda g: g * ts.exp(x))), [x], order=2)
+
+
+def test_a_constant_of_a_compiled_step():
+    """In the trace the function is given a value without numbers, of which it reads the shape alone."""
+    w, xs = weights(3), weights(4, 2, 3, seed=1)
+    scaled = ts.checkpoint(lambda x: ts.exp(w) * float(x.shape[0]))
+
+    def loss(compile):
+        last, _ = ts.scan(lambda h, x: (ts.tanh(h * scaled(x) + x), None), xs[0], xs, compile=compile)
+        return ts.sum(last)
+
+    found = []
+    for compile in (True, False):
+        w.grad = None
+        loss(compile).backward()
+        found.append(w.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-12)

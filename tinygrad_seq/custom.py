@@ -61,7 +61,6 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
     >>> ts.grad(lambda x: (5.0 * clipped(x)).sum())(ts.tensor([1.0, 2.0]))
     tensor([1., 1.])
     """
-
     name = getattr(f, "__name__", type(f).__name__)
 
     @functools.wraps(f)
