@@ -20,6 +20,7 @@ from numpy import (
 )
 
 from . import data, errors, metrics, nn, optim
+from .checkpointing import checkpoint
 from .config import default_dtype, get_num_threads, manual_seed, set_default_dtype, set_num_threads
 from .creation import (
     arange,
@@ -37,6 +38,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .custom import custom_gradient
 from .errors import (
     AnomalyError,
     ArgumentError,
@@ -51,9 +53,11 @@ from .errors import (
     ShapeError,
     TinygradSeqError,
 )
+from .forward import hvp, jvp
 from .functional import *  # noqa: F403
 from .gradcheck import gradcheck
-from .gradients import grad, hvp, jvp, value_and_grad, vjp
+from .gradients import grad, value_and_grad, vjp
+from .jacobians import hessian, jacobian
 from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .scan import scan
 from .serialization import load, save
@@ -80,6 +84,8 @@ __all__ = [  # and the public functions, which the star brings in
     "arange",
     "asarray",
     "bool_",
+    "checkpoint",
+    "custom_gradient",
     "data",
     "default_dtype",
     "detect_anomaly",
@@ -95,6 +101,7 @@ __all__ = [  # and the public functions, which the star brings in
     "get_num_threads",
     "grad",
     "gradcheck",
+    "hessian",
     "hvp",
     "inf",
     "int8",
@@ -102,6 +109,7 @@ __all__ = [  # and the public functions, which the star brings in
     "int32",
     "int64",
     "is_grad_enabled",
+    "jacobian",
     "jvp",
     "linspace",
     "load",

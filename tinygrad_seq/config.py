@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from typing import NamedTuple
 
 import numpy as np
 
 from .errors import ArgumentError, CompileError, DtypeError
 from .modes import quiet
-from .switches import current
+from .switches import Switch, current
 
 _generator = np.random.default_rng()
 _default_dtype: np.dtype = np.dtype(np.float32)
@@ -53,7 +55,50 @@ def generator(given: np.random.Generator | None = None) -> np.random.Generator:
             "scan: expected a step that draws no random numbers, which would be the same at every time; "
             "draw them before the scan and pass them as xs, or pass compile=False."
         )
+    return _chosen(given, current().draws)
+
+
+def _chosen(given: np.random.Generator | None, draws: _Draw | None) -> np.random.Generator:
+    if draws is not None:
+        return draws.generator(given)
     return _generator if given is None else given
+
+
+class Draws:
+    """What a function draws from: recorded when it first runs, and replayed from copies when it runs again."""
+
+    def __init__(self) -> None:
+        # By identity (0: the process-wide generator): the generator, and a copy from before its first draw.
+        self._first: dict[int, tuple[np.random.Generator | None, np.random.Generator]] = {}
+
+    def record(self) -> Switch:
+        """Return the context in which this thread's draws are recorded."""
+        return Switch(draws=_Draw(self._first, None, current().draws))
+
+    def replay(self) -> Switch:
+        """Return the context in which this thread draws the recorded numbers; the generators stay where they are."""
+        return Switch(draws=_Draw(self._first, {}, current().draws))
+
+
+class _Draw(NamedTuple):
+    """One run of a function that draws."""
+
+    first: dict[int, tuple[np.random.Generator | None, np.random.Generator]]
+    again: dict[int, np.random.Generator] | None
+    around: _Draw | None
+
+    def generator(self, given: np.random.Generator | None) -> np.random.Generator:
+        """Return what to draw from in place of `given`."""
+        key = 0 if given is None else id(given)
+        if self.again is not None:
+            if key not in self.again and key in self.first:
+                self.again[key] = copy.deepcopy(self.first[key][1])
+            if key in self.again:
+                return self.again[key]
+        chosen = _chosen(given, self.around)
+        if self.again is None and key not in self.first:
+            self.first[key] = given, copy.deepcopy(chosen)
+        return chosen
 
 
 def manual_seed(seed: int) -> np.random.Generator:

@@ -1,7 +1,17 @@
-"""Gradients of functions: `grad`, `value_and_grad`, `vjp`, `jvp`, `hvp`.
+"""Gradients of functions: `grad`, `value_and_grad`, `vjp`.
 
-Each differentiates ``f(*args)`` with respect to the arguments named by position and leaves every ``.grad`` alone. All
-results are Tensors that can be differentiated again.
+Each differentiates ``f(*args)`` with respect to some arguments and leaves every ``.grad`` alone.
+
+**Nesting.** A result can itself be differentiated with respect to everything that it depends on: an argument, a value
+that the function closes over, a cotangent or tangent, a parameter that requires grad. So the transforms nest in any
+order and to any depth, and a gradient penalty or a differentiated training step needs no option::
+
+    ts.grad(lambda x: ts.grad(lambda y: x * y * y)(2.0))(3.0)  # d/dx (x * 2y) = 4
+
+A result that depends on nothing of that kind is a constant, and its graph is freed. Under `no_grad` every result is a
+constant: `no_grad` around a transform does not stop that transform, only the ones that enclose it; inside the function
+it makes constants, as always. ``create_graph`` overrides the rule: False makes results constants, which saves the time
+and memory of a recorded backward pass where parameters require grad; True records under `no_grad` too.
 """
 
 from __future__ import annotations
@@ -10,14 +20,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from .conversion import to_array
-from .errors import ArgumentError, DtypeError, GraphError, ShapeError
-from .modes import enable_grad, mode
-from .ops.casting import alias
-from .primitive import Array
-from .tensor import Tensor, pull_back, wrap
+from .errors import ArgumentError, ShapeError
+from .level import Level, refuse_traced
 from .tree import flatten, map_leaves
 
 
@@ -39,7 +43,8 @@ def grad(
     has_aux
         Whether `f` returns a pair of the scalar and anything else, which is then returned beside the gradient.
     create_graph
-        Whether the result can itself be differentiated; by default, if an argument already requires grad.
+        Whether value and gradient can be differentiated with respect to what they depend on, such as parameters that
+        require grad; None: if operations are recorded where the returned function is called.
 
     Returns
     -------
@@ -53,6 +58,10 @@ def grad(
         If `f` does not return a scalar.
     ArgumentError
         If `f` is no function, or `argnums` does not name positional arguments, each once.
+    DtypeError
+        If an argument is not floating-point.
+    CompileError
+        On values of a scan step that is being compiled: the scan then runs step by step, with a `CompileWarning`.
 
     Examples
     --------
@@ -61,6 +70,8 @@ def grad(
     tensor(12.)
     >>> ts.grad(ts.grad(lambda x: x**3))(2.0)
     tensor(12.)
+    >>> ts.grad(lambda x: ts.grad(lambda y: x * y**2)(2.0))(3.0)
+    tensor(4.)
     """
     compute = value_and_grad(f, argnums, has_aux=has_aux, create_graph=create_graph)
 
@@ -87,42 +98,86 @@ def value_and_grad(
     >>> ts.value_and_grad(lambda x: (x * x).sum())(ts.tensor([1.0, 2.0]))
     (tensor(5.), tensor([2., 4.]))
     """
-    if not callable(f):
-        raise ArgumentError(
-            f"grad: expected a function, got {type(f).__name__}; pass the function that computes the loss, or call "
-            "loss.backward() and read x.grad."
-        )
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    choose = chooser("grad", f, argnums)
 
     @functools.wraps(f)
     def compute(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        for position in positions:
-            if not -len(args) <= position < len(args):
-                raise ArgumentError(
-                    f"grad: expected argnums within the {len(args)} positional arguments, got {position}; "
-                    "pass the argument by position."
-                )
-        if len({position % len(args) for position in positions}) < len(positions):
-            raise ArgumentError(f"grad: expected each argument once in argnums, got {argnums}; drop the repeated one.")
-        chosen = [args[position] for position in positions]
-        inputs = _Inputs("grad", chosen, create_graph)
-        arguments = list(args)
-        for position, value in zip(positions, inputs.tree, strict=True):
-            arguments[position] = value
-        with enable_grad():
-            result = f(*arguments, **kwargs)
+        chosen, put_back = choose(args)
+        level = Level("grad", chosen, create_graph)
+        result = level.apply(f, *put_back(level.tree), **kwargs)
         value, aux = result if has_aux else (result, None)
-        inputs.refuse_unless_scalar(value)
-        gradients = inputs.pull_back([value], [None])
+        level.expect_scalar(value)
+        gradients = level.rebuild(level.pull_back([value], [None]))
         found = gradients[0] if isinstance(argnums, int) else tuple(gradients)
-        value = inputs.released(value)
-        return (value, map_leaves(inputs.released, aux)) if has_aux else value, found
+        value = level.released(value)
+        return (value, map_leaves(level.released, aux)) if has_aux else value, found
 
     return compute
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+Chooser = Callable[[tuple[Any, ...]], tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]]
+
+
+def chooser(caller: str, f: Any, argnums: int | Sequence[int]) -> Chooser:
+    """Return a function from positional arguments to those named by `argnums` and a function that replaces them.
+
+    Raises
+    ------
+    ArgumentError
+        If `f` is no function; later, if an argument does not exist or is named twice.
+    """
+    if not callable(f):
+        raise ArgumentError(
+            f"{caller}: expected a function, got {type(f).__name__}; pass the function that computes the loss, or call "
+            "loss.backward() and read x.grad."
+        )
+    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def choose(args: tuple[Any, ...]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+        for position in positions:
+            if not -len(args) <= position < len(args):
+                raise ArgumentError(
+                    f"{caller}: expected argnums within the {len(args)} positional arguments, got {position}; "
+                    "pass the argument by position."
+                )
+        if len({position % len(args) for position in positions}) < len(positions):
+            raise ArgumentError(
+                f"{caller}: expected each argument once in argnums, got {argnums}; drop the repeated one."
+            )
+
+        def put_back(values: Sequence[Any]) -> list[Any]:
+            arguments = list(args)
+            for position, value in zip(positions, values, strict=True):
+                arguments[position] = value
+            return arguments
+
+        return [args[position] for position in positions], put_back
+
+    return choose
+
+
+def vjp(
+    f: Callable[..., Any], *primals: Any, create_graph: bool | None = None
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Return ``f(*primals)`` and a function from cotangents of the result to a tuple of gradients of the primals.
+
+    The pull-back can be called any number of times, later, and inside another differentiation.
+
+    Parameters
+    ----------
+    f
+        Returns a Tensor or nested tuples, lists and dicts of them.
+    primals
+        Its arguments: floating-point arrays or nested tuples, lists and dicts of them.
+    create_graph
+        As in `grad`; None asks when the value is computed, and again at each call of the pull-back.
+
+    Raises
+    ------
+    ShapeError
+        If the pull-back is given another number of cotangents than there are results, or one of another shape.
+    ArgumentError, DtypeError, CompileError
+        See `grad`.
 
     Examples
     --------
@@ -131,12 +186,10 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pull(ts.tensor([1.0, 10.0]))
     (tensor([ 2., 40.]),)
     """
-    inputs = _Inputs("vjp", list(primals), None)
-    with enable_grad():
-        value = f(*inputs.tree)
-    outputs, rebuild = flatten(value)
+    level = Level("vjp", list(primals), create_graph)
+    outputs, rebuild = flatten(level.apply(f))
     for output in outputs:
-        _expect_tensor("vjp", output)
+        level.expect_tensor(output)
 
     def pull(cotangents: Any) -> tuple[Any, ...]:
         given, _ = flatten(cotangents)
@@ -145,163 +198,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
                 f"vjp: expected {len(outputs)} cotangents, one per result, got {len(given)}; "
                 "pass them in the structure of the result."
             )
-        return tuple(inputs.pull_back(outputs, given, keep=True))
+        for cotangent in given:
+            refuse_traced("vjp", cotangent)
+        return tuple(level.rebuild(level.pull_back(outputs, given, keep=True)))
 
-    return rebuild([inputs.released(output) for output in outputs]), pull
-
-
-def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
-    """Return ``f(*primals)`` and its directional derivative along `tangents`.
-
-    `primals` is a tuple or list of arguments, or the only argument by itself; `tangents` has the same structure.
-
-    The pull-back is linear in its cotangent, so its own pull-back pushes tangents forward: no second set of rules.
-
-    Examples
-    --------
-    >>> import tinygrad_seq as ts
-    >>> ts.jvp(lambda x: x * x, (ts.tensor([1.0, 2.0]),), (ts.tensor([1.0, 0.5]),))
-    (tensor([1., 4.]), tensor([2., 2.]))
-    """
-    inputs = _Inputs("jvp", _arguments(primals), None)
-    directions = inputs.matching(_arguments(tangents))
-    with enable_grad():
-        value = f(*inputs.tree)
-        outputs, rebuild = flatten(value)
-        for output in outputs:
-            _expect_tensor("jvp", output)
-        weights = [wrap(np.zeros(output.shape, output.dtype), output.requires_grad) for output in outputs]
-        live = [(output, weight) for output, weight in zip(outputs, weights, strict=True) if output.requires_grad]
-        pulled = pull_back(
-            [output for output, _ in live],
-            [weight for _, weight in live],
-            only=inputs.leaves,
-            keep=True,
-            differentiable=True,
-        )
-        reached = [(pulled[leaf], d) for leaf, d in zip(inputs.leaves, directions, strict=True) if leaf in pulled]
-        reached = [(gradient, direction) for gradient, direction in reached if gradient.requires_grad]
-        pushed = pull_back(
-            [gradient for gradient, _ in reached],
-            [direction for _, direction in reached],
-            only=weights,
-            keep=inputs.differentiable,
-            differentiable=inputs.differentiable,
-        )
-    results = [pushed.get(weight, wrap(np.zeros(weight.shape, weight.dtype))) for weight in weights]
-    return rebuild([inputs.released(output) for output in outputs]), rebuild(results)
-
-
-def hvp(f: Callable[..., Tensor], primals: Any, tangents: Any) -> Any:
-    """Return the product of the Hessian of the scalar function `f` at `primals` with `tangents`.
-
-    `primals` is a tuple or list of arguments, or the only argument by itself; `tangents` has the same structure.
-
-    Returns
-    -------
-    tuple
-        One product per primal, with the primal's structure and shapes; no tuple for an only primal by itself.
-
-    Examples
-    --------
-    >>> import tinygrad_seq as ts
-    >>> ts.hvp(lambda x: (x**3).sum(), (ts.tensor([1.0, 2.0]),), (ts.tensor([1.0, 1.0]),))
-    (tensor([ 6., 12.]),)
-    """
-    inputs = _Inputs("hvp", _arguments(primals), None)
-    directions = inputs.matching(_arguments(tangents))
-    with enable_grad():
-        value = f(*inputs.tree)
-    inputs.refuse_unless_scalar(value)
-    live = [value] if value.requires_grad else []
-    first = pull_back(live, [None] * len(live), only=inputs.leaves, keep=True, differentiable=True)
-    reached = [(first[leaf], d) for leaf, d in zip(inputs.leaves, directions, strict=True) if leaf in first]
-    reached = [(gradient, direction) for gradient, direction in reached if gradient.requires_grad]
-    products = inputs.pull_back([gradient for gradient, _ in reached], [direction for _, direction in reached])
-    return tuple(products) if isinstance(primals, tuple | list) else products[0]
-
-
-def _arguments(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, tuple | list) else [values]
-
-
-class _Inputs:
-    """The arguments to differentiate with respect to: fresh names for their values, so that nothing else counts.
-
-    Attributes
-    ----------
-    leaves
-        The new Tensors, flat.
-    tree
-        The same in the structure of the arguments.
-    differentiable
-        Whether results keep their graph.
-    """
-
-    def __init__(self, caller: str, arguments: list[Any], create_graph: bool | None) -> None:
-        self.caller = caller
-        values, self.rebuild = flatten(arguments)
-        given = [value if isinstance(value, Tensor) else _from_user(caller, value) for value in values]
-        outside = any(value.requires_grad for value in given)
-        self.differentiable = mode.recording and outside if create_graph is None else create_graph
-        with enable_grad():
-            self.leaves = [
-                alias(value) if value.requires_grad else wrap(value._frozen(), requires_grad=True) for value in given
-            ]
-        self.tree = self.rebuild(self.leaves)
-
-    def matching(self, tangents: list[Any]) -> list[Tensor]:
-        """Return `tangents` flat, checked against the inputs."""
-        values, _ = flatten(tangents)
-        found = [value if isinstance(value, Tensor) else _from_user(self.caller, value) for value in values]
-        expected = [leaf.shape for leaf in self.leaves]
-        if [value.shape for value in found] != expected:
-            raise ShapeError(
-                f"{self.caller}: expected tangents of the primals' shapes {expected}, got "
-                f"{[value.shape for value in found]}; pass one tangent per primal."
-            )
-        return found
-
-    def refuse_unless_scalar(self, value: Any) -> None:
-        _expect_tensor(self.caller, value)
-        if value.size != 1:
-            raise GraphError(
-                f"{self.caller}: expected a function that returns a scalar, got shape {value.shape}; "
-                "reduce it with .sum() or .mean(), or use ts.vjp."
-            )
-
-    def pull_back(self, outputs: list[Tensor], cotangents: list[Any], keep: bool = False) -> list[Any]:
-        """Return the gradients of `outputs` in the structure of the arguments, zeros where nothing arrives."""
-        live = [(output, g) for output, g in zip(outputs, cotangents, strict=True) if output.requires_grad]
-        arrived = pull_back(
-            [output for output, _ in live],
-            [cotangent for _, cotangent in live],
-            only=self.leaves,
-            keep=keep or self.differentiable,
-            differentiable=self.differentiable,
-        )
-        return self.rebuild([  # type: ignore[no-any-return]
-            arrived[leaf] if leaf in arrived else wrap(np.zeros(leaf.shape, leaf.dtype)) for leaf in self.leaves
-        ])  # fmt: skip
-
-    def released(self, value: Any) -> Any:
-        """Return a result of `f`, cut off from the graph unless that is to be kept."""
-        return value.detach() if isinstance(value, Tensor) and not self.differentiable else value
-
-
-def _from_user(caller: str, value: Array) -> Tensor:
-    array = to_array(caller, value)
-    if array.dtype.kind != "f":
-        raise DtypeError(
-            f"{caller}: expected floating-point arguments, got {type(value).__name__} ({array.dtype}); "
-            "cast it, or let the function close over it (in grad: leave it out of argnums)."
-        )
-    return wrap(array)
-
-
-def _expect_tensor(caller: str, value: Any) -> None:
-    if not isinstance(value, Tensor):
-        raise ArgumentError(
-            f"{caller}: expected a function that returns Tensors, got {type(value).__name__}; "
-            "compute with tinygrad_seq functions and return their result."
-        )
+    return rebuild([level.released(output) for output in outputs]), pull

@@ -81,8 +81,11 @@ class Primitive:
         which each use reads a small part (``x[t]``): a rule would make an array of the whole operand's size each time.
     code
         Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
+    opaque
+        Whether its rules may read Tensors that are not among its operands.
     """
 
+    opaque = False
     __slots__ = ("__dict__", "_plans", "_ufunc", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
 
     def __init__(

@@ -43,6 +43,8 @@ class Modes:
         Inside a step that is traced, whether operations were recorded where the outermost trace began; else None.
     tags
         What is tagged, by name, if somebody looks.
+    draws
+        Where draws are recorded or replayed, see `config.Draws`; None: nowhere.
     """
 
     recording = True
@@ -53,6 +55,7 @@ class Modes:
     counted: Any = None
     traced: bool | None = None
     tags: dict[str, object] | None = None
+    draws: Any = None
     _outer: Modes | None = None
     _token: Callable[[], object] = weakref.ref(object)
     _switch: Callable[[], object] = _nobody

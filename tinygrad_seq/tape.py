@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +23,10 @@ from .ops.casting import astype
 from .ops.shape import sum_to
 from .primitive import Array, Primitive
 
-_next_number = itertools.count(0, -1).__next__
+# Also a mark in time: a node is newer than a mark if its number is smaller.
+next_number = itertools.count(0, -1).__next__
+
+_age = attrgetter("number")
 
 # Takes the gradient as a Tensor; returns None or a replacement.
 Hook = Callable[[Array], Array | None]
@@ -62,6 +67,8 @@ class Node:
         Functions to run on a finished cotangent, by slot.
     origin
         Where in the user's code it was made, kept under `detect_anomaly` only.
+    recompute
+        Fills `saved` and `output` in again, for a node inside `checkpoint`; None once it has.
     """
 
     __slots__ = (
@@ -69,6 +76,7 @@ class Node:
     )  # fmt: skip
     hooks: dict[int, list[Hook]] | None = None
     origin: Origin | None = None
+    recompute: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -80,7 +88,7 @@ class Node:
         shape: Any,
         dtype: Any,
     ) -> None:
-        self.number = _next_number()
+        self.number = next_number()
         self.primitive = primitive
         self.params = params
         self.parents = parents
@@ -117,6 +125,8 @@ def backpropagate(
     keep: bool = False,
     differentiable: bool = False,
     only: Sequence[Source] | None = None,
+    nodes: Sequence[Node] | None = None,
+    connected: Collection[Source] | None = None,
 ) -> dict[Source, Array]:
     """Send each root's cotangent back through the tape and return what arrives, by source.
 
@@ -132,6 +142,11 @@ def backpropagate(
         Run the rules on Tensors, so that the result can itself be differentiated.
     only
         The sources to return, leaves or not, and no node that does not lead to them is visited; None for all leaves.
+    nodes
+        The nodes between `roots` and `only`, oldest first (see `survey`), if they are known.
+    connected
+        If `differentiable`: the sources that the result can be differentiated with respect to, beside those of the
+        cotangents; values from anywhere else count as constants. None for all.
 
     Raises
     ------
@@ -143,7 +158,7 @@ def backpropagate(
     heap: list[tuple[int, Node]] = []
     arrived: dict[Source, Array] = {}
     wanted = None if only is None else set(only)
-    leading = None if wanted is None else _leading_to(wanted, (source for source, _ in roots))
+    leading = None if wanted is None else leading_to(wanted, nodes or survey([source for source, _ in roots])[0])
     anomaly = mode.anomaly
     send = _sender(pending, owned, heap)
 
@@ -154,23 +169,20 @@ def backpropagate(
         node = heappop(heap)[1]
         saved, output, primitive, params = node.saved, node.output, node.primitive, node.params
         if saved is None:
-            raise GraphError(
-                f"backward: expected a graph, but the part that made this {primitive.name!r} was freed by an earlier "
-                "backward pass; pass retain_graph=True to the first one, or compute the loss again."
-            )
+            saved, output = _recomputed(node)
         if primitive.multiple or node.hooks is not None or wanted is not None:
             g = _collect(node, pending, to_tensor, wanted, arrived)
         else:
             g = pending.pop(node)
         if differentiable:
-            saved, output = _as_tensors(node, to_tensor)
+            saved, output = _as_tensors(node, to_tensor, connected)
         rules: Any = primitive.rules
         parts = rules[0](g, output, *saved, **params) if primitive.variadic else None
         add_into = primitive.add_into
         for position, parent in enumerate(node.parents):
             if parent is None or (leading is not None and parent not in leading):
                 continue
-            if add_into is not None and parent in owned:
+            if add_into is not None and parent in owned and not differentiable:
                 add_into(pending[parent], g, **params)
                 continue
             c = (
@@ -198,6 +210,18 @@ def backpropagate(
     return arrived | {leaf: _run_hooks(leaf._hooks, pending[leaf], leaf, to_tensor) for leaf in leaves}
 
 
+def _recomputed(node: Node) -> tuple[Sequence[Any], Any]:
+    """Return what the rules read of a node inside `checkpoint`; raise if it was freed."""
+    while node.saved is None and node.recompute is not None:  # once for each segment around it
+        node.recompute()
+    if node.saved is None:
+        raise GraphError(
+            f"backward: expected a graph, but the part that made this {node.primitive.name!r} was freed by an earlier "
+            "backward pass; pass retain_graph=True to the first one, or compute the loss again."
+        )
+    return node.saved, node.output
+
+
 def _sender(
     pending: dict[Source, Array], owned: set[Source], heap: list[tuple[int, Node]]
 ) -> Callable[[Source, Array], None]:
@@ -206,12 +230,14 @@ def _sender(
 
     def send(target: Source, cotangent: Array) -> None:
         if target in pending:
-            if target in owned:
+            if target in owned and cotangent.__class__ is np.ndarray:
                 pending[target] += cotangent
             else:
                 total = pending[target] = pending[target] + cotangent
                 if total.__class__ is np.ndarray:  # no scalar, which has no memory to add into, and no Tensor
                     owned.add(target)
+                else:
+                    owned.discard(target)
             return
         pending[target] = cotangent
         kind = target.__class__
@@ -279,35 +305,64 @@ def _run_hooks(
     return g
 
 
-def _as_tensors(node: Node, to_tensor: Callable[[Array, Source], Array]) -> tuple[list[Array], Array]:
-    """Return a node's saved operands and output as Tensors that are connected to the graph."""
-    operands = [
-        to_tensor(value, parent) if isinstance(value, np.ndarray) else value
-        for value, parent in zip(node.saved or (), node.parents, strict=True)
-    ]
+def _as_tensors(
+    node: Node, to_tensor: Callable[[Array, Source], Array], connected: Collection[Source] | None
+) -> tuple[list[Array], Array]:
+    """Return a node's saved operands and output as Tensors, connected to the graph where it leads to `connected`."""
+
+    def tensor(value: Any, source: Source) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        return to_tensor(value, source if connected is None or source in connected else None)
+
+    operands = [tensor(value, parent) for value, parent in zip(node.saved or (), node.parents, strict=True)]
     output = node.output
     if isinstance(output, tuple):
-        output = tuple(
-            to_tensor(value, Output(node, slot)) if isinstance(value, np.ndarray) else value
-            for slot, value in enumerate(output)
-        )
-    elif isinstance(output, np.ndarray):
-        output = to_tensor(output, node)
-    return operands, output
+        return operands, tuple([tensor(value, Output(node, slot)) for slot, value in enumerate(output)])
+    return operands, tensor(output, node)
 
 
-def _leading_to(wanted: set[Source], roots: Iterable[Source]) -> set[Source]:
-    """Return every source from which a wanted one can be reached by going back."""
-    reachable: set[Node] = set()
-    stack = list(roots)
+def survey(
+    sources: Iterable[Source], since: float = math.inf, stop: Collection[Source] = ()
+) -> tuple[list[Node], set[Source]]:
+    """Look through the graph that `sources` are made by, back to a mark in time.
+
+    Parameters
+    ----------
+    sources
+        Where to begin.
+    since
+        A number of `next_number`: nodes older than that are not entered.
+    stop
+        Sources that are not entered, and do not count.
+
+    Returns
+    -------
+    nodes
+        The nodes that were entered, oldest first.
+    outside
+        The sources that these were made of: leaves and older nodes.
+    """
+    nodes: set[Node] = set()
+    outside: set[Source] = set()
+    stack = [source for source in sources if source is not None]
     while stack:
         source = stack.pop()
+        if stop and source in stop:
+            continue
         node = source.node if source.__class__ is Output else source
-        if node.__class__ is Node and node not in reachable:
-            reachable.add(node)
-            stack.extend(parent for parent in node.parents if parent is not None)
+        if node.__class__ is not Node or node.number > since:
+            outside.add(source)
+        elif node not in nodes:
+            nodes.add(node)
+            stack.extend([parent for parent in node.parents if parent is not None])
+    return sorted(nodes, key=_age, reverse=True), outside
+
+
+def leading_to(wanted: set[Source], nodes: Iterable[Node]) -> set[Source]:
+    """Return `wanted` and every source among `nodes`, oldest first, from which one of it can be reached."""
     leading = set(wanted)
-    for node in sorted(reachable, key=lambda node: -node.number):  # operands first
+    for node in nodes:
         outputs = [Output(node, slot) for slot in range(len(node.shape))] if node.primitive.multiple else [node]
         if any(parent in leading for parent in node.parents) or any(output in wanted for output in outputs):
             leading.update(outputs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -28,7 +28,7 @@ from .primitive import LEVELS, Array, Primitive
 from .python_protocol import PythonProtocol
 from .recording import check_forward, check_operand, explain, make_node
 from .switches import DEFAULT, current, in_front
-from .tape import Hook, HookHandle, Output, Source, backpropagate
+from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 
 class _Probe:
@@ -94,7 +94,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     if primitive.multiple:
         return tuple(
             [
-                _connected(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
+                attach(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
                 for slot, part in enumerate(result)
             ]
         )
@@ -312,7 +312,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     _apply = staticmethod(record)
 
 
-def _connected(array: Array, source: Source | None) -> Tensor:
+def attach(array: Array, source: Source | None) -> Tensor:
     """Return a Tensor of `array` whose cotangent goes to `source`."""
     if isinstance(array, Tensor):
         return array
@@ -338,46 +338,59 @@ def pull_back(
     only: Sequence[Tensor] | None = None,
     keep: bool = False,
     differentiable: bool = False,
+    nodes: Sequence[Node] | None = None,
+    connected: Collection[Source] | None = None,
 ) -> dict[Tensor, Tensor]:
-    """Return the gradient of ``sum(output * cotangent)`` by leaf, or by each tensor of `only` that it reaches."""
-    roots = []
-    for output, cotangent in zip(outputs, cotangents, strict=True):
-        if not output._requires_grad:
-            raise GraphError(
-                "backward: expected a tensor that requires grad, got one that does not depend on any; "
-                "set requires_grad=True on a leaf, and do not compute under no_grad or through .detach()."
-            )
-        if cotangent is None:
-            if output.size != 1:
-                raise GraphError(
-                    f"backward: expected a scalar, got shape {output.shape}; reduce it with .sum() or .mean(), "
-                    "or pass gradient= of that shape."
-                )
-            cotangent = np.ones(output.shape, output.dtype)
-        elif not isinstance(cotangent, Tensor):
-            cotangent = np.array(cotangent, output.dtype)
-        else:
-            cotangent = cotangent if cotangent.dtype == output.dtype else astype(cotangent, output.dtype)
-            cotangent = cotangent if differentiable else cotangent._frozen()
-        if cotangent.shape != output.shape:
-            raise ShapeError(
-                f"backward: expected a gradient of shape {output.shape}, got {cotangent.shape}; "
-                "pass one value per element of the output."
-            )
-        roots.append((_source_of(output), _connected(cotangent, None) if differentiable else cotangent))
-    sources = None if only is None else [_source_of(tensor) for tensor in only]
+    """Return the gradient of ``sum(output * cotangent)`` by leaf, or by each tensor of `only` that it reaches.
+
+    The rest of the parameters are those of `tape.backpropagate`.
+    """
     with set_grad_enabled(differentiable):
-        arrived = backpropagate(roots, _connected, keep=keep, differentiable=differentiable, only=sources)
-    if only is None or sources is None:
-        return {leaf: _connected(gradient, None) for leaf, gradient in arrived.items()}
-    return {
-        tensor: _connected(arrived[source], None)
-        for tensor, source in zip(only, sources, strict=True)
-        if source in arrived
-    }
+        pairs = zip(outputs, cotangents, strict=True)
+        roots = [(source_of(output), _seed(output, cotangent, differentiable)) for output, cotangent in pairs]
+        arrived = backpropagate(
+            roots,
+            attach,
+            keep=keep,
+            differentiable=differentiable,
+            only=None if only is None else [source_of(tensor) for tensor in only],
+            nodes=nodes,
+            connected=connected,
+        )
+    if only is None:
+        return {leaf: attach(gradient, None) for leaf, gradient in arrived.items()}
+    return {tensor: attach(arrived[source_of(tensor)], None) for tensor in only if source_of(tensor) in arrived}
 
 
-def _source_of(tensor: Tensor) -> Source:
+def _seed(output: Tensor, cotangent: Array | None, differentiable: bool) -> Array:
+    """Return the checked cotangent of `output`, 1 for None: a Tensor if `differentiable`, or an ndarray."""
+    if not output._requires_grad:
+        raise GraphError(
+            "backward: expected a tensor that requires grad, got one that does not depend on any; "
+            "set requires_grad=True on a leaf, and do not compute under no_grad or through .detach()."
+        )
+    if cotangent is None:
+        if output.size != 1:
+            raise GraphError(
+                f"backward: expected a scalar, got shape {output.shape}; reduce it with .sum() or .mean(), "
+                "or pass gradient= of that shape."
+            )
+        cotangent = np.ones(output.shape, output.dtype)
+    elif not isinstance(cotangent, Tensor):
+        cotangent = np.array(cotangent, output.dtype)
+    else:
+        cotangent = cotangent if cotangent.dtype == output.dtype else astype(cotangent, output.dtype)
+        cotangent = cotangent if differentiable else cotangent._frozen()
+    if cotangent.shape != output.shape:
+        raise ShapeError(
+            f"backward: expected a gradient of shape {output.shape}, got {cotangent.shape}; "
+            "pass one value per element of the output."
+        )
+    return attach(cotangent, None) if differentiable else cotangent
+
+
+def source_of(tensor: Tensor) -> Source:
+    """Return where the cotangent of `tensor` goes: to itself if it is a leaf."""
     return tensor if tensor._source is None else tensor._source
 
 

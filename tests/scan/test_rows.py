@@ -10,6 +10,7 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
+from tinygrad_seq.memo import Memo
 from tinygrad_seq.primitive import TABLE
 from tinygrad_seq.scan import compiled, direction, ir, program_of, rows
 from tinygrad_seq.scan.ir import Aval, Eqn, Var
@@ -29,7 +30,7 @@ WITHOUT_ROWS = [
 
 @pytest.fixture
 def _no_programs(monkeypatch) -> None:
-    monkeypatch.setattr(compiled, "_programs", {})
+    monkeypatch.setattr(compiled, "_programs", Memo(1000))
 
 
 def kernels(case: Any, **sizes: int) -> list[Any]:

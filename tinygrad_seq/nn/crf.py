@@ -124,7 +124,9 @@ class CRF(Module):
         tensor([1., 1.])
         """
         rows, ends = self._checked(emissions, mask, lengths)
-        found: Tensor = grad(lambda x: sum(where(ends > 0, self._log_sum(x, ends), 0)))(rows.detach())
+        found: Tensor = grad(lambda x: sum(where(ends > 0, self._log_sum(x, ends), 0)), create_graph=False)(
+            rows.detach()
+        )
         return swapaxes(found, 0, 1) if self.batch_first else found
 
     def decode(self, emissions: Array, mask: Any = None, lengths: Any = None) -> list[list[int]]:

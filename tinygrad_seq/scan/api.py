@@ -92,7 +92,8 @@ def scan(
         The carry or `y` changes dtype.
     CompileError
         With ``compile=True``, the step cannot be compiled: it reads a value in Python (``if h.sum() > 0``), draws
-        random numbers, or applies something to what depends on the carry that has no compiled form.
+        random numbers, takes a gradient inside (`grad`, `custom_gradient`, ...), or applies something to what depends
+        on the carry that has no compiled form.
     ArgumentError
         The step does not return two values, or they change structure; or an option is outside its range.
 

@@ -8,12 +8,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..creation import asarray
+from ..level import Level
 from ..memo import Memo
 from ..modes import mode
-from ..ops.casting import alias
 from ..ops.joining import stack, unstack
 from ..primitive import Array, Primitive
-from ..tensor import Tensor, pull_back, record
+from ..tensor import Tensor, record, wrap
 from ..tree import Tree, flatten
 from .eager import StepFunction, pair
 from .ir import Aval, Step, Var
@@ -121,7 +121,7 @@ def _trace(function: StepFunction, carry: Tree, init: Sequence[Any], rebuild_x: 
 
 
 def _cut_off(x: Any) -> Any:
-    """Return an operand that no gradient reaches as a Tensor that wants none."""
+    """Return an operand that no gradient is to reach as a Tensor that wants none."""
     return x.detach() if isinstance(x, Tensor) else x
 
 
@@ -164,38 +164,94 @@ def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tu
 
 
 def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
-    if any(isinstance(g, Tensor) for g in gs):
-        return _differentiable_rule(gs, xs, program, run)
+    if any(isinstance(x, Tensor) for x in (*gs, *xs)):
+        operands = (*map(_tensor, gs), *map(_cut_off, map(_tensor, ys)), *map(_tensor, xs))
+        found = record(_scan_gradient, operands, {"program": program, "run": run, "count": len(gs)})
+        by_position = dict(zip(_reached(program), found, strict=True))
+        return [by_position.get(position) for position in range(len(xs))]
     found = program.pull_back(gs, xs, ys, run)
     return [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
 
 
-def _differentiable_rule(gs: Sequence[Array], xs: Sequence[Array], program: Program, run: Run) -> list[Any]:
-    """Return the cotangents as Tensors that can be differentiated again: those of the unrolled steps."""
-    operands = [alias(asarray(x)) for x in xs]  # each by itself, though one be computed from another
+def _reached(program: Program) -> list[int]:
+    return [position for position, reaches in enumerate(program.reached) if reaches]
+
+
+def _tensor(x: Array) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(x)
+
+
+_scan = Primitive("scan", _forward, _rule, multiple=True)
+
+
+# ------------------------------------------------------------------------------ its gradient, as another operation
+
+
+def _gradient(*arrays: np.ndarray, program: Program, run: Run, count: int) -> tuple[np.ndarray, ...]:
+    """Return the cotangents of the operands of a scan that are reached.
+
+    Takes the cotangents of its `count` results, the results, and the operands.
+    """
+    gs, ys, xs = arrays[:count], arrays[count : 2 * count], arrays[2 * count :]
+    found = _rule(gs, ys, *xs, program=program, run=run)
+    return tuple([found[position] for position in _reached(program)])
+
+
+def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, run: Run, count: int) -> list[Any]:
+    """Differentiate the gradient once more: that of the unrolled steps."""
+    operands = list(map(_tensor, xs))
+    through = [*range(count), *[2 * count + position for position in _reached(program)]]
+    through = [position for position in through if operands[position].dtype.kind == "f"]
+    level = Level("scan", [operands[position] for position in through])
+
+    def gradient(*leaves: Tensor) -> list[Tensor]:
+        values = list(operands)
+        for position, leaf in zip(through, leaves, strict=True):
+            values[position] = leaf
+        return _unrolled_gradient(values[:count], values[2 * count :], program, run)
+
+    found = dict(zip(through, level.pull_back(level.apply(gradient), hs), strict=True))
+    parts = [found.get(position) for position in range(len(xs))]
+    if any(isinstance(h, Tensor) for h in hs):
+        return parts
+    return [None if part is None else part._frozen() for part in parts]
+
+
+def _unrolled_gradient(gs: Sequence[Tensor], xs: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
+    reached = _reached(program)
+    level = Level("scan", [xs[position] for position in reached])
+
+    def unrolled(*leaves: Tensor) -> list[Tensor]:
+        operands = list(xs)
+        for position, leaf in zip(reached, leaves, strict=True):
+            operands[position] = leaf
+        return _unroll(operands, program, run)
+
+    outputs = level.apply(unrolled)
+    return level.pull_back(outputs, gs[: len(outputs)])
+
+
+def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
+    """Return the last carry and the outputs of the steps, each of them run and recorded by itself."""
     step = program.clean
     a, b = len(program.consts), len(program.consts) + len(step.carry)
     consts = dict(zip(program.consts, program.turned(operands[:a]), strict=True))
-    carry = operands[a:b]
+    carry = list(operands[a:b])
     columns = [unstack(x) for x in operands[b:]]
     ys: list[Any] = []
     times = list(reversed(range(run.T)) if run.reverse else range(run.T))
     for count, t in enumerate(times):
         if run.window is not None and count and count % run.window == 0:
-            carry = [part.detach() for part in carry]
+            carry = [asarray(part).detach() for part in carry]
         now = {**program.brought, **consts, **dict(zip(step.carry, carry, strict=True))}
         now.update(zip(step.xs, [column[t] for column in columns], strict=True))
-        for eqn in program.clean.eqns:
+        for eqn in step.eqns:
             values = eqn.primitive(*[now[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
             now.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
-        carry = [now[var] for var in program.clean.carry_out]
-        ys.append([now[var] for var in program.clean.ys])
+        carry = [now[var] for var in step.carry_out]
+        ys.append([now[var] for var in step.ys])
     ordered = ys[::-1] if run.reverse else ys
-    outputs = [*carry, *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
-    pairs = [(y, g) for y, g in zip(outputs, gs, strict=False) if isinstance(y, Tensor) and y._requires_grad]
-    wanted = [x for x in operands if x._requires_grad]
-    arrived = pull_back([y for y, _ in pairs], [g for _, g in pairs], only=wanted, keep=True, differentiable=True)
-    return [arrived.get(x, asarray(np.zeros(x.shape, x.dtype))) for x in operands]
+    return [*map(asarray, carry), *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
 
 
-_scan = Primitive("scan", _forward, _rule, multiple=True)
+_scan_gradient = Primitive("scan_gradient", _gradient, _gradient_rule, multiple=True)
