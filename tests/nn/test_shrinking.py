@@ -98,3 +98,30 @@ def test_in_segments_is_as_with_a_mask(
         found.append([*outputs, xs.grad, *[parameter.grad for parameter in layer.parameters()]])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("compile", [True, False])
+def test_a_cell_may_read_anything_that_has_a_row_per_sequence(compile: bool, rng) -> None:
+    """Rows stay where they are beside a memory that nobody can find, in a list that a function around it holds."""
+    memory = [ts.tensor(rng.standard_normal((3, 4)))]
+
+    class Reading(nn.Cell):
+        input_size, state_shape = 4, (4,)
+
+        def forward(self, x, h):
+            h = ts.tanh(h + x * memory[0])
+            return h, h
+
+    xs, lengths = ts.tensor(rng.standard_normal((5, 3, 4))), [2, 5, 3]
+    layer = nn.Recurrent(Reading().double())
+    if not compile:
+        with ts.disable_compile():
+            ys, last = layer(xs, lengths=lengths)
+    else:
+        ys, last = layer(xs, lengths=lengths)
+    for n, end in enumerate(lengths):
+        h = np.zeros(4)
+        for t in range(end):
+            h = np.tanh(h + xs.numpy()[t, n] * memory[0].numpy()[n])
+            np.testing.assert_allclose(ys.numpy()[t, n], h, atol=1e-14)
+        np.testing.assert_allclose(last.numpy()[n], h, atol=1e-14)

@@ -37,12 +37,6 @@ class Cell(Module):
     input_size : int
         I, if x is one array of shape (N, I) (optional).
 
-    Notes
-    -----
-    With `lengths` a layer sorts the rows of a batch. It leaves them in their order if the cell, or a module in it, has
-    an attribute that is an array with one row per sequence, such as a memory to attend to. So what `forward` reads per
-    sequence, besides x and the state, must be an attribute.
-
     Examples
     --------
     A leaky integrator of its own design:

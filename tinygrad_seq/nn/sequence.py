@@ -111,7 +111,7 @@ class SequenceLayer(Module):
             (N,), integers from 0 to T: how many steps of each sequence count. The others have no effect on anything,
             their output is 0 (see `masked_output`), and no gradient arrives there; the direction that goes backwards
             begins at the last step that counts. Where no step counts the state stays as it was. Nothing need be sorted
-            or packed; where it pays, what has ended leaves the loop.
+            or packed; where it pays, what has ended leaves the loop, if the cells are of this package.
         mask
             (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
         reset
@@ -380,8 +380,15 @@ class SequenceLayer(Module):
 
 
 def _binds_rows(cell: Cell, N: int) -> bool:
-    """Return whether a cell holds arrays that may have a row for each sequence, beside parameters and buffers."""
-    held = flatten([vars(module) for module in cell.modules()])[0]
+    """Return whether a cell may read arrays that have a row for each sequence, beside what its step is given.
+
+    A cell of this package reads its attributes only. What the `forward` of another one reads, such as a memory in a
+    variable around it, cannot be known.
+    """
+    modules = list(cell.modules())
+    if not all(type(module).__module__.startswith(f"{__package__}.") for module in modules):
+        return True
+    held = flatten([vars(module) for module in modules])[0]
     return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
 
 
