@@ -179,8 +179,8 @@ def _options(rng: Random, T: int) -> tuple[tuple[str, Any], ...]:
     options: dict[str, Any] = {}
     if chance(rng, 0.3):
         options["reverse"] = True
-    if chance(rng, 0.15):
-        options["window"] = rng.randint(1, max(T, 1))
+    if chance(rng, 0.25):
+        options["window"] = rng.randint(1, max(T - 1, 1))
     if chance(rng, 0.25):
         options["remember"] = rng.choice(["sqrt", 1, 2, 3])
     return tuple(options.items())

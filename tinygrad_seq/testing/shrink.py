@@ -34,7 +34,7 @@ def _is_sound(program: Graph | Step) -> bool:
     if isinstance(program, Graph) or program.layer is None:
         return True
     entered = leaves_of([program.carry, program.xs])
-    return program.xs is not None and all(not leaf.value.rows or leaf.value.name in entered for leaf in program.leaves)
+    return program.xs is not None and all(leaf.value.rows == (leaf.value.name in entered) for leaf in program.leaves)
 
 
 def _size(program: Graph | Step) -> tuple[int, ...]:
@@ -114,8 +114,8 @@ def _cut(layer: Flags, T: int) -> Flags:
     return tuple([(key, flag[:T] if key in ("mask", "reset") else flag) for key, flag in changed.items()])
 
 
-def _fewer_equations(program: Program) -> Iterator[Program]:
-    """Yield the program without one equation: its result is another value like it, or is given as a constant."""
+def _fewer_equations(program: Any) -> Iterator[Any]:
+    """Yield the program without one equation: its result is another value like it, a constant, or an input."""
     values = [leaf.value for leaf in program.leaves]
     for position, equation in enumerate(program.equations):
         value = equation.value
@@ -124,8 +124,11 @@ def _fewer_equations(program: Program) -> Iterator[Program]:
         like = [other.name for other in known if (other.shape, other.dtype) == (value.shape, value.dtype)]
         for name in [*[n for n in like if n in equation.operands], *like[-2:]]:
             yield _renamed(program, [*rest[0], *rest[1]], {value.name: name})
-        given = Leaf(value, 100 + position, value.kind == "f")
-        yield _pruned(replace(program, equations=(*rest[0], *rest[1]), leaves=(*program.leaves, given)))
+        given = Leaf(value._replace(carried=False), 100 + position, value.kind == "f")
+        shorter = replace(program, equations=(*rest[0], *rest[1]), leaves=(*program.leaves, given))
+        yield _pruned(shorter)
+        if isinstance(shorter, Step):
+            yield _pruned(replace(shorter, xs=(*leaves_of(shorter.xs), value.name)))
 
 
 def _renamed(program: Program, equations: list[Equation], names: dict[str, str]) -> Program:

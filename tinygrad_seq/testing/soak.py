@@ -166,10 +166,14 @@ class Soak:
         self.say(time.monotonic() - start)
         return not self.failures
 
+    def command(self, first: int) -> list[str]:
+        """Return the command of a process that runs the batch of examples that begins with `first`."""
+        return [sys.executable, "-m", "tinygrad_seq.testing", "work", str(first), str(BATCH), str(self.out)]
+
     def _start(self, slot: int) -> subprocess.Popen[str]:
         first = self.seed * 1_000_000 + self._batches * BATCH
         self._batches += 1
-        command = [sys.executable, "-m", "tinygrad_seq.testing", "work", str(first), str(BATCH), str(self.out)]
+        command = self.command(first)
         if len(os.listdir(self._folders[slot].name)) > MOST_FILES:
             self._folders[slot].cleanup()
             self._folders[slot] = tempfile.TemporaryDirectory(prefix="tinygrad_seq-soak-")
@@ -178,8 +182,9 @@ class Soak:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
         def listen() -> None:
-            for line in process.stdout or ():
-                self._reports.put((slot, json.loads(line)))
+            with process:
+                for line in process.stdout or ():
+                    self._reports.put((slot, json.loads(line)))
             self._reports.put((slot, None))
 
         threading.Thread(target=listen, daemon=True).start()
