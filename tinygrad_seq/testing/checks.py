@@ -132,10 +132,9 @@ class Scan:
 
     def run(self, compile: bool | None) -> tuple[Tree, Tree]:
         """Return ``(carry, ys)`` by `scan`, or by a plain loop if `compile` is None."""
-        scope = self.scope
         if compile is None:
-            return plain_loop(scope["step"], scope["init"], scope["xs"], **scope["options"])
-        return scan(scope["step"], scope["init"], scope["xs"], compile=compile, **scope["options"])
+            return self.scope["run"](plain_loop)  # type: ignore[no-any-return]
+        return self.scope["run"](scan, compile=compile)  # type: ignore[no-any-return]
 
     def result(self, compile: bool | None) -> Result:
         """Return values, flags and gradients of one way."""
@@ -180,18 +179,21 @@ def plain_loop(
     window: int | None = None,
     remember: Any = None,  # noqa: ARG001 (it changes no result)
 ) -> tuple[Tree, Tree]:
-    """Return what a scan means, computed without one."""
+    """Return what a scan means, computed without one; on ndarrays too."""
     columns, rebuild = flatten(xs)
     T = columns[0].shape[0] if columns else length or 0
     found: list[Any] = [None] * T
     for count, t in enumerate(reversed(range(T)) if reverse else range(T)):
         if window is not None and count and count % window == 0:
-            carry = map_leaves(lambda part: part.detach(), carry)
+            carry = map_leaves(lambda part: part.detach() if isinstance(part, Tensor) else part, carry)
         carry, found[t] = step(carry, rebuild([column[t] for column in columns]))
     if not found:
         return carry, None
-    leaves = [flatten(y)[0] for y in found]
-    stacked = [stack([asarray(part) for part in parts]) for parts in zip(*leaves, strict=True)]
+    plain = not any(isinstance(leaf, Tensor) for leaf in flatten((carry, found))[0])
+    stacked = [
+        np.stack(parts) if plain else stack([asarray(part) for part in parts])
+        for parts in zip(*[flatten(y)[0] for y in found], strict=True)
+    ]
     return carry, flatten(found[0])[1](stacked)
 
 
@@ -242,17 +244,8 @@ def _flags(what: str, got: dict[str, bool], want: dict[str, bool]) -> list[Fault
 
 def _numpy(step: Step, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the values that NumPy gives, by the names and in the dtypes of `like`."""
-    scope = reference.execute(step.definitions())
-    carry, ys = scope["init"], []
-    columns, rebuild = flatten(scope["xs"])
-    options = scope["options"]
-    times = range(step.T)
-    for t in reversed(times) if options.get("reverse") else times:
-        with np.errstate(all="ignore"):
-            carry, y = scope["step"](carry, rebuild([column[t] for column in columns]))
-        ys.append(flatten(y)[0])
-    ys = ys[::-1] if options.get("reverse") else ys
-    found = [*flatten(carry)[0], *[np.stack(parts) for parts in zip(*ys, strict=True)]]
+    with np.errstate(all="ignore"):
+        found = flatten(reference.execute(step.definitions())["run"](plain_loop))[0]
     return {name: np.asarray(y, a.dtype) for (name, a), y in zip(like.items(), found, strict=True)}
 
 

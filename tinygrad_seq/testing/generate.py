@@ -12,7 +12,7 @@ from . import products as product
 from . import reshaping as move
 from .drawing import Drawing, Sketch, chance
 from .operations import Operation
-from .program import Graph, Step, Value, leaves_of, needed
+from .program import FORMS, Graph, Step, Value, leaves_of, needed
 
 _SMOOTH: dict[Operation, int] = {
     op.elementwise: 6, op.arithmetic: 5, op.reduce: 4, op.normalise: 2, op.choose: 1, op.compare: 1, op.logic: 1,
@@ -143,7 +143,10 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
         batch = cell or d.chance(0.55)
         shape = _shape(d, N, batch) if kind == "f" else _shape(d, N, batch, 2)[:2]
         rows = cell or (apart and batch and d.chance(0.5))
-        xs.append(d.leaf(f"x{i}", shape, kind, grad=kind == "f" and d.chance(0.7), rows=rows))
+        options: dict[str, Any] = _layout(d, len(shape) + 1, cell)
+        if kind == "i" and d.chance(0.2):
+            options["integer"] = "int32"
+        xs.append(d.leaf(f"x{i}", shape, kind, grad=kind == "f" and d.chance(0.7), rows=rows, **options))
     _grow(d, STEP, rng.randint(2, largest))
     entering = _nest(rng, [part.name for part in carry])
     carry_out = [_fit(d, d.leaves[name].value) for name in leaves_of(entering)]
@@ -160,7 +163,18 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
     return Step(
         leaves, equations, entering, _nest(rng, [v.name for v in xs]) if xs else None,
         tuple(carry_out), ys, T, () if cell else _options(rng, T), read, _flags(rng, T, N) if cell else None,
+        rng.choice(["weighted", "weighted", *FORMS]), 1 if cell or not chance(rng, 0.2) else 2,
     )  # fmt: skip
+
+
+def _layout(d: Drawing, rank: int, cell: bool) -> dict[str, str]:
+    """Return how the memory of a part of the carry or of an input lies, where it is not as it was drawn."""
+    if cell or not d.chance(0.2):
+        return {}
+    forms = ["ts.clone({0})", "ts.flip(ts.flip({0}, axis=0), axis=0)"] if rank else ["ts.clone({0})"]
+    if rank > 1:
+        forms += ["ts.swapaxes(ts.clone(ts.swapaxes({0}, 0, -1)), 0, -1)", "ts.repeat({0}, 2, axis=-1)[..., ::2]"]
+    return {"layout": d.rng.choice(forms)}
 
 
 def _outputs(d: Drawing, cell: bool) -> Tree:

@@ -38,7 +38,7 @@ def _is_sound(program: Graph | Step) -> bool:
 
 
 def _size(program: Graph | Step) -> tuple[int, ...]:
-    grads = sum(leaf.grad for leaf in program.leaves)
+    grads = sum(leaf.grad + (leaf.layout != "{0}") for leaf in program.leaves)
     if isinstance(program, Graph):
         return len(program.equations), len(program.outputs), len(program.leaves), grads
     trees = (program.carry, program.xs, program.ys)
@@ -49,7 +49,7 @@ def _size(program: Graph | Step) -> tuple[int, ...]:
         len(program.equations),
         count,
         len(program.leaves),
-        len(program.options) + len(program.layer or ()),
+        len(program.options) + len(program.layer or ()) + program.runs + (program.form != "weighted"),
         program.T,
         read,
         grads,
@@ -69,8 +69,15 @@ def _smaller(program: Any) -> Iterator[Any]:
             yield replace(program, leaves=_swapped(program.leaves, leaf, leaf._replace(grad=False)))
 
 
-def _smaller_step(step: Step) -> Iterator[Step]:
-    results = leaves_of(step.ys)
+def _plainer_call(step: Step) -> Iterator[Step]:
+    """Yield the step called more simply: fewer steps, runs and options, arrays as they are."""
+    if step.runs > 1 or step.form != "weighted":
+        yield replace(step, runs=1, form="weighted")
+        yield replace(step, runs=1)
+        yield replace(step, form="weighted")
+    for leaf in step.leaves:
+        if leaf.layout != "{0}":
+            yield replace(step, leaves=_swapped(step.leaves, leaf, leaf._replace(layout="{0}")))
     for option in step.options:
         yield replace(step, options=tuple([other for other in step.options if other != option]))
     for T in sorted({1, 2, step.T // 2}):
@@ -78,6 +85,11 @@ def _smaller_step(step: Step) -> Iterator[Step]:
             yield replace(step, T=T, layer=_cut(step.layer, T))
     for flag in step.layer or ():
         yield replace(step, layer=tuple([other for other in step.layer or () if other != flag]))
+
+
+def _smaller_step(step: Step) -> Iterator[Step]:
+    yield from _plainer_call(step)
+    results = leaves_of(step.ys)
     for name in [None, *dict.fromkeys(results)]:
         yield _pruned(replace(step, ys=name, read=None))
         yield _pruned(replace(step, ys=name, read=(len(step.carry_out),) if name else (0,)))
