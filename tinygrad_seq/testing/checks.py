@@ -85,7 +85,22 @@ def differences(what: str, got: dict[str, np.ndarray], want: dict[str, np.ndarra
 
 
 def check_graph(graph: Graph, order: int = 2) -> Outcome:
-    """Check values against NumPy, and first and second derivatives against finite differences."""
+    """Check values against NumPy, and first and second derivatives against finite differences.
+
+    Parameters
+    ----------
+    graph
+        What `graphs` draws.
+    order
+        1 for first derivatives only.
+
+    Examples
+    --------
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_graph
+    >>> check_graph(draw_graph(Random(3)))
+    Outcome(faults=[], checks=3, refused=False, unstable=False)
+    """
     scope = execute(graph.definitions())
     plain = reference.execute(graph.definitions())
     names = [leaf.value.name for leaf in graph.leaves]
@@ -198,7 +213,25 @@ def plain_loop(
 
 
 def check_step(step: Step, second: bool = True) -> Outcome:
-    """Check that a scan is the same compiled, step by step, as a plain loop and on NumPy."""
+    """Check that a scan is the same compiled, step by step, as a plain loop and on NumPy.
+
+    Compared are values, the gradients of all arrays, which results require grad, second derivatives, and the bits that
+    one thread and two give.
+
+    Parameters
+    ----------
+    step
+        What `steps` draws.
+    second
+        Whether to compare second derivatives, for which the steps run one by one.
+
+    Examples
+    --------
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_step
+    >>> check_step(draw_step(Random(5), largest=3)).faults
+    []
+    """
     ways = Scan(step)
     dtype = "float32" if "float32" in ways.floats else "float64"
     tolerance = TOLERANCE[dtype]

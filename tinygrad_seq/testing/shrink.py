@@ -15,7 +15,27 @@ Program = TypeVar("Program", bound=Graph | Step)
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 60.0) -> Program:
-    """Return the smallest program found within `seconds` of which ``fails`` is true, as it is of `program`."""
+    """Return the smallest program found within `seconds` for which `fails` is true, as it is for `program`.
+
+    Parameters
+    ----------
+    program
+        A `Graph` or a `Step`.
+    fails
+        Whether a program shows the fault.
+    seconds
+        When to stop looking.
+
+    Examples
+    --------
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_graph
+    >>> graph = draw_graph(Random(3))
+    >>> def has_product(graph):
+    ...     return any("@" in equation.template for equation in graph.equations)
+    >>> has_product(graph), len(graph.equations), len(shrink(graph, has_product).equations)
+    (True, 8, 1)
+    """
     end = time.monotonic() + seconds
     improved = True
     while improved:
