@@ -26,6 +26,10 @@ STEP = {
 }  # fmt: skip
 
 
+LONG = 258
+"""Steps of a long scan, whose sums over time are taken in two blocks."""
+
+
 def _grow(d: Drawing, table: dict[Operation, int], count: int) -> None:
     """Add `count` equations."""
     operations, weights = list(table), list(table.values())
@@ -126,7 +130,7 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
     that `nn.Recurrent` can run.
     """
     N = rng.choice([4, 6, 9]) if cell else rng.choice([1, 2, 2, 3, 3, 4, 9, 18])
-    sizes = [rng.choice([1, 2, 3, 4, 5, 8, 17]), rng.choice([2, 3, 4]), rng.choice([1, 2, 3])]
+    sizes = [rng.choice([1, 2, 3, 4, 5, 8, 17, 33]), rng.choice([2, 3, 4]), rng.choice([1, 2, 3])]
     d = Drawing(rng, "float32" if chance(rng, 0.15) else "float64", [n for n in sizes if not cell or n != N], N, cell)
     apart = cell or d.chance(0.65)  # whether batch elements are kept apart, as in most cells
     carry = []
@@ -154,7 +158,9 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
     equations, names = needed(d.equations, [*carry_out, *leaves_of(ys)])
     entered = {value.name for value in (*carry, *xs)}
     leaves = tuple([leaf for name, leaf in d.leaves.items() if name in names or name in entered])
-    T = rng.choice([1, 2, 3, 3, 4, 4, 5, 7]) if cell or d.chance(0.98) else 0
+    T = rng.choice([1, 2, 3, 3, 4, 4, 5, 7])
+    if not cell and d.chance(0.04):
+        T = rng.choice([0, LONG])
     count = len(carry) + len(leaves_of(ys))
     read = None
     if d.chance(0.5):
