@@ -69,7 +69,23 @@ class DrawnCell(nn.Cell):
 
 
 def check_cell(step: Step) -> Outcome:
-    """Check that a layer of the cell is the same compiled, step by step and as a plain loop, whatever is padded."""
+    """Check that a layer of the cell is the same compiled, step by step and as a plain loop, whatever is padded.
+
+    Steps that do not count are NaN in the inputs of the layer. Compared are outputs, last state and the gradients of
+    inputs, state and parameters.
+
+    Parameters
+    ----------
+    step
+        The ``drawn`` of a cell that `cells` draws.
+
+    Examples
+    --------
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_step
+    >>> check_cell(draw_step(Random(1), largest=3, cell=True)).faults
+    []
+    """
     cell = DrawnCell(step)
     flags = dict(step.layer or ())
     layer = nn.Recurrent(cell, go_backwards=flags.pop("go_backwards", False))

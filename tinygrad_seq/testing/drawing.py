@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,12 +84,14 @@ class Drawing:
 
     # ------------------------------------------------------------------------------------------- arrays given
 
-    def leaf(self, name: str, shape: tuple[int, ...], kind: str = "f", **options: bool) -> Value:
+    def leaf(self, name: str, shape: tuple[int, ...], kind: str = "f", **options: Any) -> Value:
         """Add a leaf and return its value; `options` are those of `Value` and `Leaf`."""
-        dtype = {"f": self.dtype, "i": "int64", "b": "bool"}[kind]
+        dtype = {"f": self.dtype, "i": options.pop("integer", "int64"), "b": "bool"}[kind]
         flags = {key: options.pop(key) for key in ("rows", "carried") if key in options}
         bound = {"f": BOUND, "i": SYMBOLS - 1, "b": 1}[kind]
         value = Value(name, shape, dtype, bound, **flags)
+        if "layout" not in options and not self.smooth and len(shape) > 1 and self.chance(0.1):
+            options["layout"] = "F"
         self.leaves[name] = Leaf(value, len(self.leaves), **options)
         self.values.append(value)
         if not name.startswith("w"):
@@ -140,7 +142,7 @@ class Drawing:
         kind = result.dtype.kind
         if kind == "f" and bound > BOUND:
             template, bound = f"{BOUND / bound:.3g} * ({template})", BOUND
-        dtype = self.dtype if kind == "f" else "int64" if kind == "i" else "bool"
+        dtype = self.dtype if kind == "f" else str(result.dtype)
         rows, carried = any(value.rows for value in operands), any(value.carried for value in operands)
         if rows and result.shape[:1] != (self.N,):
             return None

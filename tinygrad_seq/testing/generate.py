@@ -12,7 +12,7 @@ from . import products as product
 from . import reshaping as move
 from .drawing import Drawing, Sketch, chance
 from .operations import Operation
-from .program import Graph, Step, Value, leaves_of, needed
+from .program import FORMS, Graph, Step, Value, leaves_of, needed
 
 _SMOOTH: dict[Operation, int] = {
     op.elementwise: 6, op.arithmetic: 5, op.reduce: 4, op.normalise: 2, op.choose: 1, op.compare: 1, op.logic: 1,
@@ -24,6 +24,10 @@ STEP = {
     **_SMOOTH, op.choose: 2, op.compare: 2, op.jump: 1, op.clip: 1, op.integers: 3, product.gate: 4, product.detach: 1,
     product.outside: 1, product.inner_scan: 1,
 }  # fmt: skip
+
+
+LONG = 258
+"""Steps of a long scan, whose sums over time are taken in two blocks."""
 
 
 def _grow(d: Drawing, table: dict[Operation, int], count: int) -> None:
@@ -126,7 +130,7 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
     that `nn.Recurrent` can run.
     """
     N = rng.choice([4, 6, 9]) if cell else rng.choice([1, 2, 2, 3, 3, 4, 9, 18])
-    sizes = [rng.choice([1, 2, 3, 4, 5, 8, 17]), rng.choice([2, 3, 4]), rng.choice([1, 2, 3])]
+    sizes = [rng.choice([1, 2, 3, 4, 5, 8, 17, 33]), rng.choice([2, 3, 4]), rng.choice([1, 2, 3])]
     d = Drawing(rng, "float32" if chance(rng, 0.15) else "float64", [n for n in sizes if not cell or n != N], N, cell)
     apart = cell or d.chance(0.65)  # whether batch elements are kept apart, as in most cells
     carry = []
@@ -143,7 +147,10 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
         batch = cell or d.chance(0.55)
         shape = _shape(d, N, batch) if kind == "f" else _shape(d, N, batch, 2)[:2]
         rows = cell or (apart and batch and d.chance(0.5))
-        xs.append(d.leaf(f"x{i}", shape, kind, grad=kind == "f" and d.chance(0.7), rows=rows))
+        options: dict[str, Any] = _layout(d, len(shape) + 1, cell)
+        if kind == "i" and d.chance(0.2):
+            options["integer"] = "int32"
+        xs.append(d.leaf(f"x{i}", shape, kind, grad=kind == "f" and d.chance(0.7), rows=rows, **options))
     _grow(d, STEP, rng.randint(2, largest))
     entering = _nest(rng, [part.name for part in carry])
     carry_out = [_fit(d, d.leaves[name].value) for name in leaves_of(entering)]
@@ -151,7 +158,9 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
     equations, names = needed(d.equations, [*carry_out, *leaves_of(ys)])
     entered = {value.name for value in (*carry, *xs)}
     leaves = tuple([leaf for name, leaf in d.leaves.items() if name in names or name in entered])
-    T = rng.choice([1, 2, 3, 3, 4, 4, 5, 7]) if cell or d.chance(0.98) else 0
+    T = rng.choice([1, 2, 3, 3, 4, 4, 5, 7])
+    if not cell and d.chance(0.04):
+        T = rng.choice([0, LONG])
     count = len(carry) + len(leaves_of(ys))
     read = None
     if d.chance(0.5):
@@ -160,7 +169,18 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
     return Step(
         leaves, equations, entering, _nest(rng, [v.name for v in xs]) if xs else None,
         tuple(carry_out), ys, T, () if cell else _options(rng, T), read, _flags(rng, T, N) if cell else None,
+        rng.choice(["weighted", "weighted", *FORMS]), 1 if cell or not chance(rng, 0.2) else 2,
     )  # fmt: skip
+
+
+def _layout(d: Drawing, rank: int, cell: bool) -> dict[str, str]:
+    """Return how the memory of a part of the carry or of an input lies, where it is not as it was drawn."""
+    if cell or not d.chance(0.2):
+        return {}
+    forms = ["ts.clone({0})", "ts.flip(ts.flip({0}, axis=0), axis=0)"] if rank else ["ts.clone({0})"]
+    if rank > 1:
+        forms += ["ts.swapaxes(ts.clone(ts.swapaxes({0}, 0, -1)), 0, -1)", "ts.repeat({0}, 2, axis=-1)[..., ::2]"]
+    return {"layout": d.rng.choice(forms)}
 
 
 def _outputs(d: Drawing, cell: bool) -> Tree:
@@ -179,8 +199,8 @@ def _options(rng: Random, T: int) -> tuple[tuple[str, Any], ...]:
     options: dict[str, Any] = {}
     if chance(rng, 0.3):
         options["reverse"] = True
-    if chance(rng, 0.15):
-        options["window"] = rng.randint(1, max(T, 1))
+    if chance(rng, 0.25):
+        options["window"] = rng.randint(1, max(T - 1, 1))
     if chance(rng, 0.25):
         options["remember"] = rng.choice(["sqrt", 1, 2, 3])
     return tuple(options.items())

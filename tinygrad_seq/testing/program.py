@@ -18,6 +18,15 @@ from ..tree import Tree, flatten, map_leaves
 SYMBOLS = 5
 """Integers of a program are 0 to 4: counters, and indices into tables of five rows."""
 
+FORMS = {
+    "weighted": "(part * random(part.shape, part.dtype, seed)).sum()",
+    "plain": "part.sum()",
+    "bent": "(ts.sin(part) * random(part.shape, part.dtype, seed)).sum()",
+    "in part": "(part.reshape(-1)[-2:] * 0.7).sum()",
+    "turned": "(part * random(part.shape[::-1], part.dtype, seed).T).sum()",
+}
+"""How a result of a scan enters the loss: cotangents of all kinds of memory, and one that depends on the result."""
+
 HEADER = """\
 import contextlib
 
@@ -71,17 +80,32 @@ class Value(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """An array that a program is given: a part of the carry, an input, a weight or, with `tensor` False, an ndarray."""
+    """An array that a program is given: a part of the carry, an input, a weight.
+
+    Attributes
+    ----------
+    value, seed
+        What it is, and what its numbers are drawn from.
+    grad
+        Whether it requires grad.
+    tensor
+        False for an ndarray.
+    layout
+        A template by which the scan is given it, of the same values in other memory; or ``F`` for Fortran's order.
+    """
 
     value: Value
     seed: int
     grad: bool = False
     tensor: bool = True
+    layout: str = "{0}"
 
     def text(self, lead: tuple[int, ...] = ()) -> str:
         """Return the line that makes it, with `lead` before its axes."""
         name, shape, dtype, bound, *_ = self.value
         made = f"random({(*lead, *shape)}, {dtype!r}, {self.seed}{f', {bound:.3g}' if self.value.kind == 'f' else ''})"
+        if self.layout == "F":
+            made = f"np.asfortranarray({made})"
         if self.tensor:
             made = f"ts.tensor({made}{', requires_grad=True' if self.grad else ''})"
         return f"{name} = {made}"
@@ -229,6 +253,10 @@ class Step:
         Which of the results, leaves of ``(carry, ys)``, the loss reads.
     layer
         For a step that is run by `nn.Recurrent`: ``lengths``, ``mask``, ``reset`` and ``go_backwards``.
+    form
+        How a result enters the loss: a key of `FORMS`.
+    runs
+        How often the scan runs, each time from the carry of the time before.
     """
 
     leaves: tuple[Leaf, ...]
@@ -241,6 +269,8 @@ class Step:
     options: tuple[tuple[str, Any], ...] = ()
     read: tuple[int, ...] | None = None
     layer: tuple[tuple[str, Any], ...] | None = None
+    form: str = "weighted"
+    runs: int = 1
 
     def definitions(self, wrap: str = "") -> str:
         """Return the text that defines the arrays, ``init``, ``xs``, ``step``, ``options`` and ``loss``."""
@@ -251,12 +281,17 @@ class Step:
         options = dict(self.options) | ({} if time else {"length": self.T})
         kept = [path for _, path in [*paths(self.carry, "carry"), *paths(self.ys, "ys")]]
         parts = [kept[i] for i in self.read] if self.read is not None else kept
+        placed = {leaf.value.name: fill(leaf.layout, [leaf.value.name]) for leaf in self.leaves if leaf.layout != "F"}
         lines = [
             HEADER, "", *given, f"init = {text_of(self.carry)}", f"xs = {text_of(self.xs)}", f"options = {options}",
             "", "", "def step(carry, x):", *entered, *_body(self.equations, wrap, (left, self.ys)),
             "", "", "def loss(carry, ys):", f"    parts = [{', '.join(parts)}]",
             "    parts = [part for part in parts if np.dtype(part.dtype).kind == \"f\"]",
-            "    return sum((part * random(part.shape, part.dtype, seed)).sum() for seed, part in enumerate(parts))",
+            f"    return sum({FORMS[self.form]} for seed, part in enumerate(parts))",
+            "", "", "def run(scan, **more):", f"    carry = {text_of(rename(self.carry, placed))}",
+            f"    inputs = {text_of(rename(self.xs, placed))}",
+            *["    carry, ys = scan(step, carry, inputs, **options, **more)"] * self.runs,
+            "    return carry, ys",
             "", "", "def directional(leaves):",
             "    grads = [(i, leaf.grad) for i, leaf in enumerate(leaves) if leaf.grad is not None]",
             "    return sum((grad * random(grad.shape, grad.dtype, i)).sum() for i, grad in grads)",
@@ -266,17 +301,17 @@ class Step:
     def script(self) -> str:
         """Return a script that prints what each way of running the scan gives."""
         leaves = ", ".join(leaf.value.name for leaf in self.leaves if leaf.grad)
-        run = "    carry, ys = ts.scan(step, init, xs, compile=compile, **options)"
+        call = "    carry, ys = run(ts.scan, compile=compile)"
         cell = ""
         if self.layer is not None:
-            flags, run = dict(self.layer), _RUN_LAYER
+            flags, call = dict(self.layer), _RUN_LAYER
             options = {"go_backwards": flags.pop("go_backwards", False)}
             cell = _CELL.format(flags=flags, options=options)
         return f"""{self.definitions()}
 
 
 {cell}for compile in (True, False):
-{run}
+{call}
     print("compiled" if compile else "step by step, which is right")
     print("  carry", carry)
     print("  ys", ys)

@@ -15,7 +15,27 @@ Program = TypeVar("Program", bound=Graph | Step)
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 60.0) -> Program:
-    """Return the smallest program found within `seconds` of which ``fails`` is true, as it is of `program`."""
+    """Return the smallest program found within `seconds` for which `fails` is true, as it is for `program`.
+
+    Parameters
+    ----------
+    program
+        A `Graph` or a `Step`.
+    fails
+        Whether a program shows the fault.
+    seconds
+        When to stop looking.
+
+    Examples
+    --------
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_graph
+    >>> graph = draw_graph(Random(3))
+    >>> def has_product(graph):
+    ...     return any("@" in equation.template for equation in graph.equations)
+    >>> has_product(graph), len(graph.equations), len(shrink(graph, has_product).equations)
+    (True, 8, 1)
+    """
     end = time.monotonic() + seconds
     improved = True
     while improved:
@@ -34,11 +54,11 @@ def _is_sound(program: Graph | Step) -> bool:
     if isinstance(program, Graph) or program.layer is None:
         return True
     entered = leaves_of([program.carry, program.xs])
-    return program.xs is not None and all(not leaf.value.rows or leaf.value.name in entered for leaf in program.leaves)
+    return program.xs is not None and all(leaf.value.rows == (leaf.value.name in entered) for leaf in program.leaves)
 
 
 def _size(program: Graph | Step) -> tuple[int, ...]:
-    grads = sum(leaf.grad for leaf in program.leaves)
+    grads = sum(leaf.grad + (leaf.layout != "{0}") for leaf in program.leaves)
     if isinstance(program, Graph):
         return len(program.equations), len(program.outputs), len(program.leaves), grads
     trees = (program.carry, program.xs, program.ys)
@@ -49,7 +69,7 @@ def _size(program: Graph | Step) -> tuple[int, ...]:
         len(program.equations),
         count,
         len(program.leaves),
-        len(program.options) + len(program.layer or ()),
+        len(program.options) + len(program.layer or ()) + program.runs + (program.form != "weighted"),
         program.T,
         read,
         grads,
@@ -69,8 +89,15 @@ def _smaller(program: Any) -> Iterator[Any]:
             yield replace(program, leaves=_swapped(program.leaves, leaf, leaf._replace(grad=False)))
 
 
-def _smaller_step(step: Step) -> Iterator[Step]:
-    results = leaves_of(step.ys)
+def _plainer_call(step: Step) -> Iterator[Step]:
+    """Yield the step called more simply: fewer steps, runs and options, arrays as they are."""
+    if step.runs > 1 or step.form != "weighted":
+        yield replace(step, runs=1, form="weighted")
+        yield replace(step, runs=1)
+        yield replace(step, form="weighted")
+    for leaf in step.leaves:
+        if leaf.layout != "{0}":
+            yield replace(step, leaves=_swapped(step.leaves, leaf, leaf._replace(layout="{0}")))
     for option in step.options:
         yield replace(step, options=tuple([other for other in step.options if other != option]))
     for T in sorted({1, 2, step.T // 2}):
@@ -78,6 +105,11 @@ def _smaller_step(step: Step) -> Iterator[Step]:
             yield replace(step, T=T, layer=_cut(step.layer, T))
     for flag in step.layer or ():
         yield replace(step, layer=tuple([other for other in step.layer or () if other != flag]))
+
+
+def _smaller_step(step: Step) -> Iterator[Step]:
+    yield from _plainer_call(step)
+    results = leaves_of(step.ys)
     for name in [None, *dict.fromkeys(results)]:
         yield _pruned(replace(step, ys=name, read=None))
         yield _pruned(replace(step, ys=name, read=(len(step.carry_out),) if name else (0,)))
@@ -114,8 +146,8 @@ def _cut(layer: Flags, T: int) -> Flags:
     return tuple([(key, flag[:T] if key in ("mask", "reset") else flag) for key, flag in changed.items()])
 
 
-def _fewer_equations(program: Program) -> Iterator[Program]:
-    """Yield the program without one equation: its result is another value like it, or is given as a constant."""
+def _fewer_equations(program: Any) -> Iterator[Any]:
+    """Yield the program without one equation: its result is another value like it, a constant, or an input."""
     values = [leaf.value for leaf in program.leaves]
     for position, equation in enumerate(program.equations):
         value = equation.value
@@ -124,8 +156,11 @@ def _fewer_equations(program: Program) -> Iterator[Program]:
         like = [other.name for other in known if (other.shape, other.dtype) == (value.shape, value.dtype)]
         for name in [*[n for n in like if n in equation.operands], *like[-2:]]:
             yield _renamed(program, [*rest[0], *rest[1]], {value.name: name})
-        given = Leaf(value, 100 + position, value.kind == "f")
-        yield _pruned(replace(program, equations=(*rest[0], *rest[1]), leaves=(*program.leaves, given)))
+        given = Leaf(value._replace(carried=False), 100 + position, value.kind == "f")
+        shorter = replace(program, equations=(*rest[0], *rest[1]), leaves=(*program.leaves, given))
+        yield _pruned(shorter)
+        if isinstance(shorter, Step):
+            yield _pruned(replace(shorter, xs=(*leaves_of(shorter.xs), value.name)))
 
 
 def _renamed(program: Program, equations: list[Equation], names: dict[str, str]) -> Program:

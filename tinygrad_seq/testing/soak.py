@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,10 @@ def smallest(kind: str, program: Any, outcome: Outcome, seconds: float) -> Any:
 
 
 def work(first: int, count: int, out: Path) -> None:
-    """Run a batch of examples and report each as a line of JSON: when it begins, and what became of it."""
+    """Run a batch of examples and report each as a line of JSON: when it begins, and what became of it.
+
+    The first that fails a set of checks is shrunk and written as a script; the others are reported by their numbers.
+    """
     interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
     shrunk: set[str] = set()
     for seed in range(first, first + count):
@@ -95,13 +99,12 @@ def work(first: int, count: int, out: Path) -> None:
         program = program_of(kind, seed)
         outcome = outcome_of(kind, program)
         report: dict[str, Any] = {"kind": kind, "seed": seed, **outcome._asdict()}
-        if outcome.faults:
-            if kinds(outcome.faults) not in shrunk:  # shrinking takes as long as many examples
-                shrunk.add(kinds(outcome.faults))
-                program = smallest(kind, program, outcome, 120.0)
-            faults = outcome_of(kind, program).faults
-            report["script"] = str(out / f"{kind}-{seed}.py")
-            (out / f"{kind}-{seed}.py").write_text(failing_script(program, faults), encoding="utf-8")
+        if outcome.faults and kinds(outcome.faults) not in shrunk:  # shrinking takes as long as many examples
+            shrunk.add(kinds(outcome.faults))
+            program = smallest(kind, program, outcome, 120.0)
+            script = out / f"{kind}-{seed}.py"
+            script.write_text(failing_script(program, outcome_of(kind, program).faults), encoding="utf-8")
+            report["script"] = str(script)
         _report(report)
 
 
@@ -166,10 +169,14 @@ class Soak:
         self.say(time.monotonic() - start)
         return not self.failures
 
+    def command(self, first: int) -> list[str]:
+        """Return the command of a process that runs the batch of examples that begins with `first`."""
+        return [sys.executable, "-m", "tinygrad_seq.testing", "work", str(first), str(BATCH), str(self.out)]
+
     def _start(self, slot: int) -> subprocess.Popen[str]:
         first = self.seed * 1_000_000 + self._batches * BATCH
         self._batches += 1
-        command = [sys.executable, "-m", "tinygrad_seq.testing", "work", str(first), str(BATCH), str(self.out)]
+        command = self.command(first)
         if len(os.listdir(self._folders[slot].name)) > MOST_FILES:
             self._folders[slot].cleanup()
             self._folders[slot] = tempfile.TemporaryDirectory(prefix="tinygrad_seq-soak-")
@@ -178,8 +185,9 @@ class Soak:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
         def listen() -> None:
-            for line in process.stdout or ():
-                self._reports.put((slot, json.loads(line)))
+            with process:
+                for line in process.stdout or ():
+                    self._reports.put((slot, json.loads(line)))
             self._reports.put((slot, None))
 
         threading.Thread(target=listen, daemon=True).start()
@@ -250,6 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if given.command == "soak":
         given.out.mkdir(parents=True, exist_ok=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # processes and folders are cleaned up
         run = Soak(given.seed, given.workers, given.out)
         good = run.run(given.hours * 3600)
         if given.json:

@@ -112,6 +112,7 @@ def steps(largest: int = 14) -> SearchStrategy[Step]:
     ... @given(steps(largest=3))
     ... def test_scan(step):
     ...     assert not check_step(step, second=False).faults
+    >>> test_scan()
     """
     return _randoms().map(lambda rng: draw_step(rng, largest))
 

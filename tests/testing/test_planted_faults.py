@@ -1,0 +1,160 @@
+"""The net catches: faults are planted, and some of the examples that CI runs must fail.
+
+A scan's programs are made anew for each fault. Where the fault is not in the machine code, the loop runs on NumPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numba import config
+
+from tinygrad_seq.errors import CompileError
+from tinygrad_seq.kernels import pool
+from tinygrad_seq.nn import passes, sequence
+from tinygrad_seq.primitive import TABLE
+from tinygrad_seq.scan import api, compiled, expand, homes, kernel, lift, segments
+from tinygrad_seq.scan import program_of as program_of_scan
+from tinygrad_seq.testing.checks import Scan
+from tinygrad_seq.testing.soak import outcome_of, program_of
+
+EXAMPLES = range(50)
+
+
+@pytest.fixture
+def plant(monkeypatch) -> Callable[..., None]:
+    """Return a function that puts something wrong in the place of an attribute, or of an item."""
+    monkeypatch.setattr(compiled, "_programs", {})
+
+    def put(owner, name: str, wrong) -> None:
+        if isinstance(owner, dict):
+            monkeypatch.setitem(owner, name, wrong)
+        else:
+            monkeypatch.setattr(owner, name, wrong)
+
+    return put
+
+
+def first_found(kind: str, check: str, examples: range = EXAMPLES) -> int | None:
+    """Return the first example in which `check` fails."""
+    for seed in examples:
+        if any(check in fault.check for fault in outcome_of(kind, program_of(kind, seed)).faults):
+            return seed
+    return None
+
+
+@pytest.mark.parametrize("name", ["tanh", "multiply", "sum", "matmul", "index", "max", "broadcast_to", "softmax"])
+def test_a_wrong_rule_is_found(plant, name: str) -> None:
+    row = TABLE[name]
+    names = inspect.signature(row.rules[-1]).parameters
+    given = ", ".join(f"{key}={key}" if value.kind is value.KEYWORD_ONLY else key for key, value in names.items())
+    scope = {"right": row.rules[-1]}
+    exec(f"def wrong({', '.join(names)}): return 1.5 * right({given})", scope)  # a rule's names say what it reads
+    plant(row, "rules", (*row.rules[:-1], scope["wrong"]))
+    assert first_found("graph", "finite differences") is not None
+
+
+def scaled(function: Callable) -> Callable:
+    return lambda *args, **options: 1.5 * function(*args, **options)
+
+
+def without(**changed) -> Callable[..., segments.Run]:
+    """Return a `run_of` that forgets an option."""
+    return lambda *options: segments.run_of(*options)._replace(**changed)
+
+
+def second_without_window(gs, xs, program, run):
+    return RIGHT_SECOND(gs, xs, program, run._replace(window=None))
+
+
+RIGHT_SECOND = compiled._differentiable_rule
+SCAN_FAULTS = {
+    "a formula": ("values", expand.FORMULAS, "mean", scaled(expand.FORMULAS["mean"])),
+    "a formula of a gradient": (
+        "gradients",
+        expand.FORMULAS,
+        "softmax_adjoint",
+        scaled(expand.FORMULAS["softmax_adjoint"]),
+    ),
+    "a lift": ("values", lift.LIFTS, "matmul", scaled(lift.LIFTS["matmul"])),
+    "no window": ("gradients", api, "run_of", without(window=None)),
+    "no window in second derivatives": ("second derivatives", compiled, "_differentiable_rule", second_without_window),
+    "no reverse": ("values", api, "run_of", without(reverse=False)),
+    "segments out of place": ("gradients", segments.Part, "times", property(lambda part: slice(0, part.run.T))),
+}
+
+
+@pytest.mark.parametrize("fault", SCAN_FAULTS)
+def test_a_fault_of_the_compiled_scan_is_found(plant, fault: str) -> None:
+    check, *planted = SCAN_FAULTS[fault]
+    plant(config, "DISABLE_JIT", 1)
+    plant(*planted)
+    assert first_found("step", check) is not None
+
+
+LAYER_FAULTS = {
+    "padding is computed with": (sequence, "_steps", lambda tree, places: tree),
+    "no reset": (passes, "find_restarts", lambda reset, valid, backwards: np.zeros_like(reset)),
+    "the state moves on": (passes, "hold", lambda step, outputs: step),
+}
+
+
+@pytest.mark.parametrize("fault", LAYER_FAULTS)
+def test_a_fault_of_a_layer_is_found(plant, fault: str) -> None:
+    plant(config, "DISABLE_JIT", 1)
+    plant(*LAYER_FAULTS[fault])
+    assert first_found("cell", "layer") is not None
+
+
+def mistaken(replace: str, by: str) -> Callable:
+    """Return an `emit` whose source has a mistake."""
+
+    def emit(*args):
+        source = right(*args)
+        return source._replace(text=source.text.replace(replace, by))
+
+    right = kernel.emit
+    return emit
+
+
+MACHINE_FAULTS = {
+    "an operator": ("step", "values", kernel, "emit", mistaken(") * (", ") + (")),
+    "rows left out by threads": ("step", "threads", kernel, "split", lambda count, parts: pool.split(count - 1, parts)),
+}
+
+
+@pytest.mark.parametrize("fault", MACHINE_FAULTS)
+def test_a_fault_of_the_machine_code_is_found(plant, fault: str) -> None:
+    kind, check, *planted = MACHINE_FAULTS[fault]
+    plant(*planted)
+    assert first_found(kind, check) is not None
+
+
+def test_a_value_without_batch_elements_in_memory_that_each_of_them_reads_is_found(plant) -> None:
+    source = textwrap.dedent(inspect.getsource(homes.Homes._reuse))
+    source = source.replace("piece in self.rows and var in self.rows", "(piece in self.rows) == (var in self.rows)")
+    assert "(piece in self.rows) == (var in self.rows)" in source
+    scope = dict(homes.__dict__)
+    exec(source, scope)
+    misplaced = []
+
+    def reuse(self, *args) -> None:
+        before = set(self.places)
+        scope["_reuse"](self, *args)
+        misplaced.extend(var for var in set(self.places) - before if self.rows and var not in self.rows)
+
+    plant(homes.Homes, "_reuse", reuse)
+    for seed in EXAMPLES:
+        ways = Scan(program_of("step", seed))
+        misplaced.clear()
+        if ways.drawn.T and ways.drawn.xs is not None:
+            with contextlib.suppress(CompileError):
+                program_of_scan(ways.scope["step"], ways.scope["init"], ways.scope["xs"])  # compiles nothing yet
+        if misplaced and any(fault.check == "values" for fault in outcome_of("step", ways.drawn).faults):
+            return
+    pytest.fail("no example found it")
