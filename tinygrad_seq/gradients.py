@@ -20,6 +20,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .errors import ArgumentError, ShapeError
 from .level import Level, refuse_traced
 from .tree import flatten, map_leaves
@@ -108,7 +110,7 @@ def value_and_grad(
         value, aux = result if has_aux else (result, None)
         level.expect_scalar(value)
         gradients = level.rebuild(level.pull_back([value], [None]))
-        found = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        found = gradients[0] if isinstance(argnums, int | np.integer) else tuple(gradients)
         value = level.released(value)
         return (value, map_leaves(level.released, aux)) if has_aux else value, found
 
@@ -131,7 +133,7 @@ def chooser(caller: str, f: Any, argnums: int | Sequence[int]) -> Chooser:
             f"{caller}: expected a function, got {type(f).__name__}; pass the function that computes the loss, or call "
             "loss.backward() and read x.grad."
         )
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    positions = (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
 
     def choose(args: tuple[Any, ...]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         for position in positions:

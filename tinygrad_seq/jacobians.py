@@ -114,7 +114,7 @@ def _derivative(
                     _stacked(column, (*output.shape, *leaf.shape), leaf.dtype)
                     for leaf, column in zip(level.leaves, columns, strict=False)
                 ])  # fmt: skip
-            return blocks[0] if isinstance(argnums, int) else tuple(blocks)
+            return blocks[0] if isinstance(argnums, int | np.integer) else tuple(blocks)
 
         return rebuild([rows(output) for output in outputs])
 

@@ -106,14 +106,14 @@ def test_a_cell_may_read_anything_that_has_a_row_per_sequence(compile: bool, rng
     memory = [ts.tensor(rng.standard_normal((3, 4)))]
 
     class Reading(nn.Cell):
-        input_size, state_shape = 4, (4,)
+        input_size, state_shape, dtype = 4, (4,), np.dtype("float64")
 
         def forward(self, x, h):
             h = ts.tanh(h + x * memory[0])
             return h, h
 
     xs, lengths = ts.tensor(rng.standard_normal((5, 3, 4))), [2, 5, 3]
-    layer = nn.Recurrent(Reading().double())
+    layer = nn.Recurrent(Reading())
     if not compile:
         with ts.disable_compile():
             ys, last = layer(xs, lengths=lengths)

@@ -371,3 +371,19 @@ def test_a_value_carried_past_the_step_is_refused() -> None:
         float(kept[0].sum())
     with pytest.raises(CompileError):
         run(lambda h, x: (h + x + kept[0], h), True)
+
+
+def test_arrays_of_no_elements_run_step_by_step(rng) -> None:
+    """An empty part of a value is no error of the step: the default path gives what the loop gives."""
+    xs = ts.tensor(rng.standard_normal((3, 2, 2)), requires_grad=True)
+
+    def step(c, x):
+        return c + ts.concat([x[:0], x], axis=0).sum() + ts.softmax(x[:, :0], axis=1).sum(), ts.tanh(c[:0])
+
+    with pytest.warns(ts.CompileWarning, match="expected arrays with one element or more"):
+        carry, ys = ts.scan(step, ts.zeros(4, dtype="float64"), xs)
+    carry.sum().backward()
+    np.testing.assert_allclose(xs.grad.numpy(), 4)
+    assert ys.shape == (3, 0)
+    with pytest.raises(ts.CompileError, match="one element or more"):
+        ts.scan(step, ts.zeros(4, dtype="float64"), xs, compile=True)

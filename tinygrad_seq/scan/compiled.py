@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..creation import asarray
+from ..errors import CompileError
 from ..level import Level
 from ..memo import Memo
 from ..modes import mode
@@ -136,10 +137,24 @@ def _program(step: Step, wants: tuple[bool, ...]) -> Program:
         key = (structure(step), wants)
         program = _programs.get(key)
         if program is None:
+            _refuse_empty(step)
             wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
             program = _programs.put(key, Program(step, wanted))
         _programs.put((step, wants), program)
     return program
+
+
+def _refuse_empty(step: Step) -> None:
+    """Refuse a step that makes arrays of no elements out of others: the passes take every axis to have an element."""
+    if any(0 in var.shape for var in (*step.carry, *step.xs)):  # all arrays of the batch are empty, and nothing is done
+        return
+    for eqn in step.eqns:
+        for result in eqn.results:
+            if 0 in result.shape:
+                raise CompileError(
+                    f"scan: expected arrays with one element or more, got {eqn.primitive.name!r} of shape "
+                    f"{result.shape} in the step; leave it out, or pass compile=False."
+                )
 
 
 def structure(step: Step) -> Hashable:
