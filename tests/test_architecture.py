@@ -37,7 +37,19 @@ FLOORS = (
     ),
     ("functional", "optim", "scan", "serialization", "tagging"),
     ("nn",),
-    ("data", "metrics", "train", "interop", "report", "distributed", "cli", "__main__", "__init__"),
+    (
+        "data",
+        "metrics",
+        "train",
+        "interop",
+        "report",
+        "distributed",
+        "rtrl",
+        "verification",
+        "cli",
+        "__main__",
+        "__init__",
+    ),
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 

@@ -55,6 +55,7 @@ from .functional import *  # noqa: F403
 from .gradcheck import gradcheck
 from .gradients import grad, hvp, jvp, value_and_grad, vjp
 from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .rtrl import RTRL, grad_rtrl
 from .scan import scan
 from .serialization import load, save
 from .tagging import tag
@@ -63,6 +64,7 @@ from .tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [  # and the public functions, which the star brings in
+    "RTRL",
     "AnomalyError",
     "ArgumentError",
     "CheckpointError",
@@ -94,6 +96,7 @@ __all__ = [  # and the public functions, which the star brings in
     "full_like",
     "get_num_threads",
     "grad",
+    "grad_rtrl",
     "gradcheck",
     "hvp",
     "inf",
