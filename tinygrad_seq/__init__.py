@@ -50,6 +50,7 @@ from .errors import (
     IndexRangeError,
     ShapeError,
     TinygradSeqError,
+    VerificationError,
 )
 from .functional import *  # noqa: F403
 from .gradcheck import gradcheck
@@ -60,6 +61,7 @@ from .scan import scan
 from .serialization import load, save
 from .tagging import tag
 from .tensor import Tensor
+from .verification import verify
 
 __version__ = "0.1.0"
 
@@ -78,6 +80,7 @@ __all__ = [  # and the public functions, which the star brings in
     "ShapeError",
     "Tensor",
     "TinygradSeqError",
+    "VerificationError",
     "__version__",
     "arange",
     "asarray",
@@ -133,6 +136,7 @@ __all__ = [  # and the public functions, which the star brings in
     "uint32",
     "uint64",
     "value_and_grad",
+    "verify",
     "vjp",
     "zeros",
     "zeros_like",
