@@ -106,7 +106,7 @@ def verify(
     ...         return h, h
     >>> certificate = ts.verify(Cut(), level="short", compile=False)
     >>> certificate["gradients == finite differences"].smallest
-    "T=1, N=1: gradient of state at index (0, 0): got 0, expected 0.9905078182"
+    'T=1, N=1: gradient of state at index (0, 0): got 0, expected -0.2169979456'
     """
     _check_arguments(T, N, level, compile, checks)
     before = config.generator()
