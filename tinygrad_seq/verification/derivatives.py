@@ -32,7 +32,7 @@ def finite_differences(problem: Problem) -> Iterator[Finding]:
     if _learns_its_start(problem):
         starts["from the initial state: "] = problem.from_the_start()
     for prefix, start in starts.items():
-        gradients = start.evaluate(compile=False).gradients
+        gradients = start.evaluate(compile=False, **problem.subject.whole_gradient()).gradients
         rng = np.random.default_rng(3)
         for name, gradient in gradients.items():
             found = [
@@ -40,7 +40,7 @@ def finite_differences(problem: Problem) -> Iterator[Finding]:
                 for _ in range(1 if problem.short else 2)
             ]
             worst = max(found, key=lambda finding: finding.badness)
-            yield worst if worst.passed else _element(start, name, gradient, worst, prefix)
+            yield _element(start, name, gradient, worst, prefix) if problem.locate and not worst.passed else worst
 
 
 def _learns_its_start(problem: Problem) -> bool:
@@ -52,7 +52,7 @@ def _along(problem: Problem, name: str, gradient: np.ndarray, direction: np.ndar
 
     def line(step: float) -> np.ndarray:
         with problem.moved({name: step * direction}):
-            return problem.loss(problem.outputs(compile=False))
+            return problem.loss(problem.outputs(compile=False, **problem.subject.whole_gradient()))
 
     numeric = slope(line, DIFFERENCES / 10)
     expected, found = float(numeric.value), float((gradient * direction).sum())
@@ -84,7 +84,7 @@ def forward_mode(problem: Problem) -> Iterator[Finding]:
     """Compare the inner product of w and J v (`ts.jvp`) with that of J'w (the gradients) and v."""
     for compile in (False,) if problem.short else (False, None):
         tangents, f, primals = _function(problem, compile)
-        gradients = problem.evaluate(compile=compile).gradients
+        gradients = problem.evaluate(compile=compile, **problem.subject.whole_gradient()).gradients
         values, pushed = jvp(f, primals, tuple(Tensor(tangent) for tangent in tangents.values()))
         weights = list(weights_of({"outputs": values}).values())
         found = sum(float((w * j.numpy()).sum()) for w, j in zip(weights, pushed, strict=True))
@@ -114,7 +114,8 @@ def _function(problem: Problem, compile: bool | None) -> tuple[Arrays, Any, tupl
         fresh = iter(given)
         new = [next(fresh) if leaf.dtype.kind == "f" else leaf for leaf in (*xs, *state)]
         run_xs, run_state = rebuild_xs(new[: len(xs)]), rebuild_state(new[len(xs) :])
-        outputs = problem.outputs(lambda *_: problem.subject.run(run_xs, run_state), compile=compile)
+        uncut = problem.subject.whole_gradient()
+        outputs = problem.outputs(lambda *_: problem.subject.run(run_xs, run_state, **uncut), compile=compile)
         return [leaf for leaf in named(outputs).values() if leaf.dtype.kind == "f"]
 
     return {names[id(leaf)]: rng.standard_normal(leaf.shape) for leaf in floats}, f, tuple(floats)
@@ -130,7 +131,7 @@ def second_derivatives(problem: Problem) -> Iterator[Finding]:
 
     def line(step: float) -> np.ndarray:
         with problem.moved({name: step * d for name, d in direction.items()}):
-            gradients = problem.evaluate(compile=False).gradients
+            gradients = problem.evaluate(compile=False, **problem.subject.whole_gradient()).gradients
         return np.concatenate([gradients[name].ravel() for name in leaves])
 
     numeric = slope(line, DIFFERENCES / 10)
@@ -153,7 +154,8 @@ def _second(where: str, got: np.ndarray, want: np.ndarray) -> Finding:
 def _products(problem: Problem, direction: Arrays, compile: bool | None) -> Arrays:
     """Return the products of the Hessian by name: the gradient of the gradients' inner product with the direction."""
     leaves = problem.leaves
-    first = problem.pull(problem.outputs(compile=compile), differentiable=True)
+    outputs = problem.outputs(compile=compile, **problem.subject.whole_gradient())
+    first = problem.pull(outputs, differentiable=True)
     reached = [(first[leaf], direction[name]) for name, leaf in leaves.items() if leaf in first]
     reached = [(gradient, d) for gradient, d in reached if gradient.requires_grad]
     second = pull_back([gradient for gradient, _ in reached], [d for _, d in reached], only=[*leaves.values()])

@@ -46,6 +46,8 @@ class Problem:
         The inputs and the state that the user gave; None to draw them.
     make
         Makes the user's cell, layer or module anew.
+    locate
+        Whether a wrong derivative is looked for element by element.
     """
 
     subject: Subject
@@ -58,6 +60,7 @@ class Problem:
     given_init: Tree = None
     random: bool | None = None
     make: Callable[[], Any] | None = None
+    locate: bool = False
     xs: Tree = field(init=False)
     state: Tree = field(init=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -194,14 +195,10 @@ def _with_smallest(row: Row, problem: Problem, check: Check) -> Check:
     """Return a failed check with the smallest sizes at which it fails too, its own if at no smaller ones."""
     if check.status != "failed":
         return check
-    found, T, N = check, problem.T, problem.N
-    for t, n in _smaller(problem):
-        other = problem.at(t, n)
-        smaller = _run(row, other)
-        if smaller.status == "failed":
-            found, T, N = smaller, t, n
-            break
-    smallest = f"T={T}, N={N}: " + ": ".join(text for text in (found.where, found.detail) if text)
+    smaller = (problem.at(T, N) for T, N in _smaller(problem))
+    case = next((each for each in smaller if _run(row, each).status == "failed"), problem)
+    found = _run(row, replace(case, locate=True))
+    smallest = f"T={case.T}, N={case.N}: " + ": ".join(text for text in (found.where, found.detail) if text)
     return Check(check.name, check.status, check.worst, check.tolerance, check.where, check.detail, smallest)
 
 
