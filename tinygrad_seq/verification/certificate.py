@@ -125,12 +125,12 @@ class Certificate:
             f"  {check.name:<{width}}  {check.status:<7}  {_figures(check):<22}  {_remark(check)}".rstrip()
             for check in self.checks
         ]
-        lines += [f"smallest failing case of {check.name!r}: {check.smallest}" for check in self.failures]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._smallest()])
 
     __str__ = table
 
     def __rich__(self) -> Any:
+        from rich.console import Group
         from rich.markup import escape
         from rich.table import Table
 
@@ -141,7 +141,10 @@ class Certificate:
         for check in self.checks:
             status = f"[{colours[check.status]}]{check.status}[/]"
             table.add_row(escape(check.name), status, _figures(check), escape(_remark(check)))
-        return table
+        return Group(table, *[escape(line) for line in self._smallest()])
+
+    def _smallest(self) -> list[str]:
+        return [f"smallest failing case of {check.name!r}: {check.smallest}" for check in self.failures]
 
     def _verdict(self) -> str:
         counts = [sum(check.status == status for check in self.checks) for status in ("passed", "failed", "skipped")]

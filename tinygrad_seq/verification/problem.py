@@ -144,9 +144,8 @@ class Problem:
         """Return why a check that needs something cannot run; nothing if it can."""
         if need == COMPILED:
             return self.not_compiled
-        if need == ROWS and self.N == 1:
-            return "there is one row only; pass N=2 or more"
-        return self.subject.lacks(need)
+        one_row = "there is one row only; pass N=2 or more" if need == ROWS and self.N == 1 else ""
+        return self.subject.lacks(need) or one_row
 
     @property
     def not_compiled(self) -> str:

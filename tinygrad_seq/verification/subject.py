@@ -64,7 +64,7 @@ class Subject:
 
     def lacks(self, need: str) -> str:
         """Return why a check that needs something cannot run; nothing if it can."""
-        return "" if need in self.needs else f"{self.name} has not {need}"
+        return "" if need in self.needs else f"{self.name} does not have {need}"
 
     def run(
         self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
@@ -228,7 +228,7 @@ class StepSubject(Subject):
 
     def lacks(self, need: str) -> str:
         if need in (LENGTHS, MODULE):
-            return f"{self.name} is a function, which has not {need}; make it a nn.Cell"
+            return f"{self.name} is a function and does not have {need}; make it a nn.Cell"
         if need == ROWS and self.row_axis is None:
             return f"{self.name} does not tell which axis is that of the batch; pass batch_axis=1 if it is that of xs"
         return ""
@@ -267,7 +267,7 @@ class ModuleSubject(_OfModule):
             return f"{self.name} does not tell which axis is that of the batch; pass batch_axis"
         if need in (MODULE, ROWS, COMPILED):
             return ""
-        return f"{self.name} is a module, whose forward(xs) has not {need}"
+        return f"{self.name} is a module and does not have {need}"
 
     def run(
         self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
