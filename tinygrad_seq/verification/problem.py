@@ -151,7 +151,7 @@ class Problem:
     def not_compiled(self) -> str:
         """Why the compiled path cannot be looked at."""
         if not self.compile:
-            return "compile=False"
+            return "compile=False, or inside disable_compile or detect_anomaly"
         with self._engine(True):
             return self.subject.refusal(self.xs, self.state)
 

@@ -152,6 +152,7 @@ class LayerSubject(_OfModule):
     def __init__(self, layer: SequenceLayer, cell: Cell | None = None) -> None:
         super().__init__(type(layer if cell is None else cell).__name__, layer)
         self.layer, self.cell = layer, cell
+        layer.reset_states()
         self.row_axis, self.state_axis = 1, int(isinstance(layer, StackedLayers))
         self.bidirectional, self.backwards = layer.bidirectional, layer.options["go_backwards"]
         self._variants: dict[tuple[Any, ...], SequenceLayer] = {}
@@ -273,6 +274,9 @@ class ModuleSubject(_OfModule):
         self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
     ) -> Outputs:
         assert self.module is not None
+        for each in self.module.modules():
+            if isinstance(each, SequenceLayer):
+                each.reset_states()
         with self._mode(evaluate):
             return {"ys": self.module(xs)}
 

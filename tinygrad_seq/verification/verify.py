@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import config
 from ..errors import ArgumentError
+from ..modes import mode
 from ..nn.checks import check_sizes, check_switches
 from ..tree import Tree, describe
 from . import batch, derivatives, paths, saving, through_time  # noqa: F401 (they enter their checks)
@@ -116,7 +117,8 @@ def verify(
         found = (4, 2) if xs is None else sizes_of(xs, one.row_axis)
         T, N = (size if asked is None else asked for asked, size in zip((T, N), found, strict=True))
         with one.as_dtype(np.float64, _Mover(seed)):
-            problem = _prepare(one, T, N, level == "short", compile, seed, xs, init, make)
+            compiling = compile and mode.compiling and not mode.anomaly
+            problem = _prepare(one, T, N, level == "short", compiling, seed, xs, init, make)
             rows = [row for row in TABLE if (row.short or level == "full") and (checks is None or row.name in checks)]
             results = tuple(_with_smallest(row, problem, _run(row, problem)) for row in rows)
     finally:
@@ -184,7 +186,7 @@ def _run(row: Row, problem: Problem) -> Check:
     except SkipError as reason:
         return Check(row.name, "skipped", detail=f"cannot run: {reason}")
     except Exception as error:  # noqa: BLE001 (the code of the user may raise anything; it is what the check found)
-        return Check(row.name, "failed", detail=f"raised {type(error).__name__}: {error}")
+        return _raised(row, error)
     worst = max(findings, key=lambda finding: finding.badness, default=Finding("", 0.0, 0.0))
     status: Literal["passed", "failed"] = "passed" if worst.passed else "failed"
     where = worst.where if worst.figure else ""
@@ -195,11 +197,24 @@ def _with_smallest(row: Row, problem: Problem, check: Check) -> Check:
     """Return a failed check with the smallest sizes at which it fails too, its own if at no smaller ones."""
     if check.status != "failed":
         return check
-    smaller = (problem.at(T, N) for T, N in _smaller(problem))
-    case = next((each for each in smaller if _run(row, each).status == "failed"), problem)
-    found = _run(row, replace(case, locate=True))
-    smallest = f"T={case.T}, N={case.N}: " + ": ".join(text for text in (found.where, found.detail) if text)
+    sizes = (problem.T, problem.N)
+    T, N = next((size for size in _smaller(problem) if _at(row, problem, *size).status == "failed"), sizes)
+    found = _at(row, replace(problem, locate=True), T, N)
+    smallest = f"T={T}, N={N}: " + ": ".join(text for text in (found.where, found.detail) if text)
     return Check(check.name, check.status, check.worst, check.tolerance, check.where, check.detail, smallest)
+
+
+def _at(row: Row, problem: Problem, T: int, N: int) -> Check:
+    """Return the result of one check at other sizes, at which the subject may not even run."""
+    try:
+        case = problem.at(T, N)
+    except Exception as error:  # noqa: BLE001 (as above)
+        return _raised(row, error)
+    return _run(row, case)
+
+
+def _raised(row: Row, error: Exception) -> Check:
+    return Check(row.name, "failed", detail=f"raised {type(error).__name__}: {error}")
 
 
 def _smaller(problem: Problem) -> list[tuple[int, int]]:
