@@ -13,6 +13,7 @@ from rich.console import Console
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, ShapeError, VerificationError
+from tinygrad_seq.primitive import TABLE as TABLE_OF_OPERATIONS
 from tinygrad_seq.verification import Certificate, Check
 from tinygrad_seq.verification.differences import slope
 from tinygrad_seq.verification.table import TABLE
@@ -225,8 +226,29 @@ def test_finite_differences_are_as_precise_as_they_say() -> None:
         found = slope(f, 1e-7)
         assert abs(float(found.value) - right) <= 1e-7 * right
         assert found.error <= 1e-6 * right
-    assert slope(lambda h: np.asarray(abs(h - 1e-9)), 1e-7).error > 1e-5
+    assert slope(lambda h: np.asarray(h > 0, float), 1e-7).error > 1
     assert np.isinf(slope(lambda h: np.asarray(np.nan), 1e-7).error)
+
+
+class Kinked(nn.Cell):
+    """At zeros, which first states are, relu may have any slope from 0 to 1."""
+
+    input_size, state_shape = 2, (2,)
+
+    def forward(self, x: Any, h: Any) -> Any:
+        return ts.relu(h) + x, h * 0.5 + x
+
+
+@pytest.mark.parametrize("slope_at_0", [0.0, 0.7, 1.0, 1.1, -0.1])
+def test_at_a_kink_any_slope_between_its_sides_is_right(slope_at_0: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(g: Any, _y: Any, x: Any) -> Any:
+        return g * ts.where(x == 0, slope_at_0, ts.where(x > 0, 1.0, 0.0))
+
+    monkeypatch.setattr(TABLE_OF_OPERATIONS["relu"], "rules", (rule,))
+    monkeypatch.setattr(TABLE_OF_OPERATIONS["relu"], "_plans", {})
+    check = ts.verify(Kinked(), ts.zeros((2, 2)), checks=["gradients == finite differences"], **SHORT).checks[0]
+    assert (check.status == "passed") == (0 <= slope_at_0 <= 1), check
+    assert check.status == "passed" or check.smallest.startswith("T=1, N=1: gradient of state at index (0, ")
 
 
 # -------------------------------------------------------------------------------------------------- bad input

@@ -112,8 +112,8 @@ class Subject:
         before = [(tensor, tensor._array, tensor._exposed) for tensor in held]
         default = default_dtype()
         try:
-            if module is not None and not any(array.dtype.kind == "f" for _, array, _ in before):
-                set_default_dtype(dtype)  # which a cell without parameters takes for its own
+            if module is not None and any(map(_has_no_dtype, module.modules())):
+                set_default_dtype(dtype)
             for tensor, array, _ in before:
                 if array.dtype.kind == "f":
                     cast = array.astype(dtype)
@@ -279,6 +279,11 @@ class ModuleSubject(_OfModule):
                 each.reset_states()
         with self._mode(evaluate):
             return {"ys": self.module(xs)}
+
+
+def _has_no_dtype(module: Module) -> bool:
+    """Return whether a module is a cell without parameters, whose dtype is the default one."""
+    return isinstance(module, Cell) and not any(p.dtype.kind == "f" for p in module.parameters())
 
 
 def subject_of(given: Any, init: Tree, xs: Tree, parameters: Tree, batch_axis: int | None) -> Subject:
