@@ -49,7 +49,7 @@ def test_a_cell_that_is_right(code: str, tmp_path: Path, capsys: pytest.CaptureF
     given = ["--args", "hidden_size=2 leak=0.3", "--steps", "3", "--rows", "2", "--seed", "5", "--json", str(out)]
     assert main(["verify", f"{code}:Leaky", *SHORT, *given]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("Leaky: 17 passed, 0 failed, 2 skipped (T=3, N=2, short)")
+    assert text.startswith("Leaky: 18 passed, 0 failed, 2 skipped (T=3, N=2, short)")
     facts = json.loads(out.read_text(encoding="utf-8"))
     assert (facts["passed"], facts["seed"], facts["T"]) == (True, 5, 3)
     assert "'project.weight'" in text or "project" in out.read_text(encoding="utf-8")

@@ -93,7 +93,7 @@ def test_layer_with_every_option(name: str) -> None:
     skipped = {check.name for check in certificate.checks if check.status == "skipped"}
     expected = {"compiled == step by step", "remember gives the same bits"}
     if "directions" in name or "joined" in name or "evaluated" in name:
-        expected |= {"whole == chunk by chunk == step by step", "stream == whole"}
+        expected |= {"whole == chunk by chunk == step by step", "stream == whole", "reset == begin anew"}
         expected |= {"real-time recurrent learning == backpropagation"}
     if "backwards" in name:
         expected |= {"real-time recurrent learning == backpropagation", "stream == whole"}

@@ -297,6 +297,14 @@ def test_21_padding_that_reaches_values() -> None:
         caught(Layer(Plain()), name)
 
 
+def test_25_a_reset_that_is_ignored() -> None:
+    class Layer(nn.Recurrent):
+        def forward(self, xs: Any, state: Any = None, *, reset: Any = None, **flags: Any) -> Any:
+            return super().forward(xs, state, **flags)
+
+    assert "T=2, N=1: " in caught(Layer(Plain()), "reset == begin anew")
+
+
 # ------------------------------------------------------------------------------------------------- saving
 
 

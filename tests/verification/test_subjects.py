@@ -168,6 +168,15 @@ def test_the_user_keeps_what_was_there(rng: np.random.Generator) -> None:
     assert ts.get_num_threads() >= 1
 
 
+def test_threads_do_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_seq.scan import kernel
+
+    right, parts = kernel.run_all, []
+    monkeypatch.setattr(kernel, "run_all", lambda tasks: parts.append(len(tasks)) or right(tasks))
+    assert ts.verify(nn.MGUCell(3, 3), checks=["every number of threads gives the same bits"]).passed
+    assert {2, 3} <= set(parts)
+
+
 def test_full_level_of_one_cell() -> None:
     certificate = ts.verify(nn.MGUCell(3, 3), make=lambda: nn.MGUCell(3, 3))
     assert certificate.passed, str(certificate)

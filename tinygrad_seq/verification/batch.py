@@ -16,8 +16,8 @@ from ..tensor import Tensor
 from ..tree import Tree, flatten, map_leaves
 from .compare import NONE, ROUNDING, Evaluation, Finding, compare
 from .paths import lengths_of
-from .problem import Problem, joined, row
-from .subject import LENGTHS, ROWS, LayerSubject, Outputs
+from .problem import Problem, joined, part, row
+from .subject import CARRY, LENGTHS, ROWS, Flags, LayerSubject, Outputs
 from .table import SkipError, check
 
 
@@ -77,26 +77,26 @@ def _variants(problem: Problem) -> Iterator[tuple[str, Problem]]:
 
 
 # Each row is run by itself: outputs of steps left out are zeros, and blocks of truncation would begin elsewhere.
-_PLAIN = {"masked_output": "zeros", "window": None, "stride": None}
+_PLAIN: dict[str, Any] = {"masked_output": "zeros", "window": None, "stride": None}
 
 
 @check("padded == unpadded, no gradient on padding", LENGTHS)
 def padded(problem: Problem) -> Iterator[Finding]:
     """Compare rows with `lengths` with each row cut to its length: values, zeros after the end, all gradients."""
     lengths = lengths_of(problem)
-    yield from _against_rows(problem, [np.arange(length) for length in lengths], lengths=lengths)
+    yield from _against_rows(problem, [np.arange(length) for length in lengths], {"lengths": lengths})
 
 
 @check("masked == left out, no gradient there", LENGTHS)
 def masked(problem: Problem) -> Iterator[Finding]:
     """Compare rows with a `mask` with each row without the steps left out; one row has no step at all."""
     mask = _mask(problem)
-    yield from _against_rows(problem, [np.flatnonzero(mask[:, n]) for n in range(problem.N)], mask=mask)
+    yield from _against_rows(problem, [np.flatnonzero(mask[:, n]) for n in range(problem.N)], {"mask": mask})
 
 
-def _against_rows(problem: Problem, steps: Sequence[np.ndarray], **flags: Any) -> Iterator[Finding]:
+def _against_rows(problem: Problem, steps: Sequence[np.ndarray], flags: Flags) -> Iterator[Finding]:
     for prefix, each in _variants(problem):
-        got = each.evaluate(partial(_pair, each, **flags))
+        got = each.evaluate(partial(_flagged, each, flags))
         yield from compare(got, each.evaluate(_alone(each, steps)), ROUNDING, prefix=prefix)
 
 
@@ -108,23 +108,50 @@ def poisoned(problem: Problem) -> Iterator[Finding]:
     lengths, mask = lengths_of(problem), _mask(problem)
     inside = np.arange(problem.T)[:, None] < lengths
     for prefix, each in _variants(problem):
-        yield from _against_poison(each, inside, f"{prefix}lengths: ", lengths=lengths)
-        yield from _against_poison(each, mask, f"{prefix}mask: ", mask=mask)
+        yield from _against_poison(each, inside, f"{prefix}lengths: ", {"lengths": lengths})
+        yield from _against_poison(each, mask, f"{prefix}mask: ", {"mask": mask})
 
 
-def _against_poison(problem: Problem, valid: np.ndarray, prefix: str, **flags: Any) -> Iterator[Finding]:
-    clean = problem.evaluate(**flags)
+def _against_poison(problem: Problem, valid: np.ndarray, prefix: str, flags: Flags) -> Iterator[Finding]:
+    clean = problem.evaluate(flags=flags)
     for bad in (np.nan, np.inf):
         poison = problem.with_xs(partial(_poison, valid, bad))
-        yield from compare(poison.evaluate(**flags), clean, NONE, prefix=f"{prefix}{bad}: ")
+        yield from compare(poison.evaluate(flags=flags), clean, NONE, prefix=f"{prefix}{bad}: ")
 
 
 def _poison(valid: np.ndarray, bad: float, x: np.ndarray) -> np.ndarray:
     return np.where(valid.reshape(valid.shape + (1,) * (x.ndim - 2)), x, bad)
 
 
-def _pair(problem: Problem, xs: Tree, state: Tree, **flags: Any) -> Outputs:
-    outputs = problem.subject.run(xs, state, evaluate=True, **_PLAIN, **flags)
+@check("reset == begin anew", LENGTHS, CARRY)
+def resets(problem: Problem) -> Iterator[Finding]:
+    """Compare rows with a `reset` with each row in two parts, of which one starts from the initial state."""
+    T, N, subject = problem.T, problem.N, problem.subject
+    begins = [1 + n % (T - 1) for n in range(N)] if T > 1 else [0] * N
+    flags = np.zeros((T, N), bool)
+    flags[begins, np.arange(N)] = T > 1
+
+    def run(xs: Tree, state: Tree) -> Outputs:
+        found = []
+        for n, begin in enumerate(begins):
+            spans = [slice(0, begin), slice(begin, T)] if begin else [slice(0, T)]
+            order = spans[::-1] if subject.goes_backwards else spans
+            state_n = row(state, n, subject.state_axis)
+            ys = {}
+            for count, span in enumerate(order):
+                first = subject.initial_state(1) if count else state_n
+                outputs = subject.run(part(row(xs, n, 1), span, 0), first, evaluate=True, **_PLAIN)
+                ys[span.start] = outputs["ys"]
+            found.append((joined([ys[span.start] for span in spans], 0), outputs["state"]))
+        states = joined([state for _, state in found], subject.state_axis)
+        return {"ys": joined([ys for ys, _ in found], 1), "state": states}
+
+    got = problem.evaluate(partial(_flagged, problem, {"reset": flags}))
+    yield from compare(got, problem.evaluate(run), ROUNDING)
+
+
+def _flagged(problem: Problem, flags: Flags, xs: Tree, state: Tree) -> Outputs:
+    outputs = problem.subject.run(xs, state, evaluate=True, flags=flags, **_PLAIN)
     return {"ys": outputs["ys"], "state": outputs["state"]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -26,12 +26,15 @@ from ..tensor import Tensor, pull_back
 from ..tree import Tree, describe, flatten, map_leaves
 
 Outputs = dict[str, Tree]
+# The arguments `lengths`, `mask` and `reset` of a recurrent layer.
+Flags = Mapping[str, np.ndarray]
+_NONE: Flags = {}
 
 # What some checks need and not every subject has; the values say what it is missing where it is missing.
 CARRY = "a state that is passed from part to part, forwards in time or backwards"
 FORWARD = "one direction, forwards in time"
 ROWS = "a batch axis"
-LENGTHS = "lengths and masks"
+LENGTHS = "lengths, masks and resets"
 REVERSE = "a direction that can be reversed"
 WINDOW = "a window of backpropagation"
 MODULE = "a state_dict"
@@ -52,12 +55,15 @@ class Subject:
         What it has of the list above.
     row_axis, state_axis
         The axis of the rows of inputs and of states.
+    goes_backwards
+        Whether it goes from the last step to the first.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     module: Module | None = None
     row_axis: int | None = 1
     state_axis = 0
+    goes_backwards = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -66,17 +72,15 @@ class Subject:
         """Return why a check that needs something cannot run; nothing if it can."""
         return "" if need in self.needs else f"{self.name} does not have {need}"
 
-    def run(
-        self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
-    ) -> Outputs:
+    def run(self, xs: Tree, state: Tree, *, evaluate: bool = False, flags: Flags = _NONE, **options: Any) -> Outputs:
         """Return the outputs by name: "ys", and "state" if there is one.
 
         Parameters
         ----------
         evaluate
             Switch dropout and its like off; otherwise they are as they were given.
-        lengths, mask
-            As a recurrent layer takes them.
+        flags
+            The lengths, mask and resets of a recurrent layer.
         **options
             Of a recurrent layer or a scan, in the place of its own: `window`, `remember`, `go_backwards` ...
         """
@@ -154,13 +158,13 @@ class LayerSubject(_OfModule):
         self.layer, self.cell = layer, cell
         layer.reset_states()
         self.row_axis, self.state_axis = 1, int(isinstance(layer, StackedLayers))
-        self.bidirectional, self.backwards = layer.bidirectional, layer.options["go_backwards"]
+        self.bidirectional, self.goes_backwards = layer.bidirectional, layer.options["go_backwards"]
         self._variants: dict[tuple[Any, ...], SequenceLayer] = {}
 
     def lacks(self, need: str) -> str:
         if need in (CARRY, FORWARD, STREAM) and self.bidirectional:
             return f"{self.name} goes in both directions"
-        if need in (FORWARD, STREAM) and self.backwards:
+        if need in (FORWARD, STREAM) and self.goes_backwards:
             return f"{self.name} goes backwards"
         return ""
 
@@ -168,16 +172,14 @@ class LayerSubject(_OfModule):
         owner = self.layer if self.cell is None else self.cell
         return {name: p for name, p in owner.named_parameters() if p.requires_grad and p.dtype.kind == "f"}
 
-    def run(
-        self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
-    ) -> Outputs:
+    def run(self, xs: Tree, state: Tree, *, evaluate: bool = False, flags: Flags = _NONE, **options: Any) -> Outputs:
         layer = self._with(options)
         if layer.batch_first:
             xs = map_leaves(lambda x: x.swapaxes(0, 1), xs)
-            mask = None if mask is None else mask.T
+            flags = {name: flag.T if name in ("mask", "reset") else flag for name, flag in flags.items()}
         with self._mode(evaluate):
             layer.training = self.layer.training
-            ys, final, *rest = layer(xs, state, lengths=lengths, mask=mask)
+            ys, final, *rest = layer(xs, state, **flags)
         if layer.batch_first:
             ys = map_leaves(lambda y: y.swapaxes(0, 1), ys)
         return {"ys": ys, "state": final, **({"states": rest[0]} if rest else {})}
@@ -237,9 +239,7 @@ class StepSubject(Subject):
     def parameters(self) -> dict[str, Tensor]:
         return self._parameters
 
-    def run(
-        self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
-    ) -> Outputs:
+    def run(self, xs: Tree, state: Tree, *, evaluate: bool = False, flags: Flags = _NONE, **options: Any) -> Outputs:
         reverse = options.pop("go_backwards", False)
         options.pop("stride", None)
         carry, ys = scan(self._step, state, xs, reverse=reverse, **options)
@@ -270,9 +270,7 @@ class ModuleSubject(_OfModule):
             return ""
         return f"{self.name} is a module and does not have {need}"
 
-    def run(
-        self, xs: Tree, state: Tree, *, evaluate: bool = False, lengths: Any = None, mask: Any = None, **options: Any
-    ) -> Outputs:
+    def run(self, xs: Tree, state: Tree, *, evaluate: bool = False, flags: Flags = _NONE, **options: Any) -> Outputs:
         assert self.module is not None
         for each in self.module.modules():
             if isinstance(each, SequenceLayer):

@@ -21,7 +21,7 @@ from .table import check
 
 def in_parts(problem: Problem, ends: list[int], between: Callable[[Any], Any] = lambda x: x, **options: Any) -> Run:
     """Return the run in parts that end at `ends`, each from the state in which the one before ended."""
-    backwards = isinstance(problem.subject, LayerSubject) and problem.subject.backwards
+    backwards = problem.subject.goes_backwards
 
     def run(xs: Tree, state: Tree) -> Outputs:
         spans = [*zip([0, *ends[:-1]], ends, strict=True)]
@@ -91,8 +91,7 @@ def directions(problem: Problem) -> Iterator[Finding]:
     if isinstance(subject, LayerSubject) and subject.bidirectional:
         yield from compare(problem.evaluate(_loops(problem, subject.layer)), whole, ROUNDING)
         return
-    backwards = isinstance(subject, LayerSubject) and subject.backwards
-    turned = _whole(problem, go_backwards=not backwards)
+    turned = _whole(problem, go_backwards=not subject.goes_backwards)
 
     def run(xs: Tree, state: Tree) -> Outputs:
         outputs = turned(_flipped(xs), state)
