@@ -107,6 +107,20 @@ def test_what_cannot_be_compiled_says_why() -> None:
     assert all("cannot run: scan: " in reason and "float" in reason for reason in reasons.values())
 
 
+def test_a_cell_that_draws_in_training_is_compiled_in_evaluation() -> None:
+    class Cell(nn.Cell):
+        input_size, state_shape = 3, (3,)
+
+        def __init__(self) -> None:
+            self.w, self.drop = nn.Parameter(np.eye(3)), nn.Dropout(0.5)
+
+        def forward(self, x: Any, h: Any) -> Any:
+            h = ts.tanh(self.drop(x) + h @ self.w)
+            return h, h
+
+    assert skipped(ts.verify(Cell(), level="short")).keys() == {"pickled gives the same numbers"}
+
+
 def test_a_step_with_what_it_closes_over(rng: np.random.Generator) -> None:
     w = ts.tensor(rng.standard_normal((3, 3)).astype(np.float32), requires_grad=True)
     weights = {"b": ts.zeros(3, requires_grad=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -35,14 +36,19 @@ def repeatable(problem: Problem) -> Iterator[Finding]:
 @check("compiled == step by step", COMPILED)
 def compiled(problem: Problem) -> Iterator[Finding]:
     """Compare values and all gradients of the compiled loop with the steps one by one, also for T = 1 and N = 1."""
-    whole = [problem, *([] if problem.short else _small(problem))]
-    for each in whole:
+    how: dict[str, Any] = {"evaluate": problem.compiled_in_evaluation}
+    for each in [problem, *([] if problem.short else _small(problem))]:
         prefix = _sizes(problem, each)
-        yield from compare(each.evaluate(compile=True), each.evaluate(compile=False), ROUNDING, prefix=prefix)
+        yield from compare(
+            each.evaluate(compile=True, **how), each.evaluate(compile=False, **how), ROUNDING, prefix=prefix
+        )
     if any(leaf.requires_grad for leaf in _initial(problem)):
         start = problem.from_the_start()
         yield from compare(
-            start.evaluate(compile=True), start.evaluate(compile=False), ROUNDING, prefix="from the start: "
+            start.evaluate(compile=True, **how),
+            start.evaluate(compile=False, **how),
+            ROUNDING,
+            prefix="from the start: ",
         )
 
 
@@ -61,7 +67,8 @@ def _initial(problem: Problem) -> list[Tensor]:
 def compiled_lengths(problem: Problem) -> Iterator[Finding]:
     """Do the same with sequences of different lengths."""
     lengths = lengths_of(problem)
-    got, want = (problem.evaluate(compile=compile, flags={"lengths": lengths}) for compile in (True, False))
+    how: dict[str, Any] = {"evaluate": problem.compiled_in_evaluation, "flags": {"lengths": lengths}}
+    got, want = (problem.evaluate(compile=compile, **how) for compile in (True, False))
     yield from compare(got, want, ROUNDING)
 
 
@@ -74,11 +81,10 @@ def lengths_of(problem: Problem) -> np.ndarray:
 @check("remember gives the same bits", COMPILED, WINDOW)
 def remember(problem: Problem) -> Iterator[Finding]:
     """Compare the gradients, bit by bit, of a forward run that keeps everything and of ones that keep less."""
-    whole = problem.evaluate(compile=True, remember="all")
+    how: dict[str, Any] = {"compile": True, "evaluate": problem.compiled_in_evaluation}
+    whole = problem.evaluate(remember="all", **how)
     for choice in (1, 2, "sqrt"):
-        yield from compare(
-            problem.evaluate(compile=True, remember=choice), whole, NONE, prefix=f"remember={choice!r}: "
-        )
+        yield from compare(problem.evaluate(remember=choice, **how), whole, NONE, prefix=f"remember={choice!r}: ")
 
 
 @check("every number of threads gives the same bits")

@@ -153,7 +153,13 @@ class Problem:
         if not self.compile:
             return "compile=False, or inside disable_compile or detect_anomaly"
         with self._engine(True):
-            return self.subject.refusal(self.xs, self.state)
+            return self.subject.refusal(self.xs, self.state, self.compiled_in_evaluation)
+
+    @property
+    def compiled_in_evaluation(self) -> bool:
+        """Whether it is compiled in evaluation only, as a cell that draws random numbers in training."""
+        with self._engine(True):
+            return bool(self.subject.refusal(self.xs, self.state, False))
 
     def draws(self) -> bool:
         """Return whether the subject draws random numbers, as dropout does in training."""

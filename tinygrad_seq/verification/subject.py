@@ -103,8 +103,8 @@ class Subject:
         """Return one step, for subjects that go forwards, and a function from its own form of a state to the step's."""
         raise NotImplementedError
 
-    def refusal(self, xs: Tree, state: Tree) -> str:
-        """Return why it cannot be compiled; nothing if it can."""
+    def refusal(self, xs: Tree, state: Tree, evaluate: bool) -> str:
+        """Return why it cannot be compiled, as it is or in evaluation; nothing if it can."""
         return ""
 
     @contextmanager
@@ -211,11 +211,12 @@ class LayerSubject(_OfModule):
 
         return step, split
 
-    def refusal(self, xs: Tree, state: Tree) -> str:
+    def refusal(self, xs: Tree, state: Tree, evaluate: bool) -> str:
         rows = flatten(xs)[0][0].shape[1]
         for one in self.layer._passes()[: 1 + self.bidirectional]:
             try:
-                program_of(step_of_pass(one, self.layer.options), one.initial_state(rows), xs)
+                with self._mode(evaluate):
+                    program_of(step_of_pass(one, self.layer.options), one.initial_state(rows), xs)
             except CompileError as error:
                 return str(error)
         return ""
@@ -248,7 +249,7 @@ class StepSubject(Subject):
     def step(self) -> tuple[StepFunction, Callable[[Tree], Tree]]:
         return self._step, lambda state: state
 
-    def refusal(self, xs: Tree, state: Tree) -> str:
+    def refusal(self, xs: Tree, state: Tree, evaluate: bool) -> str:
         try:
             program_of(self._step, state, xs)
         except CompileError as error:
