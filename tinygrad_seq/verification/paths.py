@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from ..config import get_num_threads, set_num_threads
 from ..creation import asarray
 from ..kernels import pool
+from ..modes import no_grad
 from ..tensor import Tensor
 from ..tree import Tree, map_leaves
-from .compare import NONE, ROUNDING, Finding, compare, finiteness
-from .problem import Problem
-from .subject import COMPILED, LENGTHS, WINDOW, LayerSubject
+from .compare import NONE, ROUNDING, Finding, closeness, compare, finiteness
+from .problem import Problem, named
+from .subject import COMPILED, LENGTHS, WINDOW, LayerSubject, Outputs
 from .table import SkipError, check
 
 # A float32 run beside the float64 run of the same numbers, relative to the largest element: about 1000 eps.
@@ -37,19 +39,25 @@ def repeatable(problem: Problem) -> Iterator[Finding]:
 def compiled(problem: Problem) -> Iterator[Finding]:
     """Compare values and all gradients of the compiled loop with the steps one by one, also for T = 1 and N = 1."""
     how: dict[str, Any] = {"evaluate": problem.compiled_in_evaluation}
-    for each in [problem, *([] if problem.short else _small(problem))]:
-        prefix = _sizes(problem, each)
-        yield from compare(
-            each.evaluate(compile=True, **how), each.evaluate(compile=False, **how), ROUNDING, prefix=prefix
-        )
+    cases = [(_sizes(problem, each), each) for each in (problem, *_small(problem))]
     if any(leaf.requires_grad for leaf in _initial(problem)):
-        start = problem.from_the_start()
-        yield from compare(
-            start.evaluate(compile=True, **how),
-            start.evaluate(compile=False, **how),
-            ROUNDING,
-            prefix="from the start: ",
-        )
+        cases.append(("from the start: ", problem.from_the_start()))
+    for prefix, each in cases:
+        got, want = (each.evaluate(compile=compile, **how) for compile in (True, False))
+        yield from compare(got, want, ROUNDING, prefix=prefix)
+    for role in ("ys", "state"):  # a loss may read one of the two only
+        run = partial(_only, problem, role, how)
+        got, want = (problem.evaluate(run, compile=compile) for compile in (True, False))
+        yield from compare(got, want, ROUNDING, prefix=f"a loss of {role} alone: ")
+    with no_grad():
+        loop, steps = (named(problem.outputs(compile=compile, **how)) for compile in (True, False))
+    for name, leaf in steps.items():
+        yield closeness(f"without gradients: {name}", loop[name].numpy(), leaf.numpy(), ROUNDING)
+
+
+def _only(problem: Problem, role: str, how: dict[str, Any], xs: Tree, state: Tree) -> Outputs:
+    outputs = problem.subject.run(xs, state, **how)
+    return {role: outputs[role]} if role in outputs else {}
 
 
 def _small(problem: Problem) -> list[Problem]:
