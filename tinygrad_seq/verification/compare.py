@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,19 +41,22 @@ class Finding(NamedTuple):
     Attributes
     ----------
     where
-        Which number is the worst: ``gradient of 'weight_hh' at index (3, 2)``.
+        In which array: ``gradient of 'weight_hh'``.
     figure
         How far it is off; infinite if it is not finite or has another shape or dtype.
     tolerance
         How far it may be.
     detail
         What was found and expected there.
+    place
+        The index of the worst element.
     """
 
     where: str
     figure: float
     tolerance: float
     detail: str = ""
+    place: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -96,10 +99,10 @@ def closeness(name: str, got: np.ndarray | None, want: np.ndarray | None, tolera
         with np.errstate(all="ignore"):
             apart = np.abs(got.astype(np.float64) - want) / scale
         apart = np.where(np.isfinite(got) & np.isfinite(want), apart, np.inf)
-    index = np.unravel_index(int(np.argmax(apart)), apart.shape)
+    index = tuple(map(int, np.unravel_index(int(np.argmax(apart)), apart.shape)))
     figure = float(apart[index])
     detail = f"got {got[index]:.10g}, expected {want[index]:.10g}" if figure > tolerance else ""
-    return Finding(f"{name}{at(name, index)}", figure, tolerance, detail)
+    return Finding(name, figure, tolerance, detail, index)
 
 
 def finiteness(name: str, got: np.ndarray) -> Finding:
@@ -107,17 +110,17 @@ def finiteness(name: str, got: np.ndarray) -> Finding:
     bad = np.argwhere(~np.isfinite(got)) if got.dtype.kind == "f" else np.empty((0, 0))
     if not len(bad):
         return Finding(name, 0.0, NONE)
-    index = tuple(bad[0])
-    return Finding(f"{name}{at(name, index)}", float(len(bad)), NONE, f"got {got[index]}, expected a finite number")
+    index = tuple(map(int, bad[0]))
+    return Finding(name, float(len(bad)), NONE, f"got {got[index]}, expected a finite number", index)
 
 
-def at(name: str, index: tuple[Any, ...]) -> str:
-    """Return the place of an element as text; the first two axes of inputs and outputs are time and rows."""
-    place = tuple(map(int, index))
-    if not place:
-        return ""
-    leaf = name.rpartition("gradient of ")[2].rpartition(": ")[2]
-    if len(place) > 1 and leaf.partition(" ")[0] in ("ys", "xs"):
-        rest = f", index {place[2:] if len(place) > 3 else place[2]}" if len(place) > 2 else ""
-        return f" at time {place[0]}, row {place[1]}{rest}"
-    return f" at index {place if len(place) > 1 else place[0]}"
+def place_of(finding: Finding, axes: tuple[str, ...]) -> str:
+    """Return where the worst element is as text; `axes` are what the first axes of inputs and outputs are called."""
+    words = []
+    rest = finding.place
+    if finding.where.rpartition(" of ")[2].rpartition(": ")[2].partition(" ")[0] in ("xs", "ys"):
+        words = [f"{axis} {position}" for axis, position in zip(axes, rest, strict=False)]
+        rest = rest[len(axes) :]
+    if rest:
+        words.append(f"index {rest if len(rest) > 1 else rest[0]}")
+    return f"{finding.where} at {', '.join(words)}" if words else finding.where

@@ -12,7 +12,7 @@ from ..gradients import hvp, jvp
 from ..rtrl import grad_rtrl
 from ..tensor import Tensor, pull_back
 from ..tree import Tree, flatten
-from .compare import DIFFERENCES, ROUNDING, Arrays, Finding, at, closeness
+from .compare import DIFFERENCES, ROUNDING, Arrays, Finding, closeness
 from .differences import slope
 from .problem import Problem, named, weights_of
 from .subject import FORWARD, Outputs
@@ -92,11 +92,11 @@ def _element(problem: Problem, name: str, gradient: np.ndarray, worst: Finding, 
     found = []
     for position in range(min(gradient.size, _MOST_ELEMENTS)):
         direction = np.zeros(gradient.shape)
-        index = np.unravel_index(position, gradient.shape)
+        index = tuple(map(int, np.unravel_index(position, gradient.shape)))
         direction[index] = 1
         one = _along(problem, name, gradient, direction)
         detail = one.detail.replace("along a random direction ", "")
-        found.append(one._replace(where=f"{prefix}gradient of {name}{at(name, index)}", detail=detail))
+        found.append(one._replace(where=f"{prefix}gradient of {name}", detail=detail, place=index))
     element = max(found, key=lambda finding: finding.badness, default=worst)
     return worst if element.passed and not worst.detail.endswith(_AT_A_KINK) else element
 

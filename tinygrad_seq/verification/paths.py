@@ -176,7 +176,7 @@ def extremes(problem: Problem) -> Iterator[Finding]:
 
 
 def _sizes(problem: Problem, other: Problem) -> str:
-    return "" if other is problem else f"T={other.T}, N={other.N}, "
+    return "" if other is problem else f"T={other.T}, N={other.N}: "
 
 
 def _finite(problem: Problem, dtype: type, prefix: str) -> Iterator[Finding]:

@@ -55,6 +55,8 @@ class Subject:
         What it has of the list above.
     row_axis, state_axis
         The axis of the rows of inputs and of states.
+    axes
+        What the first axes of inputs and outputs are, as far as that is known.
     goes_backwards
         Whether it goes from the last step to the first.
     """
@@ -63,6 +65,7 @@ class Subject:
     module: Module | None = None
     row_axis: int | None = 1
     state_axis = 0
+    axes: tuple[str, ...] = ("time", "row")
     goes_backwards = False
 
     def __init__(self, name: str) -> None:
@@ -228,6 +231,7 @@ class StepSubject(Subject):
     def __init__(self, step: StepFunction, parameters: Tree, row_axis: int | None) -> None:
         super().__init__(f"step {getattr(step, '__name__', type(step).__name__)!r}")
         self._step, self.row_axis = step, row_axis
+        self.axes = ("time",) if row_axis is None else ("time", "row")
         self._parameters = {f"{path or 'w'}": leaf for path, leaf in named_leaves(parameters)}
 
     def lacks(self, need: str) -> str:
@@ -259,6 +263,8 @@ class StepSubject(Subject):
 
 class ModuleSubject(_OfModule):
     """A module that maps whole sequences to outputs."""
+
+    axes = ()
 
     def __init__(self, module: Module, batch_axis: int | None) -> None:
         super().__init__(type(module).__name__, module)

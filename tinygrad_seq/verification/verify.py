@@ -15,7 +15,7 @@ from ..nn.checks import check_sizes, check_switches
 from ..tree import Tree, describe
 from . import batch, derivatives, paths, saving, through_time  # noqa: F401 (they enter their checks)
 from .certificate import Certificate, Check
-from .compare import Finding
+from .compare import Finding, place_of
 from .problem import Problem, sizes_of
 from .subject import Subject, subject_of
 from .table import TABLE, Row, SkipError
@@ -189,7 +189,7 @@ def _run(row: Row, problem: Problem) -> Check:
         return _raised(row, error)
     worst = max(findings, key=lambda finding: finding.badness, default=Finding("", 0.0, 0.0))
     status: Literal["passed", "failed"] = "passed" if worst.passed else "failed"
-    where = worst.where if worst.figure else ""
+    where = place_of(worst, problem.subject.axes) if worst.figure else ""
     return Check(row.name, status, worst.figure, worst.tolerance, where, worst.detail)
 
 
