@@ -41,7 +41,20 @@ FLOORS = (
     ),
     ("functional", "optim", "scan", "serialization", "tagging"),
     ("nn",),
-    ("data", "metrics", "train", "interop", "report", "distributed", "testing", "cli", "__main__", "__init__"),
+    (
+        "data",
+        "metrics",
+        "train",
+        "interop",
+        "report",
+        "distributed",
+        "rtrl",
+        "testing",
+        "verification",
+        "cli",
+        "__main__",
+        "__init__",
+    ),
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 

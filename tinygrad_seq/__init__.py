@@ -52,6 +52,7 @@ from .errors import (
     IndexRangeError,
     ShapeError,
     TinygradSeqError,
+    VerificationError,
 )
 from .forward import hvp, jvp
 from .functional import *  # noqa: F403
@@ -59,14 +60,17 @@ from .gradcheck import gradcheck
 from .gradients import grad, value_and_grad, vjp
 from .jacobians import hessian, jacobian
 from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .rtrl import RTRL, grad_rtrl
 from .scan import scan
 from .serialization import load, save
 from .tagging import tag
 from .tensor import Tensor
+from .verification import verify
 
 __version__ = "0.1.0"
 
 __all__ = [  # and the public functions, which the star brings in
+    "RTRL",
     "AnomalyError",
     "ArgumentError",
     "CheckpointError",
@@ -80,6 +84,7 @@ __all__ = [  # and the public functions, which the star brings in
     "ShapeError",
     "Tensor",
     "TinygradSeqError",
+    "VerificationError",
     "__version__",
     "arange",
     "asarray",
@@ -100,6 +105,7 @@ __all__ = [  # and the public functions, which the star brings in
     "full_like",
     "get_num_threads",
     "grad",
+    "grad_rtrl",
     "gradcheck",
     "hessian",
     "hvp",
@@ -138,6 +144,7 @@ __all__ = [  # and the public functions, which the star brings in
     "uint32",
     "uint64",
     "value_and_grad",
+    "verify",
     "vjp",
     "zeros",
     "zeros_like",

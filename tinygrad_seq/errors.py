@@ -44,6 +44,10 @@ class GradientError(TinygradSeqError, AssertionError):
     """`gradcheck` found an analytic gradient that differs from finite differences."""
 
 
+class VerificationError(TinygradSeqError, AssertionError):
+    """A check of `verify` failed; the message names it and the smallest case in which it fails."""
+
+
 class AnomalyError(TinygradSeqError, ArithmeticError):
     """`detect_anomaly` saw the first NaN or infinity; the message names the operation and the user's line.
 

@@ -14,7 +14,7 @@ from tinygrad_seq import get_num_threads, set_num_threads
 from tinygrad_seq.cli import main
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["score"], ["info"], ["cache"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["score"], ["info"], ["cache"], ["verify"]])
 def test_help_has_an_example(command: list[str], capsys) -> None:
     assert main([*command, "--help"]) == 0
     assert f"tinygrad-seq {(command or ['train'])[0]} " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The command ``tinygrad-seq``: train, sample, score, info, cache, warmup."""
+"""The command ``tinygrad-seq``: train, sample, score, info, cache, warmup, verify."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import __version__
 from ..config import set_num_threads
 from ..errors import TinygradSeqError
 from ..modes import disable_compile
-from . import cache, info, sample, score, train, warmup
+from . import cache, info, sample, score, train, verify, warmup
 
 app = typer.Typer(
     name="tinygrad-seq",
@@ -29,6 +29,7 @@ app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("info", epilog=info.EXAMPLES)(info.info)
 app.command("cache", epilog=cache.EXAMPLES)(cache.cache)
+app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("warmup", epilog=warmup.EXAMPLES)(warmup.warmup)
 
 # Typer brings its own copy of click or needs click itself, by version; this is the base of its errors in both.
@@ -55,7 +56,7 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 2 after an error, 130 after Ctrl-C."""
+    """Run the command line and return the exit code: 0, 1 if a check failed, 2 after an error, 130 after Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     debug = "--debug" in options

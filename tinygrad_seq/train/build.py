@@ -30,7 +30,7 @@ def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
         return LanguageModel(*sizes, config.cell)
     cell = load_cell(config.cell)
     file, _, name = config.cell.rpartition(":")
-    with _code_of(file, f"{name}, made as {name}(input_size, hidden_size), to take a step and give hidden_size values"):
+    with code_of(file, f"{name}, made as {name}(input_size, hidden_size), to take a step and give hidden_size values"):
         model = LanguageModel(*sizes, cell)
         generator = settings.generator().bit_generator
         state = generator.state
@@ -64,7 +64,7 @@ def load_cell(name: str) -> Callable[[int, int], nn.Cell]:
         If the file cannot be found or run, or has no such subclass of `nn.Cell`; the message lists those it has.
     """
     file, _, attribute = name.rpartition(":")
-    module = _run_file(Path(file))
+    module = run_file(Path(file))
     cells = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)]
     own = [key for key in cells if vars(module)[key].__module__ == module.__name__]
     if attribute not in cells:
@@ -76,20 +76,21 @@ def load_cell(name: str) -> Callable[[int, int], nn.Cell]:
     return cell
 
 
-def _run_file(path: Path) -> Any:
+def run_file(path: Path, caller: str = "cell") -> Any:
+    """Return the module of a file, run anew; `caller` begins the message of an `ArgumentError`."""
     name = f"tinygrad_seq_cell_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ArgumentError(f"cell: expected a Python file, got '{path}', which is not there; correct the path.")
+        raise ArgumentError(f"{caller}: expected a Python file, got '{path}', which is not there; correct the path.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with _code_of(str(path), "it to run"):
+    with code_of(str(path), "it to run", caller):
         spec.loader.exec_module(module)
     return module
 
 
 @contextlib.contextmanager
-def _code_of(file: str, expected: str) -> Iterator[None]:
+def code_of(file: str, expected: str, caller: str = "cell") -> Iterator[None]:
     """Return a context in which any error becomes an ArgumentError with the line of the user's `file` it arose in."""
     try:
         yield
@@ -99,5 +100,5 @@ def _code_of(file: str, expected: str) -> Iterator[None]:
         place = f" in line {lines[-1]}" if lines else ""
         got = f"{type(error).__name__}: {str(error).rstrip('.')}"
         raise ArgumentError(
-            f"cell: '{file}': expected {expected}, got{place}: {got}; correct it (--debug shows the traceback)."
+            f"{caller}: '{file}': expected {expected}, got{place}: {got}; correct it (--debug shows the traceback)."
         ) from error

@@ -1,0 +1,161 @@
+"""Checks of time: in the whole, in parts, streamed, in the other direction, with truncated backpropagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..creation import asarray
+from ..nn.passes import step_of_pass
+from ..nn.sequence import SequenceLayer
+from ..ops.joining import concat
+from ..scan.eager import unroll
+from ..scan.leaves import stack_leaves
+from ..tensor import Tensor
+from ..tree import Tree, flatten, map_leaves
+from .compare import ROUNDING, Evaluation, Finding, closeness, compare
+from .problem import Problem, Run, joined, named, part
+from .subject import CARRY, REVERSE, STREAM, WINDOW, LayerSubject, Outputs
+from .table import check
+
+
+def in_parts(problem: Problem, ends: list[int], between: Callable[[Any], Any] = lambda x: x, **options: Any) -> Run:
+    """Return the run in parts that end at `ends`, each from the state in which the one before ended."""
+    backwards = problem.subject.goes_backwards
+
+    def run(xs: Tree, state: Tree) -> Outputs:
+        spans = [*zip([0, *ends[:-1]], ends, strict=True)]
+        if backwards:
+            T = ends[-1]
+            spans = [(T - stop, T - start) for start, stop in spans]
+        found: list[Outputs] = []
+        for start, stop in spans:
+            if found:
+                state = map_leaves(between, state)
+            found.append(problem.subject.run(part(xs, slice(start, stop), 0), state, evaluate=True, **options))
+            state = found[-1]["state"]
+        ordered = found[::-1] if backwards else found
+        return {"ys": joined([each["ys"] for each in ordered], 0), "state": state}
+
+    return run
+
+
+def _whole(problem: Problem, **options: Any) -> Run:
+    def run(xs: Tree, state: Tree) -> Outputs:
+        outputs = problem.subject.run(xs, state, evaluate=True, **options)
+        return {"ys": outputs["ys"], "state": outputs["state"]}
+
+    return run
+
+
+@check("whole == chunk by chunk == step by step", CARRY)
+def chunks(problem: Problem) -> Iterator[Finding]:
+    """Compare the whole sequence with chunks of it, each from the state in which the one before ended."""
+    T, uncut = problem.T, problem.subject.whole_gradient()
+    whole = problem.evaluate(_whole(problem, **uncut))
+    for ends in ([1, T], list(range(1, T + 1))) if T > 1 else ():
+        label = "step by step: " if len(ends) == T else f"chunks of 1 and {T - 1}: "
+        yield from compare(problem.evaluate(in_parts(problem, ends, **uncut)), whole, ROUNDING, prefix=label)
+
+
+@check("stream == whole", STREAM, short=False)
+def streamed(problem: Problem) -> Iterator[Finding]:
+    """Compare with the step bound once and called with one input after the other (`layer.stream`)."""
+    subject = problem.subject
+    want = {name: leaf.numpy() for name, leaf in named(problem.outputs(_whole(problem))).items()}
+
+    def run(xs: Tree, state: Tree) -> Outputs:
+        (columns, rebuild), found = flatten(xs), []
+        if isinstance(subject, LayerSubject):
+            stream = subject.layer.stream(problem.N, map_leaves(Tensor.detach, state))
+            for t in range(problem.T):
+                y = stream(rebuild([column[t] for column in columns]))
+                found.append(map_leaves(lambda leaf: asarray(leaf.numpy().copy()), y))
+            return {"ys": stack_leaves(found), "state": stream.state}
+        step, _ = subject.step()
+        state, found = unroll(step, state, [rebuild([column[t] for column in columns]) for t in range(problem.T)])
+        return {"ys": stack_leaves(found), "state": state}
+
+    for name, leaf in named(problem.outputs(run)).items():
+        yield closeness(name, leaf.numpy(), want[name], ROUNDING)
+
+
+# ------------------------------------------------------------------------------------------------ directions
+
+
+@check("backwards == forwards on reversed time", REVERSE)
+def directions(problem: Problem) -> Iterator[Finding]:
+    """Compare with the layer turned round on turned inputs; two directions with plain loops over their cells."""
+    subject = problem.subject
+    whole = problem.evaluate(_whole(problem))
+    if isinstance(subject, LayerSubject) and subject.bidirectional:
+        yield from compare(problem.evaluate(_loops(problem, subject.layer)), whole, ROUNDING)
+        return
+    turned = _whole(problem, go_backwards=not subject.goes_backwards)
+
+    def run(xs: Tree, state: Tree) -> Outputs:
+        outputs = turned(_flipped(xs), state)
+        return {"ys": _flipped(outputs["ys"]), "state": outputs["state"]}
+
+    yield from compare(problem.evaluate(run), whole, ROUNDING)
+
+
+def _loops(problem: Problem, layer: SequenceLayer) -> Run:
+    """Return the run of a layer with two directions as plain loops over its cells, not in training."""
+
+    def run(xs: Tree, state: Tree) -> Outputs:
+        passes, finals = layer._passes(), []
+        states = layer._split(state, problem.N)
+        for first in range(0, len(passes), 2):
+            pair = []
+            for k in (first, first + 1):
+                with_time = _flipped(xs) if k % 2 else xs
+                columns, rebuild = flatten(with_time)
+                inputs = [rebuild([column[t] for column in columns]) for t in range(problem.T)]
+                with problem.subject._mode(True):  # type: ignore[attr-defined]
+                    window = layer.options["window"]
+                    final, ys = unroll(step_of_pass(passes[k], layer.options), states[k], inputs, window)
+                finals.append(final)
+                stacked = stack_leaves(ys)
+                pair.append(_flipped(stacked) if k % 2 else stacked)
+            merged = _merged(pair, layer.options["merge"])
+            like = [leaf.shape for leaf in flatten(xs)[0]] == [leaf.shape for leaf in flatten(merged)[0]]
+            before = flatten(xs)[0]
+            if layer.options["residual"] and like:
+                leaves, rebuild = flatten(merged)
+                merged = rebuild([x + y for x, y in zip(before, leaves, strict=True)])
+            xs = merged
+        return {"ys": xs, "state": layer._join(finals)}
+
+    return run
+
+
+def _merged(pair: list[Tree], how: str) -> Tree:
+    a, rebuild = flatten(pair[0])
+    both = list(zip(a, flatten(pair[1])[0], strict=True))
+    if how == "concat":
+        return rebuild([concat(two, -1) for two in both])
+    return rebuild([(x + y) / (2 if how == "mean" else 1) for x, y in both])
+
+
+def _flipped(tree: Tree) -> Tree:
+    return map_leaves(lambda x: x[::-1], tree)
+
+
+# ---------------------------------------------------------------------------------------------------- windows
+
+
+@check("window = T == full; window = 1 and 2 == detached", WINDOW)
+def windows(problem: Problem) -> Iterator[Finding]:
+    """Compare truncated backpropagation with states detached by hand, and a window of T with none."""
+    T = problem.T
+    full = problem.evaluate(_whole(problem, window=None, stride=None))
+    yield from compare(problem.evaluate(_whole(problem, window=T, stride=None)), full, ROUNDING, prefix=f"window={T}: ")
+    if problem.lacks(CARRY):
+        return
+    for window in (1, 2):
+        ends = [*range(window, T, window), T]
+        detached = in_parts(problem, ends, Tensor.detach, **problem.subject.whole_gradient())
+        want: Evaluation = problem.evaluate(detached, compile=False)
+        got = problem.evaluate(_whole(problem, window=window, stride=None))
+        yield from compare(got, want, ROUNDING, prefix=f"window={window}: ")
