@@ -18,11 +18,11 @@ _MOST_ANSWERS: Final = 256
 
 
 def reaching(step: Step) -> set[Var]:
-    """Return every variable from which a chain of gradient rules leads to an output of `step`."""
+    """Return every floating-point variable from which a chain of gradient rules leads to an output of `step`."""
     found = {var for var in step.outputs if var.dtype.kind == "f"}
     for eqn in reversed(step.eqns):
         if not found.isdisjoint(eqn.results):
-            found.update(followed(eqn))
+            found.update([operand for operand in followed(eqn) if operand.dtype.kind == "f"])
     return found
 
 
