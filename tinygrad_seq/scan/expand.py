@@ -213,6 +213,22 @@ def _triangle(x: Any, k: int) -> np.ndarray:
     return np.tri(rows, columns, k, dtype=np.bool_)
 
 
+_MOST_CLASSES = 1024
+
+
+def _one_hot(indices: Any, num_classes: int, dtype: np.dtype) -> Any:
+    """Return rows of the identity matrix: a lookup, which checks the indices in the loop too; not of a large one."""
+    if num_classes > _MOST_CLASSES:
+        return TABLE["one_hot"](indices, num_classes=num_classes, dtype=dtype)
+    identity = indices._builder.constant(_identity(num_classes, np.dtype(dtype)))
+    return TABLE["embedding"](Tracer(indices._builder, identity), indices)
+
+
+@functools.cache
+def _identity(size: int, dtype: np.dtype) -> np.ndarray:
+    return np.eye(size, dtype=dtype)
+
+
 STRUCTURE: dict[str, Rule] = {
     "alias": _alone,
     "clone": _alone,
@@ -231,6 +247,7 @@ STRUCTURE: dict[str, Rule] = {
     "spread": _spread,
     "einsum_one": _contract_one,
     "einsum": _contract_two,
+    "one_hot": _one_hot,
     "dropout": lambda x, keep, scale: where(keep, x * scale, 0),
     "tril": lambda x, k: where(_triangle(x, k), x, 0),
     "triu": lambda x, k: where(_triangle(x, k - 1), 0, x),
