@@ -122,13 +122,19 @@ class Learner(Protocol):
         ...
 
 
-def remember_longer(hidden: int, bias: float = 1.0) -> Callable[[Arrays, np.random.Generator], None]:
-    """Return what sets an LSTM's forget gates to a bias, and all its other biases to 0."""
+def remember(steps: int | None = None) -> Callable[[Arrays, np.random.Generator], None]:
+    """Return what sets an LSTM's biases: 1 for the forget gate and 0 else, or so that it remembers for 1 to `steps` steps.
+
+    The latter is ln U(1, steps - 1) for the forget gates and its negative for the input gates (Tallec and Ollivier,
+    2018).
+    """
 
     def initialise(weights: Arrays, rng: np.random.Generator) -> None:
-        weights["recurrent.bias_ih_l0"][:] = 0
-        weights["recurrent.bias_hh_l0"][:] = 0
-        weights["recurrent.bias_ih_l0"][hidden : 2 * hidden] = bias
+        bias, hidden = weights["recurrent.bias_ih_l0"], len(weights["recurrent.bias_ih_l0"]) // 4
+        bias[:] = weights["recurrent.bias_hh_l0"][:] = 0
+        bias[hidden : 2 * hidden] = 1 if steps is None else np.log(rng.uniform(1, steps - 1, hidden))
+        if steps is not None:
+            bias[:hidden] = -bias[hidden : 2 * hidden]
 
     return initialise
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._task import Arrays, Batch, Task, remember_longer
+from ._task import Arrays, Batch, Task, remember
 
 T, N, HELD_OUT = 150, 32, 500
 
@@ -66,7 +66,7 @@ TASKS = (
         steps=2000,
         evaluate_every=50,
         rate=5e-3,
-        initialise=remember_longer(64),
+        initialise=remember(T),
         **COMMON,
     ),
     Task(

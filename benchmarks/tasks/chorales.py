@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ._task import Batch, Task, remember_longer
+from ._task import Batch, Task, remember
 
 KEYS, HIDDEN, N, DROPOUT = 88, 128, 16, 0.3
 
@@ -84,7 +84,7 @@ COMMON = {
     "score": nats,
     "higher": False,
     "rate": 2e-3,
-    "initialise": remember_longer(HIDDEN),
+    "initialise": remember(),
 }
 TASKS = (
     Task(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._task import Batch, Task, cross_entropy, remember_longer
+from ._task import Batch, Task, cross_entropy, remember
 
 T, N, HELD_OUT, SYMBOLS, LENGTH = 50, 32, 500, 8, 10
 BLANK, NOW = SYMBOLS, SYMBOLS + 1
@@ -53,7 +53,7 @@ TASKS = (
         steps=3000,
         evaluate_every=50,
         rate=5e-3,
-        initialise=remember_longer(128, 1.0),
+        initialise=remember(T),
         baseline=("no memory", LENGTH * math.log(SYMBOLS) / (T + 2 * LENGTH)),
         budget={"T": T, "N": N},
     ),

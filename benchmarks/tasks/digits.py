@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._task import Batch, Task, accuracy, remember_longer
+from ._task import Batch, Task, accuracy, remember
 
 N, TRAIN, VALID = 50, 1200, 297
 
@@ -59,7 +59,7 @@ TASKS = (
         steps=1500,
         evaluate_every=50,
         rate=5e-3,
-        initialise=remember_longer(64),
+        initialise=remember(64),
         baseline=("chance", 0.1),
         budget={"T": 64, "N": N},
     ),

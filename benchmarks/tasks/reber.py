@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._task import SKIP, Batch, Task, remember_longer
+from ._task import SKIP, Batch, Task, remember
 
 SYMBOLS = "BTPSXVE"
 WAYS = (
@@ -114,6 +114,6 @@ COMMON = {
     "budget": {"N": N},
 }
 TASKS = (
-    Task(name="LSTM", layer="LSTM", hidden=12, initialise=remember_longer(12), **COMMON),
+    Task(name="LSTM", layer="LSTM", hidden=12, initialise=remember(), **COMMON),
     Task(name="RNN", layer="RNN", hidden=15, **COMMON),
 )
