@@ -123,10 +123,9 @@ class Learner(Protocol):
 
 
 def remember(steps: int | None = None) -> Callable[[Arrays, np.random.Generator], None]:
-    """Return what sets an LSTM's biases: 1 for the forget gate and 0 else, or so that it remembers for 1 to `steps` steps.
+    """Return what sets an LSTM's biases: 1 for forget gates and 0 else, or so that it remembers for 1 to `steps` steps.
 
-    The latter is ln U(1, steps - 1) for the forget gates and its negative for the input gates (Tallec and Ollivier,
-    2018).
+    The latter is ln U(1, steps - 1) for forget gates and its negative for input gates (Tallec and Ollivier, 2018).
     """
 
     def initialise(weights: Arrays, rng: np.random.Generator) -> None:

@@ -24,7 +24,7 @@ def draw(rng: np.random.Generator, n: int) -> Batch:
     return Batch(inputs, (inputs[:, :, 0] * inputs[:, :, 1]).sum(0)[:, None])
 
 
-def data(folder: Path | None) -> tuple[None, dict[str, list[Batch]]]:
+def data(_: Path | None) -> tuple[None, dict[str, list[Batch]]]:
     return None, {name: [draw(np.random.default_rng(k), HELD_OUT)] for k, name in enumerate(("valid", "test"), 100)}
 
 

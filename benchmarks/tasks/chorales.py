@@ -1,4 +1,4 @@
-"""Polyphonic music, JSB chorales and the Nottingham tunes: the next frame of 88 keys (Boulanger-Lewandowski et al., 2012).
+"""Polyphonic music, JSB chorales and Nottingham tunes: the next frame of 88 keys (Boulanger-Lewandowski et al., 2012).
 
 Scored is the negative log-likelihood of a frame in nats, the sum of 88 logistic losses, averaged over all frames that
 have one before them. The data is not part of the project: `jsb_chorales.npz` and `nottingham.npz` hold for each of

@@ -26,7 +26,7 @@ def draw(rng: np.random.Generator, n: int) -> Batch:
     return Batch(np.eye(SYMBOLS + 2, dtype=np.float32)[given], targets)
 
 
-def data(folder: Path | None) -> tuple[None, dict[str, list[Batch]]]:
+def data(_: Path | None) -> tuple[None, dict[str, list[Batch]]]:
     return None, {name: [draw(np.random.default_rng(k), HELD_OUT)] for k, name in enumerate(("valid", "test"), 100)}
 
 

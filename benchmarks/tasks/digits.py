@@ -1,4 +1,4 @@
-"""Handwritten digits of 8 x 8 pixels, read pixel by pixel: 64 steps of one number, then a class (after Le et al., 2015).
+"""Handwritten digits of 8 x 8 pixels, read pixel by pixel: 64 steps of one number, then a class (Le et al., 2015).
 
 The images are those that scikit-learn brings along (`load_digits`, 1,797 of them).
 """
@@ -26,7 +26,7 @@ def batch_of(images: np.ndarray, classes: np.ndarray) -> Batch:
     return Batch((images.T[:, :, None] / 16).astype(np.float32), classes.astype(np.int64))
 
 
-def data(folder: Path | None) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, list[Batch]]]:
+def data(_: Path | None) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, list[Batch]]]:
     images, classes = load()
     mixed = np.random.default_rng(100).permutation(len(images))
     train, valid, test = np.split(mixed, [TRAIN, TRAIN + VALID])

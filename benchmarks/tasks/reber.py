@@ -64,7 +64,7 @@ def batch_of(texts: list[str]) -> Batch:
     return Batch(inputs, targets)
 
 
-def data(folder: Path | None) -> tuple[list[str], dict[str, list[Batch]]]:
+def data(_: Path | None) -> tuple[list[str], dict[str, list[Batch]]]:
     rng, texts = np.random.default_rng(100), dict[str, None]()
     while len(texts) < 3 * STRINGS:
         texts[embedded(rng)] = None  # no string twice

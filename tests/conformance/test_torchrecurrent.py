@@ -1,4 +1,4 @@
-"""Cells of torchrecurrent, with their gradients by PyTorch: outputs, last states and gradients of the same cells here."""
+"""Cells of torchrecurrent with their gradients by PyTorch, and the same cells here: outputs, last states, gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ CASES = [*load("torchrecurrent.json").values()]
 
 Blocks = tuple[int | None, ...]
 
-# Each parameter here is a sum of parameters there, whose blocks of H rows are taken in this order; None is a block of 0.
+# Each parameter here is a sum of parameters there, whose blocks of H rows are taken in this order; None is a block
+# of zeros.
 SAME_GATES: dict[str, dict[str, Blocks]] = {
     "weight_ih": {"weight_ih": (0, 1)},
     "weight_hh": {"weight_hh": (0, 1)},
