@@ -24,7 +24,6 @@ from ._task import Learner, Task, train
 SUBJECTS = ("chorales", "adding", "copy_memory", "reber", "digits")
 OURS = "tinygrad_seq"
 LIBRARIES = {OURS: ("_ours", "Ours"), "torch": ("_torch", "Theirs")}
-SEEDS = (0, 1, 2)
 QUICK_STEPS = 4
 TOLERANCE = 1e-3  # of the second loss: it is the first one that a gradient has a part in
 
@@ -53,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.splitlines()[0])
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}")
     parser.add_argument("--data", type=Path, default=os.environ.get("TGS_DATA"), help="the folder of data sets")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the task")
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works")
     parser.add_argument("--table", action="store_true", help="train nothing, write docs/tasks.md")
     parser.add_argument("--worker", nargs=4, metavar=("SUBJECT", "TASK", "LIBRARY", "SEED"), help=argparse.SUPPRESS)
@@ -85,7 +84,7 @@ def run(subject: str, options: argparse.Namespace) -> None:
     results = {}
     for name, task in tasks(subject).items():
         runs: dict[str, list[dict[str, Any]]] = {library: [] for library in libraries}
-        for seed in options.seeds:
+        for seed in options.seeds or task.seeds:
             for library in libraries:
                 runs[library].append(send(subject, name, library, seed, options))
             check_agreement(f"{subject} {name}, seed {seed}", {library: runs[library][-1] for library in libraries})
@@ -117,7 +116,9 @@ def check_agreement(where: str, runs: dict[str, dict[str, Any]]) -> None:
     first, *others = (run["first_losses"][:2] for run in runs.values())
     for other in others:
         if any(abs(a - b) > TOLERANCE * abs(a) for a, b in zip(first, other, strict=True)):
-            raise SystemExit(f"{where}: the first losses differ, {first} and {other}; a gradient or an optimiser is wrong.")
+            raise SystemExit(
+                f"{where}: the first losses differ, {first} and {other}; a gradient or an optimiser is wrong."
+            )
 
 
 def facts(task: Task) -> dict[str, Any]:
@@ -129,6 +130,7 @@ def facts(task: Task) -> dict[str, Any]:
         "higher_is_better": task.higher,
         "model": model + (f", {task.nonlinearity}" if task.layer == "RNN" else ""),
         "budget": {"steps": task.steps, **task.budget, "Adam": task.rate, "clip": task.clip, "decay": "cosine to 0"},
+        "log_scale": task.log_scale,
         "baseline": task.baseline,
         "published": task.published,
     }

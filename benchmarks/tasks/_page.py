@@ -17,11 +17,14 @@ ORDER = ("chorales", "adding", "copy_memory", "reber", "digits")
 INTRODUCTION = """\
 # Training on tasks with a published answer
 
-Does training reach what others report? Each task is a recurrent layer with a linear readout, trained by Adam for a
-fixed number of steps, once in this package and once in PyTorch: the same first weights, batches, dropout masks, learning
-rates and clipping, float32, one thread. Losses of the first steps must be the same. Later ones drift apart, as rounding
-does in training, so there are several seeds. A figure is the test score at the step of the best validation score:
-median of the seeds, and in brackets the least and the greatest.
+Does training reach what others report? Each task is a recurrent layer with a linear readout. Adam trains it for a fixed
+number of steps, once in this package and once in PyTorch. Both have the same first weights, batches, dropout masks,
+learning rates and clipping, in float32 on one thread. The losses of the first steps must agree. Later ones drift apart,
+because training amplifies rounding, so there are several seeds. A figure is the test score at the step with the best
+validation score: the median over seeds and, in brackets, the lowest and highest.
+
+Published figures come from models of other sizes, with other budgets and regularisation. They are quoted second-hand
+and were not checked against the papers: take them as a guide to what is normal.
 
 This page is written by `python -m benchmarks.tasks --table` from `benchmarks/results/tasks_*.json`;
 `python -m benchmarks.tasks --data FOLDER` trains anew. Data of the music tasks is not part of the project
@@ -58,7 +61,10 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     """Return a row for each task."""
-    lines = ["| task | measure | this package | PyTorch | published | baseline |", "| --- | --- | --: | --: | --- | --: |"]
+    lines = [
+        "| task | measure | this package | PyTorch | published | baseline |",
+        "| --- | --- | --: | --: | --- | --: |",
+    ]
     for result in found.values():
         for name, case in result["results"].items():
             published = "; ".join(f"{each['figure']} {each['model']}" for each in case["published"]) or "–"
@@ -109,9 +115,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
         if case["baseline"] is not None:
             axes.axhline(case["baseline"][1], color="0.6", linewidth=0.8, label=case["baseline"][0])
         for each in case["published"]:
-            if isinstance(each.get("value"), int | float):
+            if "value" in each:
                 axes.axhline(each["value"], color="0.25", linewidth=0.8, linestyle=":", label=each["model"])
-        if case.get("log_scale"):
+        if case["log_scale"]:
             axes.set_yscale("log")
         axes.set(title=f"{case['what']}, {name}", xlabel="training step", ylabel=f"validation, {case['metric']}")
         axes.grid(alpha=0.25)

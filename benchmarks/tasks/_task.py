@@ -61,10 +61,16 @@ class Task:
         Whether a higher score is better.
     steps, evaluate_every, rate, clip
         The budget, and Adam's learning rate, which falls to 0 along a cosine; the norm gradients are clipped to.
+    seeds
+        Of the runs: of their first weights and batches; held-out data is always the same.
     initialise
         Changes the first weights, which are uniform in ±1/sqrt(H), in place.
+    log_scale, baseline
+        Whether the picture has one, and what is reached without learning: a name and a score.
     published
-        What others reached: name, figure, what it was, source.
+        What others reached: the figure in words, as a "value" to draw if it is a score, the model, the source.
+    budget
+        Further facts on which a figure depends, by name.
     """
 
     name: str
@@ -84,8 +90,10 @@ class Task:
     evaluate_every: int
     rate: float
     clip: float = 1.0
+    seeds: tuple[int, ...] = (0, 1, 2)
     nonlinearity: str = "tanh"
     initialise: Callable[[Arrays, np.random.Generator], None] | None = None
+    log_scale: bool = False
     baseline: tuple[str, float] | None = None
     published: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._task import Batch, Task, remember
 
-KEYS, HIDDEN, N, DROPOUT = 88, 128, 16, 0.3
+KEYS, HIDDEN, N, DROPOUT = 88, 128, 8, 0.3
 
 
 def pieces(archive: Any, split: str) -> list[np.ndarray]:
@@ -72,6 +72,7 @@ def nats(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
     return float((losses * counted).sum()), int(counted.sum())
 
 
+BAI, CHUNG = "Bai et al., 2018, table 1", "Chung et al., 2014, table 2"
 COMMON = {
     "metric": "nats per frame",
     "layer": "LSTM",
@@ -83,7 +84,7 @@ COMMON = {
     "batches": batches,
     "score": nats,
     "higher": False,
-    "rate": 2e-3,
+    "rate": 5e-3,
     "initialise": remember(),
 }
 TASKS = (
@@ -91,8 +92,13 @@ TASKS = (
         name="JSB",
         what="JSB chorales",
         data=reader("jsb_chorales", 200),
-        steps=1500,
-        evaluate_every=30,
+        steps=2000,
+        evaluate_every=50,
+        seeds=(0, 1),
+        published=(
+            {"figure": "8.45", "value": 8.45, "model": "LSTM", "source": BAI},
+            {"figure": "8.67", "value": 8.67, "model": "LSTM", "source": CHUNG},
+        ),
         budget={"N": N, "dropout": DROPOUT},
         **COMMON,
     ),
@@ -100,8 +106,13 @@ TASKS = (
         name="Nottingham",
         what="Nottingham tunes",
         data=reader("nottingham", 200),
-        steps=2000,
-        evaluate_every=100,
+        steps=1000,
+        evaluate_every=125,
+        seeds=(0,),
+        published=(
+            {"figure": "3.29", "value": 3.29, "model": "LSTM", "source": BAI},
+            {"figure": "3.20", "value": 3.20, "model": "LSTM", "source": CHUNG},
+        ),
         budget={"N": N, "dropout": DROPOUT, "window": 200},
         **COMMON,
     ),

@@ -4,8 +4,8 @@
     B ─ P ─ [Reber string] ─ P ─ E             from node 1 of `WAYS` to E
 
 The last but one symbol is the second again: it has to be remembered over the whole inner string. As in Hochreiter and
-Schmidhuber, 1997, there are 256 strings to train on and 256 others to test on, and a string is right if at every step
-the symbols that may follow have the greatest outputs.
+Schmidhuber, 1997, there are 256 strings to train on and 256 to test on, here none of the former. A string is right if
+at every step the symbols that may follow have the greatest outputs.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ WAYS = (
     {"P": 4, "V": 6},
     {"E": 7},
 )
-N, STRINGS = 8, 256
+N, STRINGS = 4, 256
 
 
 def inner(rng: np.random.Generator) -> str:
     """Return a Reber string."""
     text, node = "", 0
     while node < len(WAYS):
-        symbol = rng.choice(list(WAYS[node]))
+        symbol = list(WAYS[node])[rng.integers(len(WAYS[node]))]
         text, node = text + symbol, WAYS[node][symbol]
     return text
 
 
 def embedded(rng: np.random.Generator) -> str:
-    frame = rng.choice(["T", "P"])
+    frame = "TP"[rng.integers(2)]
     return f"B{frame}{inner(rng)}{frame}E"
 
 
@@ -65,12 +65,13 @@ def batch_of(texts: list[str]) -> Batch:
 
 
 def data(_: Path | None) -> tuple[list[str], dict[str, list[Batch]]]:
-    rng, texts = np.random.default_rng(100), dict[str, None]()
-    while len(texts) < 3 * STRINGS:
-        texts[embedded(rng)] = None  # no string twice
-    mixed = rng.permutation(list(texts)).tolist()
-    train, valid, test = (mixed[k : k + STRINGS] for k in range(0, 3 * STRINGS, STRINGS))
-    return train, {"valid": [batch_of(valid)], "test": [batch_of(test)]}
+    rng = np.random.default_rng(100)
+    train = [embedded(rng) for _ in range(STRINGS)]
+    held_out: list[str] = []
+    while len(held_out) < 2 * STRINGS:
+        text = embedded(rng)
+        held_out += [text] if text not in train else []
+    return train, {"valid": [batch_of(held_out[:STRINGS])], "test": [batch_of(held_out[STRINGS:])]}
 
 
 def batches(texts: list[str], rng: np.random.Generator) -> Iterator[Batch]:
@@ -97,6 +98,7 @@ def strings_right(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
     return float(right), outputs.shape[1]
 
 
+HS = "Hochreiter and Schmidhuber, 1997, table 2"
 COMMON = {
     "what": "embedded Reber grammar",
     "metric": "strings right",
@@ -108,10 +110,18 @@ COMMON = {
     "batches": batches,
     "score": strings_right,
     "higher": True,
-    "steps": 1000,
-    "evaluate_every": 25,
-    "rate": 1e-2,
+    "steps": 2500,
+    "evaluate_every": 50,
+    "rate": 2e-2,
     "budget": {"N": N},
+    "published": (
+        {
+            "figure": "97 to 100 % of trials learn it, in 8,440 to 39,740 strings",
+            "model": "LSTM, 3 or 4 blocks",
+            "source": HS,
+        },
+        {"figure": "0 % of trials, in over 200,000 strings", "model": "Elman's network, 15 units", "source": HS},
+    ),
 }
 TASKS = (
     Task(name="LSTM", layer="LSTM", hidden=12, initialise=remember(), **COMMON),
