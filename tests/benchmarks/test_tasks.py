@@ -71,9 +71,9 @@ def test_music_is_read_as_it_was_written(folder: Path) -> None:
     _, held_out = task.data(folder)
     frames = sum(len(piece) - 1 for piece in pieces)
     assert sum(int((batch.weights > 0).sum()) for batch in held_out["valid"]) == frames
-    (batch,) = held_out["valid"]
-    at_half = np.zeros(batch.targets.shape)  # every key on with probability 1/2
-    assert score(task, Oracle(at_half), [batch]) == pytest.approx(88 * np.log(2))
+    for batch in held_out["valid"]:
+        at_half = np.zeros(batch.targets.shape)  # every key on with probability 1/2
+        assert score(task, Oracle(at_half), [batch]) == pytest.approx(88 * np.log(2))
 
 
 def test_music_without_a_folder_is_refused() -> None:

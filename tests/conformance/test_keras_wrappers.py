@@ -1,4 +1,4 @@
-"""The constants of Keras 3's tests of `Bidirectional`, of `RNN` around a user's cell, and of stacked cells."""
+"""The constants of Keras 3's tests of `Bidirectional`, of `RNN` around users' cells, stacked cells and `ConvLSTM1D`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.conformance.cases import Case, ids, load
-from tests.conformance.keras_layers import LAYERS, TOLERANCE, constant, ramp, simple_rnn
+from tests.conformance.keras_layers import (
+    BIAS,
+    KERNEL,
+    LAYERS,
+    RECURRENT_KERNEL,
+    TOLERANCE,
+    constant,
+    ramp,
+    simple_rnn,
+)
 
 CASES = load("keras_wrappers.json").values()
 BIDIRECTIONAL = [case for case in CASES if "merge" in case]
 CELLS = [case for case in CASES if "cell" in case]
+CONVOLUTIONAL = [case for case in CASES if "kernel_size" in case]
 
 
 def mask_of(case: Case) -> Any:
@@ -133,3 +143,43 @@ def test_cells(case: Case) -> None:
         compare(ys.numpy()[:, 0 if reverse else -1], case["last"], atol)
     for found, expected in zip(leaves(state), case.get("states", []), strict="states" in case):
         compare(found, expected, atol)
+
+
+# ------------------------------------------------------------------------------------------------ a convolutional cell
+
+
+class ConvLSTM(ts.nn.Cell):
+    """An LSTM over (W, C) whose products are convolutions over W: of x without padding, of h with it."""
+
+    def __init__(self, width: int, channels: int, filters: int, size: int) -> None:
+        self.size, self.width = size, width - size + 1
+        self.state_shape = ((self.width, filters),) * 2
+        self.kernel = ts.nn.Parameter(np.full((size, channels, 4 * filters), KERNEL))
+        self.recurrent_kernel = ts.nn.Parameter(np.full((size, filters, 4 * filters), RECURRENT_KERNEL))
+        self.bias = ts.nn.Parameter(np.full(4 * filters, BIAS))
+        self.bias.data[filters : 2 * filters] = 1  # the forget gate's
+
+    def forward(self, x: Any, state: Any) -> Any:
+        h, c = state
+        border = 0 * h[:, : self.size // 2]
+        gates = self._convolve(x, self.kernel) + self.bias
+        gates = gates + self._convolve(ts.concat([border, h, border], axis=1), self.recurrent_kernel)
+        i, f, g, o = ts.split(gates, 4, axis=-1)
+        c = ts.sigmoid(f) * c + ts.sigmoid(i) * ts.tanh(g)
+        h = ts.sigmoid(o) * ts.tanh(c)
+        return h, (h, c)
+
+    def _convolve(self, x: Any, kernel: Any) -> Any:
+        terms = [x[:, k : k + self.width] @ kernel[k] for k in range(self.size)]
+        return sum(terms[1:], start=terms[0])
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONAL, ids=ids(CONVOLUTIONAL))
+def test_convolutional_cell(case: Case) -> None:
+    _, _, width, channels = case["x"]
+    layer = ts.nn.Recurrent(ConvLSTM(width, channels, case["filters"], case["kernel_size"]).double(), batch_first=True)
+    with ts.no_grad():
+        ys, (h, _) = layer(ramp(*case["x"]) / case["divided_by"])
+    np.testing.assert_array_equal(ys[:, -1].numpy(), h.numpy())
+    expected = np.broadcast_to(np.array(case["last"])[..., None], h.shape)
+    np.testing.assert_allclose(h.numpy(), expected, rtol=0, atol=TOLERANCE)
