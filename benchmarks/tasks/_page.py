@@ -50,9 +50,9 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     """Return the page in Markdown."""
     parts = [INTRODUCTION, table(found)]
     for subject, result in found.items():
-        parts.append(f"## {subject.replace('_', ' ').capitalize()}\n")
+        parts.append(f"## {subject.replace('_', ' ').capitalize()}\n\n{result['what']}\n")
         parts += [described(name, case) for name, case in result["results"].items()]
-        parts.append(f"![Learning curves of {subject.replace('_', ' ')}](tasks_{subject}.png)\n")
+        parts.append(f"\n![Learning curves of {subject.replace('_', ' ')}](tasks_{subject}.png)\n")
     first = next(iter(found.values()))
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     parts.append(f"{first['processor']}, one thread; Python {first['python']}, {versions}; {first['date']}.\n")
@@ -67,7 +67,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     ]
     for result in found.values():
         for name, case in result["results"].items():
-            published = "; ".join(f"{each['figure']} {each['model']}" for each in case["published"]) or "–"
+            published = "; ".join(f"{each['figure']} ({each['source']})" for each in case["published"]) or "–"
             baseline = "–" if case["baseline"] is None else f"{shown(case['baseline'][1])} {case['baseline'][0]}"
             better = "higher" if case["higher_is_better"] else "lower"
             figures = [summary(case["runs"].get(library, [])) for library in NAMES]
@@ -94,8 +94,8 @@ def described(name: str, case: dict[str, Any]) -> str:
     budget = ", ".join(f"{key} {value}" for key, value in case["budget"].items())
     seeds = len(next(iter(case["runs"].values())))
     lines = [f"* **{name}**: {case['model']}. Budget: {budget}; seeds: {seeds}."]
-    lines += [f"  Published: {each['figure']}, {each['model']} ({each['source']})." for each in case["published"]]
-    return "\n".join(lines) + "\n"
+    lines += [f"  Published: {each['figure']}; {each['model']} ({each['source']})." for each in case["published"]]
+    return "\n".join(lines)
 
 
 def draw(result: dict[str, Any], path: Path) -> None:

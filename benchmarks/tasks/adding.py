@@ -53,6 +53,7 @@ COMMON = {
     "steps": 1500,
     "evaluate_every": 50,
     "rate": 5e-3,
+    "seeds": (0, 1),
     "log_scale": True,
     "budget": {"T": T, "N": N},
 }

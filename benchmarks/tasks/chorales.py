@@ -72,7 +72,7 @@ def nats(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
     return float((losses * counted).sum()), int(counted.sum())
 
 
-BAI, CHUNG = "Bai et al., 2018, table 1", "Chung et al., 2014, table 2"
+BAI, CHUNG = "Bai et al., 2018", "Chung et al., 2014"
 COMMON = {
     "metric": "nats per frame",
     "layer": "LSTM",
