@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 import tinygrad_seq as ts
@@ -15,8 +13,7 @@ class Model(ts.nn.Module):
     """A recurrent layer and a linear readout."""
 
     def __init__(self, task: Task) -> None:
-        options: dict[str, Any] = {"nonlinearity": task.nonlinearity} if task.layer == "RNN" else {}
-        self.recurrent = getattr(ts.nn, task.layer)(task.inputs, task.hidden, **options)
+        self.recurrent = getattr(ts.nn, task.layer)(task.inputs, task.hidden)
         self.readout = ts.nn.Linear(task.hidden, task.outputs)
 
 

@@ -91,7 +91,6 @@ class Task:
     rate: float
     clip: float = 1.0
     seeds: tuple[int, ...] = (0, 1, 2)
-    nonlinearity: str = "tanh"
     initialise: Callable[[Arrays, np.random.Generator], None] | None = None
     log_scale: bool = False
     baseline: tuple[str, float] | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn import functional
@@ -16,8 +14,7 @@ class Theirs:
 
     def __init__(self, task: Task, weights: Arrays) -> None:
         torch.set_num_threads(1)
-        options: dict[str, Any] = {"nonlinearity": task.nonlinearity} if task.layer == "RNN" else {}
-        recurrent = getattr(torch.nn, task.layer)(task.inputs, task.hidden, **options)
+        recurrent = getattr(torch.nn, task.layer)(task.inputs, task.hidden)
         self.task = task
         self.model = torch.nn.ModuleDict(
             {"recurrent": recurrent, "readout": torch.nn.Linear(task.hidden, task.outputs)}

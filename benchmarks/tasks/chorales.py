@@ -84,7 +84,7 @@ COMMON = {
     "batches": batches,
     "score": nats,
     "higher": False,
-    "rate": 5e-3,
+    "rate": 1e-2,
     "initialise": remember(),
 }
 TASKS = (
@@ -92,7 +92,7 @@ TASKS = (
         name="JSB",
         what="JSB chorales",
         data=reader("jsb_chorales", 200),
-        steps=2000,
+        steps=1600,
         evaluate_every=50,
         seeds=(0, 1),
         published=(

@@ -138,9 +138,9 @@ def test_a_string_is_right_if_what_may_follow_comes_first() -> None:
 
 
 def test_runs_whose_losses_differ_are_refused() -> None:
-    runs = {"a": {"first_losses": [1.0, 0.9, 0.8]}, "b": {"first_losses": [1.0, 0.9, 0.7]}}
+    runs = {"a": {"first_losses": [1.0, 0.9, 0.8]}, "b": {"first_losses": [1.0, 0.9, 0.8004]}}
     runner.check_agreement("task", runs)
-    runs["b"]["first_losses"][1] = 0.91
+    runs["b"]["first_losses"][2] = 0.802
     with pytest.raises(SystemExit, match="task: the first losses differ"):
         runner.check_agreement("task", runs)
 
