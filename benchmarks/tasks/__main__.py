@@ -132,6 +132,7 @@ def facts(task: Task) -> dict[str, Any]:
         "log_scale": task.log_scale,
         "baseline": task.baseline,
         "published": task.published,
+        "note": task.note,
     }
 
 

@@ -94,6 +94,7 @@ def described(name: str, case: dict[str, Any]) -> str:
     budget = ", ".join(f"{key} {value}" for key, value in case["budget"].items())
     seeds = len(next(iter(case["runs"].values())))
     lines = [f"* **{name}**: {case['model']}. Budget: {budget}; seeds: {seeds}."]
+    lines += [f"  {case['note']}"] if case["note"] else []
     lines += [f"  Published: {each['figure']}; {each['model']} ({each['source']})." for each in case["published"]]
     return "\n".join(lines)
 

@@ -69,8 +69,8 @@ class Task:
         Whether the picture has one, and what is reached without learning: a name and a score.
     published
         What others reached: the figure in words, as a "value" to draw if it is a score, the model, the source.
-    budget
-        Further facts on which a figure depends, by name.
+    budget, note
+        Further facts on which a figure depends, by name, and what a reader of it should know.
     """
 
     name: str
@@ -96,6 +96,7 @@ class Task:
     baseline: tuple[str, float] | None = None
     published: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     def weights(self, seed: int) -> Arrays:
         """Return the first weights by PyTorch's names."""

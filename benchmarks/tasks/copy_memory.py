@@ -15,7 +15,7 @@ import numpy as np
 
 from ._task import Batch, Task, cross_entropy, remember
 
-T, N, HELD_OUT, SYMBOLS, LENGTH = 50, 32, 500, 8, 10
+T, N, HELD_OUT, SYMBOLS, LENGTH = 50, 16, 500, 8, 10
 BLANK, NOW = SYMBOLS, SYMBOLS + 1
 
 
@@ -51,7 +51,7 @@ TASKS = (
         score=cross_entropy,
         higher=False,
         steps=2500,
-        evaluate_every=50,
+        evaluate_every=100,
         rate=5e-3,
         seeds=(0,),
         initialise=remember(T),
