@@ -115,9 +115,10 @@ def draw(result: dict[str, Any], path: Path) -> None:
                 axes.plot(steps, scores, linewidth=1.3, label=NAMES[library] if k == 0 else None, **style)
         if case["baseline"] is not None:
             axes.axhline(case["baseline"][1], color="0.6", linewidth=0.8, label=case["baseline"][0])
-        for each in case["published"]:
+        for each, line in zip(case["published"], (":", "-."), strict=False):
             if "value" in each:
-                axes.axhline(each["value"], color="0.25", linewidth=0.8, linestyle=":", label=each["model"])
+                label = f"test, {each['source']}"
+                axes.axhline(each["value"], color="0.25", linewidth=0.8, linestyle=line, label=label)
         if case["log_scale"]:
             axes.set_yscale("log")
         axes.set(title=f"{case['what']}, {name}", xlabel="training step", ylabel=f"validation, {case['metric']}")

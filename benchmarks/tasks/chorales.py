@@ -90,7 +90,7 @@ COMMON = {
 TASKS = (
     Task(
         name="JSB",
-        what="JSB chorales",
+        what="next frame of keys",
         data=reader("jsb_chorales", 200),
         steps=3000,
         evaluate_every=100,
@@ -104,7 +104,7 @@ TASKS = (
     ),
     Task(
         name="Nottingham",
-        what="Nottingham tunes",
+        what="next frame of keys",
         data=reader("nottingham", 200),
         steps=1000,
         evaluate_every=125,
