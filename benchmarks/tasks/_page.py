@@ -86,7 +86,7 @@ def summary(runs: list[dict[str, Any]]) -> str:
 
 
 def shown(value: float) -> str:
-    return f"{value:.3g}" if value < 1 else f"{value:.2f}"
+    return f"{value:.4g}"
 
 
 def described(name: str, case: dict[str, Any]) -> str:
