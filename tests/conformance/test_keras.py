@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,55 +9,9 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.conformance.cases import Case, ids, load
+from tests.conformance.keras_layers import LAYERS, TOLERANCE, ramp
 
 CASES = [*load("keras.json").values()]
-KERNEL, RECURRENT_KERNEL, BIAS = 0.01, 0.02, 0.03
-TOLERANCE = 2e-7  # the numbers were printed from float32
-
-
-def gru(features: int, units: int, bias: bool = True) -> ts.nn.Cell:
-    """Return a GRU that resets after the product: the same equations as Keras's, a bias on either side."""
-    return constant(ts.nn.GRUCell(features, units, bias), input_bias=BIAS, state_bias=BIAS)
-
-
-def gru_reset_before(features: int, units: int) -> ts.nn.Cell:
-    """Return a GRU that resets before the product; the notes' update gate is one minus Keras's, hence the signs."""
-    cell = ts.nn.NotesGRUCell(features, units).double()
-    weight = np.full((units, units + features), KERNEL)
-    weight[:, :units] = RECURRENT_KERNEL
-    bias = np.full((units, 1), BIAS)
-    cell.load_state_dict({"Wc": weight, "bc": bias, "Wu": -weight, "bu": -bias, "Wr": weight, "br": bias})
-    return cell
-
-
-def lstm(features: int, units: int, bias: bool = True, forget_bias: float = 1.0) -> ts.nn.Cell:
-    """Return an LSTM with Keras's one bias, 1 in the block of the forget gate unless told otherwise."""
-    cell = constant(ts.nn.LSTMCell(features, units, bias), input_bias=BIAS, state_bias=0)
-    if bias:
-        cell.bias_ih.data[units : 2 * units] = forget_bias
-    return cell
-
-
-def simple_rnn(features: int, units: int) -> ts.nn.Cell:
-    return constant(ts.nn.ElmanCell(features, units), input_bias=BIAS, state_bias=0)
-
-
-def constant(cell: Any, input_bias: float, state_bias: float) -> Any:
-    values = {"weight_ih": KERNEL, "weight_hh": RECURRENT_KERNEL, "bias_ih": input_bias, "bias_hh": state_bias}
-    for name, parameter in cell.double().named_parameters():
-        ts.nn.init.constant_(parameter, values[name])
-    return cell
-
-
-LAYERS: dict[str, Callable[[int, int], ts.nn.Cell]] = {
-    "GRU": gru,
-    "GRU reset_after=False": gru_reset_before,
-    "GRU use_bias=False": lambda features, units: gru(features, units, bias=False),
-    "LSTM": lstm,
-    "LSTM unit_forget_bias=False": lambda features, units: lstm(features, units, forget_bias=BIAS),
-    "LSTM use_bias=False": lambda features, units: lstm(features, units, bias=False),
-    "SimpleRNN": simple_rnn,
-}
 
 
 class Masked(ts.nn.Cell):
@@ -76,10 +28,6 @@ class Masked(ts.nn.Cell):
             return state[0], state
         state = ts.where(mask, new, state)
         return state, state
-
-
-def ramp(*shape: int) -> ts.Tensor:
-    return ts.arange(math.prod(shape), dtype=np.float64).reshape(shape)
 
 
 def initial_state(case: Case, cell: ts.nn.Cell, n: int) -> Any:
@@ -116,6 +64,28 @@ def test_by_scan(case: Case) -> None:
     for _ in range(case.get("passes", 1)):
         state, ys = ts.scan(step, state, (x, mask), reverse=case.get("reverse", False))
     check(case, ys, state)
+
+
+@pytest.mark.parametrize("masked_output", ["held", "zeros"])
+@pytest.mark.parametrize("case", CASES, ids=ids(CASES))
+def test_by_options(case: Case, masked_output: Any) -> None:
+    """Directions and masks are options here: the state is kept where the mask is 0, the output is held or 0."""
+    n, time, features = case["x"]
+    reverse, mask = case.get("reverse", False), case.get("mask")
+    cell = LAYERS[case["layer"]](features, case["units"])
+    layer = ts.nn.Recurrent(cell, batch_first=True, go_backwards=reverse, masked_output=masked_output)
+    state = initial_state(case, cell, n)
+    for _ in range(case.get("passes", 1)):
+        ys, state = layer(ramp(n, time, features), state, mask=None if mask is None else np.array(mask, bool))
+    ys = ts.swapaxes(ys, 0, 1)
+    if mask is None or masked_output == "held":
+        check(case, ys, state)
+    else:  # zero_output_for_mask=True in Keras: the same numbers where the mask is 1
+        kept = np.array(mask, bool).T
+        np.testing.assert_array_equal(ys.numpy()[~kept], 0)
+        if "all" in case:
+            expected = np.broadcast_to(np.array(case["all"]).T[..., None], ys.shape)
+            np.testing.assert_allclose(ys.numpy()[kept], expected[kept], rtol=0, atol=TOLERANCE)
 
 
 FORWARD = [case for case in CASES if not case.get("reverse")]
