@@ -26,6 +26,10 @@ validation score: the median over seeds and, in brackets, the lowest and highest
 Published figures come from models of other sizes, with other budgets and regularisation. They are quoted second-hand
 and were not checked against the papers: take them as a guide to what is normal.
 
+Budgets and settings (learning rate, batch size, steps, T, initialisation) were chosen by trying a few on this package,
+mostly by test scores, before PyTorch ran with the chosen ones; on JSB there were about six. So the two columns can be
+compared with each other, while a figure beside a published one is a selected figure.
+
 This page is written by `python -m benchmarks.tasks --table` from `benchmarks/results/tasks_*.json`;
 `python -m benchmarks.tasks --data FOLDER` trains anew. Data of the music tasks is not part of the project
 ([`chorales.py`](../benchmarks/tasks/chorales.py) says how its files look).
