@@ -213,7 +213,7 @@ def _flags(rng: Random, T: int, N: int) -> tuple[tuple[str, Any], ...]:
         flags["go_backwards"] = True
     kind = rng.choice(["", "lengths", "lengths", "mask"])
     if kind == "lengths":
-        flags["lengths"] = [rng.randint(1, T) for _ in range(N)]
+        flags["lengths"] = [rng.randint(0, T) for _ in range(N)]
     elif kind == "mask":
         flags["mask"] = [[chance(rng, 0.6) for _ in range(N)] for _ in range(T)]
     if chance(rng, 0.3) and "go_backwards" not in flags:
