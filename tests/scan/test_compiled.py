@@ -100,6 +100,20 @@ def test_sizes_that_fill_no_tile(name: str, T: int) -> None:
             CASES[name].build(T=T, N=N, H=H).check()
 
 
+# Steps that cut an axis, so that nothing is left of it at size 1.
+CUTTING = {
+    "outputs_that_are_inputs", "weight_in_every_role", "slices", "heads", "products_of_slices_of_rank_three",
+    "product_as_a_part_of_a_concat", "constants_like_a_value",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - CUTTING))
+def test_sizes_of_one(name: str) -> None:
+    """Where an axis of size 1 lies between others, strides say nothing of it, and everything of the others."""
+    for sizes in ({"N": 1, "H": 1}, {"D": 1, "S": 1, "I": 1}):
+        CASES[name].build(**sizes).check()
+
+
 SHAPED = ["minimal_gru_in_columns", "delta_net", "linear_attention", "heads", "stacked", "einsums"]
 
 

@@ -416,6 +416,41 @@ def one_hot_of_what_was_chosen(carry, x, w, o):
     return (h, (i + 3) % w.shape[0]), h @ o
 
 
+# ------------------------------------------------- views whose elements do not lie in memory in the order of their axes
+
+
+@trap("N D H S", "T N D H S", w="S S")
+def product_of_a_transposed_array_of_rank_four(h, x, w):
+    moved = ts.permute_dims(h, (0, 2, 1, 3))
+    y = moved @ w
+    return ts.tanh(ts.permute_dims(y, (0, 2, 1, 3)) * 0.3 + x), (y, ts.reshape(moved, (h.shape[0], -1)))
+
+
+@trap("N 1 H", "T N 1 H", w="N H D", v="H")
+def merged_axes_around_an_axis_of_size_one(h, x, w, v):
+    mixed = ts.einsum("abc,acy,c->aybc", h, w, v)
+    return ts.tanh(h + x + 0.3 * ts.mean(mixed, axis=(1, 2, 3)).reshape((-1, 1, 1))), mixed
+
+
+@trap("H V", ("T H V", "T N:int64"))
+def lookup_in_a_transposed_table(h, x):
+    x, i = x
+    h = ts.tanh(h + x)
+    return h, (ts.permute_dims(h, (1, 0))[i], ts.take(ts.permute_dims(h, (1, 0)), i, axis=0) * 2)
+
+
+@trap("N V D H", "T N V D H")
+def reductions_and_reshapes_of_transposed_arrays(h, x):
+    h = ts.tanh(h * 0.5 + x)
+    back = ts.permute_dims(h, (0, 3, 1, 2))
+    return h, (
+        ts.max(back, axis=(1, 3)),
+        ts.reshape(back, (h.shape[0], -1)),
+        ts.softmax(back, axis=2),
+        back.sum(axis=1),
+    )
+
+
 # ------------------------------------------------------------------------- outputs that gradient reaches, and others
 
 

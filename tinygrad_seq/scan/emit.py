@@ -18,7 +18,7 @@ from numba import config
 from ..errors import CompileError
 from ..kernels.matmul import SUM_ROWS
 from .arrange import Loop, is_elementwise
-from .homes import Buffer, CopyNeededError, Homes, as_int, stretched
+from .homes import Buffer, CopyNeededError, Homes, as_int, in_order, stretched
 from .ir import Eqn, Var
 from .partition import REDUCTIONS
 from .pick import COMPLAINT, LOOKUPS, draw, lookup
@@ -256,7 +256,7 @@ class _Emitter(Texts):
         if buffer.kind == "time":
             raise CopyNeededError(eqn, var)
         if (buffer.rows and len(shape) > 1) or len(shape) > 2:
-            if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or step != "u8(1)":
+            if var.ndim < 2 or place.offsets or buffer.size != math.prod(shape) or not in_order(place, shape):
                 raise CopyNeededError(eqn, var)
             rows = (
                 f"(last - first) * {self.number((var, 'lead'), lead)}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -319,15 +320,21 @@ def _reshaped(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tup
                 a, i = a * old[i], i + 1
             else:
                 b, j = b * new[j], j + 1
-        for axis in range(i0 + 1, i):  # the axes merged must be adjacent in memory
-            inner, outer = strides[axis], strides[axis - 1]
-            if old[axis] != 1 and old[axis - 1] != 1 and as_int(outer) != as_int(inner) * old[axis]:
+        solid = [axis for axis in range(i0, i) if old[axis] != 1] or [i0]
+        for outer, inner in pairwise(solid):  # the axes merged must be adjacent in memory
+            if as_int(strides[outer]) != as_int(strides[inner]) * old[inner]:
                 raise CopyNeededError(eqn, eqn.operands[0])
-        last = strides[i - 1]
+        last = strides[solid[-1]]
         for axis in range(j0, j):
             step = math.prod(new[axis + 1 : j])
             found.append(last if axis == j - 1 else _times(last, step, (eqn, axis)))
     return tuple(found)
+
+
+def in_order(place: Place, shape: tuple[int, ...]) -> bool:
+    """Return whether the elements of `shape` lie side by side in their order, at the sizes at hand."""
+    axes = [axis for axis, size in enumerate(shape) if size != 1]
+    return all(as_int(place.strides[axis]) == math.prod(shape[axis + 1 :]) for axis in axes)
 
 
 def as_int(number: Number) -> int:

@@ -7,7 +7,6 @@ the error of the same operation outside a scan.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
@@ -40,7 +39,7 @@ def lookup(texts: Texts, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
     position = f"{texts.row_name(at.buffer)}[{texts.index(at, at.strides)}]"
     lowest = f"-i8({count})" if eqn.primitive.name == "take" else "0"
     element = texts.index(source, (*_none(len(shape)), *source.strides[1:]))
-    row = f"u8(at) * {texts.number((table, 'step'), math.prod(inner))}"
+    row = f"u8(at) * u8({texts.stride(source.strides[0])})"
     copy = f"{texts.row_name(target.buffer)}[{texts.index(target, target.strides)}]"
     copy += f" = {texts.row_name(source.buffer)}[{row} + {element}]"
     body = [
