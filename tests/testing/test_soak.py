@@ -11,6 +11,7 @@ import pytest
 from numba import config
 
 from tinygrad_seq.errors import CompileError
+from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import compiled, expand
 from tinygrad_seq.testing import soak
 from tinygrad_seq.testing.checks import check_step
@@ -24,7 +25,7 @@ def wrong_mean(monkeypatch) -> None:
     right = expand.FORMULAS["mean"]
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
-    monkeypatch.setattr(compiled, "_programs", {})
+    monkeypatch.setattr(compiled, "_programs", Memo(1000))
     monkeypatch.setitem(expand.FORMULAS, "mean", lambda *args, **options: 1.5 * right(*args, **options))
 
 

@@ -225,11 +225,17 @@ def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, 
             values[position] = leaf
         return _unrolled_gradient(values[:count], values[2 * count :], program, run)
 
-    found = dict(zip(through, level.pull_back(level.apply(gradient), hs), strict=True))
+    pairs = [(part, h) for part, h in zip(level.apply(gradient), hs, strict=True) if not _is_constant_zero(h)]
+    found = dict(zip(through, level.pull_back([part for part, _ in pairs], [h for _, h in pairs]), strict=True))
     parts = [found.get(position) for position in range(len(xs))]
     if any(isinstance(h, Tensor) for h in hs):
         return parts
     return [None if part is None else part._frozen() for part in parts]
+
+
+def _is_constant_zero(h: Array) -> bool:
+    """Return whether a cotangent stands for none: times an infinite slope it would be NaN."""
+    return not (isinstance(h, Tensor) and h.requires_grad) and not np.any(_tensor(h)._frozen())
 
 
 def _unrolled_gradient(gs: Sequence[Tensor], xs: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:

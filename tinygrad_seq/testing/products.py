@@ -202,6 +202,6 @@ def inner_scan(d: Drawing) -> Sketch | None:
 
 
 def detach(d: Drawing) -> Sketch | None:
-    """Stop the gradient."""
-    x = d.pick()
+    """Stop the gradient: of what depends on the carry, which is a Tensor for sure."""
+    x = d.pick("f", lambda x: x.carried)
     return None if x is None else Sketch("{0}.detach()", [x])
