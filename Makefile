@@ -9,7 +9,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-NOJIT = NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/ops tests/optim tests/scan tests/testing
+NOJIT = NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/ops tests/optim tests/scan
 BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 	tests/kernels/test_gemm.py tests/kernels/test_indexing.py tests/kernels/test_update.py tests/ops/test_indexing.py \
 	tests/scan/test_compiled.py tests/scan/test_compiled_graph.py

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 
 import tinygrad_seq as ts
 from tests.scan.cells import CELLS
@@ -115,6 +116,7 @@ def test_checker_finds_rows_that_mix(name: str, result: tuple[int, ...], params:
         rows.check_rows([mixing], N, frozenset({x, *mixing.results}))
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="no kernel is laid out then")
 @pytest.mark.usefixtures("_no_programs")
 def test_a_planted_wrong_rule_is_found(monkeypatch, rng) -> None:
     """A pass that takes a sum over the batch for one within each row is stopped before its code runs."""
