@@ -264,15 +264,22 @@ def evaluating(module: Module) -> Iterator[None]:
     [True, True, False]
     """
     modes = [(part, part.training) for part in module.modules()]
-    try:
-        module.eval()
-        yield
-    finally:
+
+    def restore() -> None:
         for part, mode in modes:
             if part.training != mode:
                 part.train(mode)  # which may do more than set the attribute
         for part, mode in modes:
             part.training = mode
+
+    try:
+        try:
+            module.eval()
+            yield
+        finally:
+            restore()
+    finally:  # an interrupt cannot cut both short
+        restore()
 
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})  # settings, which hold no module
