@@ -29,6 +29,7 @@ from .padding import hold_padding
 from .parameter import Buffer, Parameter
 from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
 from .shrinking import reorder_rows, reorder_steps
+from .steady import is_from_package
 from .stream import Stream
 from .transforms import check_zoneout, per_row
 
@@ -184,8 +185,7 @@ class SequenceLayer(Module):
         mask = flags.valid(T)
         if mask is not None and (self.options["residual"] or mode.anomaly):  # what a pass reads is filled there
             xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
-        directions = 1 + self.bidirectional
-        outcomes: list[Outcome] = []
+        directions, outcomes = 1 + self.bidirectional, list[Outcome]()
         if mode.anomaly:
             check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs)
         for first in range(0, len(passes), directions):
@@ -386,7 +386,7 @@ def _binds_rows(cell: Cell, N: int) -> bool:
     variable around it, cannot be known.
     """
     modules = list(cell.modules())
-    if not all(type(module).__module__.startswith(f"{__package__}.") for module in modules):
+    if not all(map(is_from_package, modules)):
         return True
     held = flatten([vars(module) for module in modules])[0]
     return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
