@@ -107,6 +107,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "residual, mask": {"mask": MASK, "residual": True},
     "held": {"lengths": LENGTHS, "masked_output": "held", "num_layers": 2},
     "held, mask": {"mask": MASK, "masked_output": "held"},
+    "held, residual": {"lengths": LENGTHS, "masked_output": "held", "residual": True},
+    "held, residual, mask": {"mask": MASK, "masked_output": "held", "residual": True, "go_backwards": True},
     "backwards": {"lengths": LENGTHS, "go_backwards": True},
     "backwards, mask": {"mask": MASK, "go_backwards": True, "num_layers": 2},
     "projection": {"lengths": LENGTHS, "proj_size": H, "num_layers": 2},

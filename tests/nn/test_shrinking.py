@@ -125,3 +125,30 @@ def test_a_cell_may_read_anything_that_has_a_row_per_sequence(compile: bool, rng
             h = np.tanh(h + xs.numpy()[t, n] * memory[0].numpy()[n])
             np.testing.assert_allclose(ys.numpy()[t, n], h, atol=1e-14)
         np.testing.assert_allclose(last.numpy()[n], h, atol=1e-14)
+
+
+@pytest.mark.parametrize("on_class", [True, False])
+def test_a_cell_whose_forward_was_replaced_is_one_of_the_user(on_class: bool, monkeypatch, rng) -> None:
+    """Neither are its rows reordered, nor is it traced only once."""
+    memory = ts.tensor(rng.standard_normal((3, 4)))
+    layer = nn.Recurrent(nn.GRUCell(4, 4)).double()
+    cell, plain = layer.cells[0], nn.GRUCell.forward
+    xs, lengths = ts.tensor(rng.standard_normal((5, 3, 4))), [2, 5, 3]
+    layer(xs, lengths=lengths)
+
+    def forward(x, h):
+        return plain(cell, x * memory, h)
+
+    if on_class:
+        monkeypatch.setattr(nn.GRUCell, "forward", lambda self, x, h: forward(x, h))
+    else:
+        monkeypatch.setattr(cell, "forward", forward)
+    monkeypatch.setattr(shrinking, "SEGMENT", 0)
+    for _ in range(2):
+        ys = layer(xs, lengths=lengths)[0].numpy()
+        for n, end in enumerate(lengths):
+            h = ts.zeros((1, 4), dtype="float64")
+            for t in range(end):
+                h = plain(cell, xs[t, n : n + 1] * memory[n : n + 1], h)[1]
+                np.testing.assert_allclose(ys[t, n], h.numpy()[0], atol=1e-13)
+        memory = 2 * memory

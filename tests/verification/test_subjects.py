@@ -324,3 +324,16 @@ def test_what_raises_has_failed() -> None:
 def test_every_check_says_what_it_does() -> None:
     assert len({row.name for row in TABLE}) == len(TABLE) >= 21
     assert all(row.function.__doc__ for row in TABLE)
+
+
+def test_a_cell_that_reads_a_memory_of_a_row_per_sequence() -> None:
+    """Checks that change the number of rows cannot run; the others do, also with one row."""
+    attention = nn.DotAttention(query_size=4, memory_size=3, hidden_size=4)
+    cell = nn.AttentionCell(nn.GRUCell(2 + 3, 4), attention)
+    for N in (1, 2):
+        with ts.no_grad():
+            bound = cell.over(attention.prepare(ts.randn(5, N, 3)))
+        found = ts.verify(bound, N=N, level="short", compile=False)
+        assert found["row alone == row in a batch"].status == "skipped"
+        wrong = [check for check in found.checks if check.status == "failed"]
+        assert not wrong, wrong

@@ -36,7 +36,8 @@ class Options(TypedDict, total=False):
         The first state, the same for all sequences, is a parameter, in the beginning 0.
     masked_output
         What the output is where `lengths` or `mask` leave a step out: ``"zeros"``, or ``"held"``: that of the step
-        before, as in Keras.
+        before, as in Keras. A `residual` layer adds the input of that step too; with two directions, that of the step
+        before in time.
     go_backwards
         From the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
     return_all_states

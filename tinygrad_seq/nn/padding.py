@@ -51,6 +51,34 @@ def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
     return rows, first[rows]
 
 
+def hold_padding(tree: Tree, valid: Mask, reverse: bool = False) -> Tree:
+    """Return arrays (T, N, ...) whose padding holds the values of the last step that counts before it; zeros if none.
+
+    The gradient of padding goes to the step whose values it holds.
+
+    Parameters
+    ----------
+    tree
+        Arrays (T, N, ...).
+    valid
+        (T, N), the steps that count.
+    reverse
+        Whether time runs backwards.
+    """
+    order = slice(None, None, -1 if reverse else 1)
+    T, N = valid.shape
+    number = np.arange(1, T + 1)[:, None]  # from 1, in the order of the run; 0 where no step has counted yet
+    last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)[order]
+    steps = T - last if reverse else last - 1
+    places = np.where(last > 0, steps, 0) * N + np.arange(N)
+
+    def held(x: Any) -> Any:
+        found = take(reshape(x, (T * N, *x.shape[2:])), places, axis=0)
+        return where(per_row(last > 0, x), found, np.zeros((), x.dtype))
+
+    return map_leaves(held, tree)
+
+
 def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) -> Tree:
     """Return arrays whose padding holds the values of the first step that counts; zeros if no step of any row counts.
 

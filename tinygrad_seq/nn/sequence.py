@@ -22,12 +22,14 @@ from ..tree import Tree, describe, first_leaf, flatten, map_leaves
 from .cell import Cell, detach_state
 from .checks import check_given, check_probability
 from .inspection import Inspection, PassInspection, make_nudges
-from .masks import Flags, check_flags
+from .masks import Flags, Mask, check_flags
 from .module import Module
 from .options import Options, check_options, check_residual
+from .padding import hold_padding
 from .parameter import Buffer, Parameter
 from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
 from .shrinking import reorder_rows, reorder_steps
+from .steady import is_from_package
 from .stream import Stream
 from .transforms import check_zoneout, per_row
 
@@ -137,10 +139,9 @@ class SequenceLayer(Module):
         passes = self._passes()
         states = self._begin(passes, state, first_leaf(xs).shape[1])
         ys, outcomes = self._run(passes, xs, states, flags)
-        finals = [outcome.state for outcome in outcomes]
+        finals, swap = [outcome.state for outcome in outcomes], _swap if self.batch_first else _same
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
-        swap = _swap if self.batch_first else _same
         if not self.options["return_all_states"]:
             return map_leaves(swap, ys), self._join(finals)
         shown = [map_leaves(swap, outcome.states) for outcome in outcomes]
@@ -179,14 +180,12 @@ class SequenceLayer(Module):
         if flags.lengths is not None:
             order = np.argsort(-flags.lengths, kind="stable")
             back = np.argsort(order)
-            reset = None if flags.reset is None else flags.reset[:, order]
-            flags = Flags(flags.lengths[order], None, reset)
+            flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
             xs, states = reorder_steps(xs, order), [reorder_rows(state, order) for state in states]
         mask = flags.valid(T)
         if mask is not None and (self.options["residual"] or mode.anomaly):  # what a pass reads is filled there
             xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
-        directions = 1 + self.bidirectional
-        outcomes: list[Outcome] = []
+        directions, outcomes = 1 + self.bidirectional, list[Outcome]()
         if mode.anomaly:
             check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs)
         for first in range(0, len(passes), directions):
@@ -196,7 +195,7 @@ class SequenceLayer(Module):
                 with Within(passes[k].place(first // directions), N):
                     outcomes.append(run_pass(passes[k], *given, None if nudges is None else nudges[k]))
             ys = self._merge([outcome.ys for outcome in outcomes[first:]])
-            xs = self._with_residual(xs, ys, first > 0)
+            xs = self._with_residual(xs, ys, first > 0, mask)
         if back is None:
             return xs, outcomes
         restored = [Outcome(None, reorder_rows(one.state, back), reorder_steps(one.states, back)) for one in outcomes]
@@ -224,9 +223,11 @@ class SequenceLayer(Module):
             merged = [(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs]
         return flatten(ys[0])[1](merged)
 
-    def _with_residual(self, xs: Tree, ys: Tree, between: bool) -> Tree:
+    def _with_residual(self, xs: Tree, ys: Tree, between: bool, mask: Mask | None = None) -> Tree:
         if not self.options["residual"]:
             return ys
+        if mask is not None and self.options["masked_output"] == "held":
+            xs = hold_padding(xs, mask, self.options["go_backwards"])
         before, (after, rebuild) = flatten(xs)[0], flatten(ys)
         if [x.shape for x in before] == [y.shape for y in after]:
             return rebuild([x + y for x, y in zip(before, after, strict=True)])
@@ -307,8 +308,8 @@ class SequenceLayer(Module):
             layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
             numbers = one.cell.name_states(rebuild(range(len(leaves))))
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
-            place = one.place(layer)
-            found.append(PassInspection(place, layer, one.reverse, outcome.tags, outcome.states, names, each))
+            about = (one.place(layer), layer, one.reverse)
+            found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
         ys = map_leaves(_swap if self.batch_first else _same, ys)
         return Inspection(ys, self._join([outcome.state for outcome in outcomes]), tuple(found))
 
@@ -367,7 +368,6 @@ class SequenceLayer(Module):
             )
         if self.batch_first:
             xs, shape = map_leaves(_swap, xs), (shape[1], shape[0])
-        length, batch_size = shape[:2]
         passes = self._passes()[:: 1 + self.bidirectional]
         if isinstance(layer, bool) or layer not in range(len(passes)):
             raise ArgumentError(
@@ -375,8 +375,8 @@ class SequenceLayer(Module):
                 f"{layer!r}; pass its number."
             )
         one = passes[layer]
-        program = program_of(step_of_pass(one, self.options), one.initial_state(batch_size), xs)
-        return program.explain(length, self.options["remember"])
+        program = program_of(step_of_pass(one, self.options), one.initial_state(shape[1]), xs)
+        return program.explain(shape[0], self.options["remember"])
 
 
 def _binds_rows(cell: Cell, N: int) -> bool:
@@ -386,7 +386,7 @@ def _binds_rows(cell: Cell, N: int) -> bool:
     variable around it, cannot be known.
     """
     modules = list(cell.modules())
-    if not all(type(module).__module__.startswith(f"{__package__}.") for module in modules):
+    if not all(map(is_from_package, modules)):
         return True
     held = flatten([vars(module) for module in modules])[0]
     return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)

@@ -25,6 +25,16 @@ _PLACES = tuple([f"{__package__}.{name}" for name in ("cells.", "layers", "activ
 _SETTINGS = (bool, int, float, str, type(None), Primitive)
 
 
+def is_from_package(module: Module, places: str | tuple[str, ...] = f"{__package__}.") -> bool:
+    """Return whether the class of a module and its `forward` are defined in `places`, prefixes of module names.
+
+    A class that derives from one of these, or whose `forward` was replaced, on the object or on the class, is not.
+    """
+    kind = type(module)
+    forward = getattr(kind.forward, "__module__", None) or ""
+    return kind.__module__.startswith(places) and forward.startswith(places) and "forward" not in vars(module)
+
+
 class _Facts:
     """What a module is made of, without a reference to the module itself."""
 
@@ -34,7 +44,7 @@ class _Facts:
         self._names, self._values = tuple(attributes), tuple(attributes.values())
         self.tensors: list[Tensor] = []
         self._inner: list[tuple[Module, _Facts]] = []
-        self.known = self._kind.__module__.startswith(_PLACES) and all(map(self._take, self._values))
+        self.known = is_from_package(module, _PLACES) and all(map(self._take, self._values))
         self._avals = [(tensor.shape, tensor.dtype) for tensor in self.tensors]
         del self._around  # no reference to the module itself
 
@@ -75,7 +85,7 @@ _known: weakref.WeakKeyDictionary[Cell, tuple[_Facts, Traces]] = weakref.WeakKey
 def step_of_cell(cell: Cell) -> StepFunction:
     """Return the step ``(state, x) -> (state, y)`` of a cell, as a `SteadyStep` if it is one."""
     step = step_of_one(cell)
-    if not type(cell).__module__.startswith(_PLACES) or is_collecting():
+    if not is_from_package(cell, _PLACES) or is_collecting():
         return step
     found = _known.get(cell)
     if found is None or not found[0].hold(cell):

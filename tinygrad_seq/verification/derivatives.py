@@ -209,7 +209,7 @@ def _public_hvp(problem: Problem, direction: Arrays) -> Iterator[Finding]:
 @check("real-time recurrent learning == backpropagation", FORWARD)
 def online(problem: Problem) -> Iterator[Finding]:
     """Compare gradients computed forwards (`ts.grad_rtrl`) with backpropagation through time."""
-    small = problem.at(min(problem.T, _MOST_STEPS), 1)
+    small = problem.at(min(problem.T, _MOST_STEPS), problem.N if problem.subject.row_axis is None else 1)
     step, form = small.subject.step()
     state = form(small.state)
     values = sum(leaf.size for leaf in flatten(state)[0])

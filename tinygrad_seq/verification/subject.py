@@ -15,6 +15,7 @@ from ..creation import asarray
 from ..errors import ArgumentError, CompileError
 from ..nn.cell import Cell
 from ..nn.module import Module
+from ..nn.parameter import Buffer, Parameter
 from ..nn.passes import step_of_pass
 from ..nn.recurrent import Recurrent
 from ..nn.rnn import StackedLayers
@@ -164,7 +165,14 @@ class LayerSubject(_OfModule):
         self.bidirectional, self.goes_backwards = layer.bidirectional, layer.options["go_backwards"]
         self._variants: dict[tuple[Any, ...], SequenceLayer] = {}
 
+    def holds_rows(self, N: int) -> bool:
+        """Return whether its modules hold arrays (N, ...) beside parameters and buffers, such as a memory."""
+        held = flatten([vars(module) for module in self.layer.modules()])[0]
+        return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
+
     def lacks(self, need: str) -> str:
+        if need in (ROWS, LENGTHS) and self.row_axis is None:
+            return f"{self.name} holds arrays with a row for each sequence, and runs with that number of rows only"
         if need in (CARRY, FORWARD, STREAM) and self.bidirectional:
             return f"{self.name} goes in both directions"
         if need in (FORWARD, STREAM) and self.goes_backwards:

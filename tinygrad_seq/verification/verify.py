@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import config
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..modes import mode
 from ..nn.checks import check_sizes, check_switches
 from ..tree import Tree, describe
@@ -17,7 +17,7 @@ from . import batch, derivatives, paths, saving, through_time  # noqa: F401 (the
 from .certificate import Certificate, Check
 from .compare import Finding, place_of
 from .problem import Problem, sizes_of
-from .subject import Subject, subject_of
+from .subject import LayerSubject, Subject, subject_of
 from .table import TABLE, Row, SkipError
 
 # The cases that are tried to find the smallest in which a check fails.
@@ -161,6 +161,11 @@ def _prepare(
         raise _cannot_run(subject, xs, init, error) from error
     except Exception as error:
         raise _cannot_run(subject, xs, init, error) from error
+    if isinstance(subject, LayerSubject) and N > 1 and subject.holds_rows(N):
+        try:
+            problem.at(T, 1).evaluate(compile=False)
+        except ShapeError:  # what it holds has a row for each sequence: no check may change their number
+            subject.row_axis = None
     return problem
 
 
