@@ -278,3 +278,20 @@ def test_a_constant_of_a_compiled_step():
         loss(compile).backward()
         found.append(w.grad.numpy())
     np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+def test_a_second_run_that_restores_nothing_is_refused():
+    """A backward pass must not run the function again and again for a node that it never restores."""
+    x = ts.tensor([1.0, 2.0], requires_grad=True)
+    y = ts.checkpoint(lambda x: ts.exp(ts.tanh(x)))(x)
+    y._source.recompute = runs = Runs()
+    with pytest.raises(GraphError, match="checkpoint: expected the second run of the function to restore the 'exp'"):
+        y.sum().backward()
+    assert runs.count == 1
+
+
+class Runs:
+    count = 0
+
+    def __call__(self) -> None:
+        self.count += 1

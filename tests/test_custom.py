@@ -183,3 +183,14 @@ def test_in_a_scan():
         lambda x: (run(x, ts.softplus), lambda g: g * ts.grad(lambda y: run(y, ts.softplus))(x))
     )
     ts.gradcheck(around, [xs], order=2)
+
+
+def test_a_gradient_of_another_structure_is_refused():
+    """Leaves of dicts are in the order of their keys: those of a list would go to the wrong places."""
+    given = {"b": ts.tensor(2.0), "a": ts.tensor(3.0)}
+    wrong = ts.custom_gradient(lambda p: (p["b"] * p["a"], lambda g: [g * p["a"], g * p["b"]]))
+    with pytest.raises(ArgumentError, match="to have its structure, with 2 arrays"):
+        ts.grad(wrong)(given)
+    right = ts.custom_gradient(lambda p: (p["b"] * p["a"], lambda g: {"b": g * p["a"], "a": g * p["b"]}))
+    found = ts.grad(right)(given)
+    assert (found["b"].item(), found["a"].item()) == (3.0, 2.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import CompileError, CompileWarning, GraphError, ShapeError
+from tinygrad_seq.errors import ArgumentError, CompileError, CompileWarning, GraphError, ShapeError
 from tinygrad_seq.tape import Node
 
 K = np.array([0.7, -1.3, 2.1])
@@ -595,3 +595,34 @@ def test_backward_inside_a_differentiation():
 
     assert ts.grad(f)(t(2.0)).item() == 24.0
     assert ts.hvp(f, t(2.0), t(1.0)).item() == 12.0
+
+
+def test_tangents_and_cotangents_of_another_structure_are_refused():
+    """Leaves of dicts are in the order of their keys: those of a list would go to the wrong places."""
+    primals = {"b": ts.tensor(2.0), "a": ts.tensor(3.0)}
+
+    def f(p):
+        return {"b": p["b"] * p["a"], "a": p["a"]}
+
+    with pytest.raises(ShapeError, match="jvp: expected tangents of the primals' structure"):
+        ts.jvp(f, (primals,), ([ts.tensor(1.0), ts.tensor(0.0)],))
+    _, pull = ts.vjp(f, primals)
+    with pytest.raises(ShapeError, match="vjp: expected 2 cotangents"):
+        pull((ts.tensor(1.0), ts.tensor(0.0)))
+    (found,) = pull({"b": 1.0, "a": 0.0})
+    assert (found["b"].item(), found["a"].item()) == (3.0, 2.0)
+    assert ts.vjp(lambda x: (x * 2.0,), ts.tensor(1.0))[1](1.0)[0].item() == 2.0
+
+
+@pytest.mark.parametrize(
+    "result", [ts.ones(2), [ts.ones(()), 1], (ts.ones(()), 1, 2)], ids=["tensor", "list", "triple"]
+)
+def test_has_aux_takes_a_pair_only(result):
+    with pytest.raises(ArgumentError, match=r"grad: expected a function that returns a pair \(value, aux\)"):
+        ts.grad(lambda x: result, has_aux=True)(ts.ones(2))
+
+
+@pytest.mark.parametrize("argnums", [1.5, "0", (0, None), None])
+def test_argnums_are_integers(argnums):
+    with pytest.raises(ArgumentError, match="grad: expected argnums to be an integer"):
+        ts.grad(lambda x: x.sum(), argnums)

@@ -15,7 +15,7 @@ from .modes import mode
 from .primitive import Array, Like, Primitive
 from .tape import next_number, survey
 from .tensor import Tensor, record, source_of, wrap
-from .tree import Tree, describe, flatten
+from .tree import Tree, describe, flatten, map_leaves, same_structure
 
 
 def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Callable[..., Any]:
@@ -113,6 +113,7 @@ class _Rule:
     ) -> None:
         self.count = count
         self._name, self._rule, self._rebuild = name, rule, rebuild
+        self._places = [map_leaves(lambda _: True, arg) for arg in args]
         self._likes = [[Like(x) if _is_floating(x) else None for x in flatten(arg)[0]] for arg in args]
 
     def __call__(self, cotangents: Sequence[Array]) -> list[Array]:
@@ -128,7 +129,10 @@ class _Rule:
         parts: list[Tensor] = []
         for position, (gradient, likes) in enumerate(zip(found, self._likes, strict=True)):
             leaves = [None] * len(likes) if gradient is None else flatten(gradient)[0]
-            if len(leaves) != len(likes) and any(likes):
+            fits = len(leaves) == len(likes) and (
+                len(likes) == 1 or gradient is None or same_structure(gradient, self._places[position])
+            )
+            if not fits and any(likes):
                 raise ArgumentError(
                     f"custom_gradient: expected the gradient of argument {position} of {self._name!r} to have its "
                     f"structure, with {len(likes)} arrays, got {describe(gradient)}; return one gradient per array."

@@ -17,14 +17,14 @@ and memory of a recorded backward pass where parameters require grad; True recor
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .errors import ArgumentError, ShapeError
 from .level import Level, refuse_traced
-from .tree import flatten, map_leaves
+from .tree import describe, flatten, map_leaves, same_structure
 
 
 def grad(
@@ -107,6 +107,11 @@ def value_and_grad(
         chosen, put_back = choose(args)
         level = Level("grad", chosen, create_graph)
         result = level.apply(f, *put_back(level.tree), **kwargs)
+        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+            raise ArgumentError(
+                f"grad: expected a function that returns a pair (value, aux) for has_aux=True, got {describe(result)}; "
+                "return both, or leave has_aux out."
+            )
         value, aux = result if has_aux else (result, None)
         level.expect_scalar(value)
         gradients = level.rebuild(level.pull_back([value], [None]))
@@ -133,7 +138,11 @@ def chooser(caller: str, f: Any, argnums: int | Sequence[int]) -> Chooser:
             f"{caller}: expected a function, got {type(f).__name__}; pass the function that computes the loss, or call "
             "loss.backward() and read x.grad."
         )
-    positions = (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
+    positions = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+    if not all(isinstance(position, int | np.integer) for position in positions):
+        raise ArgumentError(
+            f"{caller}: expected argnums to be an integer or a tuple of integers, got {argnums!r}; pass e.g. (0, 1)."
+        )
 
     def choose(args: tuple[Any, ...]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         for position in positions:
@@ -177,7 +186,8 @@ def vjp(
     Raises
     ------
     ShapeError
-        If the pull-back is given another number of cotangents than there are results, or one of another shape.
+        If the cotangents given to the pull-back have not the structure and shapes of the result (for a single result
+        the structure does not matter).
     ArgumentError, DtypeError, CompileError
         See `grad`.
 
@@ -192,16 +202,17 @@ def vjp(
     outputs, rebuild = flatten(level.apply(f))
     for output in outputs:
         level.expect_tensor(output)
+    result = rebuild([level.released(output) for output in outputs])
 
     def pull(cotangents: Any) -> tuple[Any, ...]:
         given, _ = flatten(cotangents)
-        if len(given) != len(outputs):
+        if len(given) != len(outputs) or (len(given) > 1 and not same_structure(cotangents, result)):
             raise ShapeError(
-                f"vjp: expected {len(outputs)} cotangents, one per result, got {len(given)}; "
-                "pass them in the structure of the result."
+                f"vjp: expected {len(outputs)} cotangents, one per result {describe(result)}, got "
+                f"{describe(cotangents)}; pass them in the structure of the result."
             )
         for cotangent in given:
             refuse_traced("vjp", cotangent)
         return tuple(level.rebuild(level.pull_back(outputs, given, keep=True)))
 
-    return rebuild([level.released(output) for output in outputs]), pull
+    return result, pull

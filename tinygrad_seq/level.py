@@ -21,7 +21,7 @@ from .ops.casting import alias
 from .primitive import LEVELS, Array
 from .tape import Node, Source, leading_to, next_number, survey
 from .tensor import Tensor, attach, pull_back, source_of, wrap
-from .tree import flatten
+from .tree import describe, flatten, same_structure
 
 
 class Level:
@@ -60,8 +60,8 @@ class Level:
 
     def apply(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Return ``f(*args, **kwargs)``, by default of the arguments, and look at what it depends on."""
-        with enable_grad():
-            result = f(*(args or self.tree), **kwargs)
+        args = args or tuple(self.tree)
+        result = f(*args, **kwargs) if mode.recording else enable_grad()(f)(*args, **kwargs)
         self.look(flatten(result)[0])
         return result
 
@@ -76,10 +76,10 @@ class Level:
         """Return `tangents` flat, checked against the arguments."""
         found = [_argument(self.caller, value) for value in flatten(tangents)[0]]
         expected = [leaf.shape for leaf in self.leaves]
-        if [value.shape for value in found] != expected:
+        if [value.shape for value in found] != expected or not same_structure(tangents, self.tree):
             raise ShapeError(
-                f"{self.caller}: expected tangents of the primals' shapes {expected}, got "
-                f"{[value.shape for value in found]}; pass one tangent per primal."
+                f"{self.caller}: expected tangents of the primals' structure and shapes {expected}, got "
+                f"{describe(tangents)}; pass one tangent per primal."
             )
         return found
 

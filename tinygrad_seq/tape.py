@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import GraphError, ShapeError
-from .modes import Origin, check_finite, ieee, mode
+from .modes import Origin, check_finite, mode
 from .ops.casting import astype
 from .ops.shape import sum_to
 from .primitive import Array, Primitive
@@ -117,7 +117,6 @@ class Output(NamedTuple):
 Source = Any
 
 
-@ieee
 def backpropagate(
     roots: Iterable[tuple[Source, Array]],
     to_tensor: Callable[[Array, Source], Array],
@@ -129,6 +128,8 @@ def backpropagate(
     connected: Collection[Source] | None = None,
 ) -> dict[Source, Array]:
     """Send each root's cotangent back through the tape and return what arrives, by source.
+
+    It runs in a context like `modes.quiet`, in which operations are recorded if and only if `differentiable`.
 
     Parameters
     ----------
@@ -212,8 +213,15 @@ def backpropagate(
 
 def _recomputed(node: Node) -> tuple[Sequence[Any], Any]:
     """Return what the rules read of a node inside `checkpoint`; raise if it was freed."""
-    while node.saved is None and node.recompute is not None:  # once for each segment around it
-        node.recompute()
+    tried: Any = None
+    while node.saved is None and node.recompute not in (None, tried):  # once per segment around it
+        tried = node.recompute
+        tried()
+    if node.saved is None and tried is not None:
+        raise GraphError(
+            f"checkpoint: expected the second run of the function to restore the {node.primitive.name!r} of the first, "
+            "got other operations; let the function do the same each time it runs, or leave checkpoint out."
+        )
     if node.saved is None:
         raise GraphError(
             f"backward: expected a graph, but the part that made this {node.primitive.name!r} was freed by an earlier "

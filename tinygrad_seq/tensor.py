@@ -21,7 +21,7 @@ from .conversion import to_array
 from .errors import DtypeError, GraphError, ShapeError, TinygradSeqError
 from .inplace import InPlace
 from .locks import make_lock
-from .modes import fresh_quiet, quiet, set_grad_enabled
+from .modes import enable_grad, fresh_quiet, no_grad, quiet
 from .operators import Operators
 from .ops.casting import astype
 from .primitive import LEVELS, Array, Primitive
@@ -38,8 +38,7 @@ class _Probe:
         self._array = np.empty(1)
 
 
-# Two threads may run backward on graphs that share leaves.
-_adding = make_lock()
+_adding = make_lock()  # two threads may run backward on graphs that share leaves
 _probe = _Probe()
 # What sys.getrefcount says of an array that only one attribute refers to.
 _ALONE = sys.getrefcount(_probe._array)
@@ -106,6 +105,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
 
 
 _new = object.__new__
+_recorded, _unrecorded = enable_grad(), no_grad()
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
@@ -345,18 +345,20 @@ def pull_back(
 
     The rest of the parameters are those of `tape.backpropagate`.
     """
-    with set_grad_enabled(differentiable):
-        pairs = zip(outputs, cotangents, strict=True)
-        roots = [(source_of(output), _seed(output, cotangent, differentiable)) for output, cotangent in pairs]
-        arrived = backpropagate(
-            roots,
-            attach,
-            keep=keep,
-            differentiable=differentiable,
-            only=None if only is None else [source_of(tensor) for tensor in only],
-            nodes=nodes,
-            connected=connected,
-        )
+    context = quiet()
+    (_recorded if differentiable else _unrecorded).set_in(context)
+    pairs = zip(outputs, cotangents, strict=True)
+    roots = [(source_of(output), context.run(_seed, output, given, differentiable)) for output, given in pairs]
+    arrived = context.run(
+        backpropagate,
+        roots,
+        attach,
+        keep=keep,
+        differentiable=differentiable,
+        only=None if only is None else list(map(source_of, only)),
+        nodes=nodes,
+        connected=connected,
+    )
     if only is None:
         return {leaf: attach(gradient, None) for leaf, gradient in arrived.items()}
     return {tensor: attach(arrived[source_of(tensor)], None) for tensor in only if source_of(tensor) in arrived}

@@ -63,6 +63,21 @@ def map_leaves(function: Callable[..., Any], tree: Tree) -> Tree:
     return rebuild([function(leaf) for leaf in leaves])
 
 
+def same_structure(a: Tree, b: Tree) -> bool:
+    """Return whether two trees have their leaves in the same places; a list counts as a tuple.
+
+    Examples
+    --------
+    >>> same_structure({"h": 1, "c": [2]}, {"c": (3,), "h": 4}), same_structure({"h": 1}, [1])
+    (True, False)
+    """
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(map(same_structure, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_structure(a[key], b[key]) for key in a)
+    return not isinstance(a, _CONTAINERS) and not isinstance(b, _CONTAINERS) and (a is None) == (b is None)
+
+
 def first_leaf(tree: Tree) -> Any:
     """Return the first leaf of `tree`, which must have one."""
     return flatten(tree)[0][0] if isinstance(tree, _CONTAINERS) else tree
