@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 
 import tinygrad_seq as ts
 from tinygrad_seq.tree import flatten
@@ -65,6 +66,20 @@ def test_masks() -> None:
     agree(lambda a, b: [ts.fmod(a, b), ts.remainder(a, b), a + b, a * b, a**2, ts.less(a, b)], x, ~x)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_as_integers(dtype: str) -> None:
+    values = np.array([-300.7, -1.5, -0.5, 0.5, 300.7, 70000.0, 2.0**31, 2.0**33], dtype)
+    xs = ts.tensor(np.stack([values, values[::-1]]))
+
+    def step(carry: ts.Tensor, x: ts.Tensor) -> Any:
+        return x - carry * 0, [ts.astype(x - carry * 0, name) for name in INTEGERS]
+
+    want, got = (flatten(ts.scan(step, xs[0], xs, compile=compile))[0] for compile in (False, True))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="NumPy runs the loop, and raises its own error")
 def test_a_power_of_integers_that_may_fail_is_refused() -> None:
     xs = ts.ones((3, 2), dtype="int64")
     with pytest.raises(ts.CompileError, match="exponents that cannot be negative"):

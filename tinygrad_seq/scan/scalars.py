@@ -60,7 +60,7 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
     if name == "alias":
         return operands[0]
     if name == "astype":
-        return f"{operands[0]} != 0" if result.kind == "b" else f"{type_name(result)}({operands[0]})"
+        return _cast(operands[0], eqn.operands[0].dtype, result)
     dtypes = [operand.dtype if operand.__class__ is Var else operand for operand in eqn.operands]
     if name in COMPARISONS:
         found = _compared(eqn, operands)
@@ -91,6 +91,18 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
     code = _NUMBER.sub(lambda match: literal(float(match[1]) if inner.kind == "f" else int(float(match[1])), inner),
                        eqn.primitive.code or "")  # fmt: skip
     return f"{type_name(result)}({code.format(*[f'({text})' for text in texts])})"
+
+
+def _cast(text: str, dtype: np.dtype, result: np.dtype) -> str:
+    """Return a number of `dtype` as one of dtype `result`."""
+    if result.kind == "b":
+        return f"{text} != 0"
+    cast = f"{type_name(result)}({text})"
+    if (
+        dtype.kind == "f" and result.kind == "u"
+    ):  # negative numbers wrap, as in NumPy; the processor's own way saturates
+        return f"{type_name(result)}(i8({text})) if {text} < 9223372036854775808.0 else {cast}"
+    return cast
 
 
 def _compared(eqn: Eqn, operands: list[str]) -> str | None:
