@@ -34,13 +34,10 @@ class PythonProtocol:
         return self._array.tolist()
 
     def __len__(self) -> int:
-        if not self._array.ndim:
-            raise DtypeError("len: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
-        return len(self._array)
+        return first_axis("len", self._array.shape)
 
     def __iter__(self) -> Iterator[Array]:
-        if not self._array.ndim:
-            raise DtypeError("iter: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
+        first_axis("iter", self._array.shape)
         return iter(unstack(self))
 
     def __bool__(self) -> bool:
@@ -85,3 +82,10 @@ def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Array:
     tensor = object.__new__(kind)
     tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
     return tensor
+
+
+def first_axis(name: str, shape: tuple[int, ...]) -> int:
+    """Return the size of the first axis, in the name of the function of Python that wants it."""
+    if not shape:
+        raise DtypeError(f"{name}: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
+    return shape[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,3 +106,54 @@ def test_minus_zero_is_not_zero_in_an_option() -> None:
         )
         signs.append(float(ys.numpy()[0, 1]))
     assert signs == [np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("T", [2, 4])  # 4 is also the size of the axis beside which it looks up
+def test_a_lookup_along_another_axis_than_the_first(T: int, rng) -> None:
+    table = ts.tensor(rng.standard_normal((4, 6)), requires_grad=True)
+    indices = ts.tensor(rng.integers(-6, 6, (T, 3)))
+    results = []
+    for compile in (False, True):
+        table.grad = None
+        carry, ys = ts.scan(
+            lambda h, i: (h + ts.take(table, i, axis=1), ts.take(table, i, axis=-1) * 2),
+            ts.zeros((4, 3), dtype="float64"), indices, compile=compile,
+        )  # fmt: skip
+        ((ys * ts.arange(3)).sum() + (carry * carry).sum()).backward()
+        results.append([carry.numpy(), ys.numpy(), table.grad.numpy()])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-14)
+
+
+def test_a_float16_array_runs_step_by_step(rng) -> None:
+    xs, half = ts.tensor(rng.standard_normal((3, 2))), np.ones(2, np.float16)
+    with pytest.raises(ts.CompileError, match="float16"):
+        ts.scan(lambda h, x: (h + x * half, h), ts.zeros(2, dtype="float64"), xs, compile=True)
+    with pytest.warns(ts.CompileWarning, match="float16"):
+        carry, _ = ts.scan(lambda h, x: (h + x * half, h), ts.zeros(2, dtype="float64"), xs)
+    np.testing.assert_allclose(carry.numpy(), xs.numpy().sum(axis=0))
+
+
+@pytest.mark.parametrize("wrong", [len, iter, lambda x: x[0]], ids=["len", "iter", "index"])
+def test_mistakes_with_a_number_are_the_same_error(wrong: Any) -> None:
+    errors = []
+    for compile in (False, True):
+        with pytest.raises(ts.TinygradSeqError) as caught:
+            ts.scan(lambda h, x: (h, wrong(x)), ts.tensor(0.0), ts.ones(3), compile=compile)
+        errors.append((caught.type, str(caught.value)))
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("index", [4, -5])
+def test_an_index_outside_of_a_table_is_the_same_error(index: int) -> None:
+    table, errors = ts.ones((4, 3)), []
+
+    def step(carry: Any, x: ts.Tensor) -> Any:
+        h, at = carry
+        return (h + ts.take(table, at, axis=0), x), h
+
+    for compile in (False, True):
+        with pytest.raises(ts.errors.IndexRangeError) as caught:
+            ts.scan(step, (ts.zeros((2, 3)), ts.tensor([0, 1])), ts.tensor([[0, index], [0, 0]]), compile=compile)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]

@@ -265,8 +265,9 @@ def _reduced(name: str) -> Rule:
     primitive = TABLE[name]
 
     def rule(x: Any, axes: Axes, keepdims: bool) -> Any:
-        if not axes:
-            return x
+        if not axes:  # every element is its own sum, but of the result's dtype
+            dtype = np.asarray(primitive.forward(np.zeros((), x.dtype), axes=(), keepdims=True)).dtype
+            return x if x.dtype == dtype else astype(x, dtype)
         y = primitive(x, axes=axes, keepdims=True)
         return y if keepdims else reshape(y, tuple([n for axis, n in enumerate(x.shape) if axis not in axes]))
 

@@ -132,8 +132,10 @@ def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
         return lambda T, *xs: forward(  # noqa: ARG005
             *[_aligned(x, x_over, rank) for x, x_over in zip(xs, lifted, strict=True)], **params
         )
-    if name == "astype" or (name in {"take", "embedding"} and lifted == (False, True)):
-        return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
+    if name == "astype":
+        return lambda T, x: forward(x, **params)  # noqa: ARG005
+    if name in {"take", "embedding"} and lifted == (False, True):  # the axes of the indices are where the looked up was
+        return lambda T, *xs: np.moveaxis(forward(*xs, **params), params.get("axis", 0), 0)  # noqa: ARG005
     return partial(_one_by_one, eqn, lifted)
 
 

@@ -104,9 +104,9 @@ def raise_complaint(risks: tuple[Eqn, ...], complaint: np.ndarray) -> None:
     if not complaint[0]:
         return
     complaint[0] = 0
-    eqn, index = risks[complaint[1]], complaint[2:]
+    eqn, index = risks[complaint[1]], complaint[2]
     operand = eqn.operands[0]
     if eqn.primitive.name == "categorical":
         refuse_scores(operand.shape)
-    size = operand.shape[0]
-    check_range(eqn.primitive.name, index, size, -size if eqn.primitive.name == "take" else 0)
+    size, indices = operand.shape[0], np.full(eqn.operands[1].shape, index, eqn.operands[1].dtype)
+    check_range(eqn.primitive.name, indices, size, -size if eqn.primitive.name == "take" else 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
+from ..errors import CompileError
 from .ir import Eqn, Var
 
 NAMES: Final = {
@@ -23,6 +25,8 @@ VECTORISED: Final = frozenset(
     }
 )  # fmt: skip
 """The functions of `kernels.scalar`."""
+
+COMPARISONS: Final = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
 
 _NUMBER = re.compile(r"(?<![\w.{])(\d+\.?\d*(?:e[-+]?\d+)?)(?![\w}])")
 
@@ -56,8 +60,12 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
     if name == "alias":
         return operands[0]
     if name == "astype":
-        return f"{operands[0]} != 0" if result.kind == "b" else f"{type_name(result)}({operands[0]})"
+        return _cast(operands[0], eqn.operands[0].dtype, result)
     dtypes = [operand.dtype if operand.__class__ is Var else operand for operand in eqn.operands]
+    if name in COMPARISONS:
+        found = _compared(eqn, operands)
+        if found is not None:
+            return found
     choice = name == "where"
     inner = np.result_type(*(dtypes[1:] if choice else dtypes))
     inner = result if inner.char == "e" or (result.kind == "f" and inner.kind != "f") else inner
@@ -66,12 +74,16 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
         if choice and position == 0:
             texts.append(f"{text} != 0" if operand.__class__ is Var else str(bool(operand)))
         elif operand.__class__ is not Var:
-            known = inner.kind != "f" or operand in (0, 1) or not np.isfinite(operand)
+            known = inner.kind != "f" or operand in (0, 1) or not math.isfinite(operand)
             texts.append(literal(operand, inner) if known else f"{type_name(inner)}({told(position, operand)})")
         else:
             texts.append(text if operand.dtype == inner else f"{type_name(inner)}({text})")
     if name in VECTORISED and inner.kind == "f":
         return f"scalar.{name}({', '.join(texts)})"
+    if inner.kind != "f":
+        found = _of_integers(eqn, texts)
+        if found is not None:
+            return f"{type_name(result)}({found})"
     if name == "pow":
         found = _power(eqn.operands[1], texts, inner)
         if found is not None:
@@ -79,6 +91,52 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
     code = _NUMBER.sub(lambda match: literal(float(match[1]) if inner.kind == "f" else int(float(match[1])), inner),
                        eqn.primitive.code or "")  # fmt: skip
     return f"{type_name(result)}({code.format(*[f'({text})' for text in texts])})"
+
+
+def _cast(text: str, dtype: np.dtype, result: np.dtype) -> str:
+    """Return a number of `dtype` as one of dtype `result`."""
+    if result.kind == "b":
+        return f"{text} != 0"
+    cast = f"{type_name(result)}({text})"
+    if (
+        dtype.kind == "f" and result.kind == "u"
+    ):  # negative numbers wrap, as in NumPy; the processor's own way saturates
+        return f"{type_name(result)}(i8({text})) if {text} < 9223372036854775808.0 else {cast}"
+    return cast
+
+
+def _compared(eqn: Eqn, operands: list[str]) -> str | None:
+    """Return a comparison of integers that no dtype holds both of, which NumPy compares by their values."""
+    compare, atoms = eqn.primitive.forward, eqn.operands
+    for at, atom in enumerate(atoms):
+        other = atoms[1 - at]
+        if atom.__class__ is int and other.dtype.kind in "iu":
+            bounds = np.iinfo(other.dtype)
+            if not bounds.min <= atom <= bounds.max:  # the answer is one for all values of `other`
+                return str(bool(compare(*[0 if o is other else o for o in atoms])))
+        if atom.__class__ is Var and atom.dtype.kind == "i" and getattr(other, "dtype", None) == np.uint64:
+            texts = [f"u8({text})" if o is atom else text for o, text in zip(atoms, operands, strict=True)]
+            below = bool(compare(*[-1 if o is atom else 0 for o in atoms]))
+            code = (eqn.primitive.code or "").format(*[f"({text})" for text in texts])
+            return f"{below} if ({operands[at]}) < 0 else {code}"
+    return None
+
+
+def _of_integers(eqn: Eqn, texts: list[str]) -> str | None:
+    """Return an operation on integers whose `code` is that for floating point."""
+    name, exponent = eqn.primitive.name, eqn.operands[-1]
+    if name in {"floor", "ceil", "round", "trunc"}:
+        return texts[0]
+    if name == "fmod":  # the sign is that of the first, not of the second as in %
+        a, b = (f"{type_name(eqn.result.dtype)}({text})" for text in texts)
+        other_sign = f"{a} % {b} != 0 and ({a} < 0) != ({b} < 0)"
+        return f"{a} % {b} - {b} if {other_sign} else {a} % {b}"
+    if name == "pow" and exponent.__class__ is Var and exponent.dtype.kind == "i":
+        raise CompileError(
+            f"scan: expected exponents that cannot be negative, as integers have no such power, got {exponent.dtype} "
+            "for 'pow' of integers; make the base or the exponent a float, or pass compile=False."
+        )
+    return None
 
 
 def _power(exponent: Any, texts: list[str], dtype: np.dtype) -> str | None:

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..array_protocol import ArrayProtocol
 from ..creation import asarray
-from ..errors import CompileError
+from ..errors import CompileError, TinygradSeqError
 from ..memo import Memo
 from ..modes import ieee, user_line
 from ..operators import Operators
 from ..primitive import LEVELS, TRACED, Array, Primitive
+from ..python_protocol import first_axis
 from ..recording import check_operand, explain
 from ..switches import Modes, Switch, current
 from ..tensor import Tensor
@@ -70,7 +71,15 @@ class Builder:
         if isinstance(operand, Tensor):
             return self.constant(operand)
         operand = check_operand(primitive, operand)
-        return operand if operand.__class__ in (float, int, bool) else self.constant(np.asarray(operand))
+        if operand.__class__ in (float, int, bool):
+            return operand
+        array = np.asarray(operand)
+        if array.dtype.char == "e":
+            raise CompileError(
+                f"scan: expected arrays of a dtype that a Tensor may have, got float16 for {primitive.name!r} "
+                f"(at {user_line()}); make a Tensor of it, or pass compile=False."
+            )
+        return self.constant(array)
 
     def apply(self, primitive: Primitive, operands: Iterable[Any], params: dict[str, Any]) -> Any:
         """Write down one operation and return its results as Tracers."""
@@ -128,9 +137,10 @@ class Tracer(ArrayProtocol, Operators):
         return int(np.prod(self._var.aval.shape, dtype=np.int64))
 
     def __len__(self) -> int:
-        return self._var.aval.shape[0]
+        return first_axis("len", self.shape)
 
     def __iter__(self) -> Any:
+        first_axis("iter", self.shape)
         return iter(self.unstack())
 
     def detach(self) -> Tracer:
@@ -225,7 +235,9 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     arrays = [np.zeros(*operand.aval) if operand.__class__ is Var else operand for operand in operands]
     try:
         result = primitive.forward(*arrays, **params)
-    except CompileError:  # a value of the step among the options, such as the end of a slice
+    except (
+        TinygradSeqError
+    ):  # of the operation; or of a value of the step among the options, such as the end of a slice
         raise
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise explain(primitive, arrays, error) from error
