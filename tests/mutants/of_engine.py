@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-ELEMENTWISE = ("tests/ops/test_elementwise.py", "tests/ops/test_exact_derivatives.py")
+ELEMENTWISE = ("tests/ops/test_conventions.py", "tests/ops/test_elementwise.py", "tests/ops/test_exact_derivatives.py")
 REDUCTION = ("tests/ops/test_reduction.py",)
 INDEXING = ("tests/ops/test_indexing.py",)
 CUMULATIVE = ("tests/ops/test_cumulative.py",)

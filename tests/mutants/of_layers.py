@@ -69,7 +69,7 @@ MUTANTS = [
         "nn/passes.py",
         "rows, steps = first_steps(valid, not reverse)",
         "rows, steps = first_steps(valid, reverse)",
-        (*OPTIONS, *SHRINKING),
+        PADDING,
     ),
     Mutant(
         "the gradient crosses the edge of a window with a stride",
