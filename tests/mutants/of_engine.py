@@ -170,9 +170,9 @@ OPERATIONS = [
     ),
     Mutant(
         "eps of a norm is added to the root",
-        "ops/normalisation.py",
-        "np.sqrt(np.add.reduce(y * y, axis=axes, keepdims=True) / count + eps)",
-        "(np.sqrt(np.add.reduce(y * y, axis=axes, keepdims=True) / count) + eps)",
+        "kernels/rows.py",
+        "real(1 / np.sqrt(dot(y[n], y[n]) / V + eps))",
+        "real(1 / (np.sqrt(dot(y[n], y[n]) / V) + eps))",
         NORMALISATION,
     ),
     Mutant(

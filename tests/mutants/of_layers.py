@@ -6,6 +6,7 @@ from .mutant import Mutant
 
 PADDING = ("tests/nn/test_padding.py",)
 OPTIONS = ("tests/nn/test_options.py",)
+RANDOM = ("tests/nn/test_random_options.py",)
 RECURRENT = ("tests/nn/test_recurrent.py",)
 SHRINKING = ("tests/nn/test_shrinking.py",)
 ATTENTION = ("tests/nn/test_attention.py", "tests/nn/test_attention_padding.py")
@@ -90,7 +91,7 @@ MUTANTS = [
         "nn/transforms/reset.py",
         "return counted & (number < after) & (after <= T)",
         "return counted & (number < after)",
-        (*RECURRENT, *PADDING),
+        OPTIONS,
     ),
     Mutant(
         "zoneout in evaluation takes the rate for what is new",
@@ -111,14 +112,14 @@ MUTANTS = [
         "nn/transforms/products.py",
         "kept.astype(dtype) / dtype.type(1 - rate)",
         "kept.astype(dtype)",
-        OPTIONS,
+        RANDOM,
     ),
     Mutant(
         "drop_connect drops the columns of the input too",
         "nn/transforms/products.py",
         "np.where(_met(eqn, position, of_state), factor, weight.dtype.type(1))",
         "factor",
-        OPTIONS,
+        RANDOM,
     ),
     Mutant(
         "backwards windows of shrinking batches are counted from the beginning",
@@ -153,7 +154,7 @@ MUTANTS = [
         "nn/sequence.py",
         "            x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)",
         "            x = drop(x, rate)",
-        OPTIONS,
+        RANDOM,
     ),
     Mutant(
         "a residual layer forgets what it was given",

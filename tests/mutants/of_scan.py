@@ -88,7 +88,7 @@ MUTANTS = [
         "scan/emit.py",
         "apart = all(a[1] < b[0] for a, b in pairwise(ordered))",
         "apart = True",
-        COMPILED,
+        ("tests/scan/test_apart.py",),
     ),
     Mutant(
         "one contribution to a constant is lost",
@@ -133,11 +133,11 @@ MUTANTS = [
         REMEMBER,
     ),
     Mutant(
-        "what is the same at every time is counted once",
+        "rows that wait for others to fill a block are left out",
         "scan/totals.py",
-        "            self._times += T\n",
-        "            self._times = 1\n",
-        COMPILED,
+        "if len(block[0]) < self._block and not last:",
+        "if len(block[0]) < self._block:",
+        REMEMBER,
     ),
     Mutant(
         "a segment begins with the carry of the one before",
@@ -196,10 +196,10 @@ MUTANTS = [
         COMPILED,
     ),
     Mutant(
-        "what is computed again does not ask for its operands",
-        "scan/remember.py",
-        "            for operand in eqn.reads:\n                need(operand)\n",
-        "",
+        "no gradient reaches what is computed before the loop",
+        "scan/program.py",
+        "dependents(self.invariants, [var for var in step.consts if var in wanted]).union(wanted)",
+        "set(wanted)",
         COMPILED,
     ),
 ]
