@@ -341,11 +341,11 @@ TAPES = [
         ("tests/test_aliasing.py",),
     ),
     Mutant(
-        "what to save of a concat is remembered for any number of operands",
+        "of two rules that read an operand the last decides what is saved",
         "primitive.py",
-        "key = (wanted, count) if self.variadic else wanted",
-        "key = wanted",
-        (*TAPE, "tests/ops/test_joining.py"),
+        "operands = [max(kept, _reads(name)) for kept, name in",
+        "operands = [_reads(name) for kept, name in",
+        (*TAPE, "tests/ops/test_elementwise.py::test_gradients_of_two_orders"),
     ),
     Mutant(
         "only one switch that is left is skipped",

@@ -255,10 +255,10 @@ MUTANTS = [
         DECODING,
     ),
     Mutant(
-        "scheduled sampling draws the first token",
+        "scheduled sampling reads what is given where it should read its own token",
         "nn/seq2seq/model.py",
-        "        own[0] = False\n",
-        "",
+        "where(flag, written, given)",
+        "where(flag, given, written)",
         ("tests/nn/test_seq2seq.py",),
     ),
     Mutant(
