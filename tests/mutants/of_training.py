@@ -256,7 +256,7 @@ MUTANTS = [
         "verification/compare.py",
         "if (got.shape, got.dtype) != (want.shape, want.dtype):",
         "if got.shape != want.shape:",
-        ("tests/verification/test_planted.py",),
+        ("tests/verification/test_planted.py::test_equal_numbers_of_another_dtype_or_shape_are_not_as_expected",),
     ),
     Mutant(
         "verify puts no NaN into padding",
