@@ -324,4 +324,32 @@ MUTANTS = [
         "    _, fan_in = _fans",
         ("tests/nn/test_layers.py",),
     ),
+    Mutant(
+        "the mean of two directions is their sum",
+        "nn/sequence.py",
+        '(0.5 if how == "mean" else 1)',
+        '(0.5 if how == "sum" else 1)',
+        OPTIONS,
+    ),
+    Mutant(
+        "a learned first state is not drawn anew",
+        "nn/passes.py",
+        "                    learned.copy_(own[0])",
+        "                    pass",
+        RECURRENT,
+    ),
+    Mutant(
+        "a stream keeps the weights that it began with",
+        "nn/stream.py",
+        "            self._prepare(self._x)\n",
+        "",
+        ("tests/nn/test_stream.py",),
+    ),
+    Mutant(
+        "gradients are looked through forwards",
+        "nn/inspection.py",
+        "strict=True)), not self.reverse)",
+        "strict=True)), self.reverse)",
+        ("tests/nn/test_inspection.py",),
+    ),
 ]

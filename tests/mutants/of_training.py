@@ -272,4 +272,32 @@ MUTANTS = [
         "subject.run(row(xs, 0, axis), row(state, 0, subject.state_axis), evaluate=evaluate)",
         ("tests/verification/test_planted.py",),
     ),
+    Mutant(
+        "a second schedule begins from the rate of the first",
+        "optim/scheduler.py",
+        'group.setdefault("initial_lr", group["lr"])',
+        'group["initial_lr"] = group["lr"]',
+        (*SCHEDULES, "tests/optim/test_composed_schedules.py"),
+    ),
+    Mutant(
+        "a metric that is to rise improves where it falls a little",
+        "optim/schedulers.py",
+        "metric > self.best + margin",
+        "metric > self.best - margin",
+        SCHEDULES,
+    ),
+    Mutant(
+        "a plateau is not told the loss",
+        "train/session.py",
+        "            if isinstance(schedule, ReduceLROnPlateau):",
+        "            if False:",
+        ("tests/train/test_session.py::test_a_plateau_of_the_held_out_loss_halves_the_rate",),
+    ),
+    Mutant(
+        "RTRL overwrites gradients",
+        "rtrl.py",
+        "Tensor(gradient) if parameter.grad is None else parameter.grad + gradient",
+        "Tensor(gradient)",
+        RTRL,
+    ),
 ]
