@@ -12,6 +12,7 @@ import os
 import platform
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,7 @@ def main() -> int:
     chosen = [
         mutant for mutant in MUTANTS if any(text in mutant.file or text in mutant.name for text in arguments.only)
     ]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell ignores it, and so would tests
     began = time.perf_counter()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
