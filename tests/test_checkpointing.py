@@ -295,3 +295,43 @@ class Runs:
 
     def __call__(self) -> None:
         self.count += 1
+
+
+@pytest.mark.parametrize("switch", [ts.disable_compile, ts.detect_anomaly])
+def test_it_runs_again_under_the_switches_of_the_first_time(switch):
+    """A scan that ran step by step does so again, whatever is set where the backward pass begins."""
+    w, x = weights(4, 4), weights(3, 2, 4, seed=1)
+
+    def run(x):
+        return ts.scan(lambda h, x: (ts.tanh(h @ w + x),) * 2, ts.zeros((2, 4), "float64"), x)[1]
+
+    def gradients(wrap):
+        w.grad = x.grad = None
+        with switch():
+            y = wrap(run)(x)
+        ts.sum(y * y).backward()
+        return bits([y, w.grad, x.grad])
+
+    assert gradients(ts.checkpoint) == gradients(lambda f: f)
+
+
+def test_draws_are_the_same_after_a_backward_pass_that_was_interrupted():
+    x, strikes = weights(5), []
+
+    def noisy(x):
+        y = x * ts.rand(5)
+        if strikes:
+            raise strikes.pop()
+        return ts.sin(y * ts.rand(5))
+
+    y = ts.sum(ts.checkpoint(noisy)(x))
+    strikes.append(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        y.backward(retain_graph=True)
+    assert x.grad is None
+    y.backward()
+    interrupted = x.grad
+    x.grad = None
+    ts.manual_seed(0)
+    ts.sum(noisy(x)).backward()
+    np.testing.assert_array_equal(interrupted.numpy(), x.grad.numpy())

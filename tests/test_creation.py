@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 
 @pytest.mark.parametrize(
@@ -224,3 +224,13 @@ def test_random_dtypes_and_ranges():
 def test_random_shapes_as_one_tuple_or_several_integers():
     assert ts.rand((2, 3)).shape == ts.rand(2, 3).shape == ts.randn((2, 3)).shape == ts.randn(2, 3).shape == (2, 3)
     assert ts.randn().shape == ts.rand(()).shape == ()
+
+
+@pytest.mark.parametrize("make", [ts.tensor, ts.asarray], ids=lambda make: make.__name__)
+def test_a_list_with_a_tensor_that_requires_grad_is_refused(make):
+    """A copy would drop its gradient without a word."""
+    x = ts.tensor([1.0, 2.0], requires_grad=True)
+    for inner in (x, x * 2, [x]):
+        with pytest.raises(GraphError, match=r"join them with ts\.stack, or use x\.detach"):
+            make([inner])
+    np.testing.assert_array_equal(make([x.detach()]).numpy(), [[1.0, 2.0]])

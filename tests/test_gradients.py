@@ -180,3 +180,12 @@ def test_what_is_no_function_and_repeated_arguments_are_refused():
         ts.grad(cube(x), x)
     with pytest.raises(ArgumentError, match="each argument once"):
         ts.grad(lambda a, b: cube(a * b), (0, -2))(x, x)
+
+
+def test_hvp_takes_the_direction_of_each_argument_also_beside_one_that_is_not_used():
+    x, y, z = t([1.0, 2.0, 3.0]), t([1.0, -2.0, 0.5]), t([4.0, 5.0, 6.0])
+    u, v, w = t([9.0, 9.0, 9.0]), t([0.5, 1.0, -1.0]), t([2.0, 3.0, 4.0])
+    of_x, of_y, of_z = ts.hvp(lambda x, y, z: (y**3 + y * z**2).sum(), (x, y, z), (u, v, w))
+    np.testing.assert_array_equal(of_x.numpy(), np.zeros(3))
+    np.testing.assert_allclose(of_y.numpy(), (6 * y * v + 2 * z * w).numpy(), rtol=1e-14)
+    np.testing.assert_allclose(of_z.numpy(), (2 * z * v + 2 * y * w).numpy(), rtol=1e-14)

@@ -166,4 +166,11 @@ MUTANTS = [
         "            pass",
         ("tests/kernels/test_pool.py",),
     ),
+    Mutant(
+        "a stored kernel is taken though those that it calls have changed",
+        "kernels/generated.py",
+        "codegen().magic_tuple(), kernel_sources()",
+        "codegen().magic_tuple()",
+        ("tests/kernels/test_generated.py",),
+    ),
 ]

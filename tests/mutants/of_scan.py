@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-COMPILED = ("tests/scan/test_compiled.py", "tests/scan/test_rows.py")
+COMPILED = ("tests/scan/test_compiled.py::test_trap", "tests/scan/test_rows.py")
+OPTIONS = (
+    "tests/scan/test_compiled.py::test_window_cuts_the_gradient_and_nothing_else",
+    "tests/scan/test_compiled.py::test_gradient_of_the_last_carry_or_of_the_outputs_alone",
+)
+WANTED = ("tests/scan/test_compiled.py::test_gradient_of_some_inputs", *COMPILED)
 REMEMBER = ("tests/scan/test_remember.py",)
 
 MUTANTS = [
@@ -13,7 +18,7 @@ MUTANTS = [
         "scan/rows.py",
         "and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)",
         "",
-        COMPILED,
+        ("tests/scan/test_compiled.py::test_trap[column_that_is_a_matrix_too]",),
     ),
     Mutant(
         "a sum over the batch is taken to keep rows apart",
@@ -48,7 +53,7 @@ MUTANTS = [
         "scan/emit.py",
         '"if window != 0 and place != 0 and place % window == 0:"',
         '"if window != 0 and place > window and place % window == 0:"',
-        COMPILED,
+        OPTIONS,
     ),
     Mutant(
         "results take the place of operands that are read later",
@@ -83,7 +88,7 @@ MUTANTS = [
         "scan/emit.py",
         "apart = all(a[1] < b[0] for a, b in pairwise(ordered))",
         "apart = True",
-        COMPILED,
+        ("tests/scan/test_apart.py",),
     ),
     Mutant(
         "one contribution to a constant is lost",
@@ -104,7 +109,7 @@ MUTANTS = [
         "scan/differentiate.py",
         "        if carried <= sources:",
         "        if True:",
-        COMPILED,
+        WANTED,
     ),
     Mutant(
         "what the next carry needs is done after the loop",
@@ -128,11 +133,11 @@ MUTANTS = [
         REMEMBER,
     ),
     Mutant(
-        "what is the same at every time is counted once",
+        "rows that wait for others to fill a block are left out",
         "scan/totals.py",
-        "            self._times += T\n",
-        "            self._times = 1\n",
-        COMPILED,
+        "if len(block[0]) < self._block and not last:",
+        "if len(block[0]) < self._block:",
+        REMEMBER,
     ),
     Mutant(
         "a segment begins with the carry of the one before",
@@ -191,10 +196,10 @@ MUTANTS = [
         COMPILED,
     ),
     Mutant(
-        "a small backward chain is recomputed from the wrong variable",
-        "scan/remember.py",
-        "return _is_again(eqn) and all(available(operand) for operand in eqn.reads)",
-        "return True",
+        "no gradient reaches what is computed before the loop",
+        "scan/program.py",
+        "dependents(self.invariants, [var for var in step.consts if var in wanted]).union(wanted)",
+        "set(wanted)",
         COMPILED,
     ),
 ]

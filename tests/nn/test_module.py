@@ -246,6 +246,18 @@ def test_evaluating_gives_every_part_its_own_mode_back(fails: bool) -> None:
     assert not any(part.training for part in model.modules())
 
 
+def test_evaluating_gives_a_shared_part_its_own_mode_back() -> None:
+    """It is in evaluation, and the last module that holds it is not."""
+    shared = nn.Dropout(0.5)
+    model = nn.Sequential(nn.Sequential(shared), nn.Sequential(shared)).eval()
+    model[1].train()
+    shared.eval()
+    before = [part.training for part in model.modules()]
+    with nn.evaluating(model):
+        assert not any(part.training for part in model.modules())
+    assert [part.training for part in model.modules()] == before == [False, False, False, True]
+
+
 def test_evaluating_calls_overrides_on_the_way_back() -> None:
     class Fast(nn.Module):
         fast = False

@@ -114,6 +114,15 @@ def test_integers_and_booleans_give_what_their_float_values_give(row) -> None:
         np.testing.assert_allclose(result, expected, rtol=tolerance)
 
 
+@pytest.mark.parametrize(("name", "quotient"), [("fmod", np.trunc), ("remainder", np.floor)])
+def test_gradient_of_a_remainder_for_all_signs(name, quotient) -> None:
+    """The quotient counts as a constant: 1 and minus the quotient."""
+    a, b = np.array([7.0, 7.0, -7.0, -7.0, 1.0, -1.0]), np.array([3.0, -3.0, 3.0, -3.0, -3.0, 3.0])
+    of_a, of_b = grad(lambda a, b: total(TABLE[name](a, b)), argnums=(0, 1))(a, b)
+    np.testing.assert_array_equal(of_a.numpy(), np.ones(6))
+    np.testing.assert_array_equal(of_b.numpy(), -quotient(a / b))
+
+
 @pytest.mark.parametrize("name", ["floor", "ceil", "round", "trunc", "abs", "sign", "square", "negative", "relu"])
 def test_integers_stay_integers(name) -> None:
     assert TABLE[name](Tensor(np.array([-3, 0, 7]))).dtype == np.int64

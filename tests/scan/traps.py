@@ -204,6 +204,12 @@ def slices(h, x, u):
     return ts.tanh(shifted @ u), (h[:, ::2], h[..., -1], x[:, None, ::-1], shifted[:, 1:-1])
 
 
+@trap("N H", "T N H")
+def slices_that_overlap(h, x):
+    z = ts.tanh(h + x)
+    return z, (z[:, :4] * z[:, 2:6], z[:, 1:3])
+
+
 @trap("N H", "T N H", u="H H")
 def flip_and_roll(h, x, u):
     return ts.tanh(ts.flip(h @ u, axis=-1) + ts.roll(x, 2, axis=-1)), ts.roll(h, -1, axis=1)
@@ -280,6 +286,19 @@ def reduction_over_rows(h, x, u):
     z = h @ u + x
     h = ts.tanh(z - z.mean(axis=0))
     return h, (z.sum(axis=0, keepdims=True), z.max(axis=0))
+
+
+@trap("N H", "T N H", u="H H")
+def reduction_over_rows_that_keeps_its_axis(h, x, u):
+    """Statistics of the batch that broadcast with what they are of: nothing else says that rows mix."""
+    z = h @ u + x
+    return ts.tanh(z - z.mean(axis=0, keepdims=True)), None
+
+
+@trap("N H", "T N H")
+def variances_of_a_sample(h, x):
+    h = ts.tanh(h + x)
+    return h, (h.var(axis=-1, correction=1), h.std(axis=-1, correction=0.5))
 
 
 @trap("N H", "T N H", u="H H")
@@ -361,6 +380,13 @@ def broadcast_beside_a_sum_over_the_batch(c, x):
 @trap("1 1", "T 1 H")
 def one_row_summed_over_the_batch(c, x):
     return c * 0.5, ts.tanh(ts.sum(x, axis=0) * 0.3)
+
+
+@trap("N N", ("T N N", "T N 1"))
+def column_that_is_a_matrix_too(c, x):
+    """As the matrix of a product it has no rows, and so has it none where it is broadcast."""
+    x, m = x
+    return ts.tanh(c + x + c @ m + ts.broadcast_to(m, c.shape)), None
 
 
 @trap("N H", ("T N H", "T I I"), w="I H")

@@ -168,3 +168,11 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, tiny, monkeypatch
 def test_what_cannot_be_trained_is_refused_at_once(tiny: TrainingConfig, changes, message: str) -> None:
     with pytest.raises((DataError, ArgumentError), match=message):
         Session(dataclasses.replace(tiny, **changes))
+
+
+def test_a_plateau_of_the_held_out_loss_halves_the_rate(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
+    """After more than one evaluation that is no better; the reported rate is that of the step before."""
+    monkeypatch.setattr("tinygrad_seq.train.session.evaluate", lambda *_args, **_options: 1.0)
+    config = dataclasses.replace(tiny, schedule="plateau", lr=0.5, evaluate_every=2, patience=0, sample_length=1)
+    rates = {row["step"]: row["lr"] for row in train(tmp_path / "run", config).rows()}
+    assert rates == {2: 0.5, 4: 0.5, 6: 0.5, 8: 0.25, 10: 0.25}

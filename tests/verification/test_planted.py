@@ -12,6 +12,7 @@ import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.errors import VerificationError
 from tinygrad_seq.primitive import TABLE, Primitive
+from tinygrad_seq.verification.compare import NONE, closeness
 
 SIZE = 3
 DIFFERENCES, HVP, COMPILED = (
@@ -352,3 +353,13 @@ class Forgets(Plain):
 
 def test_24_pickling_that_loses_something() -> None:
     caught(Forgets(), "pickled gives the same numbers")
+
+
+@pytest.mark.parametrize("tolerance", [NONE, 1.0])
+def test_equal_numbers_of_another_dtype_or_shape_are_not_as_expected(tolerance: float) -> None:
+    want = np.ones(3)
+    assert closeness("xs", want.copy(), want, tolerance).passed
+    for got in (want.astype(np.float32), want.astype(np.int64), want[:, None], np.ones(1), None):
+        assert not closeness("xs", got, want, tolerance).passed
+    found = closeness("xs", want.astype(np.float32), want, tolerance)
+    assert found.detail == "expected (3,) float64, got (3,) float32"
