@@ -86,7 +86,7 @@ def test_the_soak_counts_what_processes_report_and_what_ends_them(monkeypatch, t
     times = found["counts"]["graph"]["programs"]
     assert times >= 1
     assert found["counts"]["graph"]["checks"] == 3 * times
-    assert found["counts"]["step"]["refused"] >= times
+    assert found["counts"]["step"]["refused"] >= times - 1  # the last process may be ended in between
     assert [failure["faults"][0][0] for failure in found["failures"][:2]] == ["values", "crash"]
     assert found["failures"][1]["seed"] == 3
     assert "1 min" in capsys.readouterr().out.replace("0.0 min", "1 min")

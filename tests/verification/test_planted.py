@@ -244,7 +244,7 @@ def test_16_the_first_step_is_another() -> None:
 
 def test_17_a_stream_without_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     class Layer(nn.Recurrent):
-        def _with_residual(self, xs: Any, ys: Any, between: bool) -> Any:
+        def _with_residual(self, xs: Any, ys: Any, *rest: Any) -> Any:
             return xs + ys if xs.ndim == 3 else ys
 
     name = "stream == whole"
