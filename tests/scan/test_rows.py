@@ -129,3 +129,10 @@ def test_a_planted_wrong_rule_is_found(monkeypatch, rng) -> None:
     xs = ts.tensor(rng.standard_normal((5, N, 4)))
     with pytest.raises(AssertionError, match="rows"):
         ts.scan(lambda h, x: (h + (x * h).sum(axis=0, keepdims=True), h), xs[0], xs, compile=True)
+
+
+def test_an_operation_that_nothing_is_known_of_has_no_rows() -> None:
+    """It may mix them; a step with it is refused later, as it has no compiled form."""
+    x = Var(ROWS)
+    with pytest.raises(rows._ConflictError):
+        rows._has_rows(eqn("cumsum", (N, 4), x, axis=0, reverse=False), N, {x})

@@ -301,6 +301,13 @@ def _euclidean(x: Any, axes: Axes, keepdims: bool) -> Any:
     return _finish(sqrt(_total(y * y, axes)) * scale, x, axes, keepdims)
 
 
+def _power_norm(x: Any, order: float, axes: Axes, keepdims: bool) -> Any:
+    size = abs(x)
+    top = TABLE["max"](size, axes=axes, keepdims=True) if axes else size
+    top = where(logical_and(top > 0, isfinite(top)), top, 1)
+    return _finish(_total((size / top) ** order, axes) ** (1 / order) * top, x, axes, keepdims)
+
+
 def _shifted(x: Any, axis: int) -> Any:
     return x - TABLE["max"](x, axes=(axis,), keepdims=True)
 
@@ -356,6 +363,7 @@ FORMULAS: dict[str, Rule] = {
     "var": _variance,
     "std": lambda x, **options: sqrt(_variance(x, **options)),
     "norm2": _euclidean,
+    "norm": _power_norm,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "softmax_adjoint": lambda g, y, axis: y * (g - _total(g * y, (axis,))),

@@ -155,6 +155,8 @@ def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
         _require(params["axis"] != 0, mine)
     elif name == "broadcast_to":
         _require(eqn.result.ndim == x.ndim and eqn.result.shape[0] == N, mine)
+    else:  # nothing is known of it
+        raise _ConflictError(*mine)
     return True
 
 
