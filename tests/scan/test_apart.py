@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 
 from tests.scan.test_rows import kernels
 from tests.scan.traps import TRAPS
@@ -25,6 +26,7 @@ def elements(emitter: Any, var: Var) -> set[int]:
     return {start + sum(map(operator.mul, strides, index)) for index in np.ndindex(shape)}
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="no kernel is laid out then")
 def test_what_shares_memory_is_not_said_to_be_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """LLVM may exchange a write and a read that are said to be apart."""
     asked, shared = emit._Emitter.places_apart, list[bool]()
