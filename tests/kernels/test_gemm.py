@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numba import config
 
 from tinygrad_seq.errors import ShapeError
+from tinygrad_seq.kernels.gemm import packed as products
 from tinygrad_seq.kernels.gemm.packed import gemm, matmul_into, pack
-from tinygrad_seq.kernels.gemm.packed import packed as products
 from tinygrad_seq.kernels.gemm.tile import PANEL_BYTES
 from tinygrad_seq.kernels.llvm.simd import Registers, registers_of
 

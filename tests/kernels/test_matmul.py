@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numba import config
 
 from tinygrad_seq.errors import DtypeError, ShapeError
+from tinygrad_seq.kernels.gemm import matmul as products
 from tinygrad_seq.kernels.gemm.matmul import SHORT_DEPTH, SUM_DEPTH, SUM_ROWS, add_rows, multiply
 from tinygrad_seq.kernels.gemm.packed import STRIP_ROWS
-from tinygrad_seq.kernels.gemm.packed import matmul as products
 from tinygrad_seq.kernels.gemm.tile import PANEL_BYTES, ROWS
 
 ROOT = Path(products.__file__).parents[2]

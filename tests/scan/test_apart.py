@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numba import config
-from tinygrad_seq.scan.ir.step.step import Var
 
 from tests.scan.test_rows import kernels
 from tests.scan.traps import TRAPS
@@ -18,6 +17,7 @@ from tinygrad_seq.scan import compiled
 from tinygrad_seq.scan.codegen import emit
 from tinygrad_seq.scan.codegen.buffers import as_int
 from tinygrad_seq.scan.codegen.schedule import features
+from tinygrad_seq.scan.ir.step import Var
 
 
 def elements(emitter: Any, var: Var) -> set[int]:

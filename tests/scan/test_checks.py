@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tinygrad_seq.scan.ir.step.step import Aval, Stages, Var, check, check_stages
 
 from tests.scan.cells import CELLS
 from tinygrad_seq.scan import program_of
-from tinygrad_seq.scan.ir.step import step as ir
+from tinygrad_seq.scan.ir import step as ir
+from tinygrad_seq.scan.ir.step import Aval, Stages, Var, check, check_stages
 
 
 @pytest.fixture

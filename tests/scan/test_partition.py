@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinygrad_seq.scan.ir.step.step import Eqn, dependents
 
 import tinygrad_seq as ts
 from tests.scan.case import Case
@@ -15,6 +14,7 @@ from tests.scan.traps import TRAPS
 from tinygrad_seq import nn
 from tinygrad_seq.kernels.compile.generated import compilations
 from tinygrad_seq.scan import program_of
+from tinygrad_seq.scan.ir.step import Eqn, dependents
 from tinygrad_seq.scan.program import Program
 from tinygrad_seq.scan.run.direction import Direction
 

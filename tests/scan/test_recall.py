@@ -14,7 +14,7 @@ import tinygrad_seq as ts
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import CompileError
 from tinygrad_seq.scan import compiled
-from tinygrad_seq.scan.ir.step import retrace, trace
+from tinygrad_seq.scan.ir import retrace, trace
 
 T, N, H = 4, 2, 3
 

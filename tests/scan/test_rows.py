@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numba import config
-from tinygrad_seq.scan.ir.step.step import Aval, Eqn, Var
 
 import tinygrad_seq as ts
 from tests.scan.cells import CELLS
@@ -16,7 +15,8 @@ from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.scan import compiled, program_of
 from tinygrad_seq.scan.codegen import batch_axis
-from tinygrad_seq.scan.ir.step import step
+from tinygrad_seq.scan.ir import step
+from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
 from tinygrad_seq.scan.passes.partition import VIEWS
 from tinygrad_seq.scan.run import direction
 
