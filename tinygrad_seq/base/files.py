@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all: what vocabularies, checkpoints and exported models are saved with."""
+"""Atomic file writes, used for vocabularies, checkpoints and exported models."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _ADVICE = {
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None]) -> None:
-    """Write `data` to `path` so that any reader, at any moment, finds the old file or the whole new one.
+    """Write `data` to `path` atomically: a reader finds either the old file or the complete new one.
 
-    The bytes go to a temporary file in the same folder, are forced to the disk, and take the place of `path` in one
-    step. If anything fails on the way, or Ctrl-C is pressed, `path` is as it was and the temporary file is gone.
+    The bytes go to a temporary file in the same folder, are synced to disk, and replace `path` in one step. If anything
+    fails, or Ctrl-C is pressed, `path` is unchanged and the temporary file is removed.
 
     Parameters
     ----------
     path
-        Where the file shall stand; its folder must exist. A symbolic link is followed.
+        The target file; its folder must exist. Symbolic links are followed.
     data
-        The content, or a function that writes it to the binary file it is given.
+        The content, or a function that writes it to the binary file it receives.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be written: full disk, missing or unwritable folder. What `data` itself raises, other than
-        an OSError, comes through unchanged.
+        If the file cannot be written: full disk, missing or unwritable folder. Other errors raised by `data` pass
+        through unchanged.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -55,12 +55,12 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # where the folder itself is what fails, there is nothing to remove
+        with contextlib.suppress(OSError):  # if the folder itself is missing, there is nothing to remove
             temporary.unlink()
         if not isinstance(error, OSError):
             raise
         advice = _ADVICE.get(error.errno or 0, "choose another path")
         raise CheckpointError(
             f"write_atomically: expected to write '{target}', got: {error.strerror or error}; {advice} "
-            "(what stood there before is untouched)."
+            "(the previous content is untouched)."
         ) from error

@@ -1,4 +1,4 @@
-"""Locks that a fork waits for, so that a child never finds one held by a thread that it does not have."""
+"""Locks that every fork waits for: a child process never inherits a lock held by a thread that it does not have."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _to_release: list[Action] = []
 
 
 def hold_during_fork(acquire: Action, release: Action) -> None:
-    """Let every fork of this process acquire a lock first, and release it afterwards in the parent and in the child.
+    """Make every fork of this process acquire a lock first, and release it afterwards in both processes.
 
-    Locks are acquired in the order in which they were given here: give those first that are held while others are
-    acquired.
+    Locks are acquired in the order of registration: register outer locks before the locks acquired inside them.
     """
     _pairs.append((acquire, release))
 
@@ -43,4 +42,4 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_acquire_all, after_in_parent=_release_all, after_in_child=_release_all)
 
 compiling = make_lock()
-"""Held while a generated kernel is made and while the compiler is imported, which takes a while."""
+"""Held while a generated kernel is compiled and while the compiler is imported."""

@@ -1,4 +1,4 @@
-"""`Memo`: results that are remembered, the recent ones only."""
+"""`Memo`: a cache of bounded size."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ V = TypeVar("V")
 
 
 class Memo(Generic[K, V]):
-    """A dict of bounded size, in two generations: what was not asked for in a whole generation is forgotten.
+    """A cache with two generations: an entry that is not used during a whole generation is dropped.
 
-    A look-up takes as long as that of a dict. It has no lock: threads that meet may compute a value twice, and an
-    interrupt or a fork at any moment leaves it usable.
+    A lookup costs as much as that of a dict. There is no lock: two threads may compute the same value twice, and an
+    interrupt or a fork at any moment leaves the cache usable.
 
     Parameters
     ----------
     room
-        How much a generation holds; the memo holds twice as much and one value at the most.
+        Capacity of one generation; the cache holds at most two generations and one value.
     weigh
-        Returns how much room a value takes when it is remembered; 1 by default. If it grows later, `charge` it.
+        Returns the room that a new value takes; 1 by default. If a value grows later, call `charge`.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Memo(Generic[K, V]):
         return len(self._new | self._old)
 
     def get(self, key: K) -> V | None:
-        """Return what was put under `key`, or None if that was never or long ago."""
+        """Return the value stored under `key`, or None."""
         found = self._new.get(key)
         if found is None:
             found = self._old.get(key)
@@ -52,17 +52,17 @@ class Memo(Generic[K, V]):
         return found
 
     def put(self, key: K, value: V) -> V:
-        """Remember `value`, and return it."""
+        """Store `value` under `key` and return it."""
         self.charge(self._weigh(value))
         self._new[key] = value
         return value
 
     def charge(self, amount: int) -> None:
-        """Note that values take so much more room, and begin a new generation if there is none left."""
+        """Add `amount` to the room in use; start a new generation if the current one is full."""
         if self._left <= 0:
             self._old, self._new, self._left = self._new, {}, self._room
         self._left -= amount
 
     def values(self) -> list[V]:
-        """Return what is remembered."""
+        """Return all stored values."""
         return [*(self._old | self._new).values()]

@@ -1,4 +1,4 @@
-"""What a thread's operations do besides computing: record for a gradient, look for the first NaN, compile scans."""
+"""Public switches per thread or task: `no_grad`, `enable_grad`, `detect_anomaly`, `disable_compile`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class Mode:
-    """The switches of the thread or task that asks; see `Modes`."""
+    """The switches of the current thread or task; see `Modes`."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ mode = Mode()
 
 
 def _quiet_numpy() -> tuple[contextvars.ContextVar[Any], Any]:
-    """Return the context variable in which NumPy keeps its error handling, and its value when all is ignored."""
+    """Return the context variable that holds NumPy's error handling, and its value when all errors are ignored."""
     context = contextvars.Context()
     context.run(np.errstate(all="ignore").__enter__)
     ((variable, value),) = context.items()
@@ -73,14 +73,14 @@ _error_handling, _QUIET = _quiet_numpy()
 _quiet = contextvars.Context()
 _quiet.run(_error_handling.set, _QUIET)
 fresh_quiet = _quiet.copy
-"""Return a context like `quiet`, in a third of the time, but one in which nothing else is set, no switch either."""
+"""Like `quiet`, three times as fast, but the context holds nothing else: no switch is set in it."""
 
 
 def quiet() -> contextvars.Context:
-    """Return a copy of the context to run one function in: operations follow IEEE 754 without warnings, log(0) is -inf.
+    """Return a copy of the current context without NumPy warnings: operations follow IEEE 754, log(0) is -inf.
 
-    ``quiet().run(function)`` enters and leaves it in C, where no interrupt can strike and leave NumPy silent. It takes
-    0.17 us, np.errstate 1.0 us (an exp of 8 x 16 takes 0.4).
+    ``quiet().run(function)`` enters and leaves the context in C, so an interrupt cannot leave NumPy silent. It costs
+    0.17 us; np.errstate costs 1.0 us.
     """
     context = contextvars.copy_context()
     context.run(_error_handling.set, _QUIET)
@@ -88,7 +88,7 @@ def quiet() -> contextvars.Context:
 
 
 def ieee(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` run without NumPy's floating-point warnings."""
+    """Return `function` wrapped so that it runs without NumPy's floating-point warnings."""
 
     @functools.wraps(function)
     def silent(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -98,7 +98,12 @@ def ieee(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def no_grad() -> Switch:
-    """Return a context (or decorator) in which this thread's operations are not recorded.
+    """Return a context manager (or decorator) that turns off gradient recording in this thread.
+
+    Returns
+    -------
+    Switch
+        Use it in a ``with`` statement or as a decorator.
 
     Examples
     --------
@@ -112,25 +117,75 @@ def no_grad() -> Switch:
 
 
 def enable_grad() -> Switch:
-    """Return a context (or decorator) in which this thread's operations are recorded, inside a `no_grad` too."""
+    """Return a context manager (or decorator) that turns on gradient recording in this thread, even inside `no_grad`.
+
+    Returns
+    -------
+    Switch
+        Use it in a ``with`` statement or as a decorator.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.tensor([1.0, 2.0], requires_grad=True)
+    >>> with ts.no_grad(), ts.enable_grad():
+    ...     print((x * 2).requires_grad)
+    True
+    """
     return Switch(recording=True)
 
 
 def set_grad_enabled(enabled: bool) -> Switch:
-    """Return a context (or decorator) in which this thread's operations are recorded if `enabled`.
+    """Return a context manager (or decorator) that turns gradient recording on or off in this thread.
 
-    Unlike PyTorch's it changes nothing by itself, only inside its `with` block.
+    Unlike PyTorch's function, the call alone changes nothing; the switch acts inside its ``with`` block.
+
+    Parameters
+    ----------
+    enabled
+        Whether operations are recorded.
+
+    Returns
+    -------
+    Switch
+        Use it in a ``with`` statement or as a decorator.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.tensor([1.0, 2.0], requires_grad=True)
+    >>> with ts.set_grad_enabled(False):
+    ...     print((x * 2).requires_grad)
+    False
     """
     return Switch(recording=bool(enabled))
 
 
 def is_grad_enabled() -> bool:
-    """Return whether this thread's operations are recorded."""
+    """Return whether gradient recording is on in this thread.
+
+    Returns
+    -------
+    bool
+        False inside `no_grad`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> with ts.no_grad():
+    ...     print(ts.is_grad_enabled())
+    False
+    """
     return mode.recording
 
 
 def disable_compile() -> Switch:
-    """Return a context (or decorator) in which this thread's scans run step by step, as with ``compile=False``.
+    """Return a context manager (or decorator) in which scans run step by step, as with ``compile=False``.
+
+    Returns
+    -------
+    Switch
+        Use it in a ``with`` statement or as a decorator.
 
     Examples
     --------
@@ -145,11 +200,16 @@ def disable_compile() -> Switch:
 
 
 def detect_anomaly() -> Switch:
-    """Return a context in which the first NaN or infinity raises, naming the operation and the line that made it.
+    """Return a context manager in which the first NaN or infinity raises an error that names its origin.
 
-    Forward results are checked as they are made and gradients as they are passed on; it costs about one more pass
-    over every array, and scans run step by step. Inside a recurrent layer the message says where, for values and for
-    gradients: ``LSTMCell, layer 1, step 17, row 3``, and the tagged value that is not finite (see `tag`).
+    Forward results and gradients are checked as they are computed. This costs about one extra pass over every array,
+    and scans run step by step. Inside a recurrent layer the message gives the position, for values and gradients:
+    ``LSTMCell, layer 1, step 17, row 3``, and the tagged value that is not finite (see `tag`).
+
+    Returns
+    -------
+    Switch
+        Use it in a ``with`` statement or as a decorator.
 
     Raises
     ------
@@ -169,9 +229,9 @@ def detect_anomaly() -> Switch:
 
 
 class Within(Switch):
-    """The context in which anomalies are told to be at `place`, inside the place that there is.
+    """Labels anomalies with `place`, nested in the current label.
 
-    `rows` is N, where rows are sequences.
+    `rows` is the batch size N if arrays have one row per sequence.
     """
 
     __slots__ = ()
@@ -188,9 +248,9 @@ class Within(Switch):
 
 
 class Origin(NamedTuple):
-    """Where an operation was called: the user's line, the place in a model with its number of rows, a tag.
+    """Where an operation was called: the user's line, the position in the model, its batch size, a tag.
 
-    `counted` is the mask (N,) of the rows that count, or None if all do.
+    `counted` is the mask (N,) of the rows that are not padding, or None if there is no padding.
     """
 
     line: str
@@ -200,11 +260,11 @@ class Origin(NamedTuple):
     counted: np.ndarray | None = None
 
     def at(self, index: tuple[int, ...], shape: tuple[int, ...]) -> str:
-        """Return the place of one element of an array."""
+        """Return the position of one array element as text."""
         return f"{self.place}, row {index[0]}" if index and shape[0] == self.rows else self.place
 
     def without_padding(self, value: Any) -> Any:
-        """Return an array with zeros in the rows that do not count, if its rows are sequences."""
+        """Return the array with zeros in padded rows, if it has one row per sequence."""
         if self.counted is None or not value.ndim or len(value) != len(self.counted):
             return value
         array = np.array(value if isinstance(value, np.ndarray) else value.numpy())
@@ -213,7 +273,7 @@ class Origin(NamedTuple):
 
 
 def origin() -> Origin:
-    """Return where this is."""
+    """Return the current origin."""
     return Origin(user_line(), mode.place, mode.rows, counted=mode.counted)
 
 
@@ -229,7 +289,7 @@ def user_line() -> str:
 
 
 def first_bad(value: Any) -> tuple[tuple[int, ...], float] | None:
-    """Return the index and value of the first element of an array or Tensor that is not finite, if there is one."""
+    """Return the index and value of the first non-finite element of an array or Tensor, or None."""
     array = np.asarray(value if isinstance(value, np.ndarray | np.generic) else value.numpy())
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return None

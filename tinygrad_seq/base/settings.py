@@ -17,12 +17,24 @@ _default_dtype: np.dtype = np.dtype(np.float32)
 
 
 def default_dtype() -> np.dtype:
-    """Return the dtype given to Python floats and to new parameters (float32 unless changed)."""
+    """Return the dtype of new parameters and of tensors made from Python floats.
+
+    Returns
+    -------
+    numpy.dtype
+        float32 unless `set_default_dtype` changed it.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.default_dtype()
+    dtype('float32')
+    """
     return _default_dtype
 
 
 def set_default_dtype(dtype: np.typing.DTypeLike) -> None:
-    """Set the dtype given to Python floats and to new parameters.
+    """Set the dtype of new parameters and of tensors made from Python floats.
 
     Parameters
     ----------
@@ -33,6 +45,14 @@ def set_default_dtype(dtype: np.typing.DTypeLike) -> None:
     ------
     DtypeError
         If `dtype` is neither.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.set_default_dtype("float64")
+    >>> ts.tensor(0.5).dtype
+    dtype('float64')
+    >>> ts.set_default_dtype("float32")
     """
     global _default_dtype
     chosen: np.dtype = np.dtype(dtype)
@@ -45,12 +65,12 @@ def set_default_dtype(dtype: np.typing.DTypeLike) -> None:
 
 
 def generator(given: np.random.Generator | None = None) -> np.random.Generator:
-    """Return `given`, or the process-wide generator: what every random function of the package draws from."""
+    """Return `given`, or the process-wide generator: the source of every random function of the package."""
     if given is not None and not isinstance(given, np.random.Generator):
         raise ArgumentError(
             f"generator: expected a numpy.random.Generator or None, got {given!r}; pass e.g. np.random.default_rng(0)."
         )
-    if current().traced is not None:  # refused before any state has changed
+    if current().traced is not None:  # raise before any state changes
         raise CompileError(
             "scan: expected a step that draws no random numbers, which would be the same at every time; "
             "draw them before the scan and pass them as xs, or pass compile=False."
@@ -65,30 +85,30 @@ def _chosen(given: np.random.Generator | None, draws: _Draw | None) -> np.random
 
 
 class Draws:
-    """What a function draws from: recorded when it first runs, and replayed from copies when it runs again."""
+    """The random draws of a function: recorded on its first run and replayed on later runs."""
 
     def __init__(self) -> None:
-        # By identity (0: the process-wide generator): the generator, and a copy from before its first draw.
+        # Per id (0: the process-wide generator): the generator, and a copy of it from before its first draw.
         self._first: dict[int, tuple[np.random.Generator | None, np.random.Generator]] = {}
 
     def record(self) -> Switch:
-        """Return the context in which this thread's draws are recorded."""
+        """Return a context that records the draws of this thread."""
         return Switch(draws=_Draw(self._first, None, current().draws))
 
     def replay(self) -> Switch:
-        """Return the context in which this thread draws the recorded numbers; the generators stay where they are."""
+        """Return a context that replays the recorded draws; the generators themselves do not advance."""
         return Switch(draws=_Draw(self._first, {}, current().draws))
 
 
 class _Draw(NamedTuple):
-    """One run of a function that draws."""
+    """One run of a function that uses random numbers."""
 
     first: dict[int, tuple[np.random.Generator | None, np.random.Generator]]
     again: dict[int, np.random.Generator] | None
     around: _Draw | None
 
     def generator(self, given: np.random.Generator | None) -> np.random.Generator:
-        """Return what to draw from in place of `given`."""
+        """Return the generator to use in place of `given`."""
         key = 0 if given is None else id(given)
         if self.again is not None:
             if key not in self.again and key in self.first:
@@ -102,11 +122,36 @@ class _Draw(NamedTuple):
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Seed the process-wide generator and return it: the same seed gives the same weights, masks and samples."""
+    """Seed the process-wide random generator: the same seed gives the same weights, masks and samples.
+
+    Parameters
+    ----------
+    seed
+        An integer >= 0.
+
+    Returns
+    -------
+    numpy.random.Generator
+        The generator, which all random functions use unless they receive another.
+
+    Raises
+    ------
+    ArgumentError
+        If `seed` is not an integer >= 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> _ = ts.manual_seed(0)
+    >>> a = ts.randn(2)
+    >>> _ = ts.manual_seed(0)
+    >>> bool((a == ts.randn(2)).all())
+    True
+    """
     global _generator
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"manual_seed: expected an integer >= 0, got {seed!r}; pass e.g. manual_seed(0).")
-    _generator = quiet().run(np.random.default_rng, int(seed))  # it changes NumPy's error handling, and back
+    _generator = quiet().run(np.random.default_rng, int(seed))  # it changes NumPy's error handling, and restores it
     return _generator
 
 
@@ -130,7 +175,27 @@ _threads = _initial_threads()
 
 
 def set_num_threads(threads: int) -> None:
-    """Set how many threads the kernels of this process, and the BLAS under NumPy's matmul, may use."""
+    """Set the number of threads that kernels, and the BLAS under NumPy's matmul, may use in this process.
+
+    Parameters
+    ----------
+    threads
+        An integer >= 1. Results do not depend on it.
+
+    Raises
+    ------
+    ArgumentError
+        If `threads` is not an integer >= 1.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> threads = ts.get_num_threads()
+    >>> ts.set_num_threads(1)
+    >>> ts.get_num_threads()
+    1
+    >>> ts.set_num_threads(threads)
+    """
     from threadpoolctl import threadpool_limits
 
     global _threads
@@ -141,5 +206,17 @@ def set_num_threads(threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads the kernels of this process may use (the cores at hand, or ``TGS_THREADS``)."""
+    """Return the number of threads that kernels may use in this process.
+
+    Returns
+    -------
+    int
+        By default the number of available cores, or the environment variable ``TGS_THREADS``.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.get_num_threads() >= 1
+    True
+    """
     return _threads

@@ -1,4 +1,4 @@
-"""Switches: what the operations of a thread or task do besides computing, and the blocks that set it."""
+"""Switches per thread or task (gradient recording, anomaly detection, ...) and the context managers that set them."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ R = TypeVar("R")
 
 
 _nobody: Callable[[], object] = weakref.ref(set())
-"""A reference to an object that is no more."""
+"""A dead weak reference."""
 
 
 class Modes:
-    """The switches of a thread or task: one entry of a chain, which ends at `DEFAULT`.
+    """The switches of a thread or task: one entry of a chain that ends at `DEFAULT`.
 
-    Every ``with`` block of a `Switch` puts an entry in front, with the values of the entry before and its own changes.
-    An entry holds as long as its token lives: the object that the interpreter keeps on its stack to leave the block
-    with. It drops that object however the block ends, so a switch cannot outlast its block, even if an interrupt
-    strikes inside of `Switch.__enter__` or ``__exit__``. Nothing has to be put back: dead entries are skipped.
+    Each ``with`` block of a `Switch` pushes an entry: a copy of the previous one with changes. An entry is valid while
+    its token is alive. The token is the ``__exit__`` object that the interpreter holds on its stack for the block; the
+    interpreter drops it however the block ends, so a switch cannot outlive its block, even if an interrupt arrives
+    inside ``__enter__`` or ``__exit__``. Nothing needs to be restored: dead entries are skipped.
 
     Attributes
     ----------
     recording
         Whether operations are recorded for gradients.
     anomaly
-        Whether operations look for the first NaN or infinity.
+        Whether operations raise at the first NaN or infinity.
     compiling
         Whether scans are compiled.
     place, rows
-        Where in a model this is, for messages, and N, where rows are sequences.
+        The position in the model, for messages; the batch size N if arrays have one row per sequence.
     counted
-        The mask (N,) of the rows that count; the others raise no anomaly. None if all count.
+        Mask (N,) of the rows that are not padding; padding raises no anomaly. None: no padding.
     traced
-        Inside a step that is traced, whether operations were recorded where the outermost trace began; else None.
+        While a step is traced: whether recording was on where the outermost trace began; otherwise None.
     tags
-        What is tagged, by name, if somebody looks.
+        The tagged values by name, while they are collected; otherwise None.
     draws
-        Where draws are recorded or replayed, see `config.Draws`; None: nowhere.
+        Records or replays random draws, see `settings.Draws`; otherwise None.
     """
 
     recording = True
@@ -61,7 +61,7 @@ class Modes:
     _switch: Callable[[], object] = _nobody
 
     def _enter(self, switch: Switch) -> None:
-        """Put this entry, which is fresh, in front."""
+        """Push this new entry."""
         outer = in_front()
         if outer is not DEFAULT:
             outer = current()
@@ -71,10 +71,10 @@ class Modes:
 
     def _leave(self, *_error: object) -> None:
         outer = self._outer
-        if outer is None:  # ``switch.__exit__()`` by hand
+        if outer is None:  # ``switch.__exit__()`` called by hand
             _leave_innermost(self._switch())
         self._token = _nobody
-        if in_front() is self:  # drop what it refers to now, not when the next one asks
+        if in_front() is self:  # drop its references now, not at the next lookup
             _modes.set(outer or DEFAULT)
 
 
@@ -82,7 +82,7 @@ DEFAULT = Modes()
 _modes = contextvars.ContextVar("tinygrad_seq modes", default=DEFAULT)
 _last_token: contextvars.ContextVar[Callable[[], object]] = contextvars.ContextVar("last token", default=_nobody)
 in_front = _modes.get
-"""Return the first entry, dead or alive: if it is `DEFAULT`, which is quickly seen, it is what `current` returns."""
+"""Return the first entry, dead or alive. A fast path: if it is `DEFAULT`, `current` returns it too."""
 
 
 def current() -> Modes:
@@ -97,10 +97,10 @@ def current() -> Modes:
 
 
 class _Exit:
-    """``__exit__`` of a `Switch`: at each look-up a fresh object, the token of one ``with`` block.
+    """``__exit__`` of a `Switch`: each lookup returns a new object, the token of one ``with`` block.
 
-    The block looks it up before it enters and nobody else holds it. It refers to its entry, not the other way round,
-    and a traceback through `Modes._leave` holds the entry only.
+    The block looks it up before it enters, and nothing else holds it. The token refers to its entry, not the reverse;
+    a traceback through `Modes._leave` holds only the entry.
     """
 
     def __get__(self, switch: Switch | None, owner: type | None = None) -> Callable[..., None]:
@@ -114,7 +114,7 @@ class _Exit:
 
 
 def _leave_innermost(switch: object, *_error: object) -> None:
-    """Leave the innermost block of a switch that was entered by hand or by a `contextlib.ExitStack`."""
+    """Leave the innermost block of a switch entered by hand or by a `contextlib.ExitStack`."""
     modes: Modes | None = current()
     while modes is not None and modes is not DEFAULT:
         if modes._switch() is switch and modes._token() is not None:
@@ -124,16 +124,16 @@ def _leave_innermost(switch: object, *_error: object) -> None:
 
 
 class Switch:
-    """Sets switches of this thread or task inside a ``with`` block, or while a function it decorates runs.
+    """Sets switches of this thread or task inside a ``with`` block, or while a decorated function runs.
 
-    One object can be used again and inside itself. A generator that stops inside such a block leaves the switch on for
-    its caller, as in PyTorch; decorated, it does not. A task of `asyncio` has switches of its own, which begin as those
-    of the task that made it, until that one leaves its block.
+    A switch is reusable and reentrant. A generator suspended inside a ``with`` block leaves the switch on for its
+    caller, as in PyTorch; a decorated generator does not. An `asyncio` task inherits the switches of the task that
+    created it until that task leaves its block.
 
     Parameters
     ----------
     changes
-        New values, by the names of the attributes of `Modes`.
+        New values by attribute name of `Modes`.
     """
 
     __slots__ = ("__weakref__", "_changes")
@@ -145,17 +145,17 @@ class Switch:
         return self._changes
 
     def set_in(self, context: contextvars.Context) -> None:
-        """Set the switch in a context that belongs to the caller; it ends with the context.
+        """Set the switch in a context owned by the caller; it ends with the context.
 
-        This takes a third of the time of a ``with`` block, but `context.run` hides what the function does to context
-        variables, so it is for the functions of this package only.
+        Three times as fast as a ``with`` block, but `context.run` hides changes of context variables, so it is only for
+        functions of this package.
         """
         context.run(Modes()._enter, self)
 
     def __enter__(self) -> Any:
         token: Any = _last_token.get()()
         entry = Modes() if token is None else token.__self__
-        if entry._switch() is not self or entry._outer is not None:  # entered by hand: until the switch is dropped
+        if entry._switch() is not self or entry._outer is not None:  # entered by hand: valid until it is dropped
             entry = Modes()
             entry._token = entry._switch = weakref.ref(self)
         entry._enter(self)
@@ -194,7 +194,7 @@ class Switch:
         return switched  # type: ignore[no-any-return]
 
     def _switched_steps(self, generator: Generator[Any, Any, R]) -> Generator[Any, Any, R]:
-        """Run a generator with the switch set while it runs, and not while it waits."""
+        """Run a generator with the switch set only while the generator runs."""
         resume: Callable[[], Any] = functools.partial(generator.send, None)
         try:
             while True:
@@ -206,7 +206,7 @@ class Switch:
                     with self:
                         generator.close()
                     raise
-                except BaseException as error:  # noqa: BLE001 (thrown in by the caller: it belongs to the generator)
+                except BaseException as error:  # noqa: BLE001 (thrown by the caller: pass it to the generator)
                     resume = functools.partial(generator.throw, error)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Nested tuples, lists and dicts of arrays, handled as a flat list of leaves and back."""
+"""Trees: nested tuples, lists and dicts of arrays, flattened to a list of leaves and rebuilt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-# A leaf (anything that is not a container) or a nested tuple, list or dict of leaves. None holds no leaf.
+# A leaf (anything but a container) or a nested tuple, list or dict of leaves. None has no leaf.
 Tree = Any
 
 _CONTAINERS = (dict, tuple, list)
@@ -14,7 +14,7 @@ _first = itemgetter(0)
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
-    """Return the leaves of `tree` in order (dicts by key) and a function that puts new leaves in their places.
+    """Return the leaves of `tree` in order (dicts by key) and a function that rebuilds the tree from new leaves.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def map_leaves(function: Callable[..., Any], tree: Tree) -> Tree:
 
 
 def same_structure(a: Tree, b: Tree) -> bool:
-    """Return whether two trees have their leaves in the same places; a list counts as a tuple.
+    """Return whether two trees have the same structure; lists and tuples count as equal.
 
     Examples
     --------
@@ -79,12 +79,12 @@ def same_structure(a: Tree, b: Tree) -> bool:
 
 
 def first_leaf(tree: Tree) -> Any:
-    """Return the first leaf of `tree`, which must have one."""
+    """Return the first leaf of `tree`, which must not be empty."""
     return flatten(tree)[0][0] if isinstance(tree, _CONTAINERS) else tree
 
 
 def describe(tree: Tree) -> str:
-    """Return the structure of `tree` for an error message, with shapes and dtypes: ``(h (8, 16) float32, ...)``."""
+    """Return the structure of `tree` with shapes and dtypes, for errors: ``(h (8, 16) float32, ...)``."""
     if isinstance(tree, dict):
         return "{" + ", ".join(f"{key!r}: {describe(value)}" for key, value in tree.items()) + "}"
     if isinstance(tree, tuple | list):
