@@ -7,6 +7,22 @@ Each one also inherits from the built-in exception a Python or NumPy user would 
 
 from __future__ import annotations
 
+__all__ = [
+    "AnomalyError",
+    "ArgumentError",
+    "CheckpointError",
+    "CompileError",
+    "CompileWarning",
+    "DataError",
+    "DtypeError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "ShapeError",
+    "TinygradSeqError",
+    "VerificationError",
+]
+
 
 class TinygradSeqError(Exception):
     """Base of every error raised on purpose; the command line prints these as one line."""
