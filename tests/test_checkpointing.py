@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.autograd.tape import Node
 from tinygrad_seq.errors import GraphError
-from tinygrad_seq.tape import Node
 
 PLAIN = {"plain": lambda f: f, "checkpoint": ts.checkpoint}
 

@@ -5,16 +5,16 @@ Names are those of the Python array API standard; NumPy's and PyTorch's usual sp
 
 from __future__ import annotations
 
-from .lifting import public as _public
-from .lifting import public_equation as _public_equation
+from .autograd.lifting import public as _public
+from .autograd.lifting import public_equation as _public_equation
 from .ops import activation as _activation
 from .ops import arithmetic as _arithmetic
 from .ops import casting as _casting
 from .ops import choice as _choice
 from .ops import comparison as _comparison
 from .ops import convolution as _convolution
-from .ops import creation as _creation
 from .ops import cumulative as _cumulative
+from .ops import edges as _padding
 from .ops import einsum as _einsum
 from .ops import exponential as _exponential
 from .ops import extrema as _extrema
@@ -22,9 +22,9 @@ from .ops import gathering as _gathering
 from .ops import indexing as _indexing
 from .ops import joining as _joining
 from .ops import linear as _linear
-from .ops import loss as _loss
+from .ops import losses as _loss
 from .ops import normalisation as _normalisation
-from .ops import padding as _padding
+from .ops import one_hot as _creation
 from .ops import reduction as _reduction
 from .ops import shape as _shape
 from .ops import sorting as _sorting

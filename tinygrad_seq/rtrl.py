@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .creation import asarray
+from .autograd.creation import asarray
+from .autograd.tensor import Tensor, pull_back
+from .base.modes import enable_grad
+from .base.tree import Tree, describe, flatten, map_leaves
 from .errors import ArgumentError, GraphError, ShapeError
-from .modes import enable_grad
 from .nn.cell import Cell, step_of_one
-from .nn.sequence import SequenceLayer
+from .nn.recurrence.layer import SequenceLayer
 from .scan.eager import StepFunction, pair
-from .scan.leaves import alike, difference
-from .tensor import Tensor, pull_back
-from .tree import Tree, describe, flatten, map_leaves
+from .scan.ir.leaves import alike, difference
 
 MOST_BYTES = 2**28
 """The default limit of the influence matrix; three of its size exist while a step is made."""

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..config import generator as current_generator
+from ..autograd.tensor import Tensor
+from ..base.modes import no_grad, quiet
+from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, ShapeError
-from ..modes import no_grad, quiet
-from ..primitive import Array
-from ..tensor import Tensor
+from ..ops.primitive import Array
 from .checks import check_numbers
 
 T = TypeVar("T", bound=Tensor)
