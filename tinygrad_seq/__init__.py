@@ -19,7 +19,7 @@ from numpy import (
     uint64,
 )
 
-from . import data, errors, metrics, nn, optim
+from . import data, errors, functional, metrics, nn, optim
 from .autograd.creation import (
     arange,
     asarray,
@@ -69,7 +69,7 @@ from .verification import verify
 
 __version__ = "0.1.0"
 
-__all__ = [  # and the public functions, which the star brings in
+__all__ = [
     "RTRL",
     "AnomalyError",
     "ArgumentError",
@@ -149,3 +149,4 @@ __all__ = [  # and the public functions, which the star brings in
     "zeros",
     "zeros_like",
 ]
+__all__ += functional.__all__
