@@ -18,7 +18,7 @@ BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-nojit test-boundscheck check soak mutants bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck check lines soak mutants bench format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,13 +38,17 @@ test-nojit: $(VENV)/.installed-test ## run kernels, operations and scan as plain
 test-boundscheck: $(VENV)/.installed-test ## run kernels and scan with every index checked
 	$(BOUNDSCHECK)
 
-check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways: what a change must pass
+check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways, lines of code: what a change must pass
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(NOJIT)
 	$(BOUNDSCHECK)
 	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m tools.lines
+
+lines: $(VENV)/.installed-test ## print the lines of code per folder
+	$(BIN)/python -m tools.lines
 
 soak: $(VENV)/.installed-test ## run random programs for HOURS on both cores and print the counts; failing scripts go to soak/
 	$(BIN)/python -m tinygrad_seq.testing soak --hours $(HOURS) --seed $(SEED) --workers $(WORKERS) --out soak --json soak/counts.json
@@ -62,7 +66,7 @@ format: $(VENV)/.installed-dev ## sort the imports, apply the safe fixes, format
 
 clean: ## remove caches and build products (keeps .venv and runs)
 	rm -rf build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find tinygrad_seq tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	find tinygrad_seq tests benchmarks examples tools -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv
 	rm -rf $(VENV)

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, settings
 
 # The whole package comes first: pytest, collecting docstrings file by file, would put the module tensor.py where the
 # package has the function of that name.
-from tinygrad_seq.config import manual_seed
+from tinygrad_seq.base.settings import manual_seed
 
 # A first call compiles kernels and the machine may be shared, so time is never a reason to fail.
 settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])

@@ -34,8 +34,8 @@ FAMILIES = (
     "additive",
     "diagonal",
     "state_space",
-    "matrix",
-    "exponential",
+    "matrix_memory",
+    "exponential_gates",
 )
 INTRODUCTION = """\
 # Cells

@@ -32,7 +32,7 @@ def fma_peak(dtype):
     from numba import njit, types
     from numba.extending import intrinsic
 
-    from tinygrad_seq.kernels.simd import REGISTERS, Writer
+    from tinygrad_seq.kernels.llvm.simd import REGISTERS, Writer
 
     chains, steps = REGISTERS.number - 4, 50_000
     kind = types.float32 if dtype == "float32" else types.float64
@@ -73,7 +73,7 @@ def fma_peak(dtype):
 
 
 def contestants(shape, dtype):
-    from tinygrad_seq.kernels.gemm import gemm, matmul_into, pack, pack_into
+    from tinygrad_seq.kernels.gemm.packed import gemm, matmul_into, pack, pack_into
 
     M, K, N = shape
     rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def contestants(shape, dtype):
 
 
 def eager_contestants(shape, dtype):
-    from tinygrad_seq.kernels.matmul import multiply
+    from tinygrad_seq.kernels.gemm.matmul import multiply
 
     M, K, N = shape
     rng = np.random.default_rng(0)

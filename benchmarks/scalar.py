@@ -33,7 +33,7 @@ def operands(name: str, size: str, dtype: str) -> list[np.ndarray]:
 
 
 def of_ours() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], Any]]:
-    from tinygrad_seq.primitive import TABLE
+    from tinygrad_seq.ops.primitive import TABLE
 
     return {name: TABLE[name].forward for name in NAMES}, np.asarray
 

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 import tinygrad_seq as ts
-from tinygrad_seq import config, locks, nn, switches
+from tinygrad_seq import nn
+from tinygrad_seq.autograd.tagging import collect_tags
+from tinygrad_seq.base import locks, settings, switches
 from tinygrad_seq.kernels import pool
-from tinygrad_seq.tagging import collect_tags
 from tinygrad_seq.train import LanguageModel
 
 PACKAGE = str(Path(ts.__file__).parent) + os.sep
@@ -176,8 +177,8 @@ def state() -> dict[str, Any]:
     return {
         "switches": switches.current() is switches.DEFAULT and not vars(switches.DEFAULT),
         "numpy": np.geterr(),
-        "dtype": config.default_dtype(),
-        "threads": (config.get_num_threads(), pool._working.get()),
+        "dtype": settings.default_dtype(),
+        "threads": (settings.get_num_threads(), pool._working.get()),
         "locks": [lock.__self__._is_owned() for lock, _ in locks._pairs if hasattr(lock.__self__, "_is_owned")],
         "recording": ts.is_grad_enabled(),
     }

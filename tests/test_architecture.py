@@ -17,49 +17,49 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tinygrad_seq"
 
-FLOORS = (
-    ("errors", "locks", "memo", "switches", "modes", "config", "files", "tree"),
-    ("kernels",),
-    ("primitive", "operators", "ops"),
-    (
-        "tape",
-        "recording",
-        "inplace",
-        "array_protocol",
-        "conversion",
-        "python_protocol",
-        "tensor",
-        "creation",
-        "lifting",
-        "level",
-        "gradients",
-        "forward",
-        "jacobians",
-        "custom",
-        "checkpointing",
-        "gradcheck",
+# The floors of the package and of folders in it, from the lowest up: a unit (a file or a folder) imports from units of
+# its own floor or of a lower one, and units of one floor form no circle. Folders that are not listed have one floor.
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "": (
+        ("errors",),
+        ("base",),
+        ("kernels",),
+        ("ops",),
+        ("autograd",),
+        ("functional", "optim", "scan"),
+        ("nn",),
+        ("data", "metrics", "report", "rtrl", "testing", "train", "verification"),
+        ("cli", "__init__"),
+        ("__main__",),
     ),
-    ("functional", "optim", "scan", "serialization", "tagging"),
-    ("nn",),
-    (
-        "data",
-        "metrics",
-        "train",
-        "interop",
-        "report",
-        "distributed",
-        "rtrl",
-        "testing",
-        "verification",
-        "cli",
-        "__main__",
-        "__init__",
+    "scan": (
+        ("ir",),
+        ("passes",),
+        ("codegen",),
+        ("run",),
+        ("inspect",),
+        ("eager", "program", "requires_grad"),
+        ("locate", "repeated", "compiled", "stepper"),
+        ("api",),
+        ("__init__",),
     ),
-)
-FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
+    "nn": (
+        ("module", "checks", "masks"),
+        ("init", "cell"),
+        ("activations", "cells", "layers", "losses"),
+        ("functional", "recurrence"),
+        ("attention",),
+        ("seq2seq",),
+        ("__init__",),
+    ),
+}
 
 MAX_LINES = 400
-BACKWARD_ALLOWED = {"tensor.Tensor.backward"}
+SAME_NAME = {  # pairs of files that share a name on purpose
+    "functional.py",  # ts.functional and ts.nn.functional are public
+    "train.py",  # cli/train.py is the command of the package train
+}
+BACKWARD_ALLOWED = {"autograd.tensor.Tensor.backward"}
 IMPORTED_LAZILY = ("hypothesis", "matplotlib", "rich", "sacrebleu", "safetensors", "torch", "typer")
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|mnt)/\w")
@@ -127,24 +127,45 @@ def cycle_in(graph: dict[str, set[str]]) -> list[str]:
 
 
 def floor_faults(package: Path) -> list[str]:
-    """Return the imports that go up, the modules without a floor and the cycles."""
+    """Return the imports that go up, the units without a floor and the cycles, of the package and its folders."""
     modules = modules_of(package)
     graph = {name: set(imports_of(name, path, modules, package.name)) for name, path in modules.items()}
-    unit = {name: name.split(".")[0] for name in set(graph).union(*graph.values())}
-    faults = [f"{name} does not exist or stands on no floor" for name in sorted(unit) if unit[name] not in FLOOR]
-    if faults:
-        return faults
-    faults = [
-        f"{name} (floor {FLOOR[unit[name]]}) imports {target} (floor {FLOOR[unit[target]]})"
-        for name, targets in graph.items()
-        for target in sorted(targets)
-        if FLOOR[unit[target]] > FLOOR[unit[name]]
-    ]
-    units: dict[str, set[str]] = {}
-    for name, targets in graph.items():
-        units.setdefault(unit[name], set()).update(unit[target] for target in targets if unit[target] != unit[name])
-    faults += [f"cycle: {' <- '.join(cycle)}" for cycle in (cycle_in(graph), cycle_in(units)) if cycle]
+    faults = [f"{target} does not exist" for target in sorted(set().union(*graph.values()) - set(modules))]
+    if cycle := cycle_in(graph):
+        faults.append(f"cycle: {' <- '.join(cycle)}")
+    for folder, floors in FLOORS.items():
+        floor = {unit: number for number, units in enumerate(floors) for unit in units}
+        inside = {name: name.removeprefix(f"{folder}.").split(".")[0] for name in graph if is_in(name, folder)}
+        faults += [
+            f"{folder}: {unit} stands on no floor" for unit in sorted(set(inside.values()) - set(floor))
+        ]  # fmt: skip
+        units: dict[str, set[str]] = {}
+        for name, unit in inside.items():
+            for target in sorted(graph[name] & set(inside)):
+                if floor.get(inside[target], 0) > floor.get(unit, 0):
+                    faults.append(f"{name} (floor {floor.get(unit)}) imports {target} (floor {floor[inside[target]]})")
+                if inside[target] != unit:
+                    units.setdefault(unit, set()).add(inside[target])
+        if cycle := cycle_in(units):
+            faults.append(f"cycle: {' <- '.join(cycle)}")
     return faults
+
+
+def is_in(name: str, folder: str) -> bool:
+    """Return whether a module lies in `folder`, a dotted name ("" is the package)."""
+    return not folder or name.startswith(f"{folder}.")
+
+
+def name_faults(package: Path) -> list[str]:
+    """Return the file names that stand for two ideas."""
+    files: dict[str, list[str]] = {}
+    for path in modules_of(package).values():
+        files.setdefault(path.name, []).append(str(path.relative_to(package)))
+    return [
+        " and ".join(sorted(paths))
+        for name, paths in sorted(files.items())
+        if len(paths) > 1 and not name.startswith("__") and name not in SAME_NAME
+    ]
 
 
 def size_faults(package: Path) -> list[str]:
@@ -164,8 +185,8 @@ def backward_faults(package: Path) -> list[str]:
 
 
 def readme_faults(package: Path) -> list[str]:
-    """Return the folders of several modules that do not explain their idea; the package itself has the main README."""
-    folders = {path.parent for path in modules_of(package).values()} - {package}
+    """Return the folders of the package without a README; folders in them explain themselves in `__init__`."""
+    folders = {path.parent for path in modules_of(package).values() if path.parent.parent == package}
     return [
         str(folder.relative_to(package))
         for folder in sorted(folders)
@@ -187,7 +208,7 @@ def text_faults(folder: Path, *patterns: re.Pattern[str]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- the tests
 
 
-@pytest.mark.parametrize("rule", [floor_faults, size_faults, backward_faults, readme_faults])
+@pytest.mark.parametrize("rule", [floor_faults, name_faults, size_faults, backward_faults, readme_faults])
 def test_package_keeps_the_rule(rule) -> None:
     assert rule(PACKAGE) == []
 
@@ -232,25 +253,36 @@ def plant(folder: Path, files: dict[str, str]) -> Path:
 GOOD = {
     "__init__.py": "from .nn import LSTM\n",
     "errors.py": "",
-    "tape.py": "from .errors import GraphError\n",
-    "tensor.py": "from . import tape\nclass Tensor:\n    def backward(self): tape.run(self)\n",
-    "nn/__init__.py": "from .recurrent import LSTM\n",
-    "nn/recurrent.py": "from ..tensor import Tensor\nfrom tinygrad_seq.errors import ShapeError\nLSTM = Tensor\n",
+    "autograd/tape.py": "from ..errors import GraphError\n",
+    "autograd/tensor.py": "from . import tape\nclass Tensor:\n    def backward(self): tape.run(self)\n",
+    "autograd/README.md": "",
+    "nn/__init__.py": "from .recurrence.recurrent import LSTM\n",
+    "nn/cell.py": "",
+    "nn/recurrence/recurrent.py": "from ...autograd.tensor import Tensor\nfrom tinygrad_seq.errors import ShapeError\n"
+    "from ..cell import *\nLSTM = Tensor\n",
 }
 
 PLANTED = [
-    (floor_faults, "tape.py", "from .nn.recurrent import LSTM\n", "imports nn.recurrent"),
-    (floor_faults, "tape.py", "def f():\n    from .nn import LSTM\n", "imports nn.__init__"),
+    (
+        floor_faults,
+        "autograd/tape.py",
+        "from ..nn.recurrence.recurrent import LSTM\n",
+        "imports nn.recurrence.recurrent",
+    ),
+    (floor_faults, "autograd/tape.py", "def f():\n    from ..nn import LSTM\n", "imports nn.__init__"),
     (floor_faults, "errors.py", "import tinygrad_seq as ts\n", "imports __init__"),
-    (floor_faults, "errors.py", "import tinygrad_seq.tape\n", "imports tape"),
-    (floor_faults, "nn/recurrent.py", "from . import LSTM\n", "cycle"),
-    (floor_faults, "tape.py", "from .tensor import Tensor\n", "cycle"),
-    (floor_faults, "nn/recurrent.py", "from ..tensors import Tensor\n", "tensors does not exist"),
-    (floor_faults, "helpers.py", "", "helpers does not exist or stands on no floor"),
-    (size_faults, "nn/recurrent.py", "\n" * (MAX_LINES + 1), "401 lines"),
-    (backward_faults, "nn/recurrent.py", "class LSTM:\n    def backward(self, g): ...\n", "LSTM.backward"),
-    (backward_faults, "nn/recurrent.py", "if True:\n    def lstm_backward(g): ...\n", "lstm_backward"),
-    (backward_faults, "nn/recurrent.py", "gru_backward = lambda g: g\n", "gru_backward"),
+    (floor_faults, "errors.py", "import tinygrad_seq.autograd.tape\n", "imports autograd.tape"),
+    (floor_faults, "nn/cell.py", "from .recurrence.recurrent import LSTM\n", "nn.cell (floor 1) imports nn.recurrence"),
+    (floor_faults, "nn/recurrence/recurrent.py", "from .. import LSTM\n", "cycle"),
+    (floor_faults, "autograd/tape.py", "from .tensor import Tensor\n", "cycle"),
+    (floor_faults, "nn/recurrence/recurrent.py", "from ...tensors import Tensor\n", "tensors does not exist"),
+    (floor_faults, "helpers.py", "", "helpers stands on no floor"),
+    (floor_faults, "nn/helpers.py", "", "nn: helpers stands on no floor"),
+    (name_faults, "nn/tape.py", "", "autograd/tape.py and nn/tape.py"),
+    (size_faults, "nn/cell.py", "\n" * (MAX_LINES + 1), "401 lines"),
+    (backward_faults, "nn/cell.py", "class LSTM:\n    def backward(self, g): ...\n", "LSTM.backward"),
+    (backward_faults, "nn/cell.py", "if True:\n    def lstm_backward(g): ...\n", "lstm_backward"),
+    (backward_faults, "nn/cell.py", "gru_backward = lambda g: g\n", "gru_backward"),
     (readme_faults, "nn/layers.py", "", "nn"),
 ]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.autograd.tape import Node
 from tinygrad_seq.errors import ArgumentError, CompileError, CompileWarning, GradientError, GraphError, ShapeError
-from tinygrad_seq.tape import Node
 
 
 def t(values, **options) -> ts.Tensor:

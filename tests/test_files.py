@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import pytest
 
+from tinygrad_seq.base.files import write_atomically
 from tinygrad_seq.errors import CheckpointError
-from tinygrad_seq.files import write_atomically
 
 
 def fail_with(code: int):

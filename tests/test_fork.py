@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq import locks
+from tinygrad_seq.base import locks
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 

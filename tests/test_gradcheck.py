@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.errors import ArgumentError, DtypeError, GradientError
-from tinygrad_seq.primitive import TABLE, Primitive
+from tinygrad_seq.ops.primitive import TABLE, Primitive
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq import config
+from tinygrad_seq.base import settings
 
 from .interrupts import SCENARIOS, interrupted, same, state
 
@@ -33,11 +33,11 @@ class Naive:
     """Puts back what it found, as `__exit__` and `finally` do."""
 
     def __enter__(self) -> None:
-        self.before = config.default_dtype()
-        config.set_default_dtype("float64")
+        self.before = settings.default_dtype()
+        settings.set_default_dtype("float64")
 
     def __exit__(self, *error: object) -> None:
-        config.set_default_dtype(self.before)
+        settings.set_default_dtype(self.before)
 
 
 def test_what_has_to_be_put_back_is_seen_to_stay() -> None:
@@ -49,7 +49,7 @@ def test_what_has_to_be_put_back_is_seen_to_stay() -> None:
     for at in range(1, interrupted(run, 0, __file__) + 1):
         interrupted(run, at, __file__)
         stuck += state() != before
-        config.set_default_dtype("float32")
+        settings.set_default_dtype("float32")
     assert stuck
 
 

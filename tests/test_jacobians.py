@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.base.tree import map_leaves
 from tinygrad_seq.errors import ArgumentError, DtypeError
-from tinygrad_seq.tree import map_leaves
 
 
 def t(values, **options) -> ts.Tensor:

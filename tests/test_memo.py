@@ -2,7 +2,7 @@
 
 import threading
 
-from tinygrad_seq.memo import Memo
+from tinygrad_seq.base.memo import Memo
 
 
 def test_what_is_asked_for_stays_and_the_rest_goes():

@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.errors import AnomalyError, ArgumentError
-from tinygrad_seq.primitive import TABLE, Primitive
+from tinygrad_seq.ops.primitive import TABLE, Primitive
 
 
 def leaf(values) -> ts.Tensor:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.autograd.tape import Node
 from tinygrad_seq.errors import ArgumentError, CompileError, CompileWarning, GraphError, ShapeError
-from tinygrad_seq.tape import Node
 
 K = np.array([0.7, -1.3, 2.1])
 POINT = {"y": np.array([1.5, -0.8, 0.6]), "c": np.array([-1.2, 0.9, 1.7]), "v": np.array([0.4, 1.1, -0.5])}

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tinygrad_seq.autograd.serialization import load, read_arrays, save
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, CheckpointError, DtypeError
-from tinygrad_seq.serialization import load, read_arrays, save
-from tinygrad_seq.tensor import Tensor
 
 DTYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
 
@@ -112,5 +112,5 @@ def test_half_precision_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_import_does_not_load_safetensors() -> None:
-    script = "import sys, tinygrad_seq.serialization; sys.exit('safetensors' in sys.modules)"
+    script = "import sys, tinygrad_seq.autograd.serialization; sys.exit('safetensors' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.tagging import collect_tags
+from tinygrad_seq.autograd.tagging import collect_tags
 
 
 def test_a_tag_returns_its_value_and_names_it_to_a_collector() -> None:

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_seq as ts
+from tinygrad_seq.autograd.tape import Node
 from tinygrad_seq.errors import DtypeError, GraphError, ShapeError
-from tinygrad_seq.primitive import TABLE, Primitive
-from tinygrad_seq.tape import Node
+from tinygrad_seq.ops.primitive import TABLE, Primitive
 
 DEPTH = 100_000
 

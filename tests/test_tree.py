@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_seq.tree import describe, flatten, map_leaves
+from tinygrad_seq.base.tree import describe, flatten, map_leaves
 
 
 class State(NamedTuple):

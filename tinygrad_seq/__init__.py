@@ -19,10 +19,8 @@ from numpy import (
     uint64,
 )
 
-from . import data, errors, metrics, nn, optim
-from .checkpointing import checkpoint
-from .config import default_dtype, get_num_threads, manual_seed, set_default_dtype, set_num_threads
-from .creation import (
+from . import data, errors, functional, metrics, nn, optim
+from .autograd.creation import (
     arange,
     asarray,
     eye,
@@ -38,7 +36,17 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .custom import custom_gradient
+from .autograd.gradcheck import gradcheck
+from .autograd.serialization import load, save
+from .autograd.tagging import tag
+from .autograd.tensor import Tensor
+from .autograd.transforms.checkpointing import checkpoint
+from .autograd.transforms.custom_gradient import custom_gradient
+from .autograd.transforms.forward_mode import hvp, jvp
+from .autograd.transforms.gradients import grad, value_and_grad, vjp
+from .autograd.transforms.jacobians import hessian, jacobian
+from .base.modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .base.settings import default_dtype, get_num_threads, manual_seed, set_default_dtype, set_num_threads
 from .errors import (
     AnomalyError,
     ArgumentError,
@@ -54,22 +62,14 @@ from .errors import (
     TinygradSeqError,
     VerificationError,
 )
-from .forward import hvp, jvp
 from .functional import *  # noqa: F403
-from .gradcheck import gradcheck
-from .gradients import grad, value_and_grad, vjp
-from .jacobians import hessian, jacobian
-from .modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .rtrl import RTRL, grad_rtrl
 from .scan import scan
-from .serialization import load, save
-from .tagging import tag
-from .tensor import Tensor
 from .verification import verify
 
 __version__ = "0.1.0"
 
-__all__ = [  # and the public functions, which the star brings in
+__all__ = [
     "RTRL",
     "AnomalyError",
     "ArgumentError",
@@ -149,3 +149,4 @@ __all__ = [  # and the public functions, which the star brings in
     "zeros",
     "zeros_like",
 ]
+__all__ += functional.__all__

@@ -1,11 +1,27 @@
-"""Every error this package raises on purpose.
+"""Every error that this package raises on purpose.
 
-Each one also inherits from the built-in exception a Python or NumPy user would expect in its place, so
-``except ValueError`` keeps working. A message has four parts: what was called, what was expected, what came
-(with shape and dtype), and what to do about it.
+Each class also inherits from the built-in exception that a Python or NumPy user would expect, so ``except ValueError``
+keeps working. A message has four parts: what was called, what was expected, what was received (with shape and dtype),
+and what to do.
 """
 
 from __future__ import annotations
+
+__all__ = [
+    "AnomalyError",
+    "ArgumentError",
+    "CheckpointError",
+    "CompileError",
+    "CompileWarning",
+    "DataError",
+    "DtypeError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "ShapeError",
+    "TinygradSeqError",
+    "VerificationError",
+]
 
 
 class TinygradSeqError(Exception):
@@ -17,7 +33,7 @@ class ShapeError(TinygradSeqError, ValueError):
 
 
 class DtypeError(TinygradSeqError, TypeError):
-    """An array whose dtype the operation cannot take."""
+    """An array whose dtype the operation does not accept."""
 
 
 class ArgumentError(TinygradSeqError, ValueError):
@@ -25,11 +41,11 @@ class ArgumentError(TinygradSeqError, ValueError):
 
 
 class CompileError(ArgumentError):
-    """A step of a scan that cannot be compiled; the message names the line and the reason."""
+    """A scan step cannot be compiled; the message names the line and the reason."""
 
 
 class CompileWarning(UserWarning):
-    """A step of a scan that cannot be compiled runs eagerly."""
+    """A scan step cannot be compiled and runs eagerly."""
 
 
 class IndexRangeError(TinygradSeqError, IndexError):
@@ -54,7 +70,7 @@ class AnomalyError(TinygradSeqError, ArithmeticError):
     Attributes
     ----------
     place
-        Where in a recurrent model that was, as ``LSTMCell, layer 1, step 17, row 3``; empty outside of one.
+        The position in a recurrent model, such as ``LSTMCell, layer 1, step 17, row 3``; empty outside one.
     text
         The message without the place.
     """
@@ -65,7 +81,7 @@ class AnomalyError(TinygradSeqError, ArithmeticError):
 
 
 class DataError(TinygradSeqError, ValueError):
-    """A corpus, vocabulary or batch that cannot be used as asked."""
+    """A corpus, vocabulary or batch that cannot be used as requested."""
 
 
 class CheckpointError(TinygradSeqError, OSError):

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
-from tinygrad_seq.nn import shrinking
+from tinygrad_seq.nn.recurrence import shrinking
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from _harness import machine_facts, save

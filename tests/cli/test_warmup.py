@@ -9,10 +9,10 @@ import pytest
 
 from tests.cli.commands import arguments
 from tinygrad_seq import nn
+from tinygrad_seq.autograd.creation import randn
+from tinygrad_seq.base.modes import mode, no_grad
 from tinygrad_seq.cli import main, warmup
-from tinygrad_seq.creation import randn
-from tinygrad_seq.kernels.generated import compilations
-from tinygrad_seq.modes import mode, no_grad
+from tinygrad_seq.kernels.compile.generated import compilations
 
 
 def test_a_second_warmup_finds_everything(monkeypatch, capsys) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygrad_seq import config
+from tinygrad_seq.base import settings
 from tinygrad_seq.data import bucket_batches, pad_sequences, unpad_sequences
 from tinygrad_seq.errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
 
@@ -148,7 +148,7 @@ def test_batches_do_not_come_in_the_order_of_length() -> None:
 
 def test_the_process_wide_generator_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = numbered([3] * 20)
-    monkeypatch.setattr(config, "_generator", np.random.default_rng(5))
+    monkeypatch.setattr(settings, "_generator", np.random.default_rng(5))
     ours = [batch.indices.tolist() for batch in bucket_batches(sequences, 4)]
     given_one = [batch.indices.tolist() for batch in bucket_batches(sequences, 4, np.random.default_rng(5))]
     assert ours == given_one

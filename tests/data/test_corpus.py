@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_seq.data import Corpus, Vocabulary, load_corpus, split
-from tinygrad_seq.data.stream import read_pieces
+from tinygrad_seq.data.text_stream import read_pieces
 from tinygrad_seq.errors import ArgumentError, DataError, ShapeError
 
 

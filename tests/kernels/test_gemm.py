@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numba import config
 
 from tinygrad_seq.errors import ShapeError
-from tinygrad_seq.kernels import gemm as products
-from tinygrad_seq.kernels.gemm import gemm, matmul_into, pack
-from tinygrad_seq.kernels.simd import Registers, registers_of
-from tinygrad_seq.kernels.tile import PANEL_BYTES
+from tinygrad_seq.kernels.gemm import packed as products
+from tinygrad_seq.kernels.gemm.packed import gemm, matmul_into, pack
+from tinygrad_seq.kernels.gemm.tile import PANEL_BYTES
+from tinygrad_seq.kernels.llvm.simd import Registers, registers_of
 
 SIZES = st.sampled_from([2, 5, 7, 16, 33, 64, 130])
 LAYOUTS = {
@@ -165,8 +165,8 @@ def test_registers_follow_the_features(features, machine, expected):
 
 CHECK = """
 import numpy as np
-from tinygrad_seq.kernels.gemm import gemm, matmul_into, pack
-from tinygrad_seq.kernels.simd import REGISTERS
+from tinygrad_seq.kernels.gemm.packed import gemm, matmul_into, pack
+from tinygrad_seq.kernels.llvm.simd import REGISTERS
 
 rng = np.random.default_rng(0)
 for M, K, N in ((7, 5, 130), (130, 70, 33)):

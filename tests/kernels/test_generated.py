@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tinygrad_seq.errors import ArgumentError
-from tinygrad_seq.kernels import cachedir, generated
+from tinygrad_seq.kernels.compile import cache_folder, generated
 
 ROOT = Path(generated.__file__).parents[2]
 SIGNATURE = "void(float64[::1], float64)"
@@ -40,7 +40,7 @@ def load_anew(monkeypatch):
 
     def load(*sources: str) -> Loaded:
         monkeypatch.setattr(generated, "_loaded", {})
-        monkeypatch.setattr(cachedir, "_warned", False)
+        monkeypatch.setattr(cache_folder, "_warned", False)
         before = generated.compilations()
         x = np.array([1.0, 2.0])
         with warnings.catch_warnings(record=True) as caught:
@@ -169,7 +169,7 @@ def test_the_folder_is_where_users_expect_it(monkeypatch, environment: dict[str,
         monkeypatch.delenv(name, raising=False)
     for name, value in (environment | {"HOME": "/h"}).items():
         monkeypatch.setenv(name, value)
-    assert cachedir.locate() == Path(expected)
+    assert cache_folder.locate() == Path(expected)
 
 
 def test_found_on_disk_it_is_not_compiled(folder, load_anew) -> None:
@@ -275,9 +275,9 @@ def test_whom_a_file_is_trusted_from(monkeypatch, owner: int, rights: int, refus
     status = os.stat_result((stat.S_IFREG | rights, 0, 0, 1, owner, 0, 0, 0, 0, 0))
     if refused:
         with pytest.raises(PermissionError):
-            cachedir._check(Path("x"), status)
+            cache_folder._check(Path("x"), status)
     else:
-        cachedir._check(Path("x"), status)
+        cache_folder._check(Path("x"), status)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(30, "Read-only file system")])
@@ -299,7 +299,7 @@ def test_a_read_only_folder_still_serves_what_it_holds(folder, load_anew, monkey
     def fail(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(cachedir.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(cache_folder.tempfile, "mkstemp", fail)
     assert load_anew() == ([3.0, 6.0], 0, [])
     only(folder, "py").unlink()
     assert load_anew()[:2] == ([3.0, 6.0], 0)
@@ -328,12 +328,12 @@ def test_a_user_without_a_home(folder, load_anew, monkeypatch) -> None:
 
 PROGRAM = '''
 import numpy as np
-from tinygrad_seq.kernels.gemm import pack
-from tinygrad_seq.kernels.generated import compilations, load
+from tinygrad_seq.kernels.gemm.packed import pack
+from tinygrad_seq.kernels.compile.generated import compilations, load
 SOURCE = """
 import numpy as np
-from tinygrad_seq.kernels.address import matrix, panels, vector
-from tinygrad_seq.kernels.gemm import gemm
+from tinygrad_seq.kernels.llvm.address import matrix, panels, vector
+from tinygrad_seq.kernels.gemm.packed import gemm
 from tinygrad_seq.kernels.scalar import sigmoid, tanh
 
 def run(addresses, sizes, first, last):

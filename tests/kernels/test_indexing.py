@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_seq.kernels import indexing
+from tinygrad_seq.kernels import scatter
 
 SIZES = st.integers(0, 40)
 
@@ -19,6 +19,6 @@ def test_rows_add_up_in_order(dtype, rows, width, table, seed):
     values = rng.standard_normal((rows, width)).astype(dtype)
     expected = target.copy()
     np.add.at(expected, indices, values)
-    indexing.scatter_add_rows(target, indices, values)
+    scatter.scatter_add_rows(target, indices, values)
     assert target.dtype == dtype
     np.testing.assert_array_equal(target, expected)

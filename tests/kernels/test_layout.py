@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_seq.kernels.layout import SMALL, contiguous
+from tinygrad_seq.kernels.transposition import SMALL, contiguous
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numba import config
 
 from tinygrad_seq.errors import DtypeError, ShapeError
-from tinygrad_seq.kernels import matmul as products
-from tinygrad_seq.kernels.gemm import STRIP_ROWS
-from tinygrad_seq.kernels.matmul import SHORT_DEPTH, SUM_DEPTH, SUM_ROWS, add_rows, multiply
-from tinygrad_seq.kernels.tile import PANEL_BYTES, ROWS
+from tinygrad_seq.kernels.gemm import matmul as products
+from tinygrad_seq.kernels.gemm.matmul import SHORT_DEPTH, SUM_DEPTH, SUM_ROWS, add_rows, multiply
+from tinygrad_seq.kernels.gemm.packed import STRIP_ROWS
+from tinygrad_seq.kernels.gemm.tile import PANEL_BYTES, ROWS
 
 ROOT = Path(products.__file__).parents[2]
 SIZES = st.sampled_from([0, 1, 2, 7, 16, 64, 130])
@@ -59,7 +59,7 @@ def assert_product(c, a, b, start):
 def any_work(monkeypatch):
     """Return a setter of the threads, after which any work is worth all of them."""
     monkeypatch.setattr("tinygrad_seq.kernels.pool.SECONDS_PER_THREAD", 1e-12)
-    return lambda threads: monkeypatch.setattr("tinygrad_seq.config._threads", threads)
+    return lambda threads: monkeypatch.setattr("tinygrad_seq.base.settings._threads", threads)
 
 
 # ------------------------------------------------------------------------------------------------ products
@@ -272,7 +272,7 @@ CHECK = """
 import os
 import numpy as np
 from tinygrad_seq.kernels import pool
-from tinygrad_seq.kernels.matmul import add_rows, multiply
+from tinygrad_seq.kernels.gemm.matmul import add_rows, multiply
 pool.SECONDS_PER_THREAD = 1e-12
 rng = np.random.default_rng(0)
 a, b = (rng.standard_normal(s).astype(np.float32) for s in ((90, 70), (70, 200)))
@@ -310,10 +310,10 @@ def test_a_forked_child_multiplies():
 
 
 def test_without_jit_numpy_multiplies():
-    script = CHECK + "from tinygrad_seq.kernels.matmul import _multiply\nprint(type(_multiply).__name__)"
+    script = CHECK + "from tinygrad_seq.kernels.gemm.matmul import _multiply\nprint(type(_multiply).__name__)"
     assert run(script, NUMBA_DISABLE_JIT="1", TGS_THREADS="3") == ["function"]
 
 
 def test_layouts_need_one_compilation():
-    script = CHECK + "from tinygrad_seq.kernels.matmul import _multiply\nprint(len(_multiply.signatures))"
+    script = CHECK + "from tinygrad_seq.kernels.gemm.matmul import _multiply\nprint(len(_multiply.signatures))"
     assert run(script, NUMBA_DISABLE_JIT="0", TGS_THREADS="3") == ["1"]

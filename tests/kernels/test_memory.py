@@ -12,7 +12,7 @@ import tinygrad_seq
 STEPS = """
 import resource, sys
 import numpy as np
-from tinygrad_seq.kernels.memory import keep_freed_memory
+from tinygrad_seq.kernels.allocator import keep_freed_memory
 
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 

@@ -24,7 +24,7 @@ MOMENT = 0.02
 @pytest.fixture(autouse=True)
 def threads(monkeypatch):
     """Let every test use four threads, whatever the machine has, and leave no setting behind."""
-    monkeypatch.setattr("tinygrad_seq.config._threads", 4)
+    monkeypatch.setattr("tinygrad_seq.base.settings._threads", 4)
 
 
 def run(script, **settings):
@@ -53,7 +53,7 @@ def test_ranges_are_even_and_make_up_the_whole(count, parts):
 
 def test_threads_follow_the_work_and_the_setting(monkeypatch):
     assert [workers(work) for work in (0.0, 0.0004, 0.0009, 0.0011, 0.0016, 10.0)] == [1, 1, 1, 2, 3, 4]
-    monkeypatch.setattr("tinygrad_seq.config._threads", 2)
+    monkeypatch.setattr("tinygrad_seq.base.settings._threads", 2)
     assert workers(10.0) == 2
 
 
@@ -73,7 +73,7 @@ def test_tasks_run_at_the_same_time():
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_no_more_threads_than_set_work_on_a_call(monkeypatch, limit):
     run_all([partial(time.sleep, MOMENT)] * 8)  # leaves three threads waiting
-    monkeypatch.setattr("tinygrad_seq.config._threads", limit)
+    monkeypatch.setattr("tinygrad_seq.base.settings._threads", limit)
     seen = []
     run_all([partial(note, seen, MOMENT)] * 12)
     assert 1 <= len(set(seen)) <= limit

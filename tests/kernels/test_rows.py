@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from tinygrad_seq.kernels import rows
+from tinygrad_seq.kernels import rowwise
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(0, 5), (3, 0), (4, 1), (3, 7), (2, 32), (5, 100), (2, 1000)] + ([] if config.DISABLE_JIT else [(2, 40_000)])
@@ -48,10 +48,10 @@ def draw(rng, shape, dtype, *, count=1, spread=3.0):
 def test_softmax(rng, shape, dtype):
     x, exact_x = draw(rng, shape, dtype)
     y = np.empty_like(x)
-    rows.softmax(x, y)
+    rowwise.softmax(x, y)
     far = 1 + exact_x.max(-1, keepdims=True, initial=0) - exact_x  # the distance is rounded before it is exponentiated
     assert_close(y, softmax(exact_x), far * softmax(exact_x))
-    rows.log_softmax(x, y)
+    rowwise.log_softmax(x, y)
     assert_close(y, log_softmax(exact_x))
 
 
@@ -61,11 +61,11 @@ def test_adjoints_of_softmax(rng, shape, dtype):
     x, g, _, exact_g = draw(rng, shape, dtype, count=2)
     y, out = softmax(x), np.empty_like(x)
     exact_y = y.astype(np.float64)
-    rows.softmax_adjoint(g, y, out)
+    rowwise.softmax_adjoint(g, y, out)
     assert_close(out, exact_y * (exact_g - (exact_g * exact_y).sum(-1, keepdims=True)), 10 * exact_y)
     y = np.log(y)
     exact_y = y.astype(np.float64)
-    rows.log_softmax_adjoint(g, y, out)
+    rowwise.log_softmax_adjoint(g, y, out)
     spread = np.exp(exact_y)
     size = 1 + spread * np.abs(exact_g).sum(-1, keepdims=True)
     assert_close(out, exact_g - spread * exact_g.sum(-1, keepdims=True), size)
@@ -78,9 +78,9 @@ def test_cross_entropy(rng, shape, dtype):
     classes = rng.integers(0, shape[1], shape[0])
     g = rng.standard_normal(shape[0]).astype(dtype)
     losses, out = np.empty_like(g), np.empty_like(x)
-    rows.nll_of_logits(x, classes, losses)
+    rowwise.nll_of_logits(x, classes, losses)
     assert_close(losses, -log_softmax(exact_x)[np.arange(shape[0]), classes])
-    rows.nll_of_logits_adjoint(g, x, classes, out)
+    rowwise.nll_of_logits_adjoint(g, x, classes, out)
     expected = softmax(exact_x)
     expected[np.arange(shape[0]), classes] -= 1
     assert_close(out, g[:, None].astype(np.float64) * expected)
@@ -92,13 +92,13 @@ def test_cross_entropy(rng, shape, dtype):
 def test_standardise(rng, shape, dtype, centre):
     x, g, exact_x, exact_g = draw(rng, shape, dtype, count=2, spread=1.0)
     y, scale, out = np.empty_like(x), np.empty(shape[0], dtype), np.empty_like(x)
-    rows.standardise(x, y, scale, 1e-5, centre)
+    rowwise.standardise(x, y, scale, 1e-5, centre)
     if shape[1]:
         expected, expected_scale = standardise(exact_x, centre)
         assert_close(y, expected)
         assert_close(scale, expected_scale, 0)
     along = rng.standard_normal(shape[0]).astype(dtype)
-    rows.standardise_adjoint(g, y, scale, along, out, centre)
+    rowwise.standardise_adjoint(g, y, scale, along, out, centre)
     exact_y, column = y.astype(np.float64), (slice(None), None)
     slope = (exact_g * exact_y).sum(-1) / max(shape[1], 1) + along
     expected = exact_g - exact_y * slope[column]
@@ -112,19 +112,19 @@ def test_rows_of_infinity_and_nan_do_not_touch_others(dtype):
     inf, nan = np.inf, np.nan
     x = np.array([[0, -inf, 0], [nan, 0, 0], [inf, 0, 0], [-inf, -inf, -inf], [1e30, -1e30, 0]], dtype)
     y = np.empty_like(x)
-    rows.softmax(x, y)
+    rowwise.softmax(x, y)
     np.testing.assert_array_equal(y, [[0.5, 0, 0.5], [nan] * 3, [nan] * 3, [nan] * 3, [1, 0, 0]])
-    rows.log_softmax(x, y)
+    rowwise.log_softmax(x, y)
     assert_close(y[0, ::2], np.full(2, -np.log(2.0)))
     np.testing.assert_array_equal(y[1:4], np.full((3, 3), nan))
     assert y[0, 1] == -inf
     losses, classes = np.empty(5, dtype), np.array([1, 1, 1, 1, 0])
-    rows.nll_of_logits(x, classes, losses)
+    rowwise.nll_of_logits(x, classes, losses)
     np.testing.assert_array_equal(losses, [inf, nan, inf, nan, 0])
-    rows.nll_of_logits_adjoint(np.ones(5, dtype), x, classes, y)
+    rowwise.nll_of_logits_adjoint(np.ones(5, dtype), x, classes, y)
     np.testing.assert_array_equal(y, [[0.5, -1, 0.5], [nan] * 3, [nan, -1, 0], [nan] * 3, [0, 0, 0]])
     scale = np.empty(5, dtype)
-    rows.standardise(x, y, scale, 1e-5, True)
+    rowwise.standardise(x, y, scale, 1e-5, True)
     assert np.isnan(y[:4]).all()
     assert_close(y[4], standardise(x[4:].astype(np.float64), True)[0][0])
 
@@ -134,7 +134,7 @@ def test_each_row_is_its_own(rng, dtype):
     """A row alone and among others gives the same bits."""
     x, _ = draw(rng, (9, 100), dtype)
     together, alone = np.empty_like(x), np.empty_like(x)
-    for kernel in (rows.softmax, rows.log_softmax):
+    for kernel in (rowwise.softmax, rowwise.log_softmax):
         kernel(x, together)
         for n in range(9):
             kernel(x[n : n + 1], alone[n : n + 1])

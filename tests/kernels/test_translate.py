@@ -7,7 +7,7 @@ import pytest
 from numba import config
 from numba.core.errors import NumbaError
 
-from tinygrad_seq.kernels import generated
+from tinygrad_seq.kernels.compile import generated
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_elements_have_the_same_bits_wherever_they_stand(load, rng) -> None:
     body = (
         "for i in elements(n):\n    y = scalar.sigmoid(x[i])\n    x[i] = y * x[i] + scalar.tanh(x[i]) * (y - x[i] * y)"
     )
-    head = "from tinygrad_seq.kernels import scalar\nfrom tinygrad_seq.kernels.simd import elements\n"
+    head = "from tinygrad_seq.kernels import scalar\nfrom tinygrad_seq.kernels.llvm.simd import elements\n"
     run, _ = load(body, head)
     given = 3 * rng.normal(size=100)
     whole = given.copy()

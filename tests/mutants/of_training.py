@@ -85,21 +85,21 @@ MUTANTS = [
     ),
     Mutant(
         "a warm-up begins at 0",
-        "optim/schedulers.py",
+        "optim/schedules.py",
         "min(1.0, (t + 1) / self.warmup_steps)",
         "min(1.0, t / self.warmup_steps)",
         SCHEDULES,
     ),
     Mutant(
         "a cosine rises again after its end",
-        "optim/schedulers.py",
+        "optim/schedules.py",
         "min(1.0, (t - self.warmup_steps) / (self.total_steps - self.warmup_steps))",
         "(t - self.warmup_steps) / (self.total_steps - self.warmup_steps)",
         SCHEDULES,
     ),
     Mutant(
         "a plateau is one step shorter than its patience",
-        "optim/schedulers.py",
+        "optim/schedules.py",
         "if self.num_bad_epochs > self.patience:",
         "if self.num_bad_epochs >= self.patience:",
         SCHEDULES,
@@ -135,7 +135,7 @@ MUTANTS = [
     Mutant(
         "the generator is not restored",
         "train/loop.py",
-        '        config.generator().bit_generator.state = state["generator"]\n',
+        '        settings.generator().bit_generator.state = state["generator"]\n',
         "",
         (*LOOP, *SESSION),
     ),
@@ -281,7 +281,7 @@ MUTANTS = [
     ),
     Mutant(
         "a metric that is to rise improves where it falls a little",
-        "optim/schedulers.py",
+        "optim/schedules.py",
         "metric > self.best + margin",
         "metric > self.best - margin",
         SCHEDULES,

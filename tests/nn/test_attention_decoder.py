@@ -8,8 +8,8 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import ArgumentError, ShapeError
-from tinygrad_seq.tree import flatten
 
 T, S, N, I, H, E, A = 4, 5, 3, 2, 6, 6, 7  # N and S, H and E alike: no size tells which axis is the batch
 LENGTHS = [5, 3, 1]

@@ -10,8 +10,8 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
+from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.nn import cells
-from tinygrad_seq.tree import flatten, map_leaves
 
 INPUTS = (0.0, 1e-30, 40.0, -110.0, 1e3, -1e3, 1e9, 1e30, -1e30)
 STATES = (None, 0.0, 1e3, -1e30)

@@ -12,13 +12,13 @@ import tinygrad_seq as ts
 from tests.nn import cell_formulas as formulas
 from tests.scan.case import Problem, assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.autograd.tagging import collect_tags
+from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.nn import cells
 from tinygrad_seq.nn.cell import step_of_one
 from tinygrad_seq.nn.cells.declared import DeclaredCell
 from tinygrad_seq.scan import program_of
-from tinygrad_seq.tagging import collect_tags
-from tinygrad_seq.tree import flatten, map_leaves
 
 T, N, I, H = 4, 3, 4, 6
 # The largest difference to a formula that adds up in another order, divides by exponentials or takes a logarithm.

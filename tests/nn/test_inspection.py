@@ -10,7 +10,7 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.base.tree import flatten
 
 T, N, I, H = 5, 3, 2, 4
 

@@ -11,8 +11,8 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import ShapeError
-from tinygrad_seq.tree import flatten
 
 T, N, I, H = 6, 5, 3, 4
 LENGTHS = np.array([6, 2, 5, 1, 4])

@@ -17,9 +17,9 @@ import tinygrad_seq as ts
 from tests.nn.test_cell_library import ROWS, make
 from tests.scan.case import GRADIENT_TOLERANCE, assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.errors import AnomalyError
-from tinygrad_seq.nn import shrinking
-from tinygrad_seq.tree import flatten, map_leaves
+from tinygrad_seq.nn.recurrence import shrinking
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 FILLINGS = (np.nan, 0.0, np.inf, 1e30)

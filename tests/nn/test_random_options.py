@@ -11,10 +11,10 @@ import tinygrad_seq as ts
 from tests.nn.test_options import CELLS, H, I, N, T, data, layer_of, run
 from tests.scan.case import VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.nn.cell import step_of_one
-from tinygrad_seq.nn.transforms import draw_drop_connect, draw_recurrent
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.nn.recurrence.transforms import draw_drop_connect, draw_recurrent
 
 RANDOM: list[dict[str, Any]] = [
     {"zoneout": 0.4},

@@ -10,8 +10,8 @@ import pytest
 import tinygrad_seq as ts
 from tests.nn import formulas
 from tinygrad_seq import nn
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_seq.tree import flatten
 
 T, N, I, H = 4, 3, 2, 5
 ROUNDING = 1e-13

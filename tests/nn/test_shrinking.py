@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
-from tinygrad_seq.nn import shrinking
-from tinygrad_seq.nn.shrinking import plan_segments
+from tinygrad_seq.nn.recurrence import shrinking
+from tinygrad_seq.nn.recurrence.shrinking import plan_segments
 
 WEIGHTS = 4 * 128 * (64 + 128)
 

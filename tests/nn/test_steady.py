@@ -16,13 +16,13 @@ import pytest
 import tinygrad_seq as ts
 from tests.nn.test_cell_library import ROWS
 from tinygrad_seq import nn
+from tinygrad_seq.autograd.tagging import collect_tags
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, DtypeError
-from tinygrad_seq.nn import passes
-from tinygrad_seq.nn.steady import step_of_cell
+from tinygrad_seq.nn.recurrence import passes
+from tinygrad_seq.nn.recurrence.trace_cache import step_of_cell
 from tinygrad_seq.scan import compiled
-from tinygrad_seq.scan.steady import SteadyStep
-from tinygrad_seq.tagging import collect_tags
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.scan.repeated import SteadyStep
 
 T, N, I, H = 4, 2, 4, 6
 

@@ -11,10 +11,10 @@ from numba.core import event
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
+from tinygrad_seq.base.memo import Memo
+from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.errors import ArgumentError, CompileWarning, DtypeError, ShapeError
-from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import stepper
-from tinygrad_seq.tree import flatten, map_leaves
 
 I, H = 3, 4
 

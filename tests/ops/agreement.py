@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tests.ops.checks import layouts
-from tinygrad_seq.gradients import grad
-from tinygrad_seq.primitive import Array
-from tinygrad_seq.tensor import Tensor, wrap
+from tinygrad_seq.autograd.tensor import Tensor, wrap
+from tinygrad_seq.autograd.transforms.gradients import grad
+from tinygrad_seq.ops.primitive import Array
 
 ROUNDING: dict[Any, float] = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
 

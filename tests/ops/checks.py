@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_seq.gradcheck import gradcheck
-from tinygrad_seq.tensor import Tensor, wrap
+from tinygrad_seq.autograd.gradcheck import gradcheck
+from tinygrad_seq.autograd.tensor import Tensor, wrap
 
 
 def layouts(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import DtypeError
 from tinygrad_seq.ops.casting import as_array, as_dtype, astype
-from tinygrad_seq.tensor import Tensor
 
 
 def test_astype_gives_the_gradient_back_in_the_dtype_of_its_operand() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.ops.conventions import DOCUMENT, ELEMENTWISE, VECTORS, Row, document
-from tinygrad_seq.primitive import TABLE
+from tinygrad_seq.ops.primitive import TABLE
 
 W = np.array([0.5, -1.25, 0.75])
 NAMES: dict[str, Any] = {

@@ -8,9 +8,9 @@ import pytest
 
 from tests.ops.agreement import check_close
 from tests.ops.checks import check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, ShapeError
 from tinygrad_seq.ops.convolution import conv1d
-from tinygrad_seq.tensor import Tensor
 
 
 def loop(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):

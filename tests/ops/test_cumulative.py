@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_seq as ts
 from tests.ops.agreement import check_close, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, IndexRangeError
 from tinygrad_seq.ops import cumulative
-from tinygrad_seq.tensor import Tensor
 
 
 def flattened(accumulate):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tests.ops.agreement import check_close, gradient_of
 from tests.ops.checks import check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, ShapeError
 from tinygrad_seq.ops.einsum import einsum
-from tinygrad_seq.tensor import Tensor
 
 EQUATIONS = [
     ("ij", (2, 3)),

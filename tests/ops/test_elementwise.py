@@ -10,12 +10,12 @@ from hypothesis.extra import numpy as hnp
 
 from tests.ops.agreement import gradient_of
 from tests.ops.checks import check_gradients, layouts
+from tinygrad_seq.autograd.tensor import Tensor, wrap
+from tinygrad_seq.autograd.transforms.gradients import grad
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_seq.gradients import grad
 from tinygrad_seq.ops import activation, arithmetic, comparison, exponential
+from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.ops.reduction import sum as total
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.tensor import Tensor, wrap
 from tinygrad_seq.testing.elementwise import BITS, LOGIC, PARTS, ROWS, UNIT, Row
 
 ROUNDING = 64  # units of eps: the references round too, and cancel a little

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.primitive import TABLE
+from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.testing.elementwise import PARTS, ROWS
 
 mp = mpmath.mp.clone()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.ops.agreement import gradient_of
+from tinygrad_seq.autograd.tensor import Tensor
+from tinygrad_seq.autograd.transforms.gradients import grad
 from tinygrad_seq.errors import ShapeError
-from tinygrad_seq.gradients import grad
 from tinygrad_seq.ops import activation, arithmetic, comparison, exponential, special
+from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.ops.reduction import sum as total
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.tensor import Tensor
 
 inf, nan = math.inf, math.nan
 

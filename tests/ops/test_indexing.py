@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.ops.checks import check_forward, check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
-from tinygrad_seq.ops.creation import one_hot
 from tinygrad_seq.ops.gathering import gather, scatter_add, take_along_axis
 from tinygrad_seq.ops.indexing import diagonal, embedding, getitem, index_add, masked_select, take
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.tensor import Tensor
+from tinygrad_seq.ops.one_hot import one_hot
+from tinygrad_seq.ops.primitive import TABLE
 
 BASIC_KEYS = {
     "integer": 1,

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.ops.checks import check_forward, check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError
 from tinygrad_seq.ops.joining import chunk, concat, hstack, repeat, split, stack, tile, unstack, vstack
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.tensor import Tensor
+from tinygrad_seq.ops.primitive import TABLE
 
 ROWS = {
     "concat": (lambda *xs: concat(xs), lambda *xs: np.concatenate(xs), (2, 3), (4, 3), (0, 3)),

@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as hnp
 
 from tests.ops.agreement import check_close, gradient_of
 from tests.ops.checks import check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError
 from tinygrad_seq.ops import linear
 from tinygrad_seq.ops.einsum import einsum
-from tinygrad_seq.tensor import Tensor
 
 # operation, NumPy's, shapes of the operands
 ROWS: dict[str, Any] = {

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 
 from tests.ops.agreement import check_close, check_third_order, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
-from tinygrad_seq.config import manual_seed
+from tinygrad_seq.autograd.tensor import Tensor
+from tinygrad_seq.base.settings import manual_seed
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from tinygrad_seq.ops import normalisation as norms
-from tinygrad_seq.tensor import Tensor
 
 
 def softmax(x, axis=-1):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.ops.checks import check_forward, check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_seq.ops.padding import Mode, pad, tril, triu
-from tinygrad_seq.tensor import Tensor
+from tinygrad_seq.ops.edges import Mode, pad, tril, triu
 
 SELF_PADDING: tuple[Mode, ...] = ("reflect", "edge", "wrap")
 

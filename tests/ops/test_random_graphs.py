@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from tests.testing.net import assert_sound
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.testing.checks import execute
+from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.testing.generate import draw_graph
+from tinygrad_seq.testing.properties import execute
 
 
 @pytest.mark.parametrize("seed", range(50))

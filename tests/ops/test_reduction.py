@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_seq as ts
 from tests.ops.agreement import check_close, check_third_order, gradient, gradient_of
 from tests.ops.checks import check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError, TinygradSeqError
 from tinygrad_seq.ops import extrema, reduction
-from tinygrad_seq.tensor import Tensor
 
 
 def flat_norm(x, ord, axis, keepdims):

@@ -10,7 +10,7 @@ import pytest
 from numba import config, njit
 
 from tinygrad_seq.ops import arithmetic
-from tinygrad_seq.primitive import TABLE
+from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.testing.elementwise import BITS, LOGIC, ROWS
 
 GRID = [0.0, 1.0, -1.0, 0.5, -0.5, 0.3, -0.7, 2.5, -2.5, 3.0, 20.0, -20.0]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.ops.checks import check_forward, check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, IndexRangeError, ShapeError
 from tinygrad_seq.ops.shape import (
     broadcast_to,
@@ -24,7 +25,6 @@ from tinygrad_seq.ops.shape import (
     transpose,
     unflatten,
 )
-from tinygrad_seq.tensor import Tensor
 
 # operation, NumPy's result, shape of the operand
 ROWS = {

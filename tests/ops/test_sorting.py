@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.ops.checks import check_forward, check_gradients, values
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, IndexRangeError
 from tinygrad_seq.ops.sorting import argsort, sort, topk
-from tinygrad_seq.tensor import Tensor
 
 ROWS = {
     "sort": (sort, np.sort, (3, 4)),

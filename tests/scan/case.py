@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_seq as ts
-from tinygrad_seq.scan.leaves import alike, named_leaves
-from tinygrad_seq.tree import Tree, describe, flatten, map_leaves
+from tinygrad_seq.base.tree import Tree, describe, flatten, map_leaves
+from tinygrad_seq.scan.ir.leaves import alike, named_leaves
 
 # Largest difference between the two paths, in units of the dtype's eps and of the largest element of the array (of 1 if
 # that is smaller). Both add in an order of their own, with approximations of exp and tanh of their own: rounding, which

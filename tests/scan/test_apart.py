@@ -12,11 +12,12 @@ from numba import config
 
 from tests.scan.test_rows import kernels
 from tests.scan.traps import TRAPS
-from tinygrad_seq.memo import Memo
-from tinygrad_seq.scan import compiled, emit
-from tinygrad_seq.scan.homes import as_int
-from tinygrad_seq.scan.ir import Var
-from tinygrad_seq.scan.schedule import features
+from tinygrad_seq.base.memo import Memo
+from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan.codegen import emit
+from tinygrad_seq.scan.codegen.buffers import as_int
+from tinygrad_seq.scan.codegen.schedule import features
+from tinygrad_seq.scan.ir.step import Var
 
 
 def elements(emitter: Any, var: Var) -> set[int]:

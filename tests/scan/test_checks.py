@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.scan.cells import CELLS
-from tinygrad_seq.scan import ir, program_of
-from tinygrad_seq.scan.ir import Aval, Stages, Var, check, check_stages
+from tinygrad_seq.scan import program_of
+from tinygrad_seq.scan.ir import step as ir
+from tinygrad_seq.scan.ir.step import Aval, Stages, Var, check, check_stages
 
 
 @pytest.fixture

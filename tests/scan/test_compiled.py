@@ -13,9 +13,9 @@ from tests.scan.case import SIZES, Problem, Result, assert_agree, assert_close, 
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq import nn
-from tinygrad_seq.kernels.generated import compilations
-from tinygrad_seq.scan.lift import product
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.base.tree import flatten
+from tinygrad_seq.kernels.compile.generated import compilations
+from tinygrad_seq.scan.run.batched import product
 
 CASES = CELLS | TRAPS
 

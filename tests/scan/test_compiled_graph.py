@@ -12,9 +12,9 @@ import tinygrad_seq as ts
 from tests.scan.case import Result, assert_agree, assert_close, gradient_of, projected
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, GraphError
 from tinygrad_seq.nn import Parameter
-from tinygrad_seq.tree import flatten
 
 T, N, H = 5, 3, 4
 

@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.scan.case import projected
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.base.tree import flatten
 
 H = 3
 

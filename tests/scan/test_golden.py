@@ -11,7 +11,7 @@ import pytest
 from numba import config
 
 from tests.scan.golden import NAMES, path_of, text_of
-from tinygrad_seq.memo import Memo
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.scan import compiled
 
 ROOT = Path(__file__).resolve().parents[2]

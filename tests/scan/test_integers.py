@@ -13,7 +13,7 @@ import pytest
 from numba import config
 
 import tinygrad_seq as ts
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.base.tree import flatten
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 COMPARISONS = [ts.less, ts.less_equal, ts.greater, ts.greater_equal, ts.equal, ts.not_equal]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.modes import Within
+from tinygrad_seq.base.modes import Within
 
 T, N, H = 6, 3, 4
 

@@ -12,11 +12,11 @@ from tests.scan.case import Case
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq import nn
-from tinygrad_seq.kernels.generated import compilations
+from tinygrad_seq.kernels.compile.generated import compilations
 from tinygrad_seq.scan import program_of
-from tinygrad_seq.scan.direction import Direction
-from tinygrad_seq.scan.ir import Eqn, dependents
+from tinygrad_seq.scan.ir.step import Eqn, dependents
 from tinygrad_seq.scan.program import Program
+from tinygrad_seq.scan.run.direction import Direction
 
 LINEAR = ("min_gru", "sru", "ind_rnn", "lru")
 

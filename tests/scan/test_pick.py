@@ -71,7 +71,7 @@ def test_draw(temperature: float, top_k: int | None, rows: int, rng) -> None:
 
 
 def test_other_temperatures_compile_nothing(rng) -> None:
-    from tinygrad_seq.kernels.generated import compilations
+    from tinygrad_seq.kernels.compile.generated import compilations
 
     problem(writing(0.4, 3), rng, xs=ts.rand(4, N)).check()
     before = compilations()

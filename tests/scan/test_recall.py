@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import CompileError
-from tinygrad_seq.memo import Memo
-from tinygrad_seq.scan import compiled, recall, trace
+from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan.ir import retrace, trace
 
 T, N, H = 4, 2, 3
 
@@ -221,8 +222,8 @@ def test_threads_grow_the_tree_at_once(data) -> None:
 
 def test_a_number_that_changes_fills_no_memory(data, monkeypatch) -> None:
     monkeypatch.setattr(compiled, "_programs", Memo(6))
-    monkeypatch.setattr(recall, "_roots", Memo(20, lambda root: 1 + root.grown))
-    monkeypatch.setattr(recall, "MOST_PLACES", 20)
+    monkeypatch.setattr(retrace, "_roots", Memo(20, lambda root: 1 + root.grown))
+    monkeypatch.setattr(retrace, "MOST_PLACES", 20)
     monkeypatch.setattr(trace, "_inferred", Memo(5))
     for factor in np.linspace(0.1, 0.9, 12):
 
@@ -233,4 +234,4 @@ def test_a_number_that_changes_fills_no_memory(data, monkeypatch) -> None:
         same(step, *data)
         assert len(compiled._programs) <= 2 * 6
         assert len(trace._inferred) <= 2 * 5
-        assert sum(root.grown for root in recall._roots.values()) <= 2 * 20 + 3
+        assert sum(root.grown for root in retrace._roots.values()) <= 2 * 20 + 3

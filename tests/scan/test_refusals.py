@@ -16,8 +16,8 @@ from tests.scan.case import Result, assert_agree, gradient_of, projected
 from tests.scan.cells import CELLS
 from tests.scan.test_scan import BAD_CELLS
 from tinygrad_seq import nn
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import ArgumentError, CompileError, CompileWarning, DtypeError, ShapeError, TinygradSeqError
-from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import eager
 
 T, N, H = 4, 3, 5

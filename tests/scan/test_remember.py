@@ -14,15 +14,15 @@ import tinygrad_seq as ts
 from tests.scan.case import assert_close
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
-from tinygrad_seq import config as settings
 from tinygrad_seq import nn
+from tinygrad_seq.base import settings
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.scan import program_of
 from tinygrad_seq.scan.compiled import prepare
-from tinygrad_seq.scan.footprint import predict
-from tinygrad_seq.scan.printer import Names
-from tinygrad_seq.scan.segments import parts_of, run_of
-from tinygrad_seq.tree import flatten
+from tinygrad_seq.scan.inspect.memory import predict
+from tinygrad_seq.scan.inspect.printer import Names
+from tinygrad_seq.scan.run.segments import parts_of, run_of
 
 CASES = {**CELLS, **TRAPS}
 

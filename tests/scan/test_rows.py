@@ -11,11 +11,14 @@ from numba import config
 import tinygrad_seq as ts
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
-from tinygrad_seq.memo import Memo
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.scan import compiled, direction, ir, program_of, rows
-from tinygrad_seq.scan.ir import Aval, Eqn, Var
-from tinygrad_seq.scan.partition import VIEWS
+from tinygrad_seq.base.memo import Memo
+from tinygrad_seq.ops.primitive import TABLE
+from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan.codegen import batch_axis
+from tinygrad_seq.scan.ir import step
+from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
+from tinygrad_seq.scan.passes.partition import VIEWS
+from tinygrad_seq.scan.run import direction
 
 # Traps of which some values have no row for each sequence of the carry.
 WITHOUT_ROWS = [
@@ -83,8 +86,8 @@ def eqn(name: str, result: tuple[int, ...], *operands: Var, **params: Any) -> Eq
 
 @pytest.fixture(autouse=True)
 def _checking(monkeypatch) -> None:
-    monkeypatch.setattr(rows, "CHECKING", True)
-    monkeypatch.setattr(ir, "CHECKING", True)
+    monkeypatch.setattr(batch_axis, "CHECKING", True)
+    monkeypatch.setattr(step, "CHECKING", True)
 
 
 def test_checker_accepts_what_keeps_rows_apart() -> None:
@@ -95,7 +98,7 @@ def test_checker_accepts_what_keeps_rows_apart() -> None:
         eqn("reshape", (N, 2, 2), x, shape=(N, 2, 2)),
         eqn("broadcast_to", (N, 4), v, shape=(N, 4)),
     ):
-        rows.check_rows([one], N, frozenset({x, *one.results}))
+        batch_axis.check_rows([one], N, frozenset({x, *one.results}))
 
 
 @pytest.mark.parametrize(
@@ -113,19 +116,19 @@ def test_checker_finds_rows_that_mix(name: str, result: tuple[int, ...], params:
     x = Var(ROWS)
     mixing = eqn(name, result, x, **params)
     with pytest.raises(AssertionError, match="rows"):
-        rows.check_rows([mixing], N, frozenset({x, *mixing.results}))
+        batch_axis.check_rows([mixing], N, frozenset({x, *mixing.results}))
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="no kernel is laid out then")
 @pytest.mark.usefixtures("_no_programs")
 def test_a_planted_wrong_rule_is_found(monkeypatch, rng) -> None:
     """A pass that takes a sum over the batch for one within each row is stopped before its code runs."""
-    right = rows._has_rows
+    right = batch_axis._has_rows
 
     def wrong(eqn: Eqn, count: int, found: set[Var]) -> bool:
         return True if eqn.primitive.name == "sum" else right(eqn, count, found)
 
-    monkeypatch.setattr(rows, "_has_rows", wrong)
+    monkeypatch.setattr(batch_axis, "_has_rows", wrong)
     xs = ts.tensor(rng.standard_normal((5, N, 4)))
     with pytest.raises(AssertionError, match="rows"):
         ts.scan(lambda h, x: (h + (x * h).sum(axis=0, keepdims=True), h), xs[0], xs, compile=True)
@@ -134,5 +137,5 @@ def test_a_planted_wrong_rule_is_found(monkeypatch, rng) -> None:
 def test_an_operation_that_nothing_is_known_of_has_no_rows() -> None:
     """It may mix them; a step with it is refused later, as it has no compiled form."""
     x = Var(ROWS)
-    with pytest.raises(rows._ConflictError):
-        rows._has_rows(eqn("cumsum", (N, 4), x, axis=0, reverse=False), N, {x})
+    with pytest.raises(batch_axis._ConflictError):
+        batch_axis._has_rows(eqn("cumsum", (N, 4), x, axis=0, reverse=False), N, {x})

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_seq.creation import tensor
+from tinygrad_seq.autograd.creation import tensor
+from tinygrad_seq.autograd.tensor import Tensor
+from tinygrad_seq.base.modes import no_grad
+from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_seq.modes import no_grad
 from tinygrad_seq.ops.casting import astype
 from tinygrad_seq.ops.exponential import exp
 from tinygrad_seq.ops.joining import concat, stack
@@ -17,8 +19,6 @@ from tinygrad_seq.ops.reduction import mean
 from tinygrad_seq.ops.reduction import sum as sum_
 from tinygrad_seq.ops.trigonometric import tanh
 from tinygrad_seq.scan import scan
-from tinygrad_seq.tensor import Tensor
-from tinygrad_seq.tree import flatten, map_leaves
 
 T, N, I, H = 4, 3, 2, 5
 VALUE_TOLERANCE = 1e-14  # the compiled loop adds in another order

@@ -12,7 +12,7 @@ from numba import config
 import tinygrad_seq as ts
 from tests.scan.case import Problem
 from tests.scan.cells import CELLS
-from tinygrad_seq.memo import Memo
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.scan import compiled, program_of
 from tinygrad_seq.scan.program import Program
 

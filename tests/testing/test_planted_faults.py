@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from numba import config
 
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import pool
-from tinygrad_seq.memo import Memo
-from tinygrad_seq.nn import passes
-from tinygrad_seq.primitive import TABLE
-from tinygrad_seq.scan import api, compiled, direction, expand, homes, kernel, lift, rows, segments
+from tinygrad_seq.nn.recurrence import passes
+from tinygrad_seq.ops.primitive import TABLE
+from tinygrad_seq.scan import api, compiled
+from tinygrad_seq.scan.codegen import batch_axis, buffers
+from tinygrad_seq.scan.passes import lower
+from tinygrad_seq.scan.run import batched, direction, kernel, segments
 from tinygrad_seq.testing.soak import outcome_of, program_of
 
 EXAMPLES = range(50)
@@ -71,14 +74,14 @@ def second_without_window(operands, program, run):
 
 RIGHT_UNROLL = compiled._unroll
 SCAN_FAULTS = {
-    "a formula": ("values", expand.FORMULAS, "mean", scaled(expand.FORMULAS["mean"])),
+    "a formula": ("values", lower.FORMULAS, "mean", scaled(lower.FORMULAS["mean"])),
     "a formula of a gradient": (
         "gradients",
-        expand.FORMULAS,
+        lower.FORMULAS,
         "softmax_adjoint",
-        scaled(expand.FORMULAS["softmax_adjoint"]),
+        scaled(lower.FORMULAS["softmax_adjoint"]),
     ),
-    "a lift": ("values", lift.LIFTS, "matmul", scaled(lift.LIFTS["matmul"])),
+    "a lift": ("values", batched.LIFTS, "matmul", scaled(batched.LIFTS["matmul"])),
     "no window": ("gradients", api, "run_of", without(window=None)),
     "no window in second derivatives": ("second derivatives", compiled, "_unroll", second_without_window),
     "no reverse": ("values", api, "run_of", without(reverse=False)),
@@ -136,14 +139,14 @@ def test_a_value_without_batch_elements_in_memory_that_each_of_them_reads_is_fou
     """The two guards are taken away: such a value stays in a loop over the batch, and overwrites what it reads."""
 
     def find_rows(loop):
-        found = rows._rows_of(loop.eqns, loop.carry, loop.carry_out, loop.totals, loop.totals_out)
+        found = batch_axis._rows_of(loop.eqns, loop.carry, loop.carry_out, loop.totals, loop.totals_out)
         return (1, frozenset()) if found is None else found
 
     plant(direction, "without_rows_first", lambda stages: stages)
     plant(kernel, "find_rows", find_rows)
-    source = textwrap.dedent(inspect.getsource(homes.Homes._reuse))
+    source = textwrap.dedent(inspect.getsource(buffers.Homes._reuse))
     assert "(piece in self.rows) == (var in self.rows)" in source
-    scope = dict(homes.__dict__)
+    scope = dict(buffers.__dict__)
     exec(source.replace("(piece in self.rows) == (var in self.rows)", "True"), scope)
-    plant(homes.Homes, "_reuse", scope["_reuse"])
+    plant(buffers.Homes, "_reuse", scope["_reuse"])
     assert first_found("step", "values", range(200)) is not None

@@ -10,23 +10,24 @@ from random import Random
 import pytest
 from numba import config
 
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import CompileError
-from tinygrad_seq.memo import Memo
-from tinygrad_seq.scan import compiled, expand
+from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan.passes import lower
 from tinygrad_seq.testing import soak
-from tinygrad_seq.testing.checks import check_step
 from tinygrad_seq.testing.generate import draw_step
+from tinygrad_seq.testing.properties import check_step
 from tinygrad_seq.testing.soak import outcome_of, program_of, smallest
 
 
 @pytest.fixture
 def wrong_mean(monkeypatch) -> None:
     """Make the mean of a compiled scan wrong, and its loop run on NumPy."""
-    right = expand.FORMULAS["mean"]
+    right = lower.FORMULAS["mean"]
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     monkeypatch.setattr(compiled, "_programs", Memo(1000))
-    monkeypatch.setitem(expand.FORMULAS, "mean", lambda *args, **options: 1.5 * right(*args, **options))
+    monkeypatch.setitem(lower.FORMULAS, "mean", lambda *args, **options: 1.5 * right(*args, **options))
 
 
 def failing() -> int:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygrad_seq.autograd.serialization import save
+from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import CheckpointError
-from tinygrad_seq.serialization import save
-from tinygrad_seq.tensor import Tensor
 from tinygrad_seq.train import load_checkpoint, save_checkpoint
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

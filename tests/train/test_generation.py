@@ -11,8 +11,8 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import IndexRangeError
-from tinygrad_seq.memo import Memo
 from tinygrad_seq.scan import stepper
 from tinygrad_seq.train import LanguageModel, choose_token
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, ArgumentError, DataError, TinygradSeqError
 from tinygrad_seq.train import LanguageModel
-from tinygrad_seq.tree import flatten
 
 
 class LeakyCell(ts.nn.Cell):

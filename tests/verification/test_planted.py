@@ -11,7 +11,7 @@ import pytest
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.errors import VerificationError
-from tinygrad_seq.primitive import TABLE, Primitive
+from tinygrad_seq.ops.primitive import TABLE, Primitive
 from tinygrad_seq.verification.compare import NONE, closeness
 
 SIZE = 3

@@ -12,8 +12,9 @@ from rich.console import Console
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
+from tinygrad_seq.base import settings
 from tinygrad_seq.errors import ArgumentError, ShapeError, VerificationError
-from tinygrad_seq.primitive import TABLE as TABLE_OF_OPERATIONS
+from tinygrad_seq.ops.primitive import TABLE as TABLE_OF_OPERATIONS
 from tinygrad_seq.verification import Certificate, Check
 from tinygrad_seq.verification.differences import slope
 from tinygrad_seq.verification.table import TABLE
@@ -168,10 +169,10 @@ def test_the_user_keeps_what_was_there(rng: np.random.Generator) -> None:
     layer = nn.GRU(3, 4, stateful=True, dtype="float32")
     layer(ts.randn(3, 2, 3))
     values, kept = layer.state_dict(), layer._kept
-    generator = ts.config.generator()
+    generator = settings.generator()
     state = generator.bit_generator.state
     assert ts.verify(layer, **SHORT).passed
-    assert ts.config.generator() is generator
+    assert settings.generator() is generator
     assert generator.bit_generator.state == state
     assert layer._kept is kept
     assert layer.training
@@ -183,7 +184,7 @@ def test_the_user_keeps_what_was_there(rng: np.random.Generator) -> None:
 
 
 def test_threads_do_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygrad_seq.scan import kernel
+    from tinygrad_seq.scan.run import kernel
 
     right, parts = kernel.run_all, []
     monkeypatch.setattr(kernel, "run_all", lambda tasks: parts.append(len(tasks)) or right(tasks))

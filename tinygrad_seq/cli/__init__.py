@@ -11,9 +11,9 @@ from typing import Any
 import typer
 
 from .. import __version__
-from ..config import set_num_threads
+from ..base.modes import disable_compile
+from ..base.settings import set_num_threads
 from ..errors import TinygradSeqError
-from ..modes import disable_compile
 from . import cache, info, sample, score, train, verify, warmup
 
 app = typer.Typer(

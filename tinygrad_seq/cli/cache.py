@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..errors import CheckpointError
-from ..kernels import cachedir
-from .options import examples
+from ..kernels.compile import cache_folder
+from .arguments import examples
 
 EXAMPLES = examples("cache", "cache --clear")
 
@@ -20,7 +20,7 @@ def cache(
     ] = False,
 ) -> None:
     """Show where compiled cells are kept, how many, and how large; or delete them."""
-    folder, files = cachedir.locate(), cachedir.entries()
+    folder, files = cache_folder.locate(), cache_folder.entries()
     kernels = sum(path.suffix == ".code" for path in files)
     size = sum(path.stat().st_size for path in files)
     held = f"{kernels:,} compiled kernel{'' if kernels == 1 else 's'}, {size:,} bytes"

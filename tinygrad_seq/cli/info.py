@@ -13,7 +13,7 @@ from ..report import draw_curves, save_curves
 from ..train.config import TrainingConfig
 from ..train.metrics import Row
 from ..train.run import Run
-from .options import Folder, examples
+from .arguments import Folder, examples
 
 _AXES = 14  # columns that the labels of the axes take beside the curve
 EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")

@@ -12,7 +12,7 @@ import typer
 from ..errors import ArgumentError
 from ..train.run import Run
 from ..train.text import Writer
-from .options import Checkpoint, Folder, examples
+from .arguments import Checkpoint, Folder, examples
 
 EXAMPLES = examples(
     "sample runs/demo",

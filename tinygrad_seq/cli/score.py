@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError
 from ..train.run import Run
-from .options import Checkpoint, Folder, examples
+from .arguments import Checkpoint, Folder, examples
 
 EXAMPLES = examples(
     'score runs/demo "the apple and pear salad" "the apple and pair salad"',

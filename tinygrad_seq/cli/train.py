@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..config import set_num_threads
+from ..base.settings import set_num_threads
 from ..errors import ArgumentError
 from ..train.config import LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.run import Run, check_free
 from ..train.session import Session
 from ..train.stopping import graceful_stop
-from .options import examples
+from .arguments import examples
 from .progress import make_display
 
 EXAMPLES = examples(

@@ -13,13 +13,13 @@ from typing import Annotated, Any
 
 import typer
 
+from ..base.files import write_atomically
 from ..errors import ArgumentError, TinygradSeqError
-from ..files import write_atomically
-from ..nn.module import Module
+from ..nn.module.module import Module
 from ..train.build import code_of, run_file
 from ..verification import Certificate
 from ..verification import verify as certify
-from .options import examples
+from .arguments import examples
 
 EXAMPLES = examples(
     "verify examples/custom_cell.py:MinimalGatedUnit",

@@ -10,13 +10,13 @@ from functools import partial
 import numpy as np
 
 from .. import nn
-from ..creation import zeros
+from ..autograd.creation import zeros
+from ..base.modes import no_grad
 from ..functional import cross_entropy
-from ..kernels.generated import compilations
-from ..modes import no_grad
+from ..kernels.compile.generated import compilations
 from ..optim import Adam, clip_grad_norm_
 from ..train.language_model import CELLS, LanguageModel
-from .options import examples
+from .arguments import examples
 
 EXAMPLES = examples("warmup", "cache")
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import config
+from ..base import settings
 from ..errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
-from .checks import positive_int
+from .sizes import positive_int
 
 
 class Batch(NamedTuple):
@@ -151,7 +151,7 @@ def bucket_batches(
         )
     arrays = _alike("bucket_batches", sequences)
     _check_value("bucket_batches", value, arrays[0].dtype)
-    draw = config.generator(generator)
+    draw = settings.generator(generator)
     batches: list[NDArray[np.int64]] = []
     for bucket in _buckets(np.array([len(array) for array in arrays]), max_padding):
         shuffled = draw.permutation(bucket)

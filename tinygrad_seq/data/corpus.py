@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArgumentError, DataError, ShapeError
-from .stream import is_binary, read_pieces
+from .text_stream import is_binary, read_pieces
 
 Document = Callable[[], Iterator[str]]
 """Opens a document and yields its text piece by piece."""

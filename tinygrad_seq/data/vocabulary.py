@@ -13,9 +13,9 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..base.files import write_atomically
 from ..errors import ArgumentError, CheckpointError, DataError, DtypeError, IndexRangeError, ShapeError
-from ..files import write_atomically
-from .checks import positive_int
+from .sizes import positive_int
 from .words import EOS, PAD, SPECIAL_TOKENS, UNK, join_words, tokenize_words
 
 Level = Literal["char", "word"]

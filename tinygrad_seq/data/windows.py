@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, DtypeError, IndexRangeError, ShapeError
-from .checks import positive_int
+from .sizes import positive_int
 
 Window = tuple[NDArray[np.int64], NDArray[np.int64]]
 

@@ -13,7 +13,7 @@ from numba import config, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.runtime import rtsys
 
-from ..modes import ieee
+from ..base.modes import ieee
 from .shield import shielded
 
 P = ParamSpec("P")
@@ -107,8 +107,8 @@ def prepare(target_context: Any) -> None:
 
 @functools.cache
 def kernel_sources() -> bytes:
-    """Return a digest of every source file of this folder, for kernels call one another."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """Return a digest of every source file of this folder and those in it, for kernels call one another."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
 
 

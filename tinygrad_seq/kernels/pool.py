@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from queue import SimpleQueue
 
-from .. import config
-from ..locks import make_lock
+from ..base import settings
+from ..base.locks import make_lock
 
 Task = Callable[[], None]
 
@@ -120,7 +120,7 @@ def workers(work: float) -> int:
 
     Inside a task it is one.
     """
-    return 1 if _working.get() else max(1, min(config.get_num_threads(), int(work / SECONDS_PER_THREAD)))
+    return 1 if _working.get() else max(1, min(settings.get_num_threads(), int(work / SECONDS_PER_THREAD)))
 
 
 def split(count: int, parts: int) -> list[tuple[int, int]]:
@@ -140,7 +140,7 @@ def run_all(tasks: Sequence[Task]) -> None:
         What the first task in the list that failed has raised, after all tasks have run.
     """
     job = _Job(tasks[1:])
-    helpers = 0 if _working.get() else min(len(tasks), config.get_num_threads()) - 1
+    helpers = 0 if _working.get() else min(len(tasks), settings.get_num_threads()) - 1
     try:
         try:
             if helpers > 0:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .inline import (
+from .llvm.inline import (
     Function,
     Scalar,
     constant,

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
 
-from ..locks import hold_during_fork
+from ..base.locks import hold_during_fork
 
 P = ParamSpec("P")
 R = TypeVar("R")

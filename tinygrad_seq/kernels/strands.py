@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import kernel
-from .simd import Writer
+from .llvm.simd import Writer
 
 Row = npt.NDArray[Any]
 """1-D and contiguous, float32 or float64; two rows of one call have one dtype and length."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..conversion import to_array
+from ..autograd.conversion import to_array
 from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
 from ..nn.masks import check_flags
-from ..primitive import Array
+from ..ops.primitive import Array
 
 
 def accuracy(

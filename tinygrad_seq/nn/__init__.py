@@ -72,11 +72,10 @@ from .cells import (
     UGRNNCell,
 )
 from .cells import ElmanCell as RNNCell
-from .crf import CRF
-from .ctc import CTCLoss
-from .inspection import Inspection, PassInspection
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
-from .loss import (
+from .losses.crf import CRF
+from .losses.ctc import CTCLoss
+from .losses.modules import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -89,13 +88,14 @@ from .loss import (
     SmoothL1Loss,
 )
 from .masks import sequence_mask
-from .module import Module, evaluating
-from .options import Options
-from .parameter import Buffer, Parameter
-from .recurrent import Recurrent
-from .rnn import GRU, LSTM, RNN
+from .module.module import Module, evaluating
+from .module.parameter import Buffer, Parameter
+from .recurrence.inspection import Inspection, PassInspection
+from .recurrence.options import Options
+from .recurrence.recurrent import Recurrent
+from .recurrence.stream import Stream
+from .recurrence.torch_layers import GRU, LSTM, RNN
 from .seq2seq import Seq2Seq, StackedCell, beam_search, greedy_search, sample_sequences
-from .stream import Stream
 
 __all__ = [
     "CRF",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from ..ops import activation, exponential, normalisation, trigonometric
-from ..primitive import Array
-from .module import Module
+from ..ops.primitive import Array
+from .module.module import Module
 
 
 class Identity(Module):

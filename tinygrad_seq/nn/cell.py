@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..config import default_dtype
-from ..creation import zeros
+from ..autograd.creation import zeros
+from ..base.settings import default_dtype
+from ..base.tree import Tree, describe, map_leaves
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..scan.eager import StepFunction
-from ..scan.leaves import name_of, named_leaves
-from ..scan.trace import as_leaf
-from ..tree import Tree, describe, map_leaves
+from ..scan.ir.leaves import name_of, named_leaves
+from ..scan.ir.trace import as_leaf
 from .checks import check_features
-from .module import Module
+from .module.module import Module
 
 
 class Cell(Module):

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..base.modes import first_bad
+from ..base.tree import Tree
 from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
-from ..modes import first_bad
-from ..primitive import Array
-from ..scan.leaves import name_of, named_leaves
-from ..tree import Tree
-from .module import Module
+from ..ops.primitive import Array
+from ..scan.ir.leaves import name_of, named_leaves
+from .module.module import Module
 
 
 def check_sizes(layer: str, **sizes: Any) -> None:

@@ -37,8 +37,8 @@ from ..functional import (
     softsign,
     tanh,
 )
-from .ctc import ctc_loss
-from .sequence_loss import sequence_cross_entropy, sequence_loss
+from .losses.ctc import ctc_loss
+from .losses.sequence_loss import sequence_cross_entropy, sequence_loss
 
 __all__ = [
     "binary_cross_entropy",

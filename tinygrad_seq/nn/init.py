@@ -11,12 +11,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..config import generator as current_generator
+from ..autograd.tensor import Tensor
+from ..base.modes import no_grad, quiet
+from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, ShapeError
-from ..modes import no_grad, quiet
-from ..primitive import Array
-from ..tensor import Tensor
+from ..ops.primitive import Array
 from .checks import check_numbers
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..creation import ones, zeros
+from ..autograd.creation import ones, zeros
 from ..errors import ArgumentError
 from ..ops.comparison import equal, where
 from ..ops.indexing import embedding
 from ..ops.linear import linear
 from ..ops.normalisation import dropout, layer_norm, rms_norm
+from ..ops.primitive import Array
 from ..ops.shape import expand_dims, reshape
-from ..primitive import Array
 from .checks import (
     check_features,
     check_numbers,
@@ -25,8 +25,8 @@ from .checks import (
     check_tensor,
 )
 from .init import normal_, ones_, uniform_, zeros_
-from .module import Module
-from .parameter import Parameter
+from .module.module import Module
+from .module.parameter import Parameter
 
 
 class Linear(Module):

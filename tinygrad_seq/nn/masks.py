@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conversion import to_array
+from ..autograd.conversion import to_array
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .checks import check_switches
 

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError
-from ..primitive import Array, elementwise
 from .arithmetic import abs, clip, reciprocal, square
 from .comparison import where
-from .compiled import compiled
+from .compiled_forward import compiled
 from .exponential import as_real, exp, expm1, sigmoid
 from .limits import bounded, ratio
+from .primitive import Array, elementwise
 from .special import density, ndtr
 
 relu = elementwise(

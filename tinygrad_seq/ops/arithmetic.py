@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DtypeError
-from ..primitive import Array, elementwise
 from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
+from .primitive import Array, elementwise
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:

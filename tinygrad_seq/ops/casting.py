@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import DtypeError
-from ..primitive import Array, Primitive
+from .primitive import Array, Primitive
 
 _SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 _NATIVE = frozenset(map(np.dtype, _SUPPORTED))

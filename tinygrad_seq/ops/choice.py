@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
-from ..primitive import Array, Primitive
 from .casting import as_array
+from .primitive import Array, Primitive
 
 
 def refuse_scores(shape: tuple[int, ...]) -> None:
@@ -35,7 +35,7 @@ def check_drawing(caller: str, temperature: Any, top_k: Any) -> float:
 
 
 def _draw(logits: np.ndarray, uniforms: np.ndarray, temperature: np.ndarray, top_k: int | None) -> np.ndarray:
-    from ..kernels.choice import choose  # 10 ms, when first used
+    from ..kernels.categorical import choose  # 10 ms, when first used
 
     count = logits.shape[-1]
     rows, heat = logits.reshape(-1), float(temperature)

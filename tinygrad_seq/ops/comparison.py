@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..primitive import Array, elementwise
+from .primitive import Array, elementwise
 
 equal = elementwise("equal", np.equal, vjp=(None, None), code="{0} == {1}", doc="Return ``a == b`` as booleans.")
 not_equal = elementwise(

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array, Primitive
 from .casting import as_array
 from .linear import matmul
+from .primitive import Array, Primitive
 from .shape import reshape
 
 

@@ -7,10 +7,10 @@ import operator
 import numpy as np
 
 from ..errors import ArgumentError
-from ..primitive import Array, Primitive
 from .axes import normalise_axis
 from .gathering import scatter_add
 from .joining import concat
+from .primitive import Array, Primitive
 from .shape import flatten, moveaxis
 
 

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array, Like, Primitive
 from .casting import as_array
+from .primitive import Array, Like, Primitive
 from .shape import broadcast_to, reshape
 
 LETTERS: Final = string.ascii_letters

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..primitive import Array, elementwise
-from .compiled import compiled, compiled_pair
+from .compiled_forward import compiled, compiled_pair
 from .limits import difference
+from .primitive import Array, elementwise
 
 _LN2 = 0.6931471805599453
 _LN10 = 2.302585092994046

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..primitive import Array, Primitive, Rule
 from .arithmetic import maximum
 from .axes import normalise_axes, normalise_axis
 from .casting import astype
 from .comparison import equal, where
+from .primitive import Array, Primitive, Rule
 from .shape import reshape
 
 Axis = int | Sequence[int] | None

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import ShapeError
-from ..primitive import Array, Primitive
 from .axes import normalise_axis
 from .casting import as_array
 from .indexing import as_indices, check_range
+from .primitive import Array, Primitive
 from .shape import broadcast_to
 
 

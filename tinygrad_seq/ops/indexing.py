@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, IndexRangeError, ShapeError
-from ..kernels.indexing import scatter_add_rows
-from ..primitive import LEVELS, Array, Primitive
+from ..kernels.scatter import scatter_add_rows
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
+from .primitive import LEVELS, Array, Primitive
 from .shape import broadcast_to, check_matrix, flatten
 
 _BASIC = frozenset({int, slice, EllipsisType, NoneType})

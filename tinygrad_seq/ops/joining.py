@@ -8,9 +8,9 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array, Primitive
 from .axes import normalise_axis
 from .indexing import take
+from .primitive import Array, Primitive
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..primitive import Array, elementwise
 from .comparison import equal, where
+from .primitive import Array, elementwise
 
 
 def _difference(a: Array, b: Array) -> Array:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, IndexRangeError, ShapeError
-from ..primitive import Array, Primitive
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
+from .primitive import Array, Primitive
 from .shape import expand_dims, moveaxis, permute_dims, reshape
 
 

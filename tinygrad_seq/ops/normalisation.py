@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..config import generator as current_generator
+from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..primitive import Array, Like, Primitive
 from .axes import normalise_axis
 from .casting import as_array
-from .compiled import as_rows, row_kernel, writable
+from .compiled_forward import as_rows, row_kernel, writable
 from .exponential import as_real, exp, sigmoid
 from .limits import ratio, scaled
+from .primitive import Array, Like, Primitive
 from .reduction import mean, sum
 
 Axes = tuple[int, ...]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
-from ..primitive import Array, Like, Primitive
 from .arithmetic import abs, pow, sign
 from .axes import normalise_axes
 from .comparison import equal, where
@@ -18,6 +17,7 @@ from .exponential import as_real
 from .extrema import max, min
 from .joining import concat
 from .limits import ratio
+from .primitive import Array, Like, Primitive
 from .shape import permute_dims, reshape
 
 Axis = int | Sequence[int] | None

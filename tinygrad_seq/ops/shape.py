@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array, Primitive
 from .axes import normalise_axes, normalise_axis
+from .primitive import Array, Primitive
 
 Shape = int | Iterable[int]
 

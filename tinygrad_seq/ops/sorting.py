@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import ArgumentError
-from ..primitive import Array, Primitive
 from .axes import normalise_axis
 from .gathering import take_along_axis
+from .primitive import Array, Primitive
 from .shape import as_shape
 
 

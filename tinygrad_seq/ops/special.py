@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..primitive import Array, elementwise
-from .compiled import compiled
+from .compiled_forward import compiled
 from .exponential import exp
 from .limits import bounded
+from .primitive import Array, elementwise
 
 _TWO_OVER_ROOT_PI = 1.1283791670955126
 _ONE_OVER_ROOT_TWO_PI = 0.3989422804014327

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
-from ..primitive import Array, is_traced
 from .casting import as_array, astype
 from .comparison import isfinite, logical_and, logical_or, not_equal
+from .primitive import Array, is_traced
 
 REDUCTIONS = ("mean", "sum", "none")
 ROUNDING = 1e-5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..primitive import Array, elementwise
 from .arithmetic import hypot, reciprocal, rsqrt, square
 from .limits import one_minus_square, ratio
+from .primitive import Array, elementwise
 
 sin = elementwise("sin", np.sin, vjp=(lambda g, _y, x: g * cos(x),), code="math.sin({0})", doc="Return the sine.")
 cos = elementwise("cos", np.cos, vjp=(lambda g, _y, x: -g * sin(x),), code="math.cos({0})", doc="Return the cosine.")

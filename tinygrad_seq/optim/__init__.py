@@ -7,7 +7,7 @@ from .composition import ChainedScheduler, SequentialLR
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .scheduler import Scheduler
-from .schedulers import (
+from .schedules import (
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..kernels import update
 from .optimizer import Array, Group, Optimizer, Params
-from .options import FLAG, Rule, at_least_zero
+from .validation import FLAG, Rule, at_least_zero
 
 
 class Adagrad(Optimizer):

@@ -8,10 +8,10 @@ from numbers import Real
 
 import numpy as np
 
+from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
 from ..kernels import update
-from ..tensor import Tensor
-from .options import list_parameters
+from .validation import list_parameters
 
 
 def clip_grad_norm_(

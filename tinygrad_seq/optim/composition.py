@@ -8,7 +8,7 @@ from typing import Any
 
 from .optimizer import Optimizer
 from .scheduler import Scheduler
-from .schedulers import ReduceLROnPlateau
+from .schedules import ReduceLROnPlateau
 
 
 class Composition(Scheduler):

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..tensor import Tensor
-from .options import Rule, list_parameters
+from .validation import Rule, list_parameters
 
 Array: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = dict[str, Any]
@@ -216,7 +216,7 @@ class Optimizer(ABC):
             )
         if grad._array.flags.c_contiguous:
             return grad._array
-        from ..kernels.layout import contiguous  # on first use: LLVM's language takes a while to import
+        from ..kernels.transposition import contiguous  # on first use: LLVM's language takes a while to import
 
         return contiguous(grad._array)
 

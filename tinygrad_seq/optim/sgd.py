@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..kernels import update
 from .optimizer import Array, Group, Optimizer, Params
-from .options import FINITE, FLAG, Rule, at_least_zero
+from .validation import FINITE, FLAG, Rule, at_least_zero
 
 
 class SGD(Optimizer):

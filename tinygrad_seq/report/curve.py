@@ -6,8 +6,8 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+from ..base.files import write_atomically
 from ..errors import ArgumentError
-from ..files import write_atomically
 
 Curve = Sequence[tuple[float, float]]
 """Points (x, y), in the order of x."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..base.files import write_atomically
 from ..errors import ArgumentError, IndexRangeError
-from ..files import write_atomically
-from ..nn.inspection import Inspection, PassInspection
+from ..nn.recurrence.inspection import Inspection, PassInspection
 
 _GATES, _SIGNED, _BAD = "viridis", "RdBu_r", "magenta"
 

@@ -1,6 +1,6 @@
 """Loops over time that are differentiable: `scan`; and what it makes of a step: `program_of`."""
 
 from .api import program_of, scan
-from .segments import Remember, check_remember
+from .run.segments import Remember, check_remember
 
 __all__ = ["Remember", "check_remember", "program_of", "scan"]

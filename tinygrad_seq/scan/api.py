@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..creation import zeros
+from ..autograd.creation import zeros
+from ..autograd.tensor import Tensor
+from ..base.locks import compiling
+from ..base.modes import mode, no_grad
+from ..base.switches import Switch
+from ..base.tree import Tree, flatten, map_leaves
 from ..errors import ArgumentError, CompileError, ShapeError
-from ..locks import compiling
-from ..modes import mode, no_grad
 from ..ops.joining import unstack
-from ..switches import Switch
-from ..tensor import Tensor
-from ..tree import Tree, flatten, map_leaves
 from .eager import StepFunction, unroll, warn_once
-from .leaves import name_of, named_leaves, stack_leaves
+from .ir.leaves import name_of, named_leaves, stack_leaves
+from .ir.trace import as_leaf, check_inner
 from .locate import locate
-from .segments import Remember, check_remember, run_of
-from .trace import as_leaf, check_inner
+from .run.segments import Remember, check_remember, run_of
 
 if TYPE_CHECKING:
     from .program import Program

@@ -7,23 +7,23 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..creation import asarray
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor, record, wrap
+from ..autograd.transforms.level import Level
+from ..base.memo import Memo
+from ..base.modes import mode
+from ..base.tree import Tree, flatten
 from ..errors import CompileError
-from ..level import Level
-from ..memo import Memo
-from ..modes import mode
 from ..ops.joining import stack, unstack
-from ..primitive import Array, Primitive
-from ..tensor import Tensor, record, wrap
-from ..tree import Tree, flatten
+from ..ops.primitive import Array, Primitive
 from .eager import StepFunction, pair
-from .ir import Aval, Step, Var
-from .leaves import alike, difference
+from .ir.leaves import alike, difference
+from .ir.retrace import Rebuild, Traced, Walk, root_of
+from .ir.step import Aval, Step, Var
+from .ir.trace import Trace, Tracer, as_leaf, freeze
 from .program import Program
-from .recall import Rebuild, Traced, Walk, root_of
-from .segments import Run
-from .steady import SteadyStep
-from .trace import Trace, Tracer, as_leaf, freeze
+from .repeated import SteadyStep
+from .run.segments import Run
 
 MOST_PROGRAMS: Final = 1000
 """Programs that are kept, of some 80 KB each: a step with a Python number that changes makes a new one every call."""

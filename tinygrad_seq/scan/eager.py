@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..autograd.tensor import Tensor
+from ..base.memo import Memo
+from ..base.tree import Tree, describe, map_leaves
 from ..errors import ArgumentError, CompileError, CompileWarning
-from ..memo import Memo
-from ..tensor import Tensor
-from ..tree import Tree, describe, map_leaves
-from .leaves import alike, difference
-from .trace import as_leaf
+from .ir.leaves import alike, difference
+from .ir.trace import as_leaf
 
 StepFunction = Callable[[Tree, Tree], tuple[Tree, Tree]]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
+from ..autograd.tagging import collect_tags
+from ..base.modes import Within, first_bad
+from ..base.switches import Switch
+from ..base.tree import Tree
 from ..errors import AnomalyError
-from ..modes import Within, first_bad
-from ..switches import Switch
-from ..tagging import collect_tags
-from ..tree import Tree
 from .eager import StepFunction
 
 

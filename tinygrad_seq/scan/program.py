@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.memory import keep_freed_memory
-from ..primitive import Array
-from .differentiate import Backward, differentiate
-from .direction import Direction, Plan
-from .expand import FORMULAS, STRUCTURE
-from .explain import explain
-from .flow import Flow, reaching
-from .ir import Eqn, Step, Var, check, dependents, live
-from .lift import Env
-from .remember import choose_kept
-from .rewrite import rewrite
-from .segments import Part, Remember, Run, parts_of, run_of
-from .slices import slices_as_splits
-from .totals import Sum
-from .trace import Builder
+from ..kernels.allocator import keep_freed_memory
+from ..ops.primitive import Array
+from .inspect.explain import explain
+from .ir.rewrite import rewrite
+from .ir.step import Eqn, Step, Var, check, dependents, live
+from .ir.trace import Builder
+from .passes.differentiate import Backward, differentiate
+from .passes.lower import FORMULAS, STRUCTURE
+from .passes.residuals import choose_kept
+from .passes.slices import slices_as_splits
+from .requires_grad import Flow, reaching
+from .run.batched import Env
+from .run.direction import Direction, Plan
+from .run.segments import Part, Remember, Run, parts_of, run_of
+from .run.time_sums import Sum
 
 
 class Program:

@@ -18,27 +18,27 @@ from typing import Any
 import numpy as np
 from numba import config
 
-from ..creation import asarray
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor, wrap
+from ..base.memo import Memo
+from ..base.modes import mode, no_grad
+from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError
-from ..memo import Memo
-from ..modes import mode, no_grad
 from ..ops.casting import alias
+from ..ops.primitive import TABLE
 from ..ops.shape import reshape
-from ..primitive import TABLE
-from ..tensor import Tensor, wrap
-from ..tree import Tree, flatten, map_leaves
+from .codegen.lookup import LOOKUPS
 from .compiled import structure, trace_step
 from .eager import StepFunction, unroll, warn_once
-from .expand import FORMULAS, STRUCTURE
-from .interpret import run_loop
-from .ir import Aval, Eqn, Stages, Step, Var, check, dependents, live
-from .kernel import Kernel
-from .leaves import stack_leaves
-from .lift import Env, plan_all
-from .pick import LOOKUPS
-from .rewrite import rewrite
-from .slices import slices_as_splits
-from .trace import Builder
+from .ir.leaves import stack_leaves
+from .ir.rewrite import rewrite
+from .ir.step import Aval, Eqn, Stages, Step, Var, check, dependents, live
+from .ir.trace import Builder
+from .passes.lower import FORMULAS, STRUCTURE
+from .passes.slices import slices_as_splits
+from .run.batched import Env, plan_all
+from .run.interpret import run_loop
+from .run.kernel import Kernel
 
 
 class CompiledStepper:

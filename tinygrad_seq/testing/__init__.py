@@ -3,9 +3,9 @@
 Needs hypothesis (``pip install tinygrad-seq[testing]``). ``python -m tinygrad_seq.testing soak`` runs them for hours.
 """
 
-from .cells import DrawnCell, check_cell
-from .checks import Fault, Outcome, check_graph, check_step
-from .program import Graph, Step
+from .properties import Fault, Outcome, check_graph, check_step
+from .random_cells import DrawnCell, check_cell
+from .random_program import Graph, Step
 from .shrink import shrink
 from .strategies import arrays, cells, graphs, shapes, steps
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .program import SYMBOLS, Equation, Leaf, Value
+from .random_program import SYMBOLS, Equation, Leaf, Value
 from .reference import evaluate
 
 BOUND = 2.0

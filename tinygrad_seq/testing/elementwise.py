@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_seq.primitive import TABLE, Primitive
+from tinygrad_seq.ops.primitive import TABLE, Primitive
 
 Domain = tuple[float, float]
 ALL, POSITIVE, UNIT, NEGATIVE = (-3.0, 3.0), (0.2, 3.0), (-0.9, 0.9), (-3.0, -0.2)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from ..tree import Tree
+from ..base.tree import Tree
 from . import operations as op
 from . import products as product
 from . import reshaping as move
 from .drawing import Drawing, Sketch, chance
 from .operations import Operation
-from .program import FORMS, Graph, Step, Value, leaves_of, needed
+from .random_program import FORMS, Graph, Step, Value, leaves_of, needed
 
 _SMOOTH: dict[Operation, int] = {
     op.elementwise: 6, op.arithmetic: 5, op.reduce: 4, op.normalise: 2, op.choose: 1, op.compare: 1, op.logic: 1,

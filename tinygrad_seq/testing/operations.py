@@ -11,7 +11,7 @@ import numpy as np
 from .. import functional
 from .drawing import BOUND, Drawing, Sketch, fit_together, number
 from .elementwise import ROWS, Row
-from .program import SYMBOLS, Value
+from .random_program import SYMBOLS, Value
 
 Operation = Callable[[Drawing], Sketch | None]
 

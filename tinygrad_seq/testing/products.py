@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .drawing import BOUND, Drawing, Sketch, fit_together, letters
-from .program import SYMBOLS, Value
+from .random_program import SYMBOLS, Value
 
 
 def multiply(d: Drawing) -> Sketch | None:

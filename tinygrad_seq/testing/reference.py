@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .elementwise import BITS, LOGIC, ROWS
-from .program import fill
+from .random_program import fill
 
 
 def _log_softmax(x: Any, axis: int = -1) -> Any:
@@ -138,7 +138,9 @@ def evaluate(template: str, operands: Sequence[Any]) -> Any:
 
 def execute(definitions: str) -> dict[str, Any]:
     """Return the names that the text of a program defines, its Tensors being ndarrays."""
-    text = definitions.replace("import tinygrad_seq as ts", "").replace("from tinygrad_seq.primitive import TABLE", "")
+    text = definitions.replace("import tinygrad_seq as ts", "").replace(
+        "from tinygrad_seq.ops.primitive import TABLE", ""
+    )
     text = text.replace(".detach()", "")
     scope: dict[str, Any] = {"ts": FUNCTIONS, "TABLE": TABLE}
     exec(compile(text, "<program on NumPy>", "exec"), scope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .drawing import Drawing, Sketch, divisors
-from .program import Value
+from .random_program import Value
 
 
 def _kind(d: Drawing) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..tree import Tree
-from .program import Equation, Graph, Leaf, Step, leaves_of, needed, rename
+from ..base.tree import Tree
+from .random_program import Equation, Graph, Leaf, Step, leaves_of, needed, rename
 
 Flags = tuple[tuple[str, Any], ...] | None
 Program = TypeVar("Program", bound=Graph | Step)

@@ -24,10 +24,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from .cells import check_cell
-from .checks import Fault, Outcome, check_graph, check_step, kinds
 from .generate import draw_graph, draw_step
-from .program import Graph, Step
+from .properties import Fault, Outcome, check_graph, check_step, kinds
+from .random_cells import check_cell
+from .random_program import Graph, Step
 from .shrink import shrink
 
 BATCH: Final = 150

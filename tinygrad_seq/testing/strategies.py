@@ -13,11 +13,11 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ..creation import tensor
-from ..tensor import Tensor
-from .cells import DrawnCell
+from ..autograd.creation import tensor
+from ..autograd.tensor import Tensor
 from .generate import draw_graph, draw_step
-from .program import Graph, Step
+from .random_cells import DrawnCell
+from .random_program import Graph, Step
 
 
 def shapes(max_rank: int = 3, max_size: int = 5) -> SearchStrategy[tuple[int, ...]]:
@@ -123,11 +123,11 @@ def cells(largest: int = 10) -> SearchStrategy[DrawnCell]:
     Examples
     --------
     >>> from hypothesis import given, settings
-    >>> import tinygrad_seq as ts
+    >>> from tinygrad_seq.base.tree import map_leaves
     >>> @settings(max_examples=3, deadline=None)
     ... @given(cells())
     ... def test_one_step(cell):
-    ...     x = ts.tree.map_leaves(lambda leaf: leaf[0], cell.xs)
+    ...     x = map_leaves(lambda leaf: leaf[0], cell.xs)
     ...     y, state = cell(x, cell.state)
     >>> test_one_step()
     """

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import config as settings
 from .. import nn, optim
+from ..base import settings
 from ..errors import ArgumentError
 from .config import OPTIMIZERS, TrainingConfig
 from .language_model import LanguageModel

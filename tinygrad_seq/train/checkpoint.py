@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.serialization import read_arrays, save
+from ..autograd.tensor import Tensor
 from ..errors import CheckpointError
-from ..serialization import read_arrays, save
-from ..tensor import Tensor
 
 _FORMAT = "tinygrad_seq.checkpoint"
 _VERSION = 1

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import config
+from ..autograd.tensor import Tensor
+from ..base import settings
+from ..base.modes import no_grad, quiet
+from ..base.tree import Tree
 from ..functional import categorical, where
-from ..modes import no_grad, quiet
 from ..nn import evaluating
-from ..tensor import Tensor
-from ..tree import Tree
 
 LONGEST = 64
 """The greatest number of tokens in a block; the first has 1, each further twice as many."""
@@ -44,12 +44,12 @@ def generate(
         start = write.carry
         uniforms = np.zeros(length)
         if temperature:
-            uniforms = quiet().run(copy.deepcopy, config.generator(generator)).random(length)
+            uniforms = quiet().run(copy.deepcopy, settings.generator(generator)).random(length)
         tokens = _run(write, uniforms)
         length = min(2 * length, LONGEST)
         for n, token in enumerate(tokens):
             if temperature:
-                drawn = config.generator(generator).random()
+                drawn = settings.generator(generator).random()
                 if drawn != uniforms[n]:
                     write.carry, uniforms[n], length = start, drawn, 1
                     yield _run(write, uniforms[: n + 1])[n]

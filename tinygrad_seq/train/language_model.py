@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import nn
+from ..autograd.tensor import Tensor
+from ..base.modes import no_grad
+from ..base.tree import Tree
 from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy
-from ..modes import no_grad
 from ..ops.choice import check_drawing
-from ..tensor import Tensor
-from ..tree import Tree
 from .generation import generate
 
 CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import config
+from ..autograd.tensor import Tensor
+from ..base import settings
+from ..base.modes import no_grad
+from ..base.tree import flatten, map_leaves
 from ..data import Windows
 from ..errors import AnomalyError, ArgumentError, CheckpointError
 from ..functional import cross_entropy
-from ..kernels.memory import keep_freed_memory
-from ..modes import no_grad
+from ..kernels.allocator import keep_freed_memory
 from ..nn import Module, detach_state, evaluating
 from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
-from ..tensor import Tensor
-from ..tree import flatten, map_leaves
 
 
 class Step(NamedTuple):
@@ -112,7 +112,7 @@ class TrainingSteps:
         self.optimizer.zero_grad()
         options = {}
         if self.begins is not None and self.restart:
-            chosen = config.generator().random(inputs.shape) < self.restart
+            chosen = settings.generator().random(inputs.shape) < self.restart
             options["reset"] = (inputs == self.begins) & chosen
         logits, state = self.model(inputs, self.state, **options)
         loss = cross_entropy(logits, targets)
@@ -141,7 +141,7 @@ class TrainingSteps:
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": map_leaves(lambda schedule: schedule.state_dict(), self.scheduler),
-            "generator": config.generator().bit_generator.state,
+            "generator": settings.generator().bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ class TrainingSteps:
             schedule.load_state_dict(part)
         self.state = map_leaves(Tensor, state["state"])
         self.number = state["number"]
-        config.generator().bit_generator.state = state["generator"]
+        settings.generator().bit_generator.state = state["generator"]
 
 
 def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: int = 64) -> float:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..base.files import write_atomically
 from ..errors import CheckpointError
-from ..files import write_atomically
 from ..metrics import bits_per_character, perplexity
 
 Row = dict[str, Any]

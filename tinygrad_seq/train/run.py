@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..base.files import write_atomically
 from ..data import Vocabulary
 from ..errors import CheckpointError
-from ..files import write_atomically
 from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import config
+from ..base import settings
 from ..errors import AnomalyError
 from ..functional import categorical
 from ..ops.choice import check_drawing
@@ -56,5 +56,5 @@ def choose_token(
     scores[list(exclude)] = -np.inf
     if not scores.size:
         raise AnomalyError("choose_token: expected finite logits, got none; pass one for each token.")
-    uniform = config.generator(generator).random() if temperature else 0.0
+    uniform = settings.generator(generator).random() if temperature else 0.0
     return int(categorical(scores, uniform, temperature, top_k).item())

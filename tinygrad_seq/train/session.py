@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import config as settings
+from ..base import settings
+from ..base.tree import flatten
 from ..data import Corpus, Vocabulary, Windows, load_corpus
 from ..errors import ArgumentError, DataError
 from ..optim import ReduceLROnPlateau
-from ..tree import flatten
 from .build import build_model, build_optimizer, build_scheduler
 from .config import TrainingConfig
 from .loop import Step, TrainingSteps, evaluate

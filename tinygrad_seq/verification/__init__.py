@@ -1,6 +1,6 @@
 """`verify`: the certificate of a cell, a layer, a step or a module."""
 
 from .certificate import Certificate, Check
-from .verify import verify
+from .runner import verify
 
 __all__ = ["Certificate", "Check", "verify"]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.recurrent import Recurrent
+from ..autograd.tensor import Tensor
+from ..base.tree import Tree, flatten, map_leaves
+from ..nn.recurrence.recurrent import Recurrent
 from ..ops.indexing import take
 from ..ops.joining import concat
-from ..tensor import Tensor
-from ..tree import Tree, flatten, map_leaves
 from .compare import NONE, ROUNDING, Evaluation, Finding, compare
 from .paths import lengths_of
 from .problem import Problem, joined, part, row

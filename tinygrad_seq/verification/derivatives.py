@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tensor import Tensor, pull_back
+from ..autograd.transforms.forward_mode import hvp, jvp
+from ..base.tree import Tree, flatten
 from ..errors import ArgumentError
-from ..forward import hvp, jvp
 from ..rtrl import grad_rtrl
-from ..tensor import Tensor, pull_back
-from ..tree import Tree, flatten
 from .compare import DIFFERENCES, ROUNDING, Arrays, Finding, closeness
 from .differences import slope
 from .problem import Problem, named, weights_of

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..config import get_num_threads, set_num_threads
-from ..creation import asarray
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor
+from ..base.modes import no_grad
+from ..base.settings import get_num_threads, set_num_threads
+from ..base.tree import Tree, map_leaves
 from ..kernels import pool
-from ..modes import no_grad
-from ..tensor import Tensor
-from ..tree import Tree, map_leaves
 from .compare import NONE, ROUNDING, Finding, closeness, compare, finiteness
 from .problem import Problem, named
 from .subject import COMPILED, LENGTHS, WINDOW, LayerSubject, Outputs

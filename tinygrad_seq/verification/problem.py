@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import config
-from ..creation import asarray
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor, pull_back
+from ..base import settings
+from ..base.modes import disable_compile, enable_grad, no_grad
+from ..base.tree import Tree, describe, flatten, map_leaves
 from ..errors import ArgumentError, CompileWarning, ShapeError
-from ..modes import disable_compile, enable_grad, no_grad
 from ..ops.joining import concat
-from ..scan.leaves import name_of, named_leaves
-from ..tensor import Tensor, pull_back
-from ..tree import Tree, describe, flatten, map_leaves
+from ..scan.ir.leaves import name_of, named_leaves
 from .compare import Arrays, Evaluation
 from .subject import CARRY, COMPILED, ROWS, LayerSubject, Outputs, Subject
 
@@ -182,7 +182,7 @@ class Problem:
 
     def outputs(self, run: Run | None = None, *, compile: bool | None = None, **how: Any) -> Outputs:
         """Return the outputs; see `evaluate`."""
-        config.manual_seed(self.seed)
+        settings.manual_seed(self.seed)
         with self._engine(compile):
             if run is not None:
                 return run(self.xs, self.state)

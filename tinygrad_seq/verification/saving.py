@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..nn.module import Module
-from ..serialization import load, save
+from ..autograd.serialization import load, save
+from ..nn.module.module import Module
 from .compare import NONE, Evaluation, Finding, compare
 from .problem import Problem
 from .subject import MODULE, LayerSubject, ModuleSubject, Subject, subject_of

@@ -10,21 +10,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..config import default_dtype, set_default_dtype
-from ..creation import asarray
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor, pull_back
+from ..base.settings import default_dtype, set_default_dtype
+from ..base.tree import Tree, describe, flatten, map_leaves
 from ..errors import ArgumentError, CompileError
 from ..nn.cell import Cell
-from ..nn.module import Module
-from ..nn.parameter import Buffer, Parameter
-from ..nn.passes import step_of_pass
-from ..nn.recurrent import Recurrent
-from ..nn.rnn import StackedLayers
-from ..nn.sequence import SequenceLayer
+from ..nn.module.module import Module
+from ..nn.module.parameter import Buffer, Parameter
+from ..nn.recurrence.layer import SequenceLayer
+from ..nn.recurrence.passes import step_of_pass
+from ..nn.recurrence.recurrent import Recurrent
+from ..nn.recurrence.torch_layers import StackedLayers
 from ..scan import program_of, scan
 from ..scan.eager import StepFunction
-from ..scan.leaves import named_leaves
-from ..tensor import Tensor, pull_back
-from ..tree import Tree, describe, flatten, map_leaves
+from ..scan.ir.leaves import named_leaves
 
 Outputs = dict[str, Tree]
 # The arguments `lengths`, `mask` and `reset` of a recurrent layer.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..creation import asarray
-from ..nn.passes import step_of_pass
-from ..nn.sequence import SequenceLayer
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor
+from ..base.tree import Tree, flatten, map_leaves
+from ..nn.recurrence.layer import SequenceLayer
+from ..nn.recurrence.passes import step_of_pass
 from ..ops.joining import concat
 from ..scan.eager import unroll
-from ..scan.leaves import stack_leaves
-from ..tensor import Tensor
-from ..tree import Tree, flatten, map_leaves
+from ..scan.ir.leaves import stack_leaves
 from .compare import ROUNDING, Evaluation, Finding, closeness, compare
 from .problem import Problem, Run, joined, named, part
 from .subject import CARRY, REVERSE, STREAM, WINDOW, LayerSubject, Outputs

@@ -1,10 +1,10 @@
 """Attention: a query reads a memory, alone or at every step of a decoder."""
 
-from .additive import AdditiveAttention
-from .base import Attention, Memory
-from .cell import AttentionCell
+from .additive_attention import AdditiveAttention
+from .attention_cell import AttentionCell
 from .decoder import AttentionDecoder
-from .dot import DotAttention
+from .dot_attention import DotAttention
+from .mechanism import Attention, Memory
 from .multihead import MultiHeadAttention
 
 __all__ = [

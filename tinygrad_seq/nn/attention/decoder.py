@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any, Unpack
 
+from ...base.tree import Tree
 from ...errors import ArgumentError
-from ...primitive import Array
-from ...tree import Tree
+from ...ops.primitive import Array
 from ..cell import Cell
-from ..module import Module
-from ..options import Options
-from ..recurrent import Recurrent
-from .base import Attention
-from .cell import AttentionCell
+from ..module.module import Module
+from ..recurrence.options import Options
+from ..recurrence.recurrent import Recurrent
+from .attention_cell import AttentionCell
+from .mechanism import Attention
 
 
 class AttentionDecoder(Module):

@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from ...creation import asarray, zeros
+from ...autograd.creation import asarray, zeros
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError, DtypeError, ShapeError
 from ...ops.arithmetic import maximum
 from ...ops.comparison import where
 from ...ops.linear import linear, matmul
 from ...ops.normalisation import dropout as drop
+from ...ops.primitive import Array
 from ...ops.reduction import mean
 from ...ops.shape import permute_dims, reshape, swapaxes
-from ...primitive import Array
-from ...tensor import Tensor
 from ..checks import check_features, check_probability, check_sizes, check_switches
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
 from ..masks import check_flags
-from ..padding import fill_padding
-from ..parameter import Parameter
-from .base import Attention, Memory, masked_softmax
+from ..module.parameter import Parameter
+from ..recurrence.padding import fill_padding
+from .mechanism import Attention, Memory, masked_softmax
 
 
 class MultiHeadAttention(Attention):

@@ -3,7 +3,7 @@
 from .additive import ATRCell, CFNCell, FastGRNNCell, LeakyRNNCell, RANCell, STARCell
 from .diagonal import HGRNCell, IndRNNCell, MinGRUCell, MinLSTMCell, QRNNCell, SRUCell
 from .elman import ElmanCell
-from .exponential import MLSTMCell, RWKV4Cell, SLSTMCell
+from .exponential_gates import MLSTMCell, RWKV4Cell, SLSTMCell
 from .gru import GRUCell
 from .gru_variants import LiGRUCell, MGUCell, MinimalRNNCell, MUT1Cell, ResetAfterMGUCell, UGRNNCell
 from .lstm import LSTMCell
@@ -16,7 +16,7 @@ from .lstm_variants import (
     PeepholeLSTMCell,
     PhasedLSTMCell,
 )
-from .matrix import DeltaNetCell, GatedDeltaNetCell, GLACell, LinearAttentionCell, RetNetCell
+from .matrix_memory import DeltaNetCell, GatedDeltaNetCell, GLACell, LinearAttentionCell, RetNetCell
 from .norm_lstm import LayerNormLSTMCell
 from .notes import NotesGRUCell, NotesLSTMCell, NotesRNNCell, NotesSimplifiedGRUCell
 from .state_space import LRUCell, MambaCell, S4DCell

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ...autograd.tagging import tag
 from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..checks import check_numbers
 from ..init import constant_, zeros_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .declared import DeclaredCell, HiddenAndCellState, drawn
 
 State = tuple[Array, Array]

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from ...creation import zeros
+from ...autograd.creation import zeros
+from ...base.tree import map_leaves
 from ...errors import ArgumentError
-from ...tree import map_leaves
 from ..cell import Cell
 from ..checks import check_sizes
 from ..init import uniform_, xavier_uniform_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 
 
 class Declaration(NamedTuple):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...autograd.tagging import tag
 from ...errors import ArgumentError
 from ...ops.activation import relu, silu
 from ...ops.comparison import where
 from ...ops.exponential import log_sigmoid, sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..checks import check_numbers, check_sizes
 from ..init import uniform_, zeros_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .declared import DeclaredCell, drawn
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from ...errors import ArgumentError
 from ...ops.activation import relu
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
 from .gated import GatedCell
 
 _NONLINEARITIES = {"tanh": tanh, "relu": relu}

@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...creation import zeros
+from ...autograd.creation import zeros
+from ...base.tree import Tree, describe, flatten, map_leaves
 from ...errors import ArgumentError, DtypeError, ShapeError
+from ...ops.primitive import Array
 from ...ops.shape import expand_dims, squeeze
-from ...primitive import Array
-from ...tree import Tree, describe, flatten, map_leaves
 from ..cell import Cell
 from ..checks import check_features, check_sizes, check_switches
 from ..init import uniform_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 
 
 def check_placement(layer: str, device: Any, dtype: Any) -> None:

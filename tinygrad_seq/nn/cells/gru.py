@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ...autograd.tagging import tag
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from .gated import GatedCell
 
 

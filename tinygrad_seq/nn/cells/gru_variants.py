@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from ...autograd.tagging import tag
 from ...ops.activation import relu
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..init import orthogonal_, zeros_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .declared import DeclaredCell, drawn
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...autograd.tagging import tag
 from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..checks import check_sizes
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .gated import GatedCell
 
 

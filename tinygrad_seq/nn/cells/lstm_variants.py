@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from ...modes import no_grad
+from ...autograd.tagging import tag
+from ...base.modes import no_grad
 from ...ops.arithmetic import abs as magnitude
 from ...ops.arithmetic import remainder
 from ...ops.comparison import where
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..checks import check_numbers, check_switches
 from ..init import constant_, normal_, uniform_, zeros_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .declared import DeclaredCell, HiddenAndCellState, drawn
 
 State = tuple[Array, Array]

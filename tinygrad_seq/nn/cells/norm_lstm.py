@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ...autograd.tagging import tag
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.normalisation import layer_norm
+from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..checks import check_switches
 from ..init import ones_, zeros_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .declared import HiddenAndCellState, drawn
 
 State = tuple[Array, Array]

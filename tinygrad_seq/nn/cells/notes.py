@@ -11,18 +11,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...creation import zeros
+from ...autograd.creation import zeros
+from ...autograd.tagging import tag
 from ...ops.exponential import sigmoid
 from ...ops.joining import concat
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.shape import reshape
 from ...ops.trigonometric import tanh
-from ...primitive import Array
-from ...tagging import tag
 from ..cell import Cell
 from ..checks import check_sizes
 from ..init import uniform_, zeros_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 
 
 class NotesCell(Cell):

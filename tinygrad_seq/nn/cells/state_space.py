@@ -6,19 +6,19 @@ import math
 
 import numpy as np
 
+from ...autograd.tagging import tag
+from ...base.modes import no_grad
 from ...errors import ArgumentError
-from ...modes import no_grad
 from ...ops.activation import silu
 from ...ops.exponential import exp, expm1, log, softplus
 from ...ops.joining import split
 from ...ops.linear import linear
+from ...ops.primitive import Array
 from ...ops.reduction import sum as total
 from ...ops.trigonometric import cos, sin
-from ...primitive import Array
-from ...tagging import tag
 from ..checks import check_numbers, check_sizes
 from ..init import constant_, normal_, ones_, uniform_
-from ..parameter import Parameter
+from ..module.parameter import Parameter
 from .declared import DeclaredCell, drawn, fan_in_uniform_
 
 State = tuple[Array, Array]

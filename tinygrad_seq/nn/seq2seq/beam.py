@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...creation import asarray
+from ...autograd.creation import asarray
+from ...base.modes import no_grad
+from ...base.tree import Tree, map_leaves
 from ...errors import ArgumentError
-from ...modes import no_grad
 from ...ops.choice import refuse_scores
 from ...ops.indexing import take
 from ...ops.normalisation import log_softmax
-from ...tree import Tree, map_leaves
 from ..checks import check_sizes
 from .decoding import Step, Tokens, check_writing, first_tokens, scores_of
 

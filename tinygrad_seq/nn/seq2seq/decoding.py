@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import config
-from ...conversion import to_array
-from ...creation import asarray
+from ...autograd.conversion import to_array
+from ...autograd.creation import asarray
+from ...autograd.tensor import Tensor
+from ...base import settings
+from ...base.modes import no_grad
+from ...base.tree import Tree, map_leaves
 from ...errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
-from ...modes import no_grad
 from ...ops.choice import categorical, check_drawing
 from ...ops.normalisation import log_softmax
-from ...primitive import Array
-from ...scan.leaves import name_of, named_leaves
-from ...tensor import Tensor
-from ...tree import Tree, map_leaves
+from ...ops.primitive import Array
+from ...scan.ir.leaves import name_of, named_leaves
 from ..checks import check_sizes
 
 Step = Callable[[Tensor, Tree], tuple[Array, Tree]]
@@ -126,7 +126,7 @@ def sample_sequences(
         running, lengths, total = np.ones(N, bool), np.zeros(N, np.int64), np.zeros(N)
         while len(written) < max_length and running.any():
             scores, state = scores_of("sample_sequences", step, tokens, state, eos)
-            uniforms = config.generator(generator).random(N) if temperature else np.zeros(N)
+            uniforms = settings.generator(generator).random(N) if temperature else np.zeros(N)
             drawn = np.asarray(categorical(scores, uniforms, temperature, top_k))
             tokens = drawn if eos is None else np.where(running, drawn, eos)
             total += np.where(running, log_softmax(scores)[np.arange(N), tokens], 0)

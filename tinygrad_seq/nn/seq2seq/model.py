@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ... import config
-from ...creation import asarray
+from ...autograd.creation import asarray
+from ...base import settings
+from ...base.tree import Tree, first_leaf, flatten, map_leaves
 from ...errors import ArgumentError, DtypeError, ShapeError
 from ...ops.choice import categorical, check_drawing
 from ...ops.comparison import where
-from ...primitive import Array
+from ...ops.primitive import Array
 from ...scan import Remember, scan
-from ...tree import Tree, first_leaf, flatten, map_leaves
 from ..activations import Identity
 from ..attention import AttentionCell, Memory
 from ..cell import Cell, step_of_one
 from ..checks import check_probability
 from ..masks import check_flags
-from ..module import Module
-from ..padding import fill_padding
+from ..module.module import Module
+from ..recurrence.padding import fill_padding
 
 
 class Seq2Seq(Module):
@@ -142,7 +142,7 @@ class Seq2Seq(Module):
         if not sampling:
             _, ys = scan(step_of_one(cell), state, self.target_embedding(target), remember=self.remember)
             return self.readout(ys)
-        draw = config.generator(generator).random
+        draw = settings.generator(generator).random
         own, uniforms = draw(target.shape) < sampling, draw(target.shape)
         own[0] = False
 

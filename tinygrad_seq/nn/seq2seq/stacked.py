@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...base.tree import Tree
 from ...errors import ArgumentError
-from ...primitive import Array
-from ...tree import Tree
+from ...ops.primitive import Array
 from ..cell import Cell
 
 

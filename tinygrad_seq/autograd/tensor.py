@@ -1,0 +1,399 @@
+"""The Tensor: an ndarray that remembers, through the tape, how it was made.
+
+No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
+graphs save copies of it while anyone else still holds it, and whoever wants to write to an array that a graph or
+another tensor still needs (``.data``, an optimiser) is given a fresh copy. Both are decided by reference counts, so
+the normal case costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Collection, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..base.locks import make_lock
+from ..base.modes import enable_grad, fresh_quiet, no_grad, quiet
+from ..base.switches import DEFAULT, current, in_front
+from ..errors import DtypeError, GraphError, ShapeError, TinygradSeqError
+from ..ops.casting import astype
+from ..ops.operators import Operators
+from ..ops.primitive import LEVELS, Array, Primitive
+from .array_protocol import ArrayProtocol
+from .conversion import to_array
+from .inplace import InPlace
+from .python_protocol import PythonProtocol
+from .recording import check_forward, check_operand, explain, make_node
+from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
+
+
+class _Probe:
+    __slots__ = ("_array",)
+
+    def __init__(self) -> None:
+        self._array = np.empty(1)
+
+
+_adding = make_lock()  # two threads may run backward on graphs that share leaves
+_probe = _Probe()
+# What sys.getrefcount says of an array that only one attribute refers to.
+_ALONE = sys.getrefcount(_probe._array)
+
+
+def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted."""
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    wanted = 0
+    bit = 1
+    for operand in operands:
+        if isinstance(operand, Tensor):
+            arrays.append(operand._frozen() if operand._exposed else operand._array)
+            if operand._requires_grad:
+                source = operand._source
+                parents.append(operand if source is None else source)
+                wanted |= bit
+            else:
+                parents.append(None)
+        else:
+            level = LEVELS.get(operand.__class__)
+            if level is not None:  # a Tracer
+                return level[1](primitive, operands, params)
+            arrays.append(check_operand(primitive, operand))
+            parents.append(None)
+        bit <<= 1
+    modes = in_front()
+    if modes is not DEFAULT:
+        modes = current()
+    context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
+    try:
+        result = (
+            context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
+        )
+    except TinygradSeqError:
+        raise
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise explain(primitive, arrays, error) from error
+    if primitive.multiple:
+        result = tuple(map(np.asarray, result))
+    elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
+        result = np.asarray(result)
+    node = None
+    if not wanted and not primitive.multiple and result.dtype.char == "e":
+        # NumPy's result for 8-bit integers and booleans, of a dtype that no Tensor has.
+        return record(primitive, tuple([np.asarray(array, np.float64) for array in arrays]), params)
+    if wanted and modes.recording:
+        node = make_node(primitive, params, operands, arrays, parents, wanted, result)
+    if modes.anomaly:
+        check_forward(primitive, arrays, result, node)
+    if primitive.multiple:
+        return tuple(
+            [
+                attach(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
+                for slot, part in enumerate(result)
+            ]
+        )
+    tensor = _new(Tensor)
+    tensor._array = result
+    tensor._source = node
+    tensor._requires_grad = node is not None
+    return tensor
+
+
+_new = object.__new__
+_recorded, _unrecorded = enable_grad(), no_grad()
+
+
+class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
+    """An n-dimensional array with a gradient.
+
+    Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
+    scalars never change an array's dtype, and mixing float32 with float64 gives float64.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values. Writing to it is safe at any time: a graph that still needs the old values keeps them.
+    grad : Tensor or None
+        The gradient that backward passes have added up, with the shape and dtype of the tensor.
+    requires_grad : bool
+        Whether operations on this tensor are recorded.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_requires_grad", "_source")
+    _array: np.ndarray
+    _requires_grad: bool
+    _source: Source | None  # where its cotangent goes; None for a leaf, whose own it is
+    _exposed: bool = False  # `.data` has handed the array out: someone may write to it
+    _hooks: list[Hook] | None = None
+    _retains: bool = False  # `grad` is kept though it is no leaf
+    grad: Tensor | None = None
+
+    def __init__(self, data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
+        self._array = to_array("tensor", data, dtype)
+        self._source = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    def __init_subclass__(cls) -> None:
+        LEVELS[cls] = LEVELS[Tensor]
+
+    # ------------------------------------------------------------------------------------------- plain facts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user, not by a recorded operation."""
+        return self._source is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self._array.dtype.kind != "f":
+            raise DtypeError(
+                f"requires_grad: expected a floating-point tensor, got {self._array.dtype}; "
+                "cast it first with .astype('float32')."
+            )
+        if not value and self._source is not None:
+            raise GraphError(
+                "requires_grad: expected a leaf, got the result of a recorded operation; use .detach() instead."
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` and return the tensor itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    # ----------------------------------------------------------------------------------------- array access
+
+    def _alone(self) -> bool:
+        """Return whether nothing else refers to this tensor's memory."""
+        return sys.getrefcount(self._array) <= _ALONE and self._array.base is None
+
+    def _writable(self) -> np.ndarray:
+        """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one."""
+        if not (self._exposed or self._alone()) or not self._array.flags.carray:
+            self._array = self._array.copy(order="C")
+        return self._array
+
+    def _frozen(self) -> np.ndarray:
+        """Return an array of this tensor's values that nobody will write to, for a graph or another tensor."""
+        if self._exposed:
+            if not self._alone():
+                return self._array.copy()
+            self._exposed = False
+        return self._array
+
+    @property
+    def data(self) -> np.ndarray:
+        array = self._writable()
+        self._exposed = True
+        return array
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        if value is self._array:  # the second half of `w.data -= step`
+            return
+        array = value._array if isinstance(value, Tensor) else np.asarray(value)
+        if array.shape != self.shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise ShapeError(
+                f"Tensor.data: expected an array of shape {self.shape} {self.dtype}, got {array.shape} {array.dtype}; "
+                "make a new tensor to change shape or dtype."
+            )
+        self._array, self._exposed = array.astype(self.dtype, order="C"), False
+
+    def numpy(self) -> np.ndarray:
+        """Return the values for reading: this tensor's memory, read-only unless `data` has handed it out."""
+        if self._exposed:
+            return self._array
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def detach(self) -> Tensor:
+        """Return a tensor with the same values that no gradient flows through."""
+        return wrap(self._frozen())
+
+    # -------------------------------------------------------------------------------------------- gradients
+
+    def backward(
+        self, gradient: Array | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor with respect to every leaf to the leaf's ``grad``.
+
+        Parameters
+        ----------
+        gradient
+            The cotangent, of this tensor's shape; may be left out for a tensor with one element.
+        retain_graph
+            Keep the graph, so that backward can run through it again.
+        create_graph
+            Record the backward pass itself, so that the gradients can be differentiated; keeps the graph too.
+
+        Raises
+        ------
+        GraphError
+            If the tensor requires no gradient, or is not a scalar and no `gradient` is given, or its graph is freed.
+        ShapeError
+            If `gradient` has another shape.
+        """
+        arrived = pull_back([self], [gradient], keep=retain_graph or create_graph, differentiable=create_graph)
+        with _adding:
+            for leaf, found in arrived.items():
+                leaf.grad = found if leaf.grad is None else leaf.grad + found
+
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call `hook` with this tensor's finished gradient in every backward pass; return a handle that removes it.
+
+        The hook may return None, or a tensor of the same shape that takes the gradient's place.
+        """
+        if not self._requires_grad:
+            raise GraphError(
+                f"register_hook: expected a tensor that requires grad, got {self.shape} {self.dtype} that does not; "
+                "set requires_grad=True before the forward pass."
+            )
+        source = self._source
+        if source is None:
+            self._hooks = hooks = [] if self._hooks is None else self._hooks
+        else:
+            node, slot = (source.node, source.slot) if isinstance(source, Output) else (source, 0)
+            if node.hooks is None:
+                node.hooks = {}
+            hooks = node.hooks.setdefault(slot, [])
+        hooks.append(hook)
+        return HookHandle(hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result of an operation in its ``grad``, as leaves do."""
+        if self._retains or (self.is_leaf and self._requires_grad):
+            return
+        owner = weakref.ref(self)
+
+        def keep(gradient: Tensor) -> None:
+            tensor = owner()
+            if tensor is not None:
+                tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+
+        self.register_hook(keep)
+        self._retains = True
+
+    _apply = staticmethod(record)
+
+
+def attach(array: Array, source: Source | None) -> Tensor:
+    """Return a Tensor of `array` whose cotangent goes to `source`."""
+    if isinstance(array, Tensor):
+        return array
+    tensor = _new(Tensor)
+    tensor._array = array if array.__class__ is np.ndarray else np.asarray(array)
+    tensor._source, tensor._requires_grad = source, source is not None
+    return tensor
+
+
+def wrap(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+    """Return a leaf that takes over `array`, which nobody else may write to, as it is."""
+    tensor = _new(Tensor)
+    tensor._array, tensor._source, tensor._requires_grad = array, None, False
+    if requires_grad:
+        tensor.requires_grad = True
+    return tensor
+
+
+def pull_back(
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Array | None],
+    *,
+    only: Sequence[Tensor] | None = None,
+    keep: bool = False,
+    differentiable: bool = False,
+    nodes: Sequence[Node] | None = None,
+    connected: Collection[Source] | None = None,
+) -> dict[Tensor, Tensor]:
+    """Return the gradient of ``sum(output * cotangent)`` by leaf, or by each tensor of `only` that it reaches.
+
+    The rest of the parameters are those of `tape.backpropagate`.
+    """
+    context = quiet()
+    (_recorded if differentiable else _unrecorded).set_in(context)
+    pairs = zip(outputs, cotangents, strict=True)
+    roots = [(source_of(output), context.run(_seed, output, given, differentiable)) for output, given in pairs]
+    arrived = context.run(
+        backpropagate,
+        roots,
+        attach,
+        keep=keep,
+        differentiable=differentiable,
+        only=None if only is None else list(map(source_of, only)),
+        nodes=nodes,
+        connected=connected,
+    )
+    if only is None:
+        return {leaf: attach(gradient, None) for leaf, gradient in arrived.items()}
+    return {tensor: attach(arrived[source_of(tensor)], None) for tensor in only if source_of(tensor) in arrived}
+
+
+def _seed(output: Tensor, cotangent: Array | None, differentiable: bool) -> Array:
+    """Return the checked cotangent of `output`, 1 for None: a Tensor if `differentiable`, or an ndarray."""
+    if not output._requires_grad:
+        raise GraphError(
+            "backward: expected a tensor that requires grad, got one that does not depend on any; "
+            "set requires_grad=True on a leaf, and do not compute under no_grad or through .detach()."
+        )
+    if cotangent is None:
+        if output.size != 1:
+            raise GraphError(
+                f"backward: expected a scalar, got shape {output.shape}; reduce it with .sum() or .mean(), "
+                "or pass gradient= of that shape."
+            )
+        cotangent = np.ones(output.shape, output.dtype)
+    elif not isinstance(cotangent, Tensor):
+        cotangent = np.array(cotangent, output.dtype)
+    else:
+        cotangent = cotangent if cotangent.dtype == output.dtype else astype(cotangent, output.dtype)
+        cotangent = cotangent if differentiable else cotangent._frozen()
+    if cotangent.shape != output.shape:
+        raise ShapeError(
+            f"backward: expected a gradient of shape {output.shape}, got {cotangent.shape}; "
+            "pass one value per element of the output."
+        )
+    return attach(cotangent, None) if differentiable else cotangent
+
+
+def source_of(tensor: Tensor) -> Source:
+    """Return where the cotangent of `tensor` goes: to itself if it is a leaf."""
+    return tensor if tensor._source is None else tensor._source
+
+
+LEVELS[Tensor] = (1, record)

@@ -1,0 +1,1 @@
+"""Transforms of functions: `grad`, `vjp`, `jvp`, `hvp`, `jacobian`, `hessian`, `custom_gradient`, `checkpoint`."""

@@ -1,0 +1,1 @@
+"""Kernels generated at run time, and the cache folder that holds them."""

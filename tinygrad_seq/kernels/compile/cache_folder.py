@@ -1,0 +1,114 @@
+"""The folder that holds generated kernels between processes: where it is, whom it is trusted from, whole files only.
+
+What lies there is run. So a folder or a file that somebody other than its user or root owns or can write is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+from ...errors import CheckpointError
+
+_OURS = re.compile(r"[0-9a-f]{32}(\.py|\.code|-\w+\.tmp)")
+_warned = False
+
+
+def locate() -> Path:
+    """Return the folder: ``TGS_CACHE_DIR``, else ``tinygrad_seq`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises
+    ------
+    CheckpointError
+        If this user has no home folder and names no other.
+    """
+    chosen = os.environ.get("TGS_CACHE_DIR")
+    if chosen:
+        return Path(os.path.expanduser(chosen)).absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tinygrad_seq"
+    except RuntimeError as error:
+        raise CheckpointError(f"cache: expected a home folder, got: {error}; set TGS_CACHE_DIR.") from error
+
+
+def prepare() -> Path:
+    """Return the folder, created with mode 0700 if there was none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created, or others than its user and root own it or can write to it.
+    """
+    folder = locate()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check(folder, folder.stat())
+    return folder
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises
+    ------
+    OSError
+        If there is none, it cannot be read, or others than its user and root own it or can write to it.
+    """
+    with path.open("rb") as file:
+        _check(path, os.fstat(file.fileno()))
+        return file.read()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 that any reader finds whole, or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    handle, temporary = tempfile.mkstemp(".tmp", f"{path.stem}-", path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def entries() -> list[Path]:
+    """Return the files in the folder that this module wrote, in the order of their names."""
+    folder = locate()
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _OURS.fullmatch(path.name) and path.is_file())
+
+
+def warn_once(problem: object) -> None:
+    """Warn that a kernel is compiled again, and why; only the first time in a process."""
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"tinygrad_seq: the cache of compiled kernels could not be used as it is: {problem}; compiling instead, "
+            "with the same results. Set TGS_CACHE_DIR to a folder that only you can write, or delete the damaged "
+            "files with 'tinygrad-seq cache --clear'.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if not hasattr(os, "geteuid"):  # Windows: the folder of a user is closed to others by its access list
+        return
+    if status.st_uid not in (os.geteuid(), 0):
+        raise PermissionError(f"'{path}' belongs to another user (id {status.st_uid})")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"'{path}' can be written by others (mode {stat.S_IMODE(status.st_mode):04o})")

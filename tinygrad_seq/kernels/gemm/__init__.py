@@ -1,0 +1,1 @@
+"""Matrix products: the register tile, products with packed panels, whole products on several threads."""

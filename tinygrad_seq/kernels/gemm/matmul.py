@@ -1,0 +1,216 @@
+"""Whole products and sums of rows, on several threads: the work before and after the loop of a scan.
+
+The result is cut along its rows or columns, never along what is added up, so its bits do not depend on the threads.
+There is one compilation for each dtype, whatever the layout of the operands, writable or not.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from numba import config, from_dtype, types
+
+from ...base.modes import quiet
+from ...errors import DtypeError, ShapeError
+from ..jit import kernel
+from ..pool import Task, run_all, split, workers
+from .packed import BAND_ROWS, STRIP_ROWS, matmul_into
+from .tile import PANEL_BYTES, ROWS
+
+Array = npt.NDArray[Any]
+
+SUM_DEPTH = 1024
+"""Products that are added up before they are added to the sum of others: K of them take 1024 + K / 1024 roundings.
+
+One by one, 100,000 products of float32 came out with 16 times the error of OpenBLAS."""
+SHORT_DEPTH = 256
+"""Fewer products than these are added to what C holds one by one, which saves a pass over C."""
+SUM_ROWS = 256
+"""Rows that are added up before they are added to the total: R rows take 256 + R / 256 roundings, not R."""
+FLOAT_BYTES_PER_SECOND = 4e11
+"""Operations per second of one thread times the bytes of an element, which sets what a product is taken to cost."""
+BYTES_PER_SECOND = 1e10
+"""Bytes per second that one thread adds up."""
+_DTYPES = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+TASKS_PER_THREAD = 2
+"""More tasks than threads, so that the caller takes those of a thread that other work keeps from its core."""
+
+
+# ------------------------------------------------------------------------------------------------ products
+
+
+@kernel
+def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
+    M, K = a.shape
+    if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate):
+        matmul_into(a, b, c, accumulate)
+        return
+    room = np.empty((min(M, STRIP_ROWS), c.shape[1]), c.dtype)
+    for i in range(0, M, STRIP_ROWS):
+        rows, target = a[i : i + STRIP_ROWS, :], c[i : i + STRIP_ROWS, :]
+        part = room[: target.shape[0], : c.shape[1]]  # sliced twice, it has the type of C: one compilation
+        more = accumulate
+        for stop in range(K, 0, -SUM_DEPTH):
+            start = max(0, stop - SUM_DEPTH)
+            if more and stop - start >= SHORT_DEPTH:
+                matmul_into(rows[:, start:stop], b[start:stop, :], part, not more)  # no literal: one compilation
+                for r in range(target.shape[0]):
+                    for j in range(target.shape[1]):
+                        target[r, j] += room[r, j]
+            else:
+                matmul_into(rows[:, start:stop], b[start:stop, :], target, more)
+            more = True
+
+
+@functools.cache
+def _product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
+    """Return `_multiply` for any strides: compiled code that checks neither dtypes nor whether it may write."""
+    compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
+    return compiled.compile((kind, kind, kind, types.boolean))  # type: ignore[no-any-return]
+
+
+def _tasks(a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
+    """Return the product in at most `parts` tasks of whole tiles, cut where they are more, or less is read again."""
+    M, N = c.shape
+    columns = PANEL_BYTES // c.itemsize
+    run, panels, tiles = _product(c.dtype), -(-N // columns), -(-M // ROWS)
+    # Tasks beside one another read all of A, tasks below one another all of B; what they must pack costs twice that.
+    again_a = M if a.strides[1] == a.itemsize else 2 * M
+    again_b = N if b.strides[1] == b.itemsize and parts * BAND_ROWS >= M else 2 * N
+    if (min(panels, parts), -again_a) >= (min(tiles, parts), -again_b):
+        cuts = [slice(columns * i, columns * j) for i, j in split(panels, parts)]
+        return [partial(run, a, b[:, cut], c[:, cut], accumulate) for cut in cuts]
+    cuts = [slice(ROWS * i, ROWS * j) for i, j in split(tiles, parts)]
+    return [partial(run, a[cut], b, c[cut], accumulate) for cut in cuts]
+
+
+def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
+    """Set ``c = a @ b``, or with `accumulate` add to it, with the same bits for any number of threads.
+
+    Blocks of 1024 products, counted from the last along K, are summed and added up, the last first. So a sum over
+    time that arrives in several calls, from the end, gives the bits of one call if all calls but the last bring a
+    multiple of 1024. The error is at most about ``(1024 + K / 1024) * eps`` of the sum of the magnitudes.
+
+    Parameters
+    ----------
+    a, b
+        ``(M, K)`` and ``(K, N)``, of any strides.
+    c
+        ``(M, N)``, of any strides, which overlaps neither. *Changed*. Unless its rows or its columns lie side by side
+        the product goes through a copy of it.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes are not these.
+    DtypeError
+        If the arrays are not all float32 or all float64.
+    """
+    if not a.ndim == b.ndim == c.ndim == 2 or a.shape[1] != b.shape[0] or c.shape != (a.shape[0], b.shape[1]):
+        raise ShapeError(
+            f"multiply: expected a (M, K), b (K, N) and c (M, N), got {a.shape}, {b.shape} and {c.shape}; "
+            "the inner sizes must be equal."
+        )
+    _check_dtypes("multiply", a, b, c)
+    if config.DISABLE_JIT:
+        quiet().run(np.add, quiet().run(np.matmul, a, b), c if accumulate else 0, out=c)
+        return
+    M, N = c.shape
+    if N > 1 and c.strides[1] != c.itemsize:
+        if M > 1 and c.strides[0] != c.itemsize:
+            copy = c.copy("C")
+            multiply(a, b, copy, accumulate)
+            c[...] = copy
+            return
+        a, b, c = b.T, a.T, c.T
+    threads = workers(2 * c.size * a.shape[1] * c.itemsize / FLOAT_BYTES_PER_SECOND)
+    if threads == 1:
+        _product(c.dtype)(a, b, c, accumulate)
+    else:
+        run_all(_tasks(a, b, c, accumulate, threads * TASKS_PER_THREAD))
+
+
+# ------------------------------------------------------------------------------------------------ sums of rows
+
+
+@kernel
+def _add_in_order(x: Array, total: Array, start: int, stop: int, flipped: bool) -> None:
+    """Add rows start to stop - 1 of `x`, or of it upside down, to `total`. *Changed*."""
+    for r in range(start, stop):
+        row = x[x.shape[0] - 1 - r if flipped else r]
+        for g in range(row.size):
+            total[g] += row[g]
+
+
+@kernel
+def _add_blocks(x: Array, sums: Array, start: int, stop: int, flipped: bool) -> None:
+    """Add block n of `x`, counted from its end, to row n of `sums`. *Changed*: rows start to stop - 1 of `sums`."""
+    R = x.shape[0]
+    for n in range(start, stop):
+        _add_in_order(x, sums[n], max(0, R - (n + 1) * SUM_ROWS), R - n * SUM_ROWS, flipped)
+
+
+@functools.cache
+def _sums(dtype: np.dtype) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return `_add_blocks` and `_add_in_order`, for read-only rows too: compiled code that checks no dtype."""
+    blocks, in_order, element = _add_blocks, _add_in_order, from_dtype(dtype)
+    rows, sums, total = types.Array(element, 2, "C", readonly=True), element[:, ::1], element[::1]
+    if not config.DISABLE_JIT:
+        flag = types.boolean
+        blocks = blocks.compile((rows, sums, types.intp, types.intp, flag))  # type: ignore[attr-defined]
+        in_order = in_order.compile((rows, total, types.intp, types.intp, flag))  # type: ignore[attr-defined]
+    return blocks, in_order
+
+
+def add_rows(x: Array, total: Array) -> None:
+    """Add every row of `x` to `total`, with the same bits for any number of threads.
+
+    Blocks of 256 rows, counted from the last, are summed row after row, and their sums added to the total, the last
+    first. So rows that arrive in several calls, from the end, give the same bits if all calls but the last bring a
+    multiple of 256. The error is at most ``(256 + R / 256) * eps`` of the sum of the magnitudes.
+
+    Parameters
+    ----------
+    x
+        ``(R, G)``; copied unless contiguous, perhaps with the last row first.
+    total
+        ``(G,)``, contiguous. *Changed*.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes are not these, or `total` is not contiguous.
+    DtypeError
+        If the arrays are not both float32 or both float64.
+    """
+    if x.ndim != 2 or total.shape != x.shape[1:] or not total.flags.c_contiguous:
+        raise ShapeError(
+            f"add_rows: expected x (R, G) and a contiguous total (G,), got {x.shape} and {total.shape} with strides "
+            f"{total.strides}; pass one total per column."
+        )
+    _check_dtypes("add_rows", x, total)
+    flipped = x.strides[0] < 0
+    x = np.ascontiguousarray(x[::-1] if flipped else x)
+    add_blocks, add_in_order = _sums(x.dtype)
+    sums = np.zeros((-(-x.shape[0] // SUM_ROWS), x.shape[1]), x.dtype)
+    threads = workers(x.nbytes / BYTES_PER_SECOND)
+    if threads == 1:
+        add_blocks(x, sums, 0, len(sums), flipped)
+    else:
+        cuts = split(len(sums), TASKS_PER_THREAD * threads)
+        run_all([partial(add_blocks, x, sums, *cut, flipped) for cut in cuts])
+    add_in_order(sums, total, 0, len(sums), False)
+
+
+def _check_dtypes(name: str, first: Array, *others: Array) -> None:
+    dtype = first.dtype
+    if dtype not in _DTYPES or any(other.dtype != dtype for other in others):
+        raise DtypeError(
+            f"{name}: expected arrays all of float32 or all of float64, got "
+            f"{', '.join([str(array.dtype) for array in (first, *others)])}; cast them."
+        )

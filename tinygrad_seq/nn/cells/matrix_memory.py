@@ -1,0 +1,322 @@
+"""Cells whose state is a matrix for each head: written to with a key and a value, read from with a query."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...autograd.tagging import tag
+from ...base.modes import no_grad
+from ...ops.activation import silu
+from ...ops.arithmetic import abs as magnitude
+from ...ops.arithmetic import maximum, rsqrt
+from ...ops.comparison import where
+from ...ops.exponential import exp, log, log_sigmoid, sigmoid, softplus
+from ...ops.extrema import max as greatest
+from ...ops.joining import split
+from ...ops.linear import linear
+from ...ops.primitive import Array
+from ...ops.reduction import sum as total
+from ...ops.shape import reshape
+from ..init import uniform_, zeros_
+from ..module.parameter import Buffer, Parameter
+from .declared import DeclaredCell, drawn, split_evenly
+
+
+class MatrixCell(DeclaredCell):
+    """Base of the cells with a matrix S (D, D) for each of A heads, D = H / A; rows of S belong to keys.
+
+    S holds products of a key and a value, and an output is a product of S and a query: where one of these overflows, so
+    does the result.
+
+    Attributes
+    ----------
+    weight_qkv : Parameter
+        (3H, I), queries, keys and values of all heads, Xavier uniform.
+    """
+
+    state = "A D D"
+    weight_qkv: Parameter = drawn("3H I")
+
+    def __init__(self, input_size: int, hidden_size: int, num_heads: int = 1, **more: int) -> None:
+        self.num_heads, self.head_size = num_heads, split_evenly(type(self).__name__, hidden_size, num_heads)
+        super().__init__(input_size, hidden_size, A=num_heads, D=self.head_size, **more)
+
+    def heads(self, x: Array) -> Array:
+        """Return (N, H) as (N, A, D)."""
+        return reshape(x, (-1, self.num_heads, self.head_size))
+
+    def query_key_value(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return q, k and v of all heads, (N, A, D) each."""
+        q, k, v = map(self.heads, split(linear(x, self.weight_qkv), 3, axis=-1))
+        return q, k, v
+
+
+def outer(k: Array, v: Array) -> Array:
+    """Return k vᵀ for each head, (N, A, D, D)."""
+    return k[..., :, None] * v[..., None, :]
+
+
+def read(S: Array, q: Array) -> Array:
+    """Return Sᵀ q for each head, (N, A, D)."""
+    return (q[..., None, :] @ S)[..., 0, :]
+
+
+def merge(y: Array) -> Array:
+    """Return (N, A, D) as (N, H)."""
+    return reshape(y, (y.shape[0], -1))
+
+
+def shrunk(k: Array) -> tuple[Array, Array]:
+    """Return vectors divided by a number so that none of their elements exceeds 1, and that number, (N, A, 1).
+
+    It stands for a constant: what it cancels from has no gradient in it.
+    """
+    size = maximum(greatest(magnitude(k), axis=-1, keepdims=True), 1).detach()
+    return k / size, size
+
+
+def unit(k: Array) -> Array:
+    """Return vectors of length one, as flash-linear-attention does with an eps of 1e-6; no square overflows."""
+    k, size = shrunk(k)
+    return k * rsqrt(total(k * k, axis=-1, keepdims=True) + 1e-6 / size / size)
+
+
+def phi(a: Array) -> Array:
+    """Return ``elu(a) + 1``, accurate also where it is tiny."""
+    return where(a > 0, a + 1, exp(where(a > 0, 0, a)))
+
+
+class LinearAttentionCell(MatrixCell):
+    """Linear attention as a recurrent network (Katharopoulos et al., Transformers are RNNs, 2020).
+
+    ::
+
+        q, k, v = phi(W_q x), phi(W_k x), W_v x        phi(a) = elu(a) + 1
+        S' = S + k vᵀ
+        z' = z + k
+        y  = S'ᵀ q / (z' · q + eps)                               the same for each head
+
+    Variant: normalised, eps = 1e-6. Source: idiap/fast-transformers ``recurrent/attention/linear_attention.py``. The
+    state is (S, z), the output y, all heads side by side. S and v / eps must not overflow: in float32 inputs may reach
+    about 1e9.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_heads
+        I, H and A, which divides H.
+
+    Attributes
+    ----------
+    weight_qkv : Parameter
+        (3H, I), Xavier uniform.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, (S, z) = ts.nn.LinearAttentionCell(3, 6, num_heads=2)(ts.randn(2, 3))
+    >>> y.shape, S.shape, z.shape
+    ((2, 6), (2, 2, 3, 3), (2, 2, 3))
+    """
+
+    state: ClassVar[Any] = ("A D D", "A D")
+    state_names = ("S", "z")
+
+    def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        q, k, v = self.query_key_value(x)
+        q, k = tag(phi(q), "query"), tag(phi(k), "key")
+        S, z = state[0] + outer(k, v), state[1] + k
+        q, size = shrunk(q)
+        y = read(S, q) / (total(z * q, axis=-1, keepdims=True) + 1e-6 / size)
+        return merge(y), (S, z)
+
+
+class RetNetCell(MatrixCell):
+    """Retention: linear attention that forgets, each head at a rate of its own (Sun et al., 2023).
+
+    ::
+
+        q, k, v = W_q x, W_k x / sqrt(D), W_v x
+        S' = g S + k vᵀ                                          g = 1 - 2^(-5 - a) for head a = 0, 1 ...
+        y  = S'ᵀ q
+
+    Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source:
+    fla-org/flash-linear-attention ``ops/retention/naive.py``. The state is S, the output y, all heads side by side.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_heads
+        I, H and A, which divides H.
+
+    Attributes
+    ----------
+    weight_qkv : Parameter
+        (3H, I), Xavier uniform.
+    decay : Buffer
+        g, (A, 1, 1).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.RetNetCell(3, 6, num_heads=2).decay.flatten().tolist()
+    [0.96875, 0.984375]
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_heads: int = 1) -> None:
+        super().__init__(input_size, hidden_size, num_heads)
+        self.decay = Buffer(1 - 2.0 ** (-5 - np.arange(num_heads).reshape(-1, 1, 1)))
+
+    def forward(self, x: Array, S: Array) -> tuple[Array, Array]:
+        q, k, v = self.query_key_value(x)
+        S = self.decay * S + outer(k / math.sqrt(self.head_size), v)
+        return merge(read(S, q)), S
+
+
+class GLACell(MatrixCell):
+    """Gated linear attention: each row of the matrix fades at a rate that x gives (Yang et al., 2024).
+
+    ::
+
+        q, k, v = W_q x / sqrt(D), W_k x, W_v x
+        f  = sigmoid(V_2 V_1 x + b)^(1/16)                       forget gate, one for each key feature
+        S' = diag(f) S + k vᵀ
+        y  = S'ᵀ q
+
+    Variant: without the norm over heads and the output gate, which are layers after the cell. Source:
+    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``. The state is S, the output y, all heads side
+    by side.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_heads
+        I, H and A, which divides H.
+    rank
+        R, the inner size of the gate's projection.
+
+    Attributes
+    ----------
+    weight_qkv : Parameter
+        (3H, I), Xavier uniform.
+    weight_low, weight_gate, bias : Parameter
+        V_1 (R, I), V_2 (H, R), Xavier uniform; (H,), zeros.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.GLACell(3, 6, num_heads=2)(ts.randn(2, 3))[0].shape
+    (2, 6)
+    """
+
+    weight_low: Parameter = drawn("R I")
+    weight_gate: Parameter = drawn("H R")
+    bias: Parameter = drawn("H", zeros_)
+
+    def __init__(self, input_size: int, hidden_size: int, num_heads: int = 1, rank: int = 16) -> None:
+        super().__init__(input_size, hidden_size, num_heads, R=rank)
+
+    def forward(self, x: Array, S: Array) -> tuple[Array, Array]:
+        q, k, v = self.query_key_value(x)
+        gate = log_sigmoid(linear(linear(x, self.weight_low), self.weight_gate, self.bias))
+        forget = tag(exp(self.heads(gate) / 16), "forget_gate")
+        S = forget[..., :, None] * S + outer(k, v)
+        return merge(read(S, q / math.sqrt(self.head_size))), S
+
+
+class DeltaNetCell(MatrixCell):
+    """Delta rule: what a key meant before is taken out before the new value goes in (Schlag et al., 2021).
+
+    ::
+
+        q, k = unit(silu(W_q x)), unit(silu(W_k x))      v = silu(W_v x)
+        b  = sigmoid(W_b x)                                      write strength, one for each head
+        S' = S + k (b (v - Sᵀ k))ᵀ
+        y  = S'ᵀ q / sqrt(D)
+
+    Variant: silu and length one, of Yang et al. (2024), where Schlag et al. have a positive feature map and keys that
+    sum to one; without short convolutions and norm. Source: fla-org/flash-linear-attention ``ops/delta_rule/naive.py``.
+    The state is S, the output y, all heads side by side.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_heads
+        I, H and A, which divides H.
+
+    Attributes
+    ----------
+    weight_qkv, weight_beta : Parameter
+        (3H, I) and (A, I), Xavier uniform.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, S = ts.nn.DeltaNetCell(3, 6, num_heads=2)(ts.randn(2, 3))
+    >>> y.shape, S.shape
+    ((2, 6), (2, 2, 3, 3))
+    """
+
+    weight_beta: Parameter = drawn("A I")
+
+    def forward(self, x: Array, S: Array) -> tuple[Array, Array]:
+        q, k, v = (silu(part) for part in self.query_key_value(x))
+        q, k = unit(q), tag(unit(k), "key")
+        beta = tag(sigmoid(linear(x, self.weight_beta)), "write_gate")
+        S = S + outer(k, beta[..., None] * (v - read(S, k)))
+        return merge(read(S, q / math.sqrt(self.head_size))), S
+
+
+class GatedDeltaNetCell(MatrixCell):
+    """Delta rule with a forget gate (Yang et al., Gated delta networks, 2025).
+
+    ::
+
+        q, k = unit(silu(W_q x)), unit(silu(W_k x))      v = silu(W_v x)
+        b  = sigmoid(W_b x)                                      write strength, one for each head
+        f  = exp(-exp(a) softplus(W_f x + d))                    forget gate, one for each head
+        S' = f S + k (b (v - f Sᵀ k))ᵀ
+        y  = S'ᵀ q / sqrt(D)
+
+    Variant: without short convolutions, norm and output gate. Source: fla-org/flash-linear-attention
+    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``. The state is S, the output y, all heads side by
+    side.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_heads
+        I, H and A, which divides H.
+
+    Attributes
+    ----------
+    weight_qkv, weight_beta, weight_forget : Parameter
+        (3H, I), (A, I) and (A, I), Xavier uniform.
+    A_log, bias_forget : Parameter
+        a, (A,), log of a uniform number in [0, 16); d, (A,), so that softplus(d) is log-uniform in [0.001, 0.1].
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.GatedDeltaNetCell(3, 6, num_heads=2)(ts.randn(2, 3))[0].shape
+    (2, 6)
+    """
+
+    weight_beta: Parameter = drawn("A I")
+    weight_forget: Parameter = drawn("A I")
+    A_log: Parameter = drawn("A", lambda a: uniform_(a, 0.0, 16.0))
+    bias_forget: Parameter = drawn("A", lambda d: uniform_(d, math.log(0.001), math.log(0.1)))
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew."""
+        super().reset_parameters()
+        with no_grad():
+            self.A_log.copy_(log(self.A_log))
+            self.bias_forget.copy_(log(exp(exp(self.bias_forget)) - 1))
+
+    def forward(self, x: Array, S: Array) -> tuple[Array, Array]:
+        q, k, v = (silu(part) for part in self.query_key_value(x))
+        q, k = unit(q), tag(unit(k), "key")
+        beta = tag(sigmoid(linear(x, self.weight_beta)), "write_gate")
+        rate = exp(self.A_log) * softplus(linear(x, self.weight_forget, self.bias_forget))
+        S = tag(exp(-rate), "forget_gate")[..., None, None] * S
+        S = S + outer(k, beta[..., None] * (v - read(S, k)))
+        return merge(read(S, q / math.sqrt(self.head_size))), S

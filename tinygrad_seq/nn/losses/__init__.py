@@ -1,0 +1,1 @@
+"""Losses as modules, losses of padded sequences, CTC and conditional random fields."""

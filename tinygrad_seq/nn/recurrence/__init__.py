@@ -1,0 +1,1 @@
+"""Layers that run a cell over time, with the options that any cell may have."""

@@ -1,0 +1,161 @@
+"""The options that all recurrent layers have, for any cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypedDict
+
+from ...errors import ArgumentError, ShapeError
+from ...scan import Remember, check_remember
+from ..checks import check_probability, check_sizes, check_switches
+
+
+class Options(TypedDict, total=False):
+    """Options of `Recurrent`, `RNN`, `GRU` and `LSTM`, given by keyword, in any combination.
+
+    Attributes
+    ----------
+    merge
+        How the outputs of the two directions of a bidirectional layer become one: ``"concat"`` (PyTorch's way),
+        ``"sum"`` or ``"mean"``.
+    variational_dropout
+        The probability of a feature of every layer's input to be dropped, for a whole sequence: one mask for all
+        times (Gal and Ghahramani, 2016).
+    recurrent_dropout
+        The same of the state, where it is multiplied with a matrix; what a gate carries on is left alone.
+    drop_connect
+        The probability of a weight that the state is multiplied with to be dropped, one mask for all times and
+        sequences (Wan et al., 2013; Merity et al., 2017).
+    zoneout
+        The probability of a unit of the state to stay as it is, drawn at every step; not in training its expectation
+        is taken (Krueger et al., 2017). One number, or one for each array, in the structure of the state.
+    residual
+        Each layer adds its input to its output, except the first of several whose input has another size. Further
+        layers of unequal sizes are refused: at once, or when they first run if a cell does not tell its sizes.
+    learn_initial_state
+        The first state, the same for all sequences, is a parameter, in the beginning 0.
+    masked_output
+        What the output is where `lengths` or `mask` leave a step out: ``"zeros"``, or ``"held"``: that of the step
+        before, as in Keras. A `residual` layer adds the input of that step too; with two directions, that of the step
+        before in time.
+    go_backwards
+        From the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
+    return_all_states
+        `forward` returns ``(ys, state, states)``: the state after every step, too.
+    stateful
+        A call goes on from the state that the last one ended with, cut off from its graph, until `reset_states`.
+    window
+        Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before. Blocks are
+        counted from where a direction begins: backwards from T, whatever `lengths` say. The last state of a sequence
+        sends gradients through the block in which the sequence ends.
+    stride
+        With `window`, a multiple of it: the outputs of every `stride` steps send gradients back over `window` steps
+        (k1 and k2 of Williams and Peng, 1990), at the price of window / stride forward runs.
+    remember
+        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+    """
+
+    merge: Literal["concat", "sum", "mean"]
+    variational_dropout: float
+    recurrent_dropout: float
+    drop_connect: float
+    zoneout: Any
+    residual: bool
+    learn_initial_state: bool
+    masked_output: Literal["zeros", "held"]
+    go_backwards: bool
+    return_all_states: bool
+    stateful: bool
+    window: int | None
+    stride: int | None
+    remember: Remember
+
+
+DEFAULTS: Final[Options] = {
+    "merge": "concat",
+    "variational_dropout": 0.0,
+    "recurrent_dropout": 0.0,
+    "drop_connect": 0.0,
+    "zoneout": 0.0,
+    "residual": False,
+    "learn_initial_state": False,
+    "masked_output": "zeros",
+    "go_backwards": False,
+    "return_all_states": False,
+    "stateful": False,
+    "window": None,
+    "stride": None,
+    "remember": "all",
+}
+_CHOICES: Final = {"merge": ("concat", "sum", "mean"), "masked_output": ("zeros", "held")}
+
+_SWITCHES: Final = ("residual", "learn_initial_state", "go_backwards", "return_all_states", "stateful")
+
+
+def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
+    """Return all options, those that are not given as by default.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is unknown or outside its range, or two exclude each other.
+    """
+    unknown = sorted(set(options) - set(DEFAULTS))
+    if unknown:
+        raise ArgumentError(
+            f"{layer}: expected options of {', '.join(DEFAULTS)}, got {unknown[0]!r}; correct its name."
+        )
+    chosen: Options = {**DEFAULTS, **options}
+    for name, choices in _CHOICES.items():
+        value = chosen[name]  # type: ignore[literal-required]
+        if not isinstance(value, str) or value not in choices:
+            raise ArgumentError(f"{layer}: expected {name} to be one of {choices}, got {value!r}; pass one of them.")
+    check_switches(layer, **{name: chosen[name] for name in _SWITCHES})
+    probabilities = {name: chosen[name] for name in ("variational_dropout", "recurrent_dropout", "drop_connect")}
+    check_probability(layer, **probabilities)
+    check_remember(layer, chosen["remember"])
+    window, stride = chosen["window"], chosen["stride"]
+    if window is not None:
+        check_sizes(layer, window=window)
+    if stride is not None:
+        check_sizes(layer, stride=stride)
+        if window is None or window % stride:
+            raise ArgumentError(
+                f"{layer}: expected stride to divide window, got stride={stride} and window={window}; "
+                "pass e.g. window=40, stride=20, or leave stride out."
+            )
+    if bidirectional:
+        for name in ("go_backwards", "stateful"):
+            if chosen[name]:  # type: ignore[literal-required]
+                raise ArgumentError(
+                    f"{layer}: expected bidirectional or {name}, got both; leave one out: of two directions one goes "
+                    "backwards, from the end of what it is given."
+                )
+    return chosen
+
+
+def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:
+    """Refuse residual layers whose output has another size than their input, except the first of several.
+
+    Parameters
+    ----------
+    sizes
+        The input and output size of the cells of each layer; None where that is not known.
+    joined
+        Whether two directions are joined.
+
+    Raises
+    ------
+    ShapeError
+        If a layer cannot be residual.
+    """
+    before = None
+    for number, (reads, gives) in enumerate(sizes):
+        reads = before if reads is None else reads
+        gives = None if gives is None else gives * (1 + joined)
+        if None not in (reads, gives) and reads != gives and (number or len(sizes) == 1):
+            raise ShapeError(
+                f"{layer}: expected a residual layer whose output is like its input, got {gives} features from {reads} "
+                f"in layer {number}; give it equal sizes, or leave residual out."
+            )
+        before = gives

@@ -1,0 +1,125 @@
+"""Padding is never computed with: what a step, a score or an embedding reads in its place.
+
+A step runs on all rows of a batch, also on those that it does not count for, and `where` drops what it makes of them.
+That is not enough: the gradient of a dropped value is 0, and a cell that is singular at what it was given turns it into
+``0 * inf = NaN``, which reaches every weight. So a row that does not count is given what a step that does count was
+given: the inputs and the state of the first step that counts in its row. Every number that arises is computed anyway.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd.tensor import Tensor
+from ...base.modes import no_grad
+from ...base.switches import Switch
+from ...base.tree import Tree, map_leaves
+from ...ops.comparison import where
+from ...ops.indexing import take
+from ...ops.reduction import sum
+from ...ops.shape import expand_dims, reshape
+from ..masks import Mask
+from .transforms import per_row
+
+Indices = NDArray[np.intp]
+
+
+def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
+    """Return a row and a step for each row of a mask (T, N) that is true somewhere: the first step that counts.
+
+    Parameters
+    ----------
+    valid
+        (T, N), the steps that count.
+    reverse
+        Whether the first step is the last in time.
+
+    Returns
+    -------
+    rows, steps
+        (N,) each. The row is the row itself, or the first row that has a step if it has none.
+    """
+    counts = valid.any(axis=0)
+    rows = np.where(counts, np.arange(valid.shape[1]), counts.argmax())
+    first = len(valid) - 1 - valid[::-1].argmax(axis=0) if reverse else valid.argmax(axis=0)
+    return rows, first[rows]
+
+
+def hold_padding(tree: Tree, valid: Mask, reverse: bool = False) -> Tree:
+    """Return arrays (T, N, ...) whose padding holds the values of the last step that counts before it; zeros if none.
+
+    The gradient of padding goes to the step whose values it holds.
+
+    Parameters
+    ----------
+    tree
+        Arrays (T, N, ...).
+    valid
+        (T, N), the steps that count.
+    reverse
+        Whether time runs backwards.
+    """
+    order = slice(None, None, -1 if reverse else 1)
+    T, N = valid.shape
+    number = np.arange(1, T + 1)[:, None]  # from 1, in the order of the run; 0 where no step has counted yet
+    last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)[order]
+    steps = T - last if reverse else last - 1
+    places = np.where(last > 0, steps, 0) * N + np.arange(N)
+
+    def held(x: Any) -> Any:
+        found = take(reshape(x, (T * N, *x.shape[2:])), places, axis=0)
+        return where(per_row(last > 0, x), found, np.zeros((), x.dtype))
+
+    return map_leaves(held, tree)
+
+
+def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) -> Tree:
+    """Return arrays whose padding holds the values of the first step that counts; zeros if no step of any row counts.
+
+    No gradient flows from padding, neither to what was there nor to the step that stands in for it.
+
+    Parameters
+    ----------
+    tree
+        Arrays (T, N, ...), or (N, T, ...) if `axis` is 1.
+    valid
+        Which steps count, with the same first two axes.
+    axis
+        The axis of time, 0 or 1.
+    reverse
+        Whether the first step is the last in time.
+    """
+    by_time = valid if axis == 0 else valid.T
+    if not by_time.any():
+        return map_leaves(lambda x: where(per_row(valid, x), x, np.zeros((), x.dtype)), tree)
+    rows, steps = first_steps(by_time, reverse)
+    places = np.ravel_multi_index((steps, rows) if axis == 0 else (rows, steps), valid.shape)
+
+    def filled(x: Any) -> Any:
+        first = take(reshape(x.detach(), (valid.size, *x.shape[2:])), places, axis=0)
+        return where(per_row(valid, x), x, expand_dims(first, axis))
+
+    return map_leaves(filled, tree)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Run what is of interest for its shape only: without a record, and without a look for anomalies."""
+    with no_grad(), Switch(anomaly=False):
+        yield
+
+
+def send_zeros(tree: Tree, sources: Iterable[Any]) -> Tree:
+    """Return the same arrays; their backward pass also sends zeros to all floating-point Tensors of `sources`.
+
+    Where no step counts nothing is computed. This is how a backward pass still finds its way to every parameter.
+    """
+    tensors = [x for x in sources if isinstance(x, Tensor) and x.dtype.kind == "f"]
+    zero = builtins.sum([sum(reshape(x, (-1,))[:0]) for x in tensors])  # reads no value
+    return map_leaves(lambda x: where(np.True_, x, zero).astype(x.dtype) if x.dtype.kind == "f" else x, tree)

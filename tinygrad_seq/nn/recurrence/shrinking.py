@@ -1,0 +1,149 @@
+"""A batch whose sequences end at different times, run so that those that have ended leave the loop.
+
+The rows are in the order of their lengths, the longest first. Time is cut where a few rows more have ended, and from
+there on the loop runs on the rows before them::
+
+    row 0   ████████████████████████          segment 1: all rows
+    row 1   ███████████████                   segment 2: rows 0 to 3
+    row 2   ██████████████                    segment 3: row 0 and 1 ...
+    row 3   ███████
+    row 4   ████        what has ended inside a segment is held by the mask of the step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...autograd.tensor import Tensor
+from ...base.tree import Tree, flatten, map_leaves
+from ...ops.indexing import take
+from ...ops.joining import concat, split
+from ...ops.shape import broadcast_to, reshape
+from ..masks import Lengths
+
+PARTS = 16
+"""The number of row counts that segments can have; a program is made for each that comes up."""
+SEGMENT = 32e6
+"""What a segment costs, a millisecond of Python or two, in products of a weight and a value."""
+
+
+class Segment(NamedTuple):
+    """Times from `start` to before `stop`, in which the first `rows` rows run."""
+
+    start: int
+    stop: int
+    rows: int
+
+
+def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool, weights: int) -> list[Segment]:
+    """Return the segments, in order of time, of a batch with these lengths, which fall: those that cost least.
+
+    `weights` is the number of weights of the cell, so of products in a step of a row. With a `window` segments begin
+    and end where gradients are cut anyway, counted from the end if `reverse`.
+    """
+    N = len(lengths)
+    ends = -(-lengths // window) * window if window else lengths
+    if reverse and window:
+        ends = T - (T - lengths) // window * window
+    last = min(int(ends[0]), T)
+    group = -(-N // PARTS)
+    rows_from = {0: N} | {int(ends[rows]): rows for rows in range(N - group, 0, -group) if ends[rows] < last}
+    times, rows = [*rows_from, last], [*rows_from.values()]
+    price = SEGMENT / max(weights, 1)
+    least, before = [0.0], [0]  # up to each time: the cost in steps of a row, and where the segment up to there begins
+    for end, stop in enumerate(times[1:], 1):
+        costs = [least[k] + (stop - times[k]) * rows[k] + price for k in range(end)]
+        before.append(int(np.argmin(costs)))
+        least.append(costs[before[-1]])
+    segments = [Segment(last, T, 0)] if last < T else []
+    end = len(times) - 1
+    while end:
+        segments.insert(0, Segment(times[before[end]], times[end], rows[before[end]]))
+        end = before[end]
+    return segments
+
+
+def run_segments(
+    run: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]],
+    segments: list[Segment],
+    carry: Tree,
+    over: Tree,
+    rows: Tree,
+    fill: Callable[[Tree, Tree], Tree],
+    reverse: bool,
+    cut: bool,
+) -> tuple[Tree, Tree]:
+    """Return the last carry (N, ...) and the outputs (T, N, ...) of a scan that goes from segment to segment.
+
+    Parameters
+    ----------
+    run
+        ``run(carry, over, rows) -> (carry, ys)`` over the times and rows that it is given.
+    carry, over, rows
+        The first carry (N, ...); what differs from step to step (T, N, ...); what does not, (N, ...).
+    fill
+        ``fill(ys, carry)`` returns the output of a step (N, ...) in which `carry` stays as it is, in the structure of
+        `ys`.
+    reverse
+        Whether time runs backwards.
+    cut
+        Whether no gradient crosses from one segment into another.
+    """
+    leaves, rebuild = flatten(over)
+    cuts = tuple([segment.start for segment in segments[1:]])
+    pieces = [split(leaf, cuts) for leaf in leaves]
+    N = flatten(carry)[0][0].shape[0]
+    done: list[tuple[Segment, Tree, Tree]] = []
+    for number in reversed(range(len(segments))) if reverse else range(len(segments)):
+        n, ys = segments[number].rows, None
+        if cut and done:
+            carry = map_leaves(Tensor.detach, carry)
+        rest = _rows(carry, n, N)
+        if n:
+            part = rebuild([_part(piece[number], n, N) for piece in pieces])
+            last, ys = run(_rows(carry, 0, n), part, _rows(rows, 0, n))
+            carry = last if n == N else _joined([last, rest], 0)
+        done.append((segments[number], ys, rest))
+    like = next(ys for segment, ys, _ in done if segment.rows)
+    parts = [_with_rest(segment, ys, fill(like, rest), N) for segment, ys, rest in done]
+    return carry, _joined(parts[::-1] if reverse else parts, 0)
+
+
+def reorder_rows(tree: Tree, order: np.ndarray) -> Tree:
+    """Return arrays (N, ...) with their rows in another order."""
+    return map_leaves(lambda x: take(x, order, axis=0), tree)
+
+
+def reorder_steps(tree: Tree, order: np.ndarray) -> Tree:
+    """Return arrays (T, N, ...) with their rows in another order; `take` on the second axis has a slower gradient."""
+
+    def reordered(x: Any) -> Any:
+        T, N = x.shape[:2]
+        return take(reshape(x, (T * N, *x.shape[2:])), np.arange(T)[:, None] * N + order, axis=0)
+
+    return map_leaves(reordered, tree)
+
+
+def _part(x: Any, n: int, N: int) -> Any:
+    return x if n == N else x[:, :n]
+
+
+def _rows(tree: Tree, start: int, stop: int) -> Tree:
+    return map_leaves(lambda x: x if (start, stop) == (0, x.shape[0]) else x[start:stop], tree)
+
+
+def _joined(trees: list[Tree], axis: int) -> Tree:
+    columns = zip(*[flatten(tree)[0] for tree in trees], strict=True)
+    return flatten(trees[0])[1]([column[0] if len(column) == 1 else concat(column, axis) for column in columns])
+
+
+def _with_rest(segment: Segment, ys: Tree, rest: Tree, N: int) -> Tree:
+    """Return the outputs of a segment for all rows, `rest` being those of the rows that have ended, at each step."""
+    if segment.rows == N:
+        return ys
+    steps = segment.stop - segment.start
+    filled = map_leaves(lambda x: broadcast_to(x[None], (steps, *x.shape)), rest)
+    return _joined([ys, filled], 1) if segment.rows else filled

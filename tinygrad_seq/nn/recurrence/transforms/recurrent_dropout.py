@@ -1,0 +1,166 @@
+"""Dropout where the state meets a matrix: recurrent dropout and DropConnect, for a cell that knows of neither.
+
+The step is written down and run with two values for whatever is the state or a part of it: the plain one, and one with
+elements dropped, which products with matrices read. So what a gated cell carries on, ``z * h``, is left alone::
+
+    state h ──┬────────────────► z * h          plain
+              └─► h * mask ────► [·; x] @ W     dropped
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ....autograd.tagging import tag
+from ....base import settings
+from ....base.tree import Tree, flatten
+from ....errors import ArgumentError, CompileError
+from ....scan.ir.step import Eqn, Var
+from .equations import Written, apply, write_down
+from .inputs import Inputs, InputStep
+
+_PRODUCTS = frozenset({"matmul", "linear", "linear_bias", "einsum"})
+_PASSING = frozenset(
+    {"concat", "stack", "split", "unstack", "index", "reshape", "permute_dims", "broadcast_to", "astype", "multiply"}
+)
+
+
+def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> InputStep:
+    """Return a step in which products with matrices read a state, and weights, with elements dropped.
+
+    ``inputs["recurrent"]`` has a factor for each array of the state, if it is there; `weights` has one for each weight
+    that the state is multiplied with (see `draw_drop_connect`), if it is not empty.
+    """
+    known: dict[Any, Written] = {}
+
+    def dropping(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
+        leaves, columns = flatten(state)[0], flatten(inputs["x"])[0]
+        key = tuple([(leaf.shape, leaf.dtype) for leaf in (*leaves, *columns)])
+        if key not in known:
+            known[key] = _write_down(step, state, inputs["x"])
+        traced, tags = known[key]
+        inner = traced.step
+        plain = dict(zip(inner.consts, traced.objects, strict=True))
+        plain.update(zip((*inner.carry, *inner.xs), (*leaves, *columns), strict=True))
+        factors = inputs.get("recurrent", [None] * len(leaves))
+        dropped = {
+            var: leaf if factor is None else leaf * factor
+            for var, leaf, factor in zip(inner.carry, leaves, factors, strict=True)
+        }
+        masks = iter(weights)
+        for eqn in inner.eqns:
+            touched = any(operand in dropped for operand in eqn.reads)
+            operands = [plain[o] if o.__class__ is Var else o for o in eqn.operands]
+            thinned = [dropped.get(o, value) for o, value in zip(eqn.operands, operands, strict=True)]
+            if touched and _is_product(eqn):
+                for position in _weights(eqn, inner.consts) if weights else ():
+                    thinned[position] = thinned[position] * next(masks)
+                apply(eqn, thinned, plain)
+                continue
+            apply(eqn, operands, plain)
+            if touched and eqn.primitive.name in _PASSING:
+                apply(eqn, thinned, dropped)
+        for name, x in tags.items():
+            tag(plain[x] if x.__class__ is Var else x, name)
+        carry = traced.rebuild_carry([plain[var] for var in inner.carry_out])
+        return carry, traced.rebuild_y([plain[var] for var in inner.ys])
+
+    return dropping
+
+
+def draw_recurrent(cell: str, step: InputStep, state: Tree, x: Tree, rate: float) -> list[np.ndarray | None]:
+    """Return a factor of 0 or ``1 / (1 - rate)`` for each element of the state that products read, None for others.
+
+    Raises
+    ------
+    ArgumentError
+        If no product with a matrix reads the state.
+    """
+    inner = _write_down(step, state, x).traced.step
+    read: set[Any] = set()
+    for var in inner.carry:
+        parts = {var}
+        for eqn in inner.eqns:
+            if not parts.isdisjoint(eqn.reads):
+                if _is_product(eqn):
+                    read.add(var)
+                elif eqn.primitive.name in _PASSING:
+                    parts.update(eqn.results)
+    _require(bool(read), "recurrent_dropout", cell)
+    generator = settings.generator(None)
+    return [_draw(generator, var.shape, var.dtype, rate) if var in read else None for var in inner.carry]
+
+
+def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: float) -> list[np.ndarray]:
+    """Return a factor of 0 or ``1 / (1 - rate)`` for each element of the weights that the state is multiplied with.
+
+    Of a weight that ``[h; x]`` is multiplied with, the columns of x are not dropped.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such weight.
+    """
+    inner = _write_down(step, state, x).traced.step
+    of_state: dict[Any, Any] = {var: np.ones(var.shape, bool) for var in inner.carry}
+    generator = settings.generator(None)
+    factors = []
+    for eqn in inner.eqns:
+        if of_state.keys().isdisjoint(eqn.reads):
+            continue
+        if _is_product(eqn):
+            for position in _weights(eqn, inner.consts):
+                weight = eqn.operands[position]
+                factor = _draw(generator, weight.shape, weight.dtype, rate)
+                factors.append(np.where(_met(eqn, position, of_state), factor, weight.dtype.type(1)))
+        elif eqn.primitive.name == "multiply":
+            part = next(of_state[o] for o in eqn.operands if o in of_state)
+            of_state[eqn.result] = np.broadcast_to(part, eqn.result.shape)
+        elif eqn.primitive.name in _PASSING:
+            apply(eqn, [of_state.get(o, np.zeros(o.shape, bool)) for o in eqn.operands], of_state)
+    _require(bool(factors), "drop_connect", cell)
+    return factors
+
+
+def _write_down(step: InputStep, state: Tree, x: Tree) -> Written:
+    try:
+        return write_down(step, state, {"x": x})
+    except CompileError as error:
+        raise ArgumentError(
+            "recurrent_dropout, drop_connect: expected a cell whose step can be written down without numbers, got one "
+            f"that cannot: {error}"
+        ) from error
+
+
+def _is_product(eqn: Eqn) -> bool:
+    return eqn.primitive.name in _PRODUCTS
+
+
+def _weights(eqn: Eqn, consts: Sequence[Any]) -> list[int]:
+    """Return the positions of the weights among the operands of a product."""
+    return [position for position, operand in enumerate(eqn.operands[:2]) if operand in consts]
+
+
+def _met(eqn: Eqn, position: int, of_state: dict[Any, Any]) -> Any:
+    """Return which elements of a weight the state is multiplied with, so that it broadcasts to the weight's shape."""
+    other = of_state[eqn.operands[1 - position]]
+    name, row = eqn.primitive.name, other.reshape(-1, other.shape[-1]).any(axis=0)
+    if position == 1 and name != "einsum" and eqn.operands[1].ndim == 2:
+        return row[:, None] if name == "matmul" else row
+    return True
+
+
+def _draw(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, rate: float) -> np.ndarray:
+    kept = generator.random(shape, np.float32) >= rate
+    return kept.astype(dtype) / dtype.type(1 - rate) if rate < 1 else np.zeros(shape, dtype)
+
+
+def _require(found: bool, option: str, cell: str) -> None:
+    if not found:
+        raise ArgumentError(
+            f"{option}: expected a cell that multiplies its state with a matrix, got {cell}, which does not; "
+            "use zoneout or variational_dropout."
+        )

@@ -1,0 +1,85 @@
+"""Zoneout: units of the state that stay as they are, by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ....base import settings
+from ....base.tree import Tree, describe, flatten
+from ....errors import ArgumentError
+from ....ops.comparison import where
+from ....scan.ir.leaves import named_leaves
+from ...checks import check_probability
+from .inputs import Inputs, InputStep
+
+_LEVELS = 2**16
+
+
+def zoneout(step: InputStep, rates: list[float], training: bool) -> InputStep:
+    """Return a step with zoneout (Krueger et al., Zoneout, 2017): a unit of the state keeps its value by chance.
+
+    ::
+
+        s' = m * s + (1 - m) * step(s),   m ~ Bernoulli(rate)      in training, m of ``inputs["zoneout"]``
+        s' = rate * s + (1 - rate) * step(s)                       otherwise
+
+    An output that is a part of the state is that of s'. `rates` has one probability for each array of the state.
+    """
+
+    def zoned(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
+        before = flatten(state)[0]
+        new, y = step(state, inputs)
+        after, rebuild = flatten(new)
+        mixed = []
+        masks = iter(inputs["zoneout"] if training else ())
+        for old, made, rate in zip(before, after, rates, strict=True):
+            if not rate:
+                mixed.append(made)
+            elif training:
+                mixed.append(where(next(masks), old, made))
+            else:
+                mixed.append(made + rate * (old - made))
+        now = {id(made): value for made, value in zip(after, mixed, strict=True)}
+        outputs, rebuild_y = flatten(y)
+        return rebuild(mixed), rebuild_y([now.get(id(output), output) for output in outputs])
+
+    return zoned
+
+
+def draw_zoneout(rates: list[float], T: int, state: Tree) -> list[np.ndarray]:
+    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` with a rate that is not 0.
+
+    `rates` has one for each of them, or none at all.
+    """
+    generator = settings.generator(None)
+    masks = []
+    for leaf, rate in zip(flatten(state)[0] if rates else (), rates, strict=True):
+        if rate:
+            drawn = generator.integers(0, _LEVELS, (T, *leaf.shape), np.uint16)
+            masks.append(drawn < round(rate * _LEVELS))
+    return masks
+
+
+def check_zoneout(layer: str, given: Any, state: Tree) -> list[float]:
+    """Return one probability for each array of `state`.
+
+    Raises
+    ------
+    ArgumentError
+        If `given` is neither a probability nor a structure of them like the state.
+    """
+    leaves = flatten(state)[0]
+    rates = flatten(given)[0]
+    if isinstance(given, tuple | list | dict):
+        if dict(named_leaves(given)).keys() != dict(named_leaves(state)).keys():
+            raise ArgumentError(
+                f"{layer}: expected zoneout to be a probability, or one for each array of the state "
+                f"{describe(state)}, got {given!r}; pass e.g. zoneout=0.1."
+            )
+    else:
+        rates = [given] * len(leaves)
+    for rate in rates:
+        check_probability(layer, zoneout=rate)
+    return [float(rate) if leaf.dtype.kind == "f" else 0.0 for rate, leaf in zip(rates, leaves, strict=True)]

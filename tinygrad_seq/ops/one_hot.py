@@ -1,0 +1,51 @@
+"""Arrays made from indices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .casting import as_dtype
+from .indexing import as_indices, check_range
+from .primitive import Array, Primitive
+from .shape import as_shape
+
+
+def _set_ones(indices: np.ndarray, num_classes: int, dtype: np.dtype) -> np.ndarray:
+    flat = check_range("one_hot", indices, num_classes, 0).ravel()
+    out = np.zeros((flat.size, num_classes), dtype)
+    out[np.arange(flat.size), flat] = 1
+    return out.reshape(*indices.shape, num_classes)
+
+
+_one_hot = Primitive("one_hot", _set_ones, (None,))
+
+
+def one_hot(indices: Array, num_classes: int | None = None, dtype: np.typing.DTypeLike = np.float32) -> Array:
+    """Return a row of `num_classes` zeros with a one at the index, for each of `indices` ``(...)``: ``(..., C)``.
+
+    Without `num_classes` the greatest index is taken for the last class.
+
+    Raises
+    ------
+    IndexRangeError
+        If an index is negative or not below `num_classes`.
+    DtypeError
+        If `indices` are not integers.
+    ArgumentError
+        If `num_classes` is not positive.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.one_hot(ts.tensor([2, 0]), 3)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    checked = as_indices("one_hot", indices)
+    if num_classes is None:
+        num_classes = int(checked.max()) + 1 if checked.size else 0
+    (num_classes,) = as_shape("one_hot", num_classes)
+    if num_classes < 1:
+        raise ArgumentError(f"one_hot: expected a positive num_classes, got {num_classes}; pass the number of classes.")
+    return _one_hot(checked, num_classes=num_classes, dtype=as_dtype("one_hot", dtype))

@@ -1,0 +1,198 @@
+"""One primitive, one row: forward on ndarrays, one gradient rule per operand, scalar source for elementwise ones.
+
+Eager execution, gradients of any order and the compiled scan all read the same row. A rule is written with the
+shared operators and the functions of `ops`, so it computes on ndarrays, records on Tensors and traces on Tracers:
+
+    tanh = elementwise("tanh", np.tanh, vjp=(lambda g, y, _x: g - g * (y * y),), code="math.tanh({0})")
+
+A rule's signature is ``(g, y, *operands, **params)`` and its parameter names say what it reads, so that the tape
+saves no more than that:
+
+    ``x``        the operand's value is saved
+    ``x_like``   only its shape and dtype are (a `Like`)
+    ``_x``       nothing is: the rule receives None
+
+Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from ..errors import ArgumentError
+
+# An ndarray, a Tensor or a Tracer: what every operation and rule is generic over.
+Array = Any
+Rule = Callable[..., Array]
+
+# How much of an array the rules read.
+NOTHING: Final = 0
+LIKE: Final = 1
+VALUE: Final = 2
+
+# The operands that gradient flows to (a bit set), and how much to save of the output and of each operand; None if
+# nothing is of any operand.
+Plan = tuple[int, int, tuple[int, ...] | None]
+
+
+class Like:
+    """The shape and dtype of an array whose values were not saved."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, array: Array) -> None:
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype = array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+def _reads(name: str) -> int:
+    if name.startswith("_"):
+        return NOTHING
+    return LIKE if name.endswith("_like") else VALUE
+
+
+class Primitive:
+    """A row of the table of operations; calling it dispatches on the kind of its operands (see `bind`).
+
+    Attributes
+    ----------
+    name
+        Unique name, as in error messages and the printed form of a scan step.
+    forward
+        ``forward(*arrays, **params)`` on ndarrays and Python scalars, returning an ndarray (a tuple of them when
+        `multiple`). It may return a view of an operand and never writes to one.
+    rules
+        One vjp rule per operand, None where no gradient flows. A `variadic` primitive (``concat``) has one rule,
+        which returns the cotangents of all its operands at once.
+    add_into
+        ``add_into(total, g, **params)`` adds the cotangent of the only operand to the ndarray `total`, for operands of
+        which each use reads a small part (``x[t]``): a rule would make an array of the whole operand's size each time.
+    code
+        Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
+    opaque
+        Whether its rules may read Tensors that are not among its operands.
+    """
+
+    opaque = False
+    __slots__ = ("__dict__", "_plans", "_ufunc", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        vjp: tuple[Rule | None, ...] | Rule = (),
+        *,
+        code: str | None = None,
+        multiple: bool = False,
+        add_into: Callable[..., None] | None = None,
+        doc: str | None = None,
+    ) -> None:
+        self.name = name
+        self.__name__ = name
+        self.__doc__ = doc
+        self.forward: Any = forward
+        self._ufunc = isinstance(forward, np.ufunc)
+        self.variadic = callable(vjp)
+        self.rules: tuple[Rule | None, ...] = (vjp,) if callable(vjp) else vjp
+        self.code = code
+        self.multiple = multiple
+        self.add_into = add_into
+        self._plans: dict[int | tuple[int, int], Plan] = {}
+        TABLE[name] = self
+
+    def __call__(self, *operands: Array, **params: Any) -> Any:
+        if self._ufunc and (params or len(operands) != self.forward.nin):  # NumPy would take one more as `out`
+            raise ArgumentError(
+                f"{self.name}: expected {self.forward.nin} operand(s) and no options, got {len(operands)}"
+                f"{''.join(f' and {key}=' for key in params)}; pass arrays or numbers only."
+            )
+        for operand in operands:
+            if operand.__class__ is not np.ndarray:
+                return bind(self, operands, params)
+        return self.forward(*operands, **params)
+
+    def __get__(self, array: Array | None, owner: type | None = None) -> Any:
+        """Make a primitive in a class body a method."""
+        return self if array is None else functools.partial(self, array)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def plan(self, wanted: int, count: int) -> Plan:
+        """Return what to save of the output and of each of `count` operands, for the rules in the bit set `wanted`."""
+        key = (wanted, count) if self.variadic else wanted
+        found = self._plans.get(key)
+        if found is None:
+            if len(self._plans) > 1000:  # only those of `variadic` ones can be so many
+                self._plans.clear()
+            found = self._plans[key] = self._make_plan(wanted, count)
+        return found
+
+    def _make_plan(self, wanted: int, count: int) -> Plan:
+        if self.variadic:  # (g, y, *xs, ...)
+            rule: Any = self.rules[0]
+            code = rule.__code__
+            names = code.co_varnames
+            each = _reads(names[code.co_argcount + code.co_kwonlyargcount])
+            return wanted, _reads(names[1]), (each,) * count if each else None
+        flowing, output, operands = 0, NOTHING, [NOTHING] * count
+        for position, rule in enumerate(self.rules[:count]):
+            if rule is None or not wanted >> position & 1:
+                continue
+            flowing |= 1 << position
+            names = rule.__code__.co_varnames
+            output = max(output, _reads(names[1]))
+            operands = [max(kept, _reads(name)) for kept, name in zip(operands, names[2 : 2 + count], strict=True)]
+        return flowing, output, tuple(operands) if any(operands) else None
+
+
+# Every primitive by name.
+TABLE: dict[str, Primitive] = {}
+
+# How to apply a primitive when an operand of this class is among its operands: (rank, function). Classes of higher
+# rank win; ndarrays and Python scalars are in no row and simply compute.
+Handler = Callable[[Primitive, tuple[Array, ...], dict[str, Any]], Any]
+LEVELS: dict[type, tuple[int, Handler]] = {}
+TRACED: Final = 2  # the rank of Tracers, whose values are not known yet
+
+
+def is_traced(array: Array) -> bool:
+    """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
+    level = LEVELS.get(array.__class__)
+    return level is not None and level[0] == TRACED
+
+
+def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` at the level of its highest operand: ndarray < Tensor < Tracer."""
+    best: tuple[int, Handler] | None = None
+    for operand in operands:
+        level = LEVELS.get(operand.__class__)
+        if level is not None and (best is None or level[0] > best[0]):
+            best = level
+    if best is None:
+        return primitive.forward(*operands, **params)
+    return best[1](primitive, operands, params)
+
+
+def elementwise(
+    name: str,
+    forward: Callable[..., Any],
+    *,
+    vjp: tuple[Rule | None, ...] = (),
+    code: str | None = None,
+    doc: str | None = None,
+) -> Primitive:
+    """Declare a primitive that works element by element, with NumPy broadcasting, and has a scalar source text."""
+    return Primitive(name, forward, vjp, code=code, doc=doc)

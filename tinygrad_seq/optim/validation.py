@@ -1,0 +1,61 @@
+"""What an optimiser may be given: its parameters, and one rule per option, checked before every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd.tensor import Tensor
+from ..errors import ArgumentError
+
+
+def list_parameters(caller: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+    """Return the tensors of `parameters`; refuse an iterator that has none left, as `caller`, e.g. ``"Adam: "``.
+
+    Whoever passes ``parameters = model.parameters()`` twice passes nothing the second time.
+    """
+    if isinstance(parameters, Tensor):
+        return [parameters]
+    tensors = list(parameters)
+    if not tensors and isinstance(parameters, Iterator):
+        raise ArgumentError(
+            f"{caller}expected parameters, got an iterator that has none left; it can be gone through once, so pass "
+            "list(model.parameters()), or model.parameters() anew."
+        )
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise ArgumentError(
+                f"{caller}expected tensors, got a {type(tensor).__name__}; pass e.g. model.parameters()."
+            )
+    return tensors
+
+
+class Rule(NamedTuple):
+    """The values an option may have, in words and as a predicate, and one that is often right."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    example: object
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _betas(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(_finite(b) and 0 <= b < 1 for b in value)
+
+
+def at_least_zero(example: float) -> Rule:
+    """Return the rule of an option that is a finite number >= 0."""
+    return Rule("a finite number >= 0", lambda value: _finite(value) and value >= 0, example)
+
+
+FINITE = Rule("a finite number", _finite, 0.0)
+FLAG = Rule("True or False", lambda value: isinstance(value, bool | np.bool_), False)
+FRACTION = Rule("a number in [0, 1]", lambda value: _finite(value) and 0 <= value <= 1, 0.99)
+BETAS = Rule("two numbers in [0, 1)", _betas, (0.9, 0.999))

@@ -1,0 +1,1 @@
+"""Text and figures about a compiled scan: equations, source, memory."""

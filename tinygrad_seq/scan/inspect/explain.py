@@ -1,0 +1,105 @@
+"""What became of a step, as text: its stages, what is saved, how much work it is, and the source of its loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ..ir.step import Eqn, Var
+from ..passes.partition import REDUCTIONS
+from ..run.direction import Direction, Plan
+from ..run.segments import Run
+from .memory import Prediction, predict
+from .printer import Names, show_row, show_stages
+
+
+def explain(plan: Plan, run: Run | None = None) -> str:
+    """Return the stages of both directions, the memory of a `run`, the work of one step, and the generated source."""
+    forward, backward, gradient = plan.forward, plan.backward, plan.gradient
+    names = Names(forward.step)
+    parts = [["forward", *show_stages(forward.stages, names), *_forward_rows(plan, names)]]
+    directions = [("forward", forward)]
+    their: Mapping[Var, str] = {}
+    if backward is not None and gradient is not None:
+        made = [result for eqn in forward.step.eqns for result in eqn.results]
+        their = Names(backward.step, names, gradient)
+        parts.append(["backward", *show_stages(backward.stages, their, made), *_backward_rows(plan, their)])
+        directions.append(("backward", backward))
+    if run is not None and forward.kernel is not None:
+        parts.append(_memory(predict(plan, run, names, their), run))
+    parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
+    for name, direction in directions:
+        source = "NumPy runs it: the compiler is switched off" if direction.kernel is None else _source(direction)
+        parts.append([f"source of the {name} loop", *[f"    {line}".rstrip() for line in source.split("\n")]])
+    return "\n\n".join(["\n".join([line for line in part if line]) for part in parts]) + "\n"
+
+
+def _forward_rows(plan: Plan, names: Names) -> list[str]:
+    step = plan.forward.step
+    saved = [var for var in plan.residuals if var not in step.ys]
+    return [
+        show_row("carry", [names[var] for var in step.carry_out]),
+        show_row("ys", [names[var] for var in step.ys]),
+        show_row("saved", [names[var] for var in saved]),
+    ]
+
+
+def _backward_rows(plan: Plan, names: Names) -> list[str]:
+    gradient, backward = plan.gradient, plan.backward
+    assert gradient is not None
+    assert backward is not None
+    step = backward.step
+    rest = iter([names[var] for var in step.sums])
+    sums = [f"d{names[var]} = {' + '.join([next(rest) for _ in range(count)])}" for var, count in gradient.consts]
+    return [
+        show_row("carry", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.carries, step.carry_out, strict=True)]),
+        show_row("ys", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.inputs, step.ys, strict=True)]),
+        show_row("sums", sums),
+    ]
+
+
+def _memory(prediction: Prediction, run: Run) -> list[str]:
+    """Return the lines on the bytes of each array, and of all at once."""
+    every = "" if run.segment is None else f", of which {run.segment} at a time"
+    lines = [f"memory for {run.T:,} steps{every}, in bytes, beside what is given"]
+    for title, made in (("forward", prediction.forward), ("backward", prediction.backward)):
+        if made is not None:
+            items = (*made.before, *made.loop, *made.after)
+            lines += [f"    {title}", *[_bytes_row(item.name, item.size) for item in items]]
+            lines.append(_bytes_row("while it loops", made.passing))
+    if prediction.whole:
+        lines += ["    over all times", *[_bytes_row(item.name, item.size) for item in prediction.whole]]
+    totals = ("kept between", prediction.kept), ("peak forward", prediction.peak_forward)
+    lines += ["    in all", *[_bytes_row(*pair) for pair in (*totals, ("peak backward", prediction.peak_backward))]]
+    return lines
+
+
+def _bytes_row(name: str, size: int) -> str:
+    return f"        {name:32}{size:>16,}"
+
+
+def _source(direction: Direction) -> str:
+    assert direction.kernel is not None
+    return direction.kernel.source.text.rstrip("\n")
+
+
+def _work(direction: Direction) -> str:
+    """Return the work of one step: that of products, and the elements that elementwise operations compute."""
+    inside, outside = direction.stages.during, (*direction.stages.before, *direction.stages.after)
+    products = [sum(map(_product_flops, eqns)) for eqns in (inside, outside)]
+    others = sum(math.prod(_largest(eqn).shape) for eqn in direction.step.eqns if _counts(eqn))
+    return f"products {products[0]:,} flop in the loop, {products[1]:,} outside; elementwise {others:,} elements"
+
+
+def _product_flops(eqn: Eqn) -> int:
+    if eqn.primitive.name != "matmul":
+        return 0
+    return 2 * math.prod(eqn.result.shape) * eqn.operands[0].shape[-1]  # type: ignore[no-any-return]
+
+
+def _counts(eqn: Eqn) -> bool:
+    return eqn.primitive.code is not None or eqn.primitive.name in REDUCTIONS
+
+
+def _largest(eqn: Eqn) -> Var:
+    return max((*eqn.reads, *eqn.results), key=lambda var: math.prod(var.shape))

@@ -1,0 +1,138 @@
+"""Steps that were traced before: the same walk along what they did then.
+
+A step is run on `Tracer`s at every call, for it may read whatever Python holds and do something else than the last
+time. Most do the same, and then nothing need be written down again. Operations are the branches of a tree, whose root
+says what shapes and dtypes enter; a step follows them, and where it ends its equations lie ready::
+
+    root ── linear(x0, w0, w1) ──▶ ○ ── linear(h0, w2, w3) ──▶ ○ ── add ──▶ ○ ── tanh ──▶ ●  Step
+                                                                            └─── relu ──▶ ●  Step
+
+Where it turns off, a branch grows. What it closes over is met by number, the first array, the second ...: so two cells
+with other weights go the same way, and the arrays themselves are forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from ...base.memo import Memo
+from ...base.tree import Tree
+from ...ops.primitive import Array, Primitive
+from .step import Atom, Aval, Eqn, Step, Var, check
+from .trace import Builder, Key, infer
+
+Rebuild = Callable[[Sequence[Any]], Tree]
+
+
+class Traced(NamedTuple):
+    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
+
+    step: Step
+    objects: list[Any]
+    rebuild_carry: Rebuild
+    rebuild_y: Rebuild
+
+
+class Place:
+    """What a step has done so far; the branches are what steps did next.
+
+    Attributes
+    ----------
+    key
+        The operation that led here.
+    results
+        Its results.
+    eqn
+        The operation as an equation; None if it was there before on this way.
+    branches
+        By key: the next places.
+    steps
+        The steps that ended here, by what they closed over and returned.
+    """
+
+    __slots__ = ("branches", "eqn", "key", "results", "steps")
+
+    def __init__(self, key: Key | None, results: tuple[Var, ...], eqn: Eqn | None) -> None:
+        self.key, self.results, self.eqn = key, results, eqn
+        self.branches: dict[Key, Place] = {}
+        self.steps: dict[Any, Step] = {}
+
+
+class Root(Place):
+    """What enters a step, before it has done anything; `grown` counts the places that were added to the tree."""
+
+    __slots__ = ("_constants", "carry", "grown", "xs")
+
+    def __init__(self, carry: Sequence[Aval], xs: Sequence[Aval]) -> None:
+        super().__init__(None, (), None)
+        self.carry, self.xs = tuple(map(Var, carry)), tuple(map(Var, xs))
+        self._constants: dict[tuple[int, Aval], Var] = {}
+        self.grown = 0
+
+    def constant(self, number: int, aval: Aval) -> Var:
+        """Return the variable of the array that a step closes over and meets as the `number`-th."""
+        var = self._constants.get((number, aval))
+        return self._constants.setdefault((number, aval), Var(aval)) if var is None else var
+
+
+MOST_PLACES: Final = 50_000
+"""Places of all trees of a generation, of 1 to 2 KB each: a step with a Python number that changes grows its tree at
+every call, and a batch of another size begins a tree."""
+_roots: Memo[Any, Root] = Memo(MOST_PLACES, lambda root: 1 + root.grown)
+
+
+def root_of(carry: tuple[Aval, ...], xs: tuple[Aval, ...]) -> Root:
+    """Return the root of the steps that take such arrays."""
+    root = _roots.get((carry, xs))
+    if root is None or root.grown > MOST_PLACES:
+        root = _roots.put((carry, xs), Root(carry, xs))
+    return root
+
+
+class Walk(Builder):
+    """Follows one run of a step; `constants` are the arrays that it closes over, by variable."""
+
+    def __init__(self, root: Root) -> None:
+        super().__init__()
+        self._root, self._way = root, list[Place]([root])
+        self._seen: dict[Key | None, tuple[Var, ...]] | None = None
+
+    def constant(self, array: Array) -> Var:
+        """Return the variable of a Tensor or ndarray that is the same at every time."""
+        var = self._of_object.get(id(array))
+        if var is None:
+            var = self._root.constant(len(self.constants), Aval(array.shape, array.dtype))
+            self._of_object[id(array)] = var
+            self.constants[var] = array
+        return var
+
+    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
+        place = self._way[-1].branches.get(key)
+        if place is None:
+            place = self._way[-1].branches.setdefault(key, self._new(key, primitive, atoms, params))
+        if self._seen is not None:
+            self._seen[key] = place.results
+        self._way.append(place)
+        return place.results
+
+    def _new(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> Place:
+        self._root.grown += 1
+        _roots.charge(1)
+        if self._seen is None:
+            self._seen = {place.key: place.results for place in self._way}
+        results = self._seen.get(key)
+        if results is not None:
+            return Place(key, results, None)
+        results = tuple([Var(aval) for aval in infer(primitive, atoms, params, key[2])])
+        return Place(key, results, Eqn(primitive, atoms, params, results))
+
+    def step(self, carry_out: tuple[Var, ...], ys: tuple[Var, ...]) -> Step:
+        """Return the step that ends here: the same object as when it was last traced."""
+        key = tuple(self.constants), carry_out, ys
+        step = self._way[-1].steps.get(key)
+        if step is None:
+            eqns = tuple([place.eqn for place in self._way if place.eqn is not None])
+            step = check(Step(key[0], self._root.carry, self._root.xs, eqns, carry_out, ys))
+            step = self._way[-1].steps.setdefault(key, step)
+        return step

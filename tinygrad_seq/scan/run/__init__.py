@@ -1,0 +1,1 @@
+"""Running the stages of a compiled scan: before, during and after the loop."""

@@ -1,0 +1,159 @@
+"""One operation for all times at once: the same equation on arrays with a time axis in front.
+
+What differs from step to step is an array ``(T, *shape)``; what does not has its own shape. Elementwise operations
+broadcast, changes of shape move their axes by one, and a product with a matrix that is always the same is one product
+of a tall matrix. What has no rule here runs T times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...base.modes import ieee
+from ...kernels.gemm.matmul import multiply
+from ...kernels.llvm.address import empty
+from ..ir.step import Eqn, Var
+
+Env = dict[Var, np.ndarray]
+Lift = Callable[..., Any]
+Lifted = Callable[[int, Env], None]
+
+SMALL, SMALL_VECTOR = 131072, 8192
+"""Most multiplications in a product of matrices, and of a matrix and a vector, that are left to NumPy in a stack."""
+
+
+def _aligned(x: Any, lifted: bool, rank: int) -> Any:
+    """Return an operand with axes of size 1 after the time axis, so that it broadcasts to `rank` axes and time."""
+    missing = rank + 1 - x.ndim if lifted else 0
+    return x.reshape(x.shape[0], *[1] * missing, *x.shape[1:]) if missing else x
+
+
+def _matmul(T: int, lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    if not lifted[1] and b.ndim == 2:
+        return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    rank = max(x.ndim - over for x, over in zip((a, b), lifted, strict=True))
+    return product(_aligned(a, lifted[0], rank), _aligned(b, lifted[1], rank))
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads."""
+    dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
+    if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
+        return np.asarray(np.matmul(a, b))
+    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    if flat:
+        y = empty((a.shape[0], b.shape[1]), dtype)
+        multiply(a, b, y)
+        return y
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    y = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)
+    a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b))
+    for at in np.ndindex(stack):
+        multiply(a[at], b[at], y[at])
+    return y
+
+
+def _is_small(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether NumPy's BLAS does each product of a stack on one thread, in a fraction of the time of `multiply`.
+
+    OpenBLAS takes more from 262144 multiplications on, of a matrix with a vector from 9216.
+    """
+    (M, K), N = a.shape[-2:], b.shape[-1]
+    limit = SMALL_VECTOR if 1 in (M, N) else SMALL
+    return bool(limit >= M * K * N)
+
+
+def _shifted(axes: Iterable[int]) -> tuple[int, ...]:
+    return tuple([axis + 1 for axis in axes])
+
+
+def _broadcast(T: int, lifted: tuple[bool, ...], x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(_aligned(x, lifted[0], len(shape)), (T, *shape))
+
+
+def _concat(T: int, lifted: tuple[bool, ...], *xs: np.ndarray, axis: int, ends: tuple[int, ...]) -> np.ndarray:  # noqa: ARG001
+    full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, lifted, strict=True)]
+    return np.concatenate(full, axis + 1)
+
+
+def _split(T: int, lifted: Any, x: np.ndarray, cuts: tuple[int, ...], axis: int) -> Any:  # noqa: ARG001
+    lead = (slice(None),) * (axis + 1)
+    return [x[(*lead, slice(*ends))] for ends in zip((0, *cuts), (*cuts, x.shape[axis + 1]), strict=True)]
+
+
+LIFTS: dict[str, Lift] = {
+    "matmul": _matmul,
+    "reshape": lambda T, lifted, x, shape: x.reshape(T, *shape),  # noqa: ARG005
+    "permute_dims": lambda T, lifted, x, axes: x.transpose(0, *_shifted(axes)),  # noqa: ARG005
+    "index": lambda T, lifted, x, key: x[(slice(None), *key)],  # noqa: ARG005
+    "broadcast_to": _broadcast,
+    "concat": _concat,
+    "split": _split,
+}
+_REDUCTIONS = frozenset({"sum", "max", "min", "prod", "any", "all"})
+
+
+def plan_lift(eqn: Eqn, over: Collection[Var]) -> Lifted:
+    """Return a function of T and an `Env` that evaluates one equation for all times and adds its results.
+
+    `over` holds the variables that have a time axis; the results must be in it if an operand is.
+    """
+    values_of, results = _choose(eqn, tuple([operand in over for operand in eqn.operands])), eqn.results
+    operands, multiple = eqn.operands, eqn.primitive.multiple
+
+    def lifted(T: int, env: Env) -> None:
+        values = values_of(T, *[env[o] if o.__class__ is Var else o for o in operands])
+        if not multiple:
+            env[results[0]] = np.asarray(values, results[0].dtype)
+            return
+        for result, value in zip(results, values, strict=True):
+            env[result] = np.asarray(value, result.dtype)
+
+    return lifted
+
+
+def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
+    """Return a function of T and the operands, of which the `lifted` ones have a time axis, for the results."""
+    primitive, params = eqn.primitive, eqn.params
+    name, forward = primitive.name, primitive.forward
+    if not any(lifted):
+        return lambda T, *xs: product(*xs) if name == "matmul" else forward(*xs, **params)  # noqa: ARG005
+    if name in LIFTS:
+        return lambda T, *xs: LIFTS[name](T, lifted, *xs, **params)
+    if name in _REDUCTIONS:
+        shifted = params | {"axes": _shifted(params["axes"])}
+        return lambda T, *xs: forward(*xs, **shifted)  # noqa: ARG005
+    if primitive.code is not None:
+        rank = max(operand.ndim for operand in eqn.reads)
+        return lambda T, *xs: forward(  # noqa: ARG005
+            *[_aligned(x, x_over, rank) for x, x_over in zip(xs, lifted, strict=True)], **params
+        )
+    if name == "astype":
+        return lambda T, x: forward(x, **params)  # noqa: ARG005
+    if name in {"take", "embedding"} and lifted == (False, True):  # the axes of the indices are where the looked up was
+        return lambda T, *xs: np.moveaxis(forward(*xs, **params), params.get("axis", 0), 0)  # noqa: ARG005
+    return partial(_one_by_one, eqn, lifted)
+
+
+def _one_by_one(eqn: Eqn, lifted: tuple[bool, ...], T: int, *operands: Any) -> Any:
+    rows = [
+        eqn.primitive.forward(*[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params)
+        for t in range(T)
+    ]
+    return [np.stack(column) for column in zip(*rows, strict=True)] if eqn.primitive.multiple else np.stack(rows)
+
+
+def plan_all(eqns: Iterable[Eqn], over: Collection[Var]) -> Lifted:
+    """Return a function that evaluates equations for all times, one after the other."""
+    planned = [plan_lift(eqn, over) for eqn in eqns]
+
+    @ieee
+    def evaluate(T: int, env: Env) -> None:
+        for lifted in planned:
+            lifted(T, env)
+
+    return evaluate

@@ -1,0 +1,89 @@
+"""One direction of a scan, forward or backward, ready to run.
+
+run = before, for all times at once ; the loop ; after, for all times at once
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import config
+
+from ...kernels.gemm.matmul import SUM_ROWS
+from ..codegen.batch_axis import without_rows_first
+from ..ir.step import Stages, Step, Var, dependents, live
+from ..passes.differentiate import Backward
+from ..passes.partition import partition
+from .batched import Env, plan_all
+from .interpret import run_loop
+from .kernel import Kernel
+from .segments import Run
+from .time_sums import Total, plan_total
+
+
+class Direction:
+    """One direction of a scan: a step, its stages, and how its sums over time are taken."""
+
+    def __init__(self, step: Step, kept: Collection[Var], backward: bool) -> None:
+        self.stages: Stages = without_rows_first(partition(step, kept))
+        self.backward = backward
+        self.step = step
+        self.over = dependents(step.eqns, (*step.carry, *step.xs))
+        self.totals: dict[Var, Total] = {}
+        after = self.stages.after
+        readers = Counter([operand for eqn in after for operand in eqn.reads])
+        shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, kept)
+        producer = {result: eqn for eqn in after for result in eqn.results}
+        needed: list[Var] = [*step.ys, *kept]
+        for var in dict.fromkeys(step.sums):
+            self.totals[var] = plan_total(var, producer, self.over, shared - set(step.sums))
+            needed += self.totals[var].needs
+        self.after = live(after, needed)
+        history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
+        self._before, self._after = plan_all(self.stages.before, self.over), plan_all(self.after, self.over)
+        self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
+
+    def blocks(self, T: int) -> Env:
+        """Return zeros for what the loop adds up: for each such variable an array ``(blocks of times, *shape)``."""
+        if self.kernel is None:
+            return {}
+        count = -(-T // SUM_ROWS)
+        return {var: np.zeros((count, *var.shape), var.dtype) for var in self.kernel.stages.added}
+
+    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
+        """Evaluate everything but the sums into `env`, which holds consts, xs and blocks, and return the last carry."""
+        self._before(run.T, env)
+        start = dict(zip(self.step.carry, init, strict=True))
+        reverse, window = run.reverse != self.backward, run.window if self.backward else None
+        if self.kernel is None:
+            last = run_loop(self.stages, run.T, env, self.over, start, reverse, window, run.start)
+        else:
+            last = self.kernel.run(run.T, env, start, reverse, window, run.start)
+        self._after(run.T, env)
+        return last
+
+    def outputs(self, env: Env, T: int) -> list[np.ndarray]:
+        """Return the stacked outputs of a run."""
+        return [env[y] if y in self.over else np.broadcast_to(env[y], (T, *y.shape)) for y in self.step.ys]
+
+
+class Plan(NamedTuple):
+    """Both directions of a scan.
+
+    Attributes
+    ----------
+    forward, backward
+        The directions; no backward if no gradient is wanted.
+    gradient
+        What the backward step computes.
+    residuals
+        The variables of the forward step that the backward one reads at all times.
+    """
+
+    forward: Direction
+    backward: Direction | None
+    gradient: Backward | None
+    residuals: tuple[Var, ...]

@@ -1,0 +1,49 @@
+"""The loop of a step on NumPy, one operation at a time: what runs without a compiler, and checks the compiled one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...base.modes import ieee
+from ..ir.step import Stages, Var
+from .batched import Env
+
+
+@ieee
+def run_loop(
+    stages: Stages,
+    T: int,
+    env: Env,
+    over: set[Var],
+    init: dict[Var, np.ndarray],
+    reverse: bool,
+    window: int | None,
+    start: int,
+) -> tuple[np.ndarray, ...]:
+    """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry.
+
+    Every variable of ``stages.kept``, ``stages.added`` and of the carry, before and after the step, is stacked
+    ``(T, *shape)``. With a `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached
+    there.
+    """
+    step = stages.step
+    wanted = dict.fromkeys((*stages.kept, *stages.added, *step.carry, *step.carry_out))
+    stacks = {var: np.empty((T, *var.shape), var.dtype) for var in wanted}
+    carry = tuple([init[var] for var in step.carry])
+    constants = {var: env[var] for var in env if var not in over}
+    varying = [var for var in env if var in over]
+    for t in reversed(range(T)) if reverse else range(T):
+        now = constants | {var: env[var][t] for var in varying} | dict(zip(step.carry, carry, strict=True))
+        for eqn in stages.during:
+            operands = [now[operand] if operand.__class__ is Var else operand for operand in eqn.operands]
+            values = eqn.primitive.forward(*operands, **eqn.params)
+            for result, value in zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True):
+                now[result] = np.asarray(value, result.dtype)
+        for var, stack in stacks.items():
+            stack[t] = now[var]
+        carry = tuple([now[var] for var in step.carry_out])
+        place = start + (t if reverse else T - 1 - t)  # in the forward direction, as only a backward loop has a window
+        if window is not None and place and place % window == 0:
+            carry = tuple([np.zeros_like(part) for part in carry])
+    env.update({var: stack for var, stack in stacks.items() if var not in env})
+    return carry

@@ -1,0 +1,174 @@
+"""Drawn steps as cells of a layer, and the checks of a layer: lengths, masks, resets, either direction."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..autograd.creation import asarray, tensor
+from ..autograd.tensor import Tensor
+from ..base.modes import disable_compile
+from ..base.tree import Tree, flatten, map_leaves
+from ..errors import CompileError, CompileWarning
+from ..functional import stack, where
+from ..nn.module.parameter import Parameter
+from .properties import TOLERANCE, Outcome, differences, execute
+from .random_program import Step
+
+
+class _Source:
+    """The names of an executed program, out of sight of `Module`, which would take its arrays for parts."""
+
+    def __init__(self, scope: dict[str, Any]) -> None:
+        self.scope = scope
+
+
+class DrawnCell(nn.Cell):
+    """The cell of a drawn step whose arrays all have the batch first; its weights are parameters.
+
+    Attributes
+    ----------
+    drawn
+        The step, whose representation is the source.
+    xs, state
+        An input sequence of shape (T, N, ...) and a first state, in the trees that the cell takes.
+    """
+
+    def __init__(self, drawn: Step) -> None:
+        self.drawn = drawn
+        self._source = _Source(execute(drawn.definitions()))
+        self.state_shape = map_leaves(lambda leaf: leaf.shape[1:], self.state)
+        self._weights = [leaf.value.name for leaf in drawn.leaves if leaf.grad and leaf.value.name.startswith("w")]
+        for name in self._weights:
+            setattr(self, name, Parameter(self._source.scope[name].detach()))
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.drawn.leaves[0].value.dtype)
+
+    @property
+    def xs(self) -> Tree:
+        return self._source.scope["xs"]
+
+    @property
+    def state(self) -> Tree:
+        return self._source.scope["init"]
+
+    def forward(self, x: Tree, state: Tree) -> tuple[Tree, Tree]:
+        for name in self._weights:
+            self._source.scope[name] = getattr(self, name)
+        carry, y = self._source.scope["step"](state, x)
+        return y, carry
+
+    def __repr__(self) -> str:
+        return repr(self.drawn)
+
+
+def check_cell(step: Step) -> Outcome:
+    """Check that a layer of the cell is the same compiled, step by step and as a plain loop, whatever is padded.
+
+    Steps that do not count are NaN in the inputs of the layer. Compared are outputs, last state and the gradients of
+    inputs, state and parameters.
+
+    Parameters
+    ----------
+    step
+        The ``drawn`` of a cell that `cells` draws.
+
+    Examples
+    --------
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_step
+    >>> check_cell(draw_step(Random(1), largest=3, cell=True)).faults
+    []
+    """
+    cell = DrawnCell(step)
+    flags = dict(step.layer or ())
+    layer = nn.Recurrent(cell, go_backwards=flags.pop("go_backwards", False))
+    scope = cell._source.scope
+    valid = _valid(step, flags)
+    padded = map_leaves(lambda leaf: _padded(leaf, valid), scope["xs"])
+    plain = _result(cell, lambda: _plain_layer(step, cell, valid, np.asarray(flags.get("reset", False))), cell.xs)
+    tolerance = TOLERANCE[str(cell.dtype)]
+
+    def run() -> tuple[Tree, Tree]:
+        ys, state = layer(padded, cell.state, **flags)
+        return state, ys
+
+    with disable_compile():
+        eager = _result(cell, run, padded)
+    faults = differences("layer step by step", eager, plain, tolerance)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CompileWarning)
+            compiled = _result(cell, run, padded)
+    except (CompileError, CompileWarning):
+        return Outcome(faults, 1, refused=True)
+    return Outcome([*faults, *differences("layer compiled", compiled, plain, tolerance)], 2)
+
+
+def _valid(step: Step, flags: dict[str, Any]) -> np.ndarray:
+    """Return which steps of which batch elements count: (T, N)."""
+    N = step.leaves[0].value.shape[0]
+    if "lengths" in flags:
+        return np.arange(step.T)[:, None] < np.asarray(flags["lengths"])
+    return np.broadcast_to(np.asarray(flags.get("mask", True)), (step.T, N))
+
+
+def _per_row(flags: np.ndarray, x: Any) -> np.ndarray:
+    return flags.reshape(*flags.shape, *[1] * (x.ndim - flags.ndim))
+
+
+def _padded(leaf: Tensor, valid: np.ndarray) -> Tensor:
+    """Return a leaf with NaN where nothing counts."""
+    values = np.where(_per_row(valid, leaf), leaf.numpy(), np.nan).astype(leaf.dtype)
+    return tensor(values, requires_grad=leaf.requires_grad)
+
+
+def _result(cell: DrawnCell, run: Callable[[], tuple[Tree, Tree]], xs: Tree) -> dict[str, np.ndarray]:
+    """Return the results of a way to run a cell, and the gradients of the loss, by name."""
+    leaves = {f"input {i}": leaf for i, leaf in enumerate(flatten(xs)[0])}
+    leaves |= {f"state {i}": leaf for i, leaf in enumerate(flatten(cell.state)[0])}
+    leaves |= dict(cell.named_parameters())
+    for leaf in leaves.values():
+        leaf.grad = None
+    carry, ys = run()
+    found = {f"result {i}": np.asarray(asarray(y).numpy()) for i, y in enumerate(flatten((carry, ys))[0])}
+    total = cell._source.scope["loss"](carry, ys)
+    if isinstance(total, Tensor) and total.requires_grad:
+        total.backward()
+    for name, leaf in leaves.items():
+        found[f"gradient of {name}"] = (
+            np.zeros(leaf.shape) if leaf.grad is None else np.asarray(leaf.grad.numpy(), float)
+        )
+    return found
+
+
+def _plain_layer(step: Step, cell: DrawnCell, valid: np.ndarray, reset: np.ndarray) -> tuple[Tree, Tree]:
+    """Return what a layer means: a loop in which the state stays, and the output is 0, where a step does not count."""
+    T, N = valid.shape
+    state, first = cell.state, cell.initial_state(N)
+    columns, rebuild = flatten(cell.xs)
+    reset, waiting = np.broadcast_to(reset, (T, N)), np.zeros(N, bool)
+    found: list[Any] = [None] * T
+    backwards = dict(step.layer or ()).get("go_backwards", False)
+    for t in reversed(range(T)) if backwards else range(T):
+        waiting = waiting | reset[t]
+        begins = waiting & valid[t]
+        waiting = waiting & ~valid[t]
+        entered = _select(begins, first, state)
+        y, after = cell.forward(rebuild([column[t] for column in columns]), entered)
+        state = _select(valid[t], after, state)
+        found[t] = map_leaves(lambda part, t=t: where(_per_row(valid[t], part), part, 0), y)
+    leaves = [flatten(y)[0] for y in found]
+    return state, flatten(found[0])[1]([stack(list(parts)) for parts in zip(*leaves, strict=True)])
+
+
+def _select(flags: np.ndarray, new: Tree, old: Tree) -> Tree:
+    leaves, rebuild = flatten(new)
+    others = flatten(old)[0]
+    return rebuild([where(_per_row(flags, a), a, b) for a, b in zip(leaves, others, strict=True)])
