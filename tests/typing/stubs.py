@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tinygrad_seq"
 HEADER = '''\
 """Written by ``python -m tests.typing.stubs --write`` from the table of operations; do not edit."""
 
-# ruff: noqa: E501, F401, N802, PYI021, RUF022
+# ruff: noqa: E501, F401, N802, PYI021, RUF022, RUF100
 # fmt: off
 
 import builtins

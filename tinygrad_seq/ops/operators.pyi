@@ -1,6 +1,6 @@
 """Written by ``python -m tests.typing.stubs --write`` from the table of operations; do not edit."""
 
-# ruff: noqa: E501, F401, N802, PYI021, RUF022
+# ruff: noqa: E501, F401, N802, PYI021, RUF022, RUF100
 # fmt: off
 
 import builtins
