@@ -11,8 +11,8 @@ from ..base.settings import default_dtype
 from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, ShapeError
 from ..ops.casting import as_dtype
-from ..ops.operators import one_argument
 from ..ops.primitive import LEVELS, Array
+from ..ops.shape import one_argument
 from .conversion import to_array
 from .tensor import Tensor, wrap
 
