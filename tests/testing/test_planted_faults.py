@@ -17,10 +17,10 @@ from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import pool
 from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import api, compiled
+from tinygrad_seq.scan import api, compiled, pipeline
 from tinygrad_seq.scan.codegen import batch_axis, buffers
 from tinygrad_seq.scan.passes import lower
-from tinygrad_seq.scan.run import batched, direction, kernel, segments
+from tinygrad_seq.scan.run import batched, kernel, segments
 from tinygrad_seq.testing.soak import outcome_of, program_of
 
 EXAMPLES = range(50)
@@ -142,7 +142,7 @@ def test_a_value_without_batch_elements_in_memory_that_each_of_them_reads_is_fou
         found = batch_axis._rows_of(loop.eqns, loop.carry, loop.carry_out, loop.totals, loop.totals_out)
         return (1, frozenset()) if found is None else found
 
-    plant(direction, "without_rows_first", lambda stages: stages)
+    plant(pipeline, "without_rows_first", lambda stages: stages)
     plant(kernel, "find_rows", find_rows)
     source = textwrap.dedent(inspect.getsource(buffers.Homes._reuse))
     assert "(piece in self.rows) == (var in self.rows)" in source

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from ...ops.casting import alias
 from ...ops.primitive import TABLE
+from ..ir.check import check_eqns
 from ..ir.rewrite import rewrite
-from ..ir.step import Eqn, Stages, Var, check_order, live
+from ..ir.step import Eqn, Stages, Var, live
 from ..ir.trace import Builder, Tracer
 from ..passes.partition import VIEWS
 
@@ -83,7 +84,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     totals, totals_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
     for var, total, out in zip(stages.added, totals, totals_out, strict=True):
         eqns.append(Eqn(TABLE["add"], (total, became.get(var, var)), {}, (out,)))
-    check_order(eqns, (*left, *totals_out))
+    check_eqns(eqns, (*left, *totals_out))
     return Loop(tuple(eqns), stages.step.carry, left, kept, became, totals, totals_out)
 
 
@@ -98,7 +99,7 @@ def with_copy(loop: Loop, eqn: Eqn, var: Var) -> tuple[Loop, Var]:
     else:
         changed.insert(0, Eqn(alias, (var,), {}, (copy,)))
     eqns = [part for other in loop.eqns for part in (changed if other is eqn else [other])]
-    check_order(eqns, loop.carry_out)
+    check_eqns(eqns, loop.carry_out)
     return loop._replace(eqns=tuple(eqns)), copy
 
 
