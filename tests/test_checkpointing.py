@@ -285,7 +285,7 @@ def test_a_second_run_that_restores_nothing_is_refused():
     x = ts.tensor([1.0, 2.0], requires_grad=True)
     y = ts.checkpoint(lambda x: ts.exp(ts.tanh(x)))(x)
     y._source.recompute = runs = Runs()
-    with pytest.raises(GraphError, match="checkpoint: expected the second run of the function to restore the 'exp'"):
+    with pytest.raises(GraphError, match="checkpoint: expected the second run of the function to repeat the 'exp'"):
         y.sum().backward()
     assert runs.count == 1
 

@@ -168,7 +168,7 @@ def test_bad_input() -> None:
         ts.RTRL(cell, squares, max_bytes=1000)
     with pytest.raises(ArgumentError, match="grad_rtrl: expected parameters that require grad"):
         ts.grad_rtrl(lambda h, x: (h, h), squares, ts.zeros(2), xs)
-    with pytest.raises(ArgumentError, match="RTRL: expected the state to start from"):
+    with pytest.raises(ArgumentError, match="RTRL: expected an initial state"):
         ts.RTRL(lambda h, x: (h, h), squares, parameters=[cell.weight_hh])
     with pytest.raises(ArgumentError, match="RTRL: expected a step, a Cell or a recurrent layer, got int"):
         ts.RTRL(3, squares, parameters=[cell.weight_hh])  # type: ignore[arg-type]

@@ -1,5 +1,8 @@
 """A deep-learning engine for sequence models on CPUs: write a cell's forward step, the gradients come by themselves."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from numpy import (
     bool_,
     e,
@@ -19,7 +22,7 @@ from numpy import (
     uint64,
 )
 
-from . import data, errors, metrics, nn, optim
+from . import data, errors, functional, metrics, nn, optim
 from .autograd.creation import (
     arange,
     asarray,
@@ -67,9 +70,14 @@ from .rtrl import RTRL, grad_rtrl
 from .scan import scan
 from .verification import verify
 
+if TYPE_CHECKING:
+    from . import report as report
+    from . import testing as testing
+    from . import train as train
+
 __version__ = "0.1.0"
 
-__all__ = [  # and the public functions, which the star brings in
+__all__ = [
     "RTRL",
     "AnomalyError",
     "ArgumentError",
@@ -149,3 +157,15 @@ __all__ = [  # and the public functions, which the star brings in
     "zeros",
     "zeros_like",
 ]
+__all__ += functional.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "report", "train"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
+    if name in ("report", "testing", "train"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,22 @@ and what to do.
 
 from __future__ import annotations
 
+__all__ = [
+    "AnomalyError",
+    "ArgumentError",
+    "CheckpointError",
+    "CompileError",
+    "CompileWarning",
+    "DataError",
+    "DtypeError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "ShapeError",
+    "TinygradSeqError",
+    "VerificationError",
+]
+
 
 class TinygradSeqError(Exception):
     """Base of every error raised on purpose; the command line prints these as one line."""

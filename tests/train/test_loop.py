@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.base import settings
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError, ArgumentError, CheckpointError
 from tinygrad_seq.train import LanguageModel, TrainingSteps, evaluate, loop
@@ -220,5 +221,5 @@ def test_evaluate_leaves_no_gradient_and_no_random_numbers() -> None:
     model = LanguageModel(6, 3, 5, dropout=0.5)
     before = ts.manual_seed(3).bit_generator.state
     evaluate(model, TOKENS)
-    assert ts.config.generator().bit_generator.state == before
+    assert settings.generator().bit_generator.state == before
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
+from tinygrad_seq.base import settings
 from tinygrad_seq.errors import ArgumentError, ShapeError, VerificationError
 from tinygrad_seq.ops.primitive import TABLE as TABLE_OF_OPERATIONS
 from tinygrad_seq.verification import Certificate, Check
@@ -168,10 +169,10 @@ def test_the_user_keeps_what_was_there(rng: np.random.Generator) -> None:
     layer = nn.GRU(3, 4, stateful=True, dtype="float32")
     layer(ts.randn(3, 2, 3))
     values, kept = layer.state_dict(), layer._kept
-    generator = ts.config.generator()
+    generator = settings.generator()
     state = generator.bit_generator.state
     assert ts.verify(layer, **SHORT).passed
-    assert ts.config.generator() is generator
+    assert settings.generator() is generator
     assert generator.bit_generator.state == state
     assert layer._kept is kept
     assert layer.training

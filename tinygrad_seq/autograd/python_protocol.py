@@ -1,4 +1,4 @@
-"""What Python itself asks of a tensor: length, iteration, truth, conversion to numbers, printing, copying."""
+"""Python's protocols for tensors: length, iteration, truth, conversion to numbers, printing, copying."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ class PythonProtocol:
 
 
 def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Array:
-    """Return a leaf of class `kind`: what pickle and copy.deepcopy make of a tensor."""
+    """Return a leaf of class `kind`, for pickle and copy.deepcopy."""
     tensor = object.__new__(kind)
     tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
     return tensor
 
 
 def first_axis(name: str, shape: tuple[int, ...]) -> int:
-    """Return the size of the first axis, in the name of the function of Python that wants it."""
+    """Return the size of the first axis; `name` is the Python function named in the error."""
     if not shape:
         raise DtypeError(f"{name}: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
     return shape[0]

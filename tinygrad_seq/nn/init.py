@@ -18,6 +18,19 @@ from ..errors import ArgumentError, ShapeError
 from ..ops.primitive import Array
 from .checks import check_numbers
 
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None
 

@@ -215,9 +215,12 @@ def _body(equations: Iterable[Equation], wrap: str, outputs: Tree) -> list[str]:
 
 
 _CELL = """\
+from tinygrad_seq.base.tree import first_leaf, map_leaves
+
+
 class Cell(ts.nn.Cell):
-    state_shape = ts.tree.map_leaves(lambda leaf: leaf.shape[1:], init)
-    dtype = ts.tree.first_leaf(init).dtype
+    state_shape = map_leaves(lambda leaf: leaf.shape[1:], init)
+    dtype = first_leaf(init).dtype
 
     def forward(self, x, state):
         return step(state, x)[::-1]

@@ -123,11 +123,11 @@ def cells(largest: int = 10) -> SearchStrategy[DrawnCell]:
     Examples
     --------
     >>> from hypothesis import given, settings
-    >>> import tinygrad_seq as ts
+    >>> from tinygrad_seq.base.tree import map_leaves
     >>> @settings(max_examples=3, deadline=None)
     ... @given(cells())
     ... def test_one_step(cell):
-    ...     x = ts.tree.map_leaves(lambda leaf: leaf[0], cell.xs)
+    ...     x = map_leaves(lambda leaf: leaf[0], cell.xs)
     ...     y, state = cell(x, cell.state)
     >>> test_one_step()
     """
