@@ -138,21 +138,21 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
             holding.update(eqn.reads)
     held: dict[object, list[Var]] = {}
     for var, buffer, *_ in kernel.outputs:
-        held.setdefault(buffer.var if buffer.kind in {"now", "next", "time"} else buffer, []).append(var)
+        held.setdefault(buffer.var if buffer.kind in {"now", "next", "varying"} else buffer, []).append(var)
     needed = {var for eqn in direction.after for var in eqn.reads}.union(results)
     needed.update(var for total in direction.totals.values() for var in total.needs)
     loop, passing = [], sum(_packed_bytes(var) for var in kernel.source.weights)
     passing += sum(_bytes(var) for var in direction.step.carry)
     for buffer in kernel.source.buffers:
-        row = (kernel.N if buffer.rows else 1) * buffer.size * buffer.dtype.itemsize
+        row = (kernel.N if buffer.batched else 1) * buffer.size * buffer.dtype.itemsize
         inside = held.get(buffer.var if buffer.kind == "now" else buffer, [])
         label = "loop " + ", ".join([names[var] for var in inside])
         if buffer.kind == "now":
-            slabs = 2 if buffer.var in kernel.source.alternating else T + 1
+            slabs = 2 if buffer.alternates else T + 1
         elif buffer.kind == "stack":
             slabs = T
         else:
-            passing += row if buffer.kind == "block" else 0
+            passing += row if buffer.kind == "batch" else 0
             continue
         if needed.isdisjoint(inside):
             passing += slabs * row

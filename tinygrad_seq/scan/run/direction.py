@@ -13,7 +13,7 @@ import numpy as np
 from numba import config
 
 from ...kernels.gemm.matmul import SUM_ROWS
-from ..codegen.batch_axis import without_rows_first
+from ..codegen.batch_axis import hoist_unbatched
 from ..ir.step import Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from ..passes.partition import partition
@@ -28,7 +28,7 @@ class Direction:
     """One direction of a scan: a step, its stages, and how its sums over time are taken."""
 
     def __init__(self, step: Step, kept: Collection[Var], backward: bool) -> None:
-        self.stages: Stages = without_rows_first(partition(step, kept))
+        self.stages: Stages = hoist_unbatched(partition(step, kept))
         self.backward = backward
         self.step = step
         self.over = dependents(step.eqns, (*step.carry, *step.xs))
