@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any
 
 from ..ops.joining import stack
-from ..ops.primitive import LEVELS
+from ..ops.primitive import LEVELS, Primitive
+from ..ops.public import PUBLIC, Public, public_signature
 from .creation import asarray
 
-_P = ParamSpec("_P")
+
+@functools.cache
+def public_functions() -> dict[str, Callable[..., Any]]:
+    """Return the public functions by name: aliases name the same function."""
+    made = {id(operation): _public(operation) for operation in PUBLIC.values()}
+    return {name: made[id(operation)] for name, operation in PUBLIC.items()}
 
 
-def public(function: Callable[_P, Any], *, several: bool = False) -> Callable[_P, Any]:
-    """Return `function` with its first operand, of arrays or numbers, made a Tensor (a list of them if `several`)."""
-    lift = _lift_each if several else _lift
+def _public(operation: Public) -> Callable[..., Any]:
+    """Return the function of `operation` with the operands that may be plain data made Tensors."""
+    function = operation.function
+    lift = _lift_each if operation.operands == "each" else _lift
+    name = "" if isinstance(function, Primitive) else function.__code__.co_varnames[0]
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:
             if args[0].__class__ not in LEVELS:
                 args = (lift(args[0]), *args[1:])
-        elif kwargs:
-            first = next(iter(kwargs))
-            kwargs = {**kwargs, first: lift(kwargs[first])}
+        elif name in kwargs:
+            kwargs = {**kwargs, name: lift(kwargs[name])}
         return function(*args, **kwargs)
 
+    def lift_rest(*args: Any, **kwargs: Any) -> Any:
+        return function(*args[:1], *map(_lift, args[1:]), **kwargs)
+
+    call = functools.wraps(function)(lift_rest if operation.operands == "rest" else lift_first)
+    call.__module__ = "tinygrad_seq"
+    call.__wrapped__ = _Signature(function)
     return call
 
 
-def public_equation(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function`, whose first argument is an equation, with all its operands made Tensors."""
+class _Signature:
+    """Stand where `inspect.signature` looks for the signature of a public function, which is made on demand."""
 
-    @functools.wraps(function)
-    def call(equation: str, *operands: Any, **kwargs: Any) -> Any:
-        return function(equation, *map(_lift, operands), **kwargs)
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
 
-    return call
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return public_signature(self.__wrapped__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # what has a signature is callable
+        return self.__wrapped__(*args, **kwargs)
 
 
 def _lift(operand: Any) -> Any:

@@ -11,6 +11,7 @@ from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axis
 from .indexing import take
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
 
 
@@ -41,6 +42,7 @@ _unstack = Primitive("unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axi
 # ----------------------------------------------------------------------------------------------------- joining
 
 
+@Public("concatenate", "cat", method=False, operands="each")
 def concat(arrays: Sequence[Array], axis: int | None = 0) -> Array:
     """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays.
 
@@ -66,6 +68,7 @@ def concat(arrays: Sequence[Array], axis: int | None = 0) -> Array:
     return _concat(*arrays, axis=axis, ends=tuple(accumulate([x.shape[axis] for x in arrays])))
 
 
+@Public(method=False, operands="each")
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result.
 
@@ -88,6 +91,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return _stack(*arrays, axis=axis)
 
 
+@Public(method=False, operands="each")
 def hstack(arrays: Sequence[Array]) -> Array:
     """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy).
 
@@ -102,6 +106,7 @@ def hstack(arrays: Sequence[Array]) -> Array:
     return concat(arrays, axis=0 if arrays[0].ndim == 1 else 1)
 
 
+@Public(method=False, operands="each")
 def vstack(arrays: Sequence[Array]) -> Array:
     """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy).
 
@@ -133,6 +138,7 @@ def _mismatch(name: str, arrays: Sequence[Array], expected: str) -> ShapeError:
 # --------------------------------------------------------------------------------------------------- splitting
 
 
+@Public()
 def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, ...]:
     """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy).
 
@@ -175,6 +181,7 @@ def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, .
     return _split(x, cuts=cuts, axis=axis)  # type: ignore[no-any-return]
 
 
+@Public()
 def chunk(x: Array, chunks: int, axis: int = 0) -> tuple[Array, ...]:
     """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch).
 
@@ -192,6 +199,7 @@ def chunk(x: Array, chunks: int, axis: int = 0) -> tuple[Array, ...]:
     return _split(x, cuts=cuts, axis=axis)  # type: ignore[no-any-return]
 
 
+@Public("unbind")
 def unstack(x: Array, axis: int = 0) -> tuple[Array, ...]:
     """Return the slices of `x` along `axis`, without that axis, as views.
 
@@ -216,6 +224,7 @@ def _positive(name: str, parts: int) -> int:
 # --------------------------------------------------------------------------------------------------- repeating
 
 
+@Public()
 def tile(x: Array, reps: Shape) -> Array:
     """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy).
 
@@ -238,6 +247,7 @@ def tile(x: Array, reps: Shape) -> Array:
     return reshape(spread, [count * size for count, size in zip(counts, sizes, strict=True)])
 
 
+@Public()
 def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array.
 

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from inspect import Signature
 from typing import Any, Final
 
 import numpy as np
 
 from ..errors import ArgumentError
+from .public import Public, signature_of
 
 # An ndarray, a Tensor or a Tracer: what every operation and rule is generic over.
 Array = Any
@@ -98,6 +100,7 @@ class Primitive:
         multiple: bool = False,
         add_into: Callable[..., None] | None = None,
         doc: str | None = None,
+        public: Public | None = None,
     ) -> None:
         self.name = name
         self.__name__ = name
@@ -111,6 +114,8 @@ class Primitive:
         self.add_into = add_into
         self._plans: dict[int | tuple[int, int], Plan] = {}
         TABLE[name] = self
+        if public is not None:
+            public(self)
 
     def __call__(self, *operands: Array, **params: Any) -> Any:
         if self._ufunc and (params or len(operands) != self.forward.nin):  # NumPy would take one more as `out`
@@ -126,6 +131,10 @@ class Primitive:
     def __get__(self, array: Array | None, owner: type | None = None) -> Any:
         """Make a primitive in a class body a method."""
         return self if array is None else functools.partial(self, array)
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature_of(self.rules)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -193,6 +202,7 @@ def elementwise(
     vjp: tuple[Rule | None, ...] = (),
     code: str | None = None,
     doc: str | None = None,
+    public: Public | None = None,
 ) -> Primitive:
     """Declare a primitive that works element by element, with NumPy broadcasting, and has a scalar source text."""
-    return Primitive(name, forward, vjp, code=code, doc=doc)
+    return Primitive(name, forward, vjp, code=code, doc=doc, public=public)
