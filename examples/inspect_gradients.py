@@ -34,7 +34,8 @@ def compare(time: int) -> dict[str, float]:
     with ts.no_grad():
         lstm.bias_hh_l0[HIDDEN : 2 * HIDDEN] = 3.0  # the gates are stacked as i, f, g, o
     ratios = {}
-    for name, layer in {"RNN": ts.nn.RNN(4, HIDDEN), "GRU": ts.nn.GRU(4, HIDDEN), "LSTM": lstm}.items():
+    layers: dict[str, ts.nn.Module] = {"RNN": ts.nn.RNN(4, HIDDEN), "GRU": ts.nn.GRU(4, HIDDEN), "LSTM": lstm}
+    for name, layer in layers.items():
         norms = reach(layer, time)
         ratios[name] = float(norms[0] / norms[-1])
         print(f"{name}: |dL/dx| at the first step is {ratios[name]:.1e} of that at the last")
