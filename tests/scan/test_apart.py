@@ -13,7 +13,7 @@ from numba import config
 from tests.scan.test_rows import kernels
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan import variants
 from tinygrad_seq.scan.codegen import emit
 from tinygrad_seq.scan.codegen.buffers import as_int
 from tinygrad_seq.scan.codegen.schedule import features
@@ -41,7 +41,7 @@ def test_what_shares_memory_is_not_said_to_be_apart(monkeypatch: pytest.MonkeyPa
                 assert numbers[one] == numbers[other]
         return numbers
 
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
     monkeypatch.setattr(emit._Emitter, "places_apart", places_apart)
     for name in ("slices", "slices_that_overlap", "transposed_state"):
         kernels(TRAPS[name])

@@ -46,7 +46,7 @@ class Texts:
 
     def factor(self, eqn: Eqn, position: int, value: float) -> str:
         """Return the name of a Python scalar that is told at run time."""
-        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", float(value)))[0]
+        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", value))[0]
 
     def stride(self, number: Number) -> str:
         return str(number) if isinstance(number, int) else self.number(*number)

@@ -20,6 +20,7 @@ from ..codegen.batch_axis import find_rows
 from ..codegen.buffers import Buffer, CopyNeededError, Homes, as_int
 from ..codegen.emit import FIXED, Source, emit
 from ..codegen.lookup import COMPLAINT, raise_complaint
+from ..codegen.runtime_arguments import Argument, with_arguments
 from ..codegen.schedule import features, schedule
 from ..codegen.snippets import Stride
 from ..ir.step import Stages, Var
@@ -107,6 +108,7 @@ class Kernel:
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
+        self._arguments = [(at, f.var) for at, f in enumerate(self.source.factors) if isinstance(f, Argument)]
         self._no_complaint = np.zeros(COMPLAINT, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer.var) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
@@ -142,7 +144,10 @@ class Kernel:
         """Return the memory for `T` times, of which `env` gives what is given, and where the loop finds it."""
         arrays = [memory(T, env) for memory in self._memory]
         complaint = np.zeros(COMPLAINT, np.int64) if self.source.risks else self._no_complaint
-        others = [*[panels.pack(env[var]) for var, panels in self._panels], self._factors, complaint]
+        factors = self._factors.copy() if self._arguments else self._factors
+        for at, var in self._arguments:
+            factors[at] = env[var]
+        others = [*[panels.pack(env[var]) for var, panels in self._panels], factors, complaint]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
@@ -220,7 +225,7 @@ class Kernel:
 
 
 def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:
-    loop = arrange(stages, cuts_carry=backward)
+    loop = with_arguments(arrange(stages, cuts_carry=backward), stages)
     named = {loop.became.get(var, var) for var in history}
     copies: set[Var] = set()
     while True:
