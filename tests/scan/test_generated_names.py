@@ -16,7 +16,7 @@ from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import scalar
-from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan import program_of, variants
 from tinygrad_seq.scan.codegen.emit import HEADER
 from tinygrad_seq.scan.codegen.expression import VECTORISED
 
@@ -52,7 +52,7 @@ def unknown_names(text: str) -> set[str]:
 def _with_source(monkeypatch) -> None:
     """Let programs have a source, which is not compiled, also where there is no compiler."""
     monkeypatch.setattr(config, "DISABLE_JIT", 0)
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
 
 
 def sources(problem: Problem) -> list[str]:

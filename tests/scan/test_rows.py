@@ -13,7 +13,7 @@ from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import compiled, pipeline, program_of
+from tinygrad_seq.scan import pipeline, program_of, variants
 from tinygrad_seq.scan.codegen import batch_axis
 from tinygrad_seq.scan.ir import check
 from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
@@ -33,7 +33,7 @@ WITHOUT_ROWS = [
 
 @pytest.fixture
 def _no_programs(monkeypatch) -> None:
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
 
 
 def kernels(case: Any, **sizes: int) -> list[Any]:

@@ -13,7 +13,7 @@ import tinygrad_seq as ts
 from tests.scan.case import Problem
 from tests.scan.cells import CELLS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan import program_of, variants
 from tinygrad_seq.scan.program import Program
 
 SIZES = [1, 7, 130]
@@ -105,7 +105,7 @@ def test_what_is_no_number_reaches_its_row_and_no_other(bad: float) -> None:
 def with_source(monkeypatch) -> None:
     """Let programs have a source, which is not compiled, also where there is no compiler."""
     monkeypatch.setattr(config, "DISABLE_JIT", 0)
-    monkeypatch.setattr(compiled, "_programs", Memo(100))
+    monkeypatch.setattr(variants, "_known", Memo(100))
 
 
 @pytest.mark.usefixtures("with_source")

@@ -61,7 +61,7 @@ def expression(eqn: Eqn, operands: list[str], argument: Callable[[int, float], s
         return operands[0]
     if name == "astype":
         return _cast(operands[0], eqn.operands[0].dtype, result)
-    dtypes = [operand.dtype if operand.__class__ is Var else operand for operand in eqn.operands]
+    dtypes = [o.dtype if o.__class__ is Var else float(o) if isinstance(o, float) else o for o in eqn.operands]
     if name in COMPARISONS:
         found = _compared(eqn, operands)
         if found is not None:

@@ -64,7 +64,7 @@ class KernelText:
 
     def factor(self, eqn: Eqn, position: int, value: float) -> str:
         """Return the name of a Python scalar of the step."""
-        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", float(value)))[0]
+        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", value))[0]
 
     def fresh(self, var: Var) -> str:
         """Return the number of a variable, for names of values in registers."""

@@ -12,6 +12,7 @@ from .batch_axis import with_batch_axis
 from .buffers import assign_buffers
 from .emit import Source, emit
 from .layout import CopyNeededError, Layout
+from .runtime_arguments import with_arguments
 from .schedule import schedule
 
 
@@ -36,7 +37,7 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
     CompileError
         If the loop holds an operation that has no source.
     """
-    loop = arrange(stages, cuts_carry=backward)
+    loop = with_arguments(arrange(stages, cuts_carry=backward), stages)
     reusable = _reusable(stages, loop, history)
     history = {loop.renamed.get(var, var) for var in history}
     copies: set[Var] = set()

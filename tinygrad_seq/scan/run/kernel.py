@@ -20,6 +20,7 @@ from ..codegen.kernel_text import Stride
 from ..codegen.layout import Buffer, as_int
 from ..codegen.lookup import STATUS_SIZE, raise_status
 from ..codegen.loop_source import loop_source
+from ..codegen.runtime_arguments import Argument
 from ..ir.step import Stages, Var
 from .batched import Env
 
@@ -107,6 +108,7 @@ class Kernel:
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
+        self._arguments = [(at, f.var) for at, f in enumerate(self.source.factors) if isinstance(f, Argument)]
         self._no_status = np.zeros(STATUS_SIZE, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
@@ -138,7 +140,10 @@ class Kernel:
         """Return the memory for `T` times, in which `env` holds the inputs, and the runtime arguments."""
         arrays = [memory(T, env) for memory in self._memory]
         status = np.zeros(STATUS_SIZE, np.int64) if self.source.checked else self._no_status
-        others = [*[panels.pack(env[var]) for var, panels in self.panels], self._factors, status]
+        factors = self._factors.copy() if self._arguments else self._factors
+        for at, var in self._arguments:
+            factors[at] = env[var]
+        others = [*[panels.pack(env[var]) for var, panels in self.panels], factors, status]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
