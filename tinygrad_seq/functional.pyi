@@ -62,15 +62,15 @@ def index_add(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike) ->
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
 def diagonal(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right."""
-def concat(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
+def concat(arrays: Iterable[ArrayLike], axis: int | None = 0) -> Tensor:
     """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
 concatenate = concat
 cat = concat
-def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
+def stack(arrays: Iterable[ArrayLike], axis: int = 0) -> Tensor:
     """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
-def hstack(arrays: Sequence[ArrayLike]) -> Tensor:
+def hstack(arrays: Iterable[ArrayLike]) -> Tensor:
     """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy)."""
-def vstack(arrays: Sequence[ArrayLike]) -> Tensor:
+def vstack(arrays: Iterable[ArrayLike]) -> Tensor:
     """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy)."""
 def split(x: ArrayLike, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
     """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""

@@ -76,7 +76,7 @@ def operators(x: Tensor, y: Tensor) -> None:
     assert_type(x.topk(2), tuple[Tensor, Tensor])
     assert_type(x.shape, tuple[int, ...])
     assert_type(x.detach(), Tensor)
-    for row in x:
+    for row in x:  # a tensor is a sequence of its rows
         assert_type(row, Tensor)
     x += 1
     assert_type(x, Tensor)
@@ -112,13 +112,11 @@ def transforms(x: Tensor) -> None:
 
 def layers(x: Tensor) -> None:
     """Layers are called as their `forward` is declared."""
-    ys, (h, c) = nn.LSTM(8, 16)(x)
+    ys, (h, _c) = nn.LSTM(8, 16)(x)
     assert_type(ys, Tensor)
-    assert_type(h, Tensor)
-    assert_type(c, Tensor)
     ys, h = nn.GRU(8, 16)(x)
+    ys, _ = nn.RNN(8, 16)(ys, h)
     assert_type(ys, Tensor)
-    assert_type(h, Tensor)
     assert_type(nn.Linear(8, 4)(x), Tensor)
     assert_type(nn.Embedding(10, 4)(x), Tensor)
     assert_type(nn.LayerNorm(8)(x), Tensor)
@@ -138,4 +136,4 @@ def data() -> None:
 def modules() -> None:
     """The packages that are loaded when they are first used."""
     assert_type(ts.train.TrainingConfig(corpus="pydoc").seed, int)
-    ts.report.draw_curves({"loss": [1.0, 0.5]})
+    ts.report.draw_curves({"loss": [(0, 1.0), (1, 0.5)]})

@@ -75,13 +75,18 @@ def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
     >>> ts.asarray([1.0, 2.0])
     tensor([1., 2.])
     """
+    return as_tensor("asarray", data, dtype)
+
+
+def as_tensor(caller: str, data: Array, dtype: DTypeLike | None = None) -> Tensor:
+    """Return `asarray` of `data`, in the name of `caller`."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
-    if isinstance(data, np.ndarray) and data.dtype == as_dtype("asarray", dtype or data.dtype):
+    if isinstance(data, np.ndarray) and data.dtype == as_dtype(caller, dtype or data.dtype):
         shared = wrap(data)
         shared._exposed = True
         return shared
-    return tensor(data, dtype)
+    return wrap(to_array(caller, data, dtype))
 
 
 # ---------------------------------------------------------------------------------------------- from a shape

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from ..errors import ArgumentError
 from ..ops.joining import stack
 from ..ops.primitive import LEVELS, Primitive
 from ..ops.public import PUBLIC, Public, public_signature
-from .creation import asarray
+from .creation import as_tensor
 
 
 @functools.cache
@@ -23,19 +26,20 @@ def public_functions() -> dict[str, Callable[..., Any]]:
 def _public(operation: Public) -> Callable[..., Any]:
     """Return the function of `operation` with the operands that may be plain data made Tensors."""
     function = operation.function
+    caller = function.__name__
     lift = _lift_each if operation.operands == "each" else _lift
     name = "" if isinstance(function, Primitive) else function.__code__.co_varnames[0]
 
     def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:
             if args[0].__class__ not in LEVELS:
-                args = (lift(args[0]), *args[1:])
+                args = (lift(caller, args[0]), *args[1:])
         elif name in kwargs:
-            kwargs = {**kwargs, name: lift(kwargs[name])}
+            kwargs = {**kwargs, name: lift(caller, kwargs[name])}
         return function(*args, **kwargs)
 
     def lift_rest(*args: Any, **kwargs: Any) -> Any:
-        return function(*args[:1], *map(_lift, args[1:]), **kwargs)
+        return function(*args[:1], *[_lift(caller, operand) for operand in args[1:]], **kwargs)
 
     call = functools.wraps(function)(lift_rest if operation.operands == "rest" else lift_first)
     call.__module__ = "tinygrad_seq"
@@ -57,16 +61,23 @@ class _Signature:
         return self.__wrapped__(*args, **kwargs)
 
 
-def _lift(operand: Any) -> Any:
+def _lift(caller: str, operand: Any) -> Any:
     if operand.__class__ in LEVELS:
         return operand
     if isinstance(operand, list | tuple) and _holds_tensors(operand):
-        return stack([_lift(item) for item in operand])
-    return asarray(operand)
+        return stack([_lift(caller, item) for item in operand])
+    return as_tensor(caller, operand)
 
 
-def _lift_each(operands: Any) -> Any:
-    return [_lift(operand) for operand in operands] if isinstance(operands, list | tuple) else _lift(operands)
+def _lift_each(caller: str, operands: Any) -> Any:
+    if operands.__class__ in LEVELS or isinstance(operands, np.ndarray):
+        return _lift(caller, operands)
+    if not isinstance(operands, Iterable) or isinstance(operands, str | Mapping):
+        raise ArgumentError(
+            f"{caller}: expected an iterable of arrays, got {type(operands).__name__}; pass a list or tuple of them, "
+            "or the values() of a dict."
+        )
+    return [_lift(caller, operand) for operand in operands]
 
 
 def _holds_tensors(operand: Any) -> bool:

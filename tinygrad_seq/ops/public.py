@@ -62,12 +62,19 @@ def public_signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.Signature(parameters, return_annotation=_ARRAY.sub("Tensor", found.return_annotation))
 
 
-def signature_of(rules: tuple[Callable[..., Any] | None, ...]) -> inspect.Signature:
-    """Return the signature of the row with these gradient rules, which name its operands."""
+def operand_names(rules: tuple[Callable[..., Any] | None, ...]) -> list[str]:
+    """Return the names of the operands of a row, which its gradient rules have."""
     rule: Any = next(filter(None, rules), None)
     names = ("x",) if len(rules) == 1 else ("a", "b") if rule is None else rule.__code__.co_varnames[2 : 2 + len(rules)]
-    operands = [name.strip("_").removesuffix("_like") for name in names]
+    return [name.strip("_").removesuffix("_like") for name in names]
+
+
+def signature_of(rules: tuple[Callable[..., Any] | None, ...]) -> inspect.Signature:
+    """Return the signature of the row with these gradient rules."""
     return inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation="Array") for name in operands],
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation="Array")
+            for name in operand_names(rules)
+        ],
         return_annotation="Array",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
 from ...autograd.tensor import Tensor
 from ...base.tree import Tree, describe, map_leaves
@@ -22,13 +22,12 @@ from .layer import SequenceLayer
 from .options import Options
 from .passes import Pass
 
-S = TypeVar("S")
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
-_cells: weakref.WeakKeyDictionary[StackedLayers[Any], dict[str, GatedCell]] = weakref.WeakKeyDictionary()
+_cells: weakref.WeakKeyDictionary[StackedLayers, dict[str, GatedCell]] = weakref.WeakKeyDictionary()
 
 
-class StackedLayers(SequenceLayer, Generic[S]):
+class StackedLayers(SequenceLayer):
     """Base of `RNN`, `GRU` and `LSTM`: the parameters of layer k are attributes ``weight_ih_l<k>``, ..."""
 
     cell: ClassVar[type[GatedCell]]
@@ -93,8 +92,8 @@ class StackedLayers(SequenceLayer, Generic[S]):
         """Do nothing: PyTorch lays its weights out for cuDNN here, and code written for it may ask for that."""
 
     def forward(
-        self, xs: Array, state: S | None = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
-    ) -> tuple[Tensor, S, *tuple[Any, ...]]:
+        self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
+    ) -> tuple[Tensor, Any, *tuple[Any, ...]]:
         """Return ``(ys, state)``: the last layer's h at every step, and the state of all layers after the last.
 
         Parameters
@@ -191,7 +190,7 @@ def _suffixes(num_layers: int, bidirectional: bool) -> list[str]:
     return [f"_l{layer}{direction}" for layer in range(num_layers) for direction in directions]
 
 
-class RNN(StackedLayers[Tensor]):
+class RNN(StackedLayers):
     """Elman's recurrent network in `num_layers` layers, as `torch.nn.RNN`; the step is that of `ElmanCell`.
 
     The step is compiled, forward and backward, when it first runs on a machine; inside `disable_compile` it never is.
@@ -264,7 +263,7 @@ class RNN(StackedLayers[Tensor]):
         )
 
 
-class GRU(StackedLayers[Tensor]):
+class GRU(StackedLayers):
     """Gated recurrent units in `num_layers` layers, as `torch.nn.GRU`; the step is that of `GRUCell`.
 
     The step is compiled, forward and backward, when it first runs on a machine; inside `disable_compile` it never is.
@@ -324,7 +323,7 @@ class GRU(StackedLayers[Tensor]):
         )
 
 
-class LSTM(StackedLayers[tuple[Tensor, Tensor]]):
+class LSTM(StackedLayers):
     """Long short-term memory in `num_layers` layers, as `torch.nn.LSTM`; the step is that of `LSTMCell`.
 
     The step is compiled, forward and backward, when it first runs on a machine; inside `disable_compile` it never is.
