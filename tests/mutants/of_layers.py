@@ -26,8 +26,8 @@ MUTANTS = [
     Mutant(
         "padding reaches gradients: a step goes on from a state after the end",
         "nn/recurrence/transforms/hold.py",
-        '        entered = _choose(mask, state, inputs["begin"])',
-        "        entered = state",
+        "[where(per_row(mask, old), old, first) for",
+        "[old for",
         PADDING,
     ),
     Mutant(
@@ -53,9 +53,9 @@ MUTANTS = [
     ),
     Mutant(
         "a held output is that of the step that does not count",
-        "nn/recurrence/transforms/hold.py",
-        "y = _choose(mask, y, y_before) if outputs",
-        "y = _choose(mask, y_before, y) if outputs",
+        "nn/recurrence/padding.py",
+        "np.where(valid[order], number, 0)",
+        "number + 0 * valid[order]",
         (*OPTIONS, *PADDING),
     ),
     Mutant(
@@ -103,7 +103,7 @@ MUTANTS = [
     Mutant(
         "an output that is a part of the state is not zoned out",
         "nn/recurrence/transforms/zoneout.py",
-        "[now.get(id(output), output) for output in outputs]",
+        "outputs._replace(y=[replaced.get(id(y), y) for y in outputs.y])",
         "outputs",
         OPTIONS,
     ),
@@ -138,8 +138,8 @@ MUTANTS = [
     Mutant(
         "rows come back in the wrong order",
         "nn/recurrence/layer.py",
-        "            back = np.argsort(order)",
-        "            back = order",
+        "        back = np.argsort(order)",
+        "        back = order",
         SHRINKING,
     ),
     Mutant(
@@ -159,8 +159,8 @@ MUTANTS = [
     Mutant(
         "a residual layer forgets what it was given",
         "nn/recurrence/layer.py",
-        "rebuild([x + y for x, y in zip(before, after, strict=True)])",
-        "rebuild([y + y for x, y in zip(before, after, strict=True)])",
+        "[x + y for x, y in zip(before, ys.arrays, strict=True)]",
+        "[y + y for x, y in zip(before, ys.arrays, strict=True)]",
         OPTIONS,
     ),
     Mutant(

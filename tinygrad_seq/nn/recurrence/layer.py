@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +31,18 @@ from .padding import hold_padding
 from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
 from .shrinking import reorder_rows, reorder_steps
 from .stream import Stream
-from .trace_cache import is_from_package
-from .transforms import check_zoneout, per_row
+from .trace_cache import is_library
+from .transforms import Arrays, Leaves, check_zoneout, per_row
+
+
+class _Call(NamedTuple):
+    """One call of a layer, checked: its passes, time-major inputs, the state of each pass, flags and nudges."""
+
+    passes: list[Pass]
+    xs: Leaves
+    states: list[Tree]
+    flags: Flags
+    nudges: list[Arrays] | None = None  # see `run_pass`
 
 
 class SequenceLayer(Module):
@@ -135,75 +146,80 @@ class SequenceLayer(Module):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        xs, flags = self._take(xs, lengths, mask, reset)
-        passes = self._passes()
-        states = self._begin(passes, state, first_leaf(xs).shape[1])
-        ys, outcomes = self._run(passes, xs, states, flags)
-        finals, swap = [outcome.state for outcome in outcomes], _swap if self.batch_first else _same
+        call = self._enter(xs, state, lengths, mask, reset)
+        ys, outcomes = self._run(call)
+        finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
         if not self.options["return_all_states"]:
-            return map_leaves(swap, ys), self._join(finals)
-        shown = [map_leaves(swap, outcome.states) for outcome in outcomes]
-        return map_leaves(swap, ys), self._join(finals), self._join(shown)
+            return self._pack(ys), self._join(finals)
+        return self._pack(ys), self._join(finals), self._join([self._pack(Leaves.of(each.states)) for each in outcomes])
 
-    def _take(self, xs: Tree, lengths: Any, mask: Any, reset: Any) -> tuple[Tree, Flags]:
-        """Return the inputs, time-major, and the flags, checked."""
-        xs = map_leaves(as_leaf, xs)
-        self._check_inputs(xs)
+    def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> _Call:
+        """Check the arguments of a call and flatten its inputs."""
+        xs = Leaves.of(xs).map(as_leaf)
+        self._check_inputs(xs.tree())
         if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        T, N = first_leaf(xs).shape[:2]
-        return xs, check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+            xs = xs.map(_swap)
+        T, N = xs.arrays[0].shape[:2]
+        flags = check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+        passes = self._passes()
+        return _Call(passes, xs, self._begin(passes, state, N), flags)
 
-    def _run(
-        self,
-        passes: Sequence[Pass],
-        xs: Tree,
-        states: Sequence[Tree],
-        flags: Flags,
-        nudges: Sequence[Any] | None = None,
-    ) -> tuple[Tree, list[Outcome]]:
-        """Return the outputs of the last layer, (T, N, ...), and the states that each pass returned.
+    def _pack(self, arrays: Leaves) -> Tree:
+        """Return time-major arrays in their structure, with the axes as the caller wants them."""
+        return (arrays.map(_swap) if self.batch_first else arrays).tree()
 
-        `nudges` has those of each pass: see `run_pass`.
+    def _run(self, call: _Call) -> tuple[Leaves, list[Outcome]]:
+        """Return the outputs of the last layer, (T, N, ...), and the outcome of each pass.
+
+        Where sequences that have ended can leave the loop, the rows are sorted by length for the run.
         """
-        T, N = first_leaf(xs).shape[:2]
-        order = back = None
-        if flags.lengths is not None and (
+        passes, xs, states, flags, nudges = call
+        if flags.lengths is None:
+            return self._run_layers(call)
+        T, N = xs.arrays[0].shape[:2]
+        if (
             nudges is not None
             or mode.anomaly
-            or not isinstance(first_leaf(xs), Tensor)  # inside a step that is traced: nothing can leave the loop
+            or not isinstance(xs.arrays[0], Tensor)  # inside a step that is traced
             or any(_binds_rows(one.cell, N) for one in passes)
         ):
-            flags = flags.with_mask(T)
-        if flags.lengths is not None:
-            order = np.argsort(-flags.lengths, kind="stable")
-            back = np.argsort(order)
-            flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
-            xs, states = reorder_steps(xs, order), [reorder_rows(state, order) for state in states]
+            return self._run_layers(call._replace(flags=flags.with_mask(T)))
+        order = np.argsort(-flags.lengths, kind="stable")
+        back = np.argsort(order)
+        flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
+        states = [reorder_rows(state, order) for state in states]
+        ys, outcomes = self._run_layers(_Call(passes, xs.map(lambda x: reorder_steps(x, order)), states, flags))
+        restored = [
+            Outcome(one.ys, reorder_rows(one.state, back), map_leaves(lambda x: reorder_steps(x, back), one.states))
+            for one in outcomes
+        ]
+        return ys.map(lambda y: reorder_steps(y, back)), restored
+
+    def _run_layers(self, call: _Call) -> tuple[Leaves, list[Outcome]]:
+        """Run one layer after the other, each in its directions."""
+        passes, xs, states, flags, nudges = call
+        T, N = xs.arrays[0].shape[:2]
         mask = flags.valid(T)
-        if mask is not None and (self.options["residual"] or mode.anomaly):  # what a pass reads is filled there
-            xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
+        if mask is not None and (self.options["residual"] or mode.anomaly):  # these read padding too
+            xs = xs.map(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)))
         directions, outcomes = 1 + self.bidirectional, list[Outcome]()
         if mode.anomaly:
-            check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs)
+            check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs.tree())
         for first in range(0, len(passes), directions):
-            inputs = map_leaves(lambda x, first=first: self._thinned(x, first > 0), xs)
+            inputs = xs.map(functools.partial(self._drop_inputs, between=first > 0)) if self.training else xs
             for k in range(first, first + directions):
-                given = (inputs, states[k], flags, self.options, self.training)
+                options = (self.options, self.training, None if nudges is None else nudges[k])
                 with Within(passes[k].place(first // directions), N):
-                    outcomes.append(run_pass(passes[k], *given, None if nudges is None else nudges[k]))
+                    outcomes.append(run_pass(passes[k], inputs, states[k], flags, *options))
             ys = self._merge([outcome.ys for outcome in outcomes[first:]])
-            xs = self._with_residual(xs, ys, first > 0, mask)
-        if back is None:
-            return xs, outcomes
-        restored = [Outcome(None, reorder_rows(one.state, back), reorder_steps(one.states, back)) for one in outcomes]
-        return reorder_steps(xs, back), restored
+            xs = self._add_residual(xs, ys, first > 0, mask) if self.options["residual"] else ys
+        return xs, outcomes
 
-    def _thinned(self, x: Any, between: bool) -> Any:
-        """Return the input of a layer with what dropout leaves of it."""
-        if not self.training or x.dtype.kind != "f":
+    def _drop_inputs(self, x: Any, between: bool) -> Any:
+        """Return an input of a layer with elements dropped."""
+        if x.dtype.kind != "f":
             return x
         if between and self.dropout:
             x = drop(x, self.dropout)
@@ -211,30 +227,27 @@ class SequenceLayer(Module):
             x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)
         return x
 
-    def _merge(self, ys: list[Tree]) -> Tree:
+    def _merge(self, ys: list[Leaves]) -> Leaves:
         """Return the outputs of the directions of a layer as one."""
         if len(ys) == 1:
             return ys[0]
-        pairs = zip(*[flatten(y)[0] for y in ys], strict=True)
+        pairs = zip(*[y.arrays for y in ys], strict=True)
         how = self.options["merge"]
         if how == "concat":
-            merged = [concat(pair, -1) for pair in pairs]
-        else:
-            merged = [(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs]
-        return flatten(ys[0])[1](merged)
+            return Leaves([concat(pair, -1) for pair in pairs], ys[0].rebuild)
+        return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], ys[0].rebuild)
 
-    def _with_residual(self, xs: Tree, ys: Tree, between: bool, mask: Mask | None = None) -> Tree:
-        if not self.options["residual"]:
-            return ys
+    def _add_residual(self, xs: Leaves, ys: Leaves, between: bool, mask: Mask | None = None) -> Leaves:
+        """Return the outputs of a layer with its inputs added."""
+        before = xs.arrays
         if mask is not None and self.options["masked_output"] == "held":
-            xs = hold_padding(xs, mask, self.options["go_backwards"])
-        before, (after, rebuild) = flatten(xs)[0], flatten(ys)
-        if [x.shape for x in before] == [y.shape for y in after]:
-            return rebuild([x + y for x, y in zip(before, after, strict=True)])
+            before = hold_padding(before, mask, self.options["go_backwards"])
+        if [x.shape for x in before] == [y.shape for y in ys.arrays]:
+            return Leaves([x + y for x, y in zip(before, ys.arrays, strict=True)], ys.rebuild)
         if between or len(self._passes()) == 1 + self.bidirectional:
             raise ShapeError(
                 f"{type(self).__name__}: expected a residual layer whose output is like its input, got "
-                f"{describe(ys)} from {describe(xs)}; give it equal sizes, or leave residual out."
+                f"{describe(ys.tree())} from {describe(xs.tree())}; give it equal sizes, or leave residual out."
             )
         return ys
 
@@ -297,21 +310,17 @@ class SequenceLayer(Module):
         >>> inspection.one(layer=1).gradient_norms().shape
         (7, 2)
         """
-        xs, flags = self._take(xs, lengths, mask, reset)
-        T, N = first_leaf(xs).shape[:2]
-        passes = self._passes()
-        states = self._begin(passes, state, N)
-        nudges = [make_nudges(each, T) for each in states]
-        ys, outcomes = self._run(passes, xs, states, flags, nudges)
+        call = self._enter(xs, state, lengths, mask, reset)
+        nudges = [make_nudges(each, call.xs.arrays[0].shape[0]) for each in call.states]
+        ys, outcomes = self._run(call._replace(nudges=nudges))
         found = []
-        for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True)):
+        for k, (one, outcome, each) in enumerate(zip(call.passes, outcomes, nudges, strict=True)):
             layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
             numbers = one.cell.name_states(rebuild(range(len(leaves))))
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             about = (one.place(layer), layer, one.reverse)
             found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
-        ys = map_leaves(_swap if self.batch_first else _same, ys)
-        return Inspection(ys, self._join([outcome.state for outcome in outcomes]), tuple(found))
+        return Inspection(self._pack(ys), self._join([outcome.state for outcome in outcomes]), tuple(found))
 
     def stream(self, batch_size: int, state: Tree = None) -> Stream:
         """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.
@@ -341,7 +350,8 @@ class SequenceLayer(Module):
             for layer, (one, state) in enumerate(zip(steps, states, strict=True)):
                 state, y = one(state, x)
                 finals.append(state)
-                x = self._with_residual(x, y, layer > 0)
+                residual = self.options["residual"]
+                x = self._add_residual(Leaves.of(x), Leaves.of(y), layer > 0).tree() if residual else y
             return tuple(finals), x
 
         return step
@@ -386,7 +396,7 @@ def _binds_rows(cell: Cell, N: int) -> bool:
     variable around it, cannot be known.
     """
     modules = list(cell.modules())
-    if not all(map(is_from_package, modules)):
+    if not all(map(is_library, modules)):
         return True
     held = flatten([vars(module) for module in modules])[0]
     return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
@@ -394,7 +404,3 @@ def _binds_rows(cell: Cell, N: int) -> bool:
 
 def _swap(x: Any) -> Any:
     return swapaxes(x, 0, 1)
-
-
-def _same(x: Any) -> Any:
-    return x

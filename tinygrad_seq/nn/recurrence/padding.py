@@ -51,10 +51,12 @@ def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
     return rows, first[rows]
 
 
-def hold_padding(tree: Tree, valid: Mask, reverse: bool = False) -> Tree:
+def hold_padding(
+    tree: Tree, valid: Mask, reverse: bool = False, window: int | None = None, stride: int | None = None
+) -> Tree:
     """Return arrays (T, N, ...) whose padding holds the values of the last step that counts before it; zeros if none.
 
-    The gradient of padding goes to the step whose values it holds.
+    The gradient of padding goes to the step whose values it holds, unless a window cuts it off.
 
     Parameters
     ----------
@@ -64,16 +66,25 @@ def hold_padding(tree: Tree, valid: Mask, reverse: bool = False) -> Tree:
         (T, N), the steps that count.
     reverse
         Whether time runs backwards.
+    window, stride
+        Those of truncated backpropagation: see `Options`.
     """
     order = slice(None, None, -1 if reverse else 1)
     T, N = valid.shape
     number = np.arange(1, T + 1)[:, None]  # from 1, in the order of the run; 0 where no step has counted yet
-    last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)[order]
+    last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)
+    reached = None
+    if window is not None:
+        stride = stride or window
+        reached = (last > ((number - 1) // stride + 1) * stride - window)[order]
+    last = last[order]
     steps = T - last if reverse else last - 1
     places = np.where(last > 0, steps, 0) * N + np.arange(N)
 
     def held(x: Any) -> Any:
         found = take(reshape(x, (T * N, *x.shape[2:])), places, axis=0)
+        if reached is not None:
+            found = where(per_row(reached, found), found, found.detach())
         return where(per_row(last > 0, x), found, np.zeros((), x.dtype))
 
     return map_leaves(held, tree)

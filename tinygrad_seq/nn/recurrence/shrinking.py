@@ -117,14 +117,10 @@ def reorder_rows(tree: Tree, order: np.ndarray) -> Tree:
     return map_leaves(lambda x: take(x, order, axis=0), tree)
 
 
-def reorder_steps(tree: Tree, order: np.ndarray) -> Tree:
-    """Return arrays (T, N, ...) with their rows in another order; `take` on the second axis has a slower gradient."""
-
-    def reordered(x: Any) -> Any:
-        T, N = x.shape[:2]
-        return take(reshape(x, (T * N, *x.shape[2:])), np.arange(T)[:, None] * N + order, axis=0)
-
-    return map_leaves(reordered, tree)
+def reorder_steps(x: Any, order: np.ndarray) -> Any:
+    """Return an array (T, N, ...) with its rows in another order; `take` on the second axis has a slower gradient."""
+    T, N = x.shape[:2]
+    return take(reshape(x, (T * N, *x.shape[2:])), np.arange(T)[:, None] * N + order, axis=0)
 
 
 def _part(x: Any, n: int, N: int) -> Any:

@@ -40,7 +40,9 @@ def name_of(role: str, path: str) -> str:
     return f"{role} {path!r}" if path else role
 
 
-def difference(role: str, before: str, after: str, old: Tree, new: Tree, where: str) -> TinygradSeqError:
+def difference(
+    role: str, before: str, after: str, old: Tree, new: Tree, where: str, caller: str = "scan"
+) -> TinygradSeqError:
     """Return the error for two trees that are not alike; it names the first leaf that differs.
 
     Parameters
@@ -51,18 +53,23 @@ def difference(role: str, before: str, after: str, old: Tree, new: Tree, where: 
         Verbs that say where the old and the new one came from: ``entered``, ``left the step``.
     where
         What else could be given in the dtype or shape of the new one.
+    caller
+        What the error names.
     """
+    order = "" if role == "y" else " A cell returns (output, state); a scan step returns (carry, y)."
     olds, news = dict(named_leaves(old)), dict(named_leaves(new))
     for path in olds.keys() & news.keys() if olds.keys() == news.keys() else ():
         a, b = olds[path], news[path]
         if (a.shape, a.dtype) != (b.shape, b.dtype):
-            facts = f"scan: {name_of(role, path)} {after} as {b.shape} {b.dtype} but {before} as {a.shape} {a.dtype}; "
+            facts = (
+                f"{caller}: {name_of(role, path)} {after} as {b.shape} {b.dtype} but {before} as {a.shape} {a.dtype}; "
+            )
             if a.shape == b.shape:
-                return DtypeError(f"{facts}cast it inside the cell or {where} as {b.dtype}.")
-            return ShapeError(f"{facts}keep its shape inside the cell or {where} with shape {b.shape}.")
+                return DtypeError(f"{facts}cast it inside the cell or {where} as {b.dtype}.{order}")
+            return ShapeError(f"{facts}keep its shape inside the cell or {where} with shape {b.shape}.{order}")
     return ArgumentError(
-        f"scan: {role} {after} as {describe(new)} but {before} as {describe(old)}; "
-        "return the same tuples, lists and dict keys at every step."
+        f"{caller}: {role} {after} as {describe(new)} but {before} as {describe(old)}; "
+        f"return the same tuples, lists and dict keys at every step.{order}"
     )
 
 
