@@ -71,7 +71,7 @@ from .cells import (
     STARCell,
     UGRNNCell,
 )
-from .cells import ElmanCell as RNNCell
+from .cells.elman import RNNCell
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .losses.crf import CRF
 from .losses.ctc import CTCLoss
@@ -208,4 +208,7 @@ __all__ = [
 
 # Each public module of this package may reuse cached traces; a class that is exported here is recognised by itself.
 register_library(value for value in [*vars().values()] if isinstance(value, type) and issubclass(value, Module))
-del register_library
+
+
+def __dir__() -> list[str]:
+    return __all__

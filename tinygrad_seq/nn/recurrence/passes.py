@@ -305,7 +305,7 @@ def _run_no_step(run: Any, state: Arrays, over: Inputs, rows: Inputs, sources: T
     _, outputs = run(state, map_leaves(lambda x: x[:0], over), rows)
     unchanged = [broadcast_to(x[None], (T, *x.shape)) for x in state] if outputs.states else []
     outputs = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), outputs)._replace(states=unchanged)
-    return send_zeros((state, outputs), flatten((sources, state))[0])  # type: ignore[no-any-return]
+    return send_zeros((state, outputs), flatten((sources, state))[0])
 
 
 def _outputs_of_ended(outputs: Outputs, state: Arrays) -> Outputs:
