@@ -32,7 +32,8 @@ from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
 from .shrinking import reorder_rows, reorder_steps
 from .stream import Stream
 from .trace_cache import is_library
-from .transforms import Arrays, Leaves, check_zoneout, per_row
+from .transforms.inputs import Arrays, Leaves, per_row
+from .transforms.zoneout import check_zoneout
 
 
 class _Call(NamedTuple):

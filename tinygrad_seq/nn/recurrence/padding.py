@@ -25,7 +25,7 @@ from ...ops.indexing import take
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims, reshape
 from ..masks import Mask
-from .transforms import per_row
+from .transforms.inputs import per_row
 
 Indices = NDArray[np.intp]
 

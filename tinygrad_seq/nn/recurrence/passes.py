@@ -28,24 +28,12 @@ from .options import Options
 from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
 from .trace_cache import step_of_cell
-from .transforms import (
-    Arrays,
-    Inputs,
-    InputStep,
-    Leaves,
-    Outputs,
-    check_zoneout,
-    draw_drop_connect,
-    draw_recurrent,
-    draw_zoneout,
-    drop_in_products,
-    find_restarts,
-    hold,
-    observe,
-    per_row,
-    restart,
-    zoneout,
-)
+from .transforms.hold import hold
+from .transforms.inputs import Arrays, Inputs, InputStep, Leaves, Outputs, per_row
+from .transforms.observe import observe
+from .transforms.recurrent_dropout import draw_drop_connect, draw_recurrent, drop_in_products
+from .transforms.reset import find_restarts, restart
+from .transforms.zoneout import check_zoneout, draw_zoneout, zoneout
 
 
 class Pass(NamedTuple):
