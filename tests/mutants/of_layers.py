@@ -137,9 +137,9 @@ MUTANTS = [
     ),
     Mutant(
         "rows come back in the wrong order",
-        "nn/recurrence/layer.py",
-        "        back = np.argsort(order)",
-        "        back = order",
+        "nn/recurrence/call.py",
+        "    back = np.argsort(order)",
+        "    back = order",
         SHRINKING,
     ),
     Mutant(
@@ -151,14 +151,14 @@ MUTANTS = [
     ),
     Mutant(
         "variational dropout draws a mask for each step",
-        "nn/recurrence/layer.py",
-        "            x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)",
-        "            x = drop(x, rate)",
+        "nn/recurrence/call.py",
+        "        x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)",
+        "        x = drop(x, rate)",
         RANDOM,
     ),
     Mutant(
         "a residual layer forgets what it was given",
-        "nn/recurrence/layer.py",
+        "nn/recurrence/call.py",
         "[x + y for x, y in zip(before, ys.arrays, strict=True)]",
         "[y + y for x, y in zip(before, ys.arrays, strict=True)]",
         OPTIONS,
@@ -326,7 +326,7 @@ MUTANTS = [
     ),
     Mutant(
         "the mean of two directions is their sum",
-        "nn/recurrence/layer.py",
+        "nn/recurrence/call.py",
         '(0.5 if how == "mean" else 1)',
         '(0.5 if how == "sum" else 1)',
         OPTIONS,

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from ...autograd.creation import zeros
-from ...autograd.tensor import Tensor
-from ...base.modes import Within, mode
 from ...base.tree import Tree, describe, first_leaf, flatten, map_leaves
 from ...errors import ArgumentError, ShapeError
-from ...ops.comparison import where
-from ...ops.joining import concat
-from ...ops.normalisation import dropout as drop
 from ...ops.shape import swapaxes
 from ...scan import program_of
 from ...scan.eager import StepFunction
 from ...scan.ir.trace import as_leaf
 from ..cell import Cell, detach_state
-from ..checks import check_given, check_probability
-from ..masks import Flags, Mask, check_flags
+from ..checks import check_probability
+from ..masks import check_flags
 from ..module.module import Module
-from ..module.parameter import Buffer, Parameter
+from ..module.parameter import Parameter
+from .call import Call, add_residual, run_call
 from .inspection import Inspection, PassInspection, make_nudges
 from .options import Options, check_options, check_residual
-from .padding import hold_padding
-from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
-from .shrinking import reorder_rows, reorder_steps
+from .passes import Pass, learned_state, step_of_pass
 from .stream import Stream
-from .trace_cache import is_library
-from .transforms.inputs import Arrays, Leaves, per_row
+from .transforms.inputs import Leaves
 from .transforms.zoneout import check_zoneout
-
-
-class _Call(NamedTuple):
-    """One call of a layer, checked: its passes, time-major inputs, the state of each pass, flags and nudges."""
-
-    passes: list[Pass]
-    xs: Leaves
-    states: list[Tree]
-    flags: Flags
-    nudges: list[Arrays] | None = None  # see `run_pass`
 
 
 class SequenceLayer(Module):
@@ -62,6 +41,7 @@ class SequenceLayer(Module):
     dropout: float
     options: Options
     initial_states: list[Tree] | None
+    projections: list[Parameter] | None = None
 
     def _set_up(
         self,
@@ -92,8 +72,8 @@ class SequenceLayer(Module):
 
     # ------------------------------------------------------------------------------------ what a subclass says
 
-    def _passes(self) -> list[Pass]:
-        """Return the passes: of each layer in turn the forward one and, if there is one, the backward one."""
+    def _pass_cells(self) -> Sequence[Cell]:
+        """Return the cell of each pass: see `_passes`."""
         raise NotImplementedError
 
     def _check_inputs(self, xs: Tree) -> None:
@@ -109,6 +89,17 @@ class SequenceLayer(Module):
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------- running
+
+    def _passes(self) -> list[Pass]:
+        """Return the passes: the forward one of layer 0, the backward one if there is one, then those of layer 1 ..."""
+        cells, backwards = self._pass_cells(), self.options["go_backwards"]
+        none = [None] * len(cells)
+        return [
+            Pass(cell, backwards or (self.bidirectional and k % 2 == 1), first, projection)
+            for k, (cell, first, projection) in enumerate(
+                zip(cells, self.initial_states or none, self.projections or none, strict=True)
+            )
+        ]
 
     def forward(
         self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
@@ -148,7 +139,7 @@ class SequenceLayer(Module):
             If xs, the state or the flags do not fit the layer or each other.
         """
         call = self._enter(xs, state, lengths, mask, reset)
-        ys, outcomes = self._run(call)
+        ys, outcomes = run_call(call)
         finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
@@ -156,101 +147,21 @@ class SequenceLayer(Module):
             return self._pack(ys), self._join(finals)
         return self._pack(ys), self._join(finals), self._join([self._pack(Leaves.of(each.states)) for each in outcomes])
 
-    def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> _Call:
+    def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> Call:
         """Check the arguments of a call and flatten its inputs."""
         xs = Leaves.of(xs).map(as_leaf)
         self._check_inputs(xs.tree())
         if self.batch_first:
             xs = xs.map(_swap)
-        T, N = xs.arrays[0].shape[:2]
-        flags = check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+        name, (T, N) = type(self).__name__, xs.arrays[0].shape[:2]
+        flags = check_flags(name, T, N, self.batch_first, lengths, mask, reset)
         passes = self._passes()
-        return _Call(passes, xs, self._begin(passes, state, N), flags)
+        states, directions = self._begin(passes, state, N), 1 + self.bidirectional
+        return Call(name, passes, directions, xs, states, flags, self.options, self.dropout, self.training)
 
     def _pack(self, arrays: Leaves) -> Tree:
         """Return time-major arrays in their structure, with the axes as the caller wants them."""
         return (arrays.map(_swap) if self.batch_first else arrays).tree()
-
-    def _run(self, call: _Call) -> tuple[Leaves, list[Outcome]]:
-        """Return the outputs of the last layer, (T, N, ...), and the outcome of each pass.
-
-        Where sequences that have ended can leave the loop, the rows are sorted by length for the run.
-        """
-        passes, xs, states, flags, nudges = call
-        if flags.lengths is None:
-            return self._run_layers(call)
-        T, N = xs.arrays[0].shape[:2]
-        if (
-            nudges is not None
-            or mode.anomaly
-            or not isinstance(xs.arrays[0], Tensor)  # inside a step that is traced
-            or any(_binds_rows(one.cell, N) for one in passes)
-        ):
-            return self._run_layers(call._replace(flags=flags.with_mask(T)))
-        order = np.argsort(-flags.lengths, kind="stable")
-        back = np.argsort(order)
-        flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
-        states = [reorder_rows(state, order) for state in states]
-        ys, outcomes = self._run_layers(_Call(passes, xs.map(lambda x: reorder_steps(x, order)), states, flags))
-        restored = [
-            Outcome(one.ys, reorder_rows(one.state, back), map_leaves(lambda x: reorder_steps(x, back), one.states))
-            for one in outcomes
-        ]
-        return ys.map(lambda y: reorder_steps(y, back)), restored
-
-    def _run_layers(self, call: _Call) -> tuple[Leaves, list[Outcome]]:
-        """Run one layer after the other, each in its directions."""
-        passes, xs, states, flags, nudges = call
-        T, N = xs.arrays[0].shape[:2]
-        mask = flags.valid(T)
-        if mask is not None and (self.options["residual"] or mode.anomaly):  # these read padding too
-            xs = xs.map(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)))
-        directions, outcomes = 1 + self.bidirectional, list[Outcome]()
-        if mode.anomaly:
-            check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs.tree())
-        for first in range(0, len(passes), directions):
-            inputs = xs.map(functools.partial(self._drop_inputs, between=first > 0)) if self.training else xs
-            for k in range(first, first + directions):
-                options = (self.options, self.training, None if nudges is None else nudges[k])
-                with Within(passes[k].place(first // directions), N):
-                    outcomes.append(run_pass(passes[k], inputs, states[k], flags, *options))
-            ys = self._merge([outcome.ys for outcome in outcomes[first:]])
-            xs = self._add_residual(xs, ys, first > 0, mask) if self.options["residual"] else ys
-        return xs, outcomes
-
-    def _drop_inputs(self, x: Any, between: bool) -> Any:
-        """Return an input of a layer with elements dropped."""
-        if x.dtype.kind != "f":
-            return x
-        if between and self.dropout:
-            x = drop(x, self.dropout)
-        if rate := self.options["variational_dropout"]:
-            x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)
-        return x
-
-    def _merge(self, ys: list[Leaves]) -> Leaves:
-        """Return the outputs of the directions of a layer as one."""
-        if len(ys) == 1:
-            return ys[0]
-        pairs = zip(*[y.arrays for y in ys], strict=True)
-        how = self.options["merge"]
-        if how == "concat":
-            return Leaves([concat(pair, -1) for pair in pairs], ys[0].rebuild)
-        return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], ys[0].rebuild)
-
-    def _add_residual(self, xs: Leaves, ys: Leaves, between: bool, mask: Mask | None = None) -> Leaves:
-        """Return the outputs of a layer with its inputs added."""
-        before = xs.arrays
-        if mask is not None and self.options["masked_output"] == "held":
-            before = hold_padding(before, mask, self.options["go_backwards"])
-        if [x.shape for x in before] == [y.shape for y in ys.arrays]:
-            return Leaves([x + y for x, y in zip(before, ys.arrays, strict=True)], ys.rebuild)
-        if between or len(self._passes()) == 1 + self.bidirectional:
-            raise ShapeError(
-                f"{type(self).__name__}: expected a residual layer whose output is like its input, got "
-                f"{describe(ys.tree())} from {describe(xs.tree())}; give it equal sizes, or leave residual out."
-            )
-        return ys
 
     # -------------------------------------------------------------------------------------------------- states
 
@@ -313,7 +224,7 @@ class SequenceLayer(Module):
         """
         call = self._enter(xs, state, lengths, mask, reset)
         nudges = [make_nudges(each, call.xs.arrays[0].shape[0]) for each in call.states]
-        ys, outcomes = self._run(call._replace(nudges=nudges))
+        ys, outcomes = run_call(call._replace(nudges=nudges))
         found = []
         for k, (one, outcome, each) in enumerate(zip(call.passes, outcomes, nudges, strict=True)):
             layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
@@ -339,20 +250,23 @@ class SequenceLayer(Module):
 
     def _step(self) -> StepFunction:
         """Return the step of all layers as one, not in training; its carry is the tuple of the passes' states."""
-        if any(one.reverse for one in self._passes()):
+        passes = self._passes()
+        if any(one.reverse for one in passes):
             raise ArgumentError(
                 f"{type(self).__name__}.stream: expected a layer that goes forwards only, got one that goes backwards; "
                 "it needs whole sequences."
             )
-        steps = [step_of_pass(one, self.options) for one in self._passes()]
+        name, options, steps = type(self).__name__, self.options, [step_of_pass(one, self.options) for one in passes]
 
         def step(states: Tree, x: Tree) -> tuple[Tree, Tree]:
             finals = []
             for layer, (one, state) in enumerate(zip(steps, states, strict=True)):
                 state, y = one(state, x)
                 finals.append(state)
-                residual = self.options["residual"]
-                x = self._add_residual(Leaves.of(x), Leaves.of(y), layer > 0).tree() if residual else y
+                if options["residual"]:
+                    strict = layer > 0 or len(steps) == 1
+                    y = add_residual(name, Leaves.of(x), Leaves.of(y), strict, options).tree()
+                x = y
             return tuple(finals), x
 
         return step
@@ -388,19 +302,6 @@ class SequenceLayer(Module):
         one = passes[layer]
         program = program_of(step_of_pass(one, self.options), one.initial_state(shape[1]), xs)
         return program.explain(shape[0], self.options["remember"])
-
-
-def _binds_rows(cell: Cell, N: int) -> bool:
-    """Return whether a cell may read arrays that have a row for each sequence, beside what its step is given.
-
-    A cell of this package reads its attributes only. What the `forward` of another one reads, such as a memory in a
-    variable around it, cannot be known.
-    """
-    modules = list(cell.modules())
-    if not all(map(is_library, modules)):
-        return True
-    held = flatten([vars(module) for module in modules])[0]
-    return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
 
 
 def _swap(x: Any) -> Any:

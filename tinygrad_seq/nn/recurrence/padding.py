@@ -21,11 +21,10 @@ from ...base.modes import no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, map_leaves
 from ...ops.comparison import where
-from ...ops.indexing import take
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims, reshape
 from ..masks import Mask
-from .transforms.inputs import per_row
+from .transforms.inputs import per_row, take_steps
 
 Indices = NDArray[np.intp]
 
@@ -82,7 +81,7 @@ def hold_padding(
     places = np.where(last > 0, steps, 0) * N + np.arange(N)
 
     def held(x: Any) -> Any:
-        found = take(reshape(x, (T * N, *x.shape[2:])), places, axis=0)
+        found = take_steps(x, places)
         if reached is not None:
             found = where(per_row(reached, found), found, found.detach())
         return where(per_row(last > 0, x), found, np.zeros((), x.dtype))
@@ -113,8 +112,7 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
     places = np.ravel_multi_index((steps, rows) if axis == 0 else (rows, steps), valid.shape)
 
     def filled(x: Any) -> Any:
-        first = take(reshape(x.detach(), (valid.size, *x.shape[2:])), places, axis=0)
-        return where(per_row(valid, x), x, expand_dims(first, axis))
+        return where(per_row(valid, x), x, expand_dims(take_steps(x.detach(), places), axis))
 
     return map_leaves(filled, tree)
 

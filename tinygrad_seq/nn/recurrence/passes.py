@@ -15,7 +15,7 @@ from ...ops.comparison import where
 from ...ops.indexing import take
 from ...ops.joining import concat
 from ...ops.linear import linear
-from ...ops.shape import broadcast_to, reshape
+from ...ops.shape import broadcast_to
 from ...scan import scan
 from ...scan.eager import StepFunction
 from ...scan.ir.trace import as_leaf
@@ -29,7 +29,7 @@ from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
 from .trace_cache import step_of_cell
 from .transforms.hold import hold
-from .transforms.inputs import Arrays, Inputs, InputStep, Leaves, Outputs, per_row
+from .transforms.inputs import Arrays, Inputs, InputStep, Leaves, Outputs, per_row, take_steps
 from .transforms.observe import observe
 from .transforms.recurrent_dropout import draw_drop_connect, draw_recurrent, drop_in_products
 from .transforms.reset import find_restarts, restart
@@ -308,11 +308,8 @@ def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> A
     rows, steps = first_steps(valid, not reverse)
     counts, places = valid.any(axis=0), steps * valid.shape[1] + rows
 
-    def last(array: Any, first: Any) -> Any:
-        found = take(reshape(array, (valid.size, *array.shape[2:])), places, axis=0)
-        return where(per_row(counts, found), found, first)
-
-    return [last(*pair) for pair in zip(states, begin, strict=True)]
+    found = [take_steps(array, places) for array in states]
+    return [where(per_row(counts, last), last, first) for last, first in zip(found, begin, strict=True)]
 
 
 def _scan(step: Any, carry: Tree, over: Tree, reverse: bool, options: Options) -> tuple[Any, Any]:

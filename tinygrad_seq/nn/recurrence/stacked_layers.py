@@ -21,7 +21,6 @@ from ..checks import check_features, check_sizes, check_switches
 from ..module.parameter import Parameter
 from .layer import SequenceLayer
 from .options import Options
-from .passes import Pass
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
@@ -187,12 +186,8 @@ class StackedLayers(SequenceLayer):
         alone = map_leaves(lambda part: squeeze(part, 1), final)
         return squeeze(ys, axis), alone, *map_leaves(lambda part: squeeze(part, axis + 1), states)
 
-    def _passes(self) -> list[Pass]:
-        firsts = self.initial_states or [None] * self.num_layers * (1 + self.bidirectional)
-        return [
-            Pass(self._cell(suffix), self.options["go_backwards"] or suffix.endswith("reverse"), first, None)
-            for suffix, first in zip(_suffixes(self.num_layers, self.bidirectional), firsts, strict=True)
-        ]
+    def _pass_cells(self) -> list[GatedCell]:
+        return [self._cell(suffix) for suffix in _suffixes(self.num_layers, self.bidirectional)]
 
     def _check_inputs(self, xs: Tensor) -> None:
         name, dtype = type(self).__name__, self.weight_ih_l0.dtype

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from ....base.tree import Tree, flatten
+from ....ops.indexing import take
 from ....ops.shape import reshape
 
 Arrays = list[Any]
@@ -87,3 +88,11 @@ InputStep = Callable[[Arrays, Inputs], tuple[Arrays, Outputs]]
 def per_row(flags: Any, like: Any) -> Any:
     """Return flags (N,) or (T, N) with as many axes as `like`, (N, ...) or (T, N, ...)."""
     return reshape(flags, (*flags.shape, *[1] * (like.ndim - flags.ndim)))
+
+
+def take_steps(x: Any, places: Any) -> Any:
+    """Return the steps of rows at `places`, each ``t * N + n``, of an array (T, N, ...).
+
+    `take` on one joined axis has a faster gradient than on two.
+    """
+    return take(reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:])), places, axis=0)
