@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from numpy.typing import DTypeLike
@@ -131,10 +132,10 @@ class StackedLayers(SequenceLayer):
     def _cell(self, suffix: str) -> GatedCell:
         """Return the cell of one layer and direction: the same object as long as its parameters are the same."""
         own = self._own(suffix)
+        made_of = own | self.settings
         cells = _cells.setdefault(self, {})
         cell = cells.get(suffix)
-        held = {} if cell is None else vars(cell)
-        if cell is None or any(held.get(name) is not value for name, value in (own | self.settings).items()):
+        if cell is None or not all(map(is_, map(vars(cell).get, made_of), made_of.values())):
             cell = cells[suffix] = self.cell.of(own, **self.settings)
         return cell
 

@@ -13,17 +13,13 @@ from ...ops.primitive import LEVELS
 
 def alike(a: Any, b: Any) -> bool:
     """Return whether two trees agree in structure, shapes and dtypes; the order of dict keys is free."""
-    if _is_array(a):
-        return _is_array(b) and (a.shape, a.dtype) == (b.shape, b.dtype)
+    if a.__class__ in LEVELS:
+        return b.__class__ in LEVELS and (a.shape, a.dtype) == (b.shape, b.dtype)
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
     return a is None or (len(a) == len(b) and all(map(alike, a, b)))
-
-
-def _is_array(x: Any) -> bool:
-    return x.__class__ in LEVELS
 
 
 def named_leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -76,7 +72,7 @@ def difference(
 def stack_leaves(trees: Sequence[Tree]) -> Tree:
     """Return one tree whose leaves are those of `trees`, stacked along a new first axis."""
     first = trees[0]
-    if _is_array(first):
+    if first.__class__ in LEVELS:
         return stack(trees)
     if first is None:
         return None
