@@ -279,6 +279,20 @@ minimum = elementwise(
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    min : array_like, default None
+        The lower limit, which broadcasts; None for no limit.
+    max : array_like, default None
+        The upper limit, which broadcasts; None for no limit.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape.
+
     Examples
     --------
     >>> import tinygrad_seq as ts

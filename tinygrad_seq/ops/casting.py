@@ -51,6 +51,18 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
 def astype(x: Array, dtype: DTypeLike) -> Array:
     """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    dtype : dtype
+        A dtype or its name: float32, float64, an integer type or bool.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x` and of `dtype`; `x` itself where it has that dtype.
+
     Raises
     ------
     DtypeError

@@ -149,6 +149,20 @@ where = elementwise(
 def masked_fill(x: Array, mask: Array, value: float) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    mask : array_like
+        Booleans whose shape broadcasts with that of `x`.
+    value : float
+        What stands where `mask` is true.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape and the dtype of `x`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
