@@ -84,10 +84,10 @@ def conditions(results: dict[str, Any]) -> str:
     """Return the sizes and the machine of the figures."""
     sizes = ", ".join(f"{name}={value}" for name, value in results["sizes"].items() if name != "heads")
     return (
-        f"Parameters are counted at I={I} and H={H}; cells with a matrix state have {HEADS} heads. Tokens per second are\n"
-        f"measured in training, forward and backward, at {sizes}, on one thread, from the median\n"
-        f"processor time of a step; the cells run in turn in one process. {results['processor']}, "
-        f"{results['cores']} cores, load {results['load_before']}\nbefore the run, {results['date']}."
+        f"Parameters are counted at I={I} and H={H}; cells with a matrix state have {HEADS} heads. Tokens per second\n"
+        f"are those of training, forward and backward, at {sizes}, on one thread. They come from\n"
+        f"the median processor time of a step; the cells run in turn in one process. {results['processor']}, "
+        f"{results['cores']} cores,\nload {results['load_before']} before the run, {results['date']}."
     )
 
 

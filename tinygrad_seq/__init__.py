@@ -32,14 +32,12 @@ from .autograd.creation import (
     linspace,
     ones,
     ones_like,
-    rand,
-    randint,
-    randn,
     tensor,
     zeros,
     zeros_like,
 )
 from .autograd.gradcheck import gradcheck
+from .autograd.random import rand, randint, randn
 from .autograd.serialization import load, save
 from .autograd.tagging import tag
 from .autograd.tensor import Tensor

@@ -15,7 +15,7 @@ NAMES = {OURS: "this package", "torch": "PyTorch"}
 COLOURS = {OURS: "#c2410c", "torch": "#1d4ed8"}
 ORDER = ("chorales", "adding", "copy_memory", "reber", "digits")
 INTRODUCTION = """\
-# Training on tasks with a published answer
+# Training on tasks with published results
 
 Does training reach the scores that others report? Each task is a recurrent layer with a linear readout. Adam trains it
 for a fixed number of steps, once in this package and once in PyTorch. Both start from the same weights and use the same

@@ -197,9 +197,9 @@ MUTANTS = [
     ),
     Mutant(
         "no gradient reaches what is computed before the loop",
-        "scan/program.py",
-        "dependents(self.invariants, [var for var in step.consts if var in wanted]).union(wanted)",
-        "set(wanted)",
+        "scan/pipeline.py",
+        "dependents(invariants, wanted).intersection(normal.inputs)",
+        "set(wanted).intersection(normal.inputs)",
         COMPILED,
     ),
 ]

@@ -13,12 +13,11 @@ from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan import compiled, pipeline, program_of
 from tinygrad_seq.scan.codegen import batch_axis
-from tinygrad_seq.scan.ir import step
+from tinygrad_seq.scan.ir import check
 from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
 from tinygrad_seq.scan.passes.partition import VIEWS
-from tinygrad_seq.scan.run import direction
 
 # Traps of which some values have no row for each sequence of the carry.
 WITHOUT_ROWS = [
@@ -70,7 +69,7 @@ def test_the_loop_keeps_its_rows(name: str) -> None:
 @pytest.mark.usefixtures("_no_programs")
 @pytest.mark.parametrize("name", WITHOUT_ROWS)
 def test_without_the_pass_the_loop_has_no_rows_and_is_right(monkeypatch, name: str) -> None:
-    monkeypatch.setattr(direction, "hoist_unbatched", lambda stages: stages)
+    monkeypatch.setattr(pipeline, "hoist_unbatched", lambda stages: stages)
     TRAPS[name].build().check()
 
 
@@ -87,7 +86,7 @@ def eqn(name: str, result: tuple[int, ...], *operands: Var, **params: Any) -> Eq
 @pytest.fixture(autouse=True)
 def _checking(monkeypatch) -> None:
     monkeypatch.setattr(batch_axis, "CHECKING", True)
-    monkeypatch.setattr(step, "CHECKING", True)
+    monkeypatch.setattr(check, "CHECKING", True)
 
 
 def test_checker_accepts_what_keeps_rows_apart() -> None:

@@ -17,10 +17,10 @@ from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import pool
 from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import api, compiled
+from tinygrad_seq.scan import api, compiled, pipeline
 from tinygrad_seq.scan.codegen import batch_axis, buffers, loop_source
 from tinygrad_seq.scan.passes import lower
-from tinygrad_seq.scan.run import batched, direction, kernel, segments
+from tinygrad_seq.scan.run import batched, kernel, segments
 from tinygrad_seq.testing.soak import outcome_of, program_of
 
 EXAMPLES = range(50)
@@ -143,7 +143,7 @@ def test_a_value_without_batch_elements_in_memory_that_each_of_them_reads_is_fou
         N, batched = found or (1, frozenset())
         return replace(loop, batch_size=N, batched=batched)
 
-    plant(direction, "hoist_unbatched", lambda stages: stages)
+    plant(pipeline, "hoist_unbatched", lambda stages: stages)
     plant(loop_source, "with_batch_axis", with_batch_axis)
     source = inspect.getsource(buffers._find_reuse)
     assert "(piece in loop.batched) == (var in loop.batched)" in source

@@ -71,7 +71,7 @@ from .cells import (
     STARCell,
     UGRNNCell,
 )
-from .cells import ElmanCell as RNNCell
+from .cells.elman import RNNCell
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .losses.crf import CRF
 from .losses.ctc import CTCLoss

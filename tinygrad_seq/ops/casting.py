@@ -67,6 +67,12 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
     ------
     DtypeError
         If `dtype` is not one that a Tensor can have.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.astype([1.5, -1.5], "int64")
+    tensor([ 1, -1])
     """
     return _astype(x, dtype=as_dtype("astype", dtype))
 
@@ -78,5 +84,5 @@ clone = Primitive(
     lambda x: x.copy(),
     (lambda g, _y, _x: g,),
     doc="Return a copy that gradient flows through.",
-    public=Public("copy"),
+    public=Public("copy", example="[1.0, 2.0] -> tensor([1., 2.])"),
 )

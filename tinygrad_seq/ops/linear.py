@@ -58,6 +58,18 @@ matmul = Primitive(
 
     The last two axes are matrices and the others broadcast; a 1-d operand is a row on the left, a column on the right.
 
+    Parameters
+    ----------
+    a : array_like
+        ``(..., M, K)``, or ``(K,)``.
+    b : array_like
+        ``(..., K, N)``, or ``(K,)``.
+
+    Returns
+    -------
+    Tensor
+        ``(..., M, N)``, without the axis of an operand that has one axis.
+
     Examples
     --------
     >>> import tinygrad_seq as ts

@@ -194,6 +194,12 @@ def nll_loss(
     ------
     ShapeError, DtypeError, IndexRangeError, ArgumentError
         If the target does not fit the log-probabilities, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nll_loss(ts.log([[0.5, 0.25, 0.25]]), [1])
+    tensor(1.3863)
     """
     check_reduction("nll_loss", reduction)
     check_prediction("nll_loss", log_probabilities)
@@ -370,6 +376,12 @@ def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array
     ------
     ShapeError, DtypeError, ArgumentError
         If the shapes differ, predictions are not floating-point, or the reduction is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.mse_loss([1.0, 2.0], [3.0, 2.0])
+    tensor(2.)
     """
     target = check_target("mse_loss", prediction, target, reduction)
     return _reduce(square(prediction - target), reduction)
@@ -397,6 +409,12 @@ def l1_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     ------
     ShapeError, DtypeError, ArgumentError
         If the shapes differ, predictions are not floating-point, or the reduction is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.l1_loss([1.0, 2.0], [4.0, 2.0])
+    tensor(1.5)
     """
     target = check_target("l1_loss", prediction, target, reduction)
     return _reduce(abs(prediction - target), reduction)
@@ -426,6 +444,12 @@ def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta:
     ------
     ShapeError, DtypeError, ArgumentError
         If the shapes differ, predictions are not floating-point, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.huber_loss([0.5, 4.0], [0.0, 0.0], reduction="none")
+    tensor([0.125, 3.5  ])
     """
     target = check_target("huber_loss", prediction, target, reduction)
     if not delta > 0:
@@ -459,6 +483,12 @@ def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", be
     ------
     ShapeError, DtypeError, ArgumentError
         If the shapes differ, predictions are not floating-point, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.smooth_l1_loss([0.5, 4.0], [0.0, 0.0], reduction="none", beta=2.0)
+    tensor([0.0625, 3.    ])
     """
     if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: expected beta >= 0, got {beta}; use e.g. 1.0.")
@@ -496,6 +526,12 @@ def kl_div(log_probabilities: Array, target: Array, reduction: str = "mean", log
         If a target is negative, +inf or NaN, or a log +inf or NaN (not checked inside a compiled scan).
     ShapeError, DtypeError
         If the shapes differ, or log-probabilities are not floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.kl_div(ts.log([0.5, 0.5]), [0.25, 0.75], reduction="sum")
+    tensor(0.1308)
     """
     check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
     target = check_target("kl_div", log_probabilities, target, "none")

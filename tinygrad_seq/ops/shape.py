@@ -198,6 +198,11 @@ def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
     Tensor
         With one axis in place of the merged ones; a view where the memory allows it.
 
+    Raises
+    ------
+    ArgumentError
+        If `start_axis` comes after `end_axis`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -418,6 +423,12 @@ def matrix_transpose(x: Array) -> Array:
     ------
     ShapeError
         If `x` has fewer than two axes.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.matrix_transpose(ts.zeros((5, 2, 3))).shape
+    (5, 3, 2)
     """
     ndim = x.ndim
     if ndim == 2:

@@ -17,8 +17,9 @@ from typing import Any
 
 from ...ops.casting import alias
 from ...ops.primitive import TABLE
+from ..ir.check import check_eqns
 from ..ir.rewrite import rewrite
-from ..ir.step import Eqn, Stages, Var, check_order, live
+from ..ir.step import Eqn, Stages, Var, live
 from ..ir.trace import Builder, Tracer
 from ..passes.partition import REDUCTIONS, VIEWS
 
@@ -131,7 +132,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     sums, sums_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
     for var, total, out in zip(stages.added, sums, sums_out, strict=True):
         eqns.append(Eqn(TABLE["add"], (total, renamed.get(var, var)), {}, (out,)))
-    check_order(eqns, (*left, *sums_out))
+    check_eqns(eqns, (*left, *sums_out))
     return Loop(tuple(eqns), stages.step.carry, left, saved, renamed, sums, sums_out)
 
 
@@ -146,7 +147,7 @@ def with_copy(loop: Loop, eqn: Eqn, var: Var) -> tuple[Loop, Var]:
     else:
         changed.insert(0, Eqn(alias, (var,), {}, (copy,)))
     eqns = [part for other in loop.eqns for part in (changed if other is eqn else [other])]
-    check_order(eqns, loop.carry_out)
+    check_eqns(eqns, loop.carry_out)
     return replace(loop, eqns=tuple(eqns)), copy
 
 

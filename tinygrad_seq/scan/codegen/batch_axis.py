@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ...base.modes import ieee
-from ..ir.step import CHECKING, Eqn, Stages, Var, check_stages
+from ..ir.check import CHECKING, check_stages
+from ..ir.step import Eqn, Stages, Var
 from ..passes.partition import REDUCTIONS, VIEWS
 from .arrange import Loop, is_elementwise
 

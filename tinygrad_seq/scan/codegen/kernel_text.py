@@ -54,7 +54,9 @@ class KernelText:
 
     def number(self, purpose: object, value: int | Stride) -> str:
         """Return the name of a size or stride."""
-        return self.numbers.setdefault(purpose, (f"n{len(self.numbers)}", value))[0]
+        if purpose not in self.numbers:
+            self.numbers[purpose] = (f"n{len(self.numbers)}", value)
+        return self.numbers[purpose][0]
 
     def stride(self, number: Number) -> str:
         """Return the text of a number."""

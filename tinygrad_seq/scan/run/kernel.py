@@ -110,7 +110,7 @@ class Kernel:
         self._no_status = np.zeros(STATUS_SIZE, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
-        self._panels = [(var, Panels(var)) for var in self.source.weights]
+        self.panels = [(var, Panels(var)) for var in self.source.weights]
         self._run_elements: Callable[..., None] | None = None
 
     @property
@@ -138,7 +138,7 @@ class Kernel:
         """Return the memory for `T` times, in which `env` holds the inputs, and the runtime arguments."""
         arrays = [memory(T, env) for memory in self._memory]
         status = np.zeros(STATUS_SIZE, np.int64) if self.source.checked else self._no_status
-        others = [*[panels.pack(env[var]) for var, panels in self._panels], self._factors, status]
+        others = [*[panels.pack(env[var]) for var, panels in self.panels], self._factors, status]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
@@ -250,16 +250,16 @@ class Panels:
     """How a matrix is packed: what its shape determines."""
 
     def __init__(self, weight: Var) -> None:
-        (K, N), step = weight.shape, weight.dtype.itemsize
-        self._columns = PANEL_BYTES // step
-        self._count = -(-N // self._columns)
-        self._room = (self._count, K, self._columns)
-        self._dtype, self._zero = weight.dtype, weight.dtype.type(0)
+        (K, N), self._dtype = weight.shape, weight.dtype
+        columns = PANEL_BYTES // self._dtype.itemsize
+        self._shape = (-(-N // columns), K, columns)
+        self._zero = self._dtype.type(0)
+        self.nbytes = math.prod(self._shape) * self._dtype.itemsize
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """Return the panels of a matrix."""
         (K, N), (row, column), step = weight.shape, weight.strides, weight.itemsize
-        room = empty(self._room, self._dtype)
-        numbers = address_of(weight), K, N, row // step, column // step, address_of(room), self._count, self._columns
+        (count, _, columns), packed = self._shape, empty(self._shape, self._dtype)
+        numbers = address_of(weight), K, N, row // step, column // step, address_of(packed), count, columns
         pack_at(np.array(numbers, np.int64).view(np.uint64), self._zero)
-        return room
+        return packed
