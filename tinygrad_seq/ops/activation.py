@@ -115,7 +115,7 @@ silu = elementwise(
     vjp=(_silu_rule,),
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
-    public=Public("swish", example="[-1.0, 0.5, 2.0] -> tensor([-0.2689,  0.3112,  1.7616])"),
+    public=Public("swish", example="[2.0] -> tensor([1.7616])"),
 )
 softsign = elementwise(
     "softsign",

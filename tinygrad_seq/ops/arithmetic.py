@@ -171,7 +171,7 @@ cbrt = elementwise(
     vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
     doc="Return the real cube root. The gradient at 0 is inf.",
-    public=Public(example="[-8.0, 27.0] -> tensor([-2.,  3.])"),
+    public=Public(example="[2.0] -> tensor([1.2599])"),
 )
 reciprocal = elementwise(
     "reciprocal",
