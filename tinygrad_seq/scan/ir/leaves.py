@@ -13,9 +13,10 @@ from ...ops.primitive import LEVELS
 
 def alike(a: Any, b: Any) -> bool:
     """Return whether two trees agree in structure, shapes and dtypes; the order of dict keys is free."""
-    if a.__class__ in LEVELS:
-        return b.__class__ in LEVELS and (a.shape, a.dtype) == (b.shape, b.dtype)
-    if type(a) is not type(b):
+    kind, other = type(a), type(b)
+    if kind in LEVELS:
+        return other in LEVELS and (a.shape, a.dtype) == (b.shape, b.dtype)
+    if kind is not other:
         return False
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
