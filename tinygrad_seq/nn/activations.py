@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ..autograd.tensor import Tensor
 from ..ops import activation, exponential, normalisation, trigonometric
 from ..ops.primitive import Array
 from .module.module import Module
@@ -12,7 +13,7 @@ from .module.module import Module
 class Identity(Module):
     """Return x itself."""
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return x
 
 
@@ -26,21 +27,21 @@ class Tanh(Module):
     tensor([0.])
     """
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return trigonometric.tanh(x)
 
 
 class Sigmoid(Module):
     """Return 1 / (1 + exp(-x))."""
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return exponential.sigmoid(x)
 
 
 class ReLU(Module):
     """Return max(x, 0)."""
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return activation.relu(x)
 
 
@@ -50,7 +51,7 @@ class LeakyReLU(Module):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return activation.leaky_relu(x, self.negative_slope)
 
 
@@ -60,7 +61,7 @@ class ELU(Module):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return activation.elu(x, self.alpha)
 
 
@@ -70,28 +71,28 @@ class GELU(Module):
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return activation.gelu(x, self.approximate)
 
 
 class SiLU(Module):
     """Return x * sigmoid(x)."""
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return activation.silu(x)
 
 
 class Softplus(Module):
     """Return log(1 + exp(x))."""
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return exponential.softplus(x)
 
 
 class Softsign(Module):
     """Return x / (1 + abs(x))."""
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return activation.softsign(x)
 
 
@@ -101,7 +102,7 @@ class Softmax(Module):
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return normalisation.softmax(x, self.axis)
 
 
@@ -111,5 +112,5 @@ class LogSoftmax(Module):
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         return normalisation.log_softmax(x, self.axis)

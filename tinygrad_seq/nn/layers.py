@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..autograd.creation import ones, zeros
+from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
 from ..ops.comparison import equal, where
 from ..ops.indexing import embedding
@@ -67,7 +68,7 @@ class Linear(Module):
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         check_features("Linear", x, self.in_features, self.weight.dtype)
         return linear(x, self.weight, self.bias)
 
@@ -112,7 +113,7 @@ class Embedding(Module):
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
-    def forward(self, indices: Array) -> Array:
+    def forward(self, indices: Array) -> Tensor:
         rows = embedding(self.weight, indices)
         if self.padding_idx is None:
             return rows
@@ -166,7 +167,7 @@ class LayerNorm(Module):
         if self.bias is not None:
             zeros_(self.bias)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         check_tensor("LayerNorm", x)
         if self.weight is not None:
             check_precision("LayerNorm", x, self.weight.dtype)
@@ -213,7 +214,7 @@ class RMSNorm(Module):
         if self.weight is not None:
             ones_(self.weight)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         check_tensor("RMSNorm", x)
         if self.weight is not None:
             check_precision("RMSNorm", x, self.weight.dtype)
@@ -241,7 +242,7 @@ class Dropout(Module):
         check_probability("Dropout", p=p)
         self.p, self.generator = p, generator
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         check_tensor("Dropout", x)
         return dropout(x, self.p, self.training, self.generator)
 
@@ -261,7 +262,7 @@ class Flatten(Module):
             raise ArgumentError(f"Flatten: expected start_axis to be an integer, got {start_axis!r}; pass e.g. 1.")
         self.start_axis = start_axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         check_tensor("Flatten", x)
         kept = x.shape[: self.start_axis]
         return reshape(x, (*kept, math.prod(x.shape[len(kept) :])))
@@ -299,7 +300,7 @@ class Sequential(Module):
     def __getitem__(self, position: int) -> Module:
         return self._layers()[position]
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Tensor:
         for layer in self._layers():
             x = layer(x)
         return x
