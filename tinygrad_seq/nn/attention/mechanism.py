@@ -15,7 +15,7 @@ from ...ops.linear import matmul
 from ...ops.normalisation import softmax
 from ...ops.primitive import Array
 from ...ops.shape import expand_dims, swapaxes
-from ..checks import check_features, check_precision
+from ..checks import check_features, check_tensor
 from ..masks import check_flags
 from ..module.module import Module
 from ..recurrence.padding import fill_padding, send_zeros, unchecked
@@ -154,7 +154,7 @@ class Attention(Module):
                 "pass the outputs of an encoder, or build the attention with its output size as memory_size."
             )
         if self.dtype is not None:
-            check_precision(name, memory, self.dtype)
+            check_tensor(name, memory, self.dtype)
         elif memory.dtype.kind != "f":
             raise DtypeError(f"{name}: expected a floating-point memory, got {memory.shape} {memory.dtype}; cast it.")
         rows = memory if self.batch_first else swapaxes(memory, 0, 1)
