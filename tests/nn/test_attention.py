@@ -148,7 +148,7 @@ def test_float32_stays_float32() -> None:
         (
             lambda *_: nn.MultiHeadAttention(Q, 2, vdim=E).prepare(ts.ones((S, N, Q))),
             ArgumentError,
-            "expected kdim = vdim",
+            "kdim = vdim",
         ),
     ],
 )

@@ -177,7 +177,7 @@ def test_parameters_are_those_of_cell_and_attention() -> None:
         (
             lambda d, x, m: nn.AttentionCell(nn.GRUCell(E, H), nn.DotAttention(H, E)),
             ArgumentError,
-            "above the context's 6",
+            "context's 6",
         ),
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.DotAttention(H, E)), ArgumentError, "query_size=4"),
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),
