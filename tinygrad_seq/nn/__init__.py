@@ -204,3 +204,7 @@ __all__ = [
     "sample_sequences",
     "sequence_mask",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -93,7 +93,7 @@ class StackedLayers(SequenceLayer):
 
     def forward(
         self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
-    ) -> tuple[Any, ...]:
+    ) -> tuple[Tensor, Any, *tuple[Any, ...]]:
         """Return ``(ys, state)``: the last layer's h at every step, and the state of all layers after the last.
 
         Parameters

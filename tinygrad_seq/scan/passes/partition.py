@@ -21,7 +21,8 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
-from ..ir.step import Eqn, Stages, Step, Var, check_stages, dependents, live
+from ..ir.check import check_stages
+from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 
 VIEWS: Final = frozenset({"reshape", "permute_dims", "index", "split", "broadcast_to"})
 """Changes of shape that are only another way to find the same numbers."""
