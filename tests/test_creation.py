@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -69,7 +72,7 @@ class Capsule:
         return self.values.__dlpack_device__()
 
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[[np.ndarray], Any]] = {
     "itself": lambda values: values,
     "__array__": Frame,
     "__array__ of a sequence": Labelled,

@@ -178,7 +178,7 @@ def test_an_only_primal_needs_no_tuple():
 def test_what_is_no_function_and_repeated_arguments_are_refused():
     x = t([1.0], requires_grad=True)
     with pytest.raises(ArgumentError, match=r"expected a function, got Tensor.*backward"):
-        ts.grad(cube(x), x)
+        ts.grad(cube(x), x)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="each argument once"):
         ts.grad(lambda a, b: cube(a * b), (0, -2))(x, x)
 

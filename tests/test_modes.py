@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,7 +219,7 @@ def test_decorated_generators_and_coroutines():
             closed.append(recorded())
         return n
 
-    closed = []
+    closed: list[Any] = []
     steps = generator(7)
     assert next(steps) is False
     assert recorded()

@@ -242,6 +242,7 @@ def test_accumulating_does_not_touch_a_gradient_held_elsewhere():
     a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     (a + b).backward(np.array([1.0, 10.0]))
     held = a.grad
+    assert held is not None
     values = held.numpy()
     (a + b).backward(np.array([1.0, 10.0]))
     np.testing.assert_array_equal(values, [1.0, 10.0])
@@ -421,6 +422,7 @@ def test_hook_on_one_of_several_results_and_under_create_graph():
     ts.sum(first * first + second * second).backward(create_graph=True)
     np.testing.assert_array_equal(grad_of(x).numpy(), [[2.0, 4.0], [30.0, 40.0]])
     gradient, x.grad = x.grad, None
+    assert gradient is not None
     ts.sum(gradient).backward()
     np.testing.assert_array_equal(grad_of(x).numpy()[0], [2.0, 2.0])
     x.grad = None

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ class Oracle:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of music with random keys, and let digits be random images."""
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split in ("train", "valid", "test"):
         arrays[f"{split}_len"] = rng.integers(5, 12, 20)
         frames = rng.random((int(arrays[f"{split}_len"].sum()), 88)) < 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -35,7 +36,7 @@ class CosineAttention(nn.Attention):
         return products / ts.swapaxes(ts.norm(keys, axis=-1, keepdims=True), 1, 2)
 
 
-KINDS = {**ATTENTIONS, "cosine": CosineAttention}
+KINDS: dict[str, Callable[[], nn.Attention]] = {**ATTENTIONS, "cosine": CosineAttention}
 
 
 def make(kind: str, rng: np.random.Generator) -> Any:

@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 GATES = "input_gate forget_gate candidate output_gate"
-TWO = {"num_heads": formulas.HEADS}
+TWO: dict[str, Any] = {"num_heads": formulas.HEADS}
 
 ROWS: dict[str, Row] = {
     "peephole lstm": Row(lambda: nn.PeepholeLSTMCell(I, H), formulas.peephole_lstm, GATES),

@@ -21,7 +21,7 @@ FORMULAS = {"RNN": formulas.elman, "GRU": formulas.gru, "LSTM": formulas.lstm}
 
 def torch_state_dict(gates: int, layers: int, directions: int, bias: bool, proj: int, rng: Any) -> dict[str, Any]:
     """Return random weights under the names and in the order of a `torch.nn.LSTM`, and its like."""
-    found = {}
+    found: dict[str, Any] = {}
     for layer in range(layers):
         for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
             reads = I if layer == 0 else (proj or H) * directions

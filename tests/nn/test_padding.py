@@ -368,6 +368,7 @@ def test_no_anomaly_is_told_of_a_padded_step(backwards: bool, rng: np.random.Gen
     with ts.detect_anomaly(), pytest.raises(AnomalyError, match=rf"step {where[0]}, row 0: 'divide' made inf"):
         layer(ts.tensor(clean), mask=mask)
     found = layer.inspect(ts.tensor(clean), mask=mask).first_anomaly()
+    assert found is not None
     assert (found.step, found.row) == where
 
 

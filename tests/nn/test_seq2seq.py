@@ -160,7 +160,7 @@ def test_a_stack_is_the_layers_one_after_the_other(rng) -> None:
         (lambda m: model_of(np.random.default_rng(0), cell=nn.Linear(2, 2)), ArgumentError, "the decoder as a Cell"),
         (lambda m: nn.Seq2Seq(nn.GRU(2, 3, batch_first=True), m.cell, m, m), ArgumentError, "time-major"),
         (lambda m: nn.StackedCell(), ArgumentError, "expected cells"),
-        (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),
+        (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),  # type: ignore[arg-type]
     ],
 )
 def test_refusals(call, error, text: str, rng) -> None:

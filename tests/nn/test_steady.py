@@ -135,7 +135,7 @@ def test_training_and_evaluation(xs) -> None:
     layer = nn.GRU(I, H, recurrent_dropout=0.5).double()
     first = check(layer.eval(), xs)
     drawn = [layer.train()(xs)[0].numpy().copy() for _ in range(2)]
-    assert not np.allclose(*drawn)
+    assert not np.allclose(drawn[0], drawn[1])
     np.testing.assert_array_equal(check(layer.eval(), xs), first)
 
 
@@ -271,7 +271,8 @@ def test_nothing_outlives_its_layer(xs) -> None:
 
 
 def test_threads_share_a_layer(xs) -> None:
-    layer, failed = nn.GRU(I, H).double(), []
+    layer = nn.GRU(I, H).double()
+    failed: list[Any] = []
     expected = layer(xs)[0].numpy().copy()
 
     def work() -> None:

@@ -72,4 +72,4 @@ def test_bad_arguments() -> None:
             ts.categorical(ts.ones((2, 3)), ts.zeros(2), temperature)
     for top_k in (0, "2", 1.5, True):
         with pytest.raises(ArgumentError, match="categorical: expected top_k to be an integer >= 1 or None, got"):
-            ts.categorical(ts.ones((2, 3)), ts.zeros(2), top_k=top_k)
+            ts.categorical(ts.ones((2, 3)), ts.zeros(2), top_k=top_k)  # type: ignore[arg-type]

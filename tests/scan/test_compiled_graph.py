@@ -42,7 +42,7 @@ def check(f: Any, *leaves: ts.Tensor, dtype: str = "float64") -> None:
         outputs = f(compile)
         projected(outputs).backward()
         results.append(Result(outputs, {str(i): gradient_of(x) for i, x in enumerate(leaves)}))
-    assert_agree(*results, dtype)
+    assert_agree(results[0], results[1], dtype)
 
 
 # ---------------------------------------------------------------------------------------------------------- graphs
@@ -333,7 +333,7 @@ def test_cotangents_of_any_layout(rng) -> None:
             u.grad = None
             elman(u, compile)(init, xs)[1].backward(cotangent)
             found.append(grad_of(u).numpy())
-        assert_close("u", *found)
+        assert_close("u", found[0], found[1])
 
 
 def test_numbers_arrays_and_parameters_as_inputs() -> None:

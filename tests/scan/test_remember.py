@@ -81,7 +81,7 @@ def test_second_derivatives_and_two_backward_passes(rng) -> None:
         u.grad = None
         (slope * slope).sum().backward()
         found.append(grad_of(u).numpy())
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("reverse", [False, True])
