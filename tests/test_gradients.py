@@ -139,8 +139,8 @@ def test_jvp_is_the_adjoint_of_vjp(seed):
 @given(st.integers(0, 2**32 - 1))
 def test_hvp_is_symmetric_and_agrees_with_differences_of_the_gradient(seed):
     rng = np.random.default_rng(seed)
-    f = lambda w: ts.sum(model(w, x))  # noqa: E731
     x, w = t(rng.normal(size=(4, 3))), rng.normal(size=(3, 2))
+    f = lambda w: ts.sum(model(w, x))  # noqa: E731
     u, v = rng.normal(size=(2, 3, 2))
     (hu,) = ts.hvp(f, (t(w),), (t(u),))
     (hv,) = ts.hvp(f, (t(w),), (t(v),))

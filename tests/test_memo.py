@@ -7,7 +7,7 @@ from tinygrad_seq.base.memo import Memo
 
 
 def test_what_is_asked_for_stays_and_the_rest_goes():
-    memo: Memo[int, Any] = Memo(10)
+    memo: Memo[Any, int] = Memo(10)
     memo.put("used", 0)
     memo.put("unused", 0)
     for n in range(100):

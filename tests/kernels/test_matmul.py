@@ -196,7 +196,7 @@ def test_shapes_that_do_not_fit_are_refused(a, b, c):
 @pytest.mark.parametrize("dtypes", [("f4", "f4", "f8"), ("f8", "f4", "f4"), ("f2", "f2", "f2"), (">f4", ">f4", ">f4")])
 def test_dtypes_that_do_not_fit_are_refused(dtypes):
     with pytest.raises(DtypeError, match=r"multiply: expected .* got .* cast"):
-        multiply(np.zeros((2, 2), dtypes[0]), np.zeros((2, 2), dtypes[1]))
+        multiply(np.zeros((2, 2), dtypes[0]), np.zeros((2, 2), dtypes[1]), np.zeros((2, 2), dtypes[2]))
 
 
 # ------------------------------------------------------------------------------------------------ sums of rows

@@ -183,12 +183,13 @@ def test_an_exception_leaves_no_cycle_that_keeps_its_arrays():
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread exist on POSIX only")
 def test_an_interrupt_waits_for_the_tasks_that_run():
-    main = threading.main_thread()
+    main = threading.main_thread().ident
+    assert main is not None
     seen: list[Any] = []
 
     def interrupt():
         time.sleep(MOMENT)  # the caller waits for this task by now
-        signal.pthread_kill(main.ident, signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
         time.sleep(MOMENT)
         note(seen)
 

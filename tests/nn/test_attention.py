@@ -187,7 +187,7 @@ def multihead_by_hand(attention, query, key, value, hidden, added):
 
 
 @pytest.mark.parametrize("sizes", [{}, {"kdim": 3, "vdim": 5}])
-def test_multihead_is_its_formula_under_all_masks(sizes: dict[str, int], rng) -> None:
+def test_multihead_is_its_formula_under_all_masks(sizes: dict[str, Any], rng) -> None:
     attention = randomised(nn.MultiHeadAttention(8, 2, **sizes), rng)
     query, key, value = (
         rng.standard_normal((length, N, size))

@@ -108,5 +108,6 @@ def test_recurrent_layers_refuse_what_is_no_sequence(layer: Any, x: Any) -> None
 def test_multi_head_attention_over_nothing(shape: tuple[int, ...]) -> None:
     x = ts.zeros(shape)
     output, weights = nn.MultiHeadAttention(4, 2)(x, x, is_causal=True)
+    assert weights is not None
     assert output.shape == shape
     assert weights.shape == (shape[1], shape[0], shape[0])

@@ -121,7 +121,8 @@ def test_arguments_by_position() -> None:
         assert {parameter.dtype for parameter in layer.parameters()} == {np.dtype("float64")}
         layer.flatten_parameters()
     assert lstm.proj_size == 3
-    assert rnn.layer(1, reverse=True).nonlinearity == "relu"
+    above: Any = rnn.layer(1, reverse=True)
+    assert above.nonlinearity == "relu"
     assert nn.RNNCell(I, H, False, "relu", "cpu", "float64").dtype == np.float64
     assert nn.GRUCell(I, H, False, "cpu", "float64").bias_ih is None
     assert nn.LSTMCell(I, H, True, None, "float64").bias_ih is not None

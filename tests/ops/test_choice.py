@@ -37,7 +37,7 @@ def test_one_row(scores: list[float], uniform: float, temperature: float, top_k:
 
 
 def test_many_rows_and_axes(rng) -> None:
-    logits, uniforms = np.float32(rng.standard_normal((3, 4, 9))), np.float32(rng.random((3, 4)))
+    logits, uniforms = rng.standard_normal((3, 4, 9)).astype(np.float32), rng.random((3, 4)).astype(np.float32)
     drawn = ts.categorical(ts.tensor(logits, requires_grad=True).transpose(1, 0, 2), uniforms.T, 0.7, 4)
     assert drawn.dtype == np.int64
     assert not drawn.requires_grad

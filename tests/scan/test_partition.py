@@ -23,7 +23,7 @@ LINEAR = ("min_gru", "sru", "ind_rnn", "lru")
 
 
 def program(case: Case, **sizes: int) -> Program:
-    problem = case.build("float32", **sizes)
+    problem = case.build("float32", options=None, **sizes)
     return program_of(problem.step, problem.init, problem.xs, length=problem.options.get("length"))
 
 
