@@ -26,8 +26,8 @@ UNBATCHED = [
     "mean_over_the_batch",
     "scalar_of_each_step",
     "vector_of_each_step",
-    "product_of_values_without_rows",
-    "lookup_without_rows",
+    "product_of_unbatched_values",
+    "lookup_of_unbatched_indices",
 ]
 
 
