@@ -184,5 +184,13 @@ def test_nothing_is_decoded_from_scores_without_a_best(crf, fault: float) -> Non
     emissions = np.zeros((T, N, K))
     emissions[2, 1] = fault
     assert crf.decode(emissions, lengths=[T, 2, T])  # what does not count is not read
-    with pytest.raises(AnomalyError, match=f"got {fault} for those of row 1"):
+    with pytest.raises(AnomalyError, match=f"got {fault} for sequence 1"):
         crf.decode(emissions)
+
+
+@pytest.mark.parametrize("name", ["decode", "marginals"])
+def test_errors_name_the_method(crf, name: str) -> None:
+    with pytest.raises(ShapeError, match=rf"^CRF.{name}: expected floating-point emissions"):
+        getattr(crf, name)(np.zeros((T, N, K + 1)))
+    with pytest.raises(ArgumentError, match=rf"^CRF.{name}: expected a mask that is True at the first steps"):
+        getattr(crf, name)(np.zeros((T, N, K)), mask=np.arange(T)[:, None] > np.zeros(N))

@@ -1,17 +1,13 @@
-"""New tensors from Python data, NumPy arrays, shapes and random generators."""
+"""New tensors from Python data, NumPy arrays and shapes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..base.settings import default_dtype
-from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, ShapeError
 from ..ops.casting import as_dtype
-from ..ops.operators import one_argument
 from ..ops.primitive import LEVELS, Array
 from .conversion import to_array
 from .tensor import Tensor, wrap
@@ -79,19 +75,25 @@ def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
     >>> ts.asarray([1.0, 2.0])
     tensor([1., 2.])
     """
+    return as_tensor("asarray", data, dtype)
+
+
+def as_tensor(caller: str, data: Array, dtype: DTypeLike | None = None) -> Tensor:
+    """Return `asarray` of `data`, in the name of `caller`."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
-    if isinstance(data, np.ndarray) and data.dtype == as_dtype("asarray", dtype or data.dtype):
+    if isinstance(data, np.ndarray) and data.dtype == as_dtype(caller, dtype or data.dtype):
         shared = wrap(data)
         shared._exposed = True
         return shared
-    return tensor(data, dtype)
+    return wrap(to_array(caller, data, dtype))
 
 
 # ---------------------------------------------------------------------------------------------- from a shape
 
 
-def _check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
+def check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
+    """Return `shape` as a tuple; raise ShapeError in the name of `caller` unless its sizes are integers >= 0."""
     sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     if not all(isinstance(size, int | np.integer) and size >= 0 for size in sizes):
         raise ShapeError(f"{caller}: expected a shape of integers >= 0, got {shape!r}; pass e.g. (2, 3).")
@@ -124,7 +126,7 @@ def full(shape: Shape, value: float, dtype: DTypeLike | None = None, requires_gr
     tensor([[7, 7],
             [7, 7]])
     """
-    sizes = _check_shape("full", shape)
+    sizes = check_shape("full", shape)
     return wrap(np.full(sizes, to_array("full", value, dtype)), requires_grad)
 
 
@@ -152,7 +154,7 @@ def zeros(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = Fa
     (2, 3)
     """
     kind = as_dtype("zeros", dtype or default_dtype())
-    return wrap(np.zeros(_check_shape("zeros", shape), kind), requires_grad)
+    return wrap(np.zeros(check_shape("zeros", shape), kind), requires_grad)
 
 
 def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -179,7 +181,7 @@ def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = Fal
     tensor([1., 1., 1.])
     """
     kind = as_dtype("ones", dtype or default_dtype())
-    return wrap(np.ones(_check_shape("ones", shape), kind), requires_grad)
+    return wrap(np.ones(check_shape("ones", shape), kind), requires_grad)
 
 
 def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
@@ -349,110 +351,3 @@ def eye(rows: int, columns: int | None = None, dtype: DTypeLike | None = None) -
             [0., 1.]])
     """
     return wrap(np.eye(rows, columns, dtype=as_dtype("eye", dtype or default_dtype())))
-
-
-# ---------------------------------------------------------------------------------------------------- random
-
-
-def randn(
-    *shape: Any,
-    dtype: DTypeLike | None = None,
-    generator: np.random.Generator | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return random values from the standard normal distribution.
-
-    Parameters
-    ----------
-    *shape
-        The shape: one tuple or several integers.
-    dtype
-        float32 or float64; by default `default_dtype`.
-    generator
-        The random generator; by default the one that `manual_seed` seeds.
-    requires_grad
-        Whether operations on it are recorded.
-
-    Returns
-    -------
-    Tensor
-        A new leaf.
-
-    Examples
-    --------
-    >>> import tinygrad_seq as ts
-    >>> ts.randn(2, 3).shape
-    (2, 3)
-    """
-    kind = as_dtype("randn", dtype or default_dtype())
-    values = current_generator(generator).standard_normal(_check_shape("randn", one_argument(shape)))
-    return wrap(values.astype(kind), requires_grad)
-
-
-def rand(
-    *shape: Any,
-    dtype: DTypeLike | None = None,
-    generator: np.random.Generator | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return random values from the uniform distribution on [0, 1).
-
-    Parameters
-    ----------
-    *shape
-        The shape: one tuple or several integers.
-    dtype
-        float32 or float64; by default `default_dtype`.
-    generator
-        The random generator; by default the one that `manual_seed` seeds.
-    requires_grad
-        Whether operations on it are recorded.
-
-    Returns
-    -------
-    Tensor
-        A new leaf.
-
-    Examples
-    --------
-    >>> import tinygrad_seq as ts
-    >>> x = ts.rand(100)
-    >>> bool((0 <= x).all() and (x < 1).all())
-    True
-    """
-    kind = as_dtype("rand", dtype or default_dtype())
-    values = current_generator(generator).random(_check_shape("rand", one_argument(shape)), kind)
-    return wrap(np.asarray(values), requires_grad)
-
-
-def randint(low: int, high: int, shape: Shape, generator: np.random.Generator | None = None) -> Tensor:
-    """Return random integers from the uniform distribution on ``low, ..., high - 1``.
-
-    Parameters
-    ----------
-    low, high
-        Bounds, ``low < high``.
-    shape
-        The shape: an integer or a tuple of integers >= 0.
-    generator
-        The random generator; by default the one that `manual_seed` seeds.
-
-    Returns
-    -------
-    Tensor
-        int64.
-
-    Raises
-    ------
-    ArgumentError
-        If `high` is not greater than `low`.
-
-    Examples
-    --------
-    >>> import tinygrad_seq as ts
-    >>> ts.randint(0, 10, (2, 3)).shape
-    (2, 3)
-    """
-    if high <= low:
-        raise ArgumentError(f"randint: expected low < high, got {low} and {high}; swap them.")
-    return wrap(current_generator(generator).integers(low, high, _check_shape("randint", shape)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
 from ..ops.joining import unstack
-from ..ops.primitive import Array
 from .tape import Node, Output
 
 
@@ -36,7 +35,7 @@ class PythonProtocol:
     def __len__(self) -> int:
         return first_axis("len", self._array.shape)
 
-    def __iter__(self) -> Iterator[Array]:
+    def __iter__(self) -> Iterator[Self]:
         first_axis("iter", self._array.shape)
         return iter(unstack(self))
 
@@ -73,11 +72,12 @@ class PythonProtocol:
     def __reduce__(self) -> Any:
         return _rebuild, (self.__class__, self._array.copy(), self._requires_grad)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Array:
-        return _rebuild(self.__class__, self._array.copy(), self._requires_grad)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied: Self = _rebuild(self.__class__, self._array.copy(), self._requires_grad)
+        return copied
 
 
-def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Array:
+def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Any:
     """Return a leaf of class `kind`, for pickle and copy.deepcopy."""
     tensor = object.__new__(kind)
     tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad

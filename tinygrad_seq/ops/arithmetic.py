@@ -12,6 +12,7 @@ from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
 from .primitive import Array, elementwise
+from .public import Public
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:
@@ -25,6 +26,7 @@ add = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
     code="{0} + {1}",
     doc="Return ``a + b``.",
+    public=Public(operator="add"),
 )
 subtract = elementwise(
     "subtract",
@@ -32,6 +34,7 @@ subtract = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
     code="{0} - {1}",
     doc="Return ``a - b``.",
+    public=Public("sub", operator="sub"),
 )
 multiply = elementwise(
     "multiply",
@@ -39,6 +42,7 @@ multiply = elementwise(
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
     code="{0} * {1}",
     doc="Return ``a * b``.",
+    public=Public("mul", operator="mul"),
 )
 divide = elementwise(
     "divide",
@@ -46,6 +50,7 @@ divide = elementwise(
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
     code="{0} / {1}",
     doc="Return ``a / b``.",
+    public=Public("true_divide", "div", operator="truediv"),
 )
 floor_divide = elementwise(
     "floor_divide",
@@ -53,6 +58,7 @@ floor_divide = elementwise(
     vjp=(_zero, _zero),
     code="{0} // {1}",
     doc="Return ``floor(a / b)``; its gradient is zero.",
+    public=Public(operator="floordiv"),
 )
 remainder = elementwise(
     "remainder",
@@ -60,6 +66,7 @@ remainder = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
     code="{0} % {1}",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
+    public=Public("mod", operator="mod"),
 )
 fmod = elementwise(
     "fmod",
@@ -67,10 +74,23 @@ fmod = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
+    public=Public(),
 )
-negative = elementwise("negative", np.negative, vjp=(lambda g, _y, _x: -g,), code="-{0}", doc="Return ``-x``.")
+negative = elementwise(
+    "negative",
+    np.negative,
+    vjp=(lambda g, _y, _x: -g,),
+    code="-{0}",
+    doc="Return ``-x``.",
+    public=Public("neg", operator="neg"),
+)
 abs = elementwise(
-    "abs", np.absolute, vjp=(lambda g, _y, x: g * sign(x),), code="abs({0})", doc="Return ``|x|``; gradient 0 at 0."
+    "abs",
+    np.absolute,
+    vjp=(lambda g, _y, x: g * sign(x),),
+    code="abs({0})",
+    doc="Return ``|x|``; gradient 0 at 0.",
+    public=Public("absolute", operator="abs"),
 )
 sign = elementwise(
     "sign",
@@ -78,6 +98,7 @@ sign = elementwise(
     vjp=(_zero,),
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
     doc="Return -1, 0 or 1; its gradient is zero.",
+    public=Public(),
 )
 
 
@@ -92,32 +113,53 @@ def _round(x: Array) -> Array:
 
 
 floor = elementwise(
-    "floor", np.floor, vjp=(_zero,), code=_rounding("math.floor"), doc="Return the floor; gradient zero."
+    "floor",
+    np.floor,
+    vjp=(_zero,),
+    code=_rounding("math.floor"),
+    doc="Return the floor; gradient zero.",
+    public=Public(),
 )
-ceil = elementwise("ceil", np.ceil, vjp=(_zero,), code=_rounding("math.ceil"), doc="Return the ceiling; gradient zero.")
+ceil = elementwise(
+    "ceil",
+    np.ceil,
+    vjp=(_zero,),
+    code=_rounding("math.ceil"),
+    doc="Return the ceiling; gradient zero.",
+    public=Public(),
+)
 round = elementwise(
     "round",
     _round,
     vjp=(_zero,),
     code=_rounding("round"),
     doc="Return the nearest integer, halves to even; gradient zero.",
+    public=Public("rint"),
 )
 trunc = elementwise(
-    "trunc", np.trunc, vjp=(_zero,), code=_rounding("math.trunc"), doc="Return the integer part; gradient zero."
+    "trunc",
+    np.trunc,
+    vjp=(_zero,),
+    code=_rounding("math.trunc"),
+    doc="Return the integer part; gradient zero.",
+    public=Public(),
 )
 
 # --------------------------------------------------------------------------------------------------- powers
 
 square = elementwise(
-    "square", np.square, vjp=(lambda g, _y, x: g * (x * 2),), code="{0} * {0}", doc="Return ``x * x``."
+    "square", np.square, vjp=(lambda g, _y, x: g * (x * 2),), code="{0} * {0}", doc="Return ``x * x``.", public=Public()
 )
-sqrt = elementwise("sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="math.sqrt({0})", doc="Return ``√x``.")
+sqrt = elementwise(
+    "sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="math.sqrt({0})", doc="Return ``√x``.", public=Public()
+)
 cbrt = elementwise(
     "cbrt",
     np.cbrt,
     vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
     doc="Return the real cube root.",
+    public=Public(),
 )
 reciprocal = elementwise(
     "reciprocal",
@@ -125,6 +167,7 @@ reciprocal = elementwise(
     vjp=(lambda g, y, _x: -g * (y * y),),
     code="1 / {0}",
     doc="Return ``1 / x``.",
+    public=Public(),
 )
 rsqrt = elementwise(
     "rsqrt",
@@ -132,6 +175,7 @@ rsqrt = elementwise(
     vjp=(lambda g, y, _x: g * (y * y * y) * -0.5,),
     code="1 / math.sqrt({0})",
     doc="Return ``1 / √x``.",
+    public=Public(),
 )
 
 
@@ -188,6 +232,7 @@ pow = elementwise(
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
     code="{0} ** {1}",
     doc="Return ``a ** b``; a negative base needs integer exponents (NaN otherwise).",
+    public=Public("power", operator="pow"),
 )
 hypot = elementwise(
     "hypot",
@@ -195,6 +240,7 @@ hypot = elementwise(
     vjp=(lambda g, y, a, _b: g * ratio(a, y), lambda g, y, _a, b: g * ratio(b, y)),
     code="math.hypot({0}, {1})",
     doc="Return ``√(a² + b²)`` without overflow; gradient 0 at the origin.",
+    public=Public(),
 )
 
 # --------------------------------------------------------------------------------------------------- choices
@@ -214,6 +260,7 @@ maximum = elementwise(
     ),
     code="{0} if {0} > {1} or {0} != {0} else {1}",
     doc="Return the larger of `a` and `b`; a tie shares the gradient evenly.",
+    public=Public(),
 )
 minimum = elementwise(
     "minimum",
@@ -224,9 +271,11 @@ minimum = elementwise(
     ),
     code="{0} if {0} < {1} or {0} != {0} else {1}",
     doc="Return the smaller of `a` and `b`; a tie shares the gradient evenly.",
+    public=Public(),
 )
 
 
+@Public("clamp")
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
 
@@ -253,4 +302,5 @@ lerp = elementwise(
     ),
     code="{0} * (1 - {2}) + {1} * {2}",
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
+    public=Public(),
 )

@@ -7,6 +7,7 @@ import numpy as np
 from .compiled_forward import compiled, compiled_pair
 from .limits import difference
 from .primitive import Array, elementwise
+from .public import Public
 
 _LN2 = 0.6931471805599453
 _LN10 = 2.302585092994046
@@ -18,18 +19,35 @@ def as_real(x: Array) -> np.ndarray:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-exp = elementwise("exp", np.exp, vjp=(lambda g, y, _x: g * y,), code="math.exp({0})", doc="Return ``e**x``.")
-exp2 = elementwise("exp2", np.exp2, vjp=(lambda g, y, _x: g * y * _LN2,), code="math.exp2({0})", doc="Return ``2**x``.")
+exp = elementwise(
+    "exp", np.exp, vjp=(lambda g, y, _x: g * y,), code="math.exp({0})", doc="Return ``e**x``.", public=Public()
+)
+exp2 = elementwise(
+    "exp2",
+    np.exp2,
+    vjp=(lambda g, y, _x: g * y * _LN2,),
+    code="math.exp2({0})",
+    doc="Return ``2**x``.",
+    public=Public(),
+)
 expm1 = elementwise(
     "expm1",
     np.expm1,
     vjp=(lambda g, _y, x: g * exp(x),),  # y + 1 would cancel for x << 0
     code="math.expm1({0})",
     doc="Return ``e**x - 1``, accurate near 0.",
+    public=Public(),
 )
-log = elementwise("log", np.log, vjp=(lambda g, _y, x: g / x,), code="math.log({0})", doc="Return ``ln x``.")
+log = elementwise(
+    "log", np.log, vjp=(lambda g, _y, x: g / x,), code="math.log({0})", doc="Return ``ln x``.", public=Public()
+)
 log2 = elementwise(
-    "log2", np.log2, vjp=(lambda g, _y, x: g / (x * _LN2),), code="math.log2({0})", doc="Return the binary logarithm."
+    "log2",
+    np.log2,
+    vjp=(lambda g, _y, x: g / (x * _LN2),),
+    code="math.log2({0})",
+    doc="Return the binary logarithm.",
+    public=Public(),
 )
 log10 = elementwise(
     "log10",
@@ -37,6 +55,7 @@ log10 = elementwise(
     vjp=(lambda g, _y, x: g / (x * _LN10),),
     code="math.log10({0})",
     doc="Return the decimal logarithm.",
+    public=Public(),
 )
 log1p = elementwise(
     "log1p",
@@ -44,6 +63,7 @@ log1p = elementwise(
     vjp=(lambda g, _y, x: g / (x + 1),),
     code="math.log1p({0})",
     doc="Return ``ln(1 + x)``, accurate near 0.",
+    public=Public(),
 )
 
 # ------------------------------------------------------------------------------------------------- logistic functions
@@ -67,6 +87,7 @@ sigmoid = elementwise(
     vjp=(_sigmoid_rule,),
     code="1 / (1 + math.exp(-{0}))",
     doc="Return ``1 / (1 + e**-x)``.",
+    public=Public(),
 )
 
 
@@ -90,6 +111,7 @@ softplus = elementwise(
     vjp=(lambda g, _y, x: g * sigmoid(x),),
     code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
     doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
+    public=Public(),
 )
 log_sigmoid = elementwise(
     "log_sigmoid",
@@ -97,6 +119,7 @@ log_sigmoid = elementwise(
     vjp=(lambda g, _y, x: g * sigmoid(-x),),
     code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
     doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
+    public=Public("logsigmoid"),
 )
 logaddexp = elementwise(
     "logaddexp",
@@ -108,4 +131,5 @@ logaddexp = elementwise(
     ),
     code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
     doc="Return ``ln(e**a + e**b)`` without overflow.",
+    public=Public(),
 )

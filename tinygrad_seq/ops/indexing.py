@@ -17,6 +17,7 @@ from ..kernels.scatter import scatter_add_rows
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .primitive import LEVELS, Array, Primitive
+from .public import Public
 from .shape import broadcast_to, check_matrix, flatten
 
 _BASIC = frozenset({int, slice, EllipsisType, NoneType})
@@ -172,6 +173,7 @@ def _static(x: Array, part: Any) -> Any:
     return int(array) if array.ndim == 0 else array.astype(np.intp)
 
 
+@Public()
 def masked_select(x: Array, mask: Array) -> Array:
     """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis.
 
@@ -209,6 +211,7 @@ def as_indices(name: str, indices: Any) -> Array:
     return indices
 
 
+@Public()
 def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`.
 
@@ -235,6 +238,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     return _take(x, indices, axis=normalise_axis("take", axis, x.ndim))
 
 
+@Public(method=False)
 def embedding(weight: Array, indices: Array) -> Array:
     """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``.
 
@@ -264,6 +268,7 @@ def embedding(weight: Array, indices: Array) -> Array:
     return _embedding(weight, as_indices("embedding", indices))
 
 
+@Public()
 def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat.
 
@@ -291,6 +296,7 @@ def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     return x + _take_add(source, indices, shape=x.shape, axis=axis)
 
 
+@Public()
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right.
 

@@ -12,6 +12,7 @@ from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import expand_dims, moveaxis, permute_dims, reshape
 
 
@@ -63,6 +64,7 @@ matmul = Primitive(
     >>> ts.matmul(ts.tensor([[1.0, 2.0], [3.0, 4.0]]), ts.tensor([1.0, 1.0]))
     tensor([3., 7.])
     """,
+    public=Public(operator="matmul"),
 )
 
 # -------------------------------------------------------------------------------------------------------- linear
@@ -91,6 +93,7 @@ _linear = Primitive("linear", _linear_forward, (_linear_rule_x, _linear_rule_wei
 _linear_bias = Primitive("linear_bias", _linear_forward, (_linear_rule_x, _linear_rule_weight, _linear_rule_bias))
 
 
+@Public(method=False)
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Return ``x @ weight.T + bias``, as one operation.
 
@@ -134,6 +137,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 # ------------------------------------------------------------------------------------------------ other products
 
 
+@Public()
 def inner(a: Array, b: Array) -> Array:
     """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``.
 
@@ -152,6 +156,7 @@ def inner(a: Array, b: Array) -> Array:
     return tensordot(a, b, axes=(-1, -1)) if a.ndim and b.ndim else a * b
 
 
+@Public()
 def outer(a: Array, b: Array) -> Array:
     """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands.
 
@@ -166,6 +171,7 @@ def outer(a: Array, b: Array) -> Array:
     return reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
 
 
+@Public()
 def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
     """Return the dot products of the vectors along `axis`; the other axes broadcast.
 
@@ -189,6 +195,7 @@ def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
     return einsum("...i,...i->...", a, b)
 
 
+@Public()
 def dot(a: Array, b: Array) -> Array:
     """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`.
 
@@ -206,6 +213,7 @@ def dot(a: Array, b: Array) -> Array:
     return tensordot(a, b, axes=(-1, -2))
 
 
+@Public()
 def tensordot(a: Array, b: Array, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Array:
     """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`.
 
@@ -261,6 +269,7 @@ def _paired_axes(a: Array, b: Array, axes: object) -> tuple[tuple[int, ...], tup
     return of_a, of_b
 
 
+@Public()
 def kron(a: Array, b: Array) -> Array:
     """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks.
 
@@ -296,6 +305,7 @@ _trace = Primitive(
 )
 
 
+@Public()
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span.
 

@@ -17,13 +17,15 @@ Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from inspect import Signature
+from types import MethodType
 from typing import Any, Final
 
 import numpy as np
 
 from ..errors import ArgumentError
+from .public import Public, operand_names, signature_of
 
 # An ndarray, a Tensor or a Tracer: what every operation and rule is generic over.
 Array = Any
@@ -86,7 +88,7 @@ class Primitive:
     """
 
     opaque = False
-    __slots__ = ("__dict__", "_plans", "_ufunc", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
+    __slots__ = ("__dict__", "_count", "_plans", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
 
     def __init__(
         self,
@@ -98,25 +100,30 @@ class Primitive:
         multiple: bool = False,
         add_into: Callable[..., None] | None = None,
         doc: str | None = None,
+        public: Public | None = None,
     ) -> None:
         self.name = name
         self.__name__ = name
         self.__doc__ = doc
         self.forward: Any = forward
-        self._ufunc = isinstance(forward, np.ufunc)
         self.variadic = callable(vjp)
         self.rules: tuple[Rule | None, ...] = (vjp,) if callable(vjp) else vjp
+        # The number of operands of a row that is called as it is; one that a function calls has options.
+        self._count = len(self.rules) if code is not None or public is not None else 0
         self.code = code
         self.multiple = multiple
         self.add_into = add_into
         self._plans: dict[int | tuple[int, int], Plan] = {}
         TABLE[name] = self
+        if public is not None:
+            public(self)
 
     def __call__(self, *operands: Array, **params: Any) -> Any:
-        if self._ufunc and (params or len(operands) != self.forward.nin):  # NumPy would take one more as `out`
+        if self._count and (params or len(operands) != self._count):
             raise ArgumentError(
-                f"{self.name}: expected {self.forward.nin} operand(s) and no options, got {len(operands)}"
-                f"{''.join(f' and {key}=' for key in params)}; pass arrays or numbers only."
+                f"{self.name}: expected {self._count} operand(s) and no options, got {len(operands)}"
+                f"{''.join(f' and {key}=' for key in params)}; call {self.name}"
+                f"({', '.join(operand_names(self.rules))})."
             )
         for operand in operands:
             if operand.__class__ is not np.ndarray:
@@ -125,7 +132,11 @@ class Primitive:
 
     def __get__(self, array: Array | None, owner: type | None = None) -> Any:
         """Make a primitive in a class body a method."""
-        return self if array is None else functools.partial(self, array)
+        return self if array is None else MethodType(self, array)
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature_of(self.rules)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -193,6 +204,7 @@ def elementwise(
     vjp: tuple[Rule | None, ...] = (),
     code: str | None = None,
     doc: str | None = None,
+    public: Public | None = None,
 ) -> Primitive:
     """Declare a primitive that works element by element, with NumPy broadcasting, and has a scalar source text."""
-    return Primitive(name, forward, vjp, code=code, doc=doc)
+    return Primitive(name, forward, vjp, code=code, doc=doc, public=public)

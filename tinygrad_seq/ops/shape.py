@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axes, normalise_axis
 from .primitive import Array, Primitive
+from .public import Public
 
 Shape = int | Iterable[int]
 
@@ -59,6 +61,11 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
+def one_argument(arguments: tuple[Any, ...]) -> Any:
+    """Return what a method was given as ``f((2, 3))`` or as ``f(2, 3)``: one tuple."""
+    return arguments[0] if len(arguments) == 1 and not isinstance(arguments[0], int) else arguments
+
+
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     """Return `shape`, an integer or a sequence of integers, as a tuple of Python integers.
 
@@ -88,6 +95,7 @@ def check_matrix(name: str, x: Array) -> None:
 # ------------------------------------------------------------------------------------------------------- shape
 
 
+@Public("expand")
 def broadcast_to(x: Array, shape: Shape) -> Array:
     """Return `x` repeated along new and size-1 axes to `shape`, as a read-only view.
 
@@ -114,6 +122,7 @@ def broadcast_to(x: Array, shape: Shape) -> Array:
     return _broadcast(x, shape=shape)
 
 
+@Public()
 def reshape(x: Array, shape: Shape) -> Array:
     """Return the elements of `x`, in row-major order, in another shape; one size may be -1, to be worked out.
 
@@ -147,6 +156,7 @@ def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> ShapeError:
     )
 
 
+@Public("ravel")
 def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
     """Return `x` with the axes from `start_axis` to `end_axis`, both included, merged into one.
 
@@ -168,6 +178,7 @@ def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
     return _reshape(x, shape=(*old[:start], math.prod(old[start : end + 1]), *old[end + 1 :]))
 
 
+@Public()
 def unflatten(x: Array, axis: int, shape: Shape) -> Array:
     """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1.
 
@@ -190,6 +201,7 @@ def unflatten(x: Array, axis: int, shape: Shape) -> Array:
     return _reshape(x, shape=(*old[:axis], *shape, *old[axis + 1 :]))
 
 
+@Public("unsqueeze")
 def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions.
 
@@ -209,6 +221,7 @@ def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     return _reshape(x, shape=tuple([1 if position in new else next(sizes) for position in range(ndim)]))
 
 
+@Public()
 def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1.
 
@@ -239,6 +252,7 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
 # -------------------------------------------------------------------------------------------------------- axes
 
 
+@Public("permute")
 def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """Return `x` with its axes in the order `axes`, as a view.
 
@@ -263,6 +277,7 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     return _permute(x, axes=order)
 
 
+@Public()
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """Return `x` with its axes reversed, or in the order `axes`, as a view; see `matrix_transpose` for the last two.
 
@@ -275,6 +290,7 @@ def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     return _permute(x, axes=tuple(range(x.ndim))[::-1]) if axes is None else permute_dims(x, axes)
 
 
+@Public(method=False)
 def matrix_transpose(x: Array) -> Array:
     """Return `x` ``(..., M, N)`` with its last two axes exchanged, ``(..., N, M)``, as a view.
 
@@ -290,6 +306,7 @@ def matrix_transpose(x: Array) -> Array:
     return _permute(x, axes=(*range(ndim - 2), ndim - 1, ndim - 2))
 
 
+@Public("swapdims")
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Return `x` with two axes exchanged, as a view.
 
@@ -305,6 +322,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     return _permute(x, axes=tuple(order))
 
 
+@Public("movedim")
 def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view.
 
@@ -330,6 +348,7 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
 # ------------------------------------------------------------------------------------------- order of elements
 
 
+@Public()
 def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements in reverse order along `axis` (None: along every axis), as a view.
 
@@ -342,6 +361,7 @@ def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     return _flip(x, axis=normalise_axes("flip", axis, x.ndim))
 
 
+@Public()
 def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from .codegen.batch_axis import without_rows_first
+from .codegen.batch_axis import hoist_unbatched
 from .ir.rewrite import rewrite_step
 from .ir.step import Eqn, Step, Var, dependents
 from .passes.differentiate import differentiate
@@ -27,7 +27,7 @@ def normalise(traced: Step) -> tuple[Step, tuple[Eqn, ...]]:
 
 def build(step: Step, stacked: Collection[Var] = (), backward: bool = False) -> Direction:
     """Return one direction, ready to run; `stacked` are variables that the loop saves beside its outputs."""
-    return Direction(without_rows_first(partition(step, stacked)), stacked, backward)
+    return Direction(hoist_unbatched(partition(step, stacked)), stacked, backward)
 
 
 def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = False) -> Plan:
