@@ -8,13 +8,11 @@ steps, and on the window, which cuts the carry.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
+from ..base.memo import Memo
 from .ir.step import Step, Var
 from .passes.differentiate import followed
 from .run.segments import Run
-
-_MOST_ANSWERS: Final = 256
 
 
 def reaching(step: Step) -> set[Var]:
@@ -50,17 +48,13 @@ class Flow:
         self._init = sum(1 << at for at, var in enumerate(step.carry) if var in wanted)
         self._carry = [sources.get(var, 0) for var in step.carry_out]
         self._ys = [sources.get(var, 0) for var in step.ys]
-        self._answers: dict[tuple[int, int | None], tuple[int, ...]] = {}
+        self._answers: Memo[tuple[int, int | None], tuple[int, ...]] = Memo(128)
 
     def constant_outputs(self, run: Run) -> tuple[int, ...]:
         """Return the positions among the last carry and the stacked outputs of those that do not require grad."""
         key = run.T, run.window
         answer = self._answers.get(key)
-        if answer is None:
-            if len(self._answers) >= _MOST_ANSWERS:
-                self._answers.clear()
-            answer = self._answers[key] = self._follow(*key)
-        return answer
+        return self._answers.put(key, self._follow(*key)) if answer is None else answer
 
     def _follow(self, T: int, window: int | None) -> tuple[int, ...]:
         now, ys = self._init, 0
