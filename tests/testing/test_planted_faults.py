@@ -100,7 +100,7 @@ def test_a_fault_of_the_compiled_scan_is_found(plant, fault: str) -> None:
 LAYER_FAULTS = {
     "padding is computed with": (passes, "fill_padding", lambda tree, valid, **options: tree),
     "no reset": (passes, "find_restarts", lambda reset, valid, backwards: np.zeros_like(reset)),
-    "the state moves on": (passes, "hold", lambda step, outputs, tagged: step),
+    "the state moves on": (passes, "hold", lambda step: step),
 }
 
 

@@ -14,9 +14,9 @@ _SLABS: Final = {"varying": "t", "stack": "t", "now": "now", "next": "next", "su
 
 
 class Stride(NamedTuple):
-    """A number known when the kernel runs: bytes from one index to the next along an axis of an input."""
+    """A number known when the kernel runs: bytes from one index to the next along an axis of an input's array."""
 
-    var: Var
+    buffer: Buffer
     axis: int
 
 
@@ -85,7 +85,7 @@ class KernelText:
         if buffer.kind == "varying":
             terms = (slab, "slab bytes"), (element, "element bytes")
             steps = [
-                f" + {index} * {self.number((buffer.var, purpose), Stride(buffer.var, axis))}"
+                f" + {index} * {self.number((buffer.var, purpose), Stride(buffer, axis))}"
                 for axis, (index, purpose) in enumerate(terms[: 1 + buffer.batched])
             ]
             return name + "".join(steps)

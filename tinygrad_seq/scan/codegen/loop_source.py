@@ -29,8 +29,14 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
 
     Parameters
     ----------
-    stages, time_varying, history, backward
-        As in `Kernel`.
+    stages
+        Whose `during` is the loop.
+    time_varying
+        The variables with one value per time.
+    history
+        The carries, before or after the step, whose values at all times are read after the loop.
+    backward
+        Whether windows cut the carry.
 
     Raises
     ------

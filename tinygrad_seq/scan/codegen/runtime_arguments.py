@@ -24,8 +24,7 @@ def with_arguments(loop: Loop, stages: Stages) -> Loop:
     for eqn in stages.before:
         if all(var in scalars for var in eqn.reads):
             scalars.update({var: _argument(var) for var in eqn.results if var.shape == ()})
-    eqns = tuple([_with_scalars(eqn, scalars) for eqn in loop.eqns]) if scalars else loop.eqns
-    return replace(loop, eqns=eqns)
+    return replace(loop, eqns=tuple([_with_scalars(eqn, scalars) for eqn in loop.eqns])) if scalars else loop
 
 
 def _argument(var: Var) -> Argument:

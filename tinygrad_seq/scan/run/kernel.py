@@ -102,9 +102,8 @@ class Kernel:
         self.seconds = _seconds_per_element(self.loop)
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
-        given = {buffer.var: at for at, buffer in enumerate(buffers)}
         self._strides = [
-            (len(FIXED) + at, given[n.var], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
+            (len(FIXED) + at, self._number[n.buffer], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
@@ -165,7 +164,7 @@ class Kernel:
 
     def _memory_of(self, buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
         """Return a function of T and the inputs that returns the memory of a buffer."""
-        kind, var, dtype = buffer.kind, buffer.var, buffer.dtype
+        kind, var = buffer.kind, buffer.var
         if kind == "const":
             return lambda T, env: np.ascontiguousarray(env[var])  # noqa: ARG005
         if kind == "varying":
@@ -174,12 +173,7 @@ class Kernel:
             term = self.stages.added[self.loop.time_sums.index(var)]
             return lambda T, env: env[term]  # noqa: ARG005
         slab = self.N if buffer.batched else 1, buffer.size
-        if kind == "stack":
-            return lambda T, env: empty((T, *slab), dtype)  # noqa: ARG005
-        if kind == "now" and not buffer.alternates:
-            return lambda T, env: empty((T + 1, *slab), dtype)  # noqa: ARG005
-        shape = (2, *slab) if kind == "now" else slab if kind == "batch" else (0,)
-        return lambda T, env: empty(shape, dtype)  # noqa: ARG005
+        return lambda T, env: empty((buffer.slabs(T), *slab), buffer.dtype)  # noqa: ARG005
 
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what is read of the loop after it."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from tests.scan.test_rows import kernels
+from tests.scan.test_batch_axis import kernels
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.scan import variants
