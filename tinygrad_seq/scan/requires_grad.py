@@ -1,8 +1,8 @@
 """Which inputs and outputs of a scan require grad: the same as in the eager loop.
 
-An output requires grad if a chain of operations with a gradient rule leads to it from an input that does. The rule may
-be zero, as that of `sign`. The chain may pass through the carry, so the answer for an output depends on the number of
-steps, and on the window, which cuts the carry.
+An output requires grad if a chain of operations with a gradient rule connects it to an input that does. The rule may
+return zero, as that of `sign` does. The chain may pass through the carry, so the answer depends on the number of steps,
+and on the window, which cuts the carry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .run.segments import Run
 
 
 def reaching(step: Step) -> set[Var]:
-    """Return every floating-point variable from which a chain of gradient rules leads to an output of `step`."""
+    """Return every floating-point variable from which a chain of gradient rules connects to an output of `step`."""
     found = {var for var in step.outputs if var.dtype.kind == "f"}
     for eqn in reversed(step.eqns):
         if not found.isdisjoint(eqn.results):

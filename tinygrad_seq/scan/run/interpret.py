@@ -1,4 +1,4 @@
-"""The loop of a step on NumPy, one operation at a time: what runs without a compiler, and checks the compiled one."""
+"""The loop of a step on NumPy, one operation at a time: used without Numba's compiler, and to test the kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_loop(
     window: int | None,
     start: int,
 ) -> tuple[np.ndarray, ...]:
-    """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry.
+    """Run the loop for `T` steps, which follow the first `start`; stack into `env` and return the last carry.
 
     Every variable of ``stages.kept``, ``stages.added`` and of the carry, before and after the step, is stacked
     ``(T, *shape)``. With a `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached
