@@ -13,9 +13,10 @@ from ...ops.joining import stack, unstack
 from ...ops.primitive import Array
 from ...ops.shape import expand_dims, squeeze
 from ...scan.ir.trace import as_leaf
-from ..cells import ElmanCell, GRUCell, LSTMCell
+from ..cells.elman import ElmanCell
 from ..cells.gated import GatedCell, check_placement
-from ..cells.lstm import check_projection
+from ..cells.gru import GRUCell
+from ..cells.lstm import LSTMCell, check_projection
 from ..checks import check_features, check_sizes, check_switches
 from ..module.parameter import Parameter
 from .layer import SequenceLayer
