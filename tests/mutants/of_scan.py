@@ -16,8 +16,8 @@ MUTANTS = [
     Mutant(
         "a broadcast of values without rows is taken to have rows",
         "scan/codegen/batch_axis.py",
-        "and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)",
-        "",
+        "return first is None and result.shape[:1] == (N,)",
+        "return result.shape[:1] == (N,)",
         ("tests/scan/test_compiled.py::test_trap[column_that_is_a_matrix_too]",),
     ),
     Mutant(
@@ -30,8 +30,8 @@ MUTANTS = [
     Mutant(
         "a transpose is taken to keep rows apart",
         "scan/codegen/batch_axis.py",
-        '_require(params["axes"][0] == 0, mine)',
-        "pass",
+        "_require(first == (0, 1) and result.shape[0] == N and 0 not in moved, mine)",
+        "_require(result.shape[0] == N, mine)",
         COMPILED,
     ),
     Mutant(

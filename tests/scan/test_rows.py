@@ -12,12 +12,11 @@ import tinygrad_seq as ts
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.ops.primitive import TABLE
+from tinygrad_seq.ops.primitive import TABLE, OpKind
 from tinygrad_seq.scan import compiled, program_of
 from tinygrad_seq.scan.codegen import batch_axis
 from tinygrad_seq.scan.ir import step
 from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
-from tinygrad_seq.scan.passes.partition import VIEWS
 from tinygrad_seq.scan.run import direction
 
 # Traps of which some values have no row for each sequence of the carry.
@@ -47,7 +46,7 @@ def kernels(case: Any, **sizes: int) -> list[Any]:
 def test_in_a_loop_with_rows_every_computed_value_has_rows(name: str) -> None:
     for kernel in kernels((CELLS | TRAPS)[name]):
         for eqn in kernel.loop.eqns:
-            if kernel.homes.rows and eqn.primitive.name not in VIEWS:
+            if kernel.homes.rows and eqn.primitive.kind is not OpKind.VIEW:
                 assert kernel.homes.rows.issuperset(eqn.results)
         for var, place in kernel.homes.places.items():
             assert var in kernel.homes.rows or not place.buffer.rows

@@ -21,6 +21,7 @@ relu = elementwise(
     lambda x: np.maximum(x, 0),
     vjp=(lambda g, y, _x: where(y > 0, g, 0),),
     code="{0} if {0} > 0 or {0} != {0} else 0.0",
+    cheap=True,
     doc="Return ``max(x, 0)``; gradient 0 at 0.",
 )
 _leaky_relu = elementwise(
@@ -28,6 +29,7 @@ _leaky_relu = elementwise(
     lambda x, slope: np.where(x > 0, x, x * slope),
     vjp=(lambda g, _y, x, slope: where(x > 0, g, g * slope), lambda g, _y, x, _slope: where(x > 0, 0, g * x)),
     code="{0} if {0} > 0 else {0} * {1}",
+    cheap=True,
 )
 _elu = elementwise(
     "elu",
@@ -85,7 +87,8 @@ silu = elementwise(
     "silu",
     compiled("silu", _silu),
     vjp=(_silu_rule,),
-    code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
+    code="max({0}, -1000.0) / (1 + math.exp(-{0}))",
+    vectorised=True,  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
 )
 softsign = elementwise(
@@ -130,12 +133,14 @@ _gelu = elementwise(
     compiled("gelu"),
     vjp=(_gelu_rule,),
     code="max({0}, -1000.0) * 0.5 * math.erfc({0} * -0.7071067811865476)",
+    vectorised=True,
 )
 _gelu_by_tanh = elementwise(
     "gelu_tanh",
     compiled("gelu_tanh", _gelu_tanh),
     vjp=(_gelu_tanh_rule,),
     code=f"max({{0}}, -1000.0) / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
+    vectorised=True,
 )
 
 

@@ -23,28 +23,31 @@ add = elementwise(
     "add",
     np.add,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
-    code="{0} + {1}",
+    symbol="+",
+    cheap=True,
     doc="Return ``a + b``.",
 )
 subtract = elementwise(
     "subtract",
     np.subtract,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
-    code="{0} - {1}",
+    symbol="-",
+    cheap=True,
     doc="Return ``a - b``.",
 )
 multiply = elementwise(
     "multiply",
     np.multiply,
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
-    code="{0} * {1}",
+    symbol="*",
+    cheap=True,
     doc="Return ``a * b``.",
 )
 divide = elementwise(
     "divide",
     np.divide,
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
-    code="{0} / {1}",
+    symbol="/",
     doc="Return ``a / b``.",
 )
 floor_divide = elementwise(
@@ -58,7 +61,7 @@ remainder = elementwise(
     "remainder",
     np.remainder,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
-    code="{0} % {1}",
+    symbol="%",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
 )
 fmod = elementwise(
@@ -66,17 +69,26 @@ fmod = elementwise(
     np.fmod,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
+    integer_code="{0} % {1} - {1} if {0} % {1} != 0 and ({0} < 0) != ({1} < 0) else {0} % {1}",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
 )
-negative = elementwise("negative", np.negative, vjp=(lambda g, _y, _x: -g,), code="-{0}", doc="Return ``-x``.")
+negative = elementwise(
+    "negative", np.negative, vjp=(lambda g, _y, _x: -g,), code="-{0}", cheap=True, doc="Return ``-x``."
+)
 abs = elementwise(
-    "abs", np.absolute, vjp=(lambda g, _y, x: g * sign(x),), code="abs({0})", doc="Return ``|x|``; gradient 0 at 0."
+    "abs",
+    np.absolute,
+    vjp=(lambda g, _y, x: g * sign(x),),
+    code="abs({0})",
+    cheap=True,
+    doc="Return ``|x|``; gradient 0 at 0.",
 )
 sign = elementwise(
     "sign",
     np.sign,
     vjp=(_zero,),
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
+    cheap=True,
     doc="Return -1, 0 or 1; its gradient is zero.",
 )
 
@@ -92,24 +104,42 @@ def _round(x: Array) -> Array:
 
 
 floor = elementwise(
-    "floor", np.floor, vjp=(_zero,), code=_rounding("math.floor"), doc="Return the floor; gradient zero."
+    "floor",
+    np.floor,
+    vjp=(_zero,),
+    code=_rounding("math.floor"),
+    integer_code="{0}",
+    doc="Return the floor; gradient zero.",
 )
-ceil = elementwise("ceil", np.ceil, vjp=(_zero,), code=_rounding("math.ceil"), doc="Return the ceiling; gradient zero.")
+ceil = elementwise(
+    "ceil",
+    np.ceil,
+    vjp=(_zero,),
+    code=_rounding("math.ceil"),
+    integer_code="{0}",
+    doc="Return the ceiling; gradient zero.",
+)
 round = elementwise(
     "round",
     _round,
     vjp=(_zero,),
     code=_rounding("round"),
+    integer_code="{0}",
     doc="Return the nearest integer, halves to even; gradient zero.",
 )
 trunc = elementwise(
-    "trunc", np.trunc, vjp=(_zero,), code=_rounding("math.trunc"), doc="Return the integer part; gradient zero."
+    "trunc",
+    np.trunc,
+    vjp=(_zero,),
+    code=_rounding("math.trunc"),
+    integer_code="{0}",
+    doc="Return the integer part; gradient zero.",
 )
 
 # --------------------------------------------------------------------------------------------------- powers
 
 square = elementwise(
-    "square", np.square, vjp=(lambda g, _y, x: g * (x * 2),), code="{0} * {0}", doc="Return ``x * x``."
+    "square", np.square, vjp=(lambda g, _y, x: g * (x * 2),), code="{0} * {0}", cheap=True, doc="Return ``x * x``."
 )
 sqrt = elementwise("sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="math.sqrt({0})", doc="Return ``√x``.")
 cbrt = elementwise(
@@ -186,7 +216,7 @@ pow = elementwise(
     "pow",
     _pow,
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
-    code="{0} ** {1}",
+    symbol="**",
     doc="Return ``a ** b``; a negative base needs integer exponents (NaN otherwise).",
 )
 hypot = elementwise(
@@ -213,6 +243,7 @@ maximum = elementwise(
         lambda g, _y, a, b: _share(less(a, b), equal(a, b), g),
     ),
     code="{0} if {0} > {1} or {0} != {0} else {1}",
+    cheap=True,
     doc="Return the larger of `a` and `b`; a tie shares the gradient evenly.",
 )
 minimum = elementwise(
@@ -223,6 +254,7 @@ minimum = elementwise(
         lambda g, _y, a, b: _share(less(b, a), equal(a, b), g),
     ),
     code="{0} if {0} < {1} or {0} != {0} else {1}",
+    cheap=True,
     doc="Return the smaller of `a` and `b`; a tie shares the gradient evenly.",
 )
 
@@ -252,5 +284,6 @@ lerp = elementwise(
         lambda g, _y, start, end, _weight: g * (end - start),
     ),
     code="{0} * (1 - {2}) + {1} * {2}",
+    cheap=True,
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
 )

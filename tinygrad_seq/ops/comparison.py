@@ -6,34 +6,54 @@ import numpy as np
 
 from .primitive import Array, elementwise
 
-equal = elementwise("equal", np.equal, vjp=(None, None), code="{0} == {1}", doc="Return ``a == b`` as booleans.")
+equal = elementwise("equal", np.equal, vjp=(None, None), symbol="==", cheap=True, doc="Return ``a == b`` as booleans.")
 not_equal = elementwise(
-    "not_equal", np.not_equal, vjp=(None, None), code="{0} != {1}", doc="Return ``a != b`` as booleans."
+    "not_equal", np.not_equal, vjp=(None, None), symbol="!=", cheap=True, doc="Return ``a != b`` as booleans."
 )
-less = elementwise("less", np.less, vjp=(None, None), code="{0} < {1}", doc="Return ``a < b`` as booleans.")
+less = elementwise("less", np.less, vjp=(None, None), symbol="<", cheap=True, doc="Return ``a < b`` as booleans.")
 less_equal = elementwise(
-    "less_equal", np.less_equal, vjp=(None, None), code="{0} <= {1}", doc="Return ``a <= b`` as booleans."
+    "less_equal", np.less_equal, vjp=(None, None), symbol="<=", cheap=True, doc="Return ``a <= b`` as booleans."
 )
-greater = elementwise("greater", np.greater, vjp=(None, None), code="{0} > {1}", doc="Return ``a > b`` as booleans.")
+greater = elementwise(
+    "greater", np.greater, vjp=(None, None), symbol=">", cheap=True, doc="Return ``a > b`` as booleans."
+)
 greater_equal = elementwise(
-    "greater_equal", np.greater_equal, vjp=(None, None), code="{0} >= {1}", doc="Return ``a >= b`` as booleans."
+    "greater_equal", np.greater_equal, vjp=(None, None), symbol=">=", cheap=True, doc="Return ``a >= b`` as booleans."
 )
 
 bitwise_and = elementwise(
-    "bitwise_and", np.bitwise_and, vjp=(None, None), code="{0} & {1}", doc="Return ``a & b`` of booleans or integers."
+    "bitwise_and",
+    np.bitwise_and,
+    vjp=(None, None),
+    code="{0} & {1}",
+    cheap=True,
+    doc="Return ``a & b`` of booleans or integers.",
 )
 bitwise_or = elementwise(
-    "bitwise_or", np.bitwise_or, vjp=(None, None), code="{0} | {1}", doc="Return ``a | b`` of booleans or integers."
+    "bitwise_or",
+    np.bitwise_or,
+    vjp=(None, None),
+    code="{0} | {1}",
+    cheap=True,
+    doc="Return ``a | b`` of booleans or integers.",
 )
 bitwise_xor = elementwise(
-    "bitwise_xor", np.bitwise_xor, vjp=(None, None), code="{0} ^ {1}", doc="Return ``a ^ b`` of booleans or integers."
+    "bitwise_xor",
+    np.bitwise_xor,
+    vjp=(None, None),
+    code="{0} ^ {1}",
+    cheap=True,
+    doc="Return ``a ^ b`` of booleans or integers.",
 )
-invert = elementwise("invert", np.invert, vjp=(None,), code="~{0}", doc="Return ``~x`` of booleans or integers.")
+invert = elementwise(
+    "invert", np.invert, vjp=(None,), code="~{0}", cheap=True, doc="Return ``~x`` of booleans or integers."
+)
 logical_and = elementwise(
     "logical_and",
     np.logical_and,
     vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
+    cheap=True,
     doc="Return whether both are nonzero.",
 )
 logical_or = elementwise(
@@ -41,6 +61,7 @@ logical_or = elementwise(
     np.logical_or,
     vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
+    cheap=True,
     doc="Return whether either is nonzero.",
 )
 logical_xor = elementwise(
@@ -48,16 +69,21 @@ logical_xor = elementwise(
     np.logical_xor,
     vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
+    cheap=True,
     doc="Return whether exactly one is nonzero.",
 )
 logical_not = elementwise(
-    "logical_not", np.logical_not, vjp=(None,), code="{0} == 0", doc="Return whether `x` is zero."
+    "logical_not", np.logical_not, vjp=(None,), code="{0} == 0", cheap=True, doc="Return whether `x` is zero."
 )
 
-isnan = elementwise("isnan", np.isnan, vjp=(None,), code="math.isnan({0})", doc="Return where `x` is not a number.")
-isinf = elementwise("isinf", np.isinf, vjp=(None,), code="math.isinf({0})", doc="Return where `x` is infinite.")
+isnan = elementwise(
+    "isnan", np.isnan, vjp=(None,), code="math.isnan({0})", cheap=True, doc="Return where `x` is not a number."
+)
+isinf = elementwise(
+    "isinf", np.isinf, vjp=(None,), code="math.isinf({0})", cheap=True, doc="Return where `x` is infinite."
+)
 isfinite = elementwise(
-    "isfinite", np.isfinite, vjp=(None,), code="math.isfinite({0})", doc="Return where `x` is finite."
+    "isfinite", np.isfinite, vjp=(None,), code="math.isfinite({0})", cheap=True, doc="Return where `x` is finite."
 )
 
 
@@ -74,6 +100,7 @@ where = elementwise(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     code="{1} if {0} else {2}",
+    cheap=True,
     doc="Return `a` where `condition` is true and `b` elsewhere; the side not chosen gets a gradient of exactly zero.",
 )
 

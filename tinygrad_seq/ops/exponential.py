@@ -18,16 +18,21 @@ def as_real(x: Array) -> np.ndarray:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-exp = elementwise("exp", np.exp, vjp=(lambda g, y, _x: g * y,), code="math.exp({0})", doc="Return ``e**x``.")
+exp = elementwise(
+    "exp", np.exp, vjp=(lambda g, y, _x: g * y,), code="math.exp({0})", vectorised=True, doc="Return ``e**x``."
+)
 exp2 = elementwise("exp2", np.exp2, vjp=(lambda g, y, _x: g * y * _LN2,), code="math.exp2({0})", doc="Return ``2**x``.")
 expm1 = elementwise(
     "expm1",
     np.expm1,
     vjp=(lambda g, _y, x: g * exp(x),),  # y + 1 would cancel for x << 0
     code="math.expm1({0})",
+    vectorised=True,
     doc="Return ``e**x - 1``, accurate near 0.",
 )
-log = elementwise("log", np.log, vjp=(lambda g, _y, x: g / x,), code="math.log({0})", doc="Return ``ln x``.")
+log = elementwise(
+    "log", np.log, vjp=(lambda g, _y, x: g / x,), code="math.log({0})", vectorised=True, doc="Return ``ln x``."
+)
 log2 = elementwise(
     "log2", np.log2, vjp=(lambda g, _y, x: g / (x * _LN2),), code="math.log2({0})", doc="Return the binary logarithm."
 )
@@ -43,6 +48,7 @@ log1p = elementwise(
     np.log1p,
     vjp=(lambda g, _y, x: g / (x + 1),),
     code="math.log1p({0})",
+    vectorised=True,
     doc="Return ``ln(1 + x)``, accurate near 0.",
 )
 
@@ -66,6 +72,7 @@ sigmoid = elementwise(
     compiled("sigmoid", _sigmoid),
     vjp=(_sigmoid_rule,),
     code="1 / (1 + math.exp(-{0}))",
+    vectorised=True,
     doc="Return ``1 / (1 + e**-x)``.",
 )
 
@@ -89,6 +96,7 @@ softplus = elementwise(
     compiled("softplus", _softplus),
     vjp=(lambda g, _y, x: g * sigmoid(x),),
     code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
+    vectorised=True,
     doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
 )
 log_sigmoid = elementwise(
@@ -96,6 +104,7 @@ log_sigmoid = elementwise(
     compiled("log_sigmoid", _log_sigmoid),
     vjp=(lambda g, _y, x: g * sigmoid(-x),),
     code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
+    vectorised=True,
     doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
 )
 logaddexp = elementwise(
@@ -107,5 +116,6 @@ logaddexp = elementwise(
         lambda g, _y, a, b: g * sigmoid(difference(b, a)),
     ),
     code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
+    vectorised=True,
     doc="Return ``ln(e**a + e**b)`` without overflow.",
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axes, normalise_axis
-from .primitive import Array, Primitive
+from .primitive import Array, Elements, OpKind, Primitive
 
 Shape = int | Iterable[int]
 
@@ -25,6 +26,39 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.add.reduce(x, axis=stretched, keepdims=True)
 
 
+def _repeated(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Elements]:
+    extra = len(shape) - len(old)
+    same = [at >= extra and old[at - extra] == size for at, size in enumerate(shape)]
+    return (Elements(tuple([(at - extra, 1) if alike else None for at, alike in enumerate(same)])),)
+
+
+def _regrouped(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Elements]:
+    """Return where `reshape` finds elements: each group of axes with one number of elements is split or merged."""
+    steps: list[tuple[int, int] | None] = []
+    adjacent: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(old) or j < len(shape):
+        if i < len(old) and old[i] == 1 and not (j < len(shape) and shape[j] == 1):
+            i += 1
+            continue
+        if j < len(shape) and shape[j] == 1 and not (i < len(old) and old[i] == 1):
+            steps.append((0, 0))
+            j += 1
+            continue
+        i0, j0 = i, j
+        a, b = old[i], shape[j]
+        i, j = i + 1, j + 1
+        while a != b:
+            if a < b:
+                a, i = a * old[i], i + 1
+            else:
+                b, j = b * shape[j], j + 1
+        solid = [axis for axis in range(i0, i) if old[axis] != 1] or [i0]
+        adjacent += pairwise(solid)
+        steps += [(solid[-1], math.prod(shape[axis + 1 : j])) for axis in range(j0, j)]
+    return (Elements(tuple(steps), adjacent=tuple(adjacent)),)
+
+
 sum_to = Primitive(
     "sum_to",
     _sum_to,
@@ -35,16 +69,27 @@ _broadcast = Primitive(
     "broadcast_to",
     np.broadcast_to,
     (lambda g, _y, x_like, shape: sum_to(g, shape=x_like.shape),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=_repeated,
 )
 _reshape = Primitive(
-    "reshape", lambda x, shape: x.reshape(shape), (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),)
+    "reshape",
+    lambda x, shape: x.reshape(shape),
+    (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=_regrouped,
 )
 _permute = Primitive(
     "permute_dims",
     lambda x, axes: x.transpose(axes),
     (lambda g, _y, _x, axes: _permute(g, axes=_inverse(axes)),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=lambda _shape, axes: (Elements(tuple([(axis, 1) for axis in axes])),),
 )
-_flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),))
+_flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW)
 _roll = Primitive(
     "roll",
     np.roll,

@@ -63,6 +63,7 @@ tanh = elementwise(
     np.tanh,
     vjp=(lambda g, y, _x: g - g * (y * y),),
     code="math.tanh({0})",
+    vectorised=True,
     doc="Return the hyperbolic tangent.",
 )
 asinh = elementwise(

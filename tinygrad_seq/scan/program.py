@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.allocator import keep_freed_memory
-from ..ops.primitive import Array
+from ..ops.primitive import TABLE, Array
 from .inspect.explain import explain
 from .ir.rewrite import rewrite
 from .ir.step import Eqn, Step, Var, check, dependents, live
@@ -25,6 +25,8 @@ from .run.batched import Env
 from .run.direction import Direction, Plan
 from .run.segments import Part, Remember, Run, parts_of, run_of
 from .run.time_sums import Sum
+
+_permute_dims = TABLE["permute_dims"]
 
 
 class Program:
@@ -69,7 +71,7 @@ class Program:
         read = dict.fromkeys([*[v for eqn in eqns for v in eqn.reads], *carry_out, *ys])
         self.outside = dict(builder.constants)
         self.consts = tuple([var for var in read if var in builder.invariant])
-        turns = {eqn.result: eqn for eqn in self.invariants if eqn.primitive.name == "permute_dims"}
+        turns = {eqn.result: eqn for eqn in self.invariants if eqn.primitive is _permute_dims}
         self.given = tuple([turns[var].operands[0] if var in turns else var for var in self.consts])
         self.turns = [turns[var].params["axes"] if var in turns else None for var in self.consts]
         self._back = [axes and tuple(map(int, np.argsort(axes))) for axes in self.turns]

@@ -25,9 +25,8 @@ from ..base.modes import mode, no_grad
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError
 from ..ops.casting import alias
-from ..ops.primitive import TABLE
+from ..ops.primitive import TABLE, OpKind
 from ..ops.shape import reshape
-from .codegen.lookup import LOOKUPS
 from .compiled import structure, trace_step
 from .eager import StepFunction, unroll, warn_once
 from .ir.leaves import stack_leaves
@@ -167,6 +166,7 @@ class _Loop:
 
 
 _LARGEST_TABLE = 2**22
+_reshape = TABLE["reshape"]  # what a lookup of one token at a time is wrapped in
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -176,9 +176,9 @@ def _product(a: Any, b: Any) -> Any:
     """
     builder, x = b._builder, a._var
     lookup = builder.producer.get(x)
-    while lookup is not None and lookup.primitive.name == "reshape" and lookup.operands[0].shape[-1:] == x.shape[-1:]:
+    while lookup is not None and lookup.primitive is _reshape and lookup.operands[0].shape[-1:] == x.shape[-1:]:
         lookup = builder.producer.get(lookup.operands[0])
-    if lookup is None or lookup.primitive.name not in LOOKUPS or lookup.params.get("axis", 0) != 0:
+    if lookup is None or lookup.primitive.kind is not OpKind.LOOKUP or lookup.params.get("axis", 0) != 0:
         return TABLE["matmul"](a, b)
     table, indices = map(builder.tracer, lookup.operands)
     constant = table.ndim == b.ndim == 2 and builder.invariant.issuperset((table._var, b._var))

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...ops.casting import alias
-from ...ops.primitive import TABLE
+from ...ops.primitive import TABLE, OpKind
 from ..ir.rewrite import rewrite
 from ..ir.step import Eqn, Stages, Var, check_order, live
 from ..ir.trace import Builder, Tracer
-from ..passes.partition import VIEWS
 
 
 class Loop(NamedTuple):
@@ -54,7 +53,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     cut, became = _cut_operands_first(stages)
     kept = tuple(dict.fromkeys([became.get(var, var) for var in stages.kept]))
     carry_out = [became.get(var, var) for var in stages.step.carry_out]
-    computed = {r for eqn in cut if eqn.primitive.name not in VIEWS | {"concat"} for r in eqn.results}
+    computed = {r for eqn in cut if eqn.primitive.kind not in {OpKind.VIEW, OpKind.JOIN} for r in eqn.results}
     eqns: list[Eqn] = []
 
     def own(var: Var, taken: set[Var]) -> Var:
@@ -69,12 +68,12 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     taken = {*kept, *carry_out}
     for eqn in cut:
         parts = eqn.operands
-        if eqn.primitive.name == "concat":
+        if eqn.primitive.kind is OpKind.JOIN:
             parts = tuple([own(operand, taken) for operand in parts])
         eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results))
-    taken = {part for eqn in eqns if eqn.primitive.name == "concat" for part in eqn.operands}
+    taken = {part for eqn in eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
     if cuts_carry:
-        viewed = {part: eqn.operands[0] for eqn in eqns if eqn.primitive.name in VIEWS for part in eqn.results}
+        viewed = {part: eqn.operands[0] for eqn in eqns if eqn.primitive.kind is OpKind.VIEW for part in eqn.results}
         for var in kept:
             while var in viewed:
                 var = viewed[var]
@@ -104,7 +103,7 @@ def with_copy(loop: Loop, eqn: Eqn, var: Var) -> tuple[Loop, Var]:
 
 def is_elementwise(eqn: Eqn) -> bool:
     """Return whether an equation is computed element by element in the loop."""
-    return eqn.primitive.code is not None or eqn.primitive.name in {"alias", "astype"}
+    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST}
 
 
 def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]]:
@@ -144,6 +143,6 @@ def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]
     became: dict[Var, Var] = {}
     for eqn in stages.during:
         _, became = rewrite([eqn], {"split": split, "index": index}, builder, became)
-        if eqn.primitive.code is not None and uses[eqn.result] == 1 and eqn.result not in outputs:
+        if eqn.primitive.kind is OpKind.ELEMENTWISE and uses[eqn.result] == 1 and eqn.result not in outputs:
             passing.add(became[eqn.result])
     return live(builder.eqns, [became.get(var, var) for var in outputs]), became

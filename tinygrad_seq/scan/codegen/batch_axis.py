@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ...base.modes import ieee
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.step import CHECKING, Eqn, Stages, Var, check_stages
-from ..passes.partition import REDUCTIONS, VIEWS
 from .arrange import Loop, is_elementwise
 
 
@@ -64,7 +65,7 @@ def find_rows(loop: Loop) -> tuple[int, frozenset[Var]]:
 
 
 def _is_view(eqn: Eqn) -> bool:
-    return eqn.primitive.name in VIEWS
+    return eqn.primitive.kind is OpKind.VIEW
 
 
 def _rows_of(
@@ -112,24 +113,22 @@ def _require_alike(rows: set[Var], entered: Sequence[Var], left: Sequence[Var]) 
 
 def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
     """Return whether the results have rows; raise `_ConflictError` if the equation mixes them."""
-    name, reads = eqn.primitive.name, list(eqn.reads)
+    kind, reads, params = eqn.primitive.kind, list(eqn.reads), eqn.params
     mine = [var for var in reads if var in rows]
-    if name == "broadcast_to" and not mine:
-        (operand,) = eqn.operands
-        return eqn.result.shape[:1] == (N,) and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)
+    if kind is OpKind.VIEW:
+        return _view_has_rows(eqn, N, mine)
     if not mine:
         return False
-    x, params = mine[0], eqn.params
-    if is_elementwise(eqn) or name == "concat":
+    if is_elementwise(eqn) or kind is OpKind.JOIN:
         rank = eqn.result.ndim
         _require([var for var in mine if var.ndim == rank] == mine, [var for var in mine if var.ndim != rank])
         others = [var for var in reads if var not in rows and var.ndim == rank]
-        if name == "concat":
+        if kind is OpKind.JOIN:
             _require(params["axis"] != 0 and not others, reads)
         else:
             _require(all(var.shape[0] == 1 for var in others), mine + others)
         return True
-    if name == "matmul":
+    if eqn.primitive is matmul:  # all other products are made of it
         a, b = eqn.operands
         fits = a.ndim >= 2 and (b not in rows or b.ndim >= 3) and (a in rows or b.ndim >= 3)
         rank = eqn.result.ndim
@@ -138,26 +137,27 @@ def _has_rows(eqn: Eqn, N: int, rows: set[Var]) -> bool:
         )
         _require(fits and apart and (a not in rows or a.ndim >= 3 or b.ndim == 2), mine)
         return True
-    if name == "embedding" or name == "take":
+    if kind is OpKind.LOOKUP:
         _require(eqn.operands[0] not in rows, [eqn.operands[0]])
-    elif name == "categorical":
+    elif kind is OpKind.DRAW:
         _require(all(var in rows for var in eqn.operands[:2]) and eqn.operands[2] not in rows, reads)
-    elif name in REDUCTIONS:
+    elif kind is OpKind.REDUCTION:
         _require(0 not in params["axes"], mine)
-    elif name == "reshape":
-        _require(eqn.result.shape[:1] == x.shape[:1], mine)
-    elif name == "permute_dims":
-        _require(params["axes"][0] == 0, mine)
-    elif name == "index":
-        part = params["key"][0]
-        _require(part.start == 0 and part.stop == N and part.step == 1, mine)
-    elif name == "split":
-        _require(params["axis"] != 0, mine)
-    elif name == "broadcast_to":
-        _require(eqn.result.ndim == x.ndim and eqn.result.shape[0] == N, mine)
     else:  # nothing is known of it
         raise _ConflictError(*mine)
     return True
+
+
+def _view_has_rows(eqn: Eqn, N: int, mine: list[Var]) -> bool:
+    """Return the same of a view: rows are those of its operand, or one repeated."""
+    assert eqn.primitive.view is not None
+    for result, found in zip(eqn.results, eqn.primitive.view(eqn.operands[0].shape, **eqn.params), strict=True):
+        first, *others = found.steps or (None,)
+        if not mine:
+            return first is None and result.shape[:1] == (N,)
+        moved = {axis for axis, count in (*filter(None, others), *found.starts) if count}.union(*found.adjacent)
+        _require(first == (0, 1) and result.shape[0] == N and 0 not in moved, mine)
+    return bool(mine)
 
 
 def _require(fits: bool, suspects: Iterable[Var]) -> None:

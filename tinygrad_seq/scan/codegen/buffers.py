@@ -12,13 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import VIEWS
 from .arrange import Loop
 from .schedule import Nest, Stretch, features, has_reductions, is_placed
 
@@ -102,7 +101,7 @@ class Homes:
         self.rows, self.narrow = rows, has_reductions(loop)
         self.places: dict[Var, Place] = {}
         self._producer = {result: eqn for eqn in loop.eqns for result in eqn.results}
-        self._whole = {part: eqn for eqn in loop.eqns if eqn.primitive.name == "concat" for part in eqn.operands}
+        self._whole = {part: eqn for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
         for position, var in enumerate(loop.carry):
             self._carry(loop, position, var)
         for total, out in zip(loop.totals, loop.totals_out, strict=True):
@@ -113,14 +112,14 @@ class Homes:
         for var in dict.fromkeys([v for eqn in loop.eqns for v in eqn.reads]):
             if var not in made and var not in self.places:
                 self.places[var] = self._whole_buffer(Buffer("time" if var in over else "const", var, var in rows))
-        views = [eqn for eqn in loop.eqns if eqn.primitive.name in VIEWS]
+        views = [eqn for eqn in loop.eqns if eqn.primitive.kind is OpKind.VIEW]
         for eqn in views:
             if eqn.operands[0] in self.places:
                 self._view(eqn)
         self._reuse(stretches, loop.kept, spare)
         for eqn in loop.eqns:
             for var in eqn.results:
-                if var in self.places or (is_placed(eqn) and eqn.primitive.name != "concat") or var in self._whole:
+                if var in self.places or eqn.primitive.kind is OpKind.VIEW or var in self._whole:
                     continue
                 family = self._family(var)
                 if var not in local or not kept.isdisjoint(family):
@@ -128,7 +127,7 @@ class Homes:
                     kind = self._kind(var, not kept.isdisjoint(family), len(readers) == 1)
                     self.places[var] = self._whole_buffer(Buffer(kind, var, var in rows))
         for eqn in reversed(loop.eqns):
-            if eqn.primitive.name == "concat":
+            if eqn.primitive.kind is OpKind.JOIN:
                 self._put_parts(eqn)
         for eqn in views:
             if eqn.results[0] not in self.places:
@@ -180,7 +179,7 @@ class Homes:
         if eqn is None:
             return piece
         first = eqn.operands[0] not in self._producer
-        return eqn if eqn.primitive.name == "split" and first else None
+        return eqn if eqn.primitive.kind is OpKind.VIEW and eqn.primitive.multiple and first else None
 
     def _uses(self, stretches: list[Stretch]) -> tuple[dict[Var, set[object]], set[Var]]:
         """Return where each variable is written or read, and those that stay in registers.
@@ -226,12 +225,12 @@ class Homes:
     def root(self, var: Var) -> Var:
         """Return the variable that `var` is a view of; itself if it is none."""
         eqn = self._producer.get(var)
-        return self.root(eqn.operands[0]) if eqn is not None and eqn.primitive.name in VIEWS else var
+        return self.root(eqn.operands[0]) if eqn is not None and eqn.primitive.kind is OpKind.VIEW else var
 
     def _family(self, var: Var) -> list[Var]:
         """Return `var` and, if it is a `concat`, all parts that live in it."""
         eqn = self._producer[var]
-        if eqn.primitive.name != "concat":
+        if eqn.primitive.kind is not OpKind.JOIN:
             return [var]
         return [var, *[member for part in eqn.operands for member in self._family(part)]]
 
@@ -256,30 +255,22 @@ class Homes:
     # ------------------------------------------------------------------------------------------------------- views
 
     def _view(self, eqn: Eqn) -> None:
-        source = self.places[eqn.operands[0]]
-        name, skip = eqn.primitive.name, int(eqn.operands[0] in self.rows)
-        if name == "split":
-            axis = eqn.params["axis"] - skip
-            for part, start in zip(eqn.results, (0, *eqn.params["cuts"]), strict=True):
-                step = _times(source.strides[axis], start, (eqn, part))
-                offsets = (*source.offsets, step) if start else source.offsets
-                self.places[part] = Place(source.buffer, offsets, source.strides)
-            return
-        shape, out = features(eqn.operands[0], self.rows), features(eqn.result, self.rows)
-        offsets, strides = source.offsets, source.strides
-        if name == "index":
-            for axis, (part, stride) in enumerate(zip(eqn.params["key"][skip:], strides, strict=True)):
-                if part.start:
-                    offsets = (*offsets, _times(stride, part.start, (eqn, axis)))
-                if part.step != 1:
-                    strides = (*strides[:axis], _times(stride, part.step, (eqn, axis, "step")), *strides[axis + 1 :])
-        elif name == "permute_dims":
-            strides = tuple([strides[axis - skip] for axis in eqn.params["axes"][skip:]])
-        elif name == "broadcast_to":
-            strides = stretched(shape, strides, out, self.narrow)
-        else:
-            strides = _reshaped(eqn, shape, out, strides)
-        self.places[eqn.result] = Place(source.buffer, offsets, strides)
+        operand = eqn.operands[0]
+        source, shape = self.places[operand], operand.shape
+        strides = dict(enumerate(source.strides, int(operand in self.rows)))  # the rows stay where they are
+        assert eqn.primitive.view is not None
+        for part, found in zip(eqn.results, eqn.primitive.view(shape, **eqn.params), strict=True):
+            for outer, inner in found.adjacent:
+                if as_int(strides[outer]) != as_int(strides[inner]) * shape[inner]:
+                    raise CopyNeededError(eqn, operand)
+            starts = [_times(strides[axis], count, (part, axis, "start")) for axis, count in found.starts]
+            steps: list[Number] = []
+            for axis in range(int(part in self.rows), part.ndim):
+                along, step = found.steps[axis] or (axis, 0)
+                repeats = step == 0 or (self.narrow and part.shape[axis] == 1)
+                stride = 0 if repeats else strides[along]
+                steps.append(stride if step == 1 else _times(stride, step, (part, axis)))
+            self.places[part] = Place(source.buffer, (*source.offsets, *starts), tuple(steps))
 
 
 def stretched(
@@ -296,39 +287,7 @@ def stretched(
 
 def _times(stride: Number, count: int, purpose: object) -> Number:
     """Return ``stride * count`` as a number told at run time."""
-    step = stride if isinstance(stride, int) else stride[1]
-    return 0 if step == 0 else (purpose, step * count)
-
-
-def _reshaped(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Return the strides of a reshaped view: each group of axes with one number of elements is split or merged."""
-    found: list[Number] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        if i < len(old) and old[i] == 1 and not (j < len(new) and new[j] == 1):
-            i += 1
-            continue
-        if j < len(new) and new[j] == 1 and not (i < len(old) and old[i] == 1):
-            found.append(0)
-            j += 1
-            continue
-        i0, j0 = i, j
-        a, b = old[i], new[j]
-        i, j = i + 1, j + 1
-        while a != b:
-            if a < b:
-                a, i = a * old[i], i + 1
-            else:
-                b, j = b * new[j], j + 1
-        solid = [axis for axis in range(i0, i) if old[axis] != 1] or [i0]
-        for outer, inner in pairwise(solid):  # the axes merged must be adjacent in memory
-            if as_int(strides[outer]) != as_int(strides[inner]) * old[inner]:
-                raise CopyNeededError(eqn, eqn.operands[0])
-        last = strides[solid[-1]]
-        for axis in range(j0, j):
-            step = math.prod(new[axis + 1 : j])
-            found.append(last if axis == j - 1 else _times(last, step, (eqn, axis)))
-    return tuple(found)
+    return 0 if stride == 0 else (purpose, as_int(stride) * count)
 
 
 def in_order(place: Place, shape: tuple[int, ...]) -> bool:

@@ -17,12 +17,13 @@ from numba import config
 
 from ...errors import CompileError
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import REDUCTIONS
 from .arrange import Loop, is_elementwise
 from .buffers import Buffer, CopyNeededError, Homes, as_int, in_order, stretched
-from .expression import NAMES, VECTORISED, expression, literal, type_name
-from .lookup import COMPLAINT, LOOKUPS, draw, lookup
+from .expression import NAMES, expression, literal, type_name
+from .lookup import COMPLAINT, draw, lookup
 from .schedule import Nest, Stretch, features, summed_from
 from .snippets import Stride, Texts
 
@@ -115,7 +116,7 @@ class _Emitter(Texts):
     def loops(self, nest: Nest, body: list[str], totals: dict[Var, str]) -> tuple[list[str], set[Buffer]]:
         """Return the loops of a nest around its body, each sum begun before the loops that it is over."""
         buffers: set[Buffer] = set()
-        numbers = "elements" if any(eqn.primitive.name in VECTORISED for eqn in nest.eqns) else "range"
+        numbers = "elements" if any(eqn.primitive.vectorised for eqn in nest.eqns) else "range"
         for axis in reversed(range(len(nest.shape))):
             if nest.shape[axis] != 1 or not self.homes.narrow:
                 body = self.around(nest.shape, [axis], body, nest, numbers)
@@ -164,7 +165,7 @@ class _Emitter(Texts):
 
     def reduction(self, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
         """Return the lines of a reduction over axes of a row."""
-        name, operand, result = eqn.primitive.name, eqn.operands[0], eqn.result
+        operand, result = eqn.operands[0], eqn.result
         place, target = self.homes.places[operand], self.homes.places[result]
         shape = features(operand, self.rows)
         axes = [axis - (operand in self.rows) for axis in eqn.params["axes"]]
@@ -175,7 +176,8 @@ class _Emitter(Texts):
         dtype = result.dtype
         value = f"{source}[{self.index(place, place.strides)}]"
         value = value if operand.dtype == dtype or dtype.kind == "b" else f"{type_name(dtype)}({value})"
-        starts, step = _STEPS[name]
+        assert eqn.primitive.fold is not None
+        starts, step = eqn.primitive.fold
         start_text = value if starts is None else literal(starts, dtype)
         total = f"total{self.fresh(result)}"
         summing = self.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"))
@@ -281,13 +283,13 @@ class _Emitter(Texts):
         for item in stretch.items:
             if isinstance(item, Nest):
                 more, buffers = self.nest(item)
-            elif item.primitive.name in REDUCTIONS:
+            elif item.primitive.kind is OpKind.REDUCTION:
                 more, buffers = self.reduction(item)
-            elif item.primitive.name == "matmul":
+            elif item.primitive is matmul:  # all other products are made of it
                 more, buffers = self.small_product(item)
-            elif item.primitive.name in LOOKUPS:
+            elif item.primitive.kind is OpKind.LOOKUP:
                 more, buffers = lookup(self, item)
-            elif item.primitive.name == "categorical":
+            elif item.primitive.kind is OpKind.DRAW:
                 more, buffers = draw(self, item)
             else:
                 raise CompileError(
@@ -365,13 +367,3 @@ _CLOCK: Final = (
     "place = start + T - one - p",
 )
 _BLOCK: Final = f"block = place // u8({SUM_ROWS})"
-
-# Where each reduction starts (None: at the first element), and what it does with each value.
-_STEPS: Final = {
-    "sum": (0, "{total} += {value}"),
-    "prod": (1, "{total} *= {value}"),
-    "max": (None, "{total} = {value} if {value} > {total} or {value} != {value} else {total}"),
-    "min": (None, "{total} = {value} if {value} < {total} or {value} != {value} else {total}"),
-    "any": (False, "{total} = {total} or {value} != 0"),
-    "all": (True, "{total} = {total} and {value} != 0"),
-}

@@ -14,12 +14,12 @@ import numpy as np
 from ...errors import CompileError
 from ...ops.choice import refuse_scores
 from ...ops.indexing import check_range
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn
 from .buffers import Buffer, CopyNeededError, Number
 from .schedule import features
 from .snippets import Texts
 
-LOOKUPS: Final = frozenset({"embedding", "take"})
 COMPLAINT: Final = 3
 """The numbers of a complaint: whether there is one, the position of the equation among those that can, the index."""
 
@@ -37,7 +37,7 @@ def lookup(texts: Texts, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
     shape, inner = features(indices, texts.rows), table.shape[1:]
     count = texts.number((table, "count"), table.shape[0])
     position = f"{texts.row_name(at.buffer)}[{texts.index(at, at.strides)}]"
-    lowest = f"-i8({count})" if eqn.primitive.name == "take" else "0"
+    lowest = f"-i8({count})" if eqn.primitive.from_end else "0"
     element = texts.index(source, (*_none(len(shape)), *source.strides[1:]))
     row = f"u8(at) * u8({texts.stride(source.strides[0])})"
     copy = f"{texts.row_name(target.buffer)}[{texts.index(target, target.strides)}]"
@@ -48,7 +48,7 @@ def lookup(texts: Texts, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
         *complain(texts, eqn, "at"),
         "    at = i8(0)",
     ]
-    if eqn.primitive.name == "take":
+    if eqn.primitive.from_end:
         body += ["if at < 0:", f"    at += i8({count})"]
     body += texts.around((*shape, *inner), range(len(shape), len(shape) + len(inner)), [copy], (eqn, "inner"))
     return texts.around(shape, range(len(shape)), body, eqn), {source.buffer, at.buffer, target.buffer}
@@ -106,7 +106,7 @@ def raise_complaint(risks: tuple[Eqn, ...], complaint: np.ndarray) -> None:
     complaint[0] = 0
     eqn, index = risks[complaint[1]], complaint[2]
     operand = eqn.operands[0]
-    if eqn.primitive.name == "categorical":
+    if eqn.primitive.kind is OpKind.DRAW:
         refuse_scores(operand.shape)
     size, indices = operand.shape[0], np.full(eqn.operands[1].shape, index, eqn.operands[1].dtype)
-    check_range(eqn.primitive.name, indices, size, -size if eqn.primitive.name == "take" else 0)
+    check_range(eqn.primitive.name, indices, size, -size if eqn.primitive.from_end else 0)

@@ -15,10 +15,12 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from ...ops.linear import matmul
+from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var, dependents, live
-from ..passes.partition import REDUCTIONS, VIEWS
-from ..passes.residuals import CHEAP
 from .arrange import Loop, is_elementwise
+
+_sum = TABLE["sum"]
 
 
 @dataclass(eq=False)
@@ -43,7 +45,7 @@ class Stretch:
 
 def is_placed(eqn: Eqn) -> bool:
     """Return whether an equation only says where something is."""
-    return eqn.primitive.name in VIEWS or eqn.primitive.name == "concat"
+    return eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
 
 
 def schedule(loop: Loop, rows: Collection[Var], constants: Collection[Var]) -> list[Stretch]:
@@ -100,7 +102,7 @@ def _levels(loop: Loop) -> dict[Eqn, int]:
 
 def is_product(eqn: Eqn, rows: Collection[Var], constants: Collection[Var]) -> bool:
     """Return whether an equation is the product of all rows with one matrix that is the same at every time."""
-    if eqn.primitive.name != "matmul":
+    if eqn.primitive is not matmul:  # all other products are made of it
         return False
     a, b = eqn.operands
     alike = a.dtype == b.dtype == eqn.result.dtype and a.dtype.kind == "f"
@@ -124,13 +126,14 @@ def has_reductions(loop: Loop) -> bool:
 
     Elsewhere it is a size like any other, so that code for all sizes serves 1 too.
     """
-    return any(eqn.primitive.name in REDUCTIONS for eqn in loop.eqns)
+    return any(eqn.primitive.kind is OpKind.REDUCTION for eqn in loop.eqns)
 
 
 def summed_from(eqn: Eqn, rows: Collection[Var]) -> int | None:
     """Return the first of the last axes of a row that an equation sums over; None if it does anything else."""
     operand = eqn.operands[0]
-    if eqn.primitive.name != "sum" or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
+    # Of all reductions only sums: `kernels.reduce` adds across a vector register.
+    if eqn.primitive is not _sum or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
         return None
     shape = features(operand, rows)
     axes = {axis - (operand in rows) for axis in eqn.params["axes"]}
@@ -222,7 +225,7 @@ def _repeat(loop: Loop, stretches: list[Stretch], rows: Collection[Var]) -> None
         nests = [item for item in stretch.items if isinstance(item, Nest)]
         for number, nest in enumerate(nests):
             for eqn in nest.eqns:
-                if eqn.primitive.name not in CHEAP or eqn.result in stored or eqn.result in single:
+                if not eqn.primitive.cheap or eqn.result in stored or eqn.result in single:
                     continue
                 if all(var in stored or var not in made or var in single for var in eqn.reads):
                     for later in nests[number + 1 :]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import REDUCTIONS
 from ..run.direction import Direction, Plan
 from ..run.segments import Run
 from .memory import Prediction, predict
@@ -92,13 +93,13 @@ def _work(direction: Direction) -> str:
 
 
 def _product_flops(eqn: Eqn) -> int:
-    if eqn.primitive.name != "matmul":
+    if eqn.primitive is not matmul:  # all other products are made of it
         return 0
     return 2 * math.prod(eqn.result.shape) * eqn.operands[0].shape[-1]  # type: ignore[no-any-return]
 
 
 def _counts(eqn: Eqn) -> bool:
-    return eqn.primitive.code is not None or eqn.primitive.name in REDUCTIONS
+    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.REDUCTION}
 
 
 def _largest(eqn: Eqn) -> Var:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS
 from ...kernels.gemm.tile import PANEL_BYTES
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import VIEWS
 from ..run.direction import Direction, Plan
 from ..run.segments import Run, parts_of
 from ..run.time_sums import Total
@@ -134,7 +134,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
     assert kernel is not None
     holding: set[object] = set(results)
     for eqn in reversed(direction.after):
-        if eqn.primitive.name in VIEWS and not holding.isdisjoint(eqn.results):
+        if eqn.primitive.kind is OpKind.VIEW and not holding.isdisjoint(eqn.results):
             holding.update(eqn.reads)
     held: dict[object, list[Var]] = {}
     for var, buffer, *_ in kernel.outputs:
@@ -170,7 +170,7 @@ def _items(
 ) -> list[Item]:
     found = []
     for eqn in eqns:
-        if eqn.primitive.name not in VIEWS:
+        if eqn.primitive.kind is not OpKind.VIEW:
             found += [
                 Item(label + names[var], (T if var in over else 1) * _bytes(var), var in holding) for var in eqn.results
             ]

@@ -6,21 +6,11 @@ reads is computed again where all its operands are at hand: an addition costs le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from typing import Final
 
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from .partition import VIEWS
-
-CHEAP: Final = frozenset(
-    {
-        "add", "subtract", "multiply", "negative", "abs", "sign", "square", "maximum", "minimum", "lerp", "relu",
-        "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "leaky_relu",
-        "bitwise_and", "bitwise_or", "bitwise_xor", "invert",
-        "logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "astype",
-    }
-)  # fmt: skip
-"""Elementwise primitives of a few instructions."""
 
 
 def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[Var]) -> tuple[list[Eqn], set[Var]]:
@@ -49,9 +39,10 @@ def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collecti
         if var in at_hand or var in kept or var in again:
             return
         eqn = producer[var]
-        if eqn.primitive.name in {"split", "index"} and not available(eqn.operands[0]):
+        view = eqn.primitive.kind is OpKind.VIEW
+        if view and _size(var) < _size(eqn.operands[0]) and not available(eqn.operands[0]):
             kept.add(var)  # the part alone, not the whole
-        elif eqn.primitive.name in VIEWS or (_is_again(eqn) and all(map(available, eqn.reads))):
+        elif view or (_is_again(eqn) and all(map(available, eqn.reads))):
             again.update(dict.fromkeys(eqn.results))
             for operand in eqn.reads:
                 need(operand)
@@ -67,8 +58,12 @@ def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collecti
 
 
 def _is_again(eqn: Eqn) -> bool:
-    return eqn.primitive.name in CHEAP or eqn.primitive.name in VIEWS or eqn.primitive.name == "concat"
+    return eqn.primitive.cheap or eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
 
 
 def _is_dear(eqn: Eqn) -> bool:
     return not _is_again(eqn)
+
+
+def _size(var: Var) -> int:
+    return math.prod(var.shape)

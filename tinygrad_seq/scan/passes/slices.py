@@ -11,6 +11,8 @@ from ..ir.step import Aval, Eqn, Var
 
 Shape = tuple[int, ...]
 
+_index, _split = TABLE["index"], TABLE["split"]
+
 
 def as_slices(key: Any, shape: Shape) -> tuple[list[slice], list[int | None]]:
     """Return a key as one slice for each axis, and the axes of the result: which of the operand, None for a new one."""
@@ -49,9 +51,10 @@ def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
 
     So the gradients of the slices are joined, not added up with zeros around them. Slices that overlap stay.
     """
+    # Only `index` is asked for: the other views of a part, `split` and `unstack`, are whole already.
     groups: dict[tuple[Var, int], list[tuple[Eqn, slice]]] = {}
     for eqn in eqns:
-        if eqn.primitive.name == "index" and eqn.operands[0].__class__ is Var:
+        if eqn.primitive is _index and eqn.operands[0].__class__ is Var:
             (x,) = eqn.operands
             slices, axes = as_slices(eqn.params["key"], x.shape)
             cut = [axis for axis, part in enumerate(slices) if not is_whole(part, x.shape[axis])]
@@ -69,6 +72,6 @@ def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
         results = tuple(
             [by_start.get(a) or Var(Aval((*x.shape[:axis], b - a, *x.shape[axis + 1 :]), x.dtype)) for a, b in cuts]
         )
-        split = Eqn(TABLE["split"], (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
+        split = Eqn(_split, (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
         parts.update(dict.fromkeys([eqn for eqn, _ in found], split))
     return list(dict.fromkeys([parts.get(eqn, eqn) for eqn in eqns]))

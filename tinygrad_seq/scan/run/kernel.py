@@ -15,6 +15,7 @@ from ...kernels.gemm.packed import pack_at
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...kernels.llvm.address import address_of, empty
 from ...kernels.pool import run_all, split, workers
+from ...ops.linear import matmul
 from ..codegen.arrange import Loop, arrange, is_elementwise, with_copy
 from ..codegen.batch_axis import find_rows
 from ..codegen.buffers import Buffer, CopyNeededError, Homes, as_int
@@ -265,7 +266,7 @@ def _with_whole_rows(array: np.ndarray, lead: int) -> np.ndarray:
 def _spare(stages: Stages, loop: Loop, history: set[Var]) -> list[Var]:
     """Return the products made before the loop that only the loop reads: their memory is the loop's to use."""
     outside = {operand for eqn in stages.before for operand in eqn.reads} | history
-    made = [eqn.result for eqn in stages.before if eqn.primitive.name == "matmul"]
+    made = [eqn.result for eqn in stages.before if eqn.primitive is matmul]
     names = {var: loop.became.get(var, var) for var in made}
     return [names[var] for var in made if var not in outside and var not in stages.kept]
 
@@ -276,7 +277,7 @@ def _seconds_of_a_row(loop: Loop, homes: Homes) -> float:
         return 0.0
     total = 0.0
     for eqn in loop.eqns:
-        if eqn.primitive.name == "matmul":
+        if eqn.primitive is matmul:  # all other products are made of it
             total += 2 * math.prod(features(eqn.result, homes.rows)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
         elif is_elementwise(eqn):
             total += math.prod(features(eqn.result, homes.rows)) * ELEMENT_SECONDS
