@@ -1,8 +1,8 @@
 """Run the benchmarks: ``python -m benchmarks [SUBJECT ...] [--quick] [--peers torch,jax] [--table]``.
 
-Every subject is a script of this folder, runs peers and project in turn in processes of their own and writes
-``results/SUBJECT.json`` (``SUBJECT_quick.json`` with --quick, which no table shows). ``--table`` measures nothing:
-it writes the figures of README.md from those files.
+Each subject is a script of this folder. It runs this package and its peers in turn, each in its own process, and writes
+``results/SUBJECT.json`` (with --quick ``SUBJECT_quick.json``, which no table shows). ``--table`` measures nothing: it
+writes ``docs/performance.md`` and the table of README.md from those files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
 
-from _table import update  # noqa: E402 (found by the line above, as by the scripts of this folder)
+from _table import read, summary, tables, update  # noqa: E402 (the line above makes it importable)
 
 COMPARISONS = [
     "layers",
@@ -31,7 +31,7 @@ COMPARISONS = [
     "peak",
     "eager_overhead",
 ]
-SCRIPTS = ["gemm", "scalar", "import_time"]  # with peers that are always there, or one of their own
+SCRIPTS = ["gemm", "scalar", "import_time"]  # these take neither --peers nor --with-torch-compile
 
 
 def main() -> int:
@@ -40,13 +40,17 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round of a few cases")
     parser.add_argument("--peers", help="comma-separated packages, default: all")
     parser.add_argument("--with-torch-compile", action="store_true", help="also torch.compile, which takes minutes")
-    parser.add_argument("--table", action="store_true", help="measure nothing, write the figures of README.md")
+    parser.add_argument(
+        "--table", action="store_true", help="write docs/performance.md and the table of README.md, measure nothing"
+    )
     options = parser.parse_args()
     unknown = set(options.subjects) - {*COMPARISONS, *SCRIPTS}
     if unknown:
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
     if options.table:
-        update(FOLDER.parent / "README.md", FOLDER / "results")
+        found = read(FOLDER / "results")
+        update(FOLDER.parent / "docs" / "performance.md", tables(found))
+        update(FOLDER.parent / "README.md", summary(found))
         return 0
     failed = []
     for subject in options.subjects or [*COMPARISONS, *SCRIPTS]:

@@ -1,4 +1,4 @@
-"""The custom cells: their parameters, drawn once for all who run them.
+"""The custom cells: equations, sizes, and the parameters and data that all contestants share.
 
 layer-norm LSTM  gates = LN(W x) + LN(U h), c' = s(f) c + s(i) tanh(g), h' = s(o) tanh(LN(c'))   Ba et al., 2016
 concat GRU       u, r = s(W [h; x] + b), n = tanh(V [r h; x] + d), h' = u n + (1 - u) h           Cho et al., 2014, v1
@@ -17,7 +17,7 @@ CELLS = ("layer-norm LSTM", "concat GRU", "minGRU", "peephole LSTM", "IndRNN")
 
 
 def shapes(cell: str, I: int, H: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters of `cell`; a weight is (out, in), a vector named gain starts around one."""
+    """Return the shapes of the parameters of `cell`: weights are (out, in); vectors named "gain" are drawn around 1."""
     if cell == "layer-norm LSTM":
         norms = {f"{kind}_{name}": (size,) for name, size in (("x", 4 * H), ("h", 4 * H)) for kind in ("gain", "shift")}
         return {"W": (4 * H, I), "U": (4 * H, H), **norms, "gain_c": (H,), "shift_c": (H,)}

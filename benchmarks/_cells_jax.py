@@ -1,4 +1,4 @@
-"""The custom cells in JAX, over time by a jitted ``lax.scan``; split as in PyTorch into projection and step."""
+"""The custom cells in JAX, run by a jitted ``lax.scan``. Each is split into projection and step, as in PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The custom cells here: each is its forward step, and that is all."""
+"""The custom cells in this package: each is only its forward step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tinygrad_seq as ts
 
 
 class Custom(ts.nn.Cell):
-    """Base: given parameters, one state of H values."""
+    """Base class: parameters from outside, one state of H values."""
 
     def __init__(self, parameters, hidden_size):
         self.state_shape, self.size = (hidden_size,), hidden_size

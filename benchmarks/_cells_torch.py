@@ -1,7 +1,7 @@
-"""The custom cells in PyTorch, over time by a Python loop: eager, by TorchScript, or by torch.compile.
+"""The custom cells in PyTorch, run by a Python loop: eager, with TorchScript or with torch.compile.
 
-Each is split into `project`, which does not depend on the state, and `step`. As a cell is usually written the loop does
-both; hoisted by hand, all inputs are projected at once before it.
+Each is split into `project`, which does not depend on the state, and `step`. In the usual form the loop does both. In
+the hoisted form the loop does only the step, and all inputs are projected at once before it.
 """
 
 import os
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 
 class Custom(nn.Module):
-    """Base: given parameters, one state of H values."""
+    """Base class: parameters from outside, one state of H values."""
 
     def __init__(self, parameters, hidden_size: int):
         super().__init__()
@@ -106,7 +106,7 @@ CLASSES = {
 
 
 class Loop(nn.Module):
-    """A cell over time."""
+    """A cell applied over time."""
 
     hoisted: Final[bool]
 
@@ -127,13 +127,15 @@ class Loop(nn.Module):
 
 def with_torch(custom: CustomCell, how: str = "eager", hoisted: bool = False) -> Workload:
     torch.set_num_threads(1)
-    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # the first call shows what compiling takes
+    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # so that the first call includes compiling
     parameters, inputs, cotangent = custom.data()
     loop = Loop(CLASSES[custom.cell](parameters, custom.H), hoisted)
     named = dict(loop.cell.named_parameters())
     model = {"eager": lambda module: module, "script": torch.jit.script, "compile": torch.compile}[how](loop)
     xs, g = torch.tensor(inputs, requires_grad=True), torch.from_numpy(cotangent)
-    without_gradient = torch.no_grad if how == "script" else torch.inference_mode  # TorchScript cannot take the latter
+    without_gradient = (
+        torch.no_grad if how == "script" else torch.inference_mode
+    )  # TorchScript does not support the latter
 
     def train():
         loop.zero_grad()
@@ -147,7 +149,7 @@ def with_torch(custom: CustomCell, how: str = "eager", hoisted: bool = False) ->
             return model(xs)
 
     def arrays():
-        for _ in range(3):  # TorchScript optimises in the first calls
+        for _ in range(3):  # TorchScript optimises during the first calls
             ys = train().detach()
         return {"ys": ys.numpy(), "xs": xs.grad.numpy(), **{name: p.grad.numpy() for name, p in named.items()}}
 

@@ -1,4 +1,4 @@
-"""Measure one thing in one process: pinned threads, repeated calls, statistics, the machine's facts, JSON."""
+"""Helpers to measure in one process: pinned threads, repeated calls, statistics, machine facts, JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def environment(threads: int = 1) -> dict[str, str]:
-    """Return the environment of a process in which every library runs on `threads` threads and keeps its byte code."""
+    """Return an environment in which every library uses `threads` threads and Python caches byte code."""
     pools = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     eigen = "" if threads > 1 else "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     return {
@@ -35,13 +35,13 @@ def environment(threads: int = 1) -> dict[str, str]:
 
 
 def pin_to_one_core() -> None:
-    """Keep this process on its first core, where the system can do that."""
+    """Pin this process to its first core, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def time_calls(call: Callable[[], object], repeats: int = 200, warm: int = 20) -> list[float]:
-    """Return the seconds of each of `repeats` calls, after `warm` unmeasured ones."""
+    """Return the seconds of each of `repeats` calls, after `warm` calls that are not measured."""
     for _ in range(warm):
         call()
     seconds = []
@@ -53,14 +53,14 @@ def time_calls(call: Callable[[], object], repeats: int = 200, warm: int = 20) -
 
 
 def time_for(call: Callable[[], object], budget: float) -> list[float]:
-    """Return the seconds of as many calls as fit in `budget` seconds, 3 to 200 of them, after two warm ones."""
+    """Return the seconds of as many calls as fit in `budget` seconds, between 3 and 200, after two warm-up calls."""
     call()
     (once,) = time_calls(call, repeats=1, warm=0)
     return time_calls(call, repeats=int(np.clip(budget / once, 3, 200)), warm=0 if once > budget else 1)
 
 
 def fingerprint(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """Return ``[r . a, |a|]`` of each array, r being random but always the same: equal arrays have equal ones."""
+    """Return ``[r . a, |a|]`` of each array a, with r random but fixed: equal arrays have equal fingerprints."""
     rng = np.random.default_rng(1)
     marks = {}
     for name in sorted(arrays):
@@ -70,14 +70,14 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 def agree(mine: dict[str, list[float]], other: dict[str, list[float]], tolerance: float = 1e-3) -> bool:
-    """Return whether two fingerprints are of the same arrays but for rounding: projections within tolerance * |a|."""
+    """Return whether two fingerprints belong to equal arrays, up to rounding: projections within tolerance * |a|."""
     return mine.keys() == other.keys() and all(
         abs(mine[name][0] - other[name][0]) <= tolerance * max(mine[name][1], other[name][1], 1e-30) for name in mine
     )
 
 
 def statistics_of(values: list[float]) -> dict[str, object]:
-    """Return median, quartiles, minimum and number of `values`."""
+    """Return the median, quartiles, minimum and number of `values`."""
     low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return {
         "median": _short(statistics.median(values)),
@@ -92,7 +92,7 @@ def _short(value: float) -> float:
 
 
 def summary(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, float]]:
-    """Return median, quartiles and minimum in milliseconds, and the ratio of medians peer / ours."""
+    """Return the median, quartiles and minimum in milliseconds, and the ratio of medians, peer / ours."""
     base = statistics.median(seconds[ours])
     rows = {}
     for name, values in seconds.items():
@@ -107,7 +107,7 @@ def summary(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, f
 
 
 def machine_facts(packages: list[str]) -> dict[str, object]:
-    """Return what a figure depends on: processor, cores, versions, date."""
+    """Return the facts that a figure depends on: processor, cores, versions, date."""
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():

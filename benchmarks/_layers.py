@@ -1,4 +1,4 @@
-"""One-layer RNN, GRU and LSTM with the same weights here, in PyTorch and in JAX: training and inference as calls."""
+"""One-layer RNN, GRU and LSTM with the same weights in this package, PyTorch and JAX, as `Workload`s."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Layer:
 
 
 def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
-    """Return the layer; `lengths` are those of its sequences, if they are not all T."""
+    """Return the layer of this package; `lengths` are the lengths of its sequences, by default all T."""
     import tinygrad_seq as ts
 
     weights, inputs, cotangent = layer.data()
@@ -75,7 +75,7 @@ def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
 
 
 def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None) -> Workload:
-    """Return the layer in PyTorch; `lengths` are those of its sequences, which are then packed."""
+    """Return the layer of PyTorch; with `lengths` its sequences are packed."""
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -112,7 +112,7 @@ def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None
 
 
 def with_jax(layer: Layer, hoisted: bool = False) -> Workload:
-    """Return the layer as a jitted ``lax.scan``; `hoisted`: the product of all inputs is taken out of it by hand."""
+    """Return the layer as a jitted ``lax.scan``; `hoisted` moves the input product out of it by hand."""
     import jax
     import jax.numpy as jnp
 

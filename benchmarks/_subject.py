@@ -1,4 +1,4 @@
-"""A subject: one question put to contestants in turn, every case in a fresh process of every one, in several rounds."""
+"""A subject: one question, measured for all contestants in turn, in several rounds, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ OURS = "tinygrad_seq"
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who answers a case: ``run(case, budget)`` returns samples, a list of numbers for each measure.
+    """A library or variant to measure: ``run(case, budget)`` returns the samples, a list of numbers per measure.
 
-    A result under the name "check" is a dict of arrays, which must be the same for all contestants. One that is slow
-    to start runs only when asked for, and in one round.
+    The entry "check" of the samples is a dict of arrays that must be equal for all contestants. A contestant that is
+    slow to start runs only on request, and in one round.
     """
 
     run: Callable[[Any, float], dict[str, Any]]
@@ -33,13 +33,13 @@ class Contestant:
     needs: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
-        """Return the packages that are not installed."""
+        """Return the required packages that are not installed."""
         return [name for name in (self.package, *self.needs) if importlib.util.find_spec(name) is None]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The question, its cases by name, and the contestants by name; ratios are to the first one, which is ours."""
+    """The question, its cases and its contestants by name; the first contestant, ours, is the base of all ratios."""
 
     script: str
     what: str
@@ -56,7 +56,7 @@ class Subject:
         return Path(self.script).stem
 
     def main(self) -> None:
-        """Answer the command line: measure as a worker, or send workers and write what they found."""
+        """Run the command line: measure, as a worker process; or start workers and write their results."""
         options = self._options()
         if options.worker:
             contestant, case = options.worker
@@ -103,7 +103,7 @@ class Subject:
         return parser.parse_args()
 
     def _choose(self, options: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
-        """Return the contestants that run, and why the others do not."""
+        """Return the contestants that run, and the reasons why the others do not."""
         wanted = None if options.peers is None else {OURS, *options.peers.split(",")}
         chosen, missing = [], {}
         for name, contestant in self.contestants.items():
@@ -134,12 +134,12 @@ class Subject:
         return json.loads(done.stdout.splitlines()[-1])
 
     def _agreement(self, samples: dict[str, dict[str, Any]]) -> list[str]:
-        """Return the contestants whose arrays are not those of the first."""
+        """Return the contestants whose arrays differ from those of the first."""
         marks = [(name, found["check"]) for name, found in samples.items() if "check" in found]
         return [name for name, mark in marks[1:] if not agree(marks[0][1], mark, self.tolerance)]
 
     def _summarise(self, rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-        """Return for each measure and contestant the statistics over all rounds, and the ratio to the first."""
+        """Return the statistics over all rounds per measure and contestant, and the ratio to the first contestant."""
         summary: dict[str, Any] = {}
         for measure in self.units:
             rows = {}

@@ -1,259 +1,382 @@
-"""The figures of README.md, written from ``results/*.json`` between two markers; no figure is typed by hand.
+"""Write the figures of ``docs/performance.md`` and the small table of ``README.md`` from ``results/*.json``.
 
-A ratio is the median of the peer over ours: above 1 we are faster. Of two forms of a peer the faster one counts.
+No figure is typed by hand: each page has a block between two markers, which :func:`update` replaces. A ratio is the
+median of the peer divided by ours, so above 1 we are faster (or need less memory). If a peer was measured in two forms,
+the faster one counts.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 START, END = "<!-- benchmarks:start -->", "<!-- benchmarks:end -->"
 OURS = "tinygrad_seq"
 UNKNOWN = "–"
+TORCH, JAX = ("torch",), ("jax", "jax hoisted")
+CELLS = ("RNN", "GRU", "LSTM")
+CUSTOM = {
+    "PyTorch": ("torch", "torch hoisted"),
+    "TorchScript": ("torchscript", "torchscript hoisted"),
+    "`torch.compile`": ("torch.compile",),
+    "JAX scan": JAX,
+}
 
 Result = dict[str, Any]
+Rows = list[list[str]]
 
 
-def tables(results: Path) -> str:
-    """Return the tables in Markdown, of those results that are there."""
-    paths = [path for path in sorted(results.glob("*.json")) if not path.stem.endswith("_quick")]
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
-    parts = [write(found) for write in (layers, custom_cells, single_figures)]
-    notes = conditions(found)
-    return "\n\n".join(part for part in (*parts, notes) if part)
+class Section(NamedTuple):
+    """One question and its answer: a title, a sentence on what the numbers are, the heads and rows of a table."""
+
+    title: str
+    text: str
+    heads: list[str]
+    rows: Rows
 
 
-def update(readme: Path, results: Path) -> None:
-    """Put the tables between the markers of `readme`.
+def update(page: Path, block: str) -> None:
+    """Put `block` between the markers of `page`.
 
     Raises
     ------
     ValueError
-        If the two markers are not there.
+        If the page does not have each marker exactly once, the start before the end.
     """
-    text = readme.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
-        raise ValueError(f"{readme.name}: expected {START} and then {END} once, where the tables belong.")
+        raise ValueError(f"{page.name}: expected {START} and then {END} once, where the tables belong.")
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    readme.write_text(f"{before}{START}\n{tables(results)}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{START}\n{block}\n{END}{after}", encoding="utf-8")
+
+
+def read(results: Path) -> dict[str, Result]:
+    """Return all results by subject, without those of ``--quick``."""
+    paths = [path for path in sorted(results.glob("*.json")) if not path.stem.endswith("_quick")]
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def tables(found: dict[str, Result]) -> str:
+    """Return all sections of the page in Markdown, one per question that has been measured."""
+    parts = []
+    for subject, writers in SECTIONS.items():
+        for write in writers if subject in found else ():
+            title, text, heads, rows = write(found[subject])
+            parts.append(f"## {title}\n\n{text}\n\n{markdown(heads, rows)}\n\n{source(subject, found[subject])}")
+    return "\n\n".join(parts)
+
+
+def summary(found: dict[str, Result]) -> str:
+    """Return the small table of README.md: the lowest and highest ratio over all cases of a subject."""
+    lines = [
+        ("RNN, GRU, LSTM: training step", "layers", "training", TORCH, JAX),
+        ("RNN, GRU, LSTM: inference", "layers", "inference", TORCH, JAX),
+        ("five custom cells: training step", "custom_cells", "training", CUSTOM["PyTorch"], JAX),
+        ("language model: training step with Adam", "training", "training", TORCH, ()),
+        ("LSTM: one sampled token", "sampling", "token", ("torch", "torch LSTMCell"), ()),
+        ("RNN, GRU, LSTM: peak memory of a training step", "memory", "peak", TORCH, ()),
+    ]
+    rows = [
+        [what, *(span(found[subject], measure, peers) for peers in groups)]
+        for what, subject, measure, *groups in lines
+        if subject in found
+    ]
+    return markdown(["ratio to ours, lowest to highest case", "PyTorch", "JAX"], rows)
 
 
 # ------------------------------------------------------------------------------------------- reading a result
 
 
 def median(result: Result, case: str, measure: str, contestant: str = OURS) -> float | None:
-    """Return a median, None where it was not measured."""
+    """Return a median, None if it was not measured."""
     row = result.get("results", {}).get(case, {}).get(measure, {}).get(contestant)
     return None if row is None else row["median"]
 
 
-def ratio(result: Result, case: str, measure: str, *peers: str) -> str:
-    """Return how many times the time of ours the fastest of `peers` takes."""
+def quotient(result: Result, case: str, measure: str, peers: tuple[str, ...]) -> float | None:
+    """Return the time of the fastest of `peers` divided by ours, None if it was not measured."""
     base = median(result, case, measure)
     times = [time for peer in peers if (time := median(result, case, measure, peer)) is not None]
-    return f"{min(times) / base:.2f}" if base and times else UNKNOWN
+    return min(times) / base if base and times else None
+
+
+def ratio(result: Result, case: str, measure: str, *peers: str) -> str:
+    """Return :func:`quotient` as text."""
+    value = quotient(result, case, measure, peers)
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def span(result: Result, measure: str, peers: tuple[str, ...]) -> str:
+    """Return the lowest and the highest ratio over all cases."""
+    values = [value for case in result["results"] if (value := quotient(result, case, measure, peers)) is not None]
+    if not values:
+        return UNKNOWN
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def milliseconds(seconds: float | None) -> str:
     return UNKNOWN if seconds is None else f"{1e3 * seconds:.3g} ms"
 
 
-def markdown(heads: list[str], rows: list[list[str]], others: str = "--:") -> str:
-    """Return a table, the first column to the left and the others to the right."""
-    lines = [heads, ["---", *[others] * (len(heads) - 1)], *rows]
+def percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.0f} %"
+
+
+def times(text: str) -> str:
+    return text.replace("x", " × ")
+
+
+def markdown(heads: list[str], rows: Rows) -> str:
+    """Return a table, the first column aligned left and the others right."""
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-# ------------------------------------------------------------------------------------------------- the tables
+def source(subject: str, result: Result) -> str:
+    """Return the script, the file and the machine of a result, and the peers that did not run."""
+    script = f"{subject}.py" if not subject.startswith("parity_") else f"parity/{subject.removeprefix('parity_')}.py"
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items()))
+    data = f"[`results/{subject}.json`](../benchmarks/results/{subject}.json)"
+    missing = [f"Not measured: {peer}, {reason}." for peer, reason in sorted(result.get("missing", {}).items())]
+    load = f", load {result['load_before']:.1f}" if "load_before" in result else ""
+    machine = f"{result['processor']}, {result['cores']} cores{load}; {versions}; {result['date']}."
+    return " ".join([f"*`{script}`, {data}: {machine}", *missing]) + "*"
 
 
-def layers(found: dict[str, Result]) -> str:
-    """Return a row for each shape: ratios of training and inference for the three cells."""
-    if "layers" not in found:
-        return ""
-    result = found["layers"]
-    shapes = list(dict.fromkeys(case.split()[1] for case in result["results"]))
-    parts = []
-    for measure, title in (("training", "Training step, forward and backward"), ("inference", "Inference")):
+# ------------------------------------------------------------------------------------------------ the sections
+
+
+def layers(measure: str, title: str) -> Callable[[Result], Section]:
+    """Return the section on RNN, GRU and LSTM in six shapes, for training or for inference."""
+
+    def write(result: Result) -> Section:
+        shapes = list(dict.fromkeys(case.split()[1] for case in result["results"]))
         rows = [
             [
-                shape.replace("x", " × "),
-                *(
-                    ratio(result, f"{cell} {shape}", measure, *peers)
-                    for cell in ("RNN", "GRU", "LSTM")
-                    for peers in (("torch",), ("jax", "jax hoisted"))
-                ),
+                times(shape),
+                *(ratio(result, f"{cell} {shape}", measure, *peers) for cell in CELLS for peers in (TORCH, JAX)),
                 milliseconds(median(result, f"LSTM {shape}", measure)),
             ]
             for shape in shapes
         ]
-        heads = [f"{cell}: {peer}" for cell in ("RNN", "GRU", "LSTM") for peer in ("`torch.nn`", "JAX scan")]
-        table = markdown(["T × N × I × H", *heads, "our LSTM"], rows)
-        parts.append(f"**{title}**, one thread, time of the peer over ours:\n\n{table}")
-    return "\n\n".join(parts)
+        heads = [f"{cell}: {peer}" for cell in CELLS for peer in ("`torch.nn`", "JAX scan")]
+        text = "Float32, one thread. Ratio: time of the peer divided by ours."
+        return Section(title, text, ["T × N × I × H", *heads, "our LSTM"], rows)
+
+    return write
 
 
-def custom_cells(found: dict[str, Result]) -> str:
-    """Return a row for each custom cell: ratios of the training step, and ours in milliseconds."""
-    if "custom_cells" not in found:
-        return ""
-    result = found["custom_cells"]
-    peers = {
-        "PyTorch": ("torch", "torch hoisted"),
-        "TorchScript": ("torchscript", "torchscript hoisted"),
-        "`torch.compile`": ("torch.compile",),
-        "JAX scan": ("jax", "jax hoisted"),
-    }
+def custom_cells(result: Result) -> Section:
     rows = [
         [
             cell,
-            *(ratio(result, cell, "training", *names) for names in peers.values()),
+            *(ratio(result, cell, "training", *names) for names in CUSTOM.values()),
             milliseconds(median(result, cell, "training")),
         ]
         for cell in result["results"]
     ]
-    table = markdown(["cell", *peers, "ours"], rows)
-    return f"**Custom cells**, training step at T=50 N=32 I=64 H=128, time of the peer over ours:\n\n{table}"
+    text = "Training step at T=50 N=32 I=64 H=128, one thread. Ratio: time of the peer divided by ours."
+    return Section("Custom cells", text, ["cell", *CUSTOM, "ours"], rows)
 
 
-def single_figures(found: dict[str, Result]) -> str:
-    """Return a row for each of the other questions that has an answer."""
-    questions = {
-        "eager_overhead": eager_overhead,
-        "lengths": lengths,
-        "options": options,
-        "training": training,
-        "sampling": sampling,
-        "memory": memory,
-        "scaling": scaling,
-        "peak": peak,
-        "memory_bound": memory_bound,
-        "compile_time": compile_time,
-        "gemm": gemm,
-        "import_time": import_time,
-    }
-    rows = [[*row, f"`{name}.py`"] for name, write in questions.items() if name in found for row in write(found[name])]
-    return f"**Other questions**\n\n{markdown(['question', 'answer', 'script'], rows, '---')}" if rows else ""
-
-
-def eager_overhead(result: Result) -> list[list[str]]:
-    case = next(iter(result["results"]))
-    peers = (f"{name} {ratio(result, case, 'training', name)}" for name in ("torch", "mygrad", "autograd"))
-    return [["eager loop of 250 small operations, forward and backward: peer over ours", ", ".join(peers)]]
-
-
-def lengths(result: Result) -> list[list[str]]:
-    question = "LSTM training, lengths from 1 to T: PyTorch's packed sequences, and our own padded run, over ours"
-    answers = []
-    for case in result["results"]:
-        packed, padded = (ratio(result, case, "training", name) for name in ("torch packed", f"{OURS} padded"))
-        answers.append(f"{case.split()[1]} {packed}, {padded}")
-    return [[question, "; ".join(answers)]]
-
-
-def options(result: Result) -> list[list[str]]:
-    worst: dict[str, float] = {}
-    for case in result["results"]:
-        option, times = case.split()[0], median(result, case, "ratio")
-        if times is not None:
-            worst[option] = max(times, worst.get(option, 0.0))
-    answer = ", ".join(f"{option} {times:.2f}" for option, times in worst.items())
-    return [["training step with an option over that without, the most of LSTM and GRU in two sizes", answer]]
-
-
-def training(result: Result) -> list[list[str]]:
-    tokens, answers = result["tokens_per_step"], []
+def training(result: Result) -> Section:
+    rows = []
     for cell in result["results"]:
         seconds = median(result, cell, "training")
-        speed = f"{tokens / seconds:,.0f}" if seconds else UNKNOWN
-        answers.append(f"{cell} {speed} ({ratio(result, cell, 'training', 'torch')})")
-    return [["language-model training with Adam, H=256: tokens/s (over PyTorch's)", ", ".join(answers)]]
+        speed = f"{result['tokens_per_step'] / seconds:,.0f}" if seconds else UNKNOWN
+        rows.append([cell, speed, ratio(result, cell, "training", *TORCH)])
+    text = (
+        "A whole training step of a language model: embedding, layer, readout, loss, backward, clipping and Adam. "
+        "Ratio: time of PyTorch divided by ours."
+    )
+    return Section("Language-model training, H=256", text, ["cell", "our tokens/s", "PyTorch"], rows)
 
 
-def sampling(result: Result) -> list[list[str]]:
-    case = next(iter(result["results"]))
-    seconds = median(result, case, "token")
-    answer = UNKNOWN if seconds is None else f"{1e6 * seconds:.0f} µs"
-    peers = (f"{name} {ratio(result, case, 'token', name)}" for name in ("torch", "torch LSTMCell", "onnxruntime"))
-    return [["a sampled token, LSTM H=256 (peer over ours)", f"{answer}; {', '.join(peers)}"]]
+def lengths(result: Result) -> Section:
+    rows = [
+        [
+            times(case.split()[1]),
+            *(ratio(result, case, "training", name) for name in ("torch packed", f"{OURS} padded")),
+        ]
+        for case in result["results"]
+    ]
+    text = (
+        "LSTM training step on sequences whose lengths are spread from 1 to T. Ratio: time of PyTorch on packed "
+        "sequences, and of our own layer on the same batch without `lengths`, divided by ours with `lengths`."
+    )
+    return Section("Variable lengths", text, ["T × N × I × H", "PyTorch, packed", "ours, padded"], rows)
 
 
-def memory(result: Result) -> list[list[str]]:
-    answers = []
+def options(result: Result) -> Section:
+    worst: dict[str, float] = {}
+    for case in result["results"]:
+        option, found = case.split()[0], median(result, case, "ratio")
+        if found is not None:
+            worst[option] = max(found, worst.get(option, 0.0))
+    text = (
+        "Training step with one option divided by the step without it, in turn in one process, by processor time: the "
+        "highest of LSTM and GRU in two sizes. Here lower is better."
+    )
+    rows = [[f"`{option}`", f"{found:.2f}"] for option, found in worst.items()]
+    return Section("Cost of each option", text, ["option", "with / without"], rows)
+
+
+def sampling(result: Result) -> Section:
+    peers = ("torch", "torch LSTMCell", "onnxruntime")
+    rows = []
+    for case in result["results"]:
+        seconds = median(result, case, "token")
+        ours = UNKNOWN if seconds is None else f"{1e6 * seconds:.0f} µs"
+        rows.append([case, *(ratio(result, case, "token", name) for name in peers), ours])
+    text = "The time to sample one token from an LSTM language model. Ratio: time of the peer divided by ours."
+    return Section("Sampling", text, ["case", *peers, "ours"], rows)
+
+
+def memory(result: Result) -> Section:
+    rows = []
     for case in result["results"]:
         peak = median(result, case, "peak")
-        size = UNKNOWN if peak is None else f"{peak / 2**20:.0f} MiB"
-        answers.append(f"{case} {size} ({ratio(result, case, 'peak', 'torch')})")
-    return [["peak memory of a training step (PyTorch's over ours)", "; ".join(answers)]]
+        ours = UNKNOWN if peak is None else f"{peak / 2**20:.0f} MiB"
+        rows.append([times(case), ratio(result, case, "peak", *TORCH), ours])
+    text = (
+        "The most resident memory a training step needs above what was resident before it. "
+        "Ratio: PyTorch divided by ours."
+    )
+    return Section("Peak memory", text, ["case, T × N × I × H", "PyTorch", "ours"], rows)
 
 
-def scaling(result: Result) -> list[list[str]]:
-    gains = {}
+def scaling(result: Result) -> Section:
+    rows = []
     for case in result["results"]:
         one, two = (median(result, case, "training", name) for name in (OURS, f"{OURS}, 2 threads"))
         if one and two:
-            gains[case] = one / two
-    large = gains.get("LSTM 64x64x128x256")
-    answer = f"{UNKNOWN if large is None else f'{large:.2f}'}; least of {len(gains)} sizes {min(gains.values()):.2f}"
-    return [["two threads over one, LSTM 64 × 64 × 128 × 256", answer]] if gains else []
+            rows.append([times(case), f"{one / two:.2f}"])
+    text = "LSTM training step: time on one thread divided by time on two."
+    return Section("Two threads", text, ["case, T × N × I × H", "speed-up"], rows)
 
 
-def peak(result: Result) -> list[list[str]]:
-    """Return the shares of the peak, and the ratio to PyTorch that products at the peak and nothing else would give."""
-    answers = []
+def peak(result: Result) -> Section:
+    rows = []
     for case in result["results"]:
         share = {name: median(result, case, "share of peak", name) for name in (OURS, "torch", "jax")}
         if share[OURS] is not None:
-            shown = [f"{name} {100 * part:.0f} %" for name, part in share.items() if name != OURS and part is not None]
-            most = f" (at most {1 / share['torch']:.2f})" if share["torch"] else ""
-            answers.append(", ".join([f"{case} {100 * share[OURS]:.0f} %", *shown]) + most)
-    question = "share of the FMA peak, training (the ratio to PyTorch if nothing but products at the peak took time)"
-    return [[question, "; ".join(answers)]] if answers else []
+            most = f"{1 / share['torch']:.2f}" if share["torch"] else UNKNOWN
+            rows.append([times(case), *map(percent, share.values()), most])
+    text = (
+        "The share of the processor's measured FMA peak that the matrix products of a training step reach, one thread, "
+        "float32. The last column bounds the ratio to PyTorch: it is the ratio of an implementation that runs its "
+        "products at the peak and spends no time on anything else."
+    )
+    heads = ["case, T × N × I × H", "ours", "PyTorch", "JAX", "highest possible ratio to PyTorch"]
+    return Section("Share of the processor's peak", text, heads, rows)
 
 
-def memory_bound(result: Result) -> list[list[str]]:
+def memory_bound(result: Result) -> Section:
     cases = ((case, median(result, case, "training over streaming")) for case in result["results"])
-    answers = [f"{case} {times:.1f}" for case, times in cases if times is not None]
-    return [["memory-bound loops, training: times the time to stream their buffers once", ", ".join(answers)]]
+    rows = [[case, f"{found:.1f}"] for case, found in cases if found is not None]
+    text = (
+        "Training step of cells without a matrix product in the loop, divided by the time to stream their buffers "
+        "through memory once: 1 is the lower limit. The step reads what the products would give it; they are not timed."
+    )
+    return Section("Memory-bound loops", text, ["cell", "time / streaming"], rows)
 
 
-def compile_time(result: Result) -> list[list[str]]:
-    answers = []
+def compile_time(result: Result) -> Section:
+    rows = []
     for case in result["results"]:
         cold, warm = (median(result, case, measure) for measure in ("cold", "warm"))
         compilations = median(result, case, "compilations at new sizes")
         if cold is not None and warm is not None and compilations is not None:
-            answers.append(f"{case} {cold:.1f} s cold, {warm:.2f} s warm, {compilations:.0f} compilations at new sizes")
-    return [["first training step above the second", "; ".join(answers)]]
+            rows.append([case, f"{cold:.2f} s", f"{warm:.2f} s", f"{compilations:.0f}"])
+    text = (
+        "How much longer the first training step takes than the second: with an empty cache (cold) and with the cache "
+        "of an earlier process (warm); and how many compilations new values of T, N, I and H cause."
+    )
+    return Section("Compile time", text, ["case", "cold", "warm", "compilations at new sizes"], rows)
 
 
-def gemm(result: Result) -> list[list[str]]:
-    cases = {case: rows for case, rows in result["results"].items() if case.startswith("float32")}
-    recurrent = [rows["gemm"]["numpy_over_this"] for rows in cases.values() if "gemm" in rows]
-    squares = [rows["matmul_into"]["numpy_over_this"] for rows in cases.values() if "gemm" not in rows]
-    answer = f"recurrent shapes {min(recurrent):.2f} to {max(recurrent):.2f}"
-    return [["float32 products: NumPy's OpenBLAS over ours", f"{answer}, squares from {min(squares):.2f}"]]
+def eager_overhead(result: Result) -> Section:
+    peers = ("torch", "mygrad", "autograd")
+    rows = [
+        [
+            case,
+            *(ratio(result, case, "training", name) for name in peers),
+            milliseconds(median(result, case, "training")),
+        ]
+        for case in result["results"]
+    ]
+    text = "Forward and backward of small operations that are not compiled. Ratio: time of the peer divided by ours."
+    return Section("Eager overhead", text, ["case", *peers, "ours"], rows)
 
 
-def import_time(result: Result) -> list[list[str]]:
-    return [["`import tinygrad_seq` over `import numba` alone", f"{result['ours_over_numba']:.2f}"]]
+def gemm(result: Result) -> Section:
+    """Keep the form that the engine uses: packed beforehand in the loop, `matmul_into` elsewhere."""
+    rows = [
+        [times(case), f"{(forms.get('gemm') or forms['matmul_into'])['numpy_over_this']:.2f}"]
+        for case, forms in result["results"].items()
+    ]
+    text = (
+        "Matrix products M × K × N, one thread. Ratio: time of NumPy's OpenBLAS divided by ours. "
+        "The shapes of recurrent steps have their weights packed beforehand, as in a compiled loop."
+    )
+    return Section("Matrix products", text, ["case", "NumPy"], rows)
 
 
-def conditions(found: dict[str, Result]) -> str:
-    """Return a line on what was measured with what, and on peers that did not run."""
-    if not found:
-        return ""
-    versions, processors, missing = {}, set(), {}
-    for name, result in found.items():
-        if "processor" not in result:
-            continue
-        processors.add(f"{result['processor']}, {result['cores']} cores")
-        versions |= {k: v for k, v in result["versions"].items() if v != "not installed"}
-        for contestant, reason in result.get("missing", {}).items():
-            missing.setdefault(f"{contestant} ({reason})", []).append(name)
-    lines = [f"{'; '.join(sorted(processors))}; {', '.join(f'{k} {v}' for k, v in sorted(versions.items()))}."]
-    lines += [f"Not measured: {contestant} in {', '.join(names)}." for contestant, names in sorted(missing.items())]
-    return "\n".join(lines)
+def import_time(result: Result) -> Section:
+    rows = [["`import tinygrad_seq` / `import numba`", f"{result['ours_over_numba']:.2f}"]]
+    return Section("Import time", "Fresh processes in turn. Here lower is better.", ["question", "ratio"], rows)
+
+
+def parity_language_model(result: Result) -> Section:
+    text = "The same weights, data and Adam as PyTorch, float64: how far do the loss curves differ?"
+    rows = [[f"LSTM language model, {result['steps']} steps", f"{result['largest_difference']:.1e}"]]
+    return Section("Agreement with PyTorch: training", text, ["case", "largest difference"], rows)
+
+
+def parity_recurrent(result: Result) -> Section:
+    text = (
+        "RNN, GRU and LSTM over all combinations of PyTorch's arguments, packed sequences included: the largest "
+        "difference of outputs, states and gradients."
+    )
+    rows = [
+        [f"{result['cases'][dtype]} combinations, {dtype}", f"{gap:.1e}"]
+        for dtype, gap in result["largest_difference"].items()
+    ]
+    return Section("Agreement with PyTorch: RNN, GRU, LSTM", text, ["cases", "largest difference"], rows)
+
+
+def parity(title: str, what: str) -> Callable[[Result], Section]:
+    """Return the section on a comparison of values and gradients with PyTorch in float64."""
+
+    def write(result: Result) -> Section:
+        text = f"{what}, float64: the largest difference of outputs and gradients."
+        rows = [[f"{result['cases']} cases", f"{result['largest_difference']:.1e}"]]
+        return Section(f"Agreement with PyTorch: {title}", text, ["cases", "largest difference"], rows)
+
+    return write
+
+
+SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
+    "layers": (layers("training", "Training step, forward and backward"), layers("inference", "Inference")),
+    "custom_cells": (custom_cells,),
+    "training": (training,),
+    "lengths": (lengths,),
+    "options": (options,),
+    "sampling": (sampling,),
+    "memory": (memory,),
+    "compile_time": (compile_time,),
+    "scaling": (scaling,),
+    "peak": (peak,),
+    "memory_bound": (memory_bound,),
+    "eager_overhead": (eager_overhead,),
+    "gemm": (gemm,),
+    "import_time": (import_time,),
+    "parity_language_model": (parity_language_model,),
+    "parity_recurrent": (parity_recurrent,),
+    "parity_layers": (parity("layers", "Recurrent and other layers"),),
+    "parity_seq2seq": (parity("attention and CTC", "Multi-head attention, CTC and attention decoders"),),
+}

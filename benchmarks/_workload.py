@@ -1,4 +1,4 @@
-"""What a contestant measures: a training step and an inference as calls, and their results to compare."""
+"""A workload: a training step and an inference as calls, and their results for comparison."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from _harness import time_for
 
 @dataclass(frozen=True)
 class Workload:
-    """`train` is forward and backward to the inputs and all weights; `arrays` the outputs and gradients of one."""
+    """`train` runs forward and backward to the inputs and all weights; `arrays` holds its outputs and gradients."""
 
     train: Callable[[], object]
     infer: Callable[[], object]
     arrays: Callable[[], dict[str, np.ndarray]]
 
     def measure(self, budget: float) -> dict:
-        """Return the results, and the seconds of calls within about `budget` seconds."""
+        """Return the results, and the times of calls that fit in about `budget` seconds."""
         check = self.arrays()
         return {"check": check, "training": time_for(self.train, budget), "inference": time_for(self.infer, budget / 2)}

@@ -1,4 +1,4 @@
-"""Has a change made us slower? Subjects run in turn in a checkout of an earlier commit and in this one.
+"""Has a change made the package slower? Subjects run in turn in a checkout of an earlier commit and in this one.
 
 Run: python benchmarks/before_after.py COMMIT [--subjects layers custom_cells eager_overhead] [--rounds 3]
 """
@@ -21,7 +21,7 @@ SUBJECTS = ("layers", "custom_cells", "eager_overhead")
 
 
 def cases_of(subject: str) -> list[str]:
-    """Return the names of the cases of a subject."""
+    """Return the names of a subject's cases."""
     code = f"import {subject}, json; print(json.dumps(list({subject}.SUBJECT.cases)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True
@@ -30,7 +30,7 @@ def cases_of(subject: str) -> list[str]:
 
 
 def measure(checkout: Path, subject: str, case: str, budget: float) -> dict[str, Any]:
-    """Return the samples of one worker in a checkout."""
+    """Return the samples of one worker process in a checkout."""
     script = checkout / "benchmarks" / f"{subject}.py"
     command = [sys.executable, str(script), "--worker", "tinygrad_seq", case, "--budget", str(budget)]
     variables = environment() | {"PYTHONPATH": str(checkout)}
@@ -42,10 +42,10 @@ def measure(checkout: Path, subject: str, case: str, budget: float) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("commit", help="the state to compare with")
+    parser.add_argument("commit", help="the commit to compare with")
     parser.add_argument("--subjects", nargs="+", default=SUBJECTS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--budget", type=float, default=1.0, help="seconds of a worker's measure")
+    parser.add_argument("--budget", type=float, default=1.0, help="seconds per measure of a worker")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     load = os.getloadavg()[0]

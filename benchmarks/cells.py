@@ -1,8 +1,8 @@
 """Training each cell of `nn.cells` at T=50 N=32 I=64 H=128: forward and backward, no optimiser.
 
-Matrix cells have four heads. There are no peers: the cells are compared with each other, in turn in one process, in the
-processor time of a step, which other programs disturb less than the time on the clock. `cells_page.py` makes the page
-`docs/cells.md` of the results. Run: python benchmarks/cells.py
+Cells with a matrix state have four heads. There are no peers: the cells are compared with each other, in turn in one
+process. The measure is processor time per step, which other programs disturb less than wall-clock time.
+`cells_page.py` writes `docs/cells.md` from the results. Run: python benchmarks/cells.py
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ T, N, I, H, HEADS = 50, 32, 64, 128, 4
 
 
 def make(name: str) -> ts.nn.Cell:
-    """Return the cell of that name at the sizes of the measurement."""
+    """Return the cell with that name, in the sizes of this benchmark."""
     kind = getattr(cells, name)
     options = {"num_heads": HEADS} if "num_heads" in inspect.signature(kind).parameters else {}
     return kind(I, H, **options)
 
 
 def step_of(name: str) -> Callable[[], None]:
-    """Return a training step of that cell: forward and backward."""
+    """Return a training step of the cell with that name: forward and backward."""
     ts.manual_seed(0)
     rng = np.random.default_rng(0)
     model = ts.nn.Recurrent(make(name))
@@ -44,7 +44,7 @@ def step_of(name: str) -> Callable[[], None]:
 
 
 def measure(names: tuple[str, ...], budget: float) -> dict:
-    """Return the processor seconds of steps of each cell, three in turn of every cell, again and again."""
+    """Return the processor seconds of steps of each cell: three steps per cell in turn, repeatedly."""
     steps, seconds = {name: step_of(name) for name in names}, {name: [] for name in names}
     for train in steps.values():
         train()

@@ -1,8 +1,8 @@
 """Write `docs/cells.md`: every cell of `nn.cells` with its equations, source, number of parameters and measured speed.
 
-The text is that of the docstrings, the figures are those of ``results/cells.json``; nothing is typed by hand.
+The text comes from the docstrings and the figures from ``results/cells.json``; nothing is typed by hand.
 Run: python benchmarks/cells_page.py             after a docstring has changed
-     python benchmarks/cells_page.py --measure   runs cells.py first
+     python benchmarks/cells_page.py --measure   to run cells.py first
 """
 
 from __future__ import annotations
@@ -40,21 +40,23 @@ FAMILIES = (
 INTRODUCTION = """\
 # Cells
 
-Each is a class of `ts.nn`, written as its forward step in [`tinygrad_seq/nn/cells`](../tinygrad_seq/nn/cells);
+Each cell is a class of `ts.nn`, written as its forward step in [`tinygrad_seq/nn/cells`](../tinygrad_seq/nn/cells).
 `ts.nn.Recurrent(ts.nn.MGUCell(64, 128))` runs it over a sequence, compiled forward and backward, with any option of
-the recurrent layers. In the equations x is the input, a prime marks what is new, `*` is elementwise.
+the recurrent layers. In the equations x is the input, a prime marks a new value, and `*` multiplies elementwise.
 
-This page is written by `python benchmarks/cells_page.py` from the docstrings and from `benchmarks/results/cells.json`.
+> **A cell's `forward` returns `(output, state)`; a scan step returns `(carry, y)`.**
+
+`python benchmarks/cells_page.py` writes this page from the docstrings and from `benchmarks/results/cells.json`.
 """
 
 
 def page(results: dict[str, Any]) -> str:
-    """Return the page, with the figures of `results`, which ``cells.py`` writes."""
+    """Return the page with the figures of `results`, the file that ``cells.py`` writes."""
     families = [(family, list(cells_of(family))) for family in FAMILIES]
     tokens = results["tokens_per_step"]
     speed = {name: tokens / row["tinygrad_seq"]["median"] for name, row in results["results"]["all"].items()}
     lines = [INTRODUCTION, conditions(results), ""]
-    lines += ["| cell | family | parameters | tokens/s | over `LSTMCell`'s |", "| --- | --- | --: | --: | --: |"]
+    lines += ["| cell | file | parameters | tokens/s | relative to `LSTMCell` |", "| --- | --- | --: | --: | --: |"]
     for family, kinds in families:
         lines += [row_of(kind, family, speed) for kind in kinds]
     for family, kinds in families:
@@ -65,7 +67,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def cells_of(family: str) -> Iterator[type]:
-    """Yield the cells that a file of `nn.cells` defines, in its order."""
+    """Yield the cells that a file of `nn.cells` defines, in the order of definition."""
     module = importlib.import_module(f"{cells.__name__}.{family}")
     for name, kind in vars(module).items():
         if name in cells.__all__ and kind.__module__ == module.__name__:
@@ -79,13 +81,13 @@ def title(family: str) -> str:
 
 
 def conditions(results: dict[str, Any]) -> str:
-    """Return what the figures were measured on."""
+    """Return the sizes and the machine of the figures."""
     sizes = ", ".join(f"{name}={value}" for name, value in results["sizes"].items() if name != "heads")
     return (
-        f"Parameters are counted at I={I} and H={H}, matrix cells with {HEADS} heads. Tokens per second are those of\n"
-        f"training, forward and backward, at {sizes}, one thread, by the median processor time of a step,\n"
-        f"the cells in turn in one process: {results['processor']}, {results['date']}, with a load of "
-        f"{results['load_before']} on {results['cores']} cores before."
+        f"Parameters are counted at I={I} and H={H}; cells with a matrix state have {HEADS} heads. Tokens per second\n"
+        f"are those of training, forward and backward, at {sizes}, on one thread. They come from\n"
+        f"the median processor time of a step; the cells run in turn in one process. {results['processor']}, "
+        f"{results['cores']} cores,\nload {results['load_before']} before the run, {results['date']}."
     )
 
 
@@ -104,7 +106,7 @@ def description(kind: type) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", action="store_true", help="measure first, which takes some minutes")
+    parser.add_argument("--measure", action="store_true", help="measure first; takes some minutes")
     if parser.parse_args().measure:
         subprocess.run([sys.executable, str(RESULTS.parent / "cells.py")], check=True)
     PAGE.write_text(page(json.loads(MEASURED.read_text(encoding="utf-8"))), encoding="utf-8")

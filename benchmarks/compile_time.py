@@ -1,7 +1,7 @@
-"""What the first training step costs above the second: cold, warm from disk, and at new sizes; against JAX's jit.
+"""How much longer the first training step takes than the second: cold, warm, and at new sizes; against JAX's jit.
 
-The cache folder (TGS_CACHE_DIR) is empty for the cold start and is that of the cold start for the warm one, each in a
-process of its own. Kernels of the package itself, compiled once per machine, are loaded by a process before.
+The cold start has an empty cache folder (TGS_CACHE_DIR); the warm start, in another process, uses the folder that the
+cold start filled. The package's own kernels, which are compiled once per machine, are compiled in advance.
 Run: python benchmarks/compile_time.py
 """
 
@@ -35,7 +35,7 @@ def first_above_second(train) -> float:
 
 
 def probe(case: str) -> dict[str, float]:
-    """Return what the first step costs in this process, and then at sizes that were never seen."""
+    """Return the extra time of the first step in this process, and of the first step at new sizes."""
     from numba.core import event
 
     if isinstance(CASES[case], Layer):

@@ -1,8 +1,8 @@
 """Custom cells, written as a step, at T=50 N=32 I=64 H=128: training step and inference against PyTorch and JAX.
 
-PyTorch runs them by a Python loop, eager, by TorchScript and, with --with-torch-compile, by torch.compile; JAX by scan.
-"hoisted" means that the part of the cell that does not depend on the state was taken out of the loop by hand. The
-measure "first" is the first training step, compilation included.
+PyTorch runs them in a Python loop: eager, with TorchScript and, given --with-torch-compile, with torch.compile. JAX
+uses scan. "hoisted" means that the part of the cell that does not depend on the state was moved out of the loop by
+hand. The measure "first" is the first training step, including compilation.
 Run: python benchmarks/custom_cells.py
 """
 

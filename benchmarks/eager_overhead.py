@@ -1,6 +1,6 @@
-"""Eager overhead: forward and backward of a recurrent loop of 250 small operations, where the tape costs most.
+"""Eager overhead: forward and backward of a recurrent loop of 250 small operations, where tape overhead dominates.
 
-T=50, N=8, H=16, five operations a step (two matmuls, two additions, tanh), float32, one thread.
+T=50, N=8, H=16, five operations per step (two matmuls, two additions, tanh), float32, one thread.
 Run: python benchmarks/eager_overhead.py
 """
 

@@ -1,9 +1,10 @@
 """Matrix products: ours against NumPy's OpenBLAS in turn, one thread, and the share of the measured FMA peak.
 
-Recurrent shapes with B packed beforehand (`gemm`), with packing in the call (`pack+gemm`) and without any
-(`matmul_into`, as is and with B transposed); full products for the large squares.
-With ``--eager``: what the eager `matmul` and `linear` would call, a new array for the result and all checks included,
-in the three layouts of a linear layer, on one thread and on two.
+Recurrent shapes run with B packed in advance (`gemm`), packed in the call (`pack+gemm`) and not packed by the caller
+(`matmul_into`, with B as it is and transposed); large squares run with `matmul_into` only.
+``--eager`` measures what
+the eager `matmul` and `linear` call, including the allocation of the result and all checks, in the three layouts of a
+linear layer, on one thread and on two.
 Run: python benchmarks/gemm.py [--eager]
 """
 
@@ -27,7 +28,7 @@ DTYPES = ("float32", "float64")
 
 
 def fma_peak(dtype):
-    """Return the most GFLOP/s of products in registers, of several runs: as many chains as hide the latency."""
+    """Return the highest GFLOP/s of several runs of FMA chains in registers, with enough chains to hide the latency."""
     from llvmlite import ir
     from numba import njit, types
     from numba.extending import intrinsic
@@ -63,7 +64,7 @@ def fma_peak(dtype):
 
         return kind(types.intp, kind), generate
 
-    run = njit(lambda steps, x: multiply(steps, x))  # noqa: PLW0108 (an intrinsic is no function)
+    run = njit(lambda steps, x: multiply(steps, x))  # noqa: PLW0108 (an intrinsic is not a function)
     factor, seconds = np.dtype(dtype).type(1e-9), []
     for _ in range(300):
         start = time.perf_counter()
@@ -115,7 +116,7 @@ def eager_contestants(shape, dtype):
 
 
 def in_turn(calls, shape):
-    """Return the seconds per call of each contestant, each sample of all of them in turn."""
+    """Return the seconds per call of each contestant; each sample measures all contestants in turn."""
     flops = 2 * np.prod(shape, dtype=float)
     batch, samples = max(1, int(1e7 / flops)), int(np.clip(2e10 / flops, 3, 30))
     seconds = {name: [] for name in calls}
@@ -141,7 +142,7 @@ def worker(eager, threads):
 
 
 def run_rounds(rounds, *arguments, threads=1):
-    """Return what each of some fresh processes measured."""
+    """Return the measurements of several fresh processes."""
     command = [sys.executable, __file__, "--worker", "--threads", str(threads), *arguments]
     settings = environment(threads)
     results = []

@@ -1,4 +1,4 @@
-"""Start-up: the time of ``import tinygrad_seq`` against that of ``import numba`` alone, fresh processes in turn.
+"""Start-up: the time of ``import tinygrad_seq`` against ``import numba`` alone, in fresh processes in turn.
 
 Run: python benchmarks/import_time.py
 """
@@ -16,7 +16,7 @@ STATEMENTS = {"numba": "import numba", "tinygrad_seq": "import tinygrad_seq"}
 
 
 def main() -> None:
-    """Time both and write the result."""
+    """Time both imports and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rounds instead of twenty")
     quick = parser.parse_args().quick

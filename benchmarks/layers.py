@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM, training step (to inputs and all weights) and inference, against torch.nn and JAX's scan.
+"""RNN, GRU and LSTM: training step (to inputs and all weights) and inference, against torch.nn and JAX's scan.
 
 Run: python benchmarks/layers.py
 """

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/lengths.py
 
-``padded`` is the same without lengths: every sequence runs to T, here and there.
+``padded`` is the same batch without lengths, in this package and in PyTorch: every sequence runs to T.
 """
 
 from __future__ import annotations

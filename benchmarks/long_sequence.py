@@ -1,8 +1,8 @@
-"""An LSTM of 128 units trained on one sequence of 100,000 steps: peak memory and time for each way to remember.
+"""An LSTM of 128 units trained on one sequence of 100,000 steps: peak memory and time for each value of `remember`.
 
     python -m benchmarks.long_sequence
 
-Each way runs in a process of its own, whose peak is the largest resident memory it ever had.
+Each value runs in its own process; the peak is the maximum resident memory of that process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WAYS = ("all", "sqrt", "1024")
 
 
 def measure(remember: str) -> dict[str, float]:
-    """Return the peak of this process before and after three training steps, and the time of the best."""
+    """Return the peak memory of this process before and after three training steps, and the shortest step time."""
     import tinygrad_seq as ts
 
     layer = ts.nn.LSTM(I, H, remember=int(remember) if remember.isdigit() else remember)

@@ -1,6 +1,6 @@
-"""Peak memory of a training step: the most resident memory above that before the step, against PyTorch, on Linux.
+"""Peak memory of a training step: the peak resident memory minus that before the step, against PyTorch, on Linux.
 
-A small step first loads all code; what malloc holds free is returned before the counter is reset.
+A small step first loads all code. Memory that malloc holds free is returned before the counter is reset.
 Run: python benchmarks/memory.py
 """
 
@@ -25,7 +25,7 @@ CASES = [
 
 
 def resident(entry: str) -> int:
-    """Return bytes of this process: VmRSS now, VmHWM at most since the counter was reset."""
+    """Return a size of this process in bytes: VmRSS is the current one, VmHWM the peak since the last reset."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{entry}:"):
             return int(line.split()[1]) * 1024
@@ -33,7 +33,7 @@ def resident(entry: str) -> int:
 
 
 def peak_of(call: Callable[[], object]) -> int:
-    """Return the most bytes resident during `call` above those before it."""
+    """Return the peak resident bytes during `call` minus those before it."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
     before = resident("VmRSS")

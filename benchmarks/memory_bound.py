@@ -1,14 +1,14 @@
-"""Loops without a product, minGRU, IndRNN and SRU at T=512 N=32 H=256: time over that of streaming their buffers once.
+"""Loops without a matrix product (minGRU, IndRNN, SRU) at T=512 N=32 H=256: time / time to stream their buffers once.
 
-The steps read what the hoisted products would give them, so that only the loop is timed. Counted are, in buffers of
-T N H float32: the inputs read and the outputs written by the forward pass; and in a training step also what the
-backward pass must read (inputs, states, the outputs' gradient) and write (the inputs' gradients). The bandwidth is that
-of copying 256 MB, reading and writing counted, in the same process.
+The steps read precomputed results of the hoisted products, so only the loop is timed. Traffic is counted in buffers of
+T N H float32: the inputs that the forward pass reads and the outputs it writes; in a training step also what the
+backward pass must read (inputs, states, the gradient of the outputs) and write (the gradients of the inputs). The
+bandwidth is that of copying 256 MB in the same process, counting both reads and writes.
 
            forward        backward
 minGRU     2 in, 1 out    2 in, h, dh, 2 out           3, with backward 9
 IndRNN     1 in, 1 out    h, dh, 1 out                 2, with backward 5
-SRU        4 in, 1 out    4 in, c, dh, 4 out; c kept   5, with backward 16
+SRU        4 in, 1 out    4 in, c, dh, 4 out; c saved  5, with backward 16
 
 Run: python benchmarks/memory_bound.py
 """
@@ -28,7 +28,7 @@ CASES = {"minGRU": (2, 3, 9), "IndRNN": (1, 2, 5), "SRU": (4, 5, 16)}
 
 
 def copy_bandwidth() -> float:
-    """Return bytes per second, read and written, of copying 256 MB: the median of 9 copies."""
+    """Return the bytes read and written per second while copying 256 MB: the median of 9 copies."""
     source, target = np.ones(2**26, np.float32), np.zeros(2**26, np.float32)
     seconds = []
     for _ in range(9):
@@ -58,7 +58,7 @@ def measure(case: str, budget: float) -> dict:
         return h, h
 
     def sru(c, x):
-        """Lei et al. (2018): the gates see the state through a vector, the output is a highway past it."""
+        """Lei et al. (2018): each gate reads the state through a vector; the output has a highway connection."""
         skip, n, forget, reset = x
         f, r = ts.sigmoid(forget + u * c), ts.sigmoid(reset + v * c)
         c = f * c + (1 - f) * n

@@ -1,6 +1,6 @@
-"""Rows: cross entropy, softmax and normalisation, forward and backward, ours against NumPy's passes and PyTorch.
+"""Cross entropy, softmax and normalisation, forward and backward, against plain NumPy and PyTorch.
 
-Also what else a language model's training step does outside its recurrent layer: embedding, clipping, Adam.
+Also the other parts of a language model's training step outside its recurrent layer: embedding, clipping, Adam.
 Run: python benchmarks/normalisation.py   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
 """
 
@@ -39,7 +39,7 @@ def classes(count: int, size: int) -> np.ndarray:
 
 
 def of_tensors(library: Any, functional: Any, tensor: Callable[[np.ndarray, bool], Any], dtype: str) -> Calls:
-    """Yield each piece of work, forward and backward, in the spelling that PyTorch and this package share."""
+    """Yield each task, forward and backward, written once for PyTorch and this package."""
 
     def pull(function: Callable[..., Any], g: Any, *leaves: Any) -> Callable[[], None]:
         def run() -> None:
@@ -87,7 +87,7 @@ def of_tensors(library: Any, functional: Any, tensor: Callable[[np.ndarray, bool
 
 
 def of_numpy(dtype: str) -> Calls:
-    """Yield the same work in the fewest passes that NumPy can do it in, without a tape."""
+    """Yield the same tasks in as few NumPy passes as possible, without a tape."""
 
     def softmax(x: np.ndarray) -> np.ndarray:
         y = x - x.max(-1, keepdims=True)
@@ -160,7 +160,7 @@ def calls_of(contestant: str, dtype: str) -> Calls:
 
 
 def work(contestant: str) -> dict[str, float]:
-    """Return the median microseconds of each piece of work."""
+    """Return the median time of each task in microseconds."""
     pin_to_one_core()
     results = {}
     for dtype in DTYPES:
@@ -179,7 +179,7 @@ def work(contestant: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the contestants in turn, in fresh processes, and write medians over the rounds with the ratios to ours."""
+    """Run the contestants in turn in fresh processes; write medians over the rounds and their ratios to ours."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,9 +1,9 @@
-"""Training step of LSTM and GRU with each option of recurrent layers alone, over the same without it.
+"""Training step of LSTM and GRU with one option of recurrent layers, divided by the step without it.
 
 Run: python benchmarks/options.py
 
-Both run in turn, call by call, in one process, and the median of the processor time counts, so that a busy machine
-does not matter. Two directions are compared with two plain runs, dropout between layers with two layers.
+Both run in turn, call by call, in one process. The measure is median processor time, which a busy machine disturbs
+little. Two directions are compared with two plain runs, and dropout between layers with two plain layers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OPTIONS: dict[str, dict] = {
 
 @dataclass(frozen=True)
 class Case:
-    """An option on a layer."""
+    """A layer with one option."""
 
     layer: Layer
     option: str
@@ -54,7 +54,7 @@ CASES = [Case(Layer(cell, *size), option) for option in OPTIONS for cell in ("LS
 
 
 def training_step(model, xs: np.ndarray, **call) -> Callable[[], None]:
-    """Return forward and backward of the outputs, to inputs and all weights, as a call."""
+    """Return a call that runs forward and backward, to the inputs and all weights."""
     import tinygrad_seq as ts
 
     x = ts.tensor(xs, requires_grad=True)
@@ -73,7 +73,7 @@ def training_step(model, xs: np.ndarray, **call) -> Callable[[], None]:
 
 
 def pair(case: Case) -> tuple[Callable[[], None], Callable[[], None], int]:
-    """Return the steps with and without the option, and how many of the latter make as much work."""
+    """Return the steps with and without the option, and how many plain steps do the same amount of work."""
     import tinygrad_seq as ts
 
     layer, rng = case.layer, np.random.default_rng(0)
@@ -105,7 +105,7 @@ def pair(case: Case) -> tuple[Callable[[], None], Callable[[], None], int]:
 
 
 def measure(case: Case, budget: float) -> dict:
-    """Return samples of the ratio and of the seconds of both, each step of one after a step of the other."""
+    """Return samples of the ratio and of the seconds of both; the two steps alternate."""
     with_option, plain, times = pair(case)
     for step in (with_option, plain) * 2:
         step()

@@ -1,7 +1,7 @@
-"""Share of the processor's measured FMA peak that a training step reaches, one thread, float32.
+"""The share of the processor's measured FMA peak that a training step reaches, one thread, float32.
 
-Counted are the products with the weights, forward and twice backward: 6 T N G H (I + H) for G gates; what activations
-cost is overhead. The peak is measured in the same process, as in gemm.py.
+Only the products with the weights count, one forward and two backward: 6 T N G H (I + H) for G gates. Everything else,
+such as activations, is overhead. The peak is measured in the same process, as in gemm.py.
 Run: python benchmarks/peak.py
 """
 

@@ -1,8 +1,8 @@
-"""A sampled token, LSTM with H=256, one sequence, vocabulary 100: against PyTorch eager and onnxruntime.
+"""The time to sample a token: LSTM with H=256, one sequence, vocabulary 100, against PyTorch eager and onnxruntime.
 
-Each token is embedded, goes through one step and the projection, and the next is drawn from the softmax: by the
-model's own `sample` here, by torch.multinomial in PyTorch, by NumPy after onnxruntime. At temperature 0 all must write
-the same text.
+Each token is embedded and goes through one step and the projection; the next one is drawn from the softmax, here by the
+model's `sample`, in PyTorch by torch.multinomial, and after onnxruntime by NumPy. At temperature 0 all contestants must
+produce the same text.
 Run: python benchmarks/sampling.py
 """
 
@@ -20,7 +20,7 @@ FIRST, GREEDY, BATCH = 5, 60, 100
 
 
 def weights() -> dict[str, np.ndarray]:
-    """Return the parameters under PyTorch's names, wide enough for a lively text."""
+    """Return the parameters under PyTorch's names, with a spread that gives varied text."""
     rng = np.random.default_rng(0)
     shapes = {"W": (4 * H, E), "U": (4 * H, H), "b": (4 * H,), "P": (V, H), "p": (V,)}
     drawn = {name: (3 * rng.uniform(-1, 1, shape) / H**0.5).astype(np.float32) for name, shape in shapes.items()}
@@ -53,7 +53,7 @@ def ours(_: str, budget: float) -> dict:
 
 
 def with_torch(one_step: bool) -> Contestant:
-    """Return PyTorch with `nn.LSTM` called for one step, or with `nn.LSTMCell`."""
+    """Return the PyTorch model, with `nn.LSTM` called for one step or with `nn.LSTMCell`."""
 
     def run(_: str, budget: float) -> dict:
         import torch
@@ -83,13 +83,13 @@ def with_torch(one_step: bool) -> Contestant:
 
 
 def onnx_model() -> bytes:
-    """Return one step as a model: token, h, c to logits and the next h, c."""
+    """Return one step as an ONNX model that maps (token, h, c) to (logits, h, c)."""
     from onnx import TensorProto, helper, numpy_helper
 
     w = weights()
 
     def gates(matrix: np.ndarray) -> np.ndarray:
-        """Return the blocks i, f, g, o in ONNX's order i, o, f, g."""
+        """Return the blocks i, f, g, o in the order of ONNX: i, o, f, g."""
         i, f, g, o = np.split(matrix, 4)
         return np.concatenate([i, o, f, g])
 

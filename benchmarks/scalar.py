@@ -1,4 +1,4 @@
-"""Elementwise functions, call included: nanoseconds per element of ours, of NumPy's own and of PyTorch, one thread.
+"""Elementwise functions, including the call: nanoseconds per element here, in NumPy and in PyTorch, one thread.
 
 Run: python benchmarks/scalar.py   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
 """
@@ -39,7 +39,7 @@ def of_ours() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], Any
 
 
 def of_numpy() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], Any]]:
-    """Return the shortest accurate forms; the error function, which NumPy lacks, is left out."""
+    """Return the shortest accurate NumPy forms, without the error function, which NumPy does not have."""
 
     def sigmoid(x: np.ndarray) -> np.ndarray:
         y = np.exp(np.negative(x))
@@ -85,7 +85,7 @@ def of_torch() -> tuple[dict[str, Callable[..., Any]], Callable[[np.ndarray], An
 
 
 def work(contestant: str) -> None:
-    """Print the median nanoseconds per element of every case, None where there is no such function."""
+    """Print the median nanoseconds per element of every case; None if the library does not have the function."""
     pin_to_one_core()
     functions, convert = {"ours": of_ours, "numpy": of_numpy, "torch": of_torch}[contestant]()
     results = []
@@ -106,7 +106,7 @@ def work(contestant: str) -> None:
 
 
 def main() -> None:
-    """Run the contestants in turn, in fresh processes, and write medians over the rounds with the ratios to ours."""
+    """Run the contestants in turn in fresh processes; write medians over the rounds and their ratios to ours."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", choices=CONTESTANTS)
     parser.add_argument("--quick", action="store_true", help="one round")

@@ -1,7 +1,7 @@
 """Language-model training, a whole step with Adam: vocabulary 100, embedding 64, N=32, T=64, H=256, against PyTorch.
 
-A step is embedding, recurrent layer, projection, cross entropy, backward, clip_grad_norm_, Adam; the state goes on to
-the next window, detached. Tokens per second are T * N over the median of the seconds.
+A step consists of embedding, recurrent layer, projection, cross entropy, backward, clip_grad_norm_ and Adam. The state
+is detached and carried to the next window. Tokens per second are T * N divided by the median step time.
 Run: python benchmarks/training.py
 """
 
@@ -30,14 +30,14 @@ def weights(cell: str) -> dict[str, np.ndarray]:
 
 
 def windows() -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return inputs and targets (T, N) of a few windows of one stream, half of it predictable."""
+    """Return inputs and targets (T, N) of a few windows of one stream; half of its tokens are predictable."""
     tokens = np.random.default_rng(1).integers(0, V, (T * WINDOWS + 1, N))
     tokens[1::2] = (tokens[:-1:2] * 7 + 3) % V
     return [(tokens[t : t + T].copy(), tokens[t + 1 : t + T + 1].copy()) for t in range(0, T * WINDOWS, T)]
 
 
 def measure(step, budget: float) -> dict:
-    """Return the losses of the first windows and the seconds of later steps, each on the next window."""
+    """Return the losses of the first windows, and the seconds of the steps on later windows."""
     state, losses = None, []
     data = windows()
     for inputs, targets in data[:4]:

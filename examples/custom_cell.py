@@ -1,10 +1,10 @@
-"""A recurrent cell of your own, written as its forward pass: train it here, or as a language model.
+"""A recurrent cell of your own, written as its forward pass: train it with a loop, or as a language model.
 
-Here it learns to count the ones it has seen (expect a mean squared error below 0.05 at the end, after some seconds):
+This script trains it to count the ones it has seen. Expect a mean squared error below 0.05 after a few seconds:
 
     python examples/custom_cell.py
 
-As a language model on Python's documentation:
+This command trains it as a language model on Python's documentation:
 
     tinygrad-seq train --corpus pydoc --cell examples/custom_cell.py:MinimalGatedUnit --out runs/mgu
 """
@@ -31,14 +31,14 @@ class MinimalGatedUnit(ts.nn.Cell):
         self.gate, self.candidate = (ts.nn.Linear(input_size + hidden_size, hidden_size) for _ in range(2))
 
     def forward(self, x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
-        """Return the output and the next state, both (N, H), from x (N, I) and h (N, H)."""
+        """Return the output and the next state, both (N, H), from x (N, I) and h (N, H): here they are the same."""
         f = self.gate(ts.concat([x, h], axis=-1)).sigmoid()
         h = (1 - f) * h + f * self.candidate(ts.concat([x, f * h], axis=-1)).tanh()
         return h, h
 
 
 def count_ones(steps: int) -> float:
-    """Train a cell and a linear readout to give, at each time step, the number of ones so far; return the last loss."""
+    """Train the cell and a linear readout to count the ones up to each time step; return the last loss."""
     ts.manual_seed(0)
     counter = ts.nn.Recurrent(MinimalGatedUnit(1, 16))
     readout = ts.nn.Linear(16, 1)
@@ -63,5 +63,5 @@ def main(short: bool = False) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
     main(parser.parse_args().short)

@@ -1,7 +1,8 @@
-"""How far back does a loss reach? The size of dL/dx_t over time for three cells, the notes' vanishing gradients.
+"""Vanishing gradients: how far back does a loss reach? The norm of dL/dx_t over time for RNN, GRU and LSTM.
 
-The loss looks at the last output only, so a cell that forgets leaves nothing for the first inputs. LSTM's forget gate
-is opened by a bias of 3. Expect the simple RNN to lose the first step by many orders of magnitude, the LSTM by few.
+The loss depends on the last output only, so if a cell forgets, the first inputs receive almost no gradient. A bias of 3
+opens the LSTM's forget gate. Expect the gradient at the first step to be many orders of magnitude smaller than at the
+last for the RNN, and only a few for the LSTM.
 
     python examples/inspect_gradients.py
 """
@@ -27,13 +28,14 @@ def reach(layer: ts.nn.Module, time: int) -> np.ndarray:
 
 
 def compare(time: int) -> dict[str, float]:
-    """Print a bar per step (one character per power of ten) and return first over last gradient norm by cell."""
+    """Print one bar per step (one character per power of ten); return first / last gradient norm by cell."""
     ts.manual_seed(0)
     lstm = ts.nn.LSTM(4, HIDDEN)
     with ts.no_grad():
-        lstm.bias_hh_l0[HIDDEN : 2 * HIDDEN] = 3.0  # gates are stacked i, f, g, o
+        lstm.bias_hh_l0[HIDDEN : 2 * HIDDEN] = 3.0  # the gates are stacked as i, f, g, o
     ratios = {}
-    for name, layer in {"RNN": ts.nn.RNN(4, HIDDEN), "GRU": ts.nn.GRU(4, HIDDEN), "LSTM": lstm}.items():
+    layers: dict[str, ts.nn.Module] = {"RNN": ts.nn.RNN(4, HIDDEN), "GRU": ts.nn.GRU(4, HIDDEN), "LSTM": lstm}
+    for name, layer in layers.items():
         norms = reach(layer, time)
         ratios[name] = float(norms[0] / norms[-1])
         print(f"{name}: |dL/dx| at the first step is {ratios[name]:.1e} of that at the last")
@@ -43,11 +45,11 @@ def compare(time: int) -> dict[str, float]:
 
 
 def main(short: bool = False) -> dict[str, float]:
-    """Return first over last gradient norm by cell."""
+    """Return the gradient norm at the first step divided by that at the last, by cell."""
     return compare(32 if short else 48)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="over fewer steps")
+    parser.add_argument("--short", action="store_true", help="use fewer steps")
     main(parser.parse_args().short)

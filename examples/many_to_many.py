@@ -1,12 +1,12 @@
-"""Many to many: words in, a tag for each word out, which says whether the word names a city.
+"""Many to many: words in, one tag per word out, which marks the names of cities.
 
-    we   flew  to  New     York    with  Paris  Lopez         "Paris" is a city only where it names one
+    we   flew  to  New     York    with  Paris  Lopez         "Paris" may be a person
     O    O     O   B-CITY  I-CITY  O     O      O
 
-Sentences are generated. Some names are those of cities and of people, and all cities of the test are new words, so it
-is for the words around to tell. Often these come later ("Paris has a harbour", "Paris has a cat"): a layer that reads
-from left to right cannot know, one that reads both ways can. Expect an F1 of cities, found whole, of about 0.7 for the
-first and above 0.98 for the second. Half a minute:
+The sentences are generated. Some names belong to both cities and people, and all cities in the test are unknown words,
+so only the context decides. It often follows the name ("Paris has a harbour", "Paris has a cat"): a layer that reads
+from left to right cannot know, one that reads in both directions can. Expect an F1 score for complete city names of
+about 0.7 for the first and above 0.98 for the second. Takes half a minute:
 
     python examples/many_to_many.py
 """
@@ -37,7 +37,7 @@ TAGS = ["O", "B-CITY", "I-CITY"]
 
 
 def sentence(cities: list[str], unknown: float, generator: np.random.Generator) -> tuple[list[str], list[int]]:
-    """Return the words and tags of one to three clauses; a word of a name is unknown with a probability."""
+    """Return the words and tags of one to three clauses; with probability `unknown` a name is hidden."""
     clauses = generator.choice(ABOUT_CITIES + ABOUT_PEOPLE, generator.integers(1, 4))
     words: list[str] = []
     tags: list[int] = []
@@ -50,7 +50,7 @@ def sentence(cities: list[str], unknown: float, generator: np.random.Generator) 
 
 
 class Tagger(ts.nn.Module):
-    """Embedding, an LSTM, and the logits (T, N, 3) of the tags of each word."""
+    """Embedding, LSTM and readout: the logits (T, N, 3) of the tags of each word."""
 
     def __init__(self, vocabulary_size: int, bidirectional: bool) -> None:
         self.embed = ts.nn.Embedding(vocabulary_size, 32)
@@ -63,9 +63,9 @@ class Tagger(ts.nn.Module):
 
 
 def learn(bidirectional: bool, steps: int) -> tuple[float, str]:
-    """Return the F1 of the cities in new sentences with new cities, and a sentence with the tags that were found."""
+    """Return the F1 score in new sentences with new cities, and one sentence with its predicted tags."""
     ts.manual_seed(0)
-    generator = np.random.default_rng(0)  # of the sentences: the same for both
+    generator = np.random.default_rng(0)  # draws the sentences: the same for both layers
     names = [word for name in SEEN + PEOPLE for word in name.split()]
     vocabulary = Vocabulary.build([names, *map(str.split, ABOUT_CITIES + ABOUT_PEOPLE), ["while"]], level="word")
 
@@ -91,7 +91,7 @@ def learn(bidirectional: bool, steps: int) -> tuple[float, str]:
 
 
 def main(short: bool = False) -> dict[str, float]:
-    """Return the F1 of a layer that reads from left to right, and of one that reads both ways."""
+    """Return the F1 score of a layer that reads left to right, and of one that reads both ways."""
     results = {}
     for name, bidirectional in (("left to right", False), ("both ways", True)):
         results[name], shown = learn(bidirectional, 20 if short else 600)
@@ -101,5 +101,5 @@ def main(short: bool = False) -> dict[str, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
     main(parser.parse_args().short)

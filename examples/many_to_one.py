@@ -1,9 +1,10 @@
-"""Many to one: the characters of a name in, one class out, the script of the Unicode character that has this name.
+"""Many to one: reads the name of a Unicode character, letter by letter, and predicts its script.
 
-The names come with Python: "GREEK SMALL LETTER OMEGA WITH DASIA", "YI SYLLABLE NBYX". Their first word, the script, is
-the class; the rest is read character by character. A batch holds names of different lengths, padded; `lengths` says
-where each ends, and the state that the layer returns is that at the end. Expect about 90 in 100 new names right, where
-always naming the same script would give 10; others, such as "SYLLABLE TA", are names in several scripts. Half a minute:
+The names come with Python: "GREEK SMALL LETTER OMEGA WITH DASIA", "YI SYLLABLE NBYX". The first word, the script, is
+the class; the layer reads the rest. Names of different lengths are padded to a batch. `lengths` tells the layer where
+each one ends, and the layer returns the state at that step. Expect about 90 % of new names to be right; always
+answering with the same script would give 10 %. Some names, such as "SYLLABLE TA", exist in several scripts. Takes half
+a minute:
 
     python examples/many_to_one.py
 """
@@ -33,11 +34,11 @@ SCRIPTS = [
     "VAI",
     "YI",
 ]
-MOST = 400  # names of a script
+MOST = 400  # the highest number of names per script
 
 
 def names(generator: np.random.Generator) -> list[tuple[str, int]]:
-    """Return the names without their first word, and the script that it names, shuffled."""
+    """Return shuffled pairs of a name without its first word and the number of the script."""
     found: dict[str, set[str]] = {script: set() for script in SCRIPTS}
     for code in range(sys.maxunicode + 1):
         script, _, rest = unicodedata.name(chr(code), "").partition(" ")
@@ -50,7 +51,7 @@ def names(generator: np.random.Generator) -> list[tuple[str, int]]:
 
 
 class Reader(ts.nn.Module):
-    """Embedding, a GRU, and the logits (N, V) of the scripts after the last character."""
+    """Embedding, GRU and readout: the logits (N, V) of the scripts after the last character."""
 
     def __init__(self, vocabulary_size: int) -> None:
         self.embed, self.gru = ts.nn.Embedding(vocabulary_size, 32), ts.nn.GRU(32, 128)
@@ -62,7 +63,7 @@ class Reader(ts.nn.Module):
 
 
 def main(short: bool = False) -> float:
-    """Return the accuracy on names that were not trained on."""
+    """Return the accuracy on held-out names."""
     generator = ts.manual_seed(0)
     pairs = names(generator)
     vocabulary = Vocabulary.build(name for name, _ in pairs)
@@ -90,11 +91,11 @@ def main(short: bool = False) -> float:
 
     guesses = logits.numpy().argmax(axis=-1)
     for n in np.flatnonzero(guesses != test_scripts)[:5]:
-        print(f"  {vocabulary.decode(test[n])}: took it for {SCRIPTS[guesses[n]]}, it is {SCRIPTS[test_scripts[n]]}")
+        print(f"  {vocabulary.decode(test[n])}: predicted {SCRIPTS[guesses[n]]}, correct is {SCRIPTS[test_scripts[n]]}")
     return share
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
     main(parser.parse_args().short)

@@ -1,10 +1,10 @@
-"""One to many: a key goes in, a melody comes out, note by note; written as a WAV file.
+"""One to many: a key goes in, a melody comes out note by note, and a WAV file is written.
 
-The melodies to learn from follow rules: eight bars of four notes over the chords of Pachelbel's Canon. The first note
-of a bar is the root of its chord, the others are in the octave above, no leap greater than a third, and the very last
-is the tonic. The network is not told the rules. What it is told, the key, enters once, as the first state; from then on
-it hears its own last note only. Expect 98 in 100 or more of its notes to be in the key, of its roots to be right and of
-its melodies to end on the tonic. Half a minute:
+The training melodies follow rules: eight bars of four notes over the chords of Pachelbel's Canon. The first note of a
+bar is the root of its chord. The others lie in the octave above, without a leap larger than a third, and the last note
+is the tonic. The network does not know the rules. It gets the key once, as its initial state, and then only its own
+last note. Expect at least 98 % of its notes to be in the key, of its roots to be right, and of its melodies to end on
+the tonic. Takes half a minute:
 
     python examples/one_to_many.py --out melody.wav
 """
@@ -23,7 +23,7 @@ import tinygrad_seq as ts
 MAJOR, MINOR = [0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10]  # semitones above the tonic
 KEYS = [(tonic, scale) for tonic in range(12) for scale in (MAJOR, MINOR)]
 ROOTS = [0, 4, 5, 2, 3, 0, 3, 4]  # the chord of each bar: degrees of the scale
-BEATS, START, NOTES, RATE = 4, 0, 40, 22_050  # note 0 is "begin", the others are semitones from C3 on
+BEATS, START, NOTES, RATE = 4, 0, 40, 22_050  # note 0 is "start", the others are semitones from C3 up
 
 
 def compose(key: int, generator: np.random.Generator) -> list[int]:
@@ -40,7 +40,7 @@ def compose(key: int, generator: np.random.Generator) -> list[int]:
 
 
 def check(key: int, melody: np.ndarray) -> list[float]:
-    """Return the shares of notes in the key, of right roots, and of tonics at the end."""
+    """Return the shares of notes in the key and of right roots, and whether the melody ends on the tonic."""
     tonic, scale = KEYS[key]
     above = melody - 1 - tonic
     roots = [scale[root] for root in ROOTS]
@@ -48,7 +48,7 @@ def check(key: int, melody: np.ndarray) -> list[float]:
 
 
 class Composer(ts.nn.Module):
-    """The key as the first state of a GRU, which reads each note to say what may come next."""
+    """A GRU with the key as its initial state, which reads each note and predicts the next one."""
 
     def __init__(self) -> None:
         self.key, self.note = ts.nn.Embedding(len(KEYS), 128), ts.nn.Embedding(NOTES, 32)
@@ -59,7 +59,7 @@ class Composer(ts.nn.Module):
         return self.out(ys), state
 
     def play(self, keys: np.ndarray) -> np.ndarray:
-        """Return a melody for each key (32, N), likely notes drawn somewhat more often than they should be."""
+        """Return one melody per key, (32, N), sampled at temperature 0.7."""
         notes, state, melody = np.full((1, len(keys)), START), self.key(keys)[None], []
         for _ in range(BEATS * len(ROOTS)):
             logits, state = self(notes, state)
@@ -69,7 +69,7 @@ class Composer(ts.nn.Module):
 
 
 def save(melody: np.ndarray, path: Path) -> None:
-    """Write notes (T,) as sound: a quarter of a second each, the first two overtones, fading."""
+    """Write notes (T,) as a WAV file: a quarter of a second each, with two overtones, fading out."""
     time = np.arange(RATE // 4) / RATE
     pitch = 130.81 * 2 ** ((melody[:, None] - 1) / 12)
     sound = sum(np.sin(2 * np.pi * k * pitch * time) / k**2 for k in (1, 2, 3)) * np.exp(-6 * time)
@@ -81,7 +81,7 @@ def save(melody: np.ndarray, path: Path) -> None:
 
 
 def main(short: bool = False, out: Path | None = None) -> list[float]:
-    """Return the shares of `check` over 480 melodies of the network's own; write one."""
+    """Return the mean of `check` over 480 generated melodies; write the first one to `out`."""
     generator = ts.manual_seed(0)
     model = Composer()
     adam = ts.optim.Adam(model.parameters(), lr=5e-3)
@@ -98,13 +98,13 @@ def main(short: bool = False, out: Path | None = None) -> list[float]:
         adam.step()
         schedule.step()
         if step % 500 == 0:
-            print(f"step {step}: loss {loss.item():.3f} a note", flush=True)
+            print(f"step {step}: loss {loss.item():.3f} per note", flush=True)
 
     keys = np.arange(480) % len(KEYS)
     with ts.no_grad():
         played = model.play(keys)
     shares = np.mean([check(int(key), melody) for key, melody in zip(keys, played.T, strict=True)], axis=0).tolist()
-    print("in the key {:.1%}, right roots {:.1%}, tonic at the end {:.1%}".format(*shares))
+    print("notes in the key {:.1%}, right roots {:.1%}, tonic at the end {:.1%}".format(*shares))
     out = out or Path(tempfile.mkdtemp()) / "melody.wav"
     save(played[:, 0], out)
     print(f"a melody in C major: {out}")
@@ -113,7 +113,7 @@ def main(short: bool = False, out: Path | None = None) -> list[float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
-    parser.add_argument("--out", type=Path, help="where to write the sound; by default into a temporary folder")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
+    parser.add_argument("--out", type=Path, help="the WAV file; default: in a temporary folder")
     arguments = parser.parse_args()
     main(arguments.short, arguments.out)

@@ -1,8 +1,8 @@
-"""One to one: an input, an output, no time. A feed-forward network is a recurrent one that runs for a single step.
+"""One to one: one input, one output. A feed-forward network is a recurrent network that runs for a single step.
 
-Points on three spirals are told apart by `nn.RNN` over sequences of length T = 1. Its state starts at zero, so what is
-left of h = tanh(W x + b + U 0 + c) is a feed-forward layer. Expect it to give the same as `nn.Linear` and `tanh` with
-these weights, and to be right more than 99 in 100 new points. Some seconds:
+`nn.RNN` classifies points on three spirals, as sequences of length T = 1. Its state starts at zero, so h = tanh(W x + b
++ U 0 + c) reduces to a feed-forward layer. Expect the same result as a linear map and `tanh` with these weights, and
+more than 99 % of new points to be right. Takes a few seconds:
 
     python examples/one_to_one.py
 """
@@ -20,7 +20,7 @@ SPIRALS, HIDDEN = 3, 64
 
 
 def points(count: int, generator: np.random.Generator) -> tuple[ts.Tensor, np.ndarray]:
-    """Return points (1, N, 2) and the spirals (N,) they lie on."""
+    """Return points (1, N, 2) and the spirals (N,) that they lie on."""
     spiral = generator.integers(SPIRALS, size=count)
     radius = generator.uniform(0.1, 1, count)
     angle = 2 * np.pi * (radius + spiral / SPIRALS) + generator.normal(0, 0.12, count)
@@ -57,5 +57,5 @@ def main(short: bool = False) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
     main(parser.parse_args().short)

@@ -1,12 +1,12 @@
-"""The cat, which already ate, was full; the cats, which already ate, were full: RNN, GRU and LSTM remember the subject.
+"""The cat, which already ate, was full; the cats, which already ate, were full: layers that remember the subject.
 
-The notes' chapter on vanishing gradients as an experiment. Sentences such as
+An experiment on vanishing gradients. The script generates sentences such as
 
     the cat , which saw the dogs near the birds , ->  was
 
-are made with longer and longer clauses, full of nouns that distract. Each layer reads up to the verb, and has to choose
-between "was" and "were". Expect all to be right where no clause is between; with one, the simple RNN guesses (0.5), and
-GRU and LSTM are right (1.0), also over more words than they have met in training. Half a minute:
+with longer and longer clauses, whose nouns distract from the subject. Each layer reads up to the verb and chooses
+between "was" and "were". Expect all layers to be right if there is no clause. With a clause, the simple RNN guesses
+(0.5), while GRU and LSTM are right (1.0), also for clauses longer than those in training. Takes half a minute:
 
     python examples/subject_verb_agreement.py
 """
@@ -43,7 +43,7 @@ def sentences(size: int, nouns_between: int, generator: np.random.Generator) -> 
 
 
 class Reader(ts.nn.Module):
-    """Embedding, a recurrent layer, and the two verbs' logits (N, 2) after the last word."""
+    """Embedding, recurrent layer and readout: the logits (N, 2) of the two verbs after the last word."""
 
     def __init__(self, layer: ts.nn.RNN | ts.nn.GRU | ts.nn.LSTM) -> None:
         self.embed, self.layer, self.out = ts.nn.Embedding(len(WORDS), 16), layer, ts.nn.Linear(HIDDEN, 2)
@@ -54,7 +54,7 @@ class Reader(ts.nn.Module):
 
 
 def learn(model: Reader, steps: int, generator: np.random.Generator) -> None:
-    """Train on sentences without a clause, and with clauses of `SHORTEST` to `LONGEST` nouns."""
+    """Train on sentences without a clause and with clauses of `SHORTEST` to `LONGEST` nouns."""
     adam = ts.optim.Adam(model.parameters(), lr=5e-3)
     for _ in range(steps):
         nouns_between = int(generator.integers(SHORTEST - 1, LONGEST + 1))
@@ -73,7 +73,7 @@ def main(short: bool = False) -> dict[str, dict[int, float]]:
         model = Reader(kind(16, HIDDEN))
         if name == "LSTM":
             with ts.no_grad():
-                model.layer.bias_hh_l0[HIDDEN : 2 * HIDDEN] = 1.0  # keep, until told to forget
+                model.layer.bias_hh_l0[HIDDEN : 2 * HIDDEN] = 1.0  # the forget gate starts open
         learn(model, 100 if short else 1500, generator)
         results[name] = {}
         with ts.no_grad():
@@ -88,5 +88,5 @@ def main(short: bool = False) -> dict[str, dict[int, float]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
     main(parser.parse_args().short)

@@ -1,9 +1,9 @@
-"""Many to many: what each character of a line of Python is part of: a name, a keyword, a number, a string, a comment.
+"""Many to many: the token type of each character in a line of Python: name, keyword, number, string or comment.
 
-The lines are those of modules of the standard library, the answers those of `tokenize`; lines of a string that goes
-over several are left out, for they do not say where they stand. Read from left to right, `in` may still become `index`;
-a second direction knows. Expect 99.1 in 100 characters of new lines to be right from left to right, and 99.9 with both;
-one in two is part of a name. One minute:
+The lines come from the standard library and the labels from `tokenize`. Lines within a multi-line string are left out,
+because a single line does not show that it is inside a string. Read from left to right, `in` may still become `index`;
+with a second direction the layer knows. Expect 99.1 % of the characters in new lines to be right in one direction, and
+99.9 % in both; half of all characters belong to names. Takes one minute:
 
     python examples/token_types.py
 """
@@ -30,7 +30,7 @@ LONGEST = 80
 
 
 def labelled_lines(source: str) -> list[tuple[str, list[int]]]:
-    """Return the lines of a program and the type of each of their characters."""
+    """Return the lines of a program with the type of each character."""
     lines = source.splitlines()
     types = [[0] * len(line) for line in lines]
     apart = [bool(line.strip()) and len(line) <= LONGEST for line in lines]
@@ -45,7 +45,7 @@ def labelled_lines(source: str) -> list[tuple[str, list[int]]]:
 
 
 class Tagger(ts.nn.Module):
-    """Embedding, a GRU in one direction or two, and the logits (T, N, V) of the types of each character."""
+    """Embedding, GRU in one or two directions, and readout: the logits (T, N, V) of each character's type."""
 
     def __init__(self, vocabulary_size: int, both_ways: bool) -> None:
         self.embed = ts.nn.Embedding(vocabulary_size, 32)
@@ -64,7 +64,7 @@ def show(line: str, guesses: np.ndarray) -> None:
 
 
 def main(short: bool = False) -> dict[str, float]:
-    """Return the accuracy on the characters of new lines, of one direction and of both."""
+    """Return the accuracy on the characters of new lines, for one direction and for both."""
     generator = np.random.default_rng(0)
     pairs = [pair for name in MODULES for pair in labelled_lines(inspect.getsource(importlib.import_module(name)))]
     pairs = [pairs[i] for i in generator.permutation(len(pairs))]
@@ -101,5 +101,5 @@ def main(short: bool = False) -> dict[str, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="train for some seconds only, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="train for a few seconds only, as a smoke test")
     main(parser.parse_args().short)

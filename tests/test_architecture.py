@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("codegen",),
         ("run",),
         ("inspect",),
-        ("eager", "program", "requires_grad"),
+        ("eager", "pipeline", "program", "requires_grad"),
         ("locate", "repeated", "compiled", "stepper"),
         ("api",),
         ("__init__",),

@@ -13,6 +13,7 @@ import pytest
 import tinygrad_seq as ts
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+README = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
 
 
 def load(name: str) -> ModuleType:
@@ -76,7 +77,19 @@ def test_the_gradient_reaches_back_where_gates_carry_the_state(capsys, tmp_path:
 
 def test_the_readme_shows_the_cell_of_the_example() -> None:
     """The forward pass in README.md is, line by line, the one of the example."""
-    readme = (EXAMPLES.parent / "README.md").read_text()
     source = (EXAMPLES / "custom_cell.py").read_text()
     lines = source[source.index("        f = self.gate") : source.index("def count_ones")].splitlines()
-    assert all(line in readme for line in lines)
+    assert all(line in README for line in lines)
+
+
+def test_the_program_of_the_readme_trains(capsys: pytest.CaptureFixture[str]) -> None:
+    """It runs as it is printed, and then, as the text says, with the layer replaced by one of the cell below it."""
+    program, cell = (block.split("```")[0] for block in README.split("```python\n")[1:3])
+    layer, other = "ts.nn.GRU(1, 16)", "ts.nn.Recurrent(MinimalGatedUnit(1, 16))"
+    assert program.count(layer) == 1
+    assert other in README
+    for code in (program, "import tinygrad_seq as ts\n" + cell + program.replace(layer, other)):
+        exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.startswith("step 300: ")
+        assert float(last.split()[-1]) < 0.3

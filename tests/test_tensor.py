@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 
@@ -38,7 +39,7 @@ def test_iteration_records():
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
     first, second = x
     ts.sum(first * second).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [[3.0, 4.0], [1.0, 2.0]])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [[3.0, 4.0], [1.0, 2.0]])
     assert 3.0 in ts.tensor([1.0, 3.0])
     for ask in (iter, len):
         with pytest.raises(TypeError, match="at least one axis"):
@@ -76,7 +77,7 @@ def test_detach_cuts_the_graph():
     x = leaf([1.0, 2.0])
     y = x * x
     ts.sum(y.detach() * x).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [1.0, 4.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [1.0, 4.0])
 
 
 def test_0d_results_are_tensors_of_arrays():
@@ -103,7 +104,7 @@ def test_subclass_behaves_as_a_tensor():
 
     x = Named(np.array([1.0, 2.0]), requires_grad=True)
     ts.sum(ts.exp(x) * x).backward()
-    np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]) * np.array([2.0, 3.0]))
+    np.testing.assert_allclose(grad_of(x).numpy(), np.exp([1.0, 2.0]) * np.array([2.0, 3.0]))
     assert type(x * 2.0) is ts.Tensor
 
 
@@ -121,7 +122,7 @@ def test_the_constructor_copies_and_converts_as_tensor_does():
     y = ts.sum(x * x)
     source[:] = 50.0
     y.backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 4.0])
     assert ts.Tensor([1.0, 2.0]).dtype == ts.float32
     assert ts.Tensor([1, 2], "float64").tolist() == [1.0, 2.0]
     for refused in ("abc", None, np.ones(2, np.float16), [1j]):
@@ -165,3 +166,47 @@ def test_methods_under_the_names_of_numpy_and_pytorch():
     for name in ("subtract", "multiply", "divide", "power", "hypot", "logaddexp", "arctan2", "tensordot"):
         np.testing.assert_array_equal(getattr(x, name)(x).numpy(), getattr(ts, name)(x, x).numpy())
     assert issubclass(ts.GradientError, AssertionError)
+
+
+def test_grad_takes_what_is_like_the_tensor() -> None:
+    x = leaf([1.0, 2.0])
+    array = np.array([3.0, 4.0])
+    x.grad = array
+    array[0] = 0.0
+    assert isinstance(x.grad, ts.Tensor)
+    np.testing.assert_array_equal(x.grad.numpy(), [3.0, 4.0])
+    x.grad = [5.0, 6.0]
+    np.testing.assert_array_equal(grad_of(x).numpy(), [5.0, 6.0])
+    x.grad = None
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("grad", "error"),
+    [
+        (np.ones(3), ShapeError),
+        (np.ones((2, 1)), ShapeError),
+        (ts.ones(3, "float64"), ShapeError),
+        (1.0, ShapeError),
+        (np.ones(2, np.float32), DtypeError),
+        (ts.ones(2), DtypeError),
+        ("none", DtypeError),
+    ],
+)
+def test_a_grad_unlike_the_tensor_is_refused_at_once(grad, error) -> None:
+    x = leaf([1.0, 2.0])
+    with pytest.raises(error, match=r"^Tensor\.grad: expected"):
+        x.grad = grad
+    assert x.grad is None
+
+
+def test_an_assignment_that_would_drop_a_gradient_says_what_keeps_it() -> None:
+    x, value = ts.zeros(3, "float64"), leaf([5.0])
+    with pytest.raises(GraphError, match=r"^x\[\.\.\.\] = value: .*ts\.where, ts\.index_add or ts\.concat"):
+        x[1:2] = value
+    ts.index_add(x, 0, [1], value).sum().backward()  # what it says works
+    np.testing.assert_array_equal(grad_of(value).numpy(), [1.0])
+    with ts.no_grad():
+        x[1:2] = value
+    np.testing.assert_array_equal(x.numpy(), [0.0, 5.0, 0.0])

@@ -1,5 +1,8 @@
 """A deep-learning engine for sequence models on CPUs: write a cell's forward step, the gradients come by themselves."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from numpy import (
     bool_,
     e,
@@ -29,14 +32,12 @@ from .autograd.creation import (
     linspace,
     ones,
     ones_like,
-    rand,
-    randint,
-    randn,
     tensor,
     zeros,
     zeros_like,
 )
 from .autograd.gradcheck import gradcheck
+from .autograd.random import rand, randint, randn
 from .autograd.serialization import load, save
 from .autograd.tagging import tag
 from .autograd.tensor import Tensor
@@ -66,6 +67,11 @@ from .functional import *  # noqa: F403
 from .rtrl import RTRL, grad_rtrl
 from .scan import scan
 from .verification import verify
+
+if TYPE_CHECKING:
+    from . import report as report
+    from . import testing as testing
+    from . import train as train
 
 __version__ = "0.1.0"
 
@@ -150,3 +156,14 @@ __all__ = [
     "zeros_like",
 ]
 __all__ += functional.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "report", "train"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
+    if name in ("report", "testing", "train"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

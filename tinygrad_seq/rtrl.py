@@ -1,4 +1,4 @@
-"""Real-time recurrent learning: exact gradients through time, computed forwards, step by step, without the past."""
+"""Real-time recurrent learning: exact gradients through time, computed forwards with no stored history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .scan.eager import StepFunction, pair
 from .scan.ir.leaves import alike, difference
 
 MOST_BYTES = 2**28
-"""The default limit of the influence matrix; three of its size exist while a step is made."""
+"""Default limit of the influence matrix; three matrices of its size exist during a step."""
 
 _DRAWN = ("variational_dropout", "recurrent_dropout", "drop_connect", "zoneout")
 
@@ -33,9 +33,9 @@ def grad_rtrl(
     parameters: Tree = None,
     max_bytes: int = MOST_BYTES,
 ) -> tuple[Tensor, Tree]:
-    """Return the loss, summed over time, and its exact gradients, computed forwards: see `RTRL`.
+    """Return the loss, summed over time, and its exact gradients, computed forwards (see `RTRL`).
 
-    The gradients are those of backpropagation through time. Memory does not depend on the number of steps.
+    The gradients equal those of backpropagation through time. Memory does not depend on the number of steps.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ def grad_rtrl(
     loss
         ``loss(y, target)``, or ``loss(y)`` without targets, returns the scalar loss of one step.
     init
-        The state to start from; None for the initial state of a cell or layer.
+        The initial state; None for the default of a cell or layer.
     xs
         (T, N, ...), or (N, T, ...) for a layer with `batch_first`; or nested tuples, lists and dicts of such arrays.
     targets
-        One per step, with the time axis where `xs` has it; None if the loss needs none.
+        One per step, with the time axis in the same place as `xs`; None if the loss needs none.
     parameters
         As in `RTRL`.
     max_bytes
@@ -59,7 +59,7 @@ def grad_rtrl(
     loss : Tensor
         The sum of the losses of all steps, without a graph.
     gradients
-        In the structure of `parameters`; ``.grad`` is left alone.
+        In the structure of `parameters`; ``.grad`` does not change.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def grad_rtrl(
 
 
 class _Made(NamedTuple):
-    """What one step gave: output, loss and its gradient for each parameter."""
+    """The results of one step: output, loss and its gradient for each parameter."""
 
     y: Tree
     loss: Tensor
@@ -111,54 +111,54 @@ class _Made(NamedTuple):
 class RTRL:
     """An online learner with exact gradients: real-time recurrent learning (Williams and Zipser, 1989).
 
-    The state h' = f(h, x, w) carries its derivative for the parameters, the influence matrix P = dh/dw, along::
+    With the state h' = f(h, x, w) it carries the influence matrix P = dh/dw::
 
         P'     = df/dh P + df/dw
         dL/dw += dL'/dh P + dL'/dw          L' is the loss of this step as a function of h and w
 
-    so the gradient of every step is known when the step has been made, through all steps before it, and nothing of the
-    past is kept. P has as many rows as the state has values (of all sequences) and a column for each parameter value:
-    it is for small states. A step costs one backward pass of the step per value of the state.
+    The gradient of each step, through all previous steps, is known right after the step, and no history is stored. P
+    has one row per value of the state (of all sequences) and one column per value of the parameters, so this is for
+    small states. A step costs one backward pass of the step per value of the state.
 
-    The gradients are exact as long as the parameters stay as they are. After an update P still belongs to the old ones,
-    which is the usual approximation of online learning; `reset` starts anew.
+    The gradients are exact while the parameters do not change. After an update, P still belongs to the old parameters;
+    this is the usual approximation of online learning. `reset` restarts from zero influence.
 
     Parameters
     ----------
     model
-        A step ``step(state, x) -> (state, y)`` as `scan` takes it, a `Cell`, or a layer of them that goes forwards
-        only. `window` and other options of the backward pass of a layer have no effect.
+        A step ``step(state, x) -> (state, y)`` as for `scan`, a `Cell`, or a unidirectional recurrent layer. `window`
+        and other options of a layer's backward pass have no effect.
     loss
         ``loss(y, *targets)`` returns the scalar loss of one step.
     state
-        The state to start from, arrays in the structure of the model's state; its floating-point parts carry
-        derivatives. By default the initial state of a cell or layer.
+        The initial state: arrays in the structure of the model's state; floating-point parts carry derivatives. By
+        default the initial state of a cell or layer.
     batch_size
         N, for the initial state.
     parameters
-        Tensors to differentiate for, a list or dict of them; by default all that a cell or layer trains, by name. The
-        Tensors of `state` may be among them.
+        The Tensors to differentiate with respect to, a list or dict; by default all trainable parameters of a cell or
+        layer, by name. Tensors of `state` may be among them.
     max_bytes
-        The largest influence matrix to make.
+        Size limit of the influence matrix.
 
     Attributes
     ----------
     state
         The state after the last step.
     influence : ndarray
-        P, (values of the state, values of the parameters), both in the order in which they are held.
+        P, shape (values of the state, values of the parameters), both in storage order.
     parameters : list of Tensor
         The parameters, flat.
 
     Raises
     ------
     ArgumentError
-        If the model has no step that goes forwards, draws masks for whole sequences, has no parameters, or its
-        influence matrix would be larger than `max_bytes`.
+        If the model has no forward step, draws masks for whole sequences, has no parameters, or its influence matrix
+        would exceed `max_bytes`.
 
     Examples
     --------
-    Learn to say what the input before was, with an update after every step:
+    Learn to output the previous input, with an update after every step:
 
     >>> import numpy as np, tinygrad_seq as ts
     >>> _ = ts.manual_seed(1)
@@ -200,7 +200,18 @@ class RTRL:
         self.reset(state)
 
     def reset(self, state: Tree = None) -> None:
-        """Start again from `state`, by default the initial state, with no influence of what came before."""
+        """Restart from `state` with zero influence of earlier steps.
+
+        Parameters
+        ----------
+        state
+            As in the constructor; by default the initial state.
+
+        Raises
+        ------
+        ArgumentError
+            If the influence matrix would exceed `max_bytes`, or the model needs a state and none is given.
+        """
         with enable_grad():
             first = self._first(state)
         leaves = _floats(first)
@@ -217,7 +228,7 @@ class RTRL:
         self._state = map_leaves(Tensor.detach, first)
 
     def _first(self, state: Tree) -> Tree:
-        """Return the state to start from, in the structure of the step's."""
+        """Return the initial state in the structure of the step's state."""
         model = self._model
         if isinstance(model, SequenceLayer):
             given = model.initial_state(self._batch_size) if state is None else map_leaves(asarray, state)
@@ -227,29 +238,36 @@ class RTRL:
         if isinstance(model, Cell):
             return model.initial_state(self._batch_size)
         raise ArgumentError(
-            "RTRL: expected the state to start from for a step that is a function, got None; pass state, arrays in the "
+            "RTRL: expected an initial state for a step that is a function, got None; pass state, arrays in the "
             "structure that the step takes and returns."
         )
 
     @property
     def state(self) -> Tree:
-        """The state after the last step, in the form of the model's."""
+        """The state after the last step, in the structure of the model's state."""
         return self._model._join(self._state) if isinstance(self._model, SequenceLayer) else self._state
 
     def step(self, x: Tree, *targets: Tree) -> tuple[Tree, Tensor]:
-        """Make a step, add the gradients of its loss to ``.grad`` of the parameters, return the output and the loss.
+        """Run one step with a loss and add the gradients of the loss to ``.grad`` of the parameters.
 
         Parameters
         ----------
         x
             The inputs of one step, (N, ...).
         *targets
-            What the loss takes besides the output.
+            Further arguments of the loss.
+
+        Returns
+        -------
+        output
+            The output of the step.
+        loss : Tensor
+            The scalar loss of the step.
 
         Raises
         ------
         GraphError
-            If the loss is no scalar Tensor.
+            If the loss is not a scalar Tensor.
         ArgumentError, ShapeError, DtypeError
             If the step does not return two values, or its state changes structure, shape or dtype.
         """
@@ -259,13 +277,24 @@ class RTRL:
         return made.y, made.loss
 
     def advance(self, x: Tree) -> Tree:
-        """Make a step that has no loss, return its output."""
+        """Run one step without a loss.
+
+        Parameters
+        ----------
+        x
+            The inputs of one step, (N, ...).
+
+        Returns
+        -------
+        output
+            The output of the step.
+        """
         state, y = self._run(x)
         self._take(*state)
         return map_leaves(_detached, y)
 
     def _run(self, x: Tree) -> tuple[tuple[Tree, Tree], Tree]:
-        """Return the state before, as leaves of a graph, with the state after, and the output."""
+        """Return the state before (as leaves of a graph) and after the step, and the output."""
         entered = map_leaves(lambda part: Tensor(part.numpy(), requires_grad=part.dtype.kind == "f"), self._state)
         with enable_grad():
             left, y = pair(self._function(entered, map_leaves(asarray, x)))
@@ -297,7 +326,7 @@ class RTRL:
         return _Made(map_leaves(_detached, y), loss.detach(), gradients)
 
     def _take(self, entered: Tree, left: Tree) -> None:
-        """Go on to the state that left the step: P' = df/dh P + df/dw."""
+        """Advance to the new state: P' = df/dh P + df/dw."""
         before, after = _floats(entered), _floats(left)
         size = len(self.influence)
         both = np.zeros((size, size + self.influence.shape[1]), self.influence.dtype)
@@ -307,7 +336,7 @@ class RTRL:
 
 
 def _fill_jacobian(matrix: np.ndarray, outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
-    """Fill zeros with the derivatives of all values of `outputs`, a row each, for all values of `sources`."""
+    """Fill a zero matrix with the derivatives of all values of `outputs` (rows) by all values of `sources`."""
     ends = np.cumsum([0, *[source.size for source in sources]])
     row = 0
     for output in outputs:
@@ -322,7 +351,7 @@ def _fill_jacobian(matrix: np.ndarray, outputs: Sequence[Tensor], sources: Seque
 
 
 def _parameters(caller: str, model: Any, given: Tree) -> Tree:
-    """Return the parameters to differentiate for, by default those that a cell or layer trains, by name."""
+    """Return the parameters to differentiate with respect to, by default the trainable ones by name."""
     if given is None and isinstance(model, Cell | SequenceLayer):
         given = {name: p for name, p in model.named_parameters() if p.requires_grad}
     leaves = flatten(given)[0]
@@ -361,9 +390,7 @@ def _floats(tree: Tree) -> list[Tensor]:
 
 def _time_first(x: Tensor, swapped: bool) -> Tensor:
     if x.ndim < 1 + swapped:
-        raise ShapeError(
-            f"grad_rtrl: expected arrays with an axis of time, got {describe(x)}; pass one value per step."
-        )
+        raise ShapeError(f"grad_rtrl: expected arrays with a time axis, got {describe(x)}; pass one value per step.")
     return x.swapaxes(0, 1) if swapped else x
 
 

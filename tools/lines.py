@@ -108,8 +108,8 @@ def report(root: Path) -> str:
     step = count_functions(sources, run_one_step(root))
     return "\n".join(
         [
-            f"{'folder':24} {'files':>6} {'lines of code':>14}",
-            *(f"{name:24} {files:6} {lines:14,}" for name, files, lines in rows),
+            f"{'folder':32} {'files':>6} {'lines of code':>14}",
+            *(f"{name:32} {files:6} {lines:14,}" for name, files, lines in rows),
             f"One training step of an LSTM runs {step:,} of them (goal: at most {STEP_GOAL:,}).",
         ]
     )

@@ -31,7 +31,7 @@ class Theirs(torch.nn.Module):
 
 
 class Ours(ts.nn.Module):
-    """The model here, with the same names."""
+    """The model in this package, with the same names."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def main() -> None:
     ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, V, (N, T * STEPS + 1))
-    tokens[:, 1::2] = (tokens[:, :-1:2] * 7 + 3) % V  # half of the tokens can be learnt
+    tokens[:, 1::2] = (tokens[:, :-1:2] * 7 + 3) % V  # half of the tokens are predictable
     theirs_optimiser = torch.optim.Adam(theirs.parameters(), lr=3e-3)
     ours_optimiser = ts.optim.Adam(ours.parameters(), lr=3e-3)
     their_state = our_state = None

@@ -2,7 +2,7 @@
 
     python benchmarks/parity/layers.py
 
-Needs torch (the extra ``bench``). Ends with exit code 1 if a difference is above the tolerance.
+Needs torch (the extra ``bench``). Exits with 1 if a difference is above the tolerance.
 """
 
 from __future__ import annotations

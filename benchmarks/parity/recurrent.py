@@ -2,9 +2,9 @@
 
     python benchmarks/parity/recurrent.py
 
-Needs torch (the extra ``bench``). Same weights and data; gradients of all parameters, of the inputs and of the initial
-states. Sequences of different lengths are packed there and given as ``lengths=`` here. Ends with exit code 1 if a
-difference is above the tolerance.
+Needs torch (the extra ``bench``). Weights and data are the same; gradients are those of all parameters, the inputs and
+the initial states. Sequences of different lengths are packed in PyTorch and passed with ``lengths=`` here. Exits with 1
+if a difference is above the tolerance.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from _harness import machine_facts, save
 
 TOLERANCE = {"float64": 1e-12, "float32": 5e-5}
 T, N, I, H = 30, 5, 3, 6
-LENGTHS = np.array([17, 28, 1, 9, 13])  # time is cut into four segments here
+LENGTHS = np.array([17, 28, 1, 9, 13])  # this package cuts time into four segments here
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RNN tanh": ("RNN", {}),
     "RNN relu": ("RNN", {"nonlinearity": "relu"}),
@@ -68,7 +68,7 @@ class Case:
         return ours, theirs
 
     def data(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the inputs and the arrays of the initial state, none if that is left out."""
+        """Return the inputs and the arrays of the initial state, none if no state is passed."""
         rng, batch = np.random.default_rng(0), () if self.sequences == "one" else (N,)
         xs = rng.standard_normal((N, T, I) if batch and self.batch_first else (T, *batch, I))
         name, own = KINDS[self.kind]
@@ -107,7 +107,7 @@ def difference(case: Case) -> tuple[float, float]:
 
 
 def run_packed(theirs: torch.nn.Module, case: Case, inputs: list) -> tuple:
-    """Return what PyTorch's layer makes of packed sequences, padded again."""
+    """Return the outputs of PyTorch's layer for packed sequences, padded again."""
     xs, *state = arguments(inputs)
     packed = pack_padded_sequence(xs, torch.from_numpy(LENGTHS), case.batch_first, enforce_sorted=False)
     ys, final = theirs(packed, *state)
@@ -125,13 +125,13 @@ def flat(result: Any) -> list:
 
 
 def gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference, relative to the largest value where that is above 1."""
+    """Return the largest difference, divided by the largest value if that is above 1."""
     assert (a.shape, a.dtype) == (b.shape, b.dtype)
     return float(np.abs(a - b).max() / max(1.0, float(np.abs(b).max())))
 
 
 def main() -> int:
-    shrinking.SEGMENT = 0  # layers as small as these would not be cut in time otherwise
+    shrinking.SEGMENT = 0  # otherwise time would not be cut for layers as small as these
     found: dict[str, dict[str, list[float]]] = {}
     counts = dict.fromkeys(TOLERANCE, 0)
     for case in cases():

@@ -2,9 +2,9 @@
 
     python benchmarks/parity/seq2seq.py
 
-In float64. Multi-head attention over its arguments, masks and shapes; CTC over its arguments, through a log_softmax; a
-decoder with additive and with dot attention, compiled, beside the same loop written with PyTorch's cells. Needs torch
-(the extra ``bench``). Ends with exit code 1 if a difference is above the tolerance.
+All in float64: multi-head attention over its arguments, masks and shapes; CTC over its arguments, after a log_softmax;
+and a compiled decoder with additive or dot attention, beside the same loop written with PyTorch's cells. Needs torch
+(the extra ``bench``). Exits with 1 if a difference is above the tolerance.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def attention_cases(rng: np.random.Generator) -> Iterator[Case]:
         "weights of each head": {"average_attn_weights": False},
         "no weights": {"need_weights": False},
     }
-    masks["attn_mask"]["attn_mask"][:, 0] = False  # PyTorch gives NaN where nothing may be seen
+    masks["attn_mask"]["attn_mask"][:, 0] = False  # PyTorch returns NaN where everything is masked
     for options in ({}, {"bias": False}, {"kdim": 3, "vdim": 5}, {"batch_first": True}):
         ours, theirs = nn.MultiHeadAttention(E, HEADS, **options), torch.nn.MultiheadAttention(E, HEADS, **options)
         shapes = [(L, N, E), (S, N, options.get("kdim", E)), (S, N, options.get("vdim", E))]
@@ -195,7 +195,7 @@ def as_torch(value: Any) -> Any:
 
 
 def gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference, of numbers above 1 relative to them."""
+    """Return the largest difference, relative for numbers above 1."""
     assert a.shape == b.shape
     return float((np.abs(a - b) / np.maximum(np.abs(b), 1)).max())
 

@@ -1,8 +1,8 @@
-"""Train on tasks with a published answer: ``python -m benchmarks.tasks [SUBJECT ...] [--data FOLDER] [--table]``.
+"""Train on tasks with published results: ``python -m benchmarks.tasks [SUBJECT ...] [--data FOLDER] [--table]``.
 
-Every run, of this package and of PyTorch, is a process of its own on one thread. Both begin with the same weights and
-see the same batches, so their first losses must agree. A subject writes ``benchmarks/results/tasks_SUBJECT.json``;
-``--table`` trains nothing and writes `docs/tasks.md` and its pictures from those files.
+Each run, of this package or of PyTorch, has its own process with one thread. Both start from the same weights and see
+the same batches, so their first losses must agree. A subject writes ``benchmarks/results/tasks_SUBJECT.json``;
+``--table`` trains nothing and writes `docs/tasks.md` and its plots from those files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SUBJECTS = ("chorales", "adding", "copy_memory", "reber", "digits")
 OURS = "tinygrad_seq"
 LIBRARIES = {OURS: ("_ours", "Ours"), "torch": ("_torch", "Theirs")}
 QUICK_STEPS = 4
-TOLERANCE = 1e-3  # of each of the first losses; from the second on a gradient has a part in them
+TOLERANCE = 1e-3  # for each of the first losses; from the second on they depend on gradients
 
 
 def main() -> int:
@@ -51,9 +51,11 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.splitlines()[0])
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}")
-    parser.add_argument("--data", type=Path, default=os.environ.get("TGS_DATA"), help="the folder of data sets")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("TGS_DATA"), help="the folder that holds the data sets"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the task")
-    parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="a few steps of each, as a smoke test")
     parser.add_argument("--table", action="store_true", help="train nothing, write docs/tasks.md")
     parser.add_argument("--worker", nargs=4, metavar=("SUBJECT", "TASK", "LIBRARY", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -79,7 +81,7 @@ def shortened(task: Task, quick: bool) -> Task:
 
 
 def run(subject: str, options: argparse.Namespace) -> None:
-    """Train every task of a subject with every library and seed, and write what came of it."""
+    """Train every task of a subject with every library and seed, and write the results."""
     libraries = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
     results = {}
     for name, task in tasks(subject).items():
@@ -99,7 +101,7 @@ def tasks_of(subject: str) -> str:
 
 
 def send(subject: str, name: str, library: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what a fresh process found."""
+    """Return the result of a run in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.tasks", "--worker", subject, name, library, str(seed)]
     command += ["--data", str(options.data)] if options.data else []
     command += ["--quick"] if options.quick else []
@@ -112,7 +114,7 @@ def send(subject: str, name: str, library: str, seed: int, options: argparse.Nam
 
 
 def check_agreement(where: str, runs: dict[str, dict[str, Any]]) -> None:
-    """Refuse runs of one task whose first losses differ: they have the same function, gradient and optimiser."""
+    """Exit if the first losses of a task's runs differ: function, gradient and optimiser should be the same."""
     first, *others = (run["first_losses"] for run in runs.values())
     for other in others:
         if any(abs(a - b) > TOLERANCE * abs(a) for a, b in zip(first, other, strict=True)):
@@ -122,7 +124,7 @@ def check_agreement(where: str, runs: dict[str, dict[str, Any]]) -> None:
 
 
 def facts(task: Task) -> dict[str, Any]:
-    """Return what a figure of a task depends on."""
+    """Return the facts that the figures of a task depend on."""
     return {
         "what": task.what,
         "metric": task.metric,

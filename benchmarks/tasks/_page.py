@@ -1,4 +1,4 @@
-"""`docs/tasks.md` and its pictures, from ``results/tasks_*.json``; no figure is typed by hand."""
+"""Write `docs/tasks.md` and its plots from ``results/tasks_*.json``; no figure is typed by hand."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ NAMES = {OURS: "this package", "torch": "PyTorch"}
 COLOURS = {OURS: "#c2410c", "torch": "#1d4ed8"}
 ORDER = ("chorales", "adding", "copy_memory", "reber", "digits")
 INTRODUCTION = """\
-# Training on tasks with a published answer
+# Training on tasks with published results
 
-Does training reach what others report? Each task is a recurrent layer with a linear readout. Adam trains it for a fixed
-number of steps, once in this package and once in PyTorch. Both have the same first weights, batches, dropout masks,
-learning rates and clipping, in float32 on one thread. The losses of the first steps must agree. Later ones drift apart,
-because training amplifies rounding, so there are several seeds. A figure is the test score at the step with the best
-validation score: the median over seeds and, in brackets, the lowest and highest.
+Does training reach the scores that others report? Each task is a recurrent layer with a linear readout. Adam trains it
+for a fixed number of steps, once in this package and once in PyTorch. Both start from the same weights and use the same
+batches, dropout masks, learning rates and clipping, in float32 on one thread. The losses of the first steps must agree.
+Later losses drift apart, because training amplifies rounding, so most tasks have several seeds. A figure is the test
+score at the step with the best validation score: the median over seeds and, in parentheses, the lowest and the highest.
 
 Published figures come from models of other sizes, with other budgets and regularisation. They are quoted second-hand
-and were not checked against the papers: take them as a guide to what is normal.
+and were not checked against the papers: they only indicate a normal range.
 
 Budgets and settings (learning rate, batch size, steps, T, initialisation) were chosen by trying a few on this package,
-mostly by test scores, before PyTorch ran with the chosen ones; on JSB there were about six. So the two columns can be
-compared with each other, while a figure beside a published one is a selected figure.
+mostly by test scores (about six on JSB), before PyTorch ran with the chosen ones. So our column may be compared with
+PyTorch's, but it is selected by test score and not a fair match for a published figure.
 
-This page is written by `python -m benchmarks.tasks --table` from `benchmarks/results/tasks_*.json`;
-`python -m benchmarks.tasks --data FOLDER` trains anew. Data of the music tasks is not part of the project
-([`chorales.py`](../benchmarks/tasks/chorales.py) says how its files look).
+`python -m benchmarks.tasks --table` writes this page from `benchmarks/results/tasks_*.json`;
+`python -m benchmarks.tasks --data FOLDER` repeats the training. The data of the music tasks is not part of the project;
+[`chorales.py`](../benchmarks/tasks/chorales.py) describes the format of its files.
 """
 
 
 def write() -> None:
-    """Write the page and one picture for each subject with results."""
+    """Write the page and one plot per subject that has results."""
     found = results()
     for subject, result in found.items():
         draw(result, PAGE.parent / f"tasks_{subject}.png")
@@ -45,7 +45,7 @@ def write() -> None:
 
 
 def results() -> dict[str, dict[str, Any]]:
-    """Return what was measured, by subject."""
+    """Return the results by subject."""
     paths = {subject: RESULTS / f"tasks_{subject}.json" for subject in ORDER}
     return {subject: json.loads(path.read_text(encoding="utf-8")) for subject, path in paths.items() if path.exists()}
 
@@ -64,7 +64,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """Return a row for each task."""
+    """Return the table, one row per task."""
     lines = [
         "| task | measure | this package | PyTorch | published | baseline |",
         "| --- | --- | --: | --: | --- | --: |",
@@ -81,7 +81,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def summary(runs: list[dict[str, Any]]) -> str:
-    """Return the median of the runs, and the least and the greatest."""
+    """Return the median of the test scores, with the lowest and the highest if there are several."""
     scores = sorted(run["test"] for run in runs)
     if not scores:
         return "–"
@@ -94,7 +94,7 @@ def shown(value: float) -> str:
 
 
 def described(name: str, case: dict[str, Any]) -> str:
-    """Return a paragraph on model, budget and sources."""
+    """Return the list entry with model, budget and sources."""
     budget = ", ".join(f"{key} {value}" for key, value in case["budget"].items())
     seeds = len(next(iter(case["runs"].values())))
     lines = [f"* **{name}**: {case['model']}. Budget: {budget}; seeds: {seeds}."]
@@ -104,7 +104,7 @@ def described(name: str, case: dict[str, Any]) -> str:
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw validation scores over steps, one panel for each task, one line for each seed and library."""
+    """Plot validation scores over steps: one panel per task, one line per seed and library."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""A task: its data, model and budget, said once for every library, and the loop that trains on it."""
+"""A task: data, model and budget, defined once for all libraries, and the training loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
-SKIP = -100  # a class that the loss passes over: what PyTorch's ignore_index is by default
+SKIP = -100  # the class that the loss ignores: PyTorch's default ignore_index
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
@@ -24,12 +24,12 @@ class Batch:
     inputs
         (T, N, I) float32.
     targets
-        Of the loss "classes" (T, N) or (N,) int64, `SKIP` where there is none; of "squares" (N, O) float32; of "keys"
-        (T, N, O) float32.
+        For the loss "classes" (T, N) or (N,) int64, `SKIP` where there is no target; for "squares" (N, O) float32; for
+        "keys" (T, N, O) float32.
     weights
-        Of "keys" (T, N, 1) float32: 1 / the number of frames in the batch, 0 for padding.
+        For "keys" (T, N, 1) float32: 1 / the number of frames in the batch, 0 for padding.
     dropout
-        (T, N, H) float32 to multiply the hidden states with, drawn here so that it is the same for every library.
+        (T, N, H) float32, the mask for the hidden states, drawn here so that every library uses the same one.
     """
 
     inputs: np.ndarray
@@ -50,27 +50,27 @@ class Task:
         ``"classes"``: cross entropy, the mean over all targets; ``"squares"``: the mean squared error; ``"keys"``: the
         sum of O logistic losses, the mean over all frames.
     last
-        Whether the hidden state of the last step alone is read.
+        Whether only the hidden state of the last step is read.
     data
-        The training data of ``batches`` and the held-out batches by name, "valid" and "test", from a folder of data.
+        Takes the data folder; returns the training data for `batches`, and the held-out batches "valid" and "test".
     batches
-        From what `data` returned and a generator: batches without end.
+        Takes the training data and a generator; yields batches without end.
     score
-        From outputs and a batch: the sum of what is scored, and how many were; scores are added over batches.
+        Takes outputs and a batch; returns the sum of the scores and their number, which are added over batches.
     higher
         Whether a higher score is better.
     steps, evaluate_every, rate, clip
-        The budget, and Adam's learning rate, which falls to 0 along a cosine; the norm gradients are clipped to.
+        The budget; Adam's learning rate, which decays to 0 along a cosine; the norm that gradients are clipped to.
     seeds
-        Of the runs: of their first weights and batches; held-out data is always the same.
+        The seeds of the runs, for initial weights and batches; the held-out data is always the same.
     initialise
-        Changes the first weights, which are uniform in ±1/sqrt(H), in place.
+        Changes the initial weights, which are uniform in ±1/sqrt(H), in place.
     log_scale, baseline
-        Whether the picture has one, and what is reached without learning: a name and a score.
+        Whether the plot has a log scale; the score without learning, with a name.
     published
-        What others reached: the figure in words, as a "value" to draw if it is a score, the model, the source.
+        Results of others: the figure in words, a "value" to plot if it is a score, the model, the source.
     budget, note
-        Further facts on which a figure depends, by name, and what a reader of it should know.
+        Further facts that a figure depends on, by name; a remark for the reader.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Task:
     note: str = ""
 
     def weights(self, seed: int) -> Arrays:
-        """Return the first weights by PyTorch's names."""
+        """Return the initial weights under PyTorch's names."""
         rng, rows = np.random.default_rng([seed, 0]), GATES[self.layer] * self.hidden
         shapes = {
             "recurrent.weight_ih_l0": (rows, self.inputs),
@@ -117,21 +117,21 @@ class Task:
 
 
 class Learner(Protocol):
-    """A library's form of the model: made from a task and its first weights."""
+    """The model in one library, made from a task and its initial weights."""
 
     def __init__(self, task: Task, weights: Arrays) -> None: ...
 
     def step(self, batch: Batch) -> float:
-        """Make one step of training and return the loss before it."""
+        """Take one training step and return the loss before it."""
         ...
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
-        """Return what the model puts out, (T, N, O), or (N, O) of the last step."""
+        """Return the outputs of the model: (T, N, O), or (N, O) for the last step."""
         ...
 
 
 def remember(steps: int | None = None) -> Callable[[Arrays, np.random.Generator], None]:
-    """Return what sets an LSTM's biases: 1 for forget gates and 0 else, or so that it remembers for 1 to `steps` steps.
+    """Return a function that sets LSTM biases: forget gates 1 and the rest 0, or to remember for 1 to `steps` steps.
 
     The latter is ln U(1, steps - 1) for forget gates and its negative for input gates (Tallec and Ollivier, 2018).
     """
@@ -147,7 +147,7 @@ def remember(steps: int | None = None) -> Callable[[Arrays, np.random.Generator]
 
 
 def train(task: Task, kind: type[Learner], seed: int, folder: Path | None) -> dict[str, Any]:
-    """Train once and return the first losses, the learning curve, and the test score where the valid score was best."""
+    """Train once; return the first losses, the learning curve, and the test score at the best validation score."""
     data, held_out = task.data(folder)
     learner, batches = kind(task, task.weights(seed)), task.batches(data, np.random.default_rng([seed, 1]))
     losses: list[float] = []
@@ -170,7 +170,7 @@ def train(task: Task, kind: type[Learner], seed: int, folder: Path | None) -> di
 
 
 def score(task: Task, learner: Learner, batches: list[Batch]) -> float:
-    """Return the mean score over all that the batches hold."""
+    """Return the mean score over all batches."""
     sums = [task.score(learner.outputs(batch.inputs).astype(np.float64), batch) for batch in batches]
     return sum(total for total, _ in sums) / sum(count for _, count in sums)
 
@@ -185,6 +185,6 @@ def cross_entropy(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
 
 
 def accuracy(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
-    """Return the number of right classes, and of all."""
+    """Return the number of correct classes, and the number of targets."""
     counted = batch.targets != SKIP
     return float((outputs.argmax(-1) == batch.targets)[counted].sum()), int(counted.sum())

@@ -1,7 +1,7 @@
 """The adding problem: add the two of T random numbers that are marked (Hochreiter and Schmidhuber, 1997).
 
-Inputs are a number in [0, 1) and a mark, 1 at one step of the first half and one of the second; the target, after the
-last step, is the sum of the two marked numbers. Who answers 1 whatever comes errs by 1/6.
+The inputs are a number in [0, 1) and a mark, which is 1 at one step of the first half and at one step of the second
+half. The target, after the last step, is the sum of the two marked numbers. Always answering 1 gives an error of 1/6.
 """
 
 from __future__ import annotations

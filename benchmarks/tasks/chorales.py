@@ -1,9 +1,9 @@
 """Polyphonic music, JSB chorales and Nottingham tunes: the next frame of 88 keys (Boulanger-Lewandowski et al., 2012).
 
-Scored is the negative log-likelihood of a frame in nats, the sum of 88 logistic losses, averaged over all frames that
-have one before them. The data is not part of the project: `jsb_chorales.npz` and `nottingham.npz` hold for each of
-train, valid and test ``<split>_bits`` (frames, 11) uint8, the 88 keys packed into bits, and ``<split>_len``, the frames
-of each piece.
+The score is the negative log-likelihood per frame in nats, a sum of 88 logistic losses, averaged over all frames but
+the first of each piece. The data is not part of the project. `jsb_chorales.npz` and `nottingham.npz` hold, for each of
+train, valid and test, ``<split>_bits`` (frames, 11) uint8, the 88 keys packed into bits, and ``<split>_len``, the
+number of frames per piece.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def pieces(archive: Any, split: str) -> list[np.ndarray]:
 
 
 def batch_of(chosen: list[np.ndarray], rng: np.random.Generator | None = None) -> Batch:
-    """Return pieces side by side, padded with silence at the end; with a generator, dropout for the hidden states."""
+    """Return pieces as one batch, padded with silence; with a generator, also the dropout mask of the hidden states."""
     steps = max(map(len, chosen)) - 1
     inputs, targets = np.zeros((2, steps, len(chosen), KEYS), np.float32)
     weights = np.zeros((steps, len(chosen), 1), np.float32)
@@ -41,7 +41,7 @@ def batch_of(chosen: list[np.ndarray], rng: np.random.Generator | None = None) -
 
 
 def reader(name: str, window: int) -> Callable[[Path | None], tuple[list[np.ndarray], dict[str, list[Batch]]]]:
-    """Return what reads a file: pieces to train on in parts of at most `window` frames, whole pieces to test on."""
+    """Return the reader of a file: training pieces in parts of at most `window` frames, test pieces whole."""
 
     def data(folder: Path | None) -> tuple[list[np.ndarray], dict[str, list[Batch]]]:
         if folder is None:

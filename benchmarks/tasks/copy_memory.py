@@ -1,8 +1,8 @@
 """The copy task: ten symbols, a long pause, then the same ten symbols (Hochreiter and Schmidhuber, 1997).
 
-Of ten classes 8 are symbols, one is a blank and one says "now": 10 symbols, T - 1 blanks, the "now", 10 blanks. The
-target is blank for T + 10 steps, then the ten symbols (Arjovsky et al., 2016). Who remembers nothing pays
-10 ln 8 / (T + 20) nats at each step.
+Of the ten classes, 8 are symbols, one is the blank and one is the signal to answer. The input is 10 symbols, T - 1
+blanks, the signal and 10 blanks; the target is T + 10 blanks and then the ten symbols (Arjovsky et al., 2016). A model
+without memory has a loss of 10 ln 8 / (T + 20) nats per step.
 """
 
 from __future__ import annotations

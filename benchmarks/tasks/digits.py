@@ -1,6 +1,6 @@
 """Handwritten digits of 8 x 8 pixels, read pixel by pixel: 64 steps of one number, then a class (Le et al., 2015).
 
-The images are those that scikit-learn brings along (`load_digits`, 1,797 of them).
+The images come with scikit-learn (`load_digits`, 1,797 images).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ N, TRAIN, VALID = 50, 1200, 297
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
-    """Return the images (1797, 64), from 0 to 16, and their classes."""
+    """Return the images (1797, 64), with values from 0 to 16, and their classes."""
     from sklearn.datasets import load_digits
 
     return load_digits(return_X_y=True)

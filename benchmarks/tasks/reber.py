@@ -3,9 +3,9 @@
     B ─ T ─ [Reber string] ─ T ─ E             Reber string: B, then a walk
     B ─ P ─ [Reber string] ─ P ─ E             from node 1 of `WAYS` to E
 
-The last but one symbol is the second again: it has to be remembered over the whole inner string. As in Hochreiter and
-Schmidhuber, 1997, there are 256 strings to train on and 256 to test on, here none of the former. A string is right if
-at every step the symbols that may follow have the greatest outputs.
+The last but one symbol repeats the second, so the model must remember it over the whole inner string. As in Hochreiter
+and Schmidhuber, 1997, there are 256 training and 256 test strings; here the two sets do not overlap. A string counts as
+right if at every step the symbols that may follow have the highest outputs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def embedded(rng: np.random.Generator) -> str:
 
 
 def followers(text: str) -> list[set[str]]:
-    """Return what may follow each symbol of an embedded string but the last."""
+    """Return the symbols that may follow each symbol of an embedded string, except the last."""
     legal, node = [{"T", "P"}, {"B"}], 0
     for symbol in text[2:-2]:
         node = WAYS[node][symbol]
@@ -54,7 +54,7 @@ def followers(text: str) -> list[set[str]]:
 
 
 def batch_of(texts: list[str]) -> Batch:
-    """Return strings as one-hot inputs, and the symbols that follow as targets; at the end they are padded with 0."""
+    """Return strings as one-hot inputs, and the symbols that may follow as targets; both are padded with 0."""
     inputs = np.zeros((max(map(len, texts)) - 1, len(texts), len(SYMBOLS)), np.float32)
     targets = np.full(inputs.shape[:2], SKIP)
     for n, text in enumerate(texts):
@@ -80,7 +80,7 @@ def batches(texts: list[str], rng: np.random.Generator) -> Iterator[Batch]:
 
 
 def strings_right(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
-    """Return for how many strings the symbols that may follow have the greatest outputs at every step, and of how many.
+    """Return the number of strings that are right at every step, and the number of strings.
 
     Parameters
     ----------

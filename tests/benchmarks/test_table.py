@@ -1,4 +1,4 @@
-"""The figures of README.md are those of the results: the tables are written, not typed."""
+"""The figures of docs/performance.md and README.md are those of the results: the tables are written, not typed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ def result(cases: dict[str, dict[str, dict[str, float]]], **facts: object) -> di
         case: {m: {name: {"median": value} for name, value in rows.items()} for m, rows in measures.items()}
         for case, measures in cases.items()
     }
-    machine = {"processor": "a processor", "cores": 2, "versions": {"numpy": "2.0"}, "missing": {}}
+    machine = {
+        "processor": "a processor",
+        "cores": 2,
+        "versions": {"numpy": "2.0"},
+        "date": "2026-01-02",
+        "missing": {},
+    }
     return {**machine, **facts, "results": results}
 
 
@@ -39,7 +45,10 @@ def results(tmp_path: Path) -> Path:
     ours = "tinygrad_seq"
     written = {
         "layers": result(
-            {"LSTM 5x4x3x2": {"training": {ours: 0.002, "torch": 0.005, "jax": 0.009, "jax hoisted": 0.007}}},
+            {
+                "LSTM 5x4x3x2": {"training": {ours: 0.002, "torch": 0.005, "jax": 0.009, "jax hoisted": 0.007}},
+                "GRU 5x4x3x2": {"training": {ours: 0.002, "torch": 0.004}},
+            },
             missing={"jax": "not installed: jax"},
         ),
         "custom_cells": result({"minGRU": {"training": {ours: 0.001, "torch": 0.004, "torch hoisted": 0.003}}}),
@@ -53,24 +62,39 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_ratios_are_peer_over_ours_and_the_faster_form_counts(table: ModuleType, results: Path) -> None:
-    lines = table.tables(results).splitlines()
-    assert "| 5 × 4 × 3 × 2 | – | – | – | – | 2.50 | 3.50 | 2 ms |" in lines
+    lines = table.tables(table.read(results)).splitlines()
+    assert "| 5 × 4 × 3 × 2 | – | – | 2.00 | – | 2.50 | 3.50 | 2 ms |" in lines
     assert "| minGRU | 3.00 | – | – | – | 1 ms |" in lines
-    assert any("GRU 10,000 (2.00)" in line for line in lines)
-    assert any("least of 1 sizes 1.50" in line for line in lines)
-    assert "Not measured: jax (not installed: jax) in layers." in lines
+    assert "| GRU | 10,000 | 2.00 |" in lines
+    assert "| LSTM 5 × 4 × 3 × 2 | 1.50 |" in lines
+    (source,) = {line for line in lines if line.startswith("*`layers.py`")}
+    assert "a processor, 2 cores; numpy 2.0; 2026-01-02. Not measured: jax, not installed: jax." in source
+
+
+def test_the_summary_is_the_lowest_and_the_highest_case(table: ModuleType, results: Path) -> None:
+    lines = table.summary(table.read(results)).splitlines()
+    assert "| RNN, GRU, LSTM: training step | 2.00 to 2.50 | 3.50 |" in lines
+    assert "| RNN, GRU, LSTM: inference | – | – |" in lines
+    assert "| five custom cells: training step | 3.00 | – |" in lines
+
+
+@pytest.mark.parametrize(("page", "block"), [("README.md", "summary"), ("docs/performance.md", "tables")])
+def test_pages_are_what_the_script_writes(table: ModuleType, page: str, block: str) -> None:
+    text = (BENCHMARKS.parent / page).read_text(encoding="utf-8")
+    written = getattr(table, block)(table.read(BENCHMARKS / "results"))
+    assert f"{table.START}\n{written}\n{table.END}" in text, "run python -m benchmarks --table"
 
 
 def test_quick_results_are_not_shown(table: ModuleType, results: Path) -> None:
-    assert "99" not in table.tables(results)
+    assert "99" not in table.tables(table.read(results))
 
 
-def test_update_replaces_what_is_between_the_markers(table: ModuleType, results: Path, tmp_path: Path) -> None:
+def test_update_replaces_what_is_between_the_markers(table: ModuleType, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n")
-    table.update(readme, results)
-    table.update(readme, results)
-    assert readme.read_text() == f"before\n{table.START}\n{table.tables(results)}\n{table.END}\nafter\n"
+    table.update(readme, "old table")
+    table.update(readme, "new table")
+    assert readme.read_text() == f"before\n{table.START}\nnew table\n{table.END}\nafter\n"
 
 
 @pytest.mark.parametrize("text", ["", "{end} {start}", "{start} {start} {end}"])
@@ -78,4 +102,4 @@ def test_update_refuses_a_text_without_the_two_markers(table: ModuleType, tmp_pa
     readme = tmp_path / "README.md"
     readme.write_text(text.format(start=table.START, end=table.END))
     with pytest.raises(ValueError, match=r"README\.md: expected <!-- benchmarks:start -->"):
-        table.update(readme, tmp_path)
+        table.update(readme, "table")

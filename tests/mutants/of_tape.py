@@ -40,7 +40,7 @@ MUTANTS = [
     Mutant(
         "a hook that removes itself skips the next one",
         "autograd/tape.py",
-        "    for hook in tuple(hooks or ()):  # one may remove itself",
+        "    for hook in tuple(hooks or ()):  # a hook may remove itself",
         "    for hook in hooks or ():",
         TAPE,
     ),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
@@ -128,7 +129,7 @@ def test_begins_with_the_state_of_an_encoder(rng) -> None:
         ys, _ = decoder(ts.tensor(xs.swapaxes(0, 1)), memory, decoder.cell.begin(h, N))
     ys.sum().backward()
     assert ys.shape == (N, T, H + E)
-    assert h.grad.numpy().all()
+    assert grad_of(h).numpy().all()
 
 
 def test_takes_the_options_of_recurrent_layers(rng) -> None:

@@ -174,7 +174,10 @@ def test_bad_state(state, error, message: str) -> None:
 
 
 def test_pytorchs_name_of_the_elman_cell() -> None:
-    assert nn.RNNCell is nn.ElmanCell
+    assert isinstance(nn.RNNCell(I, H), nn.ElmanCell)
+    assert nn.RNNCell.forward is nn.ElmanCell.forward
+    with pytest.raises(ArgumentError, match="RNNCell: expected hidden_size to be an integer >= 1, got 0"):
+        nn.RNNCell(I, 0)
 
 
 def test_bad_cells() -> None:

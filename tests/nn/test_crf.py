@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.errors import AnomalyError, ArgumentError, DtypeError, IndexRangeError, ShapeError
@@ -148,7 +149,7 @@ def test_a_row_without_steps_has_one_way_and_no_gradient(lengths, given, crf, rn
     rows.sum().backward()
     none = np.array(lengths) == 0
     assert not rows.numpy()[none].any()
-    assert not emissions.grad.numpy()[:, none].any()
+    assert not grad_of(emissions).numpy()[:, none].any()
     assert crf(emissions, tags, **call, reduction="token_mean").item() == rows.sum().item() / max(sum(lengths), 1)
     assert [len(found) for found in crf.decode(emissions, **call)] == lengths
     assert not crf.marginals(emissions, **call).numpy()[:, none].any()
@@ -184,5 +185,13 @@ def test_nothing_is_decoded_from_scores_without_a_best(crf, fault: float) -> Non
     emissions = np.zeros((T, N, K))
     emissions[2, 1] = fault
     assert crf.decode(emissions, lengths=[T, 2, T])  # what does not count is not read
-    with pytest.raises(AnomalyError, match=f"got {fault} for those of row 1"):
+    with pytest.raises(AnomalyError, match=f"got {fault} for sequence 1"):
         crf.decode(emissions)
+
+
+@pytest.mark.parametrize("name", ["decode", "marginals"])
+def test_errors_name_the_method(crf, name: str) -> None:
+    with pytest.raises(ShapeError, match=rf"^CRF.{name}: expected floating-point emissions"):
+        getattr(crf, name)(np.zeros((T, N, K + 1)))
+    with pytest.raises(ArgumentError, match=rf"^CRF.{name}: expected a mask that is True at the first steps"):
+        getattr(crf, name)(np.zeros((T, N, K)), mask=np.arange(T)[:, None] > np.zeros(N))

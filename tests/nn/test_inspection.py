@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
@@ -96,9 +97,11 @@ def test_the_gradient_at_a_step_is_that_of_the_rest_of_the_loss(rng) -> None:
         with ts.disable_compile():
             ys = begin[0] if t == T - 1 else ts.concat([begin[0], layer(xs[t + 1 :], tuple(begin))[0]])
             loss_of(ts.concat([inspection.ys.detach()[:t], ys])).backward()
-        assert_close("dh", dh.numpy()[t], begin[0].grad.numpy()[0], GRADIENT_TOLERANCE)
+        assert_close("dh", dh.numpy()[t], grad_of(begin[0]).numpy()[0], GRADIENT_TOLERANCE)
         # All of dL/dc_t: h_t = o_t * tanh(c_t) reads it, too.
-        through_h = begin[0].grad.numpy()[0] * inspection["output_gate"].numpy()[t] * (1 - np.tanh(c.numpy()[t]) ** 2)
+        through_h = (
+            grad_of(begin[0]).numpy()[0] * inspection["output_gate"].numpy()[t] * (1 - np.tanh(c.numpy()[t]) ** 2)
+        )
         later = 0 if begin[1].grad is None else begin[1].grad.numpy()[0]
         assert_close("dc", dc.numpy()[t], later + through_h, GRADIENT_TOLERANCE)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 from numba.core import event
 
 import tinygrad_seq as ts
@@ -91,7 +92,7 @@ def assert_same(found: Any, expected: Any) -> None:
 @pytest.fixture(params=["compiled", "interpreted"])
 def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "interpreted":
-        monkeypatch.setattr(stepper.config, "DISABLE_JIT", 1)
+        monkeypatch.setattr(config, "DISABLE_JIT", 1)
         monkeypatch.setattr(stepper, "_loops", Memo(100))
 
 

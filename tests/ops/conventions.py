@@ -1,6 +1,6 @@
-"""What the derivatives are where a function has a kink, a tie, a singularity or an infinite operand.
+"""Derivatives of functions at kinks, ties, singularities and infinite operands.
 
-The table of docs/conventions.md is made from this one: ``python -m tests.ops.conventions`` writes it.
+``python -m tests.ops.conventions`` writes the table of docs/conventions.md from this one.
 """
 
 # ruff: noqa: E501
@@ -23,16 +23,15 @@ class Row(NamedTuple):
     Attributes
     ----------
     function
-        A call in Python: of the operation on ``x``, or on ``a`` and ``b``; or of a vector ``x``, with ``w = (0.5, -1.25,
-        0.75)``.
+        A Python expression of ``x``, or of ``a`` and ``b``; or of a vector ``x``, with ``w = (0.5, -1.25, 0.75)``.
     point
         The operands, or the elements of the vector.
     first
-        The derivatives by each.
+        The derivative with respect to each operand or element.
     second
-        Of one operand the second derivative; of two those by a and a, a and b, b and b; of a vector the Hessian.
+        For one operand the second derivative; for two those by a and a, a and b, b and b; for a vector the Hessian.
     jax
-        What JAX 0.10.2 gives, in float64: "same", "-" if it has no such function, or its first and second derivatives.
+        The result of JAX 0.10.2 in float64: "same", "-" if it has no such function, or its first and second derivatives.
     """
 
     function: str
@@ -174,16 +173,16 @@ VECTORS = [
 ]
 # fmt: on
 
-# Why, by the function's name.
+# The reason for the value, by the name of the function.
 REMARKS = {
-    "abs": "0, the middle of the subgradients, as in PyTorch",
-    "sign": "a step: zero everywhere",
-    "floor": "a step: zero everywhere",
-    "round": "a step: zero everywhere",
+    "abs": "0, the midpoint of the subgradients, as in PyTorch",
+    "sign": "a step function: 0 everywhere",
+    "floor": "a step function: 0 everywhere",
+    "round": "a step function: 0 everywhere",
     "relu": "0 at the kink, as in PyTorch, and at NaN",
-    "leaky_relu": "the slope of the negative side at 0, as in PyTorch",
-    "elu": "the slope of the negative side at 0, as in PyTorch",
-    "softsign": "the limit; at 0 the curvature jumps from 2 to -2: the middle",
+    "leaky_relu": "at 0 the slope of the negative side, as in PyTorch",
+    "elu": "at 0 the slope of the negative side, as in PyTorch",
+    "softsign": "the limit; at 0, where the curvature jumps from 2 to -2, the midpoint",
     "sqrt": "the limit from above; NaN outside the domain",
     "cbrt": "the limit",
     "rsqrt": "the limit from above",
@@ -191,42 +190,42 @@ REMARKS = {
     "square": "exact",
     "log": "the limit from above; below 0 the formula 1 / x",
     "log1p": "the limit from above",
-    "maximum": "a tie shares evenly, as in PyTorch; NaN gets nothing",
-    "minimum": "a tie shares evenly, as in PyTorch; NaN gets nothing",
-    "logaddexp": "exact; equal infinities as any equal operands",
-    "hypot": "0 at the origin, where there is no slope; JAX is wrong where both are equal",
-    "atan2": "0 at the origin, where there is no slope; else the limit",
+    "maximum": "ties share equally, as in PyTorch; NaN gets no gradient",
+    "minimum": "ties share equally, as in PyTorch; NaN gets no gradient",
+    "logaddexp": "exact; equal infinities are treated like other equal operands",
+    "hypot": "0 at the origin, where there is no slope; JAX is wrong for equal operands",
+    "atan2": "0 at the origin, where there is no slope; elsewhere the limit",
     "divide": "the formulas 1 / b and -(a / b) / b",
     "pow": "the formulas, with a**b ln a = 0 at a = 0 <= b, and all 0 at a = b = 0, as in PyTorch; symmetric",
-    "remainder": "the quotient counts as a constant",
-    "fmod": "the quotient counts as a constant",
+    "remainder": "the quotient is treated as a constant",
+    "fmod": "the quotient is treated as a constant",
     "multiply": "exact",
-    "clip": "passes on its bounds, as in PyTorch",
-    "hard_tanh": "passes on its bounds",
-    "relu6": "passes on its bounds",
-    "hard_sigmoid": "passes on its bounds",
-    "max": "ties share evenly, as PyTorch's amax; NaN gets nothing",
-    "min": "ties share evenly, as PyTorch's amin; NaN gets nothing",
+    "clip": "passes the gradient at its bounds, as in PyTorch",
+    "hard_tanh": "passes the gradient at its bounds",
+    "relu6": "passes the gradient at its bounds",
+    "hard_sigmoid": "passes the gradient at its bounds",
+    "max": "ties share equally, as in PyTorch's amax; NaN gets no gradient",
+    "min": "ties share equally, as in PyTorch's amin; NaN gets no gradient",
     "sum(sort": "equal elements keep their order",
-    "sum(cummax": "goes to the first that reached it",
+    "sum(cummax": "goes to the first element that reached the maximum",
     "prod": "exact",
     "sum(cumprod": "exact",
-    "norm": "0 at 0, as in PyTorch; a component that is 0 has no curvature",
-    "std": "0 where all are equal, as in PyTorch",
+    "norm": "0 at 0, as in PyTorch; components that are 0 have no curvature",
+    "std": "0 if all elements are equal, as in PyTorch",
     "var": "exact",
-    "logsumexp": "softmax; 0 for a row of -inf; several +inf share evenly",
-    "softmax": "NaN for a row of -inf and with +inf, as in PyTorch",
-    "log_softmax": "NaN for a row of -inf and with +inf, as in PyTorch",
+    "logsumexp": "softmax; 0 for a row of -inf; several +inf share equally",
+    "softmax": "NaN for a row of -inf, and if there is a +inf, as in PyTorch",
+    "log_softmax": "NaN for a row of -inf, and if there is a +inf, as in PyTorch",
     "cross_entropy": "NaN for a row of -inf, as in PyTorch, unless it is ignored",
-    "where": "exactly 0 to the side that is not taken",
-    "huber_loss": "exact; on the joint the curvature of the inside",
-    "l1_loss": "as abs",
+    "where": "exactly 0 for the side that is not selected",
+    "huber_loss": "exact; at the joint the curvature of the quadratic part",
+    "l1_loss": "like abs",
     "binary_cross_entropy_with_logits": "exact",
 }
 
 
 def remark(row: Row) -> str:
-    """Return why a row is as it is: the limit, unless its function has a remark."""
+    """Return the reason for a row: the remark on its function, by default "the limit"."""
     name = row.function.rsplit("(", 1)[0] if row.function.startswith("sum(") else row.function.split("(")[0]
     return REMARKS.get(name, "the limit")
 
@@ -250,7 +249,7 @@ def table() -> str:
 
 
 def document() -> str:
-    """Return the document with its table made anew."""
+    """Return the document with its table rewritten."""
     text = DOCUMENT.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"

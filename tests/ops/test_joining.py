@@ -123,9 +123,9 @@ def test_tile_and_repeat_of_any_shape(shape: tuple[int, ...], data: st.DataObjec
 
 
 MISTAKES = [
-    (lambda x: concat([]), ShapeError, "concat: expected a sequence of arrays, got an empty one"),
-    (lambda x: stack([]), ShapeError, "stack: expected a sequence of arrays, got an empty one"),
-    (lambda x: hstack([]), ShapeError, "hstack: expected a sequence of arrays"),
+    (lambda x: concat([]), ShapeError, "concat: expected one or more arrays, got none"),
+    (lambda x: stack([]), ShapeError, "stack: expected one or more arrays, got none"),
+    (lambda x: hstack([]), ShapeError, "hstack: expected one or more arrays"),
     (lambda x: vstack([]), ShapeError, "vstack: expected a sequence of arrays"),
     (
         lambda x: concat([x, x[:, :2]]),

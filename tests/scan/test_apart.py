@@ -1,10 +1,9 @@
-"""What the compiler is told to be apart in memory is apart."""
+"""What LLVM is told to be disjoint in memory is disjoint."""
 
 from __future__ import annotations
 
 import operator
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,35 +13,35 @@ from tests.scan.test_rows import kernels
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.scan import compiled
-from tinygrad_seq.scan.codegen import emit
-from tinygrad_seq.scan.codegen.buffers import as_int
-from tinygrad_seq.scan.codegen.schedule import features
+from tinygrad_seq.scan.codegen import loop_nests
+from tinygrad_seq.scan.codegen.kernel_text import KernelText
+from tinygrad_seq.scan.codegen.layout import as_int
 from tinygrad_seq.scan.ir.step import Var
 
 
-def elements(emitter: Any, var: Var) -> set[int]:
-    """Return where in its buffer the elements of a row of a variable are."""
-    place, shape = emitter.homes.places[var], features(var, emitter.rows)
-    start, strides = sum(map(as_int, place.offsets)), list(map(as_int, place.strides))
-    return {start + sum(map(operator.mul, strides, index)) for index in np.ndindex(shape)}
+def elements(text: KernelText, var: Var) -> set[int]:
+    """Return where in its buffer the elements of a variable are, of one batch element."""
+    layout, shape = text.layouts[var], text.loop.features(var)
+    strides = list(map(as_int, layout.strides))
+    return {layout.offset + sum(map(operator.mul, strides, index)) for index in np.ndindex(shape)}
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="no kernel is laid out then")
-def test_what_shares_memory_is_not_said_to_be_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LLVM may exchange a write and a read that are said to be apart."""
-    asked, shared = emit._Emitter.places_apart, list[bool]()
+def test_what_shares_memory_is_not_marked_as_disjoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLVM may reorder a write and a read that are marked as disjoint."""
+    asked, shared = loop_nests.disjoint_groups, list[bool]()
 
-    def places_apart(self: Any, variables: list[Var]) -> dict[Var, int]:
-        numbers = asked(self, variables)
+    def disjoint_groups(text: KernelText, variables: list[Var]) -> dict[Var, int]:
+        numbers = asked(text, variables)
         for one, other in combinations(variables, 2):
-            buffers = {self.buffer(self.homes.places[var].buffer) for var in (one, other)}
-            if len(buffers) == 1 and elements(self, one) & elements(self, other):
-                shared.append(elements(self, one) != elements(self, other))
+            buffers = {text.buffer(text.layouts[var].buffer) for var in (one, other)}
+            if len(buffers) == 1 and elements(text, one) & elements(text, other):
+                shared.append(elements(text, one) != elements(text, other))
                 assert numbers[one] == numbers[other]
         return numbers
 
     monkeypatch.setattr(compiled, "_programs", Memo(1000))
-    monkeypatch.setattr(emit._Emitter, "places_apart", places_apart)
+    monkeypatch.setattr(loop_nests, "disjoint_groups", disjoint_groups)
     for name in ("slices", "slices_that_overlap", "transposed_state"):
         kernels(TRAPS[name])
     assert any(shared)

@@ -8,8 +8,9 @@ import pytest
 
 from tests.scan.cells import CELLS
 from tinygrad_seq.scan import program_of
-from tinygrad_seq.scan.ir import step as ir
-from tinygrad_seq.scan.ir.step import Aval, Stages, Var, check, check_stages
+from tinygrad_seq.scan.ir import check as ir
+from tinygrad_seq.scan.ir.check import check, check_stages
+from tinygrad_seq.scan.ir.step import Aval, Stages, Var
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import Result, assert_agree, assert_close, gradient_of, projected
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
@@ -150,11 +151,11 @@ def test_backward_twice_over_a_kept_graph_adds_up() -> None:
     for x in leaves.values():
         x.grad = None
     loss.backward(retain_graph=True)
-    first = {name: x.grad.numpy().copy() for name, x in leaves.items()}
+    first = {name: grad_of(x).numpy().copy() for name, x in leaves.items()}
     loss.backward()
     for name, x in leaves.items():
         np.testing.assert_array_equal(first[name], once[name])
-        np.testing.assert_array_equal(x.grad.numpy(), 2 * first[name])
+        np.testing.assert_array_equal(grad_of(x).numpy(), 2 * first[name])
     with pytest.raises(GraphError):
         loss.backward()
 
@@ -210,11 +211,11 @@ def test_create_graph_gives_second_derivatives() -> None:
         for x in leaves.values():
             x.grad = None
         projected(problem.scan(compile)).backward(create_graph=True)
-        penalty = sum((x.grad * x.grad).sum() for x in leaves.values())
+        penalty = sum((grad_of(x) * grad_of(x)).sum() for x in leaves.values())
         for x in leaves.values():
             x.grad = None
         penalty.backward()
-        found.append({name: x.grad.numpy() for name, x in leaves.items()})
+        found.append({name: grad_of(x).numpy() for name, x in leaves.items()})
     for name in leaves:
         assert_close(name, found[0][name], found[1][name], 1000)
 
@@ -299,12 +300,12 @@ def test_second_call_leaves_the_results_of_the_first(rng) -> None:
     for x in (init, xs, u):
         x.grad = None
     projected(first).backward()
-    got = [x.grad.numpy() for x in (init, xs, u)]
+    got = [grad_of(x).numpy() for x in (init, xs, u)]
     for x in (init, xs, u):
         x.grad = None
     projected(elman(u, False)(init, xs)).backward()
     for a, x in zip(got, (init, xs, u), strict=True):
-        assert_close("gradient", a, x.grad.numpy())
+        assert_close("gradient", a, grad_of(x).numpy())
 
 
 # ------------------------------------------------------------------------------------------------------ what comes in
@@ -331,7 +332,7 @@ def test_cotangents_of_any_layout(rng) -> None:
         for compile in (True, False):
             u.grad = None
             elman(u, compile)(init, xs)[1].backward(cotangent)
-            found.append(u.grad.numpy())
+            found.append(grad_of(u).numpy())
         assert_close("u", *found)
 
 

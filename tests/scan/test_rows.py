@@ -13,11 +13,10 @@ from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.ops.primitive import TABLE, OpKind
-from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan import compiled, pipeline, program_of
 from tinygrad_seq.scan.codegen import batch_axis
-from tinygrad_seq.scan.ir import step
+from tinygrad_seq.scan.ir import check
 from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
-from tinygrad_seq.scan.run import direction
 
 # Traps of which some values have no row for each sequence of the carry.
 WITHOUT_ROWS = [
@@ -46,10 +45,10 @@ def kernels(case: Any, **sizes: int) -> list[Any]:
 def test_in_a_loop_with_rows_every_computed_value_has_rows(name: str) -> None:
     for kernel in kernels((CELLS | TRAPS)[name]):
         for eqn in kernel.loop.eqns:
-            if kernel.homes.rows and eqn.primitive.kind is not OpKind.VIEW:
-                assert kernel.homes.rows.issuperset(eqn.results)
-        for var, place in kernel.homes.places.items():
-            assert var in kernel.homes.rows or not place.buffer.rows
+            if kernel.loop.batched and eqn.primitive.kind is not OpKind.VIEW:
+                assert kernel.loop.batched.issuperset(eqn.results)
+        for var, layout in kernel.layouts.items():
+            assert var in kernel.loop.batched or not layout.buffer.batched
 
 
 @pytest.mark.parametrize("name", WITHOUT_ROWS)
@@ -62,14 +61,14 @@ def test_values_without_rows(name: str, sizes: dict[str, int]) -> None:
 def test_the_loop_keeps_its_rows(name: str) -> None:
     """What has no rows is done before it, so the loop still goes row by row."""
     for kernel in kernels(TRAPS[name]):
-        assert kernel.homes.rows
+        assert kernel.loop.batched
         assert (6 if "without_the_batch" in name else 3) == kernel.N
 
 
 @pytest.mark.usefixtures("_no_programs")
 @pytest.mark.parametrize("name", WITHOUT_ROWS)
 def test_without_the_pass_the_loop_has_no_rows_and_is_right(monkeypatch, name: str) -> None:
-    monkeypatch.setattr(direction, "without_rows_first", lambda stages: stages)
+    monkeypatch.setattr(pipeline, "hoist_unbatched", lambda stages: stages)
     TRAPS[name].build().check()
 
 
@@ -86,7 +85,7 @@ def eqn(name: str, result: tuple[int, ...], *operands: Var, **params: Any) -> Eq
 @pytest.fixture(autouse=True)
 def _checking(monkeypatch) -> None:
     monkeypatch.setattr(batch_axis, "CHECKING", True)
-    monkeypatch.setattr(step, "CHECKING", True)
+    monkeypatch.setattr(check, "CHECKING", True)
 
 
 def test_checker_accepts_what_keeps_rows_apart() -> None:
@@ -97,7 +96,7 @@ def test_checker_accepts_what_keeps_rows_apart() -> None:
         eqn("reshape", (N, 2, 2), x, shape=(N, 2, 2)),
         eqn("broadcast_to", (N, 4), v, shape=(N, 4)),
     ):
-        batch_axis.check_rows([one], N, frozenset({x, *one.results}))
+        batch_axis.check_batch_axis([one], N, frozenset({x, *one.results}))
 
 
 @pytest.mark.parametrize(
@@ -114,22 +113,22 @@ def test_checker_accepts_what_keeps_rows_apart() -> None:
 def test_checker_finds_rows_that_mix(name: str, result: tuple[int, ...], params: dict[str, Any]) -> None:
     x = Var(ROWS)
     mixing = eqn(name, result, x, **params)
-    with pytest.raises(AssertionError, match="rows"):
-        batch_axis.check_rows([mixing], N, frozenset({x, *mixing.results}))
+    with pytest.raises(AssertionError, match="batch"):
+        batch_axis.check_batch_axis([mixing], N, frozenset({x, *mixing.results}))
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="no kernel is laid out then")
 @pytest.mark.usefixtures("_no_programs")
 def test_a_planted_wrong_rule_is_found(monkeypatch, rng) -> None:
     """A pass that takes a sum over the batch for one within each row is stopped before its code runs."""
-    right = batch_axis._has_rows
+    right = batch_axis._has_batch_axis
 
     def wrong(eqn: Eqn, count: int, found: set[Var]) -> bool:
         return True if eqn.primitive.name == "sum" else right(eqn, count, found)
 
-    monkeypatch.setattr(batch_axis, "_has_rows", wrong)
+    monkeypatch.setattr(batch_axis, "_has_batch_axis", wrong)
     xs = ts.tensor(rng.standard_normal((5, N, 4)))
-    with pytest.raises(AssertionError, match="rows"):
+    with pytest.raises(AssertionError, match="batch"):
         ts.scan(lambda h, x: (h + (x * h).sum(axis=0, keepdims=True), h), xs[0], xs, compile=True)
 
 
@@ -137,4 +136,4 @@ def test_an_operation_that_nothing_is_known_of_has_no_rows() -> None:
     """It may mix them; a step with it is refused later, as it has no compiled form."""
     x = Var(ROWS)
     with pytest.raises(batch_axis._ConflictError):
-        batch_axis._has_rows(eqn("cumsum", (N, 4), x, axis=0, reverse=False), N, {x})
+        batch_axis._has_batch_axis(eqn("cumsum", (N, 4), x, axis=0, reverse=False), N, {x})

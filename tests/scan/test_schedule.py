@@ -144,5 +144,5 @@ def test_a_norm_of_a_product_made_before_takes_its_place() -> None:
     kernel = direction.kernel
     assert kernel is not None
     (made,) = [eqn.result for eqn in direction.stages.before if eqn.primitive.name == "matmul"]
-    kept = [view.var for view in kernel.outputs if view.buffer.var is kernel.loop.became.get(made, made)]
+    kept = [view.var for view in kernel.outputs if view.buffer.var is kernel.loop.renamed.get(made, made)]
     assert len(kept) == 1

@@ -6,8 +6,8 @@ A scan's programs are made anew for each fault. Where the fault is not in the ma
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import pool
 from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import api, compiled
-from tinygrad_seq.scan.codegen import batch_axis, buffers
+from tinygrad_seq.scan import api, compiled, pipeline
+from tinygrad_seq.scan.codegen import batch_axis, buffers, loop_source
 from tinygrad_seq.scan.passes import lower
-from tinygrad_seq.scan.run import batched, direction, kernel, segments
+from tinygrad_seq.scan.run import batched, kernel, segments
 from tinygrad_seq.testing.soak import outcome_of, program_of
 
 EXAMPLES = range(50)
@@ -118,12 +118,12 @@ def mistaken(replace: str, by: str) -> Callable:
         source = right(*args)
         return source._replace(text=source.text.replace(replace, by))
 
-    right = kernel.emit
+    right = loop_source.emit
     return emit
 
 
 MACHINE_FAULTS = {
-    "an operator": ("step", "values", kernel, "emit", mistaken(") * (", ") + (")),
+    "an operator": ("step", "values", loop_source, "emit", mistaken(") * (", ") + (")),
     "rows left out by threads": ("step", "threads", kernel, "split", lambda count, parts: pool.split(count - 1, parts)),
 }
 
@@ -138,15 +138,16 @@ def test_a_fault_of_the_machine_code_is_found(plant, fault: str) -> None:
 def test_a_value_without_batch_elements_in_memory_that_each_of_them_reads_is_found(plant) -> None:
     """The two guards are taken away: such a value stays in a loop over the batch, and overwrites what it reads."""
 
-    def find_rows(loop):
-        found = batch_axis._rows_of(loop.eqns, loop.carry, loop.carry_out, loop.totals, loop.totals_out)
-        return (1, frozenset()) if found is None else found
+    def with_batch_axis(loop):
+        found = batch_axis._batch_axis(loop.eqns, loop.carry, loop.carry_out, loop.time_sums, loop.time_sums_out)
+        N, batched = found or (1, frozenset())
+        return replace(loop, batch_size=N, batched=batched)
 
-    plant(direction, "without_rows_first", lambda stages: stages)
-    plant(kernel, "find_rows", find_rows)
-    source = textwrap.dedent(inspect.getsource(buffers.Homes._reuse))
-    assert "(piece in self.rows) == (var in self.rows)" in source
+    plant(pipeline, "hoist_unbatched", lambda stages: stages)
+    plant(loop_source, "with_batch_axis", with_batch_axis)
+    source = inspect.getsource(buffers._find_reuse)
+    assert "(piece in loop.batched) == (var in loop.batched)" in source
     scope = dict(buffers.__dict__)
-    exec(source.replace("(piece in self.rows) == (var in self.rows)", "True"), scope)
-    plant(buffers.Homes, "_reuse", scope["_reuse"])
+    exec(source.replace("(piece in loop.batched) == (var in loop.batched)", "True"), scope)
+    plant(buffers, "_find_reuse", scope["_find_reuse"])
     assert first_found("step", "values", range(200)) is not None

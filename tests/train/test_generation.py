@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import IndexRangeError
 from tinygrad_seq.scan import stepper
+from tinygrad_seq.scan.passes import tables
 from tinygrad_seq.train import LanguageModel, choose_token
 
 V, PROMPT = 9, [3, 1, 4]
@@ -69,7 +71,7 @@ def test_same_tokens_as_step_by_step(cell: Any, options: dict[str, Any]) -> None
 def test_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("gru")
     expected = list(islice(model.sample(PROMPT, generator=np.random.default_rng(1)), 20))
-    monkeypatch.setattr(stepper.config, "DISABLE_JIT", 1)
+    monkeypatch.setattr(config, "DISABLE_JIT", 1)
     monkeypatch.setattr(stepper, "_loops", Memo(100))
     assert list(islice(model.sample(PROMPT, generator=np.random.default_rng(1)), 20)) == expected
 
@@ -121,10 +123,10 @@ def test_a_prompt_outside_the_vocabulary_is_refused() -> None:
 
 @pytest.mark.parametrize(("largest", "products"), [(2**22, 2), (V * 8 - 1, 3)])
 def test_an_embedded_token_needs_no_product(largest: int, products: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stepper, "_LARGEST_TABLE", largest)
+    monkeypatch.setattr(tables, "LARGEST", largest)
     monkeypatch.setattr(stepper, "_loops", Memo(100))
     model = LanguageModel(V, 4, 8, cell="rnn")
     written = list(islice(model.sample(PROMPT, generator=np.random.default_rng(0)), 9))
     (loop,) = stepper._loops.values()
-    assert [eqn.primitive.name for eqn in loop.stages.during].count("matmul") == products
+    assert [eqn.primitive.name for eqn in loop.direction.stages.during].count("matmul") == products
     assert written == list(islice(step_by_step(model, np.random.default_rng(0)), 9))

@@ -1,6 +1,6 @@
-"""NumPy functions on tensors: ufuncs become the primitive of the same forward, the rest need no gradient.
+"""NumPy functions on tensors: a ufunc becomes the primitive with that forward; others run on bare arrays.
 
-A gradient is never dropped: what NumPy can only compute on bare arrays is refused for tensors that require grad.
+A gradient is never lost: functions that only run on bare arrays raise for tensors that require grad.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from ..errors import GraphError
 from ..ops.primitive import TABLE, Array, Primitive, bind
 
-# Ufuncs whose primitive has a forward of its own.
+# Ufuncs whose primitive has another forward.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
-# Functions whose result no gradient could flow through.
+# Functions whose result carries no gradient.
 _FACTS = {np.shape: "shape", np.ndim: "ndim", np.size: "size"}
 
 
@@ -50,7 +50,7 @@ class ArrayProtocol:
 
 
 def _bare(value: Any, name: str) -> Any:
-    """Return `value` with every tensor in it as an ndarray, for the NumPy function `name`."""
+    """Return `value` with all tensors replaced by ndarrays, for the NumPy function `name`."""
     if isinstance(value, ArrayProtocol):
         if value._requires_grad:
             raise GraphError(

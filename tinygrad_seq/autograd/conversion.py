@@ -1,4 +1,4 @@
-"""Python data, NumPy arrays and tensors as ndarrays of a dtype that a Tensor can have."""
+"""Conversion of Python data, NumPy arrays and tensors to ndarrays of a supported dtype."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .array_protocol import ArrayProtocol
 
 
 def to_array(caller: str, data: Array, dtype: DTypeLike | None = None) -> np.ndarray:
-    """Return a copy of `data` as an ndarray; `dtype` None keeps the dtype that the data has.
+    """Return a copy of `data` as an ndarray; with `dtype` None it keeps its dtype.
 
     ndarrays, NumPy scalars, tensors and every object that NumPy reads as an array (``__array__``,
     ``__array_interface__``, the buffer protocol, ``__dlpack__``: pandas, polars, xarray, PyTorch) have a dtype, also
-    inside lists. Python floats have none: they take that of the floating-point arrays beside them in a list, and the
-    default dtype if there are none.
+    inside lists. Python floats have none: in a list they take the dtype of its floating-point arrays; otherwise they
+    take the default dtype.
 
     Raises
     ------
     DtypeError
-        If the values are not real numbers or booleans, or of a dtype that no Tensor has.
+        If the values are not real numbers or booleans, or have an unsupported dtype.
     ShapeError
         If nested lists are ragged.
     GraphError
-        If nested lists hold a tensor that requires grad, whose gradient would be dropped.
+        If nested lists hold a tensor that requires grad, whose gradient would be lost.
     """
     wanted = None if dtype is None else as_dtype(caller, dtype)
     found: set[np.dtype] = set()
     if isinstance(data, ArrayProtocol):
-        data = data.numpy()  # a tensor that requires grad may be copied, by itself
+        data = data.numpy()  # outside a list, a tensor that requires grad may be copied
     bare = _bare(caller, data, found)
     try:
         array = np.array(bare)
@@ -57,7 +57,7 @@ _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__")
 
 
 def _bare(caller: str, data: Any, found: set[np.dtype]) -> Any:
-    """Return nested lists with all that has a dtype in them as ndarrays, whose dtypes are added to `found`."""
+    """Return nested lists with every item that has a dtype as an ndarray; add these dtypes to `found`."""
     if data.__class__ in _PYTHON:
         return data
     if isinstance(data, list | tuple):

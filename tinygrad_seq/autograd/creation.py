@@ -1,17 +1,13 @@
-"""New tensors from Python data, from NumPy arrays, from a shape, from a random generator."""
+"""New tensors from Python data, NumPy arrays and shapes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..base.settings import default_dtype
-from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, ShapeError
 from ..ops.casting import as_dtype
-from ..ops.operators import one_argument
 from ..ops.primitive import LEVELS, Array
 from .conversion import to_array
 from .tensor import Tensor, wrap
@@ -25,18 +21,23 @@ def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = Fa
     Parameters
     ----------
     data
-        A number, nested lists of numbers, an ndarray, a Tensor or what NumPy reads as an array (pandas, polars, xarray,
-        PyTorch, the buffer protocol), of any shape.
+        A number, nested lists of numbers, an ndarray, a Tensor, or any object that NumPy reads as an array (pandas,
+        polars, xarray, PyTorch, the buffer protocol), of any shape.
     dtype
-        By default that of the array, or of the arrays in a list; for Python numbers alone float32 (see
-        `set_default_dtype`), int64 or bool.
+        By default the dtype of the array, or of the arrays in a list; for Python numbers alone `default_dtype`, int64
+        or bool.
     requires_grad
         Whether operations on it are recorded.
+
+    Returns
+    -------
+    Tensor
+        A new leaf; it never shares memory with `data`.
 
     Raises
     ------
     DtypeError
-        If the values are not real numbers or booleans, or `requires_grad` is asked of integers.
+        If the values are not real numbers or booleans, or `requires_grad` is set for integers.
     ShapeError
         If nested lists are ragged.
     GraphError
@@ -52,23 +53,47 @@ def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = Fa
 
 
 def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
-    """Return `data` as a tensor: a Tensor as it is, an ndarray without a copy, anything else as `tensor` does.
+    """Return `data` as a tensor: a Tensor unchanged, an ndarray without a copy, anything else as `tensor` does.
 
-    A shared ndarray may be written to by its owner at any time; graphs keep copies of it.
+    The owner of a shared ndarray may write to it at any time; graphs keep copies of it.
+
+    Parameters
+    ----------
+    data
+        A Tensor, an ndarray, a number, nested lists, or any object that NumPy reads as an array.
+    dtype
+        By default the dtype of `data`, as in `tensor`.
+
+    Returns
+    -------
+    Tensor
+        `data` itself, or a new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.asarray([1.0, 2.0])
+    tensor([1., 2.])
     """
+    return as_tensor("asarray", data, dtype)
+
+
+def as_tensor(caller: str, data: Array, dtype: DTypeLike | None = None) -> Tensor:
+    """Return `asarray` of `data`, in the name of `caller`."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
-    if isinstance(data, np.ndarray) and data.dtype == as_dtype("asarray", dtype or data.dtype):
+    if isinstance(data, np.ndarray) and data.dtype == as_dtype(caller, dtype or data.dtype):
         shared = wrap(data)
         shared._exposed = True
         return shared
-    return tensor(data, dtype)
+    return wrap(to_array(caller, data, dtype))
 
 
 # ---------------------------------------------------------------------------------------------- from a shape
 
 
-def _check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
+def check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
+    """Return `shape` as a tuple; raise ShapeError in the name of `caller` unless its sizes are integers >= 0."""
     sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     if not all(isinstance(size, int | np.integer) and size >= 0 for size in sizes):
         raise ShapeError(f"{caller}: expected a shape of integers >= 0, got {shape!r}; pass e.g. (2, 3).")
@@ -76,48 +101,201 @@ def _check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
 
 
 def full(shape: Shape, value: float, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Return a tensor of `shape` filled with `value`; by default of the dtype `tensor` gives to `value`."""
-    sizes = _check_shape("full", shape)
+    """Return a tensor of `shape` filled with `value`.
+
+    Parameters
+    ----------
+    shape
+        The shape: an integer or a tuple of integers >= 0.
+    value
+        A number.
+    dtype
+        By default the dtype that `tensor` gives to `value`.
+    requires_grad
+        Whether operations on it are recorded.
+
+    Returns
+    -------
+    Tensor
+        A new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
+    sizes = check_shape("full", shape)
     return wrap(np.full(sizes, to_array("full", value, dtype)), requires_grad)
 
 
 def zeros(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Return a tensor of zeros of `shape`, by default float32."""
+    """Return a tensor of zeros.
+
+    Parameters
+    ----------
+    shape
+        The shape: an integer or a tuple of integers >= 0.
+    dtype
+        float32 or float64 or an integer dtype; by default `default_dtype`.
+    requires_grad
+        Whether operations on it are recorded.
+
+    Returns
+    -------
+    Tensor
+        A new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.zeros((2, 3)).shape
+    (2, 3)
+    """
     kind = as_dtype("zeros", dtype or default_dtype())
-    return wrap(np.zeros(_check_shape("zeros", shape), kind), requires_grad)
+    return wrap(np.zeros(check_shape("zeros", shape), kind), requires_grad)
 
 
 def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Return a tensor of ones of `shape`, by default float32."""
+    """Return a tensor of ones.
+
+    Parameters
+    ----------
+    shape
+        The shape: an integer or a tuple of integers >= 0.
+    dtype
+        float32 or float64 or an integer dtype; by default `default_dtype`.
+    requires_grad
+        Whether operations on it are recorded.
+
+    Returns
+    -------
+    Tensor
+        A new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.ones(3)
+    tensor([1., 1., 1.])
+    """
     kind = as_dtype("ones", dtype or default_dtype())
-    return wrap(np.ones(_check_shape("ones", shape), kind), requires_grad)
+    return wrap(np.ones(check_shape("ones", shape), kind), requires_grad)
 
 
 def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
-    """Return zeros with the shape and dtype of `x`."""
+    """Return zeros with the shape and dtype of `x`.
+
+    Parameters
+    ----------
+    x
+        A Tensor or array.
+    dtype
+        By default the dtype of `x`.
+
+    Returns
+    -------
+    Tensor
+        A new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.zeros_like(ts.ones(2))
+    tensor([0., 0.])
+    """
     x = _shaped(x)
     return zeros(x.shape, dtype or x.dtype)
 
 
 def ones_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
-    """Return ones with the shape and dtype of `x`."""
+    """Return ones with the shape and dtype of `x`.
+
+    Parameters
+    ----------
+    x
+        A Tensor or array.
+    dtype
+        By default the dtype of `x`.
+
+    Returns
+    -------
+    Tensor
+        A new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.ones_like(ts.zeros(2))
+    tensor([1., 1.])
+    """
     x = _shaped(x)
     return ones(x.shape, dtype or x.dtype)
 
 
 def full_like(x: Array, value: float, dtype: DTypeLike | None = None) -> Tensor:
-    """Return a tensor with the shape and dtype of `x` filled with `value`."""
+    """Return a tensor with the shape and dtype of `x`, filled with `value`.
+
+    Parameters
+    ----------
+    x
+        A Tensor or array.
+    value
+        A number.
+    dtype
+        By default the dtype of `x`.
+
+    Returns
+    -------
+    Tensor
+        A new leaf.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.full_like(ts.zeros(2), 0.5)
+    tensor([0.5, 0.5])
+    """
     x = _shaped(x)
     return full(x.shape, value, dtype or x.dtype)
 
 
 def _shaped(x: Array) -> Array:
-    """Return `x` as something that has a shape and a dtype: a value of a scan step as it is."""
+    """Return `x` as an object with a shape and a dtype; values of a scan step pass unchanged."""
     return x if x.__class__ in LEVELS else asarray(x)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTypeLike | None = None) -> Tensor:
-    """Return evenly spaced values from `start` (0 if only one number is given) up to `stop`, without it."""
+    """Return the values ``start, start + step, ...`` below `stop`; ``arange(stop)`` starts at 0.
+
+    Parameters
+    ----------
+    start
+        The first value, or `stop` if it is the only number.
+    stop
+        The end, which is not included.
+    step
+        The difference of neighbours, not 0.
+    dtype
+        By default int64 for integers and `default_dtype` for floats.
+
+    Returns
+    -------
+    Tensor
+        Shape (n,).
+
+    Raises
+    ------
+    ArgumentError
+        If `step` is 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.arange(2, 8, 2)
+    tensor([2, 4, 6])
+    """
     if step == 0:
         raise ArgumentError("arange: expected a step other than 0, got 0; pass e.g. 1 or -1.")
     values = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
@@ -125,50 +303,51 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTyp
 
 
 def linspace(start: float, stop: float, num: int, dtype: DTypeLike | None = None) -> Tensor:
-    """Return `num` evenly spaced values from `start` to `stop`, both included."""
+    """Return `num` evenly spaced values from `start` to `stop`, both included.
+
+    Parameters
+    ----------
+    start, stop
+        The first and the last value.
+    num
+        How many values, an integer >= 0.
+    dtype
+        By default `default_dtype`.
+
+    Returns
+    -------
+    Tensor
+        Shape (num,).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.linspace(0, 1, 3)
+    tensor([0. , 0.5, 1. ])
+    """
     return tensor(np.linspace(start, stop, num), dtype or default_dtype())
 
 
 def eye(rows: int, columns: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Return a matrix of shape (rows, columns) with ones on its diagonal."""
+    """Return a matrix with ones on its diagonal and zeros elsewhere.
+
+    Parameters
+    ----------
+    rows, columns
+        Its shape; `columns` is `rows` by default.
+    dtype
+        By default `default_dtype`.
+
+    Returns
+    -------
+    Tensor
+        Shape (rows, columns).
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     return wrap(np.eye(rows, columns, dtype=as_dtype("eye", dtype or default_dtype())))
-
-
-# ---------------------------------------------------------------------------------------------------- random
-
-
-def randn(
-    *shape: Any,
-    dtype: DTypeLike | None = None,
-    generator: np.random.Generator | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return standard normal values of `shape`, drawn from `generator` or the generator that `manual_seed` seeds.
-
-    The shape is one tuple or several integers.
-    """
-    kind = as_dtype("randn", dtype or default_dtype())
-    values = current_generator(generator).standard_normal(_check_shape("randn", one_argument(shape)))
-    return wrap(values.astype(kind), requires_grad)
-
-
-def rand(
-    *shape: Any,
-    dtype: DTypeLike | None = None,
-    generator: np.random.Generator | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return values uniform in [0, 1) of `shape`, drawn from `generator` or the generator that `manual_seed` seeds.
-
-    The shape is one tuple or several integers.
-    """
-    kind = as_dtype("rand", dtype or default_dtype())
-    values = current_generator(generator).random(_check_shape("rand", one_argument(shape)), kind)
-    return wrap(np.asarray(values), requires_grad)
-
-
-def randint(low: int, high: int, shape: Shape, generator: np.random.Generator | None = None) -> Tensor:
-    """Return int64 values of `shape` uniform in [low, high)."""
-    if high <= low:
-        raise ArgumentError(f"randint: expected low < high, got {low} and {high}; swap them.")
-    return wrap(current_generator(generator).integers(low, high, _check_shape("randint", shape)))

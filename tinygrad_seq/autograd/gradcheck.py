@@ -1,8 +1,8 @@
 """Gradients against finite differences: `gradcheck`.
 
-All outputs are projected on one random cotangent, which leaves one scalar function of the inputs. Each input is first
-moved along a few random directions, two or three evaluations each; only a direction that disagrees is followed by a
-look at every element, to name the one that is wrong. Differences are central, extrapolated over shrinking steps.
+All outputs are projected on one random cotangent, which gives one scalar function of the inputs. Each input is first
+moved along a few random directions, with two or three evaluations each. Only if a direction disagrees is every element
+checked, to name the wrong one. Differences are central and extrapolated over shrinking steps.
 """
 
 from __future__ import annotations
@@ -37,23 +37,28 @@ def gradcheck(
     rtol: float = 1e-5,
     generator: np.random.Generator | None = None,
 ) -> bool:
-    """Return True if the gradients of `f` agree with finite differences; raise if they do not.
+    """Check the gradients of `f` against finite differences.
 
     Parameters
     ----------
     f
-        Called as ``f(*inputs)``, or ``f(**inputs)`` if they are a dict; it may also use the inputs by closure. Returns
-        a Tensor or nested tuples, lists and dicts of them, of any shape; all but floating-point ones are ignored.
+        Called as ``f(*inputs)``, or ``f(**inputs)`` for a dict; it may also close over the inputs. It returns a Tensor
+        or nested tuples, lists and dicts of Tensors of any shape; only floating-point ones are checked.
     inputs
-        Every float64 Tensor in it that requires grad is checked.
+        All float64 Tensors in it that require grad are checked.
     order
-        1 for gradients; 2 to check the gradient of a random projection of the gradient as well.
+        1 for gradients; 2 also checks the gradient of a random projection of the gradient.
     eps
         Largest step, relative to ``max(1, |x|)``.
     atol, rtol
-        How far an analytic and a numeric derivative may be apart.
+        Tolerances between analytic and numeric derivatives.
     generator
-        Draws the cotangent and the directions; a fixed seed by default.
+        Draws the cotangent and the directions; by default with a fixed seed.
+
+    Returns
+    -------
+    bool
+        True; a failed check raises.
 
     Raises
     ------
@@ -112,7 +117,7 @@ class _Tolerance(NamedTuple):
 
 
 class _Slope(NamedTuple):
-    """A numeric derivative along a line, its uncertainty from rounding, the one-sided derivatives if they differ."""
+    """A numeric derivative along a line, its rounding uncertainty, and the one-sided derivatives if they differ."""
 
     value: float
     noise: float
@@ -290,7 +295,7 @@ def _check_input(
 
 
 def _moved(project: Callable[[], float], tensor: Tensor, step: np.ndarray) -> float:
-    """Return the projection with `tensor` moved by `step`, and put the tensor back."""
+    """Return the projection with `tensor` moved by `step`; the tensor is restored."""
     array, exposed = tensor._array, tensor._exposed
     try:
         try:
@@ -303,7 +308,7 @@ def _moved(project: Callable[[], float], tensor: Tensor, step: np.ndarray) -> fl
 
 
 def _slope(line: Callable[[float], float], expected: float, scale: float, tolerance: _Tolerance) -> _Slope:
-    """Return the derivative of `line` at 0, from steps that shrink until it agrees with `expected` or they run out."""
+    """Return the derivative of `line` at 0; steps shrink until it agrees with `expected` or they run out."""
     centre = line(0.0)
     best = _Slope(math.nan, math.inf, None)
     smallest = math.inf
@@ -318,7 +323,8 @@ def _slope(line: Callable[[float], float], expected: float, scale: float, tolera
         if level > 1 and noise > 10 * (tolerance.atol + tolerance.rtol * abs(mean)):
             break
         if before is not None:
-            # Where f is smooth the gap of the sides shrinks with the step; at a kink it stays; at a jump slopes grow.
+            # Where f is smooth, the difference of the two sides shrinks with the step; at a kink it stays; at a jump
+            # slopes grow.
             visible = tolerance.atol + 10 * tolerance.rtol * max(abs(left), abs(right)) + 4 * noise
             kink = abs(gap) > visible and abs(gap) > abs(before[1]) / 2
             kink |= abs(mean) > visible and abs(mean) > 2 * abs(before[0]) > 0  # a jump
@@ -333,5 +339,5 @@ def _slope(line: Callable[[float], float], expected: float, scale: float, tolera
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two results are one but for rounding, as a compiled loop and its steps one by one are."""
+    """Return whether two results are equal up to rounding, as a compiled and an eager loop are."""
     return a.shape == b.shape and np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True)

@@ -1,30 +1,116 @@
-"""Writing to a tensor: parameters and other leaves change in place, recorded history never does."""
+"""A tensor's memory: leaves such as parameters change in place, recorded history never does.
+
+No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
+graphs save copies of it while anyone else still holds it, and whoever wants to write to an array that a graph or
+another tensor still needs (``.data``, an optimiser) is given a fresh copy. Both are decided by reference counts, so
+the normal case costs nothing.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..base.modes import mode
 from ..errors import GraphError, ShapeError
 from ..ops import arithmetic
-from ..ops.primitive import Array, Primitive
+from ..ops.primitive import Primitive
+
+
+class _Probe:
+    __slots__ = ("_array",)
+
+    def __init__(self) -> None:
+        self._array = np.empty(1)
+
+
+_probe = _Probe()
+# What sys.getrefcount says of an array that only one attribute refers to.
+_ALONE = sys.getrefcount(_probe._array)
 
 
 class InPlace:
-    """Mixed into `Tensor`."""
+    """Mixed into `Tensor`, whose slots it has."""
 
-    __slots__ = ()
-    numpy: Any
+    __slots__ = ("__dict__", "__weakref__", "_array", "_requires_grad", "_source")
     _array: np.ndarray
     _requires_grad: bool
     _source: Any
     _apply: Any
-    _writable: Any
+    _exposed: bool = False  # `.data` has handed the array out: someone may write to it
 
-    def copy_(self, values: Array) -> Self:
-        """Overwrite the values, broadcasting `values` to this shape, and return the tensor itself."""
+    # ------------------------------------------------------------------------------------- who else has the array
+
+    def _alone(self) -> bool:
+        """Return whether nothing else refers to this tensor's memory."""
+        return sys.getrefcount(self._array) <= _ALONE and self._array.base is None
+
+    def _writable(self) -> np.ndarray:
+        """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one."""
+        if not (self._exposed or self._alone()) or not self._array.flags.carray:
+            self._array = self._array.copy(order="C")
+        return self._array
+
+    def _frozen(self) -> np.ndarray:
+        """Return an array of this tensor's values that nobody will write to, for a graph or another tensor."""
+        if self._exposed:
+            if not self._alone():
+                return self._array.copy()
+            self._exposed = False
+        return self._array
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values, to read and write: a graph that still needs the old ones keeps them."""
+        array = self._writable()
+        self._exposed = True
+        return array
+
+    @data.setter
+    def data(self, value: ArrayLike) -> None:
+        if value is self._array:  # the second half of `w.data -= step`
+            return
+        array = value._array if isinstance(value, InPlace) else np.asarray(value)
+        if array.shape != self._array.shape or not np.can_cast(array.dtype, self._array.dtype, "same_kind"):
+            raise ShapeError(
+                f"Tensor.data: expected an array of shape {self._array.shape} {self._array.dtype}, got {array.shape} "
+                f"{array.dtype}; make a new tensor to change shape or dtype."
+            )
+        self._array, self._exposed = array.astype(self._array.dtype, order="C"), False
+
+    def numpy(self) -> np.ndarray:
+        """Return the values for reading: this tensor's memory, read-only unless `data` has handed it out."""
+        if self._exposed:
+            return self._array
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    def copy_(self, values: ArrayLike) -> Self:
+        """Overwrite the values and return the tensor itself.
+
+        Parameters
+        ----------
+        values : array_like
+            Numbers that broadcast to the shape of the tensor; they are cast to its dtype.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+
+        Raises
+        ------
+        ShapeError
+            If `values` does not broadcast to the shape.
+        GraphError
+            If the tensor has a recorded history, or requires grad outside of `no_grad`.
+        """
         self._refuse_recorded_write("copy_")
         new = values._array if isinstance(values, InPlace) else np.asarray(values)
         try:
@@ -36,35 +122,42 @@ class InPlace:
         self._writable()[...] = fitted
         return self
 
-    def __setitem__(self, key: Any, value: Array) -> None:
-        self._refuse_recorded_write("assignment to x[...]")
-        keys = tuple(k.numpy() if isinstance(k, InPlace) else k for k in (key if isinstance(key, tuple) else (key,)))
+    def __setitem__(self, key: Any, value: ArrayLike) -> None:
+        self._refuse_recorded_write("x[...] = value")
         if isinstance(value, InPlace):
-            value = np.asarray(value) if mode.recording else value.numpy()
+            if value._requires_grad and mode.recording:
+                raise GraphError(
+                    "x[...] = value: expected a value that needs no gradient, got a tensor that requires grad, whose "
+                    "gradient assignment would drop; build a new tensor with ts.where, ts.index_add or ts.concat, "
+                    "which pass the gradient on."
+                )
+            value = value.numpy()
+        keys = tuple(k.numpy() if isinstance(k, InPlace) else k for k in (key if isinstance(key, tuple) else (key,)))
         self._writable()[keys] = value
 
     def _refuse_recorded_write(self, what: str) -> None:
         if self._source is not None or (self._requires_grad and mode.recording):
             raise GraphError(
                 f"{what}: expected a tensor without a recorded history, got one that requires grad; build a new one "
-                "with ts.where or ts.concat, or write inside `with ts.no_grad():` if it is a parameter."
+                "with ts.where, ts.index_add or ts.concat, or write inside `with ts.no_grad():` if it is a parameter."
             )
 
-    def _update(self, primitive: Primitive, other: Array) -> Array:
+    def _update(self, primitive: Primitive, other: ArrayLike) -> Self:
         """Return ``x op= other``: a parameter changes in place (under `no_grad`); any other name is bound anew."""
-        if not self._requires_grad or self._source is not None:
-            return self._apply(primitive, (self, other), {})
-        self._refuse_recorded_write("in-place operator on a parameter")
-        return self.copy_(self._apply(primitive, (self, other), {}))
+        if self._requires_grad and self._source is None:
+            self._refuse_recorded_write("in-place operator on a parameter")
+            return self.copy_(self._apply(primitive, (self, other), {}))
+        result: Self = self._apply(primitive, (self, other), {})
+        return result
 
-    def __iadd__(self, other: Array) -> Array:
+    def __iadd__(self, other: ArrayLike) -> Self:
         return self._update(arithmetic.add, other)
 
-    def __isub__(self, other: Array) -> Array:
+    def __isub__(self, other: ArrayLike) -> Self:
         return self._update(arithmetic.subtract, other)
 
-    def __imul__(self, other: Array) -> Array:
+    def __imul__(self, other: ArrayLike) -> Self:
         return self._update(arithmetic.multiply, other)
 
-    def __itruediv__(self, other: Array) -> Array:
+    def __itruediv__(self, other: ArrayLike) -> Self:
         return self._update(arithmetic.divide, other)

@@ -3,53 +3,81 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, ParamSpec
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import numpy as np
+
+from ..errors import ArgumentError
 from ..ops.joining import stack
-from ..ops.primitive import LEVELS
-from .creation import asarray
+from ..ops.primitive import LEVELS, Primitive
+from ..ops.public import PUBLIC, Public, public_signature
+from .creation import as_tensor
 
-_P = ParamSpec("_P")
+
+@functools.cache
+def public_functions() -> dict[str, Callable[..., Any]]:
+    """Return the public functions by name: aliases name the same function."""
+    made = {id(operation): _public(operation) for operation in PUBLIC.values()}
+    return {name: made[id(operation)] for name, operation in PUBLIC.items()}
 
 
-def public(function: Callable[_P, Any], *, several: bool = False) -> Callable[_P, Any]:
-    """Return `function` with its first operand, of arrays or numbers, made a Tensor (a list of them if `several`)."""
-    lift = _lift_each if several else _lift
+def _public(operation: Public) -> Callable[..., Any]:
+    """Return the function of `operation` with the operands that may be plain data made Tensors."""
+    function = operation.function
+    caller = function.__name__
+    lift = _lift_each if operation.operands == "each" else _lift
+    name = "" if isinstance(function, Primitive) else function.__code__.co_varnames[0]
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:
             if args[0].__class__ not in LEVELS:
-                args = (lift(args[0]), *args[1:])
-        elif kwargs:
-            first = next(iter(kwargs))
-            kwargs = {**kwargs, first: lift(kwargs[first])}
+                args = (lift(caller, args[0]), *args[1:])
+        elif name in kwargs:
+            kwargs = {**kwargs, name: lift(caller, kwargs[name])}
         return function(*args, **kwargs)
 
+    def lift_rest(*args: Any, **kwargs: Any) -> Any:
+        return function(*args[:1], *[_lift(caller, operand) for operand in args[1:]], **kwargs)
+
+    call = functools.wraps(function)(lift_rest if operation.operands == "rest" else lift_first)
+    call.__module__ = "tinygrad_seq"
+    call.__wrapped__ = _Signature(function)
     return call
 
 
-def public_equation(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function`, whose first argument is an equation, with all its operands made Tensors."""
+class _Signature:
+    """Stand where `inspect.signature` looks for the signature of a public function, which is made on demand."""
 
-    @functools.wraps(function)
-    def call(equation: str, *operands: Any, **kwargs: Any) -> Any:
-        return function(equation, *map(_lift, operands), **kwargs)
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
 
-    return call
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return public_signature(self.__wrapped__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # what has a signature is callable
+        return self.__wrapped__(*args, **kwargs)
 
 
-def _lift(operand: Any) -> Any:
+def _lift(caller: str, operand: Any) -> Any:
     if operand.__class__ in LEVELS:
         return operand
     if isinstance(operand, list | tuple) and _holds_tensors(operand):
-        return stack([_lift(item) for item in operand])
-    return asarray(operand)
+        return stack([_lift(caller, item) for item in operand])
+    return as_tensor(caller, operand)
 
 
-def _lift_each(operands: Any) -> Any:
-    return [_lift(operand) for operand in operands] if isinstance(operands, list | tuple) else _lift(operands)
+def _lift_each(caller: str, operands: Any) -> Any:
+    if operands.__class__ in LEVELS or isinstance(operands, np.ndarray):
+        return _lift(caller, operands)
+    if not isinstance(operands, Iterable) or isinstance(operands, str | Mapping):
+        raise ArgumentError(
+            f"{caller}: expected an iterable of arrays, got {type(operands).__name__}; pass a list or tuple of them, "
+            "or the values() of a dict."
+        )
+    return [_lift(caller, operand) for operand in operands]
 
 
 def _holds_tensors(operand: Any) -> bool:

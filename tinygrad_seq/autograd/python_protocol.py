@@ -1,15 +1,14 @@
-"""What Python itself asks of a tensor: length, iteration, truth, conversion to numbers, printing, copying."""
+"""Python's protocols for tensors: length, iteration, truth, conversion to numbers, printing, copying."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
 from ..ops.joining import unstack
-from ..ops.primitive import Array
 from .tape import Node, Output
 
 
@@ -36,7 +35,7 @@ class PythonProtocol:
     def __len__(self) -> int:
         return first_axis("len", self._array.shape)
 
-    def __iter__(self) -> Iterator[Array]:
+    def __iter__(self) -> Iterator[Self]:
         first_axis("iter", self._array.shape)
         return iter(unstack(self))
 
@@ -73,19 +72,20 @@ class PythonProtocol:
     def __reduce__(self) -> Any:
         return _rebuild, (self.__class__, self._array.copy(), self._requires_grad)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Array:
-        return _rebuild(self.__class__, self._array.copy(), self._requires_grad)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied: Self = _rebuild(self.__class__, self._array.copy(), self._requires_grad)
+        return copied
 
 
-def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Array:
-    """Return a leaf of class `kind`: what pickle and copy.deepcopy make of a tensor."""
+def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Any:
+    """Return a leaf of class `kind`, for pickle and copy.deepcopy."""
     tensor = object.__new__(kind)
     tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
     return tensor
 
 
 def first_axis(name: str, shape: tuple[int, ...]) -> int:
-    """Return the size of the first axis, in the name of the function of Python that wants it."""
+    """Return the size of the first axis; `name` is the Python function named in the error."""
     if not shape:
         raise DtypeError(f"{name}: expected a tensor with at least one axis, got a 0-d tensor; use .item().")
     return shape[0]

@@ -1,4 +1,4 @@
-"""What `record` does besides calling the forward: refuse bad operands, save what the rules read, explain errors."""
+"""Recording an operation: check operands, save what the rules read, explain errors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _KINDS = (
     (ValueError, ShapeError, "shapes"),
     ((TypeError, OverflowError), DtypeError, "arguments and their dtypes"),
 )
-# The characters of the dtypes that an operand may have.
+# Character codes of the supported operand dtypes.
 _DTYPES = "efd?bBhHiIlLqQ"
 
 
 def check_operand(primitive: Primitive, operand: Any) -> Any:
-    """Return an operand that is no Tensor as an ndarray or scalar of a supported dtype."""
+    """Return an operand other than a Tensor as an ndarray or scalar of a supported dtype."""
     if operand.__class__ in _PLAIN and (operand.__class__ is not np.ndarray or operand.dtype.char in _DTYPES):
         return operand
     if isinstance(operand, list | tuple):
@@ -46,9 +46,9 @@ def make_node(
     wanted: int,
     result: Any,
 ) -> Node | None:
-    """Return the node of an operation with no more saved than its rules read, or None if no gradient can flow.
+    """Return the node of an operation, which saves only what its rules read, or None if no gradient can flow.
 
-    An ndarray that came in as it is (not inside a Tensor) belongs to the caller, who may change it: it is copied.
+    A bare ndarray operand belongs to the caller, who may change it, so it is copied.
     """
     plan = primitive._plans.get(wanted)
     if plan is None or primitive.variadic:
@@ -82,7 +82,7 @@ def make_node(
 
 
 def explain(primitive: Primitive, arrays: list[Any], error: Exception) -> Exception:
-    """Return the error to raise for what NumPy said of a forward."""
+    """Return the error to raise for an exception of NumPy in a forward."""
     got = ", ".join(f"{a.shape} {a.dtype}" if isinstance(a, np.ndarray) else repr(a) for a in arrays)
     kind, what = next((ours, what) for theirs, ours, what in _KINDS if isinstance(error, theirs))
     text = str(error).strip().rstrip(".")
@@ -90,7 +90,7 @@ def explain(primitive: Primitive, arrays: list[Any], error: Exception) -> Except
 
 
 def check_forward(primitive: Primitive, arrays: list[Any], result: Any, node: Node | None) -> None:
-    """Under `detect_anomaly`: note the user's line, and raise if finite operands gave a NaN or infinity."""
+    """Under `detect_anomaly`: store the user's line; raise if finite operands gave NaN or infinity."""
     here = origin()
     if node is not None:
         node.origin = here

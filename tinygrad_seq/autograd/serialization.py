@@ -1,4 +1,4 @@
-"""Named arrays as safetensors files: what `save`, `load` and checkpoints are made of."""
+"""Named arrays as safetensors files, for `save`, `load` and checkpoints."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _READABLE = frozenset({"F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U3
 
 
 def save(tensors: Mapping[str, Array], path: str | os.PathLike[str], *, metadata: dict[str, str] | None = None) -> None:
-    """Write `tensors` to `path` as a safetensors file, whole or not at all.
+    """Write `tensors` to `path` as a safetensors file, atomically.
 
     Parameters
     ----------
     tensors
-        Tensors or ndarrays of any shape by name: what ``module.state_dict()`` returns.
+        Tensors or ndarrays of any shape by name, such as ``module.state_dict()``.
     path
-        The file; what stands there is replaced.
+        The file; an existing one is replaced.
     metadata
-        Texts by name that shall stand in the head of the file.
+        Texts by name, stored in the header of the file.
 
     Raises
     ------
     ArgumentError
-        If `tensors` is no dict, or a name is not a text, or is ``__metadata__``, which the format keeps for itself.
+        If `tensors` is not a dict, or a name is not a string or is ``__metadata__``, which the format reserves.
     DtypeError
         If a value is not a Tensor or ndarray of real numbers, integers or booleans.
     CheckpointError
-        If the file cannot be written: full disk, missing or unwritable folder. What stood there is untouched.
+        If the file cannot be written: full disk, missing or unwritable folder. An existing file is untouched.
 
     Examples
     --------
@@ -63,21 +63,41 @@ def save(tensors: Mapping[str, Array], path: str | os.PathLike[str], *, metadata
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Return the tensors of the safetensors file `path` by name.
+    """Read a safetensors file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict of Tensor
+        The tensors by name; new leaves that do not require grad.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or is not a whole safetensors file.
+        If the file cannot be read, or is not a complete safetensors file.
     DtypeError
         If it holds a dtype that a Tensor cannot have, such as float16.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import tinygrad_seq as ts
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "weights.safetensors"
+    ...     ts.save({"w": ts.tensor([1.0, 2.0])}, path)
+    ...     ts.load(path)["w"]
+    tensor([1., 2.])
     """
     arrays, _ = read_arrays(path)
     return {name: wrap(array) for name, array in arrays.items()}
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
-    """Return the arrays of the safetensors file `path` by name, and its metadata; errors as `load`."""
+    """Return the arrays of the safetensors file `path` by name and its metadata; raises as `load`."""
     from safetensors import SafetensorError, safe_open
 
     file = _readable(path)
@@ -95,8 +115,8 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any,
                 arrays[name] = np.array(content.get_tensor(name))
     except SafetensorError as error:
         raise CheckpointError(
-            f"load: expected '{path}' to be a whole safetensors file, got one of {file.stat().st_size:,} bytes that is "
-            f"cut short or damaged ({_first_line(error)}); use another copy."
+            f"load: expected '{path}' to be a complete safetensors file, got one of {file.stat().st_size:,} bytes that "
+            f"is cut short or damaged ({_first_line(error)}); use another copy."
         ) from error
     return arrays, metadata
 
@@ -114,7 +134,9 @@ def _readable(path: str | os.PathLike[str]) -> Path:
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str) or name == "__metadata__":
-        raise ArgumentError(f"save: expected names that are texts other than '__metadata__', got {name!r}; rename it.")
+        raise ArgumentError(
+            f"save: expected names that are strings other than '__metadata__', got {name!r}; rename it."
+        )
     return name
 
 

@@ -1,4 +1,4 @@
-"""`tag`: names for the values inside a cell, for whoever wants to look at them."""
+"""`tag`: names for values inside a cell, so that they can be inspected."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ T = TypeVar("T")
 
 
 def tag(x: T, name: str) -> T:
-    """Return `x`, known by `name` to those who look into the step: ``layer.inspect(xs)[name]`` is (T, N, ...).
+    """Name a value inside a cell: ``layer.inspect(xs)[name]`` then has shape (T, N, ...).
 
-    It costs nothing when nobody looks.
+    Without an inspection it costs nothing.
 
     Parameters
     ----------
     x
         A value inside a cell, e.g. a gate of shape (N, H).
     name
-        Its name. Given again in the same step, as by a cell made of two cells, it becomes ``name_2``, ``name_3`` ...
+        Its name. If one step uses a name several times, the later ones become ``name_2``, ``name_3``, ...
+
+    Returns
+    -------
+    Tensor
+        `x` itself.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def tag(x: T, name: str) -> T:
     >>> ys, h = ts.nn.Recurrent(LeakyCell())(ts.randn(7, 2, 4))
     """
     if not isinstance(name, str) or not name:
-        raise ArgumentError(f"tag: expected a name that is not empty, got {name!r}; pass e.g. 'forget_gate'.")
+        raise ArgumentError(f"tag: expected a non-empty name, got {name!r}; pass e.g. 'forget_gate'.")
     modes = current()
     if modes.anomaly:
         _note(x, name)
@@ -54,19 +59,19 @@ def tag(x: T, name: str) -> T:
 
 
 def _note(x: object, name: str) -> None:
-    """Let an anomaly in the gradient of the operation that made `x` be told with its name."""
+    """Store the name with the node of `x`, for anomalies in its gradient."""
     node = x._source if isinstance(x, Tensor) else None
     if isinstance(node, Node) and node.origin is not None:
         node.origin = node.origin._replace(tag=name)
 
 
 def is_collecting() -> bool:
-    """Return whether somebody looks at the tagged values of this thread or task."""
+    """Return whether tagged values are being collected in this thread or task."""
     return current().tags is not None
 
 
 class collect_tags(Switch):  # noqa: N801 (called as a function)
-    """A context that gives the dict that fills with what is tagged inside, in this thread or task."""
+    """A context manager that returns a dict and collects the tagged values of this thread or task in it."""
 
     __slots__ = ()
 

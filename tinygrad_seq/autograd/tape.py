@@ -1,8 +1,8 @@
-"""The tape: what an operation leaves behind for its gradient, and the walk back through it.
+"""The tape: the nodes of recorded operations, and the backward pass over them.
 
-A node carries a creation number that counts down. An operation is always newer than its operands, so taking reachable
-nodes smallest number first (a heap) visits every node after all its users: no sort, no recursion. Each cotangent is
-dropped as it is used and each node is emptied unless the graph is to be kept.
+Each node carries a creation number that counts down. An operation is newer than its operands, so visiting reachable
+nodes by ascending number (a heap) visits every node after all its users: no sort, no recursion. Each cotangent is
+dropped once used, and each node is emptied unless the graph is kept.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..ops.casting import astype
 from ..ops.primitive import Array, Primitive
 from ..ops.shape import sum_to
 
-# Also a mark in time: a node is newer than a mark if its number is smaller.
+# A number is also a mark in time: a node is newer than a mark if its number is smaller.
 next_number = itertools.count(0, -1).__next__
 
 _age = attrgetter("number")
 
-# Takes the gradient as a Tensor; returns None or a replacement.
+# Receives the gradient as a Tensor; returns None or a replacement.
 Hook = Callable[[Array], Array | None]
 
 
 class HookHandle:
-    """Removes a hook, by ``handle.remove()`` or ``handle()``."""
+    """Removes a hook: ``handle.remove()`` or ``handle()``."""
 
     __slots__ = ("_hook", "_hooks")
 
@@ -42,7 +42,7 @@ class HookHandle:
         self._hook: Hook | None = hook
 
     def remove(self) -> None:
-        """Remove the hook; a second time does nothing."""
+        """Remove the hook; repeated calls do nothing."""
         if self._hook is not None:
             self._hooks.remove(self._hook)
             self._hook = None
@@ -56,19 +56,19 @@ class Node:
     Attributes
     ----------
     parents
-        Per operand, where its cotangent goes: a `Node`, an `Output`, a leaf Tensor, or None.
+        Per operand, the target of its cotangent: a `Node`, an `Output`, a leaf Tensor, or None.
     saved
-        Per operand, what the rules read of it: an ndarray, a Python scalar, a `Like` or None. None once freed.
+        Per operand, what the rules read: an ndarray, a Python scalar, a `Like` or None. None once freed.
     output
-        What the rules read of the result; a tuple if the primitive has several results.
+        What the rules read of the result; a tuple for several results.
     shape, dtype
-        Of the result, which are also those of its cotangent; tuples of them for several results.
+        Shape and dtype of the result and of its cotangent; tuples for several results.
     hooks
-        Functions to run on a finished cotangent, by slot.
+        Functions to run on a complete cotangent, by slot.
     origin
-        Where in the user's code it was made, kept under `detect_anomaly` only.
+        The line of the user's code, kept only under `detect_anomaly`.
     recompute
-        Fills `saved` and `output` in again, for a node inside `checkpoint`; None once it has.
+        Refills `saved` and `output` of a node inside `checkpoint`; None afterwards.
     """
 
     __slots__ = (
@@ -99,7 +99,7 @@ class Node:
 
 
 class Output(NamedTuple):
-    """One result of a node that has several."""
+    """One result of a node with several."""
 
     node: Node
     slot: int
@@ -113,7 +113,7 @@ class Output(NamedTuple):
         return self.node.dtype[self.slot]  # type: ignore[no-any-return]
 
 
-# Where a cotangent can go: a Node, an Output or a leaf Tensor; all have `shape` and `dtype`.
+# The target of a cotangent: a Node, an Output or a leaf Tensor; all have `shape` and `dtype`.
 Source = Any
 
 
@@ -127,27 +127,27 @@ def backpropagate(
     nodes: Sequence[Node] | None = None,
     connected: Collection[Source] | None = None,
 ) -> dict[Source, Array]:
-    """Send each root's cotangent back through the tape and return what arrives, by source.
+    """Propagate the cotangents of `roots` back through the tape and return the gradients by source.
 
-    It runs in a context like `modes.quiet`, in which operations are recorded if and only if `differentiable`.
+    It runs in a context like `modes.quiet`, with recording on if and only if `differentiable`.
 
     Parameters
     ----------
     roots
         Pairs of a source and its cotangent: ndarrays, or Tensors if `differentiable`.
     to_tensor
-        Makes a Tensor of an array and its source: for hooks, and for every operand if `differentiable`.
+        Makes a Tensor from an array and its source: for hooks, and for every operand if `differentiable`.
     keep
-        Keep the nodes, so that backward can run again.
+        Keep the nodes, so that the backward pass can run again.
     differentiable
-        Run the rules on Tensors, so that the result can itself be differentiated.
+        Run the rules on Tensors, so that the result can be differentiated.
     only
-        The sources to return, leaves or not, and no node that does not lead to them is visited; None for all leaves.
+        The sources to return, leaves or not; only nodes that lead to them are visited. None for all leaves.
     nodes
-        The nodes between `roots` and `only`, oldest first (see `survey`), if they are known.
+        The nodes between `roots` and `only`, oldest first (see `survey`), if known.
     connected
-        If `differentiable`: the sources that the result can be differentiated with respect to, beside those of the
-        cotangents; values from anywhere else count as constants. None for all.
+        If `differentiable`: the sources with respect to which the result can be differentiated, besides the cotangents;
+        all other values are constants. None for all.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def backpropagate(
         If a node was freed by an earlier backward pass.
     """
     pending: dict[Source, Array] = {}
-    owned: set[Source] = set()  # whose pending sum is an ndarray made here: later terms are added in place
+    owned: set[Source] = set()  # sources whose pending sum is an ndarray made here: later terms are added in place
     heap: list[tuple[int, Node]] = []
     arrived: dict[Source, Array] = {}
     wanted = None if only is None else set(only)
@@ -199,12 +199,12 @@ def backpropagate(
                 c = astype(c, parent.dtype)
             if anomaly:
                 check_finite(c, f"the gradient of {primitive.name!r}", node.origin)
-            if parent.__class__ is Node and parent not in pending:  # what `send` would do, in the most common case
+            if parent.__class__ is Node and parent not in pending:  # inlined from `send`, for the most common case
                 pending[parent] = c
                 heappush(heap, (parent.number, parent))
             else:
                 send(parent, c)
-        if not keep:  # drop what the rules read and the way to older nodes
+        if not keep:  # free the saved arrays and the links to older nodes
             node.saved = node.output = None
             node.parents = ()
     leaves = [leaf for leaf in pending if wanted is None or leaf in wanted]
@@ -212,14 +212,14 @@ def backpropagate(
 
 
 def _recomputed(node: Node) -> tuple[Sequence[Any], Any]:
-    """Return what the rules read of a node inside `checkpoint`; raise if it was freed."""
+    """Return the saved operands and output of a node, rematerialised inside `checkpoint`; raise if it was freed."""
     tried: Any = None
-    while node.saved is None and node.recompute not in (None, tried):  # once per segment around it
+    while node.saved is None and node.recompute not in (None, tried):  # once per enclosing segment
         tried = node.recompute
         tried()
     if node.saved is None and tried is not None:
         raise GraphError(
-            f"checkpoint: expected the second run of the function to restore the {node.primitive.name!r} of the first, "
+            f"checkpoint: expected the second run of the function to repeat the {node.primitive.name!r} of the first, "
             "got other operations; let the function do the same each time it runs, or leave checkpoint out."
         )
     if node.saved is None:
@@ -233,7 +233,7 @@ def _recomputed(node: Node) -> tuple[Sequence[Any], Any]:
 def _sender(
     pending: dict[Source, Array], owned: set[Source], heap: list[tuple[int, Node]]
 ) -> Callable[[Source, Array], None]:
-    """Return a function that adds a cotangent to what is pending for its target, and queues the target's node once."""
+    """Return a function that adds a cotangent to the pending sum of its target and queues the target's node once."""
     queued: set[Node] = set()  # nodes with several results that are in the heap
 
     def send(target: Source, cotangent: Array) -> None:
@@ -242,7 +242,7 @@ def _sender(
                 pending[target] += cotangent
             else:
                 total = pending[target] = pending[target] + cotangent
-                if total.__class__ is np.ndarray:  # no scalar, which has no memory to add into, and no Tensor
+                if total.__class__ is np.ndarray:  # neither a scalar, which has no memory, nor a Tensor
                     owned.add(target)
                 else:
                     owned.discard(target)
@@ -265,7 +265,7 @@ def _collect(
     wanted: set[Source] | None,
     arrived: dict[Source, Array],
 ) -> Array:
-    """Take a node's finished cotangent out of `pending`: a tuple if it has several results, zeros where none came."""
+    """Remove and return a node's complete cotangent; for several results a tuple, with zeros where none arrived."""
     if not node.primitive.multiple:
         g = pending.pop(node)
         if node.hooks is not None:
@@ -289,14 +289,14 @@ def _collect(
 
 @functools.lru_cache(4096)
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return read-only zeros that take no memory; each time the same, as `np.broadcast_to` takes 4 us."""
+    """Return read-only zeros that take no memory, cached because `np.broadcast_to` takes 4 us."""
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def _run_hooks(
     hooks: list[Hook] | None, g: Array, source: Source, to_tensor: Callable[[Array, Source], Array]
 ) -> Array:
-    for hook in tuple(hooks or ()):  # one may remove itself
+    for hook in tuple(hooks or ()):  # a hook may remove itself
         given = to_tensor(g, None)
         returned = hook(given)
         if returned is None:
@@ -316,7 +316,7 @@ def _run_hooks(
 def _as_tensors(
     node: Node, to_tensor: Callable[[Array, Source], Array], connected: Collection[Source] | None
 ) -> tuple[list[Array], Array]:
-    """Return a node's saved operands and output as Tensors, connected to the graph where it leads to `connected`."""
+    """Return a node's saved operands and output as Tensors, connected to the graph where they lead to `connected`."""
 
     def tensor(value: Any, source: Source) -> Any:
         if not isinstance(value, np.ndarray):
@@ -333,23 +333,23 @@ def _as_tensors(
 def survey(
     sources: Iterable[Source], since: float = math.inf, stop: Collection[Source] = ()
 ) -> tuple[list[Node], set[Source]]:
-    """Look through the graph that `sources` are made by, back to a mark in time.
+    """Walk the graph of `sources` back to a mark in time.
 
     Parameters
     ----------
     sources
-        Where to begin.
+        The start of the walk.
     since
-        A number of `next_number`: nodes older than that are not entered.
+        A number from `next_number`: older nodes are not entered.
     stop
-        Sources that are not entered, and do not count.
+        Sources that are neither entered nor returned.
 
     Returns
     -------
     nodes
         The nodes that were entered, oldest first.
     outside
-        The sources that these were made of: leaves and older nodes.
+        Their sources that were not entered: leaves and older nodes.
     """
     nodes: set[Node] = set()
     outside: set[Source] = set()
@@ -368,7 +368,7 @@ def survey(
 
 
 def leading_to(wanted: set[Source], nodes: Iterable[Node]) -> set[Source]:
-    """Return `wanted` and every source among `nodes`, oldest first, from which one of it can be reached."""
+    """Return `wanted` and every source among `nodes` (oldest first) that depends on one of `wanted`."""
     leading = set(wanted)
     for node in nodes:
         outputs = [Output(node, slot) for slot in range(len(node.shape))] if node.primitive.multiple else [node]

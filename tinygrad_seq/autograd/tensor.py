@@ -1,20 +1,13 @@
-"""The Tensor: an ndarray that remembers, through the tape, how it was made.
-
-No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
-graphs save copies of it while anyone else still holds it, and whoever wants to write to an array that a graph or
-another tensor still needs (``.data``, an optimiser) is given a fresh copy. Both are decided by reference counts, so
-the normal case costs nothing.
-"""
+"""The Tensor: an ndarray that remembers, through the tape, how it was made."""
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..base.locks import make_lock
 from ..base.modes import enable_grad, fresh_quiet, no_grad, quiet
@@ -30,18 +23,7 @@ from .python_protocol import PythonProtocol
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
-
-class _Probe:
-    __slots__ = ("_array",)
-
-    def __init__(self) -> None:
-        self._array = np.empty(1)
-
-
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
-_probe = _Probe()
-# What sys.getrefcount says of an array that only one attribute refers to.
-_ALONE = sys.getrefcount(_probe._array)
 
 
 def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
@@ -132,14 +114,13 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_array", "_requires_grad", "_source")
+    __slots__ = ()
     _array: np.ndarray
     _requires_grad: bool
     _source: Source | None  # where its cotangent goes; None for a leaf, whose own it is
-    _exposed: bool = False  # `.data` has handed the array out: someone may write to it
     _hooks: list[Hook] | None = None
     _retains: bool = False  # `grad` is kept though it is no leaf
-    grad: Tensor | None = None
+    _grad: Tensor | None = None
 
     def __init__(self, data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
         self._array = to_array("tensor", data, dtype)
@@ -155,18 +136,22 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
         return self._array.shape
 
     @property
     def dtype(self) -> np.dtype:
+        """The type of the values: a floating-point one for all that gradients flow through."""
         return self._array.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self._array.ndim
 
     @property
     def size(self) -> int:
+        """The number of values."""
         return self._array.size
 
     @property
@@ -176,6 +161,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
 
     @property
     def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -196,57 +182,27 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
         self.requires_grad = requires_grad
         return self
 
-    # ----------------------------------------------------------------------------------------- array access
-
-    def _alone(self) -> bool:
-        """Return whether nothing else refers to this tensor's memory."""
-        return sys.getrefcount(self._array) <= _ALONE and self._array.base is None
-
-    def _writable(self) -> np.ndarray:
-        """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one."""
-        if not (self._exposed or self._alone()) or not self._array.flags.carray:
-            self._array = self._array.copy(order="C")
-        return self._array
-
-    def _frozen(self) -> np.ndarray:
-        """Return an array of this tensor's values that nobody will write to, for a graph or another tensor."""
-        if self._exposed:
-            if not self._alone():
-                return self._array.copy()
-            self._exposed = False
-        return self._array
-
-    @property
-    def data(self) -> np.ndarray:
-        array = self._writable()
-        self._exposed = True
-        return array
-
-    @data.setter
-    def data(self, value: Array) -> None:
-        if value is self._array:  # the second half of `w.data -= step`
-            return
-        array = value._array if isinstance(value, Tensor) else np.asarray(value)
-        if array.shape != self.shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            raise ShapeError(
-                f"Tensor.data: expected an array of shape {self.shape} {self.dtype}, got {array.shape} {array.dtype}; "
-                "make a new tensor to change shape or dtype."
-            )
-        self._array, self._exposed = array.astype(self.dtype, order="C"), False
-
-    def numpy(self) -> np.ndarray:
-        """Return the values for reading: this tensor's memory, read-only unless `data` has handed it out."""
-        if self._exposed:
-            return self._array
-        view = self._array.view()
-        view.flags.writeable = False
-        return view
-
     def detach(self) -> Tensor:
         """Return a tensor with the same values that no gradient flows through."""
         return wrap(self._frozen())
 
     # -------------------------------------------------------------------------------------------- gradients
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward passes have added up, with the shape and dtype of the tensor; None at first."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: ArrayLike | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            value = wrap(to_array("Tensor.grad", value, getattr(value, "dtype", self.dtype)))
+        if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
+            raise (ShapeError if value.shape != self.shape else DtypeError)(
+                f"Tensor.grad: expected None or a gradient like the tensor, {self.shape} {self.dtype}, got "
+                f"{value.shape} {value.dtype}; reshape it, or cast it with .astype('{self.dtype}')."
+            )
+        self._grad = value
 
     def backward(
         self, gradient: Array | None = None, *, retain_graph: bool = False, create_graph: bool = False
@@ -272,7 +228,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
         arrived = pull_back([self], [gradient], keep=retain_graph or create_graph, differentiable=create_graph)
         with _adding:
             for leaf, found in arrived.items():
-                leaf.grad = found if leaf.grad is None else leaf.grad + found
+                leaf._grad = found if leaf._grad is None else leaf._grad + found
 
     def register_hook(self, hook: Hook) -> HookHandle:
         """Call `hook` with this tensor's finished gradient in every backward pass; return a handle that removes it.
@@ -304,7 +260,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
         def keep(gradient: Tensor) -> None:
             tensor = owner()
             if tensor is not None:
-                tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+                tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
         self.register_hook(keep)
         self._retains = True

@@ -19,3 +19,7 @@ __all__ = [
     "tokenize_words",
     "unpad_sequences",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

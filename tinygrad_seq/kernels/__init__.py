@@ -1,1 +1,1 @@
-"""Compiled loops on raw ndarrays: they never see a Tensor, and check nothing; their callers do."""
+"""Compiled loops on raw ndarrays. Kernels never see a Tensor and check nothing; their callers do."""

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that a training step finds its arrays where the last one left them."""
+"""Keeps freed memory in the process, so that a training step reuses the memory of the previous one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _KEPT = 1 << 30
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Return True after telling the C library to keep up to 1 GiB of freed memory; False where it is not glibc.
+    """Tell glibc to keep up to 1 GiB of freed memory; return False for other C libraries.
 
-    By itself glibc gives memory back to the system after every step and fetches it again, page by page and zeroed, in
-    the next: some 1000 page faults and a tenth of the time of a small model's step. The setting is process-wide; the
-    peak stays the same.
+    By default glibc returns memory to the system after every step and requests it again, page by page and zeroed, in
+    the next: about 1000 page faults and a tenth of the time of a small model's step. The setting is process-wide; peak
+    memory does not change.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,4 +1,4 @@
-"""Drawing an index with the probabilities of a softmax, from a number that has been drawn before."""
+"""Sampling an index from a softmax, given a uniform random number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 @kernel
 def _sift(heap: Array, at: int) -> None:
-    """Move element `at` down until no child is less. *Changed*: `heap`."""
+    """Sift element `at` down until no child is smaller. *Changed*: `heap`."""
     value = heap[at]
     while 2 * at + 1 < heap.size:
         child = 2 * at + 1
@@ -30,7 +30,7 @@ def _sift(heap: Array, at: int) -> None:
 
 @kernel
 def _kth_greatest(values: Array, k: Any) -> Any:
-    """Return the k-th greatest of `values`: the least in a heap of the k greatest."""
+    """Return the k-th largest of `values`: the smallest in a heap of the k largest."""
     heap = values[:k].copy()
     for root in range(k // 2 - 1, -1, -1):
         _sift(heap, root)
@@ -43,18 +43,18 @@ def _kth_greatest(values: Array, k: Any) -> Any:
 
 @kernel
 def choose(scores: Array, start: Any, count: Any, uniform: Any, temperature: Any, top_k: Any) -> Any:
-    """Return an index with probability ``softmax(scores / temperature)``: where `uniform` falls in their running sum.
+    """Return an index with probability ``softmax(scores / temperature)``, by inverting the cumulative sum at `uniform`.
 
     Parameters
     ----------
     scores
-        Shape (S,); the `count` elements from `start` on are meant.
+        Shape (S,); the function reads `count` elements from `start` on.
     uniform
-        From [0, 1), float64.
+        float64 in [0, 1).
     temperature
-        float64; 0 gives the index of the greatest score, the first of several.
+        float64; 0 gives the index of the largest score, the first in case of ties.
     top_k
-        How many of the greatest scores may come, of equal ones the first.
+        Only the `top_k` largest scores are eligible; in case of ties the first ones.
 
     Returns
     -------

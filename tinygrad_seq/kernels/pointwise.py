@@ -1,4 +1,4 @@
-"""Loops over the functions of scalar.py, in place; the loops are vectorised.
+"""Vectorised in-place loops over the functions of scalar.py.
 
 All arrays are 1-D and contiguous, of one dtype, float32 or float64.
 """

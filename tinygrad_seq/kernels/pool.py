@@ -1,8 +1,8 @@
-"""Threads of our own over kernels that need no GIL: they wait in one queue, and the caller works along.
+"""A thread pool for kernels that run without the GIL: threads wait on one queue, and the caller works too.
 
-A caller announces its tasks and takes them one after the other, as does every pooled thread that wakes up in time.
-So nothing ever waits for a thread to be free: not two callers at once, not a caller after `fork` or at exit. Waking
-takes 20-80 us (queue.SimpleQueue and Lock alike, Event 1.5 times that), and longer on a core that sleeps.
+A caller announces its tasks and takes them one by one, and so does every pooled thread that wakes up in time. Nothing
+waits for a free thread: neither concurrent callers, nor a caller after `fork` or at exit. Waking a thread takes 20-80
+us (queue.SimpleQueue and Lock; Event takes 1.5 times that), and longer on a sleeping core.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..base.locks import make_lock
 Task = Callable[[], None]
 
 SECONDS_PER_THREAD = 5e-4
-"""The least work that is worth a thread: several times what waking it may take."""
+"""The minimum work in seconds that pays for a thread: several times its wake-up time."""
 
 
 _working = contextvars.ContextVar("inside a task", default=False)
 
 
 class _Job:
-    """The tasks of one call: those nobody has taken, what failed, and which helpers have come and gone."""
+    """The tasks of one call: those not taken yet, errors, and the helpers that joined and left."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.untaken = deque(enumerate(tasks))
@@ -44,7 +44,7 @@ class _Job:
             self.errors.append((number, error))
 
     def run_along(self, tasks: Sequence[Task]) -> None:
-        """Run what the caller runs: the first of all tasks, and what nobody else takes."""
+        """Run the caller's share: the first task, and all tasks that no other thread takes."""
         _working.set(True)
         for task in tasks[:1]:
             self.run_one(-1, task)
@@ -65,7 +65,7 @@ class _Job:
         self.bell.put(None)
 
     def wait(self) -> None:
-        """Return when every helper that came is gone: one that comes later finds no task."""
+        """Return when every helper that joined has left; one that joins later finds no task."""
         while len(self.gone) < len(self.come):
             try:
                 self.bell.get()
@@ -74,7 +74,7 @@ class _Job:
 
 
 class _Pool:
-    """Daemon threads that take jobs from a queue, as many as were ever wanted at once."""
+    """Daemon threads that take jobs from a queue; their number is the largest ever requested at once."""
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
@@ -91,7 +91,7 @@ class _Pool:
             while self.size < size:
                 try:
                     threading.Thread(target=self._serve, name="tinygrad_seq", daemon=True).start()
-                except RuntimeError:  # the system's limit, or the interpreter is shutting down: the caller works alone
+                except RuntimeError:  # a system limit, or the interpreter is shutting down: the caller works alone
                     return
                 self.size += 1
 
@@ -106,7 +106,7 @@ _growing = make_lock()
 
 
 def _renew() -> None:
-    """Start over in a forked child, which has only the thread that forked."""
+    """Reset the pool in a forked child, which has only the thread that forked."""
     global _pool
     _pool = _Pool()
 
@@ -116,7 +116,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def workers(work: float) -> int:
-    """Return how many threads are worth it for so many seconds of work, at most `config.get_num_threads`.
+    """Return how many threads pay off for `work` seconds of work, at most `settings.get_num_threads`.
 
     Inside a task it is one.
     """
@@ -124,7 +124,7 @@ def workers(work: float) -> int:
 
 
 def split(count: int, parts: int) -> list[tuple[int, int]]:
-    """Return the ends ``(start, stop)`` of at most `parts` even, non-empty ranges that make up ``range(count)``."""
+    """Split ``range(count)`` into at most `parts` even, non-empty ranges ``(start, stop)``."""
     parts = min(count, parts)
     return [(n * count // parts, (n + 1) * count // parts) for n in range(parts)]
 
@@ -132,12 +132,12 @@ def split(count: int, parts: int) -> list[tuple[int, int]]:
 def run_all(tasks: Sequence[Task]) -> None:
     """Run all tasks, the first on this thread, the others here or on pooled threads; return when all are done.
 
-    At most `config.get_num_threads` threads work on one call. A task that calls `run_all` runs all of it by itself.
+    At most `settings.get_num_threads` threads work on one call. A nested `run_all` runs entirely on its own thread.
 
     Raises
     ------
     BaseException
-        What the first task in the list that failed has raised, after all tasks have run.
+        The error of the first failed task in the list, after all tasks have run.
     """
     job = _Job(tasks[1:])
     helpers = 0 if _working.get() else min(len(tasks), settings.get_num_threads()) - 1
@@ -145,11 +145,11 @@ def run_all(tasks: Sequence[Task]) -> None:
         try:
             if helpers > 0:
                 _pool.announce(job, helpers)
-            contextvars.copy_context().run(job.run_along, tasks)  # what is set inside ends with the context
+            contextvars.copy_context().run(job.run_along, tasks)  # switches set inside end with the context
         finally:
-            job.untaken.clear()  # an interrupt between two tasks leaves some
+            job.untaken.clear()  # an interrupt between two tasks leaves tasks behind
             job.wait()
-    finally:  # an interrupt can cut one wait short, not both
+    finally:  # an interrupt can end one wait early, not both
         job.untaken.clear()
         job.wait()
     try:

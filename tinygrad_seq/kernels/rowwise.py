@@ -1,7 +1,7 @@
-"""Softmax, cross entropy and normalisation of rows, and their gradients: each row is read from memory once.
+"""Softmax, cross entropy and normalisation of matrix rows, and their gradients; memory is read once per row.
 
-Arrays are C-contiguous and of one dtype, float32 or float64: `x`, `y`, `g` ``(N, V)``, one value per row ``(N,)``. The
-passes over one row find it in the cache. *Changed* names the arrays that the result is written to.
+Arrays are C-contiguous and of one dtype, float32 or float64: `x`, `y`, `g` ``(N, V)``, one value per row ``(N,)``.
+Later passes over a row hit the cache. *Changed* names the output arrays.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def log_softmax_adjoint(g: Array, y: Array, out: Array) -> None:
 
 @inlined
 def _origin(x: Array) -> Any:
-    """Return the maximum of `x` where it is finite, else 0."""
+    """Return the maximum of `x` if it is finite, else 0."""
     highest = top(x)
     return highest if np.isfinite(highest) else x.dtype.type(0)
 
@@ -95,7 +95,7 @@ def nll_of_logits(x: Array, classes: Classes, losses: Array) -> None:
 def nll_of_logits_adjoint(g: Array, x: Array, classes: Classes, out: Array) -> None:
     """Set ``out = g (softmax(x) - one_hot(classes))``, for `g` ``(N,)``. *Changed*: `out`.
 
-    Nothing but the logits is remembered: exp takes about as long as reading a saved softmax from memory would.
+    Only the logits are saved: computing exp takes about as long as reading a saved softmax from memory.
     """
     for n in range(x.shape[0]):
         _exp_into(out[n], x[n], _origin(x[n]))

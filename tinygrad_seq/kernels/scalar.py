@@ -1,11 +1,11 @@
-"""Elementary functions of one float32 or float64, inlined and free of branches, so that loops over them vectorise.
+"""Elementary functions of one float32 or float64, inlined and branch-free, so that loops over them vectorise.
 
-Each keeps the dtype of its argument and is right at ±inf, nan, ±0 and in the subnormal range. The errors stated are
+Each keeps the dtype of its argument and is correct at ±inf, nan, ±0 and in the subnormal range. The stated errors are
 the largest found (tests/kernels/test_scalar.py), in units in the last place of the exact result, float32 / float64,
 wherever that is not subnormal.
 """
 
-# A comparison says what becomes of nan; max and min do not.
+# A comparison defines the result for nan; max and min do not.
 # ruff: noqa: FURB136
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .llvm.inline import (
 )
 
 _SMALLEST_NORMAL = real_constant(2.0**-126, 2.0**-1022)
-_NEGLIGIBLE = real_constant(2.0**-13, 2.0**-27)  # its square has no part in 1 + x²
+_NEGLIGIBLE = real_constant(2.0**-13, 2.0**-27)  # its square does not affect 1 + x²
 _LOG2_E = real_constant(1.4426950408889634, 1.4426950408889634)
 _LN2 = real_constant(0.6931471805599453, 0.6931471805599453)
 _LN2_HIGH = real_constant(0.693145751953125, float.fromhex("0x1.62e42fefa3000p-1"))  # times any exponent: exact
@@ -41,8 +41,8 @@ _ONE_LESS_ROOT_HALF = constant(np.uint32(0x3F800000 - 0x3F3504F3), np.uint64(0x3
 
 # ------------------------------------------------------------------------------------------------------- exponentials
 #
-# e**x = 2**k e**r with |r| <= ln(2) / 2. Adding 3/2 times the power of two whose last place is 1 rounds to an integer
-# and leaves it in the lowest bits; with the bias of exponents added to it, they are an exponent once shifted up.
+# e**x = 2**k e**r with |r| <= ln(2) / 2. Adding 3/2 times the power of two whose unit in the last place is 1 rounds to
+# an integer and leaves it in the lowest bits; with the exponent bias added, shifting these bits gives an exponent.
 
 
 def _rounder(single: int, double: int) -> Function:
@@ -86,7 +86,7 @@ def _exp_times(x: Scalar, rest: Scalar, factor: Scalar) -> Scalar:
     k = rounded - _TO_TWO_EXPONENTS(x)
     r = ((x - k * _LN2_HIGH(x)) - k * _LN2_LOW(x)) + rest
     y = factor + factor * (r + r * r * _EXP(r))
-    first = halved(x, word(rounded))  # in two steps, neither of which overflows unless the result does
+    first = halved(x, word(rounded))  # in two steps, so that neither overflows unless the result does
     return y * power(x, first) * power(x, word(rounded) - first)
 
 
@@ -106,7 +106,7 @@ def expm1(x: Scalar) -> Scalar:
     high = inside - k * _LN2_HIGH(x)
     r = high - k * _LN2_LOW(x)
     rest = (high - r) - k * _LN2_LOW(x)
-    half = power(x, word(rounded))  # of the power of two, which may overflow itself
+    half = power(x, word(rounded))  # half of the power of two, which may overflow
     y = half * (r + (rest + r * r * _EXP(r))) + (half - type(x)(0.5))
     return x if abs(x) < _NEGLIGIBLE(x) * _NEGLIGIBLE(x) else (one + one) * y
 
@@ -117,7 +117,7 @@ def tanh(x: Scalar) -> Scalar:
     a = -abs(x)
     a = type(x)(-20) if a < type(x)(-20) else a
     rounded = (a + a) * _LOG2_E(x) + _TO_EXPONENT(x)
-    r = (a + a) - (rounded - _TO_EXPONENT(x)) * _LN2(x)  # less exact for a smaller t, which has less part in it
+    r = (a + a) - (rounded - _TO_EXPONENT(x)) * _LN2(x)  # less exact for a smaller t, which contributes less
     s = power(x, word(rounded))
     rest = s * (r + r * r * _EXP(r))  # t = s + rest
     return signed(((type(x)(1) - s) - rest) / ((type(x)(1) + s) + rest), x)
@@ -125,7 +125,7 @@ def tanh(x: Scalar) -> Scalar:
 
 @inlined
 def _times_sigmoid(factor: Scalar, x: Scalar) -> Scalar:
-    """Return ``factor * sigmoid(x)`` for a `factor` that is neither large nor tiny."""
+    """Return ``factor * sigmoid(x)`` for a `factor` of moderate size."""
     x = _clamp(x, _LOWEST(x), type(x)(40))
     rounded = _TO_EXPONENT_OF_SMALL(x) - x * _LOG2_E(x)
     k = rounded - _TO_EXPONENT_OF_SMALL(x)
@@ -142,7 +142,7 @@ def sigmoid(x: Scalar) -> Scalar:
 
 @inlined
 def _times_its_sigmoid(x: Scalar, u: Scalar, limit: Scalar) -> Scalar:
-    """Return ``x * sigmoid(u)`` for an `u` that is `x` times something moderate, `x` itself above the limit."""
+    """Return ``x * sigmoid(u)`` for `u` equal to `x` times a moderate factor; `x` itself above the limit."""
     y = _times_sigmoid(_clamp(x, -limit, limit), u)
     y = x * type(x)(0.5) if abs(x) < _NEGLIGIBLE(x) * _NEGLIGIBLE(x) else y
     return x if x > limit else y
@@ -197,7 +197,7 @@ def _log1p_near_0(f: Scalar, k: Scalar, rest: Scalar) -> Scalar:
 
 @inlined
 def _at_the_edges_of_log(x: Scalar, inside: Scalar, y: Scalar) -> Scalar:
-    """Return `y`, the logarithm of `inside`, or what it is at 0, below, at inf and nan."""
+    """Return `y`, the logarithm of `inside`, or its value at 0, below 0, at inf and at nan."""
     zero = type(x)(0)
     y = y if inside < type(x)(np.inf) else x
     y = type(x)(-np.inf) if inside == zero else y
@@ -263,8 +263,8 @@ def logaddexp(a: Scalar, b: Scalar) -> Scalar:
 
 # ------------------------------------------------------------------------------------------------- the error function
 #
-# Far out, erfc(a) = e**(-a²) F(q) / (a + c) with q = (a - c) / (a + c): F is smooth from 1/2 up to where e**(-a²)
-# vanishes. The exponent needs twice the digits, as its rounding is magnified by a².
+# In the tail, erfc(a) = e**(-a²) F(q) / (a + c) with q = (a - c) / (a + c): F is smooth from 1/2 up to where e**(-a²)
+# vanishes. The exponent needs twice the precision, since a² magnifies its rounding.
 
 _ERF = polynomial(  # erf(x) / x - 1, of x² <= 1
     (
@@ -337,7 +337,7 @@ _F = polynomial(
 
 @inlined
 def _over_sum(n: Scalar, high: Scalar, low: Scalar) -> Scalar:
-    """Return ``n / (high + low)``, with what rounding took from the sum (for high >= low) and the quotient put back."""
+    """Return ``n / (high + low)``, corrected for the rounding of the sum (for high >= low) and of the quotient."""
     d = high + low
     inverse = type(n)(1) / d
     y = n * inverse
@@ -376,7 +376,7 @@ def erfc(x: Scalar) -> Scalar:
 
 @inlined
 def _times_ndtr(factor: Scalar, limited: Scalar, x: Scalar) -> Scalar:
-    """Return ``factor * ndtr(x)``; `limited` is the factor, of moderate size where `x` is not."""
+    """Return ``factor * ndtr(x)``; `limited` is the factor, clipped where `x` is large."""
     one, zero, half = type(x)(1), type(x)(0), type(x)(0.5)
     b = _clamp(abs(x), zero, _FARTHEST_NORMAL(x))
     a = b * type(x)(0.7071067811865476)

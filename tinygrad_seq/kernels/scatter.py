@@ -1,6 +1,6 @@
-"""Scatter-add: the gradient of a lookup. An index that comes up again adds up, in the order of the list.
+"""Scatter-add: the gradient of a lookup. Repeated indices add up in order.
 
-The kernel does not check bounds: the caller has made sure that every index is an `intp` in ``[0, len(target))``.
+The kernel does not check bounds: the caller guarantees that every index is an `intp` in ``[0, len(target))``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Calls of Numba's compiler that neither an interrupt nor a fork can break.
+"""Calls of Numba's compiler, protected against interrupts and forks.
 
-Numba and llvmlite take and release their locks, and fill their tables, in Python. An interrupt in between would leave a
-lock held for good, and a fork a lock held by a thread that the child does not have. Python raises interrupts in the
-main thread only, so the compiler runs in another; and a fork waits until nobody compiles.
+Numba and llvmlite acquire locks and fill tables in Python code. An interrupt in between would leave a lock held for
+ever, and a fork would copy a lock held by a thread that the child does not have. Python raises interrupts only in the
+main thread, so the compiler runs in another thread, and a fork waits until no thread is compiling.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ hold_during_fork(_llvm.__enter__, _llvm.__exit__)
 
 
 def shielded(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Return ``function(*args, **kwargs)``, run to its end in a thread of its own if this is the main thread.
+    """Return ``function(*args, **kwargs)``; in the main thread it runs to completion in a thread of its own.
 
-    It must not wait for what this thread does: a compilation in progress here, which holds the lock, calls it directly.
+    A compilation already in progress in this thread holds the lock, so it calls the function directly.
 
-    An interrupt is raised here at once; the function goes on, and what it leaves behind (a compiled kernel) is there
-    for the next call.
+    An interrupt is raised here at once, while the function continues; its result (a compiled kernel) is available to
+    the next call.
     """
     if threading.current_thread() is not threading.main_thread() or global_compiler_lock.is_locked():
         return function(*args, **kwargs)
@@ -47,7 +47,7 @@ def shielded(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="tinygrad_seq compiler")
     try:
         thread.start()
-    except RuntimeError:  # the system's limit, or the interpreter is shutting down
+    except RuntimeError:  # a system limit, or the interpreter is shutting down
         return function(*args, **kwargs)
     result, error = outcome.get()
     if error is not None:

@@ -1,7 +1,7 @@
-"""Sums and maxima of one row, in strands that do not wait on each other; Numba would take the elements one by one.
+"""Sums and maxima of one row in independent accumulators (strands); Numba would add the elements one by one.
 
-Element i belongs to strand ``i % STRANDS``. A strand takes its elements in their order, and the strands are joined by
-halves: the order does not depend on how wide the registers are. Sums are float64 whatever the dtype of the row.
+Element i belongs to strand ``i % STRANDS``. A strand adds its elements in order, and the strands are combined pairwise,
+so the order does not depend on the register width. Sums are float64 for any dtype of the row.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Row = npt.NDArray[Any]
 
 STRANDS = 32
 
-# Writes how the strands go on: (writer for the result, strands, vector of x, vector of y) -> strands.
+# Emits one step: (writer for the result, strands, vector of x, vector of y) -> strands.
 Step = Callable[[Writer, Any, Any, Any], Any]
-# Writes how two vectors of strands become one.
+# Emits the combination of two vectors of strands.
 Join = Callable[[ir.IRBuilder, Any, Any], Any]
 
 
 def _reduction(start: float, wide: bool, step: Step, join: Join) -> Any:
-    """Return an intrinsic that reduces two rows, to a float64 if `wide`, else to their dtype."""
+    """Return an intrinsic that reduces two rows to a float64 if `wide`, else to their dtype."""
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
     def reduction(typing, x, y):  # type: ignore[no-untyped-def]  # noqa: ARG001
@@ -53,7 +53,7 @@ def _reduction(start: float, wide: bool, step: Step, join: Join) -> Any:
 
 
 def _write_loop(reader: Writer, result: Writer, rows: list[Any], size: Any, start: float, step: Step) -> Any:
-    """Write the loop over whole vectors and one step under a mask for what remains; return the strands."""
+    """Emit the loop over whole vectors and one masked step for the remainder; return the strands."""
     builder, number = reader.builder, size.type
     before = builder.block
     loop, body, rest = (builder.append_basic_block(name) for name in ("loop", "body", "rest"))
@@ -101,13 +101,13 @@ _dot = _reduction(0.0, True, lambda result, strands, x, y: result.multiply_add(x
 
 
 def _reduces(otherwise: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that makes a function part of the kernels that call it; without the compiler, `otherwise`."""
+    """Return a decorator that inlines a function into calling kernels; without the compiler it returns `otherwise`."""
     return lambda function: otherwise if config.DISABLE_JIT else njit(nogil=True, forceinline=True)(function)
 
 
 @_reduces(lambda x: np.max(x[~np.isnan(x)], initial=x.dtype.type(-np.inf)))
 def top(x: Row) -> Any:
-    """Return the largest element of `x` that is no nan, in its dtype; -inf if there is none."""
+    """Return the largest element of `x` that is not nan, in its dtype; -inf if there is none."""
     return _top(x, x)
 
 

@@ -1,8 +1,8 @@
-"""Optimiser updates, each one pass over memory: read the gradient, change the parameter and its running averages.
+"""Optimiser updates, each in one pass over memory: read the gradient, update parameter and running averages.
 
 All arrays are 1-D, contiguous, of one length and one dtype, float32 or float64, and every number is a scalar of that
 dtype, so nothing is upcast. A running average that an option does not use may be empty. *Changed* names the arrays
-changed in place. `sign` is 1 to descend and -1 to climb. Formulas and their order are PyTorch's.
+modified in place. `sign` is 1 to minimise and -1 to maximise. Formulas and their order of operations are PyTorch's.
 """
 
 from __future__ import annotations

@@ -21,3 +21,7 @@ __all__ = [
     "score_spans",
     "word_error_rate",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -71,7 +71,7 @@ from .cells import (
     STARCell,
     UGRNNCell,
 )
-from .cells import ElmanCell as RNNCell
+from .cells.elman import RNNCell
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .losses.crf import CRF
 from .losses.ctc import CTCLoss
@@ -204,3 +204,7 @@ __all__ = [
     "sample_sequences",
     "sequence_mask",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

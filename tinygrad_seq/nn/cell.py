@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,16 @@ from ..scan.ir.leaves import name_of, named_leaves
 from ..scan.ir.trace import as_leaf
 from .checks import check_features
 from .module.module import Module
+
+X_contra = TypeVar("X_contra", contravariant=True)
+S = TypeVar("S")
+Y_co = TypeVar("Y_co", covariant=True)
+
+
+class _Step(Protocol[X_contra, S, Y_co]):
+    """A cell, as type checkers see its call: with the arguments and results of its own `forward`."""
+
+    def forward(self, x: X_contra, state: S, /) -> tuple[Y_co, S]: ...
 
 
 class Cell(Module):
@@ -59,7 +69,7 @@ class Cell(Module):
     state_names: Any = None
     input_size: int | None = None
 
-    def __call__(self, x: Tree, state: Tree = None) -> tuple[Tree, Tree]:
+    def __call__(self: _Step[X_contra, S, Y_co], x: X_contra, state: S | None = None) -> tuple[Y_co, S]:
         """Return ``(output, state)`` of one step; `state` is zeros if it is left out.
 
         Parameters
@@ -69,20 +79,21 @@ class Cell(Module):
         state
             Arrays of shape (N, *shape) in the structure of `state_shape`.
         """
-        if self.input_size is not None:
-            check_features(type(self).__name__, x, self.input_size, self.dtype)
+        cell: Any = self  # all that type checkers know of `self` is its step
+        if cell.input_size is not None:
+            check_features(type(self).__name__, x, cell.input_size, cell.dtype)
         shape: tuple[int, ...] = getattr(next(named_leaves(x), ("", None))[1], "shape", ())
-        if not shape if self.input_size is None else len(shape) != 2:
-            axes = "(N, ...)" if self.input_size is None else f"(N, {self.input_size})"
+        if not shape if cell.input_size is None else len(shape) != 2:
+            axes = "(N, ...)" if cell.input_size is None else f"(N, {cell.input_size})"
             raise ShapeError(
                 f"{type(self).__name__}: expected x with one row per sequence, {axes}, got {describe(x)}; "
                 "make it an array with ts.tensor, of one sequence with x[None]."
             )
         if state is None:
-            state = self.initial_state(shape[0])
+            state = cell.initial_state(shape[0])
         else:
-            self.check_state(state, shape[0])
-        return self.forward(x, state)  # type: ignore[no-any-return]
+            cell.check_state(state, shape[0])
+        return self.forward(x, state)
 
     @property
     def dtype(self) -> np.dtype:

@@ -14,6 +14,7 @@ from .compiled_forward import compiled
 from .exponential import as_real, exp, expm1, sigmoid
 from .limits import bounded, ratio
 from .primitive import Array, elementwise
+from .public import Public
 from .special import density, ndtr
 
 relu = elementwise(
@@ -23,6 +24,7 @@ relu = elementwise(
     code="{0} if {0} > 0 or {0} != {0} else 0.0",
     cheap=True,
     doc="Return ``max(x, 0)``; gradient 0 at 0.",
+    public=Public(),
 )
 _leaky_relu = elementwise(
     "leaky_relu",
@@ -47,6 +49,7 @@ def _nonpositive(x: Array) -> Array:
     return where(x > 0, 0, x)
 
 
+@Public()
 def leaky_relu(x: Array, negative_slope: Array = 0.01) -> Array:
     """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU).
 
@@ -59,6 +62,7 @@ def leaky_relu(x: Array, negative_slope: Array = 0.01) -> Array:
     return _leaky_relu(x, negative_slope)
 
 
+@Public()
 def elu(x: Array, alpha: Array = 1.0) -> Array:
     """Return `x` where it is positive and ``alpha * (e**x - 1)`` elsewhere.
 
@@ -90,6 +94,7 @@ silu = elementwise(
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",
     vectorised=True,  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
+    public=Public("swish"),
 )
 softsign = elementwise(
     "softsign",
@@ -97,6 +102,7 @@ softsign = elementwise(
     vjp=(lambda g, _y, x: g * square(reciprocal(abs(x) + 1)),),
     code="math.copysign(1.0, {0}) if math.isinf({0}) else {0} / (1 + abs({0}))",
     doc="Return ``x / (1 + |x|)``.",
+    public=Public(),
 )
 
 
@@ -144,6 +150,7 @@ _gelu_by_tanh = elementwise(
 )
 
 
+@Public()
 def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
     """Return ``x * P(Z <= x)`` for a standard normal Z, or its tanh approximation (Hendrycks and Gimpel, 2016).
 
@@ -168,6 +175,7 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
 # ---------------------------------------------------------------------------------------------- piecewise linear forms
 
 
+@Public(method=False)
 def relu6(x: Array) -> Array:
     """Return `x` limited to [0, 6].
 
@@ -180,6 +188,7 @@ def relu6(x: Array) -> Array:
     return clip(x, 0, 6)
 
 
+@Public("hardtanh", method=False)
 def hard_tanh(x: Array) -> Array:
     """Return `x` limited to [-1, 1].
 
@@ -192,6 +201,7 @@ def hard_tanh(x: Array) -> Array:
     return clip(x, -1, 1)
 
 
+@Public("hardsigmoid", method=False)
 def hard_sigmoid(x: Array) -> Array:
     """Return ``x / 6 + 1/2`` limited to [0, 1].
 

@@ -12,6 +12,7 @@ from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
 from .primitive import Array, elementwise
+from .public import Public
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:
@@ -26,6 +27,7 @@ add = elementwise(
     symbol="+",
     cheap=True,
     doc="Return ``a + b``.",
+    public=Public(operator="add"),
 )
 subtract = elementwise(
     "subtract",
@@ -34,6 +36,7 @@ subtract = elementwise(
     symbol="-",
     cheap=True,
     doc="Return ``a - b``.",
+    public=Public("sub", operator="sub"),
 )
 multiply = elementwise(
     "multiply",
@@ -42,6 +45,7 @@ multiply = elementwise(
     symbol="*",
     cheap=True,
     doc="Return ``a * b``.",
+    public=Public("mul", operator="mul"),
 )
 divide = elementwise(
     "divide",
@@ -49,6 +53,7 @@ divide = elementwise(
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
     symbol="/",
     doc="Return ``a / b``.",
+    public=Public("true_divide", "div", operator="truediv"),
 )
 floor_divide = elementwise(
     "floor_divide",
@@ -56,6 +61,7 @@ floor_divide = elementwise(
     vjp=(_zero, _zero),
     code="{0} // {1}",
     doc="Return ``floor(a / b)``; its gradient is zero.",
+    public=Public(operator="floordiv"),
 )
 remainder = elementwise(
     "remainder",
@@ -63,6 +69,7 @@ remainder = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
     symbol="%",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
+    public=Public("mod", operator="mod"),
 )
 fmod = elementwise(
     "fmod",
@@ -71,9 +78,16 @@ fmod = elementwise(
     code="math.copysign(abs({0}) % abs({1}), {0})",
     integer_code="{0} % {1} - {1} if {0} % {1} != 0 and ({0} < 0) != ({1} < 0) else {0} % {1}",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
+    public=Public(),
 )
 negative = elementwise(
-    "negative", np.negative, vjp=(lambda g, _y, _x: -g,), code="-{0}", cheap=True, doc="Return ``-x``."
+    "negative",
+    np.negative,
+    vjp=(lambda g, _y, _x: -g,),
+    code="-{0}",
+    cheap=True,
+    doc="Return ``-x``.",
+    public=Public("neg", operator="neg"),
 )
 abs = elementwise(
     "abs",
@@ -82,6 +96,7 @@ abs = elementwise(
     code="abs({0})",
     cheap=True,
     doc="Return ``|x|``; gradient 0 at 0.",
+    public=Public("absolute", operator="abs"),
 )
 sign = elementwise(
     "sign",
@@ -90,6 +105,7 @@ sign = elementwise(
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
     cheap=True,
     doc="Return -1, 0 or 1; its gradient is zero.",
+    public=Public(),
 )
 
 
@@ -110,6 +126,7 @@ floor = elementwise(
     code=_rounding("math.floor"),
     integer_code="{0}",
     doc="Return the floor; gradient zero.",
+    public=Public(),
 )
 ceil = elementwise(
     "ceil",
@@ -118,6 +135,7 @@ ceil = elementwise(
     code=_rounding("math.ceil"),
     integer_code="{0}",
     doc="Return the ceiling; gradient zero.",
+    public=Public(),
 )
 round = elementwise(
     "round",
@@ -126,6 +144,7 @@ round = elementwise(
     code=_rounding("round"),
     integer_code="{0}",
     doc="Return the nearest integer, halves to even; gradient zero.",
+    public=Public("rint"),
 )
 trunc = elementwise(
     "trunc",
@@ -134,20 +153,30 @@ trunc = elementwise(
     code=_rounding("math.trunc"),
     integer_code="{0}",
     doc="Return the integer part; gradient zero.",
+    public=Public(),
 )
 
 # --------------------------------------------------------------------------------------------------- powers
 
 square = elementwise(
-    "square", np.square, vjp=(lambda g, _y, x: g * (x * 2),), code="{0} * {0}", cheap=True, doc="Return ``x * x``."
+    "square",
+    np.square,
+    vjp=(lambda g, _y, x: g * (x * 2),),
+    code="{0} * {0}",
+    cheap=True,
+    doc="Return ``x * x``.",
+    public=Public(),
 )
-sqrt = elementwise("sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="math.sqrt({0})", doc="Return ``√x``.")
+sqrt = elementwise(
+    "sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="math.sqrt({0})", doc="Return ``√x``.", public=Public()
+)
 cbrt = elementwise(
     "cbrt",
     np.cbrt,
     vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
     doc="Return the real cube root.",
+    public=Public(),
 )
 reciprocal = elementwise(
     "reciprocal",
@@ -155,6 +184,7 @@ reciprocal = elementwise(
     vjp=(lambda g, y, _x: -g * (y * y),),
     code="1 / {0}",
     doc="Return ``1 / x``.",
+    public=Public(),
 )
 rsqrt = elementwise(
     "rsqrt",
@@ -162,6 +192,7 @@ rsqrt = elementwise(
     vjp=(lambda g, y, _x: g * (y * y * y) * -0.5,),
     code="1 / math.sqrt({0})",
     doc="Return ``1 / √x``.",
+    public=Public(),
 )
 
 
@@ -218,6 +249,7 @@ pow = elementwise(
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
     symbol="**",
     doc="Return ``a ** b``; a negative base needs integer exponents (NaN otherwise).",
+    public=Public("power", operator="pow"),
 )
 hypot = elementwise(
     "hypot",
@@ -225,6 +257,7 @@ hypot = elementwise(
     vjp=(lambda g, y, a, _b: g * ratio(a, y), lambda g, y, _a, b: g * ratio(b, y)),
     code="math.hypot({0}, {1})",
     doc="Return ``√(a² + b²)`` without overflow; gradient 0 at the origin.",
+    public=Public(),
 )
 
 # --------------------------------------------------------------------------------------------------- choices
@@ -245,6 +278,7 @@ maximum = elementwise(
     code="{0} if {0} > {1} or {0} != {0} else {1}",
     cheap=True,
     doc="Return the larger of `a` and `b`; a tie shares the gradient evenly.",
+    public=Public(),
 )
 minimum = elementwise(
     "minimum",
@@ -256,9 +290,11 @@ minimum = elementwise(
     code="{0} if {0} < {1} or {0} != {0} else {1}",
     cheap=True,
     doc="Return the smaller of `a` and `b`; a tie shares the gradient evenly.",
+    public=Public(),
 )
 
 
+@Public("clamp")
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
 
@@ -286,4 +322,5 @@ lerp = elementwise(
     code="{0} * (1 - {2}) + {1} * {2}",
     cheap=True,
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
+    public=Public(),
 )

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from ..errors import DtypeError
 from .primitive import Array, OpKind, Primitive
+from .public import Public
 
 _SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 _NATIVE = frozenset(map(np.dtype, _SUPPORTED))
@@ -48,6 +49,7 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
     return found.newbyteorder("=")
 
 
+@Public()
 def astype(x: Array, dtype: DTypeLike) -> Array:
     """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans.
 
@@ -67,4 +69,5 @@ clone = Primitive(
     (lambda g, _y, _x: g,),
     kind=OpKind.CAST,
     doc="Return a copy that gradient flows through.",
+    public=Public("copy"),
 )

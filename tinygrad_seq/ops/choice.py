@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
 from .casting import as_array
 from .primitive import Array, OpKind, Primitive
+from .public import Public
 
 
 def refuse_scores(shape: tuple[int, ...]) -> None:
@@ -50,6 +51,7 @@ def _draw(logits: np.ndarray, uniforms: np.ndarray, temperature: np.ndarray, top
 _categorical = Primitive("categorical", _draw, (None, None, None), kind=OpKind.DRAW)
 
 
+@Public(method=False)
 def categorical(logits: Array, uniforms: Array, temperature: Any = 1.0, top_k: int | None = None) -> Array:
     """Return for each row of `logits` an index drawn with probability ``softmax(logits / temperature)``.
 

@@ -5,20 +5,61 @@ from __future__ import annotations
 import numpy as np
 
 from .primitive import Array, elementwise
+from .public import Public
 
-equal = elementwise("equal", np.equal, vjp=(None, None), symbol="==", cheap=True, doc="Return ``a == b`` as booleans.")
-not_equal = elementwise(
-    "not_equal", np.not_equal, vjp=(None, None), symbol="!=", cheap=True, doc="Return ``a != b`` as booleans."
+equal = elementwise(
+    "equal",
+    np.equal,
+    vjp=(None, None),
+    symbol="==",
+    cheap=True,
+    doc="Return ``a == b`` as booleans.",
+    public=Public("eq", operator="eq"),
 )
-less = elementwise("less", np.less, vjp=(None, None), symbol="<", cheap=True, doc="Return ``a < b`` as booleans.")
+not_equal = elementwise(
+    "not_equal",
+    np.not_equal,
+    vjp=(None, None),
+    symbol="!=",
+    cheap=True,
+    doc="Return ``a != b`` as booleans.",
+    public=Public("ne", operator="ne"),
+)
+less = elementwise(
+    "less",
+    np.less,
+    vjp=(None, None),
+    symbol="<",
+    cheap=True,
+    doc="Return ``a < b`` as booleans.",
+    public=Public("lt", operator="lt"),
+)
 less_equal = elementwise(
-    "less_equal", np.less_equal, vjp=(None, None), symbol="<=", cheap=True, doc="Return ``a <= b`` as booleans."
+    "less_equal",
+    np.less_equal,
+    vjp=(None, None),
+    symbol="<=",
+    cheap=True,
+    doc="Return ``a <= b`` as booleans.",
+    public=Public("le", operator="le"),
 )
 greater = elementwise(
-    "greater", np.greater, vjp=(None, None), symbol=">", cheap=True, doc="Return ``a > b`` as booleans."
+    "greater",
+    np.greater,
+    vjp=(None, None),
+    symbol=">",
+    cheap=True,
+    doc="Return ``a > b`` as booleans.",
+    public=Public("gt", operator="gt"),
 )
 greater_equal = elementwise(
-    "greater_equal", np.greater_equal, vjp=(None, None), symbol=">=", cheap=True, doc="Return ``a >= b`` as booleans."
+    "greater_equal",
+    np.greater_equal,
+    vjp=(None, None),
+    symbol=">=",
+    cheap=True,
+    doc="Return ``a >= b`` as booleans.",
+    public=Public("ge", operator="ge"),
 )
 
 bitwise_and = elementwise(
@@ -28,6 +69,7 @@ bitwise_and = elementwise(
     code="{0} & {1}",
     cheap=True,
     doc="Return ``a & b`` of booleans or integers.",
+    public=Public(operator="and"),
 )
 bitwise_or = elementwise(
     "bitwise_or",
@@ -36,6 +78,7 @@ bitwise_or = elementwise(
     code="{0} | {1}",
     cheap=True,
     doc="Return ``a | b`` of booleans or integers.",
+    public=Public(operator="or"),
 )
 bitwise_xor = elementwise(
     "bitwise_xor",
@@ -44,9 +87,16 @@ bitwise_xor = elementwise(
     code="{0} ^ {1}",
     cheap=True,
     doc="Return ``a ^ b`` of booleans or integers.",
+    public=Public(operator="xor"),
 )
 invert = elementwise(
-    "invert", np.invert, vjp=(None,), code="~{0}", cheap=True, doc="Return ``~x`` of booleans or integers."
+    "invert",
+    np.invert,
+    vjp=(None,),
+    code="~{0}",
+    cheap=True,
+    doc="Return ``~x`` of booleans or integers.",
+    public=Public("bitwise_invert", "bitwise_not", operator="invert"),
 )
 logical_and = elementwise(
     "logical_and",
@@ -55,6 +105,7 @@ logical_and = elementwise(
     code="({0} != 0) and ({1} != 0)",
     cheap=True,
     doc="Return whether both are nonzero.",
+    public=Public(),
 )
 logical_or = elementwise(
     "logical_or",
@@ -63,6 +114,7 @@ logical_or = elementwise(
     code="({0} != 0) or ({1} != 0)",
     cheap=True,
     doc="Return whether either is nonzero.",
+    public=Public(),
 )
 logical_xor = elementwise(
     "logical_xor",
@@ -71,19 +123,44 @@ logical_xor = elementwise(
     code="({0} != 0) != ({1} != 0)",
     cheap=True,
     doc="Return whether exactly one is nonzero.",
+    public=Public(),
 )
 logical_not = elementwise(
-    "logical_not", np.logical_not, vjp=(None,), code="{0} == 0", cheap=True, doc="Return whether `x` is zero."
+    "logical_not",
+    np.logical_not,
+    vjp=(None,),
+    code="{0} == 0",
+    cheap=True,
+    doc="Return whether `x` is zero.",
+    public=Public(),
 )
 
 isnan = elementwise(
-    "isnan", np.isnan, vjp=(None,), code="math.isnan({0})", cheap=True, doc="Return where `x` is not a number."
+    "isnan",
+    np.isnan,
+    vjp=(None,),
+    code="math.isnan({0})",
+    cheap=True,
+    doc="Return where `x` is not a number.",
+    public=Public(),
 )
 isinf = elementwise(
-    "isinf", np.isinf, vjp=(None,), code="math.isinf({0})", cheap=True, doc="Return where `x` is infinite."
+    "isinf",
+    np.isinf,
+    vjp=(None,),
+    code="math.isinf({0})",
+    cheap=True,
+    doc="Return where `x` is infinite.",
+    public=Public(),
 )
 isfinite = elementwise(
-    "isfinite", np.isfinite, vjp=(None,), code="math.isfinite({0})", cheap=True, doc="Return where `x` is finite."
+    "isfinite",
+    np.isfinite,
+    vjp=(None,),
+    code="math.isfinite({0})",
+    cheap=True,
+    doc="Return where `x` is finite.",
+    public=Public(),
 )
 
 
@@ -102,9 +179,11 @@ where = elementwise(
     code="{1} if {0} else {2}",
     cheap=True,
     doc="Return `a` where `condition` is true and `b` elsewhere; the side not chosen gets a gradient of exactly zero.",
+    public=Public(method=False),
 )
 
 
+@Public()
 def masked_fill(x: Array, mask: Array, value: float) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
 

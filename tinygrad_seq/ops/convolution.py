@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from .casting import as_array
 from .linear import matmul
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import reshape
 
 
@@ -51,6 +52,7 @@ _windows_sum = Primitive(
 )
 
 
+@Public(method=False)
 def conv1d(
     x: Array,
     weight: Array,

@@ -11,6 +11,7 @@ from .axes import normalise_axis
 from .gathering import scatter_add
 from .joining import concat
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import flatten, moveaxis
 
 
@@ -38,6 +39,7 @@ _cumsum = Primitive(
 )
 
 
+@Public("cumulative_sum")
 def cumsum(x: Array, axis: int | None = None) -> Array:
     """Return the running sums along `axis`.
 
@@ -75,6 +77,7 @@ def _cumprod_rule(g: Array, _y: None, x: Array, axis: int) -> Array:
 _cumprod = Primitive("cumprod", np.cumprod, (_cumprod_rule,))
 
 
+@Public("cumulative_prod")
 def cumprod(x: Array, axis: int | None = None) -> Array:
     """Return the running products along `axis`; gradients are exact where elements are zero.
 
@@ -115,6 +118,7 @@ _cummax = _running_extreme("cummax", np.maximum)
 _cummin = _running_extreme("cummin", np.minimum)
 
 
+@Public()
 def cummax(x: Array, axis: int | None = None) -> Array:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``.
 
@@ -130,6 +134,7 @@ def cummax(x: Array, axis: int | None = None) -> Array:
     return _cummax(x, axis=axis)
 
 
+@Public()
 def cummin(x: Array, axis: int | None = None) -> Array:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``.
 
@@ -148,6 +153,7 @@ def cummin(x: Array, axis: int | None = None) -> Array:
 # --------------------------------------------------------------------------------------------------- differences
 
 
+@Public()
 def diff(x: Array, n: int = 1, axis: int = -1) -> Array:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter.
 

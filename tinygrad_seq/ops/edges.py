@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from .indexing import getitem, take
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import check_matrix
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
@@ -29,6 +30,7 @@ _tril = Primitive("tril", lambda x, k: np.tril(x, operator.index(k)), (lambda g,
 _triu = Primitive("triu", lambda x, k: np.triu(x, operator.index(k)), (lambda g, _y, _x, k: _triu(g, k=k),))
 
 
+@Public()
 def pad(x: Array, pad_width: Width, mode: Mode = "constant", value: float = 0) -> Array:
     """Return `x` with more elements before and after it along its axes.
 
@@ -86,6 +88,7 @@ def _widths(pad_width: Width, x: Array) -> tuple[tuple[int, int], ...]:
     return widths
 
 
+@Public()
 def tril(x: Array, k: int = 0) -> Array:
     """Return `x` ``(..., M, N)`` with zeros above diagonal `k` of its last two axes; `k` counts to the right.
 
@@ -105,6 +108,7 @@ def tril(x: Array, k: int = 0) -> Array:
     return _tril(x, k=k)
 
 
+@Public()
 def triu(x: Array, k: int = 0) -> Array:
     """Return `x` ``(..., M, N)`` with zeros below diagonal `k` of its last two axes; `k` counts to the right.
 

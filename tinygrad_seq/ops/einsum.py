@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from .casting import as_array
 from .primitive import Array, Like, OpKind, Primitive
+from .public import Public
 from .shape import broadcast_to, reshape
 
 LETTERS: Final = string.ascii_letters
@@ -167,6 +168,7 @@ def _check_sizes(equation: str, terms: tuple[str, ...], shapes: tuple[tuple[int,
             sizes[letter] = size if sizes[letter] == 1 else sizes[letter]
 
 
+@Public(method=False, operands="rest")
 def einsum(equation: str, *operands: Array) -> Array:
     """Return the sum of products that `equation` states by naming each axis with a letter.
 

@@ -7,6 +7,7 @@ import numpy as np
 from .compiled_forward import compiled, compiled_pair
 from .limits import difference
 from .primitive import Array, elementwise
+from .public import Public
 
 _LN2 = 0.6931471805599453
 _LN10 = 2.302585092994046
@@ -19,9 +20,22 @@ def as_real(x: Array) -> np.ndarray:
 
 
 exp = elementwise(
-    "exp", np.exp, vjp=(lambda g, y, _x: g * y,), code="math.exp({0})", vectorised=True, doc="Return ``e**x``."
+    "exp",
+    np.exp,
+    vjp=(lambda g, y, _x: g * y,),
+    code="math.exp({0})",
+    vectorised=True,
+    doc="Return ``e**x``.",
+    public=Public(),
 )
-exp2 = elementwise("exp2", np.exp2, vjp=(lambda g, y, _x: g * y * _LN2,), code="math.exp2({0})", doc="Return ``2**x``.")
+exp2 = elementwise(
+    "exp2",
+    np.exp2,
+    vjp=(lambda g, y, _x: g * y * _LN2,),
+    code="math.exp2({0})",
+    doc="Return ``2**x``.",
+    public=Public(),
+)
 expm1 = elementwise(
     "expm1",
     np.expm1,
@@ -29,12 +43,24 @@ expm1 = elementwise(
     code="math.expm1({0})",
     vectorised=True,
     doc="Return ``e**x - 1``, accurate near 0.",
+    public=Public(),
 )
 log = elementwise(
-    "log", np.log, vjp=(lambda g, _y, x: g / x,), code="math.log({0})", vectorised=True, doc="Return ``ln x``."
+    "log",
+    np.log,
+    vjp=(lambda g, _y, x: g / x,),
+    code="math.log({0})",
+    vectorised=True,
+    doc="Return ``ln x``.",
+    public=Public(),
 )
 log2 = elementwise(
-    "log2", np.log2, vjp=(lambda g, _y, x: g / (x * _LN2),), code="math.log2({0})", doc="Return the binary logarithm."
+    "log2",
+    np.log2,
+    vjp=(lambda g, _y, x: g / (x * _LN2),),
+    code="math.log2({0})",
+    doc="Return the binary logarithm.",
+    public=Public(),
 )
 log10 = elementwise(
     "log10",
@@ -42,6 +68,7 @@ log10 = elementwise(
     vjp=(lambda g, _y, x: g / (x * _LN10),),
     code="math.log10({0})",
     doc="Return the decimal logarithm.",
+    public=Public(),
 )
 log1p = elementwise(
     "log1p",
@@ -50,6 +77,7 @@ log1p = elementwise(
     code="math.log1p({0})",
     vectorised=True,
     doc="Return ``ln(1 + x)``, accurate near 0.",
+    public=Public(),
 )
 
 # ------------------------------------------------------------------------------------------------- logistic functions
@@ -74,6 +102,7 @@ sigmoid = elementwise(
     code="1 / (1 + math.exp(-{0}))",
     vectorised=True,
     doc="Return ``1 / (1 + e**-x)``.",
+    public=Public(),
 )
 
 
@@ -98,6 +127,7 @@ softplus = elementwise(
     code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
     vectorised=True,
     doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
+    public=Public(),
 )
 log_sigmoid = elementwise(
     "log_sigmoid",
@@ -106,6 +136,7 @@ log_sigmoid = elementwise(
     code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
     vectorised=True,
     doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
+    public=Public("logsigmoid"),
 )
 logaddexp = elementwise(
     "logaddexp",
@@ -118,4 +149,5 @@ logaddexp = elementwise(
     code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
     vectorised=True,
     doc="Return ``ln(e**a + e**b)`` without overflow.",
+    public=Public(),
 )

@@ -13,6 +13,7 @@ from .axes import normalise_axes, normalise_axis
 from .casting import astype
 from .comparison import equal, where
 from .primitive import Array, OpKind, Primitive, Rule
+from .public import Public
 from .shape import reshape
 
 Axis = int | Sequence[int] | None
@@ -66,6 +67,7 @@ def _refuse_empty(name: str, x: Array, axes: Axes) -> None:
         )
 
 
+@Public("amax")
 def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the largest element over `axis`; equal ones share the gradient evenly.
 
@@ -87,6 +89,7 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _max(x, axes=axes, keepdims=keepdims)
 
 
+@Public("amin")
 def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the smallest element over `axis`; equal ones share the gradient evenly.
 
@@ -113,6 +116,7 @@ def _arg(primitive: Primitive, x: Array, axis: int | None, keepdims: bool) -> Ar
     return primitive(x, axis=axis, keepdims=keepdims)
 
 
+@Public()
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals.
 
@@ -130,6 +134,7 @@ def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     return _arg(_argmax, x, axis, keepdims)
 
 
+@Public()
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals.
 
@@ -147,6 +152,7 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     return _arg(_argmin, x, axis, keepdims)
 
 
+@Public()
 def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return whether any element over `axis` is nonzero; False where it is empty.
 
@@ -159,6 +165,7 @@ def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _any(x, axes=normalise_axes("any", axis, x.ndim), keepdims=keepdims)
 
 
+@Public()
 def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return whether all elements over `axis` are nonzero; True where it is empty.
 
@@ -171,6 +178,7 @@ def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _all(x, axes=normalise_axes("all", axis, x.ndim), keepdims=keepdims)
 
 
+@Public()
 def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return how many elements over `axis` are not zero, as int64.
 

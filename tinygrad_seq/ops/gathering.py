@@ -12,6 +12,7 @@ from .axes import normalise_axis
 from .casting import as_array
 from .indexing import as_indices, check_range
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import broadcast_to
 
 
@@ -46,6 +47,7 @@ _gather_add = Primitive(
 )
 
 
+@Public("take_along_dim")
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy).
 
@@ -84,6 +86,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     return _gather(x, indices, axis=axis)
 
 
+@Public()
 def gather(x: Array, axis: int, indices: Array) -> Array:
     """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`.
 
@@ -107,6 +110,7 @@ def gather(x: Array, axis: int, indices: Array) -> Array:
     return _gather(x, indices, axis=_check_places("gather", x, indices, axis))
 
 
+@Public()
 def scatter_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     """Return `x` with each element of `source` added where `gather` with the same `indices` would read it.
 

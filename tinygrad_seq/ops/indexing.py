@@ -16,8 +16,10 @@ from ..errors import DtypeError, IndexRangeError, ShapeError
 from ..kernels.scatter import scatter_add_rows
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
-from .primitive import LEVELS, Array, Elements, OpKind, Primitive
+from .primitive import LEVELS, Array, OpKind, Primitive
+from .public import Public
 from .shape import broadcast_to, check_matrix, flatten
+from .views import of_slices
 
 _BASIC = frozenset({int, slice, EllipsisType, NoneType})
 
@@ -93,11 +95,6 @@ def _add_slice(total: np.ndarray, g: np.ndarray, key: Any) -> None:
     total[key] += g
 
 
-def _sliced(_shape: tuple[int, ...], key: tuple[slice, ...]) -> tuple[Elements]:
-    steps = tuple([(axis, part.step) for axis, part in enumerate(key)])
-    return (Elements(steps, tuple([(axis, part.start) for axis, part in enumerate(key) if part.start])),)
-
-
 # -------------------------------------------------------------------- primitives, each the other's gradient in pairs
 
 _index = Primitive(
@@ -105,7 +102,7 @@ _index = Primitive(
     _pick,
     (lambda g, _y, x_like, key: _index_place(g, shape=x_like.shape, key=key),),
     kind=OpKind.VIEW,
-    view=_sliced,
+    view=of_slices,
     add_into=_add_slice,
 )
 _index_place = Primitive("index_place", _place, (lambda g, _y, _g, shape, key: _index(g, key=key),))
@@ -182,6 +179,7 @@ def _static(x: Array, part: Any) -> Any:
     return int(array) if array.ndim == 0 else array.astype(np.intp)
 
 
+@Public()
 def masked_select(x: Array, mask: Array) -> Array:
     """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis.
 
@@ -219,6 +217,7 @@ def as_indices(name: str, indices: Any) -> Array:
     return indices
 
 
+@Public()
 def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`.
 
@@ -245,6 +244,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     return _take(x, indices, axis=normalise_axis("take", axis, x.ndim))
 
 
+@Public(method=False)
 def embedding(weight: Array, indices: Array) -> Array:
     """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``.
 
@@ -274,6 +274,7 @@ def embedding(weight: Array, indices: Array) -> Array:
     return _embedding(weight, as_indices("embedding", indices))
 
 
+@Public()
 def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat.
 
@@ -301,6 +302,7 @@ def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     return x + _take_add(source, indices, shape=x.shape, axis=axis)
 
 
+@Public()
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right.
 

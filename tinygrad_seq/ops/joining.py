@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axis
 from .indexing import take
-from .primitive import Array, Elements, OpKind, Primitive
+from .primitive import Array, OpKind, Primitive
+from .public import Public
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
+from .views import of_split
 
 
 def _pieces(x: np.ndarray, cuts: tuple[int, ...], axis: int) -> tuple[np.ndarray, ...]:
@@ -22,11 +24,6 @@ def _pieces(x: np.ndarray, cuts: tuple[int, ...], axis: int) -> tuple[np.ndarray
 def _slices(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     moved = np.moveaxis(x, axis, 0)
     return tuple([moved[index, ...] for index in range(len(moved))])
-
-
-def _parts(shape: tuple[int, ...], cuts: tuple[int, ...], axis: int) -> tuple[Elements, ...]:
-    steps = tuple([(at, 1) for at in range(len(shape))])
-    return tuple([Elements(steps, ((axis, start),) if start else ()) for start in (0, *cuts)])
 
 
 _concat = Primitive(
@@ -46,7 +43,7 @@ _split = Primitive(
     _pieces,
     (lambda g, _y, _x, cuts, axis: concat(g, axis),),
     kind=OpKind.VIEW,
-    view=_parts,
+    view=of_split,
     multiple=True,
 )
 _unstack = Primitive(
@@ -57,7 +54,8 @@ _unstack = Primitive(
 # ----------------------------------------------------------------------------------------------------- joining
 
 
-def concat(arrays: Sequence[Array], axis: int | None = 0) -> Array:
+@Public("concatenate", "cat", method=False, operands="each")
+def concat(arrays: Iterable[Array], axis: int | None = 0) -> Array:
     """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays.
 
     Raises
@@ -71,18 +69,12 @@ def concat(arrays: Sequence[Array], axis: int | None = 0) -> Array:
     >>> ts.concat([ts.zeros((2, 3)), ts.zeros((2, 5))], axis=1).shape
     (2, 8)
     """
-    if axis is None:
-        arrays, axis = [flatten(x) for x in arrays], 0
-    first = _first("concat", arrays).shape
-    axis = normalise_axis("concat", axis, len(first))
-    ndim, before, after = len(first), first[:axis], first[axis + 1 :]
-    for x in arrays:
-        if len(x.shape) != ndim or x.shape[:axis] != before or x.shape[axis + 1 :] != after:
-            raise _mismatch("concat", arrays, f"equal shapes but for axis {axis}")
-    return _concat(*arrays, axis=axis, ends=tuple(accumulate([x.shape[axis] for x in arrays])))
+    joined = _listed("concat", arrays)
+    return _join("concat", [flatten(x) for x in joined] if axis is None else joined, axis or 0)
 
 
-def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+@Public(method=False, operands="each")
+def stack(arrays: Iterable[Array], axis: int = 0) -> Array:
     """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result.
 
     Raises
@@ -96,15 +88,17 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     >>> ts.stack([ts.zeros(3), ts.ones(3)], axis=1).shape
     (3, 2)
     """
-    first = _first("stack", arrays).shape
+    joined = _listed("stack", arrays)
+    first = joined[0].shape
     axis = normalise_axis("stack", axis, len(first) + 1)
-    for x in arrays:
+    for x in joined:
         if x.shape != first:
-            raise _mismatch("stack", arrays, "equal shapes")
-    return _stack(*arrays, axis=axis)
+            raise _mismatch("stack", joined, "equal shapes")
+    return _stack(*joined, axis=axis)
 
 
-def hstack(arrays: Sequence[Array]) -> Array:
+@Public(method=False, operands="each")
+def hstack(arrays: Iterable[Array]) -> Array:
     """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy).
 
     Examples
@@ -113,12 +107,12 @@ def hstack(arrays: Sequence[Array]) -> Array:
     >>> ts.hstack([ts.zeros((2, 3)), ts.zeros((2, 1))]).shape
     (2, 4)
     """
-    _first("hstack", arrays)
-    arrays = [_at_least(x, 1) for x in arrays]
-    return concat(arrays, axis=0 if arrays[0].ndim == 1 else 1)
+    joined = [_at_least(x, 1) for x in _listed("hstack", arrays)]
+    return _join("hstack", joined, 0 if joined[0].ndim == 1 else 1)
 
 
-def vstack(arrays: Sequence[Array]) -> Array:
+@Public(method=False, operands="each")
+def vstack(arrays: Iterable[Array]) -> Array:
     """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy).
 
     Examples
@@ -127,21 +121,32 @@ def vstack(arrays: Sequence[Array]) -> Array:
     >>> ts.vstack([ts.zeros((2, 3)), ts.zeros(3)]).shape
     (3, 3)
     """
-    _first("vstack", arrays)
-    return concat([_at_least(x, 2) for x in arrays], axis=0)
+    return _join("vstack", [_at_least(x, 2) for x in _listed("vstack", arrays)], 0)
 
 
 def _at_least(x: Array, ndim: int) -> Array:
     return reshape(x, (1,) * (ndim - x.ndim) + x.shape) if x.ndim < ndim else x
 
 
-def _first(name: str, arrays: Sequence[Array]) -> Array:
-    if len(arrays) == 0:
-        raise ShapeError(f"{name}: expected a sequence of arrays, got an empty one; pass at least one array.")
-    return arrays[0]
+def _listed(name: str, arrays: Iterable[Array]) -> list[Array]:
+    listed = [*arrays]
+    if not listed:
+        raise ShapeError(f"{name}: expected one or more arrays, got none; pass at least one array.")
+    return listed
 
 
-def _mismatch(name: str, arrays: Sequence[Array], expected: str) -> ShapeError:
+def _join(name: str, arrays: list[Array], axis: int) -> Array:
+    """Return `arrays` joined end to end along `axis`, in the name of the function `name`."""
+    first = arrays[0].shape
+    axis = normalise_axis(name, axis, len(first))
+    ndim, before, after = len(first), first[:axis], first[axis + 1 :]
+    for x in arrays:
+        if len(x.shape) != ndim or x.shape[:axis] != before or x.shape[axis + 1 :] != after:
+            raise _mismatch(name, arrays, f"equal shapes but for axis {axis}")
+    return _concat(*arrays, axis=axis, ends=tuple(accumulate([x.shape[axis] for x in arrays])))
+
+
+def _mismatch(name: str, arrays: list[Array], expected: str) -> ShapeError:
     got = sorted({f"{x.shape} {x.dtype}" for x in arrays})
     return ShapeError(f"{name}: expected {expected}, got {', '.join(got)}; reshape or slice the odd ones first.")
 
@@ -149,6 +154,7 @@ def _mismatch(name: str, arrays: Sequence[Array], expected: str) -> ShapeError:
 # --------------------------------------------------------------------------------------------------- splitting
 
 
+@Public()
 def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, ...]:
     """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy).
 
@@ -191,6 +197,7 @@ def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, .
     return _split(x, cuts=cuts, axis=axis)  # type: ignore[no-any-return]
 
 
+@Public()
 def chunk(x: Array, chunks: int, axis: int = 0) -> tuple[Array, ...]:
     """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch).
 
@@ -208,6 +215,7 @@ def chunk(x: Array, chunks: int, axis: int = 0) -> tuple[Array, ...]:
     return _split(x, cuts=cuts, axis=axis)  # type: ignore[no-any-return]
 
 
+@Public("unbind")
 def unstack(x: Array, axis: int = 0) -> tuple[Array, ...]:
     """Return the slices of `x` along `axis`, without that axis, as views.
 
@@ -232,6 +240,7 @@ def _positive(name: str, parts: int) -> int:
 # --------------------------------------------------------------------------------------------------- repeating
 
 
+@Public()
 def tile(x: Array, reps: Shape) -> Array:
     """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy).
 
@@ -254,6 +263,7 @@ def tile(x: Array, reps: Shape) -> Array:
     return reshape(spread, [count * size for count, size in zip(counts, sizes, strict=True)])
 
 
+@Public()
 def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array.
 

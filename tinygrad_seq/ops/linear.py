@@ -12,6 +12,7 @@ from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
 from .primitive import Array, OpKind, Primitive
+from .public import Public
 from .shape import expand_dims, moveaxis, permute_dims, reshape
 
 
@@ -66,6 +67,7 @@ matmul = Primitive(
     >>> ts.matmul(ts.tensor([[1.0, 2.0], [3.0, 4.0]]), ts.tensor([1.0, 1.0]))
     tensor([3., 7.])
     """,
+    public=Public(operator="matmul"),
 )
 
 # -------------------------------------------------------------------------------------------------------- linear
@@ -100,6 +102,7 @@ _linear_bias = Primitive(
 )
 
 
+@Public(method=False)
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Return ``x @ weight.T + bias``, as one operation.
 
@@ -143,6 +146,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 # ------------------------------------------------------------------------------------------------ other products
 
 
+@Public()
 def inner(a: Array, b: Array) -> Array:
     """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``.
 
@@ -161,6 +165,7 @@ def inner(a: Array, b: Array) -> Array:
     return tensordot(a, b, axes=(-1, -1)) if a.ndim and b.ndim else a * b
 
 
+@Public()
 def outer(a: Array, b: Array) -> Array:
     """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands.
 
@@ -175,6 +180,7 @@ def outer(a: Array, b: Array) -> Array:
     return reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
 
 
+@Public()
 def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
     """Return the dot products of the vectors along `axis`; the other axes broadcast.
 
@@ -198,6 +204,7 @@ def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
     return einsum("...i,...i->...", a, b)
 
 
+@Public()
 def dot(a: Array, b: Array) -> Array:
     """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`.
 
@@ -215,6 +222,7 @@ def dot(a: Array, b: Array) -> Array:
     return tensordot(a, b, axes=(-1, -2))
 
 
+@Public()
 def tensordot(a: Array, b: Array, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Array:
     """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`.
 
@@ -270,6 +278,7 @@ def _paired_axes(a: Array, b: Array, axes: object) -> tuple[tuple[int, ...], tup
     return of_a, of_b
 
 
+@Public()
 def kron(a: Array, b: Array) -> Array:
     """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks.
 
@@ -305,6 +314,7 @@ _trace = Primitive(
 )
 
 
+@Public()
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span.
 

@@ -17,6 +17,7 @@ from .limits import scaled
 from .normalisation import log_softmax, softmax, softmax_pull
 from .one_hot import one_hot
 from .primitive import Array, Primitive
+from .public import Public
 from .reduction import mean, sum
 from .shape import expand_dims, reshape
 from .targets import (
@@ -84,6 +85,7 @@ _nll_pull = Primitive("nll_of_logits_adjoint", _nll_pull_forward, (_nll_pull_rul
 _nll = Primitive("nll_of_logits", _nll_of_logits, (lambda g, _y, logits, classes: _nll_pull(g, logits, classes), None))
 
 
+@Public(method=False)
 def cross_entropy(
     logits: Array,
     target: Array,
@@ -153,6 +155,7 @@ def cross_entropy(
     return _reduce_rows(losses, row_weights, classes_shape=logits.shape[:-1], reduction=reduction)
 
 
+@Public(method=False)
 def nll_loss(
     log_probabilities: Array,
     target: Array,
@@ -206,6 +209,7 @@ def _weighted(
     return _reduce(where(counted, losses, 0) * weight, reduction)
 
 
+@Public(method=False)
 def binary_cross_entropy(
     probability: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
 ) -> Array:
@@ -254,6 +258,7 @@ def binary_cross_entropy(
 _BINARY = "pass 0, 1 or a probability, and give weight 0 to what is missing"
 
 
+@Public(method=False)
 def binary_cross_entropy_with_logits(
     logits: Array,
     target: Array,
@@ -305,18 +310,21 @@ def binary_cross_entropy_with_logits(
 # ---------------------------------------------------------------------------------------------- regression
 
 
+@Public(method=False)
 def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     """Return ``(prediction - target)**2`` of equal shapes."""
     target = check_target("mse_loss", prediction, target, reduction)
     return _reduce(square(prediction - target), reduction)
 
 
+@Public(method=False)
 def l1_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
     """Return ``|prediction - target|`` of equal shapes."""
     target = check_target("l1_loss", prediction, target, reduction)
     return _reduce(abs(prediction - target), reduction)
 
 
+@Public(method=False)
 def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
     """Return ``d**2 / 2`` where ``d = |prediction - target| <= delta`` and ``delta * (d - delta / 2)`` beyond."""
     target = check_target("huber_loss", prediction, target, reduction)
@@ -327,6 +335,7 @@ def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta:
     return _reduce(near * (distance - near * 0.5), reduction)
 
 
+@Public(method=False)
 def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
     """Return `huber_loss` with ``delta=beta``, divided by `beta`; with ``beta=0`` it is `l1_loss`."""
     if not beta >= 0:
@@ -336,6 +345,7 @@ def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", be
     return huber_loss(prediction, target, reduction, delta=beta) / beta
 
 
+@Public(method=False)
 def kl_div(log_probabilities: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Array:
     """Return ``t * (log t - log_probabilities)``, the pointwise Kullback-Leibler divergence from equal-shaped targets.
 

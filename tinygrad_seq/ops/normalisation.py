@@ -18,6 +18,7 @@ from .compiled_forward import as_rows, row_kernel, writable
 from .exponential import as_real, exp, sigmoid
 from .limits import ratio, scaled
 from .primitive import Array, Like, Primitive
+from .public import Public
 from .reduction import mean, sum
 
 Axes = tuple[int, ...]
@@ -92,6 +93,7 @@ _log_softmax = Primitive(
 )
 
 
+@Public()
 def softmax(x: Array, axis: int = -1) -> Array:
     """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow.
 
@@ -106,6 +108,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return _softmax(x, axis=_row_axis("softmax", x, axis))
 
 
+@Public()
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0.
 
@@ -124,6 +127,7 @@ def _row_axis(name: str, x: Array, axis: int) -> int:
     return normalise_axis(name, axis, x.ndim)
 
 
+@Public(method=False)
 def glu(x: Array, axis: int = -1) -> Array:
     """Return the gated linear unit ``a * sigmoid(b)``, a and b being the first and second half of `x` along `axis`.
 
@@ -216,6 +220,7 @@ def _standardise_rule(
 _standardise = Primitive("standardise", _standardise_forward, (_standardise_rule,), multiple=True)
 
 
+@Public(method=False)
 def layer_norm(
     x: Array,
     normalized_shape: int | Iterable[int],
@@ -253,6 +258,7 @@ def layer_norm(
     return y if bias is None else y + bias
 
 
+@Public(method=False)
 def rms_norm(
     x: Array, normalized_shape: int | Iterable[int], weight: Array | None = None, eps: float | None = None
 ) -> Array:
@@ -327,6 +333,7 @@ def _mask_forward(x: np.ndarray, keep: np.ndarray, scale: float) -> np.ndarray:
 _dropout = Primitive("dropout", _mask_forward, (lambda g, _y, _x, keep, scale: _dropout(g, keep, scale=scale), None))
 
 
+@Public(method=False)
 def dropout(x: Array, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Array:
     """Return `x` with each element set to 0 with probability `p` and the others divided by ``1 - p``.
 

@@ -8,6 +8,7 @@ from ..errors import ArgumentError
 from .casting import as_dtype
 from .indexing import as_indices, check_range
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import as_shape
 
 
@@ -21,6 +22,7 @@ def _set_ones(indices: np.ndarray, num_classes: int, dtype: np.dtype) -> np.ndar
 _one_hot = Primitive("one_hot", _set_ones, (None,))
 
 
+@Public(method=False)
 def one_hot(indices: Array, num_classes: int | None = None, dtype: np.typing.DTypeLike = np.float32) -> Array:
     """Return a row of `num_classes` zeros with a one at the index, for each of `indices` ``(...)``: ``(..., C)``.
 

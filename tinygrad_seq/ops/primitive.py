@@ -17,14 +17,17 @@ Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple
+from inspect import Signature
+from types import MethodType
+from typing import Any, Final
 
 import numpy as np
 
 from ..errors import ArgumentError
+from .public import Public, operand_names, signature_of
+from .views import Elements
 
 # An ndarray, a Tensor or a Tracer: what every operation and rule is generic over.
 Array = Any
@@ -72,25 +75,6 @@ class OpKind(Enum):
     )  # slices of the first operand, at the indices in the second, along the parameter `axis` or the first
     DRAW = auto()  # an index, drawn from the scores along the last axis by given random numbers
     OTHER = auto()
-
-
-class Elements(NamedTuple):
-    """Where a view finds the elements of one result.
-
-    Attributes
-    ----------
-    steps
-        For each axis of the result the axis of the operand that it runs along, and how many elements a step is (0
-        along an axis of size 1 that is added); None where the same elements come again.
-    starts
-        Axes of the operand whose first elements are skipped, and how many.
-    adjacent
-        Pairs of axes of the operand, the outer first, that must lie side by side for the view to exist.
-    """
-
-    steps: tuple[tuple[int, int] | None, ...]
-    starts: tuple[tuple[int, int], ...] = ()
-    adjacent: tuple[tuple[int, int], ...] = ()
 
 
 def _reads(name: str) -> int:
@@ -145,7 +129,7 @@ class Primitive:
 
     opaque = False
     __slots__ = (
-        "__dict__", "_plans", "_ufunc", "add_into", "cheap", "code", "fold", "forward", "from_end", "integer_code",
+        "__dict__", "_count", "_plans", "add_into", "cheap", "code", "fold", "forward", "from_end", "integer_code",
         "kind", "linear", "multiple", "name", "rules", "summed", "symbol", "variadic", "vectorised", "view",
     )  # fmt: skip
 
@@ -169,14 +153,16 @@ class Primitive:
         multiple: bool = False,
         add_into: Callable[..., None] | None = None,
         doc: str | None = None,
+        public: Public | None = None,
     ) -> None:
         self.name = name
         self.__name__ = name
         self.__doc__ = doc
         self.forward: Any = forward
-        self._ufunc = isinstance(forward, np.ufunc)
         self.variadic = callable(vjp)
         self.rules: tuple[Rule | None, ...] = (vjp,) if callable(vjp) else vjp
+        # The number of operands of a row that is called as it is; one that a function calls has options.
+        self._count = len(self.rules) if code is not None or public is not None else 0
         self.kind = kind
         self.code, self.symbol, self.integer_code = code, symbol, integer_code
         self.cheap, self.linear, self.vectorised = cheap, linear, vectorised
@@ -185,12 +171,15 @@ class Primitive:
         self.add_into = add_into
         self._plans: dict[int | tuple[int, int], Plan] = {}
         TABLE[name] = self
+        if public is not None:
+            public(self)
 
     def __call__(self, *operands: Array, **params: Any) -> Any:
-        if self._ufunc and (params or len(operands) != self.forward.nin):  # NumPy would take one more as `out`
+        if self._count and (params or len(operands) != self._count):
             raise ArgumentError(
-                f"{self.name}: expected {self.forward.nin} operand(s) and no options, got {len(operands)}"
-                f"{''.join(f' and {key}=' for key in params)}; pass arrays or numbers only."
+                f"{self.name}: expected {self._count} operand(s) and no options, got {len(operands)}"
+                f"{''.join(f' and {key}=' for key in params)}; call {self.name}"
+                f"({', '.join(operand_names(self.rules))})."
             )
         for operand in operands:
             if operand.__class__ is not np.ndarray:
@@ -199,7 +188,11 @@ class Primitive:
 
     def __get__(self, array: Array | None, owner: type | None = None) -> Any:
         """Make a primitive in a class body a method."""
-        return self if array is None else functools.partial(self, array)
+        return self if array is None else MethodType(self, array)
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature_of(self.rules)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"

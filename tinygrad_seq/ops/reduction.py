@@ -18,6 +18,7 @@ from .extrema import max, min
 from .joining import concat
 from .limits import ratio
 from .primitive import Array, Like, OpKind, Primitive
+from .public import Public
 from .shape import permute_dims, reshape
 
 Axis = int | Sequence[int] | None
@@ -69,6 +70,7 @@ _mean = Primitive(
 )
 
 
+@Public()
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the sum over `axis`; 0 where it is empty.
 
@@ -81,6 +83,7 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _sum(x, axes=normalise_axes("sum", axis, x.ndim), keepdims=keepdims)
 
 
+@Public()
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the mean over `axis`; NaN where it is empty.
 
@@ -131,6 +134,7 @@ _prod = Primitive(
 )
 
 
+@Public()
 def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero.
 
@@ -175,6 +179,7 @@ _std = Primitive(
 )
 
 
+@Public()
 def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``.
 
@@ -190,6 +195,7 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
     return _var(x, axes=normalise_axes("var", axis, x.ndim), correction=correction, keepdims=keepdims)
 
 
+@Public()
 def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal.
 
@@ -242,6 +248,7 @@ def _log_sum_exp_rule(g: Array, y: Array, x: Array, axes: Axes, keepdims: bool) 
 _logsumexp = Primitive("logsumexp", _log_sum_exp, (_log_sum_exp_rule,))
 
 
+@Public()
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none.
 
@@ -298,6 +305,7 @@ def _power_norm_rule(g: Array, y: Array, x: Array, order: float, axes: Axes, kee
 _norm = Primitive("norm", _power_norm, (_power_norm_rule,))
 
 
+@Public()
 def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the vector norm of order `ord` over `axis`, ``sum(|x|**ord)**(1/ord)``; several axes count as one vector.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axes, normalise_axis
-from .primitive import Array, Elements, OpKind, Primitive
+from .primitive import Array, OpKind, Primitive
+from .public import Public
+from .views import of_broadcast, of_permutation, of_reshape
 
 Shape = int | Iterable[int]
 
@@ -26,39 +28,6 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.add.reduce(x, axis=stretched, keepdims=True)
 
 
-def _repeated(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Elements]:
-    extra = len(shape) - len(old)
-    same = [at >= extra and old[at - extra] == size for at, size in enumerate(shape)]
-    return (Elements(tuple([(at - extra, 1) if alike else None for at, alike in enumerate(same)])),)
-
-
-def _regrouped(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Elements]:
-    """Return where `reshape` finds elements: each group of axes with one number of elements is split or merged."""
-    steps: list[tuple[int, int] | None] = []
-    adjacent: list[tuple[int, int]] = []
-    i = j = 0
-    while i < len(old) or j < len(shape):
-        if i < len(old) and old[i] == 1 and not (j < len(shape) and shape[j] == 1):
-            i += 1
-            continue
-        if j < len(shape) and shape[j] == 1 and not (i < len(old) and old[i] == 1):
-            steps.append((0, 0))
-            j += 1
-            continue
-        i0, j0 = i, j
-        a, b = old[i], shape[j]
-        i, j = i + 1, j + 1
-        while a != b:
-            if a < b:
-                a, i = a * old[i], i + 1
-            else:
-                b, j = b * shape[j], j + 1
-        solid = [axis for axis in range(i0, i) if old[axis] != 1] or [i0]
-        adjacent += pairwise(solid)
-        steps += [(solid[-1], math.prod(shape[axis + 1 : j])) for axis in range(j0, j)]
-    return (Elements(tuple(steps), adjacent=tuple(adjacent)),)
-
-
 sum_to = Primitive(
     "sum_to",
     _sum_to,
@@ -71,7 +40,7 @@ _broadcast = Primitive(
     (lambda g, _y, x_like, shape: sum_to(g, shape=x_like.shape),),
     kind=OpKind.VIEW,
     linear=True,
-    view=_repeated,
+    view=of_broadcast,
 )
 _reshape = Primitive(
     "reshape",
@@ -79,7 +48,7 @@ _reshape = Primitive(
     (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),),
     kind=OpKind.VIEW,
     linear=True,
-    view=_regrouped,
+    view=of_reshape,
 )
 _permute = Primitive(
     "permute_dims",
@@ -87,7 +56,7 @@ _permute = Primitive(
     (lambda g, _y, _x, axes: _permute(g, axes=_inverse(axes)),),
     kind=OpKind.VIEW,
     linear=True,
-    view=lambda _shape, axes: (Elements(tuple([(axis, 1) for axis in axes])),),
+    view=of_permutation,
 )
 _flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW)
 _roll = Primitive(
@@ -102,6 +71,11 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     for position, axis in enumerate(axes):
         inverse[axis] = position
     return tuple(inverse)
+
+
+def one_argument(arguments: tuple[Any, ...]) -> Any:
+    """Return what a method was given as ``f((2, 3))`` or as ``f(2, 3)``: one tuple."""
+    return arguments[0] if len(arguments) == 1 and not isinstance(arguments[0], int) else arguments
 
 
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
@@ -133,6 +107,7 @@ def check_matrix(name: str, x: Array) -> None:
 # ------------------------------------------------------------------------------------------------------- shape
 
 
+@Public("expand")
 def broadcast_to(x: Array, shape: Shape) -> Array:
     """Return `x` repeated along new and size-1 axes to `shape`, as a read-only view.
 
@@ -159,6 +134,7 @@ def broadcast_to(x: Array, shape: Shape) -> Array:
     return _broadcast(x, shape=shape)
 
 
+@Public()
 def reshape(x: Array, shape: Shape) -> Array:
     """Return the elements of `x`, in row-major order, in another shape; one size may be -1, to be worked out.
 
@@ -192,6 +168,7 @@ def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> ShapeError:
     )
 
 
+@Public("ravel")
 def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
     """Return `x` with the axes from `start_axis` to `end_axis`, both included, merged into one.
 
@@ -213,6 +190,7 @@ def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
     return _reshape(x, shape=(*old[:start], math.prod(old[start : end + 1]), *old[end + 1 :]))
 
 
+@Public()
 def unflatten(x: Array, axis: int, shape: Shape) -> Array:
     """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1.
 
@@ -235,6 +213,7 @@ def unflatten(x: Array, axis: int, shape: Shape) -> Array:
     return _reshape(x, shape=(*old[:axis], *shape, *old[axis + 1 :]))
 
 
+@Public("unsqueeze")
 def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions.
 
@@ -254,6 +233,7 @@ def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     return _reshape(x, shape=tuple([1 if position in new else next(sizes) for position in range(ndim)]))
 
 
+@Public()
 def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1.
 
@@ -284,6 +264,7 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
 # -------------------------------------------------------------------------------------------------------- axes
 
 
+@Public("permute")
 def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """Return `x` with its axes in the order `axes`, as a view.
 
@@ -308,6 +289,7 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     return _permute(x, axes=order)
 
 
+@Public()
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """Return `x` with its axes reversed, or in the order `axes`, as a view; see `matrix_transpose` for the last two.
 
@@ -320,6 +302,7 @@ def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     return _permute(x, axes=tuple(range(x.ndim))[::-1]) if axes is None else permute_dims(x, axes)
 
 
+@Public(method=False)
 def matrix_transpose(x: Array) -> Array:
     """Return `x` ``(..., M, N)`` with its last two axes exchanged, ``(..., N, M)``, as a view.
 
@@ -335,6 +318,7 @@ def matrix_transpose(x: Array) -> Array:
     return _permute(x, axes=(*range(ndim - 2), ndim - 1, ndim - 2))
 
 
+@Public("swapdims")
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Return `x` with two axes exchanged, as a view.
 
@@ -350,6 +334,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     return _permute(x, axes=tuple(order))
 
 
+@Public("movedim")
 def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view.
 
@@ -375,6 +360,7 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
 # ------------------------------------------------------------------------------------------- order of elements
 
 
+@Public()
 def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements in reverse order along `axis` (None: along every axis), as a view.
 
@@ -387,6 +373,7 @@ def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     return _flip(x, axis=normalise_axes("flip", axis, x.ndim))
 
 
+@Public()
 def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start.
 

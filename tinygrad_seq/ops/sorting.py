@@ -8,6 +8,7 @@ from ..errors import ArgumentError
 from .axes import normalise_axis
 from .gathering import take_along_axis
 from .primitive import Array, Primitive
+from .public import Public
 from .shape import as_shape
 
 
@@ -36,6 +37,7 @@ _argsort = Primitive("argsort", _order, (None,))
 _argtopk = Primitive("argtopk", _extremes, (None,))
 
 
+@Public()
 def argsort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Array:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order.
 
@@ -49,6 +51,7 @@ def argsort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool 
     return _argsort(x, axis=axis, descending=bool(descending), stable=bool(stable))
 
 
+@Public()
 def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Array:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order.
 
@@ -61,6 +64,7 @@ def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = T
     return take_along_axis(x, argsort(x, axis, descending=descending, stable=stable), axis)
 
 
+@Public()
 def topk(x: Array, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Array, Array]:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices.
 

@@ -6,6 +6,7 @@ from .compiled_forward import compiled
 from .exponential import exp
 from .limits import bounded
 from .primitive import Array, elementwise
+from .public import Public
 
 _TWO_OVER_ROOT_PI = 1.1283791670955126
 _ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
@@ -24,6 +25,7 @@ erf = elementwise(
     code="math.erf({0})",
     vectorised=True,
     doc="Return the error function, to 2 ulp.",
+    public=Public(),
 )
 erfc = elementwise(
     "erfc",
@@ -32,6 +34,7 @@ erfc = elementwise(
     code="math.erfc({0})",
     vectorised=True,
     doc="Return ``1 - erf(x)``, accurate where that is tiny.",
+    public=Public(method=False),
 )
 
 

@@ -7,11 +7,21 @@ import numpy as np
 from .arithmetic import hypot, reciprocal, rsqrt, square
 from .limits import one_minus_square, ratio
 from .primitive import Array, elementwise
+from .public import Public
 
-sin = elementwise("sin", np.sin, vjp=(lambda g, _y, x: g * cos(x),), code="math.sin({0})", doc="Return the sine.")
-cos = elementwise("cos", np.cos, vjp=(lambda g, _y, x: -g * sin(x),), code="math.cos({0})", doc="Return the cosine.")
+sin = elementwise(
+    "sin", np.sin, vjp=(lambda g, _y, x: g * cos(x),), code="math.sin({0})", doc="Return the sine.", public=Public()
+)
+cos = elementwise(
+    "cos", np.cos, vjp=(lambda g, _y, x: -g * sin(x),), code="math.cos({0})", doc="Return the cosine.", public=Public()
+)
 tan = elementwise(
-    "tan", np.tan, vjp=(lambda g, y, _x: g * (y * y + 1),), code="math.tan({0})", doc="Return the tangent."
+    "tan",
+    np.tan,
+    vjp=(lambda g, y, _x: g * (y * y + 1),),
+    code="math.tan({0})",
+    doc="Return the tangent.",
+    public=Public(),
 )
 
 
@@ -21,6 +31,7 @@ asin = elementwise(
     vjp=(lambda g, _y, x: g * rsqrt(one_minus_square(x)),),
     code="math.asin({0})",
     doc="Return the inverse sine, in [-π/2, π/2].",
+    public=Public("arcsin"),
 )
 acos = elementwise(
     "acos",
@@ -28,6 +39,7 @@ acos = elementwise(
     vjp=(lambda g, _y, x: -g * rsqrt(one_minus_square(x)),),
     code="math.acos({0})",
     doc="Return the inverse cosine, in [0, π].",
+    public=Public("arccos"),
 )
 atan = elementwise(
     "atan",
@@ -35,6 +47,7 @@ atan = elementwise(
     vjp=(lambda g, _y, x: g * square(reciprocal(hypot(x, 1.0))),),
     code="math.atan({0})",
     doc="Return the inverse tangent, in [-π/2, π/2].",
+    public=Public("arctan"),
 )
 
 
@@ -50,13 +63,24 @@ atan2 = elementwise(
     vjp=(lambda g, _y, a, b: g * _per_radius(a, b, b), lambda g, _y, a, b: -g * _per_radius(a, b, a)),
     code="math.atan2({0}, {1})",
     doc="Return the angle of the point ``(b, a)``, in [-π, π]; gradient 0 at the origin.",
+    public=Public("arctan2"),
 )
 
 sinh = elementwise(
-    "sinh", np.sinh, vjp=(lambda g, _y, x: g * cosh(x),), code="math.sinh({0})", doc="Return the hyperbolic sine."
+    "sinh",
+    np.sinh,
+    vjp=(lambda g, _y, x: g * cosh(x),),
+    code="math.sinh({0})",
+    doc="Return the hyperbolic sine.",
+    public=Public(),
 )
 cosh = elementwise(
-    "cosh", np.cosh, vjp=(lambda g, _y, x: g * sinh(x),), code="math.cosh({0})", doc="Return the hyperbolic cosine."
+    "cosh",
+    np.cosh,
+    vjp=(lambda g, _y, x: g * sinh(x),),
+    code="math.cosh({0})",
+    doc="Return the hyperbolic cosine.",
+    public=Public(),
 )
 tanh = elementwise(
     "tanh",
@@ -65,6 +89,7 @@ tanh = elementwise(
     code="math.tanh({0})",
     vectorised=True,
     doc="Return the hyperbolic tangent.",
+    public=Public(),
 )
 asinh = elementwise(
     "asinh",
@@ -72,6 +97,7 @@ asinh = elementwise(
     vjp=(lambda g, _y, x: g * reciprocal(hypot(x, 1.0)),),
     code="math.asinh({0})",
     doc="Return the inverse hyperbolic sine.",
+    public=Public("arcsinh"),
 )
 acosh = elementwise(
     "acosh",
@@ -79,6 +105,7 @@ acosh = elementwise(
     vjp=(lambda g, _y, x: g * (rsqrt(x - 1) * rsqrt(x + 1)),),
     code="math.acosh({0})",
     doc="Return the inverse hyperbolic cosine of ``x >= 1``.",
+    public=Public("arccosh"),
 )
 atanh = elementwise(
     "atanh",
@@ -86,4 +113,5 @@ atanh = elementwise(
     vjp=(lambda g, _y, x: g * reciprocal(one_minus_square(x)),),
     code="math.atanh({0})",
     doc="Return the inverse hyperbolic tangent of ``-1 <= x <= 1``.",
+    public=Public("arctanh"),
 )

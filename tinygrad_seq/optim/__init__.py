@@ -40,3 +40,7 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd.tensor import Tensor
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError
 from .validation import Rule, list_parameters
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -104,15 +104,13 @@ class Optimizer(ABC):
         ------
         ArgumentError
             An option in `param_groups` is outside its range.
-        ShapeError, DtypeError
-            A gradient is unlike its parameter.
         """
         for group in self.param_groups:
             self._check_options(group)
         updates = []
         for group, param, state in self._slots():
             if param.grad is not None:
-                updates.append((group, param, self._checked_gradient(param, param.grad), state))
+                updates.append((group, param, self._contiguous(param.grad), state))
         new = [self._add_buffers(group, param, state) for group, param, _, state in updates]
         arrays = [param._writable() for _, param, _, _ in updates]
         for (group, _, grad, state), array, first in zip(updates, arrays, new, strict=True):
@@ -207,13 +205,8 @@ class Optimizer(ABC):
             if not rule.accepts(group[name]):
                 self._refuse(f"{name} to be {rule.expected}", f"{group[name]!r}", f"pass e.g. {name}={rule.example}")
 
-    def _checked_gradient(self, param: Tensor, grad: Tensor) -> Array:
-        """Return the contiguous array of `grad`, which has the shape and dtype of `param`."""
-        if (grad.shape, grad.dtype) != (param.shape, param.dtype):
-            raise (ShapeError if grad.shape != param.shape else DtypeError)(
-                f"{type(self).__name__}.step: expected a gradient like its parameter, {param.shape} {param.dtype}, "
-                f"got {grad.shape} {grad.dtype}; set param.grad to such a tensor or to None."
-            )
+    def _contiguous(self, grad: Tensor) -> Array:
+        """Return the contiguous array of `grad`."""
         if grad._array.flags.c_contiguous:
             return grad._array
         from ..kernels.transposition import contiguous  # on first use: LLVM's language takes a while to import

@@ -4,3 +4,7 @@ from .api import program_of, scan
 from .run.segments import Remember, check_remember
 
 __all__ = ["Remember", "check_remember", "program_of", "scan"]
+
+
+def __dir__() -> list[str]:
+    return __all__

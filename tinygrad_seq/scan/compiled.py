@@ -254,9 +254,9 @@ def _unrolled_gradient(gs: Sequence[Tensor], xs: Sequence[Tensor], program: Prog
 
 def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
     """Return the last carry and the outputs of the steps, each of them run and recorded by itself."""
-    step = program.clean
+    step = program.normal
     a, b = len(program.consts), len(program.consts) + len(step.carry)
-    consts = dict(zip(program.consts, program.turned(operands[:a]), strict=True))
+    consts = dict(zip(program.consts, program.transposed(operands[:a]), strict=True))
     carry = list(operands[a:b])
     columns = [unstack(x) for x in operands[b:]]
     ys: list[Any] = []
@@ -264,7 +264,7 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
     for count, t in enumerate(times):
         if run.window is not None and count and count % run.window == 0:
             carry = [asarray(part).detach() for part in carry]
-        now = {**program.brought, **consts, **dict(zip(step.carry, carry, strict=True))}
+        now = {**step.constants, **consts, **dict(zip(step.carry, carry, strict=True))}
         now.update(zip(step.xs, [column[t] for column in columns], strict=True))
         for eqn in step.eqns:
             values = eqn.primitive(*[now[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)

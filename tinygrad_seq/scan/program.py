@@ -1,7 +1,4 @@
-"""A compiled scan: its forward and backward stages, and how to run them.
-
-run = before, for all times at once ; the loop ; after, for all times at once
-"""
+"""A compiled scan: its plan, and how to run both directions."""
 
 from __future__ import annotations
 
@@ -13,16 +10,10 @@ import numpy as np
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
 from .inspect.explain import explain
-from .ir.rewrite import rewrite
-from .ir.step import Eqn, Step, Var, check, dependents, live
-from .ir.trace import Builder
-from .passes.differentiate import Backward, differentiate
-from .passes.lower import FORMULAS, STRUCTURE
-from .passes.residuals import choose_kept
-from .passes.slices import slices_as_splits
+from .ir.step import Step, Var, live
+from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
-from .run.direction import Direction, Plan
 from .run.segments import Part, Remember, Run, parts_of, run_of
 from .run.time_sums import Sum
 
@@ -37,95 +28,40 @@ class Program:
     step
         As traced.
     wanted
-        The inputs of the step that gradients are wanted of.
+        The inputs of the step whose gradients are wanted.
 
     Attributes
     ----------
-    invariants
-        Equations on the traced constants, to be applied outside: their results are constants of the loop.
-    clean
-        The step without them, which the gradient is of.
-    outside, brought
-        Arrays that the passes brought along: operands of `invariants`, constants of the loop.
+    normal
+        The step that the gradient is of (see `Plan`).
     consts
-        The constants of the loop: of the step, or results of `invariants`.
-    given, turns
-        For each of them what is handed over at a call, and the order in which its axes are read, None for their own: a
-        weight is turned here, where it costs nothing, and not on the tape.
+        Those of its constants that a call computes, by `outer`.
     reached
-        For each input of the loop whether gradient can flow from an output to it.
+        For each operand of a call whether gradient can flow from an output to it.
     flow
         Which outputs require grad.
-    forward, backward
-        The two directions; no backward if nothing is wanted.
+    forward, backward, gradient, residuals
+        See `Plan`.
     """
 
     def __init__(self, step: Step, wanted: Collection[Var]) -> None:
         keep_freed_memory()
         self.traced = step
-        builder, became = rewrite(slices_as_splits(step.eqns), STRUCTURE, Builder(step.consts))
-        self.invariants = tuple([eqn for eqn in builder.eqns if all(r in builder.invariant for r in eqn.results)])
-        eqns = [eqn for eqn in builder.eqns if not all(r in builder.invariant for r in eqn.results)]
-        carry_out, ys = (tuple([became.get(v, v) for v in part]) for part in (step.carry_out, step.ys))
-        eqns = list(live(eqns, (*carry_out, *ys)))
-        read = dict.fromkeys([*[v for eqn in eqns for v in eqn.reads], *carry_out, *ys])
-        self.outside = dict(builder.constants)
-        self.consts = tuple([var for var in read if var in builder.invariant])
-        turns = {eqn.result: eqn for eqn in self.invariants if eqn.primitive is _permute_dims}
-        self.given = tuple([turns[var].operands[0] if var in turns else var for var in self.consts])
-        self.turns = [turns[var].params["axes"] if var in turns else None for var in self.consts]
-        self._back = [axes and tuple(map(int, np.argsort(axes))) for axes in self.turns]
-        self.invariants = live(self.invariants, self.given)
-        self.clean = clean = check(Step(self.consts, step.carry, step.xs, tuple(eqns), carry_out, ys))
-        differentiable = self._reaching(step, wanted)
-        self.backward: Direction | None = None
-        self.gradient: Backward | None = None
-        reads: tuple[Var, ...] = ()
-        if differentiable:
-            self.gradient = differentiate(clean, differentiable)
-            reads = self.gradient.reads
-        builder, became = rewrite(clean.eqns, FORMULAS, Builder(self.consts))
-        self.brought: dict[Var, Any] = dict(builder.constants)
-        carry_out, ys = (tuple([became.get(v, v) for v in part]) for part in (carry_out, ys))
-        forward = check(
-            Step((*self.consts, *builder.constants), step.carry, step.xs, tuple(builder.eqns), carry_out, ys)
-        )
-        kept: set[Var] = set()
-        self.residuals: tuple[Var, ...] = ()
-        if self.gradient is not None:
-            at_hand = {*forward.consts, *forward.carry, *forward.xs, *forward.carry_out}
-            renamed = [became.get(var, var) for var in reads]
-            again, kept = choose_kept(forward.eqns, renamed, at_hand)
-            self.backward, self.residuals = self._plan_gradient(self.gradient, forward, again, kept, became)
-        reached = reaching(clean)
+        self._plan = plan = compile_step(step, wanted)
+        self.normal, self.gradient, self.residuals = plan.normal, plan.gradient, plan.residuals
+        self.forward, self.backward = plan.forward, plan.backward
+        self.consts = tuple([var for var in plan.normal.consts if var not in plan.normal.constants])
+        # A weight that is read transposed is handed over as it is: transposing it here is free, on the tape it is not.
+        transposes = {eqn.result: eqn for eqn in plan.invariants if eqn.primitive is _permute_dims}
+        self._given = tuple([transposes[var].operands[0] if var in transposes else var for var in self.consts])
+        self._axes = [transposes[var].params["axes"] if var in transposes else None for var in self.consts]
+        self._inverse = [axes and tuple(map(int, np.argsort(axes))) for axes in self._axes]
+        self._invariants = live(plan.invariants, self._given)
+        self._constants = {**plan.forward.step.constants, **(plan.backward.step.constants if plan.backward else {})}
+        reached = reaching(plan.normal)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
-        self.flow = Flow(clean, differentiable)
-        self.forward = Direction(forward, {*kept, *self.residuals}, backward=False)
-        self._carries = [step.carry.index(var) for var in self.gradient.carries] if self.gradient else []
-
-    def _reaching(self, step: Step, wanted: Collection[Var]) -> set[Var]:
-        """Return the inputs of the loop through which gradient reaches the wanted inputs of the traced step."""
-        through = dependents(self.invariants, [var for var in step.consts if var in wanted]).union(wanted)
-        found = {var for var, given in zip(self.consts, self.given, strict=True) if given in through}
-        return found.union([var for var in (*step.carry, *step.xs) if var in wanted])
-
-    def _plan_gradient(
-        self, gradient: Backward, forward: Step, again: list[Eqn], kept: set[Var], became: dict[Var, Var]
-    ) -> tuple[Direction, tuple[Var, ...]]:
-        """Return the backward direction, and the variables of the forward one that it needs for all times."""
-        step = gradient.step
-        builder, renamed = rewrite(step.eqns, STRUCTURE | FORMULAS, same=became)
-        outputs = [tuple([renamed.get(v, v) for v in part]) for part in (step.carry_out, step.ys, step.sums)]
-        eqns = live((*again, *builder.eqns), [var for part in outputs for var in part])
-        made = {result for eqn in eqns for result in eqn.results}
-        self.brought |= gradient.constants | builder.constants
-        given = {*step.carry, *[x for x in step.xs if x not in gradient.reads], *self.brought, *forward.consts}
-        read = dict.fromkeys([v for eqn in eqns for v in eqn.reads] + [v for part in outputs for v in part])
-        residuals = tuple([var for var in read if var not in made and var not in given and var not in forward.xs])
-        consts = tuple([var for var in read if var in self.brought or var in forward.consts])
-        cotangents = tuple([x for x in step.xs if x not in gradient.reads])
-        xs = (*cotangents, *[var for var in read if var in forward.xs], *residuals)
-        return Direction(check(Step(consts, step.carry, xs, eqns, *outputs)), (), backward=True), residuals
+        self.flow = Flow(plan.normal, plan.wanted)
+        self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
     def explain(self, T: int | None = None, remember: Remember = "all") -> str:
         """Return as text the stages of both directions, what is saved and computed again, the work, and the source.
@@ -137,22 +73,21 @@ class Program:
         remember
             As in `scan`.
         """
-        plan = Plan(self.forward, self.backward, self.gradient, self.residuals)
-        return explain(plan, None if T is None else run_of(T, reverse=False, window=None, remember=remember))
+        return explain(self._plan, None if T is None else run_of(T, reverse=False, window=None, remember=remember))
 
     # ------------------------------------------------------------------------------------------------------ running
 
     def outer(self, objects: Sequence[Any]) -> list[Any]:
         """Return what is handed over as constants, computed from those that were traced: Tensors are recorded."""
-        env = dict(zip(self.traced.consts, objects, strict=True)) | self.outside
-        for eqn in self.invariants:
+        env = dict(zip(self.traced.consts, objects, strict=True)) | dict(self.normal.constants)
+        for eqn in self._invariants:
             values = eqn.primitive(*[env[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
             env.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
-        return [env[var] for var in self.given]
+        return [env[var] for var in self._given]
 
-    def turned(self, given: Sequence[Array]) -> list[Array]:
+    def transposed(self, given: Sequence[Array]) -> list[Array]:
         """Return the constants of the loop, arrays of any kind, from what was handed over."""
-        return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self.turns, strict=True)]
+        return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self._axes, strict=True)]
 
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
         """Return the last carry, the stacked outputs and, to `train`, what the backward run wants of this one.
@@ -162,7 +97,7 @@ class Program:
         consts, carry, xs = self._sorted(arrays)
         step, parts = self.forward.step, parts_of(run)
         if len(parts) == 1:
-            env = self._given(consts, xs)
+            env = self._values(consts, xs)
             last = self.forward.run(env, carry, run)
             return (*last, *self.forward.outputs(env, run.T), *[env[var] for var in (self.residuals if train else ())])
         ys = [np.empty((run.T, *y.shape), y.dtype) for y in step.ys]
@@ -170,7 +105,7 @@ class Program:
         for number, part in enumerate(parts):
             for border, value in zip(borders, carry, strict=True):
                 border[number] = value
-            env = self._given(consts, [x[part.times] for x in xs])
+            env = self._values(consts, [x[part.times] for x in xs])
             carry = self.forward.run(env, carry, part.run)
             for stack, y in zip(ys, step.ys, strict=True):
                 stack[part.times] = env[y]
@@ -190,7 +125,7 @@ class Program:
         last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
         sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
         if len(parts) == 1:
-            env = self._given(consts, xs)
+            env = self._values(consts, xs)
             env.update(zip(self.residuals, remembered, strict=True))
             env.update(zip(direction.step.xs, of_ys, strict=False))
             env.update(direction.blocks(run.T))
@@ -208,13 +143,13 @@ class Program:
                 found[var] = sum(contributions[1:], contributions[0])
         back = [
             g if g is None or axes is None else g.transpose(axes)
-            for g, axes in zip(map(found.get, self.consts), self._back, strict=True)
+            for g, axes in zip(map(found.get, self.consts), self._inverse, strict=True)
         ]
         return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
 
-    def _given(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
+    def _values(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
         """Return what is there before a run, by variable."""
-        env = dict(self.brought)
+        env = dict(self._constants)
         env.update(zip(self.consts, consts, strict=True))
         env.update(zip(self.forward.step.xs, xs, strict=True))
         return env
@@ -238,7 +173,7 @@ class Program:
         outside = [sums[var] for var, total in direction.totals.items() if blocks.keys().isdisjoint(total.needs)]
         found = {var: np.empty((T, *var.shape), var.dtype) for var in gradient.inputs}
         for number, part in reversed(tuple(enumerate(parts))):
-            env = self._given(consts, [x[part.times] for x in xs])
+            env = self._values(consts, [x[part.times] for x in xs])
             again = dict(env)
             self.forward.run(again, [border[number] for border in borders], part.run)
             env.update({var: again[var] for var in self.residuals})
@@ -258,4 +193,4 @@ class Program:
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
-        return self.turned(arrays[:a]), arrays[a:b], arrays[b:]
+        return self.transposed(arrays[:a]), arrays[a:b], arrays[b:]

@@ -16,7 +16,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from numba import config
 
 from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor, wrap
@@ -24,20 +23,15 @@ from ..base.memo import Memo
 from ..base.modes import mode, no_grad
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError
-from ..ops.casting import alias
-from ..ops.primitive import TABLE, OpKind
-from ..ops.shape import reshape
 from .compiled import structure, trace_step
 from .eager import StepFunction, unroll, warn_once
 from .ir.leaves import stack_leaves
-from .ir.rewrite import rewrite
-from .ir.step import Aval, Eqn, Stages, Step, Var, check, dependents, live
-from .ir.trace import Builder
-from .passes.lower import FORMULAS, STRUCTURE
-from .passes.slices import slices_as_splits
+from .ir.step import Aval, Step
+from .pipeline import compile_step
 from .run.batched import Env, plan_all
-from .run.interpret import run_loop
+from .run.direction import Direction
 from .run.kernel import Kernel
+from .run.segments import Run
 
 
 class CompiledStepper:
@@ -66,7 +60,8 @@ class CompiledStepper:
         loop = _loop(traced.step)
         xs = {var: np.zeros((length, *var.shape), var.dtype) for var in loop.step.xs}
         env = loop.constants(traced.objects) | xs
-        self._memory = _Bound(loop, loop.kernel, length, env) if loop.kernel else _Interpreted(loop, length, env)
+        kernel = loop.direction.kernel
+        self._memory = _Bound(loop.step, kernel, length, env) if kernel else _Interpreted(loop.direction, length, env)
         self._inputs = list(xs.values())
         self._firsts = [place[0, ...] for place in self._inputs]
         self.carry = carry
@@ -139,53 +134,16 @@ class _Loop:
     """A step as a loop and nothing else, made once for steps that do the same."""
 
     def __init__(self, traced: Step) -> None:
-        first, became = rewrite(slices_as_splits(traced.eqns), STRUCTURE | FORMULAS, Builder(traced.consts))
-        builder, again = rewrite(first.eqns, {"matmul": _product}, Builder((*traced.consts, *first.constants)))
-        became = again | {var: again.get(other, other) for var, other in became.items()}
-        carry_out, ys = ([became.get(var, var) for var in part] for part in (traced.carry_out, traced.ys))
-        eqns = [eqn for eqn in builder.eqns if not builder.invariant.issuperset(eqn.results)]
-        outputs = [Var(y.aval) for y in ys]  # with a home of their own, so that of the carry no history is kept
-        eqns += [Eqn(alias, (y,), {}, (output,)) for y, output in zip(ys, outputs, strict=True)]
-        eqns = list(live(eqns, [*carry_out, *outputs]))
-        read = dict.fromkeys([*[var for eqn in eqns for var in eqn.reads], *carry_out])
-        consts = tuple([var for var in read if var in builder.invariant])
-        step = check(Step(consts, traced.carry, traced.xs, tuple(eqns), tuple(carry_out), tuple(outputs)))
-        self.step = step
-        self.stages = Stages(step, (), step.eqns, (), step.ys)
-        self.over = dependents(step.eqns, (*step.carry, *step.xs))
-        self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, set(), backward=False)
-        self._traced, self._before = traced.consts, live(builder.eqns, consts)
-        self._brought = first.constants | builder.constants
+        plan = compile_step(traced, streaming=True)
+        self._traced, self.step, self._constants = traced.consts, plan.forward.step, plan.forward.step.constants
+        self.direction, self._invariants = plan.forward, plan_all(plan.invariants, ())
 
     def constants(self, objects: Sequence[Any]) -> Env:
         """Return the constants of the loop, computed from those that were traced."""
         arrays = [x._array if isinstance(x, Tensor) else x for x in objects]
-        env: Env = dict(zip(self._traced, arrays, strict=True)) | self._brought
-        plan_all(self._before, ())(0, env)
+        env: Env = dict(zip(self._traced, arrays, strict=True)) | dict(self._constants)
+        self._invariants(0, env)
         return {var: env[var] for var in self.step.consts}
-
-
-_LARGEST_TABLE = 2**22
-_reshape = TABLE["reshape"]  # what a lookup of one token at a time is wrapped in
-
-
-def _product(a: Any, b: Any) -> Any:
-    """Return ``a @ b``; of rows looked up in a table that stays as it is, the rows of the product with the table.
-
-    So the embedding of a token costs a step no product. A table of more than `_LARGEST_TABLE` elements is not made.
-    """
-    builder, x = b._builder, a._var
-    lookup = builder.producer.get(x)
-    while lookup is not None and lookup.primitive is _reshape and lookup.operands[0].shape[-1:] == x.shape[-1:]:
-        lookup = builder.producer.get(lookup.operands[0])
-    if lookup is None or lookup.primitive.kind is not OpKind.LOOKUP or lookup.params.get("axis", 0) != 0:
-        return TABLE["matmul"](a, b)
-    table, indices = map(builder.tracer, lookup.operands)
-    constant = table.ndim == b.ndim == 2 and builder.invariant.issuperset((table._var, b._var))
-    if not constant or table.shape[0] * b.shape[1] > _LARGEST_TABLE:
-        return TABLE["matmul"](a, b)
-    rows = lookup.primitive(TABLE["matmul"](table, b), indices, **lookup.params)
-    return reshape(rows, (*a.shape[:-1], b.shape[1]))
 
 
 _loops: Memo[Hashable, _Loop] = Memo(200)
@@ -199,13 +157,13 @@ def _loop(step: Step) -> _Loop:
 class _Bound:
     """The memory of a compiled loop."""
 
-    def __init__(self, loop: _Loop, kernel: Kernel, length: int, env: Env) -> None:
+    def __init__(self, step: Step, kernel: Kernel, length: int, env: Env) -> None:
         self._kernel, self._bound = kernel, kernel.bind(length, env)
         slabs = self._bound.carries
         self._first, self._second = ([slab[at] for slab in slabs.values()] for at in (0, 1))
-        self.carry = [slabs[var][0].reshape(var.shape) for var in loop.step.carry]
+        self.carry = [slabs[var][0].reshape(var.shape) for var in step.carry]
         self.outputs = []
-        for y in loop.step.ys:
+        for y in step.ys:
             view = kernel.view(y)
             assert view is not None
             self.outputs.append(kernel.over_time(view, self._bound, length, reverse=False, env=env))
@@ -221,16 +179,14 @@ class _Bound:
 class _Interpreted:
     """The memory of a loop that runs on NumPy."""
 
-    def __init__(self, loop: _Loop, length: int, env: Env) -> None:
+    def __init__(self, loop: Direction, length: int, env: Env) -> None:
         self._loop, self._env = loop, env
         self.carry = [np.zeros(var.shape, var.dtype) for var in loop.step.carry]
         self.outputs = [np.zeros((length, *var.shape), var.dtype) for var in loop.step.ys]
 
     def run(self, count: int) -> None:
-        loop, step = self._loop, self._loop.step
-        env = {var: array[:count] if var in loop.over else array for var, array in self._env.items()}
-        start = dict(zip(step.carry, self.carry, strict=True))
-        last = run_loop(loop.stages, count, env, loop.over, start, reverse=False, window=None, start=0)
-        found = [*last, *[env[y] for y in step.ys]]
+        env = {var: array[:count] if var in self._loop.over else array for var, array in self._env.items()}
+        last = self._loop.run(env, self.carry, Run(count, reverse=False, window=None))
+        found = [*last, *[env[y] for y in self._loop.step.ys]]
         for place, array in zip([*self.carry, *[y[:count] for y in self.outputs]], found, strict=True):
             place[...] = array

@@ -23,3 +23,7 @@ __all__ = [
     "load_checkpoint",
     "save_checkpoint",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

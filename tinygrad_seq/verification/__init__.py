@@ -4,3 +4,7 @@ from .certificate import Certificate, Check
 from .runner import verify
 
 __all__ = ["Certificate", "Check", "verify"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,8 +1,9 @@
-"""`checkpoint`: less memory for more time.
+"""`checkpoint`: trades compute for memory.
 
-The operations of the function are recorded as always, and what their gradient rules would read is then dropped. When a
-backward pass comes to one of them, the function runs once more and its operations, which are the same in the same
-order, give back what was dropped. The graph itself never changes, so gradients of any order are equal to the last bit.
+The operations of the function are recorded as usual, then the arrays that their gradient rules would read are dropped.
+When the backward pass reaches one of the nodes, the function runs again; it performs the same operations in the same
+order, and their saved arrays are handed to the old nodes. The graph never changes, so gradients of any order are equal
+to the last bit.
 """
 
 from __future__ import annotations
@@ -25,24 +26,28 @@ from ..tensor import Tensor, attach, source_of
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that computes what `f` does and keeps only its arguments and results for the backward pass.
+    """Return a function that computes what `f` does but keeps only its arguments and results for the backward pass.
 
-    What the gradient needs of the operations in between is computed again then, by running `f` once more. Values and
-    gradients are equal to the last bit; the random numbers of this package are drawn again as they were. It may be
-    nested, and `f` may close over parameters. Inside a step that a scan compiles it changes nothing: use the scan's
-    ``remember``. Nothing is dropped under `no_grad`; a graph that is kept (``retain_graph``) stays filled in after the
-    first backward pass.
+    The backward pass runs `f` again to rematerialise what the gradient needs. Values and gradients are equal to the
+    last bit, and random numbers of this package are replayed. Checkpoints may be nested, and `f` may close over
+    parameters. Inside a compiled scan it has no effect: use the scan's ``remember``. A graph that is kept
+    (``retain_graph``) stays filled in after the first backward pass.
 
     Parameters
     ----------
     f
         Returns Tensors or nested tuples, lists and dicts of them; must do the same each time it runs.
 
+    Returns
+    -------
+    callable
+        A function with the arguments and results of `f`.
+
     Raises
     ------
     GraphError
-        In the backward pass, if `f` does something else than the first time: if it reads a tensor that has changed in
-        between, such as a parameter after a step of the optimizer, or draws from a generator of its own.
+        In the backward pass, if `f` does something else on its second run: it reads a tensor that has changed in the
+        meantime, such as a parameter after an optimizer step, or draws from a generator of its own.
 
     Examples
     --------
@@ -62,18 +67,18 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Segment:
-    """One call of a function, whose nodes are empty until they are needed."""
+    """One call of a function, whose nodes hold no arrays until they are needed."""
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._again = functools.partial(f, *map_leaves(_frozen, args), **map_leaves(_frozen, kwargs))
         self._name = getattr(f, "__name__", type(f).__name__)
         self._draws = Draws()
         self._modes = Switch(compiling=mode.compiling, anomaly=mode.anomaly)
-        # Weak: a node refers to its segment. By number, in order of age.
+        # Weak, since a node refers to its segment; by creation number.
         self._nodes: dict[int, weakref.ref[Node]] = {}
 
     def first(self, call: Callable[[], Any]) -> Any:
-        """Return ``call()``, with the nodes that it has recorded emptied."""
+        """Return ``call()`` and empty the nodes that it recorded."""
         result, tensors, nodes, outside = self._run(call, self._draws.record())
         if any(not isinstance(x, Tensor) and x.__class__ in LEVELS for x in flatten(result)[0]):  # a step is compiled
             return result
@@ -87,7 +92,7 @@ class _Segment:
         return result
 
     def refill(self) -> None:
-        """Run the function once more and give its nodes back what they had."""
+        """Run the function again and refill its nodes."""
         if not all(x._array is array or _same(x._array, array) for x, array in self._read):
             raise self._changed("a tensor that it reads has another value now")
         _, tensors, nodes, _ = self._run(self._again, self._draws.replay())
@@ -107,7 +112,7 @@ class _Segment:
                 old.recompute = new.recompute
 
     def _run(self, call: Callable[[], Any], draws: Switch) -> tuple[Any, list[Tensor], list[Node], set[Source]]:
-        """Return the result of ``call()``, the Tensors in it, and the nodes it has recorded with what they are of."""
+        """Return the result of ``call()``, its Tensors, the nodes that it recorded, and the sources of these."""
         since = next_number()
         with draws, self._modes, enable_grad():
             result = call()
@@ -131,5 +136,5 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _frozen(x: Any) -> Any:
-    """Return an argument as it is now, whatever becomes of it; its cotangent goes where it would have gone."""
+    """Return a copy of an argument, safe from later changes; cotangents flow to the original."""
     return attach(x._frozen(), source_of(x) if x._requires_grad else None) if isinstance(x, Tensor) else x

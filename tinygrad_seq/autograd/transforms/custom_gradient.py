@@ -1,4 +1,4 @@
-"""`custom_gradient`: a function with a gradient rule of its own."""
+"""`custom_gradient`: a function with a user-defined gradient rule."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .level import refuse_traced, renamed
 
 
 def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Callable[..., Any]:
-    """Return the function that `f` computes, with the gradient that `f` says; usable as a decorator.
+    """Return a function with the values of `f` and the gradient rule that `f` provides; usable as a decorator.
 
-    Gradients of any order differentiate the rule itself, with respect to the arguments, through what `f` computed from
-    them, and to anything else that requires grad and that the rule reads. Every enclosing differentiation uses the
-    rule. `gradcheck` compares it with finite differences.
+    Higher-order gradients differentiate the rule itself: with respect to the arguments, through the values that `f`
+    computed from them, and with respect to any other tensor that the rule reads and that requires grad. Every enclosing
+    differentiation uses the rule. `gradcheck` compares it with finite differences.
 
     Parameters
     ----------
     f
         ``f(*args) -> (value, pull_back)``. `value` is a Tensor or nested tuples, lists and dicts of them.
-        ``pull_back(g)``, of a cotangent with the structure and shapes of `value`, returns one gradient per positional
-        argument, as a tuple, or by itself if there is one argument: of the structure and shapes of the argument, or
-        None for zero. What it returns for an argument that is no floating-point Tensor is ignored. Keyword
-        arguments have no gradient.
+        ``pull_back(g)`` takes a cotangent with the structure and shapes of `value` and returns one gradient per
+        positional argument: a tuple, or the bare gradient if there is one argument. Each has the structure and shapes
+        of its argument, or is None for zero. Gradients of arguments that are not floating-point Tensors are ignored.
+        Keyword arguments have no gradient.
 
     Returns
     -------
@@ -43,12 +43,12 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
     Raises
     ------
     ArgumentError
-        If `f` does not return a value and a function; in the backward pass, if that returns another number or
-        structure of gradients than there are arguments.
+        If `f` does not return a value and a function. In the backward pass, if the number or structure of the
+        gradients differs from the arguments.
     ShapeError
-        In the backward pass, if a gradient has not the shape of its argument.
+        In the backward pass, if a gradient does not have the shape of its argument.
     GraphError
-        If `value` depends on a tensor that requires grad and is no argument: its gradient would be lost.
+        If `value` depends on a tensor that requires grad and is not an argument: its gradient would be lost.
     CompileError
         On values of a scan step that is being compiled.
 
@@ -56,7 +56,7 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Any], Any]]]) -> Calla
     --------
     >>> import tinygrad_seq as ts
     >>> @ts.custom_gradient
-    ... def clipped(x):  # x, whose gradient is kept within -1 and 1
+    ... def clipped(x):  # the identity, with its gradient clipped to [-1, 1]
     ...     return x, lambda g: ts.clip(g, -1.0, 1.0)
     >>> ts.grad(lambda x: (5.0 * clipped(x)).sum())(ts.tensor([1.0, 2.0]))
     tensor([1., 1.])
@@ -117,7 +117,7 @@ class _Rule:
         self._likes = [[Like(x) if _is_floating(x) else None for x in flatten(arg)[0]] for arg in args]
 
     def __call__(self, cotangents: Sequence[Array]) -> list[Array]:
-        """Return those of the floating-point Tensors among the arguments: Tensors if any was given, or ndarrays."""
+        """Return the gradients of the floating-point arguments: Tensors if any cotangent is one, else ndarrays."""
         found = self._rule(self._rebuild(list(map(asarray, cotangents))))
         if len(self._likes) == 1 and not (isinstance(found, tuple) and len(found) == 1):
             found = (found,)
@@ -156,7 +156,7 @@ def _is_floating(x: Any) -> bool:
     return isinstance(x, Tensor) and x.dtype.kind == "f"
 
 
-# The first operands, which were computed already, with a gradient to the others.
+# Returns its first operands, which are already computed; gradients flow to the others.
 _custom = Primitive(
     "custom_gradient",
     lambda *operands, rule: operands[: rule.count],

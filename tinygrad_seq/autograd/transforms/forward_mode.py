@@ -1,4 +1,4 @@
-"""Derivatives along a direction: `jvp`, `hvp`. Nested in one another they are as those of `gradients`."""
+"""Directional derivatives: `jvp`, `hvp`. They nest like the transforms in `gradients`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, create_graph: boo
     f
         Returns a Tensor or nested tuples, lists and dicts of them.
     primals
-        A tuple or list of its arguments, or its only argument by itself.
+        A tuple or list of its arguments, or the bare argument if there is only one.
     tangents
         One array per array in `primals`, in the same structure and of the same shape.
     create_graph
         As in `grad`.
 
+    Returns
+    -------
+    value, tangent
+        Both with the structure and shapes of the result of `f`.
+
     Raises
     ------
     ShapeError
-        If the tangents have not the shapes of the primals.
+        If the tangents do not have the shapes of the primals.
     ArgumentError, DtypeError, CompileError
         See `grad`.
 
@@ -57,7 +62,7 @@ def hvp(f: Callable[..., Tensor], primals: Any, tangents: Any, *, create_graph: 
     Returns
     -------
     tuple
-        One product per primal, with the primal's structure and shapes; no tuple for an only primal by itself.
+        One product per primal, with the primal's structure and shapes; not a tuple if `primals` is a bare argument.
 
     Raises
     ------

@@ -1,17 +1,17 @@
 """Gradients of functions: `grad`, `value_and_grad`, `vjp`.
 
-Each differentiates ``f(*args)`` with respect to some arguments and leaves every ``.grad`` alone.
+Each differentiates ``f(*args)`` with respect to some arguments; no ``.grad`` attribute changes.
 
-**Nesting.** A result can itself be differentiated with respect to everything that it depends on: an argument, a value
-that the function closes over, a cotangent or tangent, a parameter that requires grad. So the transforms nest in any
-order and to any depth, and a gradient penalty or a differentiated training step needs no option::
+**Nesting.** A result can itself be differentiated with respect to everything it depends on: an argument, a value that
+the function closes over, a cotangent or tangent, a parameter that requires grad. So the transforms nest in any order
+and to any depth, and a gradient penalty or a differentiated training step needs no option::
 
     ts.grad(lambda x: ts.grad(lambda y: x * y * y)(2.0))(3.0)  # d/dx (x * 2y) = 4
 
-A result that depends on nothing of that kind is a constant, and its graph is freed. Under `no_grad` every result is a
-constant: `no_grad` around a transform does not stop that transform, only the ones that enclose it; inside the function
-it makes constants, as always. ``create_graph`` overrides the rule: False makes results constants, which saves the time
-and memory of a recorded backward pass where parameters require grad; True records under `no_grad` too.
+A result that depends on none of these is a constant, and its graph is freed. Under `no_grad` every result is a
+constant: `no_grad` around a transform does not stop that transform, only the enclosing ones; inside the function it
+makes constants, as usual. ``create_graph`` overrides the rule: False makes results constants, which saves the time and
+memory of a recorded backward pass when parameters require grad; True records even under `no_grad`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def grad(
     has_aux: bool = False,
     create_graph: bool | None = None,
 ) -> Callable[..., Any]:
-    """Return a function that computes the gradient of the scalar function `f` and takes the same arguments.
+    """Return a function that takes the arguments of the scalar function `f` and returns its gradient.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ def grad(
     argnums
         The position of the argument to differentiate with respect to, or several.
     has_aux
-        Whether `f` returns a pair of the scalar and anything else, which is then returned beside the gradient.
+        Whether `f` returns a pair (scalar, aux); `aux` is then returned with the gradient.
     create_graph
         Whether value and gradient can be differentiated with respect to what they depend on, such as parameters that
-        require grad; None: if operations are recorded where the returned function is called.
+        require grad. None: yes, if recording is on where the returned function is called.
 
     Returns
     -------
     callable
-        Its result has the structure and shapes of the argument (a tuple of them for several); with `has_aux` it is
+        Its result has the structure and shapes of the argument (a tuple for several arguments); with `has_aux` it is
         ``(gradient, aux)``.
 
     Raises
@@ -59,11 +59,11 @@ def grad(
     GraphError
         If `f` does not return a scalar.
     ArgumentError
-        If `f` is no function, or `argnums` does not name positional arguments, each once.
+        If `f` is not a function, or `argnums` does not name distinct positional arguments.
     DtypeError
         If an argument is not floating-point.
     CompileError
-        On values of a scan step that is being compiled: the scan then runs step by step, with a `CompileWarning`.
+        On values of a scan step that is being compiled; the scan then runs step by step, with a `CompileWarning`.
 
     Examples
     --------
@@ -92,7 +92,22 @@ def value_and_grad(
     has_aux: bool = False,
     create_graph: bool | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that computes ``(f(*args), gradient)``, or ``((value, aux), gradient)``; see `grad`.
+    """Return a function that takes the arguments of the scalar function `f` and returns its value and gradient.
+
+    Parameters
+    ----------
+    f, argnums, has_aux, create_graph
+        As in `grad`.
+
+    Returns
+    -------
+    callable
+        Its result is ``(value, gradient)``; with `has_aux` it is ``((value, aux), gradient)``.
+
+    Raises
+    ------
+    GraphError, ArgumentError, DtypeError, CompileError
+        See `grad`.
 
     Examples
     --------
@@ -126,12 +141,12 @@ Chooser = Callable[[tuple[Any, ...]], tuple[list[Any], Callable[[Sequence[Any]],
 
 
 def chooser(caller: str, f: Any, argnums: int | Sequence[int]) -> Chooser:
-    """Return a function from positional arguments to those named by `argnums` and a function that replaces them.
+    """Return a function that splits positional arguments into those in `argnums` and a function to replace them.
 
     Raises
     ------
     ArgumentError
-        If `f` is no function; later, if an argument does not exist or is named twice.
+        If `f` is not a function; when called, if an argument does not exist or is named twice.
     """
     if not callable(f):
         raise ArgumentError(
@@ -170,9 +185,9 @@ def chooser(caller: str, f: Any, argnums: int | Sequence[int]) -> Chooser:
 def vjp(
     f: Callable[..., Any], *primals: Any, create_graph: bool | None = None
 ) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """Return ``f(*primals)`` and a function from cotangents of the result to a tuple of gradients of the primals.
+    """Return ``f(*primals)`` and its pull-back, which maps cotangents of the result to gradients of the primals.
 
-    The pull-back can be called any number of times, later, and inside another differentiation.
+    The pull-back can be called any number of times, at any later time, and inside another differentiation.
 
     Parameters
     ----------
@@ -181,12 +196,19 @@ def vjp(
     primals
         Its arguments: floating-point arrays or nested tuples, lists and dicts of them.
     create_graph
-        As in `grad`; None asks when the value is computed, and again at each call of the pull-back.
+        As in `grad`; None is resolved when the value is computed, and again at each call of the pull-back.
+
+    Returns
+    -------
+    value
+        ``f(*primals)``.
+    pull_back : callable
+        ``pull_back(cotangents)`` returns a tuple with one gradient per primal.
 
     Raises
     ------
     ShapeError
-        If the cotangents given to the pull-back have not the structure and shapes of the result (for a single result
+        If the cotangents given to the pull-back do not have the structure and shapes of the result (for a single array
         the structure does not matter).
     ArgumentError, DtypeError, CompileError
         See `grad`.

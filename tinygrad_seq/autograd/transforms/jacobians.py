@@ -1,4 +1,4 @@
-"""All derivatives of a function: `jacobian`, `hessian`."""
+"""Full derivatives of a function: `jacobian`, `hessian`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .level import Level
 def jacobian(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, create_graph: bool | None = None
 ) -> Callable[..., Any]:
-    """Return a function that computes all derivatives of `f` and takes the same arguments.
+    """Return a function that takes the arguments of `f` and returns its Jacobian.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def jacobian(
     Returns
     -------
     callable
-        Its result has the structure of the result of `f`, each array of shape ``out`` being replaced by the structure
-        of the argument (a tuple of them for several), each array of which has the shape ``out + in``. There is one
-        backward pass per element of the result of `f`.
+        Its result has the structure of the result of `f`. In place of each array of shape ``out`` it has the structure
+        of the argument (a tuple for several arguments) with arrays of shape ``out + in``. It runs one backward pass per
+        element of the result of `f`.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def jacobian(
 def hessian(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, create_graph: bool | None = None
 ) -> Callable[..., Any]:
-    """Return a function that computes all second derivatives of `f` and takes the same arguments.
+    """Return a function that takes the arguments of `f` and returns its Hessian.
 
     Parameters
     ----------
@@ -70,9 +70,8 @@ def hessian(
     Returns
     -------
     callable
-        The `jacobian` of the `jacobian`: its result has the structure of the result of `f`, and in that twice the
-        structure of the argument (a tuple of tuples of them for several); the arrays have the shapes
-        ``out + in + in``.
+        The `jacobian` of the `jacobian`: arrays of shape ``out + in + in`` in the structure of the result of `f`, then
+        twice in the structure of the argument (tuples of tuples for several arguments).
 
     Raises
     ------

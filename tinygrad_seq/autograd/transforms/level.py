@@ -1,10 +1,11 @@
-"""One differentiation in progress: which variables are its own, and what its results depend on beside them.
+"""One differentiation in progress: its own variables, and the other variables that its results depend on.
 
-A differentiation gives its arguments new names and notes a mark in time. Every node that the function adds to the tape
-is newer than the mark. What a result depends on beside the arguments is therefore found by a walk back from it, which
-ends at the new names and at whatever is older than the mark or a leaf: a value that an enclosing differentiation
-differentiates, or a tensor that requires grad. If there is any, the backward pass is recorded, connected to exactly
-that; if there is none, it runs on plain arrays and frees the graph as it goes.
+A differentiation wraps its arguments in new variables and notes the current creation number as a mark. Every node that
+the function adds to the tape is newer than the mark. A walk back from a result therefore finds what it depends on
+besides the arguments: the walk stops at the new variables, at leaves, and at nodes older than the mark. These are
+values that an enclosing differentiation differentiates, or tensors that require grad. If there are any, the backward
+pass is recorded and connected to exactly these; if there are none, it runs on plain arrays and frees the graph as it
+goes.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ class Level:
     Parameters
     ----------
     caller
-        Whose name errors begin with.
+        The function named in error messages.
     arguments
         Trees of arrays.
     create_graph
-        Whether results can be differentiated with respect to what they depend on: True and False say so, None leaves
-        it to whether operations are recorded when they are computed.
+        Whether results can be differentiated with respect to what they depend on. None: yes, if recording is on when
+        they are computed.
 
     Attributes
     ----------
     leaves
-        The arguments under new names, flat.
+        The new variables, flat.
     tree
-        The same in the structure of the arguments.
+        The new variables in the structure of the arguments.
     """
 
     def __init__(self, caller: str, arguments: list[Any], create_graph: bool | None = None) -> None:
@@ -55,25 +56,25 @@ class Level:
 
     @property
     def recording(self) -> bool:
-        """Whether what is computed now may be differentiated."""
+        """Whether results computed now may be differentiated."""
         return mode.recording if self._create_graph is None else self._create_graph
 
     def apply(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Return ``f(*args, **kwargs)``, by default of the arguments, and look at what it depends on."""
+        """Return ``f(*args, **kwargs)``, by default of the new variables, and find what it depends on."""
         args = args or tuple(self.tree)
         result = f(*args, **kwargs) if mode.recording else enable_grad()(f)(*args, **kwargs)
         self.look(flatten(result)[0])
         return result
 
     def look(self, outputs: Sequence[Any]) -> None:
-        """Find out what `outputs` depend on beside the arguments; it counts for what is pulled back from now on."""
+        """Find what `outputs` depend on besides the arguments, for all later calls of `pull_back`."""
         sources = [source_of(output) for output in outputs if isinstance(output, Tensor) and output._requires_grad]
         self._nodes, outside = survey(sources, self._since)
         self._connected = leading_to(outside, self._nodes) if outside else frozenset[Source]()
         self._opaque = any(node.primitive.opaque or node.hooks is not None for node in self._nodes)
 
     def matching(self, tangents: list[Any]) -> list[Tensor]:
-        """Return `tangents` flat, checked against the arguments."""
+        """Return `tangents` as a flat list, checked against the arguments."""
         found = [_argument(self.caller, value) for value in flatten(tangents)[0]]
         expected = [leaf.shape for leaf in self.leaves]
         if [value.shape for value in found] != expected or not same_structure(tangents, self.tree):
@@ -91,7 +92,7 @@ class Level:
         only: Sequence[Tensor] | None = None,
         keep: bool = False,
     ) -> list[Tensor]:
-        """Return the gradients of `outputs` by each of the arguments, or of `only`; zeros where nothing arrives."""
+        """Return the gradients of `outputs` with respect to the arguments, or to `only`; zeros if there is no path."""
         pairs = [(output, g) for output, g in zip(outputs, cotangents, strict=True) if output._requires_grad]
         traced = {source_of(g) for _, g in pairs if isinstance(g, Tensor) and g._requires_grad}
         differentiable = self.recording and bool(self._connected or traced or self._opaque)
@@ -111,7 +112,8 @@ class Level:
     def push_forward(self, outputs: Sequence[Tensor], tangents: Sequence[Tensor]) -> list[Tensor]:
         """Return the derivatives of `outputs` along `tangents` of the arguments.
 
-        The pull-back is linear in its cotangent, so its own pull-back pushes tangents forward: no second set of rules.
+        The pull-back is linear in its cotangent, so its own pull-back is the push-forward; no second set of rules is
+        needed.
         """
         weights = [wrap(np.zeros(output.shape, output.dtype)) for output in outputs]
         live = [i for i, output in enumerate(outputs) if output._requires_grad]
@@ -125,7 +127,7 @@ class Level:
         return weights
 
     def gradients(self, value: Tensor) -> list[tuple[int, Tensor]]:
-        """Return the gradients of `value` by the arguments that it reaches, with their positions, to differentiate."""
+        """Return differentiable gradients of `value`, with positions, for the arguments that it depends on."""
         pulled = self._pulled([value] if value._requires_grad else [], [None], None)
         found = [(i, pulled[leaf]) for i, leaf in enumerate(self.leaves) if leaf in pulled]
         self.look([gradient for _, gradient in found])
@@ -134,7 +136,7 @@ class Level:
     def _pulled(
         self, outputs: Sequence[Tensor], cotangents: Sequence[Any], connected: Collection[Source] | None
     ) -> dict[Tensor, Tensor]:
-        """Return gradients that can be differentiated with respect to the cotangents and to `connected`."""
+        """Return gradients that are differentiable with respect to the cotangents and to `connected`."""
         return pull_back(
             outputs,
             cotangents[: len(outputs)],
@@ -146,16 +148,16 @@ class Level:
         )
 
     def released(self, value: Any) -> Any:
-        """Return a result of the function, cut off from the tape unless it depends on something beside the arguments.
+        """Return a result, detached from the tape unless it depends on something besides the arguments.
 
-        What is no Tensor is returned as it is.
+        Anything but a Tensor is returned unchanged.
         """
         if not isinstance(value, Tensor):
             return value
         return value if self.recording and source_of(value) in self._connected else value.detach()
 
     def _without_own(self, found: list[Tensor], traced: set[Source]) -> list[Tensor]:
-        """Return gradients of which rules of the user may have made some depend on the arguments alone, cut off."""
+        """Return gradients with those detached that depend on the arguments alone (rules of the user may make such)."""
         nodes, outside = survey([source_of(x) for x in found if x._requires_grad], self._since, traced)
         connected = leading_to(outside | traced, nodes)
         return [x if source_of(x) in connected else x.detach() for x in found]
@@ -180,16 +182,16 @@ class Level:
 
 
 def renamed(tensor: Tensor) -> Tensor:
-    """Return the same values under a new name, which a gradient can be taken with respect to by itself.
+    """Return the same values as a new variable, with respect to which a gradient can be taken separately.
 
-    What depends on it depends on `tensor`, if that requires grad.
+    Results that depend on it depend on `tensor` too, if that requires grad.
     """
     array, parent = tensor._frozen(), source_of(tensor) if tensor._requires_grad else None
     return attach(array, Node(alias, {}, [parent], (None,), None, array.shape, array.dtype))
 
 
 def refuse_traced(caller: str, value: Any) -> None:
-    """Raise a CompileError if `value` is one of a scan step that is being compiled."""
+    """Raise a CompileError if `value` belongs to a scan step that is being compiled."""
     if not isinstance(value, Tensor) and value.__class__ in LEVELS:
         raise CompileError(
             f"{caller}: expected Tensors, got a value of a scan step that is being compiled (at {user_line()}), where "
@@ -198,7 +200,7 @@ def refuse_traced(caller: str, value: Any) -> None:
 
 
 def _argument(caller: str, value: Array) -> Tensor:
-    """Return an argument of a differentiation, of any kind, as a floating-point Tensor."""
+    """Return an argument of a differentiation as a floating-point Tensor."""
     refuse_traced(caller, value)
     array = value if isinstance(value, Tensor) else to_array(caller, value)
     if array.dtype.kind != "f":

@@ -1,6 +1,6 @@
-"""The folder that holds generated kernels between processes: where it is, whom it is trusted from, whole files only.
+"""The folder that holds generated kernels between processes: its location, its permissions, atomic writes.
 
-What lies there is run. So a folder or a file that somebody other than its user or root owns or can write is refused.
+Its content is executed. So a folder or file that anyone but the user and root owns or can write is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def locate() -> Path:
     Raises
     ------
     CheckpointError
-        If this user has no home folder and names no other.
+        If the user has no home folder and `TGS_CACHE_DIR` is not set.
     """
     chosen = os.environ.get("TGS_CACHE_DIR")
     if chosen:
@@ -38,12 +38,12 @@ def locate() -> Path:
 
 
 def prepare() -> Path:
-    """Return the folder, created with mode 0700 if there was none.
+    """Return the folder; create it with mode 0700 if it is missing.
 
     Raises
     ------
     OSError
-        If it cannot be created, or others than its user and root own it or can write to it.
+        If it cannot be created, or anyone but the user and root owns it or can write to it.
     """
     folder = locate()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def read(path: Path) -> bytes:
     Raises
     ------
     OSError
-        If there is none, it cannot be read, or others than its user and root own it or can write to it.
+        If it is missing or unreadable, or anyone but the user and root owns it or can write to it.
     """
     with path.open("rb") as file:
         _check(path, os.fstat(file.fileno()))
@@ -65,7 +65,7 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 that any reader finds whole, or not at all.
+    """Write a file of mode 0600 atomically.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def entries() -> list[Path]:
-    """Return the files in the folder that this module wrote, in the order of their names."""
+    """Return the files that this module wrote to the folder, sorted by name."""
     folder = locate()
     if not folder.is_dir():
         return []
@@ -92,12 +92,12 @@ def entries() -> list[Path]:
 
 
 def warn_once(problem: object) -> None:
-    """Warn that a kernel is compiled again, and why; only the first time in a process."""
+    """Warn once per process that a kernel is compiled again, with the reason."""
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
-            f"tinygrad_seq: the cache of compiled kernels could not be used as it is: {problem}; compiling instead, "
+            f"tinygrad_seq: the cache of compiled kernels could not be used: {problem}; compiling instead, "
             "with the same results. Set TGS_CACHE_DIR to a folder that only you can write, or delete the damaged "
             "files with 'tinygrad-seq cache --clear'.",
             RuntimeWarning,
@@ -106,7 +106,7 @@ def warn_once(problem: object) -> None:
 
 
 def _check(path: Path, status: os.stat_result) -> None:
-    if not hasattr(os, "geteuid"):  # Windows: the folder of a user is closed to others by its access list
+    if not hasattr(os, "geteuid"):  # Windows: access lists protect the folders of a user
         return
     if status.st_uid not in (os.geteuid(), 0):
         raise PermissionError(f"'{path}' belongs to another user (id {status.st_uid})")

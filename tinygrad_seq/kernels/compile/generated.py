@@ -1,9 +1,9 @@
-"""Kernels whose source is written at run time: compiled once on a machine, found on disk ever after.
+"""Kernels whose source is generated at run time: compiled once per machine, then loaded from disk.
 
-    text ──► key ──► in memory? ──► on disk, whole and ours? ──► compile, store
+    text ──► key ──► in memory? ──► on disk, complete and trusted? ──► compile, store
 
-The text in hand is what runs: the file beside the stored code is for readers and is never executed. Stored code is a
-pickle, so its digest is compared before anything is made of it.
+The text in memory is what runs: the file next to the stored code is for readers and is never executed. Stored code is a
+pickle, so its digest is checked before unpickling.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _compilations = 0
 def load(source: str, name: str, signature: Any) -> Callable[..., Any]:
     """Return the function `name` of the module `source`, compiled for one signature.
 
-    It comes from this process if it has it, else from disk, else from the compiler: once, however many threads ask.
-    A cache that is missing, damaged, closed or not to be trusted costs time and one warning, never the result.
+    It comes from memory, else from disk, else from the compiler; concurrent threads wait for one compilation. A
+    missing, damaged, unreadable or untrusted cache costs time and one warning, never the result.
 
     Parameters
     ----------
     source
-        Text of a Python module, with its own imports; tracebacks show it.
+        Text of a Python module with its own imports; tracebacks show it.
     name
         The function to compile.
     signature
@@ -58,7 +58,7 @@ def load(source: str, name: str, signature: Any) -> Callable[..., Any]:
     Raises
     ------
     ArgumentError
-        If the JIT is switched off: there is nothing to load then.
+        If the JIT is switched off.
     """
     if config.DISABLE_JIT:
         raise ArgumentError(
@@ -69,12 +69,12 @@ def load(source: str, name: str, signature: Any) -> Callable[..., Any]:
 
 
 def compilations() -> int:
-    """Return how many generated kernels this process has compiled; those found on disk are not counted."""
+    """Return how many generated kernels this process has compiled, not counting those loaded from disk."""
     return _compilations
 
 
 def _key(source: str, name: str, signature: Any) -> str:
-    """Return a digest of everything the machine code depends on."""
+    """Return a digest of everything that the machine code depends on."""
     parts = source, name, str(sigutils.normalize_signature(signature)), _OPTIONS, compiler_settings(), _environment()
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -98,10 +98,10 @@ def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., An
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
     module = ModuleType(f"tinygrad_seq_kernel_{key}")
     module.__file__ = filename
-    sys.modules[module.__name__] = module  # where unpickling looks for the globals of the function
+    sys.modules[module.__name__] = module  # unpickling looks here for the globals of the function
     exec(compile(source, filename, "exec"), module.__dict__)
     function = getattr(module, name)
-    function.__name__ = function.__qualname__ = f"{name}_{key}"  # symbols of the machine code are named by it
+    function.__name__ = function.__qualname__ = f"{name}_{key}"  # names the symbols of the machine code
     function.__source__ = source
     compiled: Any = njit(**_OPTIONS, pipeline_class=Translated)(function)
     compiled._cache = _Store(None if path is None else path.with_suffix(".code"))
@@ -111,7 +111,7 @@ def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., An
 
 
 def _publish(source: str, key: str) -> Path | None:
-    """Return the file that shows `source`, written where it is missing or differs; None without a folder to trust."""
+    """Write `source` to its file unless it is already there; return None without a trusted folder."""
     try:
         path = cache_folder.prepare() / f"{key}.py"
     except OSError as error:
@@ -136,9 +136,9 @@ def _publish(source: str, key: str) -> Path | None:
 
 
 class _Store(NullCache):  # type: ignore[misc]
-    """What a dispatcher of Numba asks for stored code, and gives the code it has compiled: one function, one file.
+    """The cache of one Numba dispatcher: one function, one file.
 
-    The file is a digest of its name and the rest, and then the pickle Numba makes of compiled code.
+    The file holds a digest of its name and content, then Numba's pickle of the compiled code.
     """
 
     def __init__(self, path: Path | None) -> None:

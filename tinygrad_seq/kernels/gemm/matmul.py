@@ -1,7 +1,7 @@
-"""Whole products and sums of rows, on several threads: the work before and after the loop of a scan.
+"""Matrix products and sums of rows on several threads: the work before and after the loop of a scan.
 
-The result is cut along its rows or columns, never along what is added up, so its bits do not depend on the threads.
-There is one compilation for each dtype, whatever the layout of the operands, writable or not.
+The work is split along rows or columns of the result, never along the sum, so the bits do not depend on the number of
+threads. There is one compilation per dtype, for all layouts of the operands, writable or not.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from .tile import PANEL_BYTES, ROWS
 Array = npt.NDArray[Any]
 
 SUM_DEPTH = 1024
-"""Products that are added up before they are added to the sum of others: K of them take 1024 + K / 1024 roundings.
+"""Block length of a sum of products: K products take 1024 + K / 1024 roundings.
 
 One by one, 100,000 products of float32 came out with 16 times the error of OpenBLAS."""
 SHORT_DEPTH = 256
-"""Fewer products than these are added to what C holds one by one, which saves a pass over C."""
+"""Shorter sums are added to C directly, which saves a pass over C."""
 SUM_ROWS = 256
-"""Rows that are added up before they are added to the total: R rows take 256 + R / 256 roundings, not R."""
+"""Block length of a sum of rows: R rows take 256 + R / 256 roundings in place of R."""
 FLOAT_BYTES_PER_SECOND = 4e11
-"""Operations per second of one thread times the bytes of an element, which sets what a product is taken to cost."""
+"""Operations per second of one thread times bytes per element: the cost model of a product."""
 BYTES_PER_SECOND = 1e10
-"""Bytes per second that one thread adds up."""
+"""Bytes per second that one thread sums."""
 _DTYPES = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 TASKS_PER_THREAD = 2
-"""More tasks than threads, so that the caller takes those of a thread that other work keeps from its core."""
+"""Tasks per thread: more than one, so that the caller takes over from a thread that lost its core."""
 
 
 # ------------------------------------------------------------------------------------------------ products
@@ -53,7 +53,7 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     room = np.empty((min(M, STRIP_ROWS), c.shape[1]), c.dtype)
     for i in range(0, M, STRIP_ROWS):
         rows, target = a[i : i + STRIP_ROWS, :], c[i : i + STRIP_ROWS, :]
-        part = room[: target.shape[0], : c.shape[1]]  # sliced twice, it has the type of C: one compilation
+        part = room[: target.shape[0], : c.shape[1]]  # sliced twice, it has the type of C: one compilation suffices
         more = accumulate
         for stop in range(K, 0, -SUM_DEPTH):
             start = max(0, stop - SUM_DEPTH)
@@ -69,17 +69,17 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
 
 @functools.cache
 def _product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
-    """Return `_multiply` for any strides: compiled code that checks neither dtypes nor whether it may write."""
+    """Return `_multiply` compiled for any strides, without checks of dtypes and write flags."""
     compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
     return compiled.compile((kind, kind, kind, types.boolean))  # type: ignore[no-any-return]
 
 
 def _tasks(a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
-    """Return the product in at most `parts` tasks of whole tiles, cut where they are more, or less is read again."""
+    """Split the product into at most `parts` tasks of whole tiles, along the axis that costs less repeated reading."""
     M, N = c.shape
     columns = PANEL_BYTES // c.itemsize
     run, panels, tiles = _product(c.dtype), -(-N // columns), -(-M // ROWS)
-    # Tasks beside one another read all of A, tasks below one another all of B; what they must pack costs twice that.
+    # Tasks side by side read all of A, tasks below one another all of B; packing costs twice as much as reading.
     again_a = M if a.strides[1] == a.itemsize else 2 * M
     again_b = N if b.strides[1] == b.itemsize and parts * BAND_ROWS >= M else 2 * N
     if (min(panels, parts), -again_a) >= (min(tiles, parts), -again_b):
@@ -90,24 +90,24 @@ def _tasks(a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[T
 
 
 def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
-    """Set ``c = a @ b``, or with `accumulate` add to it, with the same bits for any number of threads.
+    """Set ``c = a @ b``, or add to it with `accumulate`, with the same bits for any number of threads.
 
-    Blocks of 1024 products, counted from the last along K, are summed and added up, the last first. So a sum over
-    time that arrives in several calls, from the end, gives the bits of one call if all calls but the last bring a
-    multiple of 1024. The error is at most about ``(1024 + K / 1024) * eps`` of the sum of the magnitudes.
+    Blocks of 1024 products, counted from the end of K, are summed, and the block sums are added, last block first. So a
+    sum over time split over several calls, from the end, gives the bits of one call if all calls but the last have a
+    multiple of 1024 products. The error is at most about ``(1024 + K / 1024) * eps`` of the sum of the magnitudes.
 
     Parameters
     ----------
     a, b
         ``(M, K)`` and ``(K, N)``, of any strides.
     c
-        ``(M, N)``, of any strides, which overlaps neither. *Changed*. Unless its rows or its columns lie side by side
-        the product goes through a copy of it.
+        ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its rows or columns are contiguous,
+        the product goes through a copy.
 
     Raises
     ------
     ShapeError
-        If the shapes are not these.
+        If the shapes differ from these.
     DtypeError
         If the arrays are not all float32 or all float64.
     """
@@ -140,7 +140,7 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
 
 @kernel
 def _add_in_order(x: Array, total: Array, start: int, stop: int, flipped: bool) -> None:
-    """Add rows start to stop - 1 of `x`, or of it upside down, to `total`. *Changed*."""
+    """Add rows start to stop - 1 of `x`, in reverse order if `flipped`, to `total`. *Changed*."""
     for r in range(start, stop):
         row = x[x.shape[0] - 1 - r if flipped else r]
         for g in range(row.size):
@@ -157,7 +157,7 @@ def _add_blocks(x: Array, sums: Array, start: int, stop: int, flipped: bool) -> 
 
 @functools.cache
 def _sums(dtype: np.dtype) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return `_add_blocks` and `_add_in_order`, for read-only rows too: compiled code that checks no dtype."""
+    """Return `_add_blocks` and `_add_in_order` compiled for read-only rows too, without dtype checks."""
     blocks, in_order, element = _add_blocks, _add_in_order, from_dtype(dtype)
     rows, sums, total = types.Array(element, 2, "C", readonly=True), element[:, ::1], element[::1]
     if not config.DISABLE_JIT:
@@ -170,21 +170,21 @@ def _sums(dtype: np.dtype) -> tuple[Callable[..., None], Callable[..., None]]:
 def add_rows(x: Array, total: Array) -> None:
     """Add every row of `x` to `total`, with the same bits for any number of threads.
 
-    Blocks of 256 rows, counted from the last, are summed row after row, and their sums added to the total, the last
-    first. So rows that arrive in several calls, from the end, give the same bits if all calls but the last bring a
-    multiple of 256. The error is at most ``(256 + R / 256) * eps`` of the sum of the magnitudes.
+    Blocks of 256 rows, counted from the end, are summed row by row, and the block sums are added to the total, last
+    block first. So rows split over several calls, from the end, give the same bits if all calls but the last have a
+    multiple of 256 rows. The error is at most ``(256 + R / 256) * eps`` of the sum of the magnitudes.
 
     Parameters
     ----------
     x
-        ``(R, G)``; copied unless contiguous, perhaps with the last row first.
+        ``(R, G)``; copied unless contiguous (possibly in reverse row order).
     total
         ``(G,)``, contiguous. *Changed*.
 
     Raises
     ------
     ShapeError
-        If the shapes are not these, or `total` is not contiguous.
+        If the shapes differ from these, or `total` is not contiguous.
     DtypeError
         If the arrays are not both float32 or both float64.
     """

@@ -1,7 +1,8 @@
-"""Matrix products on register tiles, with the right operand packed once for many products or on the way.
+"""Matrix products on register tiles; the right operand is packed once for many products, or during one product.
 
-Every element of C takes its products in the order of K, fused where the processor can: `gemm` and `matmul_into` give
-the same bits, for any split of the rows. Arrays of one call have one dtype, float32 or float64; C overlaps nothing.
+Each element of C adds its products in the order of K, with fused multiply-add if available: `gemm` and `matmul_into`
+give the same bits for any split of the rows. Arrays of one call have one dtype, float32 or float64; C overlaps no
+operand.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ Array = npt.NDArray[Any]
 
 LINE_BYTES = 64
 DEPTH_BYTES = 1536
-"""Most bytes of one row of A in a block: those of ROWS rows stay in the first cache while panels pass by."""
+"""Maximum bytes of one row of A in a block: ROWS rows stay in the L1 cache while panels stream through."""
 BAND_ROWS = 30 * ROWS
-"""Most rows of A in a block: they stay in the second cache."""
+"""Maximum rows of A in a block: they stay in the L2 cache."""
 STRIP_ROWS = 5 * BAND_ROWS
-"""Most rows of A for which B is packed once: bounds the room that turned rows take."""
+"""Maximum rows of A per packing of B: bounds the memory of transposed rows."""
 PACKED_BYTES = 2**19
-"""Most bytes of B in a block, packed: half of the second cache."""
+"""Maximum bytes of packed B in a block: half of the L2 cache."""
 PACKED_ROWS = 16
-"""Rows of B that are packed in all panels before the next ones are: what a processor fetches ahead lies in one row."""
+"""Rows of B packed into all panels at a time, since hardware prefetch follows one row."""
 
 
 @kernel
 def empty_panels(K: int, N: int, like: Array) -> Array:
-    """Return room for a ``(K, N)`` matrix in panels ``(P, K, columns)``, of the dtype of `like`, on a cache line."""
+    """Return panels ``(P, K, columns)`` for a ``(K, N)`` matrix, dtype of `like`, aligned to a cache line."""
     columns = PANEL_BYTES // like.itemsize
     size = -(-N // columns) * K * columns
     room = np.empty(size + LINE_BYTES // like.itemsize, like.dtype)
@@ -47,7 +48,7 @@ def empty_panels(K: int, N: int, like: Array) -> Array:
 
 @kernel
 def _copy_padded(source: Array, target: Array) -> None:
-    """Copy `source` into the first rows of `target`, whose further columns become zeros. *Changed*: `target`."""
+    """Copy `source` into the first rows of `target` and zero the remaining columns. *Changed*: `target`."""
     across = source.strides[0] == source.itemsize
     if across or source.strides[1] == source.itemsize:
         lanes = REGISTERS.width // source.itemsize
@@ -62,9 +63,9 @@ def _copy_padded(source: Array, target: Array) -> None:
 
 @kernel
 def pack_into(b: Array, panels: Array) -> None:
-    """Copy `b` ``(K, N)`` of any strides into panels. *Changed*: `panels`, of at least the size `empty_panels` gives.
+    """Copy `b` ``(K, N)`` of any strides into panels. *Changed*: `panels`, at least as large as `empty_panels` returns.
 
-    Panel p holds the columns ``p * columns`` and on, side by side for each k, with zeros beyond N.
+    Panel p holds the columns from ``p * columns`` on, contiguous for each k, with zeros beyond N.
     """
     K, N = b.shape
     columns = panels.shape[2]
@@ -76,7 +77,7 @@ def pack_into(b: Array, panels: Array) -> None:
 
 @kernel
 def pack(b: Array) -> Array:
-    """Return `b` ``(K, N)`` of any strides in panels ``(P, K, columns)``, as `gemm` takes it."""
+    """Return `b` ``(K, N)`` of any strides in panels ``(P, K, columns)``, for `gemm`."""
     panels = empty_panels(b.shape[0], b.shape[1], b)
     pack_into(b, panels)
     return panels
@@ -84,9 +85,9 @@ def pack(b: Array) -> Array:
 
 @kernel
 def pack_at(numbers: Array, like: Any) -> None:
-    """Copy a matrix ``(address, K, N, row step, column step)`` into panels ``(address, count, columns)``.
+    """Copy a matrix ``(address, K, N, row stride, column stride)`` into panels ``(address, count, columns)``.
 
-    The steps are in elements, of the dtype of `like`. One compilation serves matrices of every layout.
+    Strides are in elements of the dtype of `like`. One compilation serves all layouts.
     """
     address, K, N, row_step, column_step, target, count, width = numbers
     pack_into(matrix(address, K, N, row_step, column_step, like), panels(target, count, K, width, like))
@@ -94,7 +95,7 @@ def pack_at(numbers: Array, like: Any) -> None:
 
 @kernel
 def _multiply(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
-    """Multiply one block: all tiles of each panel in turn, their rows as even as can be. *Changed*: `c`."""
+    """Multiply one block: all tiles of each panel in turn, with rows split evenly. *Changed*: `c`."""
     M, N = c.shape
     columns = PANEL_BYTES // c.itemsize
     tiles = -(-M // ROWS)
@@ -106,9 +107,9 @@ def _multiply(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
 
 @kernel
 def gemm(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
-    """Set ``c = a @ b``, or with `accumulate` add to it, from ``panels = pack(b)``. *Changed*: `c`.
+    """Set ``c = a @ b``, or add to it with `accumulate`, from ``panels = pack(b)``. *Changed*: `c`.
 
-    `a` ``(M, K)`` has any strides; `c` ``(M, N)`` any stride of rows, its columns lie side by side.
+    `a` ``(M, K)`` has any strides; `c` ``(M, N)`` any row stride and contiguous columns.
 
     Raises
     ------
@@ -146,9 +147,9 @@ def _shared_gemm(
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def gemm_at(typing, a, M, K, a_row, a_column, b, c, N, c_row, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Set ``c = a @ b`` for arrays at given addresses, in generated kernels; `ready` must have been called.
+    """Set ``c = a @ b`` for arrays at given addresses, in generated kernels; call `ready` first.
 
-    `a` and `c` are the addresses of matrices, with their sizes and steps in elements, `b` that of panels.
+    `a` and `c` are addresses of matrices, with sizes and strides in elements; `b` is the address of panels.
     """
     signature = types.void(*[types.intp] * 9, like)
 
@@ -160,17 +161,17 @@ def gemm_at(typing, a, M, K, a_row, a_column, b, c, N, c_row, like):  # type: ig
 
 
 def ready(dtype: Any) -> None:
-    """Let generated kernels call `gemm_at` for arrays of `dtype`."""
+    """Make `gemm_at` available to generated kernels for `dtype`."""
     publish("gemm", _shared_gemm, 9, from_dtype(np.dtype(dtype)))
 
 
 @kernel
 def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
-    """Set ``c = a @ b``, or with `accumulate` add to it, for `a` ``(M, K)`` and `b` ``(K, N)`` of any strides.
+    """Set ``c = a @ b``, or add to it with `accumulate`, for `a` ``(M, K)`` and `b` ``(K, N)`` of any strides.
 
-    *Changed*: `c` ``(M, N)``, whose columns lie side by side. Rows of B are read where they are if they are contiguous
-    and A is one band, so that each is used few times; else B is packed block by block. Rows of A are packed if its
-    columns do not lie side by side.
+    *Changed*: `c` ``(M, N)``, with contiguous columns. Rows of B are read in place if they are contiguous and A is one
+    band, so that each is used few times; otherwise B is packed block by block. Rows of A are packed unless its columns
+    are contiguous.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
 
 @kernel
 def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
-    """Do what `matmul_into` does for a strip of rows, and K > 0."""
+    """`matmul_into` for one strip of rows and K > 0."""
     (M, K), N = a.shape, b.shape[1]
     blocks = -(-K * a.itemsize // DEPTH_BYTES)
     bands = -(-M // BAND_ROWS)

@@ -1,13 +1,13 @@
-"""The two pieces of vector code under every matrix product: the register tile, and the copy that packs its operands.
+"""The two vector routines of every matrix product: the register tile, and the copy that packs its operands.
 
 `tile` keeps ROWS x VECTORS registers of sums while it runs along K, one row of B at a time:
 
-    sums[r, v] += a[r, k] in every lane * b[k, v]
+    sums[r, v] += broadcast(a[r, k]) * b[k, v]
 
-Where C has no more columns than half of the vectors, the tile is half as wide.
+If C has at most half as many columns, the tile is half as wide.
 
-The sum of one element starts at zero, or at what C holds, and takes its products in the order of k, whatever else is
-in the tile: results do not depend on how rows, columns or K are cut.
+The sum of one element starts at zero or at the value in C and adds its products in the order of k, whatever else is in
+the tile: results do not depend on how rows, columns or K are split.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ..llvm.simd import REGISTERS, Writer
 VECTORS = REGISTERS.number // 8
 """Vectors in a row of the tile."""
 ROWS = (REGISTERS.number - VECTORS - 1) // VECTORS
-"""Rows of the tile: the sums fill the registers that one row of B and one element of A leave over."""
+"""Rows of the tile: the sums fill the registers not used by one row of B and one element of A."""
 PANEL_BYTES = VECTORS * REGISTERS.width
 """Bytes in a row of the tile: its columns are ``PANEL_BYTES // itemsize``."""
 AHEAD = 32
-"""Rows of B, and of the panel that follows, that are asked for before their turn."""
+"""How many rows ahead B and the next panel are prefetched."""
 
 
 class _Place(NamedTuple):
-    """Where the operands of a tile begin, their strides in bytes, and how far they go."""
+    """Addresses of the operands of a tile, their strides in bytes, and their extents."""
 
     a: Any
     a_row: Any
@@ -89,7 +89,7 @@ def _tile(typing, a, panels, c, p, i, rows, accumulate):  # type: ignore[no-unty
 
 @kernel
 def shared_tile(a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like):  # type: ignore[no-untyped-def]
-    """Run the tile that `tile` wants: see `_Place`; `like` has the dtype."""
+    """Run the tile for `tile`; arguments as in `_Place`; `like` gives the dtype."""
     _write_tiles(a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like)
 
 
@@ -119,7 +119,7 @@ def _write_tiles(typing, a, a_row, a_step, b, b_step, steps, c, c_row, columns, 
 
 
 def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
-    """Write a tile of `rows` x `vectors`: start the sums, add along K, store; masks hold the columns within C."""
+    """Emit a tile of `rows` x `vectors`: initialise the sums, add along K, store; masks select columns within C."""
     builder, number = writer.builder, at.steps.type
     grid = [(r, v) for r in range(rows) for v in range(vectors)]
     places = [writer.move(at.c, (number(r), at.c_row), (number(v), number(REGISTERS.width))) for r, v in grid]
@@ -151,7 +151,7 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
         writer.prefetch(writer.move(b, (number(AHEAD), at.b_step), (number(v), number(REGISTERS.width))))
     added = []
     for r in range(rows):
-        writer.fence()  # without it LLVM loads ahead until no register is left, and keeps all sums in memory
+        writer.fence()  # otherwise LLVM hoists loads until it runs out of registers and spills all sums
         a_of_row = writer.load_everywhere(writer.move(a, (number(r), at.a_row)))
         added += [writer.multiply_add(a_of_row, row_of_b[v], sums[r * vectors + v]) for v in range(vectors)]
     following = (
@@ -176,9 +176,9 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
 
 
 def _ask_for_line(writer: Writer, line: Any, k: Any, row: Any, rows: int, vectors: int) -> Any:
-    """Ask for one more vector of the tile below in C, in the k-th turn; return where the next one is.
+    """Prefetch one more vector of the tile below in C, in iteration k; return the address of the next.
 
-    All at once they would hold up the loads of B.
+    Prefetching all at once would delay the loads of B.
     """
     builder, number = writer.builder, k.type
     writer.prefetch(line, write=True)
@@ -216,7 +216,7 @@ def _copy_block(typing, source, target, i, j, across):  # type: ignore[no-untype
 
 @kernel
 def shared_copy(first, row, column, height, width, to, target_row, room, across, like):  # type: ignore[no-untyped-def]
-    """Copy what `copy_block` wants: addresses, strides in bytes, and how many rows and columns are left."""
+    """Copy for `copy_block`: addresses, strides in bytes, and the remaining rows and columns."""
     _write_copy(first, row, column, height, width, to, target_row, room, across, like)
 
 

@@ -1,8 +1,8 @@
-"""Arrays at given addresses, inside kernels: how a kernel takes any number of arrays of any strides as one argument.
+"""Arrays at given addresses, so that a kernel takes any number of arrays of any strides as one argument.
 
-Numba compiles a function again for every combination of dtypes, layouts and read-only flags of its arguments. A
-generated kernel takes one array of addresses instead, so one compilation serves them all. Whoever calls it keeps the
-arrays alive and answers for their shapes.
+Numba compiles a function for every combination of dtypes, layouts and read-only flags of its arguments. A generated
+kernel takes one array of addresses instead, so one compilation serves all. The caller keeps the arrays alive and
+guarantees their shapes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _DATA = object.__basicsize__
 
 
 def address_of(array: np.ndarray) -> int:
-    """Return where the first element of an array lies.
+    """Return the address of the first element of an array.
 
-    It is the first field of NumPy's public C structure after the head of any object. ``__array_interface__`` makes a
-    dict of all there is to know, which takes 1.05 us instead of 0.14.
+    It is the first field of NumPy's public C structure after the object header. ``__array_interface__`` builds a dict,
+    which takes 1.05 us instead of 0.14.
     """
     return _pointer_at(id(array) + _DATA).value or 0
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an array that begins with a cache line: vectors of rows that are whole lines lie in one line each."""
+    """Return an array aligned to a cache line, so that vectors of rows of whole lines do not straddle lines."""
     room = np.empty(math.prod(shape) * dtype.itemsize + _LINE, np.uint8)
     return np.ndarray(shape, dtype, room, -address_of(room) % _LINE)
 
@@ -56,7 +56,7 @@ def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, stri
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def vector(typing, address, size, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Return the array of `size` elements, of the type of `like`, that begins at an address."""
+    """Return the array of `size` elements, with the dtype of `like`, at an address."""
     kind = types.Array(types.unliteral(like), 1, "C")
     signature = kind(types.uint64, types.uint64, like)
 
@@ -70,7 +70,7 @@ def vector(typing, address, size, like):  # type: ignore[no-untyped-def]  # noqa
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def matrix(typing, address, rows, columns, row_step, column_step, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Return the matrix that begins at an address; the steps from row to row and column to column are in elements."""
+    """Return the matrix at an address; row and column strides are in elements."""
     kind = types.Array(types.unliteral(like), 2, "A")
     signature = kind(types.uint64, types.uint64, types.uint64, types.uint64, types.uint64, like)
 
@@ -82,7 +82,7 @@ def matrix(typing, address, rows, columns, row_step, column_step, like):  # type
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def panels(typing, address, count, depth, width, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Return the packed panels ``(count, depth, width)`` that begin at an address."""
+    """Return the packed panels ``(count, depth, width)`` at an address."""
     kind = types.Array(types.unliteral(like), 3, "C")
     signature = kind(types.uint64, types.uint64, types.uint64, types.uint64, like)
 
@@ -96,7 +96,7 @@ def panels(typing, address, count, depth, width, like):  # type: ignore[no-untyp
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def room(typing, size, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Return memory for `size` elements of the type of `like`; the kernel gives it back when it ends."""
+    """Return memory for `size` elements with the dtype of `like`, freed when the kernel ends."""
     kind = types.Array(types.unliteral(like), 1, "C")
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
@@ -111,13 +111,13 @@ def room(typing, size, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
 
 # -------------------------------------------------------------------------------------------- elements of a loop nest
 #
-# LLVM makes vectors of a loop only if it knows, or can check each time the loop begins, that no store hits what another
-# turn loads. With a dozen arrays that is hundreds of comparisons. But the writer of the loop knows: each place is apart
-# from all others. `read` and `write` say so (`!alias.scope`, `!noalias` of LLVM's language reference).
+# LLVM vectorises a loop only if it knows, or can check at run time, that no store overlaps a load of another iteration.
+# With a dozen arrays that takes hundreds of comparisons. The code generator knows that buffers do not overlap; `read`
+# and `write` tell LLVM (`!alias.scope`, `!noalias` in LLVM's language reference).
 
 
 def _mark(module: Any, instruction: Any, nest: int, place: int, places: int) -> None:
-    """Say that an instruction of a nest touches its place and none of the other places."""
+    """Mark that an instruction of a loop nest touches its buffer and no other buffer."""
     domain = module.add_metadata([ir.MetaDataString(module, f"nest {nest}")])
     scopes = [module.add_metadata([ir.MetaDataString(module, f"{nest}.{n}"), domain]) for n in range(places)]
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[place]]))
@@ -131,16 +131,16 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 
 
 def load_element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> tuple[Any, Any]:
-    """Write ``array[index]``, unchecked, for a contiguous row; return its value and the instruction that loads it."""
+    """Emit ``array[index]`` for a contiguous array, unchecked; return its value and the load instruction."""
     loaded = builder.load(_pointer(context, builder, kind, array, index))
     return context.data_model_manager[kind.dtype].from_data(builder, loaded), loaded
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
 def read(typing, x, index, nest, place, places):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Return ``x[index]``; nest, place and number of places are literals."""
+    """Return ``x[index]``; loop nest, buffer and number of buffers are literals."""
     numbers = [literal.literal_value for literal in (nest, place, places)]
-    signature = x.dtype(x, types.uint64, nest, place, places)  # literal types: each combination is code of its own
+    signature = x.dtype(x, types.uint64, nest, place, places)  # literal types: separate code for each combination
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         value, loaded = load_element(context, builder, signature.args[0], *values[:2])
@@ -152,7 +152,7 @@ def read(typing, x, index, nest, place, places):  # type: ignore[no-untyped-def]
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
 def write(typing, x, index, value, nest, place, places):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Set ``x[index] = value``; nest, place and number of places are literals."""
+    """Set ``x[index] = value``; loop nest, buffer and number of buffers are literals."""
     numbers = [literal.literal_value for literal in (nest, place, places)]
     signature = types.void(x, types.uint64, x.dtype, nest, place, places)
 

@@ -1,8 +1,8 @@
-"""How one source becomes machine code for float32 and for float64, inlined where it is used so that loops vectorise.
+"""Inlined functions: one source for float32 and float64, inlined into kernels so that loops vectorise.
 
-A function under `inlined` has no branches: a condition only chooses between two values, which LLVM does for all lanes
-of a vector at once. What differs between the two dtypes is written straight into the caller as LLVM instructions: a
-function of its own would cost Numba some 40 ms each, and a cell uses dozens.
+A function under `inlined` has no branches: a condition selects one of two values, which LLVM does for all lanes of a
+vector at once. Parts that differ between the dtypes are emitted into the caller as LLVM instructions: a separate
+function would cost Numba about 40 ms, and a cell uses dozens.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 
 from ..jit import cached
 
-# A multiply and an add may become one fused instruction: the one licence that changes neither inf nor nan nor -0.
+# Allow fused multiply-add, the one relaxation that changes neither inf nor nan nor -0.
 _FASTMATH = ("contract",)
-# Called by kernels alone, so the entry points for Python and C, half the time of compiling, are left out.
+# Only kernels call these functions, so the entry points for Python and C (half of the compile time) are omitted.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -34,12 +34,12 @@ Function = Callable[..., Any]
 
 
 def inlined(function: Function) -> Function:
-    """Return `function` as a part of the kernels that call it; under ``NUMBA_DISABLE_JIT=1`` the function itself."""
+    """Return `function` for inlining into kernels; under ``NUMBA_DISABLE_JIT=1`` the function itself."""
     return function if config.DISABLE_JIT else cached(njit(**_OPTIONS)(function))
 
 
 def constant(single: Any, double: Any) -> Function:
-    """Return a function of a scalar whose value is the one NumPy number or the other, whatever the scalar."""
+    """Return a function of a scalar that returns `single` for float32 and `double` for float64."""
     if config.DISABLE_JIT:
         return lambda x: single if x.itemsize == 4 else double
 
@@ -53,12 +53,12 @@ def constant(single: Any, double: Any) -> Function:
 
 
 def real_constant(single: float, double: float) -> Function:
-    """Return a `constant` that has the dtype of the scalar."""
+    """Return a `constant` with the dtype of the scalar."""
     return constant(np.float32(single), np.float64(double))
 
 
 def polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Function:
-    """Return a polynomial by Horner's rule; the coefficients stand with the highest power first."""
+    """Return a polynomial evaluated by Horner's rule; coefficients start with the highest power."""
 
     def evaluate(x: Scalar) -> Scalar:
         y, *others = (type(x)(c) for c in (single if x.itemsize == 4 else double))
@@ -112,7 +112,7 @@ def _real(typing, x, w):  # type: ignore[no-untyped-def]  # noqa: ARG001
 
 
 def unsigned(x: Scalar, w: Any) -> Any:
-    """Return an integer as an unsigned one of the size of the float `x`: sums of them are wider in Numba."""
+    """Return an integer as unsigned with the size of the float `x`, since Numba widens sums."""
     return np.dtype(f"u{x.itemsize}").type(w)
 
 
@@ -122,7 +122,7 @@ def word(x: Scalar) -> Any:
 
 
 def real(x: Scalar, w: Any) -> Scalar:
-    """Return the float of the dtype of `x` that has these bits."""
+    """Return the float with the dtype of `x` and these bits."""
     return unsigned(x, w).view(x.dtype)
 
 
@@ -137,7 +137,7 @@ upper_half = constant(np.uint32(0xFFFFF000), np.uint64(0xFFFFFFFFF8000000))
 
 @inlined
 def power(x: Scalar, exponent: Any) -> Scalar:
-    """Return ``2**(exponent - bias)`` in the dtype of `x`; higher bits of the exponent fall away."""
+    """Return ``2**(exponent - bias)`` in the dtype of `x`; higher bits of the exponent are dropped."""
     return real(x, unsigned(x, exponent) << exponent_bits(x))
 
 
@@ -149,11 +149,11 @@ def halved(x: Scalar, exponent: Any) -> Any:
 
 @inlined
 def upper(x: Scalar) -> Scalar:
-    """Return `x` cut to half its digits, so that its square is exact."""
+    """Return `x` truncated to half its significant bits, so that its square is exact."""
     return real(x, word(x) & upper_half(x))
 
 
 @inlined
 def signed(x: Scalar, like: Scalar) -> Scalar:
-    """Return `x`, which has no sign, with the sign of another float."""
+    """Return the non-negative `x` with the sign of `like`."""
     return real(x, word(x) | (word(like) & sign_bit(x)))

@@ -1,10 +1,10 @@
-"""Machine code that many kernels call: compiled once for each dtype, and found by its name.
+"""Machine code that many kernels call: compiled once per dtype and found by its symbol name.
 
-Numba copies what a kernel calls into it and optimises it there again. For a tile of a matrix product, which is large
-and never inlined, that was half of the time to compile a cell, and most of the code on disk.
+Numba copies the callees of a kernel into it and optimises them again. For the tile of a matrix product, which is large
+and never inlined, this was half of the compile time of a cell and most of the code on disk.
 
     gemm ──────────────┐
-    matmul_into ───────┤ call "tinygrad_seq.tile.float32"   ──►   one piece of code, at an address that LLVM is told
+    matmul_into ───────┤ call "tinygrad_seq.tile.float32"   ──►   one function, at an address registered with LLVM
     generated kernels ─┘
 """
 
@@ -25,21 +25,21 @@ def _kinds(count: int, dtype: Any) -> tuple[Any, ...]:
 
 
 def publish(name: str, function: Callable[..., None], count: int, dtype: Any) -> None:
-    """Compile a kernel of `count` integers and a number of `dtype`, a type of Numba, and tell LLVM where it is.
+    """Compile a kernel of `count` integers and one `dtype` (a Numba type), and register its address with LLVM.
 
-    To be done before a kernel that calls it is compiled or loaded. Without Numba's compiler nothing is done.
+    Call this before compiling or loading a kernel that calls it. Without Numba's compiler it does nothing.
     """
     symbol, kinds, compiled = _symbol(name, dtype), _kinds(count, dtype), cast("Any", function)
     if config.DISABLE_JIT or symbol in _alive:
         return
-    type(compiled).compile(compiled, kinds)  # in this thread: another would wait until it has imported the module
+    type(compiled).compile(compiled, kinds)  # in this thread: another one would wait for the import lock of the module
     found = compiled.overloads[kinds]
     binding.add_symbol(symbol, found.library.get_pointer_to_function(found.fndesc.llvm_func_name))
     _alive[symbol] = found
 
 
 def call(context: Any, builder: Any, name: str, dtype: Any, integers: Sequence[Any]) -> None:
-    """Write the call of a published kernel; pointers among the integers become their addresses."""
+    """Emit the call of a published kernel; pointers among the integers are passed as addresses."""
     kinds = _kinds(len(integers), dtype)
     number = context.get_value_type(types.intp)
     values = [builder.ptrtoint(x, number) if x.type.is_pointer else x for x in integers]

@@ -1,4 +1,4 @@
-"""Vector instructions for `@intrinsic` kernels, in LLVM's language and of this machine's width: Numba has none."""
+"""LLVM vector instructions for `@intrinsic` kernels, of this machine's width; Numba has no vector type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MASKED_WIDTH = 64  # bytes of the registers of AVX-512
 
 
 class Registers(NamedTuple):
-    """The vector registers of a processor: how many, how many bytes each, whether it multiplies and adds in one go."""
+    """The vector registers of a processor: count, bytes per register, and whether it has fused multiply-add."""
 
     number: int
     width: int
@@ -22,9 +22,9 @@ class Registers(NamedTuple):
 
 
 def registers_of(features: str, machine: str) -> Registers:
-    """Return the registers of a processor from LLVM's list of features, ``"+avx2,+fma,-avx512f"``, and its family.
+    """Return the registers of a processor from LLVM's feature list, ``"+avx2,+fma,-avx512f"``, and its family.
 
-    What is neither AVX nor NEON counts as 16 registers of 16 bytes; LLVM makes do with what is really there.
+    Without AVX or NEON it assumes 16 registers of 16 bytes; LLVM adapts to the actual hardware.
     """
     has = set(features.split(","))
     arm = machine.lower() in {"arm64", "aarch64"}
@@ -35,31 +35,31 @@ def registers_of(features: str, machine: str) -> Registers:
     return Registers(32 if arm else 16, 16, fma=arm or "+fma" in has)
 
 
-# The same settings as Numba compiles for: NUMBA_CPU_FEATURES and NUMBA_CPU_NAME override the host.
+# The target that Numba compiles for: NUMBA_CPU_FEATURES and NUMBA_CPU_NAME override the host.
 REGISTERS = registers_of(
     get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES, platform.machine()
 )
 
 
 def elements(count: int) -> range:
-    """Return the numbers below `count`; a generated kernel takes two vectors of them, of float32, at once.
+    """Return ``range(count)``; a generated kernel processes two float32 vectors per iteration.
 
-    Long chains of operations, such as a sigmoid, wait for themselves: those of two vectors are done in each other's
-    pauses, in three quarters of the time. What is left after that, and all of a short row, takes masked vectors.
+    Long dependency chains, such as a sigmoid, leave the processor idle; interleaving two vectors takes three quarters
+    of the time. The remainder, and short rows, use masked vectors.
     """
     return range(count)
 
 
 def spans(builder: ir.IRBuilder, count: Any) -> list[tuple[Any, Any, dict[str, int]]]:
-    """Return the loops that `elements` is made of: from, to, and what LLVM is told (see `advise`)."""
-    if REGISTERS.width < _MASKED_WIDTH:  # loads and stores have no masks, and two vectors not enough registers
+    """Return the loops that implement `elements`: start, stop and loop metadata for LLVM (see `advise`)."""
+    if REGISTERS.width < _MASKED_WIDTH:  # no masked loads and stores, and too few registers for two vectors
         return [(count.type(0), count, {})]
     whole = builder.and_(count, count.type(-2 * REGISTERS.width // 4))
     return [(count.type(0), whole, {"interleave.count": 2}), (whole, count, {"vectorize.predicate.enable": 1})]
 
 
 def advise(branch: Any, advice: dict[str, int]) -> None:
-    """Tell LLVM how to make vectors of the loop that `branch` closes, by its names for loop metadata."""
+    """Attach vectorisation metadata to the loop that `branch` closes."""
     if not advice:
         return
     module = branch.module
@@ -68,15 +68,15 @@ def advise(branch: Any, advice: dict[str, int]) -> None:
         for name, value in advice.items()
     ]
     loop = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}")])
-    loop.operands = (loop, *hints)  # that it names itself makes it that of one loop
+    loop.operands = (loop, *hints)  # the self-reference makes the metadata distinct per loop
     branch.set_metadata("llvm.loop", loop)
 
 
 class Writer:
-    """Writes vector instructions on elements of `dtype`, float32 or float64, at the place where `builder` stands.
+    """Emits vector instructions on elements of `dtype`, float32 or float64, at the position of `builder`.
 
-    A vector fills one register unless the number of its `lanes` is given; LLVM cuts it into registers then. A mask is a
-    vector of truth values: lanes without are loaded as zeros, and are not stored.
+    A vector fills one register unless `lanes` is given; LLVM then splits it into registers. A mask is a vector of
+    booleans: inactive lanes are loaded as zeros and are not stored.
     """
 
     def __init__(self, builder: ir.IRBuilder, dtype: Any, lanes: int | None = None) -> None:
@@ -110,42 +110,42 @@ class Writer:
             self._call("masked.store", ".p0", ir.VoidType(), value, place, ir.IntType(32)(1), mask)
 
     def prefetch(self, place: Any, write: bool = False) -> None:
-        """Ask for the cache line at `place`, to read or to write; it need not be an address that may be used."""
+        """Prefetch the cache line at `place` for reading or writing; the address need not be valid."""
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
         ask = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        self.builder.call(ask, [place, number(int(write)), number(3), number(1)])  # again soon, data
+        self.builder.call(ask, [place, number(int(write)), number(3), number(1)])  # high temporal locality, data cache
 
     def fence(self) -> None:
-        """Write nothing, but keep loads from passing this place, and the loop around it from being unrolled."""
+        """Emit a compiler barrier: loads do not move across it, and the enclosing loop is not unrolled."""
         kind = ir.FunctionType(ir.VoidType(), [])
         self.builder.call(ir.InlineAsm(kind, "", "~{memory}", side_effect=True), [], attrs=("convergent",))
 
     def load_everywhere(self, place: Any) -> Any:
-        """Return the vector that has the one element at `place` in every lane."""
+        """Return the element at `place`, broadcast to all lanes."""
         value = self.builder.load(self.builder.bitcast(place, self.element.as_pointer()))
         value.align = 1
         return self.spread(value)
 
     def spread(self, value: Any) -> Any:
-        """Return the vector that has `value` in every lane."""
+        """Return `value`, broadcast to all lanes."""
         undefined, number = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined), ir.IntType(32)
         first = self.builder.insert_element(undefined, value, number(0))
         return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(number, self.lanes), None))
 
     def below(self, limit: Any, start: int = 0) -> Any:
-        """Return the mask of the lanes whose number, counted from `start`, is less than `limit`."""
+        """Return the mask of the lanes whose index, counted from `start`, is less than `limit`."""
         numbers = ir.Constant(ir.VectorType(limit.type, self.lanes), [start + lane for lane in range(self.lanes)])
         return self.builder.icmp_signed("<", numbers, self.spread(limit))
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """Return ``x * y + z``, rounded once where the processor can."""
+        """Return ``x * y + z``, fused if the processor supports it."""
         if REGISTERS.fma:
             return self._call("fma", "", self.vector, x, y, z)
         return self.builder.fadd(self.builder.fmul(x, y), z)
 
     def transpose(self, rows: list[Any]) -> list[Any]:
-        """Return the columns of a square block from its rows, by exchanging ever larger parts of two rows."""
+        """Return the columns of a square block from its rows, by exchanging halves of rows recursively."""
         lanes = range(self.lanes)
         kind = ir.VectorType(ir.IntType(32), self.lanes)
         for s in (1 << power for power in range(self.lanes.bit_length() - 1)):

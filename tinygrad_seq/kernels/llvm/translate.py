@@ -1,13 +1,13 @@
-"""A front end for generated source: one walk over its syntax tree writes LLVM's code, where Numba's own takes ten.
+"""A front end for generated source: one walk over its syntax tree emits LLVM code, ten times as fast as Numba's.
 
-    text ──ast──► for each node: its type and its value, by the tables of Numba ──► LLVM ──► Numba's back end
+    text ──ast──► for each node: its type and value, from Numba's tables ──► LLVM ──► Numba's back end
 
-Numba reads bytecode, and infers types by going round until nothing changes: half a millisecond for each operation. What
-`scan.emit` writes needs none of it, for a name has its type before it is used. So types are found on the way, and what
-``float32 + float32`` or a call of a kernel means, Numba's tables are asked once a kernel.
+Numba reads bytecode and infers types by iterating to a fixed point: half a millisecond per operation. Source from
+`scan/codegen` does not need that, because every name has a type before its first use. Types are found during the walk,
+and Numba's tables give the meaning of ``float32 + float32`` or of a kernel call once per kernel.
 
 The language: names, numbers, operators, comparisons, ``a if b else c``, calls, ``x[i]``, ``x.size``; assignments, `for`
-over `range` or `elements`, ``if`` without ``else``. A name that a loop reads before it sets it keeps its type there.
+over `range` or `elements`, ``if`` without ``else``. A name that a loop reads before assigning it keeps its type there.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
 
 
 class Translated(compiler.CompilerBase):  # type: ignore[misc]
-    """The ``pipeline_class`` of a dispatcher whose function has its text in ``__source__``."""
+    """The ``pipeline_class`` of a dispatcher whose function holds its source in ``__source__``."""
 
     def compile_extra(self, func: Any) -> Any:
         """Return the compiled function, as Numba's own pipeline would."""
@@ -99,7 +99,7 @@ class Translated(compiler.CompilerBase):  # type: ignore[misc]
 
 
 class _Library(JITCodeLibrary):  # type: ignore[misc]
-    """Code that is optimised once. Numba does so twice, to find counts of references that cancel: here are none."""
+    """Code that is optimised once. Numba runs a second pass to remove reference counts; here there are none."""
 
     def _optimize_final_module(self) -> None:
         passes, builder = self._codegen._module_pass_manager()
@@ -112,7 +112,7 @@ class _Value(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """What a name stands for: a value, or with `place` the memory that holds it."""
+    """The meaning of a name: a value, or with `place` the memory that holds it."""
 
     kind: Any
     code: Any
@@ -120,14 +120,14 @@ class _Name(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """A loop or branch: what names stood for before it, and those of them that it has read."""
+    """A loop or branch: the names defined before it, and those that it has read."""
 
     before: dict[str, _Name]
     read: set[str]
 
 
 class _Walk(ast.NodeVisitor):
-    """Writes one function; `names` holds what has been set so far."""
+    """Emits one function; `names` holds the names assigned so far."""
 
     def __init__(self, typing: Any, context: Any, module: Any, descriptor: Any, function: Any) -> None:
         self.typing, self.context = typing, context
@@ -152,7 +152,7 @@ class _Walk(ast.NodeVisitor):
             self.set(name, _Value(kind, code))
 
     def write(self) -> Any:
-        """Write the function; return Numba's helper for its calls."""
+        """Emit the function; return Numba's helper for its calls."""
         self.block(self.tree.body)
         for array in self.owned:
             self.context.nrt.decref(self.builder, *array)
@@ -171,7 +171,7 @@ class _Walk(ast.NodeVisitor):
                 raise
 
     def inner_block(self, statements: list[ast.stmt], own: dict[str, _Name]) -> None:
-        """Write what may run many times or never: a name that it gives another type is not known afterwards."""
+        """Emit a block that may run many times or never; a name whose type it changes is undefined afterwards."""
         before = self.names
         self.names = before | own
         self.scopes.append(_Scope(self.names.copy(), set()))
@@ -185,7 +185,7 @@ class _Walk(ast.NodeVisitor):
     def generic_visit(self, node: ast.AST) -> NoReturn:
         raise errors.UnsupportedError(
             f"load: expected the language of generated kernels, got {type(node).__name__}: {ast.unparse(node)}; "
-            "write it with what kernels/llvm/translate.py names."
+            "use the constructs listed in kernels/llvm/translate.py."
         )
 
     def visit_Expr(self, node: ast.Expr) -> None:
@@ -285,7 +285,7 @@ class _Walk(ast.NodeVisitor):
         return _Value(known.kind, self.builder.load(known.code) if known.place else known.code)
 
     def constant(self, node: ast.expr) -> Any:
-        """Return the object of Python that an expression without values of the kernel stands for."""
+        """Return the Python object of an expression that does not depend on run-time values."""
         if isinstance(node, ast.Name) and node.id in self.globals:
             return self.globals[node.id]
         if isinstance(node, ast.Attribute):
@@ -382,7 +382,7 @@ class _Walk(ast.NodeVisitor):
         return _Value(kind, self.context.cast(self.builder, value.code, types.unliteral(value.kind), kind))
 
     def call(self, function: Any, *operands: _Value) -> _Value:
-        """Return what Numba makes of a call."""
+        """Emit a call by Numba's rules and return its value."""
         kinds = tuple([types.unliteral(operand.kind) for operand in operands])
         if (function, kinds) not in self.known:
             callee = function if isinstance(function, types.Type) else self.typing.resolve_value_type(function)

@@ -108,4 +108,4 @@ class AttentionDecoder(Module):
             If an argument does not fit.
         """
         layer = self.over(memory, memory_lengths, memory_mask)
-        return layer(xs, state, lengths=lengths, mask=mask, reset=reset)  # type: ignore[no-any-return]
+        return layer(xs, state, lengths=lengths, mask=mask, reset=reset)

@@ -1,20 +1,20 @@
-"""Units whose new state is a gated sum, without a squashed product of the old one; and leaky averages."""
+"""Cells whose new state is a gated sum of the old state and a candidate, and leaky averages."""
 
 from __future__ import annotations
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from ..checks import check_numbers
 from ..init import constant_, zeros_
 from ..module.parameter import Parameter
-from .declared import DeclaredCell, HiddenAndCellState, drawn
+from .declared import AffineCell, DeclaredCell, HiddenAndCellState, declare
 
-State = tuple[Array, Array]
+State = tuple[Tensor, Tensor]
 
 
 class RANCell(HiddenAndCellState):
@@ -27,12 +27,12 @@ class RANCell(HiddenAndCellState):
         c' = i * (W_c x) + f * c
         h' = tanh(c')
 
-    Variant: h' = tanh(c'); the paper also has h' = c'. Source: torchrecurrent ``RANCell``. The state is (h, c), the
-    output h'.
+    Variant: h' = tanh(c'); the paper also has h' = c'. Source: torchrecurrent ``RANCell``. Input x (N, I); state (h,
+    c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -50,11 +50,11 @@ class RANCell(HiddenAndCellState):
     ((2, 5), (2, 5))
     """
 
-    weight_ih: Parameter = drawn("3H I")
-    weight_hh: Parameter = drawn("2H H")
-    bias: Parameter = drawn("2H", zeros_)
+    weight_ih: Parameter = declare("3H I")
+    weight_hh: Parameter = declare("2H H")
+    bias: Parameter = declare("2H", zeros_)
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
         xi, xf, content = split(linear(x, self.weight_ih), 3, axis=-1)
         hi, hf = split(linear(h, self.weight_hh, self.bias), 2, axis=-1)
@@ -65,7 +65,7 @@ class RANCell(HiddenAndCellState):
 
 
 class CFNCell(DeclaredCell):
-    """Chaos-free network: without inputs and b_c the state always dies away (Laurent and von Brecht, 2017).
+    """Chaos-free network: without inputs and b_c the state decays to 0 (Laurent and von Brecht, 2017).
 
     ::
 
@@ -73,13 +73,13 @@ class CFNCell(DeclaredCell):
         e  = sigmoid(W_e x + U_e h + b_e)                        vertical, input gate
         h' = t * tanh(h) + e * tanh(W_c x + b_c)
 
-    Variant: with a bias b_c of the candidate, as in the source; the paper has none. b_c is drawn 0; where training
-    moves it, inputs of 0 no longer let the state die away. Freeze or reset it to keep that. Source: torchrecurrent
-    ``CFNCell``. The output is h'.
+    Variant: the candidate has a bias b_c, as in the source; the paper has none. b_c starts at 0; once training changes
+    it, the state no longer decays to 0 without inputs. Freeze it to keep that property. Source: torchrecurrent
+    ``CFNCell``. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -96,11 +96,11 @@ class CFNCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("3H I")
-    weight_hh: Parameter = drawn("2H H")
-    bias: Parameter = drawn("3H", zeros_)
+    weight_ih: Parameter = declare("3H I")
+    weight_hh: Parameter = declare("2H H")
+    bias: Parameter = declare("3H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         xt, xe, content = split(linear(x, self.weight_ih, self.bias), 3, axis=-1)
         ht, he = split(linear(h, self.weight_hh), 2, axis=-1)
         forget, take = tag(sigmoid(xt + ht), "forget_gate"), tag(sigmoid(xe + he), "input_gate")
@@ -108,8 +108,8 @@ class CFNCell(DeclaredCell):
         return h, h
 
 
-class ATRCell(DeclaredCell):
-    """Addition-subtraction twin-gated unit: two gates of one pair of products (Zhang et al., 2018).
+class ATRCell(AffineCell):
+    """Addition-subtraction twin-gated unit: two gates from one pair of products (Zhang et al., 2018).
 
     ::
 
@@ -118,12 +118,12 @@ class ATRCell(DeclaredCell):
         f  = sigmoid(p - q)                                      forget gate
         h' = i * p + f * h
 
-    Variant: with a bias b, as in the source; the paper's equations have none. Source: torchrecurrent ``ATRCell``. The
-    output is h'.
+    Variant: with a bias b, as in the source; the paper's equations have none. Source: torchrecurrent ``ATRCell``. Input
+    x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -140,18 +140,16 @@ class ATRCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("H I")
-    weight_hh: Parameter = drawn("H H")
-    bias: Parameter = drawn("H", zeros_)
+    gates = 1
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         p, q = linear(x, self.weight_ih, self.bias), linear(h, self.weight_hh)
         h = tag(sigmoid(p + q), "input_gate") * p + tag(sigmoid(p - q), "forget_gate") * h
         return h, h
 
 
 class STARCell(DeclaredCell):
-    """Stackable recurrent cell: gradients keep their size through depth (Turkoglu et al., 2021).
+    """Stackable recurrent cell, whose gradients keep their size across many layers (Turkoglu et al., 2021).
 
     ::
 
@@ -159,12 +157,12 @@ class STARCell(DeclaredCell):
         k  = sigmoid(W_k x + U_k h + b_k)                        update gate
         h' = tanh((1 - k) * h + k * z)
 
-    Variant: first values as drawn here, Xavier uniform and zero biases; the equations are the paper's. Source:
-    torchrecurrent ``STARCell``. The output is h'.
+    Variant: Xavier uniform weights and zero biases as initial values; the equations are the paper's. Source:
+    torchrecurrent ``STARCell``. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -181,32 +179,32 @@ class STARCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
-    weight_hh: Parameter = drawn("H H")
-    bias: Parameter = drawn("2H", zeros_)
+    weight_ih: Parameter = declare("2H I")
+    weight_hh: Parameter = declare("H H")
+    bias: Parameter = declare("2H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, k = split(linear(x, self.weight_ih, self.bias), 2, axis=-1)
         z, k = tag(tanh(z), "candidate"), tag(sigmoid(k + linear(h, self.weight_hh)), "update_gate")
         h = tanh((1 - k) * h + k * z)
         return h, h
 
 
-class LeakyRNNCell(DeclaredCell):
-    """Leaky recurrent network: an exponential average of a simple one (Jaeger et al., 2007; echo state networks).
+class LeakyRNNCell(AffineCell):
+    """Leaky recurrent network: an exponential average of Elman's (Jaeger et al., 2007; echo state networks).
 
     ::
 
         h' = (1 - a) * h + a * tanh(W x + U h + b)
 
     Variant: a fixed leak a, the same for all units; a = 1 is `ElmanCell`. Freeze W and U with ``requires_grad_(False)``
-    for a reservoir. Source: ReservoirComputing.jl ``ESN``. The output is h'.
+    for a reservoir. Source: ReservoirComputing.jl ``ESN``. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    leak
+    leak : float, default 0.5
         The rate a, in (0, 1].
 
     Attributes
@@ -219,7 +217,7 @@ class LeakyRNNCell(DeclaredCell):
     Raises
     ------
     ArgumentError
-        If the rate is outside its range.
+        If a size is not an integer >= 1, or `leak` not in (0, 1].
 
     Examples
     --------
@@ -228,9 +226,7 @@ class LeakyRNNCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("H I")
-    weight_hh: Parameter = drawn("H H")
-    bias: Parameter = drawn("H", zeros_)
+    gates = 1
 
     def __init__(self, input_size: int, hidden_size: int, leak: float = 0.5) -> None:
         check_numbers("LeakyRNNCell", 0, 1, leak=leak)
@@ -239,14 +235,14 @@ class LeakyRNNCell(DeclaredCell):
         super().__init__(input_size, hidden_size)
         self.leak = leak
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         candidate = tag(tanh(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh)), "candidate")
         h = (1 - self.leak) * h + self.leak * candidate
         return h, h
 
 
 class FastGRNNCell(DeclaredCell):
-    """One pair of weights for gate and candidate, for the smallest devices (Kusupati et al., 2018).
+    """Gated network for small devices: gate and candidate share their weights (Kusupati et al., 2018).
 
     ::
 
@@ -255,11 +251,12 @@ class FastGRNNCell(DeclaredCell):
         n  = tanh(a + b_n)                                       candidate
         h' = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h
 
-    Variant: full-rank, not quantised. Source: microsoft/EdgeML ``FastGRNNCell``. The output is h'.
+    Variant: full-rank, not quantised. Source: microsoft/EdgeML ``FastGRNNCell``. Input x (N, I); state h and output h'
+    (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -267,9 +264,9 @@ class FastGRNNCell(DeclaredCell):
     weight_ih, weight_hh : Parameter
         (H, I) and (H, H), Xavier uniform.
     bias : Parameter
-        (2H,) for z and n, ones.
+        (2H,), in the order z, n, ones.
     zeta, nu : Parameter
-        One number each, 1 and -4.
+        (1,), 1 and -4.
 
     Examples
     --------
@@ -278,13 +275,13 @@ class FastGRNNCell(DeclaredCell):
     52
     """
 
-    weight_ih: Parameter = drawn("H I")
-    weight_hh: Parameter = drawn("H H")
-    bias: Parameter = drawn("2H", lambda bias: constant_(bias, 1.0))
-    zeta: Parameter = drawn("1", lambda zeta: constant_(zeta, 1.0))
-    nu: Parameter = drawn("1", lambda nu: constant_(nu, -4.0))
+    weight_ih: Parameter = declare("H I")
+    weight_hh: Parameter = declare("H H")
+    bias: Parameter = declare("2H", lambda bias: constant_(bias, 1.0))
+    zeta: Parameter = declare("1", lambda zeta: constant_(zeta, 1.0))
+    nu: Parameter = declare("1", lambda nu: constant_(nu, -4.0))
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         bias_z, bias_n = split(self.bias, 2)
         a = linear(x, self.weight_ih) + linear(h, self.weight_hh)
         z, n = tag(sigmoid(a + bias_z), "update_gate"), tag(tanh(a + bias_n), "candidate")

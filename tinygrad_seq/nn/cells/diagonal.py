@@ -1,4 +1,4 @@
-"""Recurrences without a product: all matrices stand before the loop, as one large product over all times."""
+"""Cells without a matrix product with the state: all products run before the loop, over all times at once."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import math
 from typing import Any
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops.activation import relu, silu
 from ...ops.comparison import where
 from ...ops.exponential import log_sigmoid, sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from ..checks import check_numbers, check_sizes
 from ..init import uniform_, zeros_
 from ..module.parameter import Parameter
-from .declared import DeclaredCell, drawn
+from .declared import DeclaredCell, declare
 
 
 class IndRNNCell(DeclaredCell):
-    """Independently recurrent network: each unit sees its own past alone (Li et al., 2018).
+    """Independently recurrent network: each unit sees only its own previous state (Li et al., 2018).
 
     ::
 
         h' = relu(W x + u * h + b)
 
-    Variant: relu. Source: batzner/indrnn ``IndRNNCell``. For long sequences clip u to ±2^(1/T), as the paper does. The
-    output is h'.
+    Variant: relu. Source: batzner/indrnn ``IndRNNCell``. For long sequences clip u to ±2^(1/T), as the paper does.
+    Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -40,7 +40,7 @@ class IndRNNCell(DeclaredCell):
     weight_ih : Parameter
         (H, I), Xavier uniform.
     weight_hh, bias : Parameter
-        u, (H,), uniform in [0, 1); (H,), zeros.
+        u and b, (H,): uniform in [0, 1), and zeros.
 
     Examples
     --------
@@ -49,17 +49,17 @@ class IndRNNCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("H I")
-    weight_hh: Parameter = drawn("H", uniform_)
-    bias: Parameter = drawn("H", zeros_)
+    weight_ih: Parameter = declare("H I")
+    weight_hh: Parameter = declare("H", uniform_)
+    bias: Parameter = declare("H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         h = relu(linear(x, self.weight_ih, self.bias) + self.weight_hh * h)
         return h, h
 
 
 class SRUCell(DeclaredCell):
-    """Simple recurrent unit: gates that see the state through a vector, and a highway past it (Lei et al., 2018).
+    """Simple recurrent unit: elementwise recurrence with a highway connection (Lei et al., 2018).
 
     ::
 
@@ -68,22 +68,22 @@ class SRUCell(DeclaredCell):
         c' = f * c + (1 - f) * (W_c x)
         y  = r * c' + (1 - r) * s        s = x if I = H, else W_s x
 
-    Variant: no activation of c', no rescaling of s. Source: asappresearch/sru, ``elementwise_recurrence_naive``. The
-    state is c, the output y.
+    Variant: no activation of c', no rescaling of s. Source: asappresearch/sru, ``elementwise_recurrence_naive``. Input
+    x (N, I); state c and output y (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
     ----------
     weight_ih : Parameter
-        (3H, I) in the order c, f, r, or (4H, I) with s; uniform with variance 1/I, for the gates 1/(2I).
+        (3H, I), in the order c, f, r, or (4H, I) with s; uniform with variance 1/I, and 1/(2I) for the gates.
     weight_ch : Parameter
-        (2H,), v_f and v_r, uniform with variance 1/2.
+        (2H,), in the order v_f, v_r, uniform with variance 1/2.
     bias : Parameter
-        (2H,) for f and r, zeros.
+        (2H,), in the order f, r, zeros.
 
     Examples
     --------
@@ -93,22 +93,22 @@ class SRUCell(DeclaredCell):
     ((2, 5), (2, 5))
     """
 
-    weight_ih: Parameter = drawn("GH I", uniform_)
-    weight_ch: Parameter = drawn("2H", lambda v: uniform_(v, -math.sqrt(1.5), math.sqrt(1.5)))
-    bias: Parameter = drawn("2H", zeros_)
+    weight_ih: Parameter = declare("GH I", uniform_)
+    weight_ch: Parameter = declare("2H", lambda v: uniform_(v, -math.sqrt(1.5), math.sqrt(1.5)))
+    bias: Parameter = declare("2H", zeros_)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         self.parts = 3 if input_size == hidden_size else 4
-        super().__init__(input_size, hidden_size, G=self.parts)
+        self._create(input_size, hidden_size, G=self.parts)
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
+        """Set every parameter to new initial values."""
         super().reset_parameters()
         bound, gates = math.sqrt(3 / self.input_size), slice(self.hidden_size, 3 * self.hidden_size)
         uniform_(self.weight_ih, -bound, bound)
         self.weight_ih.data[gates] *= math.sqrt(0.5)
 
-    def forward(self, x: Array, c: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         content, f, r, *projected = split(linear(x, self.weight_ih), self.parts, axis=-1)
         see_f, see_r = split(self.weight_ch, 2)
         bias_f, bias_r = split(self.bias, 2)
@@ -119,7 +119,7 @@ class SRUCell(DeclaredCell):
 
 
 class QRNNCell(DeclaredCell):
-    """Quasi-recurrent network: gates are a convolution over the last k inputs (Bradbury et al., 2017).
+    """Quasi-recurrent network: the gates are convolutions over the last k inputs (Bradbury et al., 2017).
 
     ::
 
@@ -129,21 +129,21 @@ class QRNNCell(DeclaredCell):
         c' = f * c + (1 - f) * z
         y  = o * c'
 
-    Variant: fo-pooling, causal. Source: salesforce/pytorch-qrnn (whose f is 1 - f here). The state is {"c", "late"}:
-    late[j], (3H,), is what the inputs so far give to the gates of the step after j more. So all products are with the
-    input of their own time and leave the loop. The output is y.
+    Variant: fo-pooling, causal. Source: salesforce/pytorch-qrnn (whose f is 1 - f here). Input x (N, I); state {"c",
+    "late"}, c (N, H) and late a list of k - 1 arrays (N, 3H); output y (N, H). late[j] holds what the inputs so far
+    contribute to the gates j + 1 steps ahead, so that every product is with the current x and leaves the loop.
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    kernel_size
-        The width k.
+    kernel_size : int, default 2
+        The width k of the convolution.
 
     Attributes
     ----------
     weight_ih : Parameter
-        (k * 3H, I): for each j from 0 the gates in the order z, f, o; uniform in ±1/sqrt(kI).
+        (k 3H, I): W[0], W[1], ..., each with gates in the order z, f, o; uniform in ±1/sqrt(kI).
     bias : Parameter
         (3H,), zeros.
 
@@ -155,22 +155,22 @@ class QRNNCell(DeclaredCell):
     ((2, 5), (2, 5), [(2, 15), (2, 15)])
     """
 
-    weight_ih: Parameter = drawn("3KH I", uniform_)
-    bias: Parameter = drawn("3H", zeros_)
+    weight_ih: Parameter = declare("3KH I", uniform_)
+    bias: Parameter = declare("3H", zeros_)
 
     def __init__(self, input_size: int, hidden_size: int, kernel_size: int = 2) -> None:
         check_sizes("QRNNCell", kernel_size=kernel_size)
         self.kernel_size = kernel_size
-        super().__init__(input_size, hidden_size, K=kernel_size)
+        self._create(input_size, hidden_size, K=kernel_size)
         self.state_shape = {"c": (hidden_size,), "late": [(3 * hidden_size,)] * (kernel_size - 1)}
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
+        """Set every parameter to new initial values."""
         super().reset_parameters()
         bound = 1 / math.sqrt(self.kernel_size * self.input_size)
         uniform_(self.weight_ih, -bound, bound)
 
-    def forward(self, x: Array, state: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    def forward(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         c, late = state["c"], state["late"]
         now, *later = split(linear(x, self.weight_ih), self.kernel_size, axis=-1)
         z, f, o = split((now + late[0] if late else now) + self.bias, 3, axis=-1)
@@ -181,17 +181,17 @@ class QRNNCell(DeclaredCell):
 
 
 class MinimalCell(DeclaredCell):
-    """Base of cells whose gates see x alone: one map of x, drawn as `nn.Linear` draws its own."""
+    """Base of cells whose gates depend on x only, initialised as `nn.Linear` is."""
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew, uniform in ±1/sqrt(I)."""
+        """Set every parameter to new initial values, uniform in ±1/sqrt(I)."""
         bound = 1 / math.sqrt(self.input_size)
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound)
 
 
 class MinGRUCell(MinimalCell):
-    """A gated recurrent unit whose gate sees x alone, so that it is linear in the state (Feng et al., 2024).
+    """Minimal GRU: its gate depends on x only, which makes it linear in the state (Feng et al., 2024).
 
     ::
 
@@ -199,12 +199,12 @@ class MinGRUCell(MinimalCell):
         n  = g(W_n x + b_n)                                      candidate
         h' = (1 - z) * h + z * n         g(a) = a + 1/2 where a >= 0, else sigmoid(a)
 
-    Variant: g keeps the state positive, as in the log-space form; start from h > 0 or zeros. Source:
-    lucidrains/minGRU-pytorch (there without biases). The output is h'.
+    Variant: g keeps the state positive, as in the log-space form; initial states must be >= 0. Source:
+    lucidrains/minGRU-pytorch (there without biases). Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -221,10 +221,10 @@ class MinGRUCell(MinimalCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I", uniform_)
-    bias: Parameter = drawn("2H", uniform_)
+    weight_ih: Parameter = declare("2H I", uniform_)
+    bias: Parameter = declare("2H", uniform_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, n = split(linear(x, self.weight_ih, self.bias), 2, axis=-1)
         z, n = tag(sigmoid(z), "update_gate"), tag(_positive(n), "candidate")
         h = (1 - z) * h + z * n
@@ -232,7 +232,7 @@ class MinGRUCell(MinimalCell):
 
 
 class MinLSTMCell(MinimalCell):
-    """A long short-term memory whose gates see x alone and sum to one (Feng et al., 2024).
+    """Minimal LSTM: its gates depend on x only and sum to 1 (Feng et al., 2024).
 
     ::
 
@@ -241,13 +241,13 @@ class MinLSTMCell(MinimalCell):
         n  = g(W_n x + b_n)                                      candidate
         h' = (f * h + i * n) / (f + i)   g(a) = a + 1/2 where a >= 0, else sigmoid(a)
 
-    Variant: normalised gates, as the logistic function of log f - log i, which holds also where both underflow to 0; g
-    as in `MinGRUCell`. Source: lucidrains/minGRU-pytorch ``minLSTM`` (whose chunks do not add up to the whole; these
-    do). The output is h'.
+    Variant: normalised gates, computed as the sigmoid of log f - log i, which is right even if both underflow to 0; g
+    as in `MinGRUCell`. Source: lucidrains/minGRU-pytorch ``minLSTM`` (which gives other results if a sequence is run in
+    chunks). Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -264,10 +264,10 @@ class MinLSTMCell(MinimalCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("3H I", uniform_)
-    bias: Parameter = drawn("3H", uniform_)
+    weight_ih: Parameter = declare("3H I", uniform_)
+    bias: Parameter = declare("3H", uniform_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         f, i, n = split(linear(x, self.weight_ih, self.bias), 3, axis=-1)
         lead = log_sigmoid(f) - log_sigmoid(i)
         f, i = tag(sigmoid(lead), "forget_gate"), tag(sigmoid(-lead), "input_gate")
@@ -283,15 +283,15 @@ class HGRNCell(DeclaredCell):
         f  = l + (1 - l) * sigmoid(W_f x)                        forget gate
         h' = f * h + (1 - f) * silu(W_i x)
 
-    Variant: real-valued, and l is a constant; in the paper the state is complex and l is learned, growing from layer to
-    layer. Source: fla-org/flash-linear-attention, ``layers/hgrn.py`` and ``ops/hgrn/naive.py``; its norm and output
-    gate are layers after this one. The output is h'.
+    Variant: real-valued, and l is a constant; in the paper the state is complex, and l is learned and grows from layer
+    to layer. Source: fla-org/flash-linear-attention, ``layers/hgrn.py`` and ``ops/hgrn/naive.py``; its norm and output
+    gate are layers after this one. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    lower_bound
+    lower_bound : float, default 0.0
         l, in [0, 1).
 
     Attributes
@@ -302,7 +302,7 @@ class HGRNCell(DeclaredCell):
     Raises
     ------
     ArgumentError
-        If the bound is outside its range.
+        If a size is not an integer >= 1, or `lower_bound` not in [0, 1).
 
     Examples
     --------
@@ -311,7 +311,7 @@ class HGRNCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
+    weight_ih: Parameter = declare("2H I")
 
     def __init__(self, input_size: int, hidden_size: int, lower_bound: float = 0.0) -> None:
         check_numbers("HGRNCell", 0, 1, lower_bound=lower_bound)
@@ -320,13 +320,13 @@ class HGRNCell(DeclaredCell):
         super().__init__(input_size, hidden_size)
         self.lower_bound = lower_bound
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         f, i = split(linear(x, self.weight_ih), 2, axis=-1)
         f = tag(self.lower_bound + (1 - self.lower_bound) * sigmoid(f), "forget_gate")
         h = f * h + (1 - f) * tag(silu(i), "candidate")
         return h, h
 
 
-def _positive(a: Array) -> Array:
-    """Return ``a + 1/2`` where a >= 0, elsewhere ``sigmoid(a)``: continuous, and never negative."""
+def _positive(a: Tensor) -> Tensor:
+    """Return ``a + 1/2`` where a >= 0, elsewhere ``sigmoid(a)``."""
     return where(a >= 0, a + 0.5, sigmoid(a))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
+from numpy.typing import DTypeLike
+
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops.activation import relu
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from .gated import GatedCell
 
@@ -21,28 +23,33 @@ class ElmanCell(GatedCell):
 
         h' = tanh(W_ih x + b_ih + W_hh h + b_hh)      (or relu)
 
-    Variant: PyTorch's, with tanh or relu where Elman had logistic units, and with two biases, which add up to one. The
-    output is h'. `nn.RNNCell`, PyTorch's name, is this class.
+    Variant: PyTorch's, with tanh or relu where Elman had logistic units, and with two biases, which add up to one.
+    `nn.RNNCell` is the same cell under PyTorch's name. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    bias
+    bias : bool, default True
         Whether there are biases.
-    nonlinearity
-        ``"tanh"`` or ``"relu"``.
-    device
-        None or ``"cpu"``: what PyTorch's constructors take.
-    dtype
-        ``"float32"`` or ``"float64"``; None: the default one.
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        The activation function.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Attributes
     ----------
     weight_ih, weight_hh : Parameter
-        (H, I) and (H, H), drawn uniform in ±1/sqrt(H).
+        (H, I) and (H, H), uniform in ±1/sqrt(H).
     bias_ih, bias_hh : Parameter or None
-        (H,).
+        (H,), uniform in ±1/sqrt(H).
+
+    Raises
+    ------
+    ArgumentError, DtypeError
+        If an argument is not one of those above.
 
     Examples
     --------
@@ -60,15 +67,47 @@ class ElmanCell(GatedCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
-        device: Any = None,
-        dtype: Any = None,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         if not isinstance(nonlinearity, str) or nonlinearity not in _NONLINEARITIES:
-            raise ArgumentError(f"ElmanCell: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; pass one.")
+            raise ArgumentError(
+                f"{type(self).__name__}: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; pass one."
+            )
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         h = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         h = _NONLINEARITIES[self.nonlinearity](h)
         return h, h
+
+
+class RNNCell(ElmanCell):
+    """`ElmanCell` under PyTorch's name, with the same parameters.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        I and H.
+    bias : bool, default True
+        Whether there are biases.
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        The activation function.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
+
+    Raises
+    ------
+    ArgumentError, DtypeError
+        If an argument is not one of those above.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> y, h = ts.nn.RNNCell(3, 5, nonlinearity="relu")(ts.randn(2, 3))
+    >>> h.shape
+    (2, 5)
+    """

@@ -1,7 +1,7 @@
-"""Cells with exponential gates, kept in range by the running maximum of their exponents.
+"""Cells with exponential gates, stabilised by the running maximum of their exponents.
 
-Parts of such a state are one number, (c, n) e^m: options that change a part by itself (zoneout of ``"c"``, ``"n"`` or
-``"m"``) change its meaning. Zone out ``"h"``, or nothing.
+The state stores sums as c e^m and n e^m, so an option that changes one of the three alone, such as zoneout of ``"c"``,
+``"n"`` or ``"m"``, changes the sums. Apply zoneout to ``"h"`` only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...ops.arithmetic import abs as magnitude
 from ...ops.arithmetic import maximum, minimum
@@ -20,42 +21,41 @@ from ...ops.exponential import exp, log_sigmoid, sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.normalisation import layer_norm
-from ...ops.primitive import Array
 from ...ops.reduction import sum as total
 from ...ops.shape import reshape
 from ...ops.trigonometric import tanh
 from ..checks import check_switches
 from ..init import normal_, zeros_
 from ..module.parameter import Parameter
-from .declared import DeclaredCell, drawn, fan_in_uniform_
+from .declared import AffineCell, DeclaredCell, declare, fan_in_uniform_
 from .matrix_memory import MatrixCell, merge, outer, read, shrunk
 
-State = dict[str, Array]
+State = dict[str, Tensor]
 
 _NOTHING = -3e38
-"""The exponent of an empty sum: beside any other its exponential is zero."""
+"""The exponent of an empty sum: next to any other exponent it gives 0."""
 
 
-class SLSTMCell(DeclaredCell):
+class SLSTMCell(AffineCell):
     """LSTM with exponential gates and a normaliser (sLSTM of xLSTM; Beck et al., 2024).
 
     ::
 
-        i, f, z, o = W x + U h + b                               exponents, candidate and output gate
+        i, f, z, o = W x + U h + b                               exponents, candidate, output gate
         m' = max(log sigmoid(f) + m, i)
         I  = exp(i - m')         F = exp(log sigmoid(f) + m - m')
         c' = F * c + I * tanh(z)
         n' = F * n + I
         h' = sigmoid(o) * c' / n'
 
-    Variant: sigmoid forget gate; one head, so U is full; zero biases, where the published code spreads those of f; no
-    convolution before i and f and no norm after h'; where n is 0, as at the start, m' is i (in the published code where
-    all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. The state is {"h", "c", "n", "m"}, the
-    output h'.
+    Variant: sigmoid forget gate; one head, so U is full; biases start at 0, where the published code spreads those of
+    f; no convolution before i and f and no norm after h'; m' is i for each unit with n = 0, as at the start (in the
+    published code only if all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. Input x (N, I);
+    state {"h", "c", "n", "m"}, (N, H) each; output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -74,13 +74,11 @@ class SLSTMCell(DeclaredCell):
     """
 
     state: ClassVar[Any] = {"h": "H", "c": "H", "n": "H", "m": "H"}
-    weight_ih: Parameter = drawn("4H I")
-    weight_hh: Parameter = drawn("4H H")
-    bias: Parameter = drawn("4H", zeros_)
+    gates = 4
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c, n, m = (state[name] for name in "hcnm")
-        i, f, z, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        i, f, z, o = self._affine(x, h)
         f = where(n == 0, _NOTHING, log_sigmoid(f) + m)
         m = maximum(f, i)
         i, f = tag(exp(i - m), "input_gate"), tag(exp(f - m), "forget_gate")
@@ -90,37 +88,40 @@ class SLSTMCell(DeclaredCell):
 
 
 class MLSTMCell(MatrixCell):
-    """LSTM with a matrix as its memory and exponential gates (mLSTM of xLSTM; Beck et al., 2024).
+    """LSTM with a matrix memory and exponential gates (mLSTM of xLSTM; Beck et al., 2024).
 
     ::
 
         q, k, v = W_q x, W_k x / sqrt(D), W_v x
-        i, f = W_if x + b_if                                     exponents, one of each for a head
+        i, f = W_if x + b_if                                     exponents, one of each per head
         m' = max(log sigmoid(f) + m, i)
         I  = exp(i - m')         F = exp(log sigmoid(f) + m - m')
         C' = F C + I k vᵀ
         n' = F n + I k
         h  = C'ᵀ q / (max(|n' · q|, exp(-m')) + eps)
-        y  = sigmoid(W_o x + b_o) * norm(h)                      norm: each head to mean 0 and variance 1
+        y  = sigmoid(W_o x + b_o) * norm(h)                      norm: mean 0 and variance 1 per head
 
-    Variant: eps = 1e-6; gates see x, in the published code q, k and v; the sigmoid output gate is the paper's, the
-    published code has a silu; no convolution before q and k, no skip, no weight in the norm. Source: NX-AI/xlstm
-    ``blocks/mlstm``: ``cell.py`` and in ``backends.py`` ``recurrent_step_stabilized_simple``. The state is {"C", "n",
-    "m"}, the output y, all heads side by side. C must not overflow: in float32 inputs may reach about 1e9.
+    Variant: eps = 1e-6; the gates depend on x, in the published code on q, k and v; the sigmoid output gate is the
+    paper's, the published code has a silu; no convolution before q and k, no skip connection, no weight in the norm.
+    Source: NX-AI/xlstm ``blocks/mlstm``: ``cell.py`` and in ``backends.py`` ``recurrent_step_stabilized_simple``. Input
+    x (N, I); state {"C", "n", "m"}, (N, A, D, D), (N, A, D) and (N, A) with D = H / A; output y (N, H), the heads
+    concatenated. C must not overflow: in float32 inputs may reach about 1e9.
 
     Parameters
     ----------
-    input_size, hidden_size, num_heads
-        I, H and A, which divides H.
-    norm
-        Whether heads are normed; None: where D = H / A is above 1, for the norm of one number is 0.
+    input_size, hidden_size : int
+        I and H.
+    num_heads : int, default 1
+        A, a divisor of H.
+    norm : bool, optional
+        Whether to normalise each head; by default if D > 1, because the norm of a single number is 0.
 
     Attributes
     ----------
     weight_qkv, weight_o, weight_if : Parameter
-        (3H, I), (H, I), Xavier uniform; (2A, I), zeros.
+        (3H, I) and (H, I), Xavier uniform; (2A, I), in the order i, f, zeros.
     bias_o, bias_if : Parameter
-        (H,), zeros; (2A,), normal with standard deviation 0.1 for i, 3 to 6 for f.
+        (H,), zeros; (2A,), normal with standard deviation 0.1 for i, evenly spaced from 3 to 6 for f.
 
     Examples
     --------
@@ -131,10 +132,10 @@ class MLSTMCell(MatrixCell):
     """
 
     state: ClassVar[Any] = {"C": "A D D", "n": "A D", "m": "A"}
-    weight_o: Parameter = drawn("H I")
-    weight_if: Parameter = drawn("2A I", zeros_)
-    bias_o: Parameter = drawn("H", zeros_)
-    bias_if: Parameter = drawn("2A", zeros_)
+    weight_o: Parameter = declare("H I")
+    weight_if: Parameter = declare("2A I", zeros_)
+    bias_o: Parameter = declare("H", zeros_)
+    bias_if: Parameter = declare("2A", zeros_)
 
     def __init__(self, input_size: int, hidden_size: int, num_heads: int = 1, norm: bool | None = None) -> None:
         super().__init__(input_size, hidden_size, num_heads)
@@ -143,15 +144,15 @@ class MLSTMCell(MatrixCell):
         self.norm = self.head_size > 1 if norm is None else norm
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
+        """Set every parameter to new initial values."""
         super().reset_parameters()
         with no_grad():
             normal_(self.bias_if, std=0.1)
             self.bias_if.data[self.num_heads :] = np.linspace(3, 6, self.num_heads)
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         C, n, m = state["C"], state["n"], state["m"]
-        q, k, v = self.query_key_value(x)
+        q, k, v = self._query_key_value(x)
         i, f = split(linear(x, self.weight_if, self.bias_if), 2, axis=-1)
         f = log_sigmoid(f) + m
         m = maximum(f, i)
@@ -169,23 +170,24 @@ class MLSTMCell(MatrixCell):
 
 
 class RWKV4Cell(DeclaredCell):
-    """Time mixing of RWKV-4: an average of values with exponential weights that fade (Peng et al., 2023).
+    """Time mixing of RWKV-4: an average of values with exponentially decaying weights (Peng et al., 2023).
 
     ::
 
-        r, k, v = W_r, W_k, W_v, each of mu * x + (1 - mu) * x_before, with a mu of its own
-        y  = sigmoid(r) * (a + e^(u + k) v) / (b + e^(u + k))    u: bonus of the present
+        r, k, v = W_r x_r, W_k x_k, W_v x_v                      x_i = mu_i * x + (1 - mu_i) * x_previous
+        y  = sigmoid(r) * (a + e^(u + k) v) / (b + e^(u + k))    u: bonus of the current step
         a' = e^(-w) a + e^k v                                    w = exp(decay)
         b' = e^(-w) b + e^k
 
-    Variant: a and b are kept divided by e^p, p their largest exponent; W drawn uniform and mu, w, u as in the first
-    layer of the published code; the output projection is a layer after this one. Source: BlinkDL/RWKV-LM
-    ``RWKV-v4/src/model_run.py``. The state is {"a", "b", "p", "late"}, late (3H,) being what x gives to the next r, k,
-    v: so all products leave the loop. The output is y. Where b is 0 the sums are empty, whatever p is.
+    Variant: the state stores a and b divided by e^p, with p their largest exponent; W is initialised uniformly, and mu,
+    w and u as in the first layer of the published code; the output projection is a layer after this one. Source:
+    BlinkDL/RWKV-LM ``RWKV-v4/src/model_run.py``. Input x (N, I); state {"a", "b", "p", "late"}, late (N, 3H), the
+    others (N, H); output y (N, H). late holds what x contributes to the next r, k and v, so that all products leave the
+    loop. b = 0 marks empty sums, whatever p is.
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -193,9 +195,9 @@ class RWKV4Cell(DeclaredCell):
     weight_ih : Parameter
         (3H, I), in the order r, k, v, uniform in ±1/sqrt(I).
     mix : Parameter
-        mu, (3, I): for r sqrt(j / I), for k and v j / I, at feature j.
+        mu, (3, I), in the order r, k, v: at feature j sqrt(j / I), j / I and j / I.
     decay, bonus : Parameter
-        (H,): -5 + 8 (j / (H - 1))^0.7; u = log 0.3 + (0, 0.5, -0.5, 0 ...).
+        (H,): at unit j -5 + 8 (j / (H - 1))^0.7; u, log 0.3 + (0, 0.5, -0.5, 0, ...).
 
     Examples
     --------
@@ -206,13 +208,13 @@ class RWKV4Cell(DeclaredCell):
     """
 
     state: ClassVar[Any] = {"a": "H", "b": "H", "p": "H", "late": "3H"}
-    weight_ih: Parameter = drawn("3H I", fan_in_uniform_)
-    mix: Parameter = drawn("3 I", zeros_)
-    decay: Parameter = drawn("H", zeros_)
-    bonus: Parameter = drawn("H", zeros_)
+    weight_ih: Parameter = declare("3H I", fan_in_uniform_)
+    mix: Parameter = declare("3 I", zeros_)
+    decay: Parameter = declare("H", zeros_)
+    bonus: Parameter = declare("H", zeros_)
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
+        """Set every parameter to new initial values."""
         super().reset_parameters()
         feature, unit = np.arange(self.input_size) / self.input_size, np.arange(self.hidden_size)
         with no_grad():
@@ -220,7 +222,7 @@ class RWKV4Cell(DeclaredCell):
             self.decay.copy_(-5 + 8 * (unit / max(self.hidden_size - 1, 1)) ** 0.7)
             self.bonus.copy_(math.log(0.3) + 0.5 * ((unit + 1) % 3 - 1))
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         a, b, p = state["a"], state["b"], state["p"]
         p = where(b == 0, _NOTHING, p)
         weight = reshape(self.weight_ih, (3, self.hidden_size, self.input_size))

@@ -1,4 +1,4 @@
-"""What the cells in PyTorch's form share: two weights and two biases with all gates stacked on the first axis."""
+"""Base of the cells in PyTorch's form: two weights and two biases, with all gates stacked on the first axis."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...autograd.creation import zeros
+from ...autograd.tensor import Tensor
 from ...base.tree import Tree, describe, flatten, map_leaves
 from ...errors import ArgumentError, DtypeError, ShapeError
-from ...ops.primitive import Array
 from ...ops.shape import expand_dims, squeeze
 from ..cell import Cell
 from ..checks import check_features, check_sizes, check_switches
@@ -19,10 +20,10 @@ from ..init import uniform_
 from ..module.parameter import Parameter
 
 
-def check_placement(layer: str, device: Any, dtype: Any) -> None:
-    """Refuse devices other than the CPU, and precisions other than the two that there are."""
+def check_placement(layer: str, device: str | None, dtype: DTypeLike | None) -> None:
+    """Raise unless `device` is the CPU and `dtype` is float32, float64 or None."""
     if device is not None and str(device) != "cpu":
-        raise ArgumentError(f"{layer}: expected device None or 'cpu', got {device!r}; leave it out: there is no other.")
+        raise ArgumentError(f"{layer}: expected device None or 'cpu', got {device!r}; leave it out.")
     try:
         fits = dtype is None or np.dtype(dtype) in (np.float32, np.float64)
     except TypeError:
@@ -34,12 +35,34 @@ def check_placement(layer: str, device: Any, dtype: Any) -> None:
 class GatedCell(Cell):
     """Base of the cells in PyTorch's form: `states` arrays of state, `gates` blocks of H rows in each parameter.
 
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        I and H, the number of features of an input and of an output.
+    bias : bool, default True
+        Whether there are biases.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
+
     Attributes
     ----------
     weight_ih, weight_hh : Parameter
         (gates * H, I) and (gates * H, H).
     bias_ih, bias_hh : Parameter or None
         (gates * H,).
+
+    Raises
+    ------
+    ArgumentError, DtypeError
+        If a size is not an integer >= 1, `bias` not a bool, or `device` or `dtype` not one of those above.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.LSTMCell(3, 5, dtype="float64").weight_ih.shape
+    (20, 3)
     """
 
     states: ClassVar[int] = 1
@@ -56,8 +79,18 @@ class GatedCell(Cell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        self._create(input_size, hidden_size, bias, device, dtype)
+
+    def _create(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        device: str | None,
+        dtype: DTypeLike | None,
         proj_size: int = 0,
     ) -> None:
         name = type(self).__name__
@@ -76,30 +109,40 @@ class GatedCell(Cell):
         )
         self.reset_parameters()
 
-    def __call__(self, x: Array, state: Tree = None) -> tuple[Tree, Tree]:
-        """Return ``(output, state)`` of one step, for rows (N, I) or for one sequence (I,).
+    def __call__(self, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
+        """Run one step, on a batch (N, I) or on one sequence (I,).
 
         Parameters
         ----------
-        x
-            (N, I) or (I,).
-        state
-            (N, H) or (H,), as x, and for `LSTMCell` the tuple (h, c); zeros if it is left out.
+        x : Tensor
+            (N, I) or (I,), of the dtype of the parameters.
+        state : Tensor or tuple of Tensor, optional
+            (N, H) or (H,), as x; the tuple (h, c) of an `LSTMCell`. Zeros by default.
+
+        Returns
+        -------
+        output : Tensor
+            (N, H) or (H,).
+        state : Tensor or tuple of Tensor
+            The new state, with the shape of `state`.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            If x or the state has another shape, dtype or structure.
         """
         name = type(self).__name__
         if getattr(x, "ndim", 0) != 1:
             return super().__call__(x, state)
         check_features(name, x, self.input_size, self.dtype)
         if any(np.ndim(part) != 1 for part in flatten(state)[0]):
+            expected = map_leaves(lambda part: part[0], self.initial_state(1))
             raise ShapeError(
-                f"{name}: expected a state of one sequence, {describe(self._of_one())}, as x is {x.shape} {x.dtype}, "
-                f"got {describe(state)}; add the axis of rows with x[None]."
+                f"{name}: expected a state of one sequence, {describe(expected)}, as x is {x.shape} {x.dtype}, "
+                f"got {describe(state)}; add a batch axis to x with x[None]."
             )
         y, state = super().__call__(expand_dims(x, 0), map_leaves(lambda part: expand_dims(part, 0), state))
         return squeeze(y, 0), map_leaves(lambda part: squeeze(part, 0), state)
-
-    def _of_one(self) -> Tree:
-        return map_leaves(lambda part: part[0], self.initial_state(1))
 
     def _adopt(self, parameters: Mapping[str, Parameter | None]) -> None:
         vars(self).update(parameters)
@@ -110,7 +153,20 @@ class GatedCell(Cell):
 
     @classmethod
     def of(cls, parameters: Mapping[str, Parameter | None], **options: Any) -> Self:
-        """Return a cell that uses these parameters themselves, not copies."""
+        """Return a cell that shares the given parameters.
+
+        Parameters
+        ----------
+        parameters : mapping of str to Parameter
+            By the names of the attributes: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh``.
+        **options
+            Other attributes, such as ``nonlinearity="relu"``.
+
+        Returns
+        -------
+        GatedCell
+            The cell; training it trains the given parameters.
+        """
         cell = object.__new__(cls)
         cell._adopt(parameters)
         vars(cell).update(options)
@@ -121,7 +177,7 @@ class GatedCell(Cell):
         return self.weight_ih.dtype
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew, uniform in ±1/sqrt(H)."""
+        """Set every parameter to new initial values, uniform in ±1/sqrt(H)."""
         bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from .gated import GatedCell
 
 
 class GRUCell(GatedCell):
-    """Gated recurrent unit with the reset after the product (Cho et al., 2014, v1; `torch.nn.GRUCell`, cuDNN).
+    """Gated recurrent unit that resets after the product (Cho et al., 2014, v1; `torch.nn.GRUCell`, cuDNN).
 
     ::
 
@@ -22,26 +22,26 @@ class GRUCell(GatedCell):
         h' = (1 - z) * n + z * h
 
     Variant: PyTorch's, which resets after the product as version 1 of the paper on arXiv does (version 3 resets before
-    it), with biases, which the paper leaves out. The output is h'. `NotesGRUCell` resets before the product, and its
-    update gate means the opposite.
+    it), with biases, which the paper leaves out. `NotesGRUCell` resets before the product, and its update gate has the
+    opposite meaning. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    bias
+    bias : bool, default True
         Whether there are biases.
-    device
-        None or ``"cpu"``: what PyTorch's constructors take.
-    dtype
-        ``"float32"`` or ``"float64"``; None: the default one.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Attributes
     ----------
     weight_ih, weight_hh : Parameter
-        (3H, I) and (3H, H), gates in the order r, z, n, drawn uniform in ±1/sqrt(H).
+        (3H, I) and (3H, H), gates in the order r, z, n, uniform in ±1/sqrt(H).
     bias_ih, bias_hh : Parameter or None
-        (3H,).
+        (3H,), uniform in ±1/sqrt(H).
 
     Examples
     --------
@@ -53,7 +53,7 @@ class GRUCell(GatedCell):
 
     gates = 3
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         xr, xz, xn = split(linear(x, self.weight_ih, self.bias_ih), 3, axis=-1)
         hr, hz, hn = split(linear(h, self.weight_hh, self.bias_hh), 3, axis=-1)
         reset, update = tag(sigmoid(xr + hr), "reset_gate"), tag(sigmoid(xz + hz), "update_gate")

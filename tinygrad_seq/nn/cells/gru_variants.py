@@ -1,21 +1,21 @@
-"""Units with one or two gates: what can be left out of a gated recurrent unit."""
+"""Simplified gated recurrent units, with one or two gates."""
 
 from __future__ import annotations
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...ops.activation import relu
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from ..init import orthogonal_, zeros_
 from ..module.parameter import Parameter
-from .declared import DeclaredCell, drawn
+from .declared import AffineCell, DeclaredCell, declare
 
 
 class MGUCell(DeclaredCell):
-    """Minimal gated unit: one gate both forgets and resets (Zhou et al., 2016).
+    """Minimal gated unit: one gate serves as forget and reset gate (Zhou et al., 2016).
 
     ::
 
@@ -23,12 +23,12 @@ class MGUCell(DeclaredCell):
         n  = tanh(W_n x + U_n (f * h) + b_n)                     candidate
         h' = (1 - f) * h + f * n
 
-    Variant: reset before the product, as published. Source: torchrecurrent ``MGUCell``, chainer ``StatefulMGU``. The
-    output is h'.
+    Variant: reset before the product, as published. Source: torchrecurrent ``MGUCell``, chainer ``StatefulMGU``. Input
+    x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -47,12 +47,12 @@ class MGUCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
-    weight_fh: Parameter = drawn("H H")
-    weight_nh: Parameter = drawn("H H")
-    bias: Parameter = drawn("2H", zeros_)
+    weight_ih: Parameter = declare("2H I")
+    weight_fh: Parameter = declare("H H")
+    weight_nh: Parameter = declare("H H")
+    bias: Parameter = declare("2H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         f, n = split(linear(x, self.weight_ih, self.bias), 2, axis=-1)
         f = tag(sigmoid(f + linear(h, self.weight_fh)), "forget_gate")
         n = tag(tanh(n + linear(f * h, self.weight_nh)), "candidate")
@@ -60,8 +60,8 @@ class MGUCell(DeclaredCell):
         return h, h
 
 
-class ResetAfterMGUCell(DeclaredCell):
-    """Minimal gated unit in Flax's form, which resets after the product and keeps the old state where f is 1.
+class ResetAfterMGUCell(AffineCell):
+    """Minimal gated unit in Flax's form: it resets after the product, and f = 1 keeps the old state.
 
     ::
 
@@ -69,12 +69,12 @@ class ResetAfterMGUCell(DeclaredCell):
         n  = tanh(W_n x + b_n + f * (U_n h + d_n))               candidate
         h' = (1 - f) * n + f * h
 
-    Variant: reset after the product, f as in a GRU's update gate; `MGUCell` has both the other way round. Source: flax
-    ``linen.MGUCell`` (there without d_n). The output is h'.
+    Variant: resets after the product, with f in the role of a GRU's update gate; `MGUCell` differs in both. Source:
+    flax ``linen.MGUCell`` (there without d_n). Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -84,7 +84,7 @@ class ResetAfterMGUCell(DeclaredCell):
     bias : Parameter
         (2H,), zeros.
     bias_nh : Parameter
-        (H,), d_n, zeros.
+        d_n, (H,), zeros.
 
     Examples
     --------
@@ -93,12 +93,11 @@ class ResetAfterMGUCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
-    weight_hh: Parameter = drawn("2H H", orthogonal_)
-    bias: Parameter = drawn("2H", zeros_)
-    bias_nh: Parameter = drawn("H", zeros_)
+    gates = 2
+    weight_hh: Parameter = declare("2H H", orthogonal_)
+    bias_nh: Parameter = declare("H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         xf, xn = split(linear(x, self.weight_ih, self.bias), 2, axis=-1)
         hf, hn = split(linear(h, self.weight_hh), 2, axis=-1)
         f = tag(sigmoid(xf + hf), "forget_gate")
@@ -107,8 +106,8 @@ class ResetAfterMGUCell(DeclaredCell):
         return h, h
 
 
-class UGRNNCell(DeclaredCell):
-    """Update-gate network: a gate between the old state and a new one (Collins et al., 2017).
+class UGRNNCell(AffineCell):
+    """Update-gate network: one gate mixes the old state and a candidate (Collins et al., 2017).
 
     ::
 
@@ -116,11 +115,12 @@ class UGRNNCell(DeclaredCell):
         c  = tanh(W_c x + U_c h + b_c)                           candidate
         h' = g * h + (1 - g) * c
 
-    Variant: biases zero (the paper starts b_g at 1). Source: torchrecurrent ``UGRNNCell``. The output is h'.
+    Variant: biases start at 0 (b_g starts at 1 in the paper). Source: torchrecurrent ``UGRNNCell``. Input x (N, I);
+    state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -137,19 +137,17 @@ class UGRNNCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
-    weight_hh: Parameter = drawn("2H H")
-    bias: Parameter = drawn("2H", zeros_)
+    gates = 2
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
-        g, c = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 2, axis=-1)
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        g, c = self._affine(x, h)
         g, c = tag(sigmoid(g), "update_gate"), tag(tanh(c), "candidate")
         h = g * h + (1 - g) * c
         return h, h
 
 
-class LiGRUCell(DeclaredCell):
-    """Light gated recurrent unit: no reset gate, a rectified candidate (Ravanelli et al., 2018).
+class LiGRUCell(AffineCell):
+    """Light gated recurrent unit: no reset gate, and a ReLU candidate (Ravanelli et al., 2018).
 
     ::
 
@@ -157,12 +155,12 @@ class LiGRUCell(DeclaredCell):
         c  = relu(W_c x + U_c h + b_c)                           candidate
         h' = z * h + (1 - z) * c
 
-    Variant: biases instead of the batch normalisation of W x, which is a layer before the cell; without it, scale the
-    inputs. Source: torchrecurrent ``LiGRUCell``. The output is h'.
+    Variant: biases instead of the batch normalisation of W x; scale the inputs instead. Source: torchrecurrent
+    ``LiGRUCell``. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -179,19 +177,18 @@ class LiGRUCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
-    weight_hh: Parameter = drawn("2H H", orthogonal_)
-    bias: Parameter = drawn("2H", zeros_)
+    gates = 2
+    weight_hh: Parameter = declare("2H H", orthogonal_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
-        z, c = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 2, axis=-1)
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        z, c = self._affine(x, h)
         z, c = tag(sigmoid(z), "update_gate"), tag(relu(c), "candidate")
         h = z * h + (1 - z) * c
         return h, h
 
 
 class MUT1Cell(DeclaredCell):
-    """The first of three units found by evolution (Jozefowicz et al., 2015).
+    """MUT1, the first of three cells found by an evolutionary search (Jozefowicz et al., 2015).
 
     ::
 
@@ -200,11 +197,12 @@ class MUT1Cell(DeclaredCell):
         n  = tanh(U_n (r * h) + tanh(W_n x + b_n) + d_n)         candidate
         h' = z * n + (1 - z) * h
 
-    Variant: W_n x + b_n inside the inner tanh. Source: torchrecurrent ``MUT1Cell``. The output is h'.
+    Variant: W_n x + b_n inside the inner tanh. Source: torchrecurrent ``MUT1Cell``. Input x (N, I); state h and output
+    h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -223,13 +221,13 @@ class MUT1Cell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("3H I")
-    weight_rh: Parameter = drawn("H H")
-    weight_nh: Parameter = drawn("H H")
-    bias: Parameter = drawn("3H", zeros_)
-    bias_nh: Parameter = drawn("H", zeros_)
+    weight_ih: Parameter = declare("3H I")
+    weight_rh: Parameter = declare("H H")
+    weight_nh: Parameter = declare("H H")
+    bias: Parameter = declare("3H", zeros_)
+    bias_nh: Parameter = declare("H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, r, n = split(linear(x, self.weight_ih, self.bias), 3, axis=-1)
         z, r = tag(sigmoid(z), "update_gate"), tag(sigmoid(r + linear(h, self.weight_rh)), "reset_gate")
         n = tag(tanh(linear(r * h, self.weight_nh, self.bias_nh) + tanh(n)), "candidate")
@@ -238,7 +236,7 @@ class MUT1Cell(DeclaredCell):
 
 
 class MinimalRNNCell(DeclaredCell):
-    """A gate between the old state and a feature of x alone (Chen, MinimalRNN, 2017).
+    """MinimalRNN: one gate mixes the old state and a feature of x (Chen, 2017).
 
     ::
 
@@ -247,11 +245,11 @@ class MinimalRNNCell(DeclaredCell):
         h' = u * h + (1 - u) * z
 
     Variant: one tanh layer as the map from x to z, which the paper leaves open. Source: torchrecurrent
-    ``MinimalRNNCell``. The output is h'.
+    ``MinimalRNNCell``. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -259,7 +257,7 @@ class MinimalRNNCell(DeclaredCell):
     weight_ih, weight_zh, weight_hh : Parameter
         W_z (H, I), V_u and U_u (H, H), Xavier uniform.
     bias : Parameter
-        (2H,) for z and u, zeros.
+        (2H,), in the order z, u, zeros.
 
     Examples
     --------
@@ -268,12 +266,12 @@ class MinimalRNNCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("H I")
-    weight_zh: Parameter = drawn("H H")
-    weight_hh: Parameter = drawn("H H")
-    bias: Parameter = drawn("2H", zeros_)
+    weight_ih: Parameter = declare("H I")
+    weight_zh: Parameter = declare("H H")
+    weight_hh: Parameter = declare("H H")
+    bias: Parameter = declare("2H", zeros_)
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         bias_z, bias_u = split(self.bias, 2)
         z = tag(tanh(linear(x, self.weight_ih, bias_z)), "candidate")
         u = tag(sigmoid(linear(z, self.weight_zh, bias_u) + linear(h, self.weight_hh)), "update_gate")

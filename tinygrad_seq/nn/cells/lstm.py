@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from numpy.typing import DTypeLike
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from ..checks import check_sizes
 from ..module.parameter import Parameter
@@ -17,7 +17,7 @@ from .gated import GatedCell
 
 
 def check_projection(layer: str, hidden_size: int, proj_size: int) -> None:
-    """Refuse a projection that is not smaller than what it projects."""
+    """Raise unless `proj_size` is 0, for no projection, or below `hidden_size`."""
     if proj_size:
         check_sizes(layer, hidden_size=hidden_size, proj_size=proj_size)
         if proj_size >= hidden_size:
@@ -39,31 +39,31 @@ class LSTMCell(GatedCell):
         c' = f * c + i * g
         h' = o * tanh(c')                                        W_hr (o * tanh(c')) with a `proj_size`
 
-    Variant: PyTorch's, with tanh for both squashing functions, the whole gradient, no peepholes, and two biases, which
-    add up to one. The state is the tuple (h, c), the output h'. The projection is that of Sak et al., 2014, without its
-    second, non-recurrent projection.
+    Variant: PyTorch's, with tanh for both squashing functions, the full gradient, no peepholes, and two biases, which
+    add up to one. The projection is that of Sak et al., 2014, without its second, non-recurrent projection. Input x
+    (N, I); state (h, c), h (N, P) and c (N, H); output h' (N, P). P is H without a projection.
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    bias
+    bias : bool, default True
         Whether there are biases.
-    device
-        None or ``"cpu"``: what PyTorch's constructors take.
-    dtype
-        ``"float32"`` or ``"float64"``; None: the default one.
-    proj_size
-        P > 0: h has P elements, a projection, and H is the size of c; 0 for none, P = H.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
+    proj_size : int, default 0
+        P, below H, to project h to P features; 0 for no projection.
 
     Attributes
     ----------
     weight_ih, weight_hh : Parameter
-        (4H, I) and (4H, P), gates in the order i, f, g, o, drawn uniform in ±1/sqrt(H).
-    weight_hr : Parameter
-        (P, H), if there is a projection.
+        (4H, I) and (4H, P), gates in the order i, f, g, o, uniform in ±1/sqrt(H).
+    weight_hr : Parameter or None
+        (P, H), the projection, uniform in ±1/sqrt(H).
     bias_ih, bias_hh : Parameter or None
-        (4H,).
+        (4H,), uniform in ±1/sqrt(H).
 
     Examples
     --------
@@ -83,14 +83,14 @@ class LSTMCell(GatedCell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
         proj_size: int = 0,
     ) -> None:
         check_projection("LSTMCell", hidden_size, proj_size)
-        super().__init__(input_size, hidden_size, bias, device, dtype, proj_size)
+        self._create(input_size, hidden_size, bias, device, dtype, proj_size)
 
-    def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         h, c = state
         gates = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         i, f, g, o = split(gates, 4, axis=-1)

@@ -1,4 +1,4 @@
-"""Variants of long short-term memory: peepholes, coupled and missing gates, a product with x, a clock."""
+"""LSTM variants: peepholes, coupled gates, fewer gates, multiplicative, phased."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...ops.arithmetic import abs as magnitude
 from ...ops.arithmetic import remainder
@@ -13,18 +14,17 @@ from ...ops.comparison import where
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from ..checks import check_numbers, check_switches
 from ..init import constant_, normal_, uniform_, zeros_
 from ..module.parameter import Parameter
-from .declared import DeclaredCell, HiddenAndCellState, drawn
+from .declared import AffineCell, HiddenAndCellState, declare
 
-State = tuple[Array, Array]
+State = tuple[Tensor, Tensor]
 
 
-class PeepholeLSTMCell(HiddenAndCellState):
-    """LSTM whose gates see the cell state through a vector each (Gers et al., 2002).
+class PeepholeLSTMCell(AffineCell, HiddenAndCellState):
+    """LSTM with diagonal peepholes: each gate also sees the cell state (Gers et al., 2002).
 
     ::
 
@@ -35,12 +35,13 @@ class PeepholeLSTMCell(HiddenAndCellState):
         o  = sigmoid(W_o x + U_o h + p_o * c' + b_o)             output gate
         h' = o * tanh(c')
 
-    Variant: diagonal peepholes; the output gate sees the new cell state; the whole gradient, where the paper cuts it.
-    Source: ONNX ``LSTM`` with ``P``, torchrecurrent ``PeepholeLSTMCell``. The state is (h, c), the output h'.
+    Variant: diagonal peepholes; the output gate sees the new cell state; the full gradient, which the paper truncates.
+    Source: ONNX ``LSTM`` with ``P``, torchrecurrent ``PeepholeLSTMCell``. Input x (N, I); state (h, c), (N, H) each;
+    output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -50,7 +51,7 @@ class PeepholeLSTMCell(HiddenAndCellState):
     bias : Parameter
         (4H,), zeros.
     peephole : Parameter
-        (3H,) for i, f, o, standard normal.
+        (3H,), in the order i, f, o, standard normal.
 
     Examples
     --------
@@ -60,14 +61,12 @@ class PeepholeLSTMCell(HiddenAndCellState):
     ((2, 5), (2, 5))
     """
 
-    weight_ih: Parameter = drawn("4H I")
-    weight_hh: Parameter = drawn("4H H")
-    bias: Parameter = drawn("4H", zeros_)
-    peephole: Parameter = drawn("3H", normal_)
+    gates = 4
+    peephole: Parameter = declare("3H", normal_)
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
-        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        i, f, g, o = self._affine(x, h)
         see_i, see_f, see_o = split(self.peephole, 3)
         i, f = tag(sigmoid(i + see_i * c), "input_gate"), tag(sigmoid(f + see_f * c), "forget_gate")
         c = f * c + i * tag(tanh(g), "candidate")
@@ -75,8 +74,8 @@ class PeepholeLSTMCell(HiddenAndCellState):
         return h, (h, c)
 
 
-class FullPeepholeLSTMCell(HiddenAndCellState):
-    """LSTM whose gates see the cell state through a matrix each (Gers and Schmidhuber, 2000, in Chainer's form).
+class FullPeepholeLSTMCell(AffineCell, HiddenAndCellState):
+    """LSTM with full peephole matrices (Gers and Schmidhuber, 2000, in Chainer's form).
 
     ::
 
@@ -88,11 +87,11 @@ class FullPeepholeLSTMCell(HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: full matrices, as in the source; those of the paper are diagonal. Source: chainer ``StatefulPeepholeLSTM``.
-    The state is (h, c), the output h'.
+    Input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -102,7 +101,7 @@ class FullPeepholeLSTMCell(HiddenAndCellState):
     bias : Parameter
         (4H,), zeros.
     peephole_if, peephole_o : Parameter
-        (2H, H) for i and f, (H, H), Xavier uniform.
+        (2H, H), in the order i, f, and (H, H), Xavier uniform.
 
     Examples
     --------
@@ -111,15 +110,13 @@ class FullPeepholeLSTMCell(HiddenAndCellState):
     (10, 5)
     """
 
-    weight_ih: Parameter = drawn("4H I")
-    weight_hh: Parameter = drawn("4H H")
-    bias: Parameter = drawn("4H", zeros_)
-    peephole_if: Parameter = drawn("2H H")
-    peephole_o: Parameter = drawn("H H")
+    gates = 4
+    peephole_if: Parameter = declare("2H H")
+    peephole_o: Parameter = declare("H H")
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
-        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        i, f, g, o = self._affine(x, h)
         see_i, see_f = split(linear(c, self.peephole_if), 2, axis=-1)
         i, f = tag(sigmoid(i + see_i), "input_gate"), tag(sigmoid(f + see_f), "forget_gate")
         c = f * c + i * tag(tanh(g), "candidate")
@@ -127,8 +124,8 @@ class FullPeepholeLSTMCell(HiddenAndCellState):
         return h, (h, c)
 
 
-class CoupledLSTMCell(HiddenAndCellState):
-    """LSTM that forgets as much as it takes in (CIFG; Greff et al., LSTM: a search space odyssey, 2017).
+class CoupledLSTMCell(AffineCell, HiddenAndCellState):
+    """LSTM with coupled gates, i = 1 - f (CIFG; Greff et al., LSTM: a search space odyssey, 2017).
 
     ::
 
@@ -139,11 +136,11 @@ class CoupledLSTMCell(HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: without peepholes. Source: TensorFlow ``CoupledInputForgetGateLSTMCell``, DyNet ``CoupledLSTMBuilder``
-    (both with optional peepholes). The state is (h, c), the output h'.
+    (both with optional peepholes). Input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -160,21 +157,19 @@ class CoupledLSTMCell(HiddenAndCellState):
     135
     """
 
-    weight_ih: Parameter = drawn("3H I")
-    weight_hh: Parameter = drawn("3H H")
-    bias: Parameter = drawn("3H", zeros_)
+    gates = 3
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
-        f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 3, axis=-1)
+        f, g, o = self._affine(x, h)
         f, g, o = tag(sigmoid(f), "forget_gate"), tag(tanh(g), "candidate"), tag(sigmoid(o), "output_gate")
         c = f * c + (1 - f) * g
         h = o * tanh(c)
         return h, (h, c)
 
 
-class OriginalLSTMCell(HiddenAndCellState):
-    """LSTM as it was first published, without a forget gate (Hochreiter and Schmidhuber, 1997).
+class OriginalLSTMCell(AffineCell, HiddenAndCellState):
+    """The first published LSTM, without a forget gate (Hochreiter and Schmidhuber, 1997).
 
     ::
 
@@ -184,12 +179,12 @@ class OriginalLSTMCell(HiddenAndCellState):
         c' = c + i * g
         h' = o * tanh(c')
 
-    Variant: tanh for both squashing functions, the whole gradient. Source: torchrecurrent ``OriginalLSTMCell``. The
-    state is (h, c), the output h'.
+    Variant: tanh for both squashing functions, and the full gradient. Source: torchrecurrent ``OriginalLSTMCell``.
+    Input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -206,21 +201,19 @@ class OriginalLSTMCell(HiddenAndCellState):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("3H I")
-    weight_hh: Parameter = drawn("3H H")
-    bias: Parameter = drawn("3H", zeros_)
+    gates = 3
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
-        i, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 3, axis=-1)
+        i, g, o = self._affine(x, h)
         i, g, o = tag(sigmoid(i), "input_gate"), tag(tanh(g), "candidate"), tag(sigmoid(o), "output_gate")
         c = c + i * g
         h = o * tanh(c)
         return h, (h, c)
 
 
-class JANETCell(DeclaredCell):
-    """LSTM with the forget gate alone (JANET; van der Westhuizen and Lasenby, 2018).
+class JANETCell(AffineCell):
+    """JANET, an LSTM with only a forget gate (van der Westhuizen and Lasenby, 2018).
 
     ::
 
@@ -228,15 +221,15 @@ class JANETCell(DeclaredCell):
         g  = tanh(W_g x + U_g h + b_g)                           candidate
         h' = sigmoid(s) * h + (1 - sigmoid(s - beta)) * g
 
-    Variant: a fixed beta, as published; biases 0, where the paper draws those of f for the length of the sequences
-    (chrono initialisation). Source: torchrecurrent ``JANETCell``. The output is h'.
+    Variant: a fixed beta, as published; biases start at 0, where the paper chooses those of f by sequence length
+    (chrono initialisation). Source: torchrecurrent ``JANETCell``. Input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    beta
-        By how much more than it forgets the cell takes in.
+    beta : float, default 1.0
+        How far the input gate is biased open.
 
     Attributes
     ----------
@@ -252,24 +245,22 @@ class JANETCell(DeclaredCell):
     (2, 5)
     """
 
-    weight_ih: Parameter = drawn("2H I")
-    weight_hh: Parameter = drawn("2H H")
-    bias: Parameter = drawn("2H", zeros_)
+    gates = 2
 
     def __init__(self, input_size: int, hidden_size: int, beta: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
         check_numbers("JANETCell", -math.inf, math.inf, beta=beta)
         self.beta = beta
 
-    def forward(self, x: Array, h: Array) -> tuple[Array, Array]:
-        s, g = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 2, axis=-1)
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        s, g = self._affine(x, h)
         forget, take = tag(sigmoid(s), "forget_gate"), tag(1 - sigmoid(s - self.beta), "input_gate")
         h = forget * h + take * tag(tanh(g), "candidate")
         return h, h
 
 
 class MultiplicativeLSTMCell(HiddenAndCellState):
-    """LSTM whose gates see the product of x and h (mLSTM; Krause et al., 2016).
+    """Multiplicative LSTM: the gates see a product of x and h (mLSTM; Krause et al., 2016).
 
     ::
 
@@ -281,13 +272,13 @@ class MultiplicativeLSTMCell(HiddenAndCellState):
         c' = f * c + i * g
         h' = o * tanh(c')
 
-    Variant: tanh of the candidate, h' = o * tanh(c'). Source: torchrecurrent ``MultiplicativeLSTMCell``. The state is
-    (h, c), the output h'. `MLSTMCell` is another cell, with a matrix as its memory. The product m must not overflow: in
-    float32 inputs may reach 1e30, with states as the cell makes them.
+    Variant: tanh of the candidate, h' = o * tanh(c'). Source: torchrecurrent ``MultiplicativeLSTMCell``. `MLSTMCell` is
+    another cell, with a matrix memory. Input x (N, I); state (h, c), (N, H) each; output h' (N, H). The product m must
+    not overflow: in float32 inputs may reach 1e30 with states that the cell computed.
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
 
     Attributes
@@ -306,13 +297,13 @@ class MultiplicativeLSTMCell(HiddenAndCellState):
     (2, 5)
     """
 
-    weight_mx: Parameter = drawn("H I")
-    weight_mh: Parameter = drawn("H H")
-    weight_ih: Parameter = drawn("4H I")
-    weight_hh: Parameter = drawn("4H H")
-    bias: Parameter = drawn("4H", zeros_)
+    weight_mx: Parameter = declare("H I")
+    weight_mh: Parameter = declare("H H")
+    weight_ih: Parameter = declare("4H I")
+    weight_hh: Parameter = declare("4H H")
+    bias: Parameter = declare("4H", zeros_)
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
         m = linear(x, self.weight_mx) * linear(h, self.weight_mh)
         i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(m, self.weight_hh), 4, axis=-1)
@@ -322,28 +313,29 @@ class MultiplicativeLSTMCell(HiddenAndCellState):
         return h, (h, c)
 
 
-class PhasedLSTMCell(DeclaredCell):
-    """LSTM whose units sleep most of the time, each with a rhythm of its own (Neil et al., 2016).
+class PhasedLSTMCell(AffineCell):
+    """Phased LSTM: a periodic time gate opens each unit for a fraction of its own period (Neil et al., 2016).
 
     ::
 
         phi = ((t - s) mod tau) / tau                            phase of a unit
-        k   = 2 phi / r            where phi < r / 2             time gate: opens
-              2 - 2 phi / r        where r / 2 <= phi < r                   closes
-              alpha phi            elsewhere                                sleeps, with a leak
+        k   = 2 phi / r            where phi < r / 2             time gate: opening
+              2 - 2 phi / r        where r / 2 <= phi < r                   closing
+              alpha phi            elsewhere                                closed, with a leak
         c~, h~ = LSTM(x, (h, c))
         c'  = k * c~ + (1 - k) * c
         h'  = k * h~ + (1 - k) * h
 
     Variant: no peepholes, alpha = 0.001 in training and 0 in evaluation. Source: dannyneil/public_plstm (which adds the
-    shift s where the paper subtracts it). The state is {"h", "c", "t"}, the output h'.
+    shift s where the paper subtracts it). Input x (N, I); state {"h", "c", "t"}, (N, H), (N, H) and (N,); output h'
+    (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    timestamps
-        Whether the last of the I features is the time t, in any unit; otherwise steps are counted, from t = 1.
+    timestamps : bool, default False
+        Whether the last feature of x is the time t, in any unit; otherwise t counts steps from 1.
 
     Attributes
     ----------
@@ -352,7 +344,7 @@ class PhasedLSTMCell(DeclaredCell):
     bias : Parameter
         (4H,), zeros.
     period, shift, open_ratio : Parameter
-        (H,): tau = exp(u) for u uniform in [1, 6], s uniform in [0, tau], r = 0.05.
+        tau, s and r, (H,): log tau uniform in [1, 6), s uniform in [0, tau), r = 0.05.
 
     Examples
     --------
@@ -363,12 +355,10 @@ class PhasedLSTMCell(DeclaredCell):
     """
 
     state: ClassVar[Any] = {"h": "H", "c": "H", "t": ""}
-    weight_ih: Parameter = drawn("4H I")
-    weight_hh: Parameter = drawn("4H H")
-    bias: Parameter = drawn("4H", zeros_)
-    period: Parameter = drawn("H", lambda period: uniform_(period, 1.0, 6.0))
-    shift: Parameter = drawn("H", uniform_)
-    open_ratio: Parameter = drawn("H", lambda ratio: constant_(ratio, 0.05))
+    gates = 4
+    period: Parameter = declare("H", lambda period: uniform_(period, 1.0, 6.0))
+    shift: Parameter = declare("H", uniform_)
+    open_ratio: Parameter = declare("H", lambda ratio: constant_(ratio, 0.05))
 
     def __init__(self, input_size: int, hidden_size: int, timestamps: bool = False) -> None:
         super().__init__(input_size, hidden_size)
@@ -376,15 +366,15 @@ class PhasedLSTMCell(DeclaredCell):
         self.timestamps = timestamps
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
+        """Set every parameter to new initial values."""
         super().reset_parameters()
         with no_grad():
             self.period.copy_(math.e**self.period)
             self.shift.copy_(self.shift * self.period)
 
-    def forward(self, x: Array, state: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+    def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         h, c, time = state["h"], state["c"], x[:, -1] if self.timestamps else state["t"] + 1
-        i, f, g, o = split(linear(x, self.weight_ih, self.bias) + linear(h, self.weight_hh), 4, axis=-1)
+        i, f, g, o = self._affine(x, h)
         new_c = tag(sigmoid(f), "forget_gate") * c + tag(sigmoid(i), "input_gate") * tag(tanh(g), "candidate")
         new_h = tag(sigmoid(o), "output_gate") * tanh(new_c)
         period, ratio = magnitude(self.period), magnitude(self.open_ratio)

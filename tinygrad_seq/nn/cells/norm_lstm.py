@@ -1,23 +1,23 @@
-"""Long short-term memory with layer normalisation, in the two forms that are in use."""
+"""Long short-term memory with layer normalisation, in its two published forms."""
 
 from __future__ import annotations
 
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...ops.exponential import sigmoid
 from ...ops.joining import split
 from ...ops.linear import linear
 from ...ops.normalisation import layer_norm
-from ...ops.primitive import Array
 from ...ops.trigonometric import tanh
 from ..checks import check_switches
 from ..init import ones_, zeros_
 from ..module.parameter import Parameter
-from .declared import HiddenAndCellState, drawn
+from .declared import AffineCell, HiddenAndCellState, declare
 
-State = tuple[Array, Array]
+State = tuple[Tensor, Tensor]
 
 
-class LayerNormLSTMCell(HiddenAndCellState):
+class LayerNormLSTMCell(AffineCell, HiddenAndCellState):
     """LSTM with layer normalisation of both products and of the cell state (Ba et al., 2016).
 
     ::
@@ -28,26 +28,26 @@ class LayerNormLSTMCell(HiddenAndCellState):
         n  = LN(c'; gain_c, shift_c)
         h' = o * tanh(n)
 
-    Variant: `carry_normalised` tells the two public forms apart, which are different functions. False carries c' to the
-    next step, as published. Source: lmnt-com/haste ``LayerNormLSTMCell``. True carries n. Source: PyTorch's
-    ``benchmarks/fastrnns/custom_lstms.py``. The two shifts of the sum are one b. The state is (h, c') or (h, n), the
-    output h'.
+    Variant: `carry_normalised` selects one of two published forms, which are different functions. With False, c' goes
+    to the next step, as in the paper. Source: lmnt-com/haste ``LayerNormLSTMCell``. With True, n does. Source:
+    PyTorch's ``benchmarks/fastrnns/custom_lstms.py``. The shifts of the two norms in z are one b. Input x (N, I); state
+    (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         I and H.
-    carry_normalised
-        Whether the normalised cell state is carried on.
+    carry_normalised : bool, default False
+        Whether the next step gets the normalised cell state n instead of c'.
 
     Attributes
     ----------
     weight_ih, weight_hh : Parameter
         (4H, I) and (4H, H), gates in the order i, f, g, o, Xavier uniform.
     bias, gain_x, gain_h : Parameter
-        (4H,), zeros, ones, ones.
+        (4H,): zeros, ones and ones.
     gain_c, shift_c : Parameter
-        (H,), ones, zeros.
+        (H,): ones and zeros.
 
     Examples
     --------
@@ -57,20 +57,18 @@ class LayerNormLSTMCell(HiddenAndCellState):
     ((2, 5), (2, 5))
     """
 
-    weight_ih: Parameter = drawn("4H I")
-    weight_hh: Parameter = drawn("4H H")
-    bias: Parameter = drawn("4H", zeros_)
-    gain_x: Parameter = drawn("4H", ones_)
-    gain_h: Parameter = drawn("4H", ones_)
-    gain_c: Parameter = drawn("H", ones_)
-    shift_c: Parameter = drawn("H", zeros_)
+    gates = 4
+    gain_x: Parameter = declare("4H", ones_)
+    gain_h: Parameter = declare("4H", ones_)
+    gain_c: Parameter = declare("H", ones_)
+    shift_c: Parameter = declare("H", zeros_)
 
     def __init__(self, input_size: int, hidden_size: int, carry_normalised: bool = False) -> None:
         super().__init__(input_size, hidden_size)
         check_switches("LayerNormLSTMCell", carry_normalised=carry_normalised)
         self.carry_normalised = carry_normalised
 
-    def forward(self, x: Array, state: State) -> tuple[Array, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
         gates = layer_norm(linear(x, self.weight_ih), 4 * self.hidden_size, self.gain_x, self.bias)
         gates = gates + layer_norm(linear(h, self.weight_hh), 4 * self.hidden_size, self.gain_h)

@@ -1,86 +1,58 @@
 """The cells of the sequence-models course notes: one weight per gate, stacked over [state; x].
 
-Weights and biases have the course's own shapes, (n_a, n_a + n_x) and (n_a, 1), so its arrays load as they are. Data
-is (N, n_x) with examples as rows, where the course has them as columns: row by row, z = W [a; x] + b is the same.
+Weights and biases have the course's shapes, (n_a, n_a + n_x) and (n_a, 1), so its arrays load unchanged. The course
+stores examples as columns; here they are rows, (N, n_x), and each row computes z = W [a; x] + b.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
-import numpy as np
-
-from ...autograd.creation import zeros
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...ops.exponential import sigmoid
 from ...ops.joining import concat
 from ...ops.linear import linear
-from ...ops.primitive import Array
 from ...ops.shape import reshape
 from ...ops.trigonometric import tanh
-from ..cell import Cell
-from ..checks import check_sizes
 from ..init import uniform_, zeros_
 from ..module.parameter import Parameter
+from .declared import DeclaredCell, declare
+
+State = tuple[Tensor, Tensor]
 
 
-class NotesCell(Cell):
-    """Base of the notes' cells: parameters ``W<gate>`` and ``b<gate>`` for each letter of `gates`.
-
-    Attributes
-    ----------
-    W<gate> : Parameter
-        (n_a, n_a + n_x), the state's columns first, drawn uniform in ±1/sqrt(n_a).
-    b<gate> : Parameter
-        (n_a, 1), zeros.
-    """
-
-    states: ClassVar[int] = 1
-    gates: ClassVar[str]
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.state_shape = (hidden_size,) if self.states == 1 else ((hidden_size,),) * self.states
-        for gate in self.gates:
-            setattr(self, f"W{gate}", Parameter(zeros((hidden_size, hidden_size + input_size))))
-            setattr(self, f"b{gate}", Parameter(zeros((hidden_size, 1))))
-        self.reset_parameters()
-
-    @property
-    def dtype(self) -> np.dtype:
-        return next(self.parameters()).dtype
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew, uniform in ±1/sqrt(n_a), and set the biases to zero."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for name, parameter in self.named_parameters():
-            if name.startswith("W"):
-                uniform_(parameter, -bound, bound)
-            else:
-                zeros_(parameter)
+def _uniform(weight: Parameter) -> None:
+    bound = 1 / math.sqrt(len(weight))
+    uniform_(weight, -bound, bound)
 
 
-def _affine(weight: Array, bias: Array, stacked: Array) -> Array:
+def _affine(weight: Tensor, bias: Tensor, stacked: Tensor) -> Tensor:
     """Return W [a; x] + b for rows [a, x]."""
     return linear(stacked, weight, reshape(bias, (-1,)))
 
 
-class NotesRNNCell(NotesCell):
+class NotesRNNCell(DeclaredCell):
     """The basic recurrent unit of the notes.
 
     ::
 
         a' = tanh(Wa [a; x] + ba)
 
-    The output is a'. Source: course notes, "Recurrent Neural Network model". The course's assignment keeps the two
-    halves apart: ``Wa = np.hstack([Waa, Wax])``.
+    Source: course notes, "Recurrent Neural Network model". The course's assignment stores Wa in two parts:
+    ``Wa = np.hstack([Waa, Wax])``. Input x (N, n_x); state a and output a' (N, n_a).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         n_x and n_a.
+
+    Attributes
+    ----------
+    Wa : Parameter
+        (n_a, n_a + n_x), uniform in ±1/sqrt(n_a).
+    ba : Parameter
+        (n_a, 1), zeros.
 
     Examples
     --------
@@ -89,17 +61,16 @@ class NotesRNNCell(NotesCell):
     {'Wa': (5, 8), 'ba': (5, 1)}
     """
 
-    gates = "a"
-    Wa: Parameter
-    ba: Parameter
+    Wa: Parameter = declare("H H+I", _uniform)
+    ba: Parameter = declare("H 1", zeros_)
 
-    def forward(self, x: Array, a: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         a = tanh(_affine(self.Wa, self.ba, concat([a, x], axis=-1)))
         return a, a
 
 
-class NotesSimplifiedGRUCell(NotesCell):
-    """The simplified gated recurrent unit of the notes, without a relevance gate.
+class NotesSimplifiedGRUCell(DeclaredCell):
+    """The simplified gated recurrent unit of the notes, which has no relevance gate.
 
     ::
 
@@ -107,12 +78,20 @@ class NotesSimplifiedGRUCell(NotesCell):
         Γu = sigmoid(Wu [c; x] + bu)                 update gate
         c' = Γu * c~ + (1 - Γu) * c                  a' = c'
 
-    The output is a'. Source: course notes, "Vanishing gradients & the Gated Recurrent Unit".
+    Source: course notes, "Vanishing gradients & the Gated Recurrent Unit". Input x (N, n_x); state c and output c' (N,
+    n_a).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         n_x and n_a.
+
+    Attributes
+    ----------
+    Wc, Wu : Parameter
+        (n_a, n_a + n_x), uniform in ±1/sqrt(n_a).
+    bc, bu : Parameter
+        (n_a, 1), zeros.
 
     Examples
     --------
@@ -121,13 +100,12 @@ class NotesSimplifiedGRUCell(NotesCell):
     {'Wc': (5, 8), 'bc': (5, 1), 'Wu': (5, 8), 'bu': (5, 1)}
     """
 
-    gates = "cu"
-    Wc: Parameter
-    bc: Parameter
-    Wu: Parameter
-    bu: Parameter
+    Wc: Parameter = declare("H H+I", _uniform)
+    bc: Parameter = declare("H 1", zeros_)
+    Wu: Parameter = declare("H H+I", _uniform)
+    bu: Parameter = declare("H 1", zeros_)
 
-    def forward(self, x: Array, c: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         stacked = concat([c, x], axis=-1)
         candidate = tag(tanh(_affine(self.Wc, self.bc, stacked)), "candidate")
         update = tag(sigmoid(_affine(self.Wu, self.bu, stacked)), "update_gate")
@@ -135,7 +113,7 @@ class NotesSimplifiedGRUCell(NotesCell):
         return c, c
 
 
-class NotesGRUCell(NotesCell):
+class NotesGRUCell(DeclaredCell):
     """The full gated recurrent unit of the course, which resets before the product.
 
     ::
@@ -145,13 +123,20 @@ class NotesGRUCell(NotesCell):
         c~ = tanh(Wc [Γr * c; x] + bc)               candidate
         c' = Γu * c~ + (1 - Γu) * c                  a' = c'
 
-    The output is a'. Source: the "modified full GRU" that the course notes point to; Cho et al., 2014, v3. Γu is one
-    minus the update gate of PyTorch.
+    Source: the "modified full GRU" that the course notes refer to; Cho et al., 2014, v3. Γu is one minus the update
+    gate of PyTorch. Input x (N, n_x); state c and output c' (N, n_a).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         n_x and n_a.
+
+    Attributes
+    ----------
+    Wc, Wu, Wr : Parameter
+        (n_a, n_a + n_x), uniform in ±1/sqrt(n_a).
+    bc, bu, br : Parameter
+        (n_a, 1), zeros.
 
     Examples
     --------
@@ -160,15 +145,14 @@ class NotesGRUCell(NotesCell):
     ['Wc', 'bc', 'Wu', 'bu', 'Wr', 'br']
     """
 
-    gates = "cur"
-    Wc: Parameter
-    bc: Parameter
-    Wu: Parameter
-    bu: Parameter
-    Wr: Parameter
-    br: Parameter
+    Wc: Parameter = declare("H H+I", _uniform)
+    bc: Parameter = declare("H 1", zeros_)
+    Wu: Parameter = declare("H H+I", _uniform)
+    bu: Parameter = declare("H 1", zeros_)
+    Wr: Parameter = declare("H H+I", _uniform)
+    br: Parameter = declare("H 1", zeros_)
 
-    def forward(self, x: Array, c: Array) -> tuple[Array, Array]:
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         stacked = concat([c, x], axis=-1)
         update = tag(sigmoid(_affine(self.Wu, self.bu, stacked)), "update_gate")
         relevance = tag(sigmoid(_affine(self.Wr, self.br, stacked)), "relevance_gate")
@@ -177,7 +161,7 @@ class NotesGRUCell(NotesCell):
         return c, c
 
 
-class NotesLSTMCell(NotesCell):
+class NotesLSTMCell(DeclaredCell):
     """Long short-term memory of the notes.
 
     ::
@@ -189,13 +173,20 @@ class NotesLSTMCell(NotesCell):
         c' = Γu * c~ + Γf * c
         a' = Γo * tanh(c')
 
-    The state is the tuple (a, c), the output a'. Source: course notes, "Long Short Term Memory" (which print bf for
-    bo). The course's assignment calls Wu, bu by the names Wi, bi.
+    Source: course notes, "Long Short Term Memory" (which print bf for bo). The course's assignment calls Wu and bu Wi
+    and bi. Input x (N, n_x); state (a, c), (N, n_a) each; output a' (N, n_a).
 
     Parameters
     ----------
-    input_size, hidden_size
+    input_size, hidden_size : int
         n_x and n_a.
+
+    Attributes
+    ----------
+    Wc, Wu, Wf, Wo : Parameter
+        (n_a, n_a + n_x), uniform in ±1/sqrt(n_a).
+    bc, bu, bf, bo : Parameter
+        (n_a, 1), zeros.
 
     Examples
     --------
@@ -205,19 +196,18 @@ class NotesLSTMCell(NotesCell):
     ((2, 5), (2, 5))
     """
 
-    states = 2
+    state = ("H", "H")
     state_names = ("a", "c")
-    gates = "cufo"
-    Wc: Parameter
-    bc: Parameter
-    Wu: Parameter
-    bu: Parameter
-    Wf: Parameter
-    bf: Parameter
-    Wo: Parameter
-    bo: Parameter
+    Wc: Parameter = declare("H H+I", _uniform)
+    bc: Parameter = declare("H 1", zeros_)
+    Wu: Parameter = declare("H H+I", _uniform)
+    bu: Parameter = declare("H 1", zeros_)
+    Wf: Parameter = declare("H H+I", _uniform)
+    bf: Parameter = declare("H 1", zeros_)
+    Wo: Parameter = declare("H H+I", _uniform)
+    bo: Parameter = declare("H 1", zeros_)
 
-    def forward(self, x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         a, c = state
         stacked = concat([a, x], axis=-1)
         candidate = tag(tanh(_affine(self.Wc, self.bc, stacked)), "candidate")

@@ -1,21 +1,21 @@
-"""Connectionist temporal classification: the likelihood of labels whose places in time are not known."""
+"""Connectionist temporal classification: the likelihood of labels whose alignment in time is unknown."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...autograd.conversion import to_array
 from ...autograd.creation import asarray
+from ...autograd.tensor import Tensor
 from ...base.tree import Tree
 from ...errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ...ops.comparison import isinf, where
 from ...ops.exponential import logaddexp
 from ...ops.gathering import take_along_axis
 from ...ops.joining import concat
-from ...ops.primitive import Array
 from ...ops.reduction import logsumexp, mean, sum
 from ...scan import scan
 from ..checks import check_switches
@@ -26,80 +26,85 @@ Labels = NDArray[np.int64]
 
 
 def ctc_loss(
-    log_probs: Array,
-    targets: Any,
-    input_lengths: Any = None,
-    target_lengths: Any = None,
+    log_probs: ArrayLike,
+    targets: ArrayLike,
+    input_lengths: ArrayLike | None = None,
+    target_lengths: ArrayLike | None = None,
     blank: int = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,
-) -> Array:
-    """Return ``-ln P(target)``, where P adds up all ways to say the labels in time (Graves et al., 2006).
+) -> Tensor:
+    """Return ``-ln P(target)``, where P sums over all alignments of the labels with the steps (Graves et al., 2006).
 
-    A way is one class for each step; equal neighbours are one label, and then blanks are left out: ``--aa-b-`` and
-    ``-a-bbb--`` both say ``ab``. With the target between blanks, ``l = (-, t_1, -, t_2, ..., t_S, -)``, the ways that
-    have come to l_s at step t have the log-probability ::
+    An alignment is one class per step. Merging equal neighbours and then dropping blanks gives its labels: ``--aa-b-``
+    and ``-a-bbb--`` both give ``ab``. With the target between blanks, ``l = (-, t_1, -, t_2, ..., t_S, -)``, the
+    alignments that have reached l_s at step t have the log-probability ::
 
         alpha_t(s) = ln(e^alpha_(t-1)(s) + e^alpha_(t-1)(s-1) [+ e^alpha_(t-1)(s-2)]) + log_probs_t(l_s)
 
-    the last term where l_s is a label other than l_(s-2). It is a scan in logarithms, compiled, and its gradient comes
-    by itself: minus the probability that step t says a class, given the target. (PyTorch returns the gradient that only
-    a `log_softmax` before it makes right; through one both are the same.)
+    the last term only if l_s is a label other than l_(s-2). This is a compiled scan in logarithms. Its gradient is
+    minus the probability of each class at each step, given the target. (PyTorch's gradient is only right if the input
+    comes from `log_softmax`; then both agree.)
 
     Parameters
     ----------
-    log_probs
-        (T, N, C), log-probabilities of the classes, as `log_softmax` returns them; -inf is allowed. (T, C) is one row.
-    targets
-        (N, S) integers, of which the first `target_lengths` of each row are read, or all of them in one row
-        (sum of lengths,); no blanks.
-    input_lengths
-        (N,), from 0 to T: how many steps of each row count; by default all. The others are not computed with, and no
-        gradient reaches them. In 0 steps only the empty target can be said: its loss is 0, that of any other inf.
-    target_lengths
-        (N,), from 0 to S; by default S.
-    blank
-        The class that is no label.
-    reduction
-        ``"none"`` (N,), ``"sum"``, or ``"mean"``: of each loss divided by its target's length, as in PyTorch.
-    zero_infinity
-        Take 0 for the loss of a target that cannot be said in so few steps, instead of inf. Its gradient is 0 in any
-        case.
+    log_probs : array_like
+        (T, N, C), log-probabilities of the classes, such as `log_softmax` returns; -inf is allowed. (T, C) is one
+        sequence.
+    targets : array_like of int
+        (N, S), of which the first `target_lengths` of each sequence are read; or (sum of target_lengths,), all labels
+        concatenated. Without blanks.
+    input_lengths : array_like of int, optional
+        (N,), from 0 to T: how many steps of each sequence are valid; T by default. The values of the other steps have
+        no effect, and their gradient is 0. With 0 steps the loss of an empty target is 0, and of any other inf.
+    target_lengths : array_like of int, optional
+        (N,), from 0 to S: how many labels each target has; S by default.
+    blank : int, default 0
+        The class that is not a label.
+    reduction : {"none", "sum", "mean"}, default "mean"
+        ``"mean"`` divides each loss by the length of its target first, as in PyTorch.
+    zero_infinity : bool, default False
+        Whether a target with more labels than steps allow has the loss 0 instead of inf. Its gradient is 0 in any case.
+
+    Returns
+    -------
+    Tensor
+        A scalar; (N,) if the reduction is ``"none"``.
 
     Raises
     ------
     ShapeError, DtypeError, ArgumentError, IndexRangeError
-        If targets or lengths do not fit `log_probs` or each other, or a target has a blank.
+        If targets or lengths do not fit `log_probs` or each other, or a target contains a blank.
 
     Examples
     --------
-    Of the four ways through two steps and two classes, three say "1":
+    Of the four alignments of two steps and two classes, three give the label 1:
 
     >>> import tinygrad_seq as ts
     >>> log_probs = ts.log(ts.tensor([[[0.5, 0.5]], [[0.5, 0.5]]]))
     >>> ts.exp(-ts.nn.functional.ctc_loss(log_probs, [[1]])).item()
     0.75
     """
-    log_probs = asarray(log_probs)
+    scores: Tensor = asarray(log_probs)
     check_switches("ctc_loss", zero_infinity=zero_infinity)
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"ctc_loss: expected reduction none, mean or sum, got {reduction!r}; pass one of them.")
-    if log_probs.ndim not in (2, 3) or not log_probs.size or log_probs.dtype.kind != "f":
+    if scores.ndim not in (2, 3) or not scores.size or scores.dtype.kind != "f":
         raise ShapeError(
-            f"ctc_loss: expected floating-point log_probs (T, N, C), got {log_probs.shape} {log_probs.dtype}; "
+            f"ctc_loss: expected floating-point log_probs (T, N, C), got {scores.shape} {scores.dtype}; "
             "pass log_softmax of the logits, time first."
         )
-    single = log_probs.ndim == 2
+    single = scores.ndim == 2
     if single:
-        log_probs = log_probs[:, None]
-    T, N, C = log_probs.shape
+        scores = scores[:, None]
+    T, N, C = scores.shape
     ends = _lengths("input_lengths", input_lengths, N, T, T)
     targets = to_array("ctc_loss.targets", targets)
     S = targets.shape[-1] if targets.ndim else 0
     joined = targets.ndim == 1 and not single
     counts = _lengths("target_lengths", target_lengths, N, S, None if joined else S)
     labels = _labels(targets[None] if single and targets.ndim == 1 else targets, counts, joined, C, blank)
-    last = _last_alpha(log_probs, labels, ends, blank)
+    last = _last_alpha(scores, labels, ends, blank)
     places = 2 * counts[:, None] - np.array([[1, 0]])  # the last label and the blank after it
     finals = take_along_axis(last, np.maximum(places, 0), axis=1)
     losses = -logsumexp(where(places >= 0, finals, -np.inf), axis=1)
@@ -111,12 +116,16 @@ def ctc_loss(
 
 
 class CTCLoss(Module):
-    """Connectionist temporal classification; see `ctc_loss`.
+    """Connectionist temporal classification (Graves et al., 2006); see `ctc_loss`.
 
     Parameters
     ----------
-    blank, reduction, zero_infinity
-        As in `ctc_loss`.
+    blank : int, default 0
+        The class that is not a label.
+    reduction : {"none", "sum", "mean"}, default "mean"
+        ``"mean"`` divides each loss by the length of its target first, as in PyTorch.
+    zero_infinity : bool, default False
+        Whether a target with more labels than steps allow has the loss 0 instead of inf.
 
     Examples
     --------
@@ -130,14 +139,20 @@ class CTCLoss(Module):
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         self.blank, self.reduction, self.zero_infinity = blank, reduction, zero_infinity
 
-    def forward(self, log_probs: Array, targets: Any, input_lengths: Any = None, target_lengths: Any = None) -> Array:
+    def forward(
+        self,
+        log_probs: ArrayLike,
+        targets: ArrayLike,
+        input_lengths: ArrayLike | None = None,
+        target_lengths: ArrayLike | None = None,
+    ) -> Tensor:
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )
 
 
-def _last_alpha(log_probs: Array, labels: Labels, ends: Lengths, blank: int) -> Array:
-    """Return the logarithms (N, 2S + 1) of having come to each place among labels and blanks at the last step."""
+def _last_alpha(log_probs: Tensor, labels: Labels, ends: Lengths, blank: int) -> Tensor:
+    """Return the log-probabilities (N, 2S + 1) of having reached each label or blank at the last valid step."""
     (T, N, _), S = log_probs.shape, labels.shape[1]
     spoken = np.full((N, 2 * S + 1), blank)
     spoken[:, 1::2] = labels
@@ -149,7 +164,7 @@ def _last_alpha(log_probs: Array, labels: Labels, ends: Lengths, blank: int) -> 
     start = np.full(spoken.shape, -np.inf, log_probs.dtype)
     start[:, 0] = 0
 
-    def step(alpha: Array, x: tuple[Array, Array]) -> tuple[Array, Tree]:
+    def step(alpha: Tensor, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tree]:
         score, on = x
         padded = concat([nowhere, alpha], axis=1)
         skipped = where(skips, padded[:, :-2], -np.inf)
@@ -161,14 +176,14 @@ def _last_alpha(log_probs: Array, labels: Labels, ends: Lengths, blank: int) -> 
 
 
 def _lengths(name: str, given: Any, N: int, default: int, longest: int | None) -> Lengths:
-    """Return lengths (N,) of 0 or more, checked; a number is that of one row."""
+    """Return checked lengths (N,); a single number is the length of one sequence."""
     if given is None:
         return np.full(N, default)
     return check_lengths("ctc_loss", name, np.atleast_1d(to_array("ctc_loss", given)), N, longest, 0)
 
 
 def _labels(targets: Any, counts: Lengths, joined: bool, C: int, blank: Any) -> Labels:
-    """Return labels (N, S), S >= 1, blanks where there are none."""
+    """Return labels (N, S), S >= 1, padded with blanks."""
     if isinstance(blank, bool) or not isinstance(blank, int | np.integer) or not 0 <= blank < C:
         raise IndexRangeError(f"ctc_loss: expected blank to be one of {C} classes, got {blank!r}; pass e.g. 0.")
     if targets.size and targets.dtype.kind not in "iu":
@@ -181,7 +196,7 @@ def _labels(targets: Any, counts: Lengths, joined: bool, C: int, blank: Any) -> 
     if not fits:
         raise ShapeError(
             f"ctc_loss: expected targets of shape {expected}, got {targets.shape} {targets.dtype}; "
-            "pass rows that are padded to one length, or all labels in one row with target_lengths."
+            "pass targets padded to one length, or all labels concatenated with target_lengths."
         )
     labels = np.full((N, max(int(counts.max()), 1)), blank, np.int64)
     known = np.arange(labels.shape[1]) < counts[:, None]

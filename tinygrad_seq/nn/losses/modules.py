@@ -1,22 +1,28 @@
-"""Losses as modules; each calls the function that its docstring names."""
+"""Losses as modules. Each calls the function of `nn.functional` that its docstring names."""
 
 from __future__ import annotations
 
-from typing import Any
+from numpy.typing import ArrayLike
 
+from ...autograd.tensor import Tensor
 from ...ops import losses
-from ...ops.primitive import Array
 from ..module.module import Module
 from .sequence_loss import sequence_cross_entropy
 
 
 class CrossEntropyLoss(Module):
-    """Cross entropy of logits (..., V) with class indices (...) or probabilities (..., V); the classes come last.
+    """Cross entropy of logits (..., V) with class indices (...) or probabilities (..., V); see `cross_entropy`.
 
     Parameters
     ----------
-    weight, ignore_index, reduction, label_smoothing
-        As in `cross_entropy`.
+    weight : array_like, optional
+        (V,), a factor per class.
+    ignore_index : int, default -100
+        The class index of targets that do not count.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; a mean is weighted by `weight`.
+    label_smoothing : float, default 0.0
+        The share, in [0, 1], of each target that is spread evenly over the classes.
 
     Examples
     --------
@@ -27,7 +33,7 @@ class CrossEntropyLoss(Module):
 
     def __init__(
         self,
-        weight: Array | None = None,
+        weight: ArrayLike | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
@@ -35,19 +41,27 @@ class CrossEntropyLoss(Module):
         self.weight, self.ignore_index = weight, ignore_index
         self.reduction, self.label_smoothing = reduction, label_smoothing
 
-    def forward(self, logits: Array, target: Array) -> Array:
+    def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.cross_entropy(
             logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
         )
 
 
 class SequenceCrossEntropyLoss(Module):
-    """Cross entropy of logits (T, N, V) with class indices (T, N), over the valid steps of sequences.
+    """Cross entropy of logits (T, N, V) with class indices (T, N), over valid steps; see `sequence_cross_entropy`.
 
     Parameters
     ----------
-    reduction, batch_first, weight, ignore_index, label_smoothing
-        As in `sequence_cross_entropy`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        ``"mean"`` over the valid steps; ``"sum"`` over time, averaged over sequences; ``"none"``, one per step.
+    batch_first : bool, default False
+        Whether arrays are (N, T, ...) instead of (T, N, ...).
+    weight : array_like, optional
+        (V,), a factor per class.
+    ignore_index : int, default -100
+        The class index of targets that do not count.
+    label_smoothing : float, default 0.0
+        The share, in [0, 1], of each target that is spread evenly over the classes.
 
     Examples
     --------
@@ -61,14 +75,16 @@ class SequenceCrossEntropyLoss(Module):
         self,
         reduction: str = "mean",
         batch_first: bool = False,
-        weight: Array | None = None,
+        weight: ArrayLike | None = None,
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
     ) -> None:
         self.reduction, self.batch_first, self.weight = reduction, batch_first, weight
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
-    def forward(self, logits: Array, target: Array, lengths: Any = None, mask: Any = None) -> Array:
+    def forward(
+        self, logits: ArrayLike, target: ArrayLike, lengths: ArrayLike | None = None, mask: ArrayLike | None = None
+    ) -> Tensor:
         return sequence_cross_entropy(
             logits,
             target,
@@ -83,86 +99,194 @@ class SequenceCrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """Negative log-likelihood of class indices (...) under log-probabilities (..., V).
+    """Negative log-likelihood of class indices (...) under log-probabilities (..., V); see `nll_loss`.
 
     Parameters
     ----------
-    weight, ignore_index, reduction
-        As in `nll_loss`.
+    weight : array_like, optional
+        (V,), a factor per class.
+    ignore_index : int, default -100
+        The class index of targets that do not count.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; a mean is weighted by `weight`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.NLLLoss()(ts.log_softmax(ts.zeros((2, 4))), [1, 3])  # ln 4
+    tensor(1.3862944)
     """
 
-    def __init__(self, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
         self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
 
-    def forward(self, log_probabilities: Array, target: Array) -> Array:
+    def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction)
 
 
 class BCELoss(Module):
-    """Binary cross entropy of probabilities; see `binary_cross_entropy`."""
+    """Binary cross entropy of probabilities and targets in [0, 1], of one shape; see `binary_cross_entropy`.
 
-    def __init__(self, weight: Array | None = None, reduction: str = "mean") -> None:
+    Parameters
+    ----------
+    weight : array_like, optional
+        A factor per element, broadcast against the losses.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.BCELoss()(ts.tensor([0.5, 0.5]), [1.0, 0.0])  # ln 2
+    tensor(0.6931472)
+    """
+
+    def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
         self.weight, self.reduction = weight, reduction
 
-    def forward(self, probability: Array, target: Array) -> Array:
+    def forward(self, probability: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.binary_cross_entropy(probability, target, self.weight, self.reduction)
 
 
 class BCEWithLogitsLoss(Module):
-    """Binary cross entropy of logits; see `binary_cross_entropy_with_logits`."""
+    """Binary cross entropy of logits and targets in [0, 1]; see `binary_cross_entropy_with_logits`.
 
-    def __init__(self, weight: Array | None = None, reduction: str = "mean", pos_weight: Array | None = None) -> None:
+    Parameters
+    ----------
+    weight : array_like, optional
+        A factor per element, broadcast against the losses.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+    pos_weight : array_like, optional
+        A factor of the loss of positive targets, broadcast against the logits.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.BCEWithLogitsLoss()(ts.tensor([0.0, 0.0]), [1.0, 0.0])  # ln 2
+    tensor(0.6931472)
+    """
+
+    def __init__(
+        self, weight: ArrayLike | None = None, reduction: str = "mean", pos_weight: ArrayLike | None = None
+    ) -> None:
         self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
 
-    def forward(self, logits: Array, target: Array) -> Array:
+    def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.binary_cross_entropy_with_logits(logits, target, self.weight, self.pos_weight, self.reduction)
 
 
 class MSELoss(Module):
-    """Mean squared error; see `mse_loss`."""
+    """Squared error of predictions and targets of one shape; see `mse_loss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.MSELoss()(ts.tensor([1.0, 3.0]), [0.0, 0.0])
+    tensor(5.)
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
-    def forward(self, prediction: Array, target: Array) -> Array:
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.mse_loss(prediction, target, self.reduction)
 
 
 class L1Loss(Module):
-    """Mean absolute error; see `l1_loss`."""
+    """Absolute error of predictions and targets of one shape; see `l1_loss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.L1Loss()(ts.tensor([1.0, 3.0]), [0.0, 0.0])
+    tensor(2.)
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
-    def forward(self, prediction: Array, target: Array) -> Array:
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.l1_loss(prediction, target, self.reduction)
 
 
 class SmoothL1Loss(Module):
-    """Squared error near zero and absolute error beyond `beta`, over `beta`; see `smooth_l1_loss`."""
+    """Huber loss divided by `beta`: squared for errors below `beta`, absolute above; see `smooth_l1_loss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+    beta : float, default 1.0
+        The error at which the loss becomes linear, >= 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.SmoothL1Loss(beta=2.0)(ts.tensor([1.0, 4.0]), [0.0, 0.0])  # (1 / 4 + 3) / 2
+    tensor(1.625)
+    """
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         self.reduction, self.beta = reduction, beta
 
-    def forward(self, prediction: Array, target: Array) -> Array:
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.smooth_l1_loss(prediction, target, self.reduction, self.beta)
 
 
 class HuberLoss(Module):
-    """Squared error near zero and absolute error beyond `delta`; see `huber_loss`."""
+    """Huber loss: squared for errors below `delta`, linear above; see `huber_loss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+    delta : float, default 1.0
+        The error at which the loss becomes linear, > 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.HuberLoss()(ts.tensor([1.0, 4.0]), [0.0, 0.0])  # (1 / 2 + 7 / 2) / 2
+    tensor(2.)
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         self.reduction, self.delta = reduction, delta
 
-    def forward(self, prediction: Array, target: Array) -> Array:
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.huber_loss(prediction, target, self.reduction, self.delta)
 
 
 class KLDivLoss(Module):
-    """Kullback-Leibler divergence of targets from log-probabilities; see `kl_div`."""
+    """Kullback-Leibler divergence of target probabilities from log-probabilities, of one shape; see `kl_div`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "batchmean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"batchmean"`` divides their sum by the size of the first axis.
+    log_target : bool, default False
+        Whether targets are log-probabilities too.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.KLDivLoss("batchmean")(ts.log(ts.tensor([[0.5, 0.5]])), [[1.0, 0.0]])  # ln 2
+    tensor(0.6931472)
+    """
 
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
         self.reduction, self.log_target = reduction, log_target
 
-    def forward(self, log_probabilities: Array, target: Array) -> Array:
+    def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.kl_div(log_probabilities, target, self.reduction, self.log_target)

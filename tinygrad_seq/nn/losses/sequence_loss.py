@@ -1,4 +1,4 @@
-"""Losses over padded sequences: only the steps that are there count."""
+"""Losses of padded sequences: only valid steps count."""
 
 from __future__ import annotations
 
@@ -6,49 +6,54 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...autograd.creation import asarray, zeros
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError, ShapeError
 from ...functional import cross_entropy, index_add
-from ...ops.primitive import Array
 from ..masks import Mask, check_flags
 
 _REDUCTIONS = ("mean", "sum", "none")
 
 
 def sequence_loss(
-    loss: Callable[..., Array],
-    prediction: Array,
-    target: Array,
-    lengths: Any = None,
-    mask: Any = None,
+    loss: Callable[..., Tensor],
+    prediction: ArrayLike,
+    target: ArrayLike,
+    lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
     reduction: str = "mean",
     batch_first: bool = False,
     **options: Any,
-) -> Array:
-    """Return any loss, over the valid steps of sequences.
+) -> Tensor:
+    """Return a loss over the valid steps of padded sequences.
 
-    The other steps are taken out before the loss is computed: what they hold, NaN included, has no effect, their
-    gradient is exactly zero, and they cost nothing.
+    Padding is removed before the loss is computed: its values, even NaN, have no effect, its gradient is exactly 0, and
+    it costs no time.
 
     Parameters
     ----------
-    loss
+    loss : callable
         A function ``loss(prediction, target, reduction=...)``, such as those of `nn.functional`.
-    prediction, target
-        (T, N, ...), as `loss` wants them behind the first two axes.
-    lengths
-        (N,) integers from 0 to T: the steps from there on are left out.
-    mask
-        Instead of lengths, (T, N) bool: the steps that count.
-    reduction
-        ``"mean"`` over the valid steps of all sequences, 0 if there is none; ``"sum"``: over time, and averaged over
-        the N sequences, as in the course notes; or ``"none"``: the losses (T, N, ...), 0 at the steps that are left
-        out.
-    batch_first
-        Whether prediction, target, mask and losses are (N, T, ...).
+    prediction, target : array_like
+        (T, N, ...), with the trailing axes that `loss` expects.
+    lengths : array_like of int, optional
+        (N,), from 0 to T: how many steps of each sequence are valid.
+    mask : array_like of bool, optional
+        (T, N), the valid steps. Pass lengths or a mask, not both.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        ``"mean"`` over the valid steps of all sequences, 0 if there are none; ``"sum"`` over time, averaged over the N
+        sequences, as in the course notes; ``"none"``, the losses (T, N, ...), 0 on padding.
+    batch_first : bool, default False
+        Whether prediction, target, mask and losses are (N, T, ...) instead.
     **options
-        Passed on to `loss`; to weight steps, multiply the losses of ``reduction="none"``.
+        More arguments of `loss`. To weight steps, multiply the losses of ``reduction="none"``.
+
+    Returns
+    -------
+    Tensor
+        A scalar; (T, N, ...) if the reduction is ``"none"``.
 
     Raises
     ------
@@ -70,28 +75,33 @@ def sequence_loss(
 
 
 def sequence_cross_entropy(
-    logits: Array,
-    target: Array,
-    lengths: Any = None,
-    mask: Any = None,
+    logits: ArrayLike,
+    target: ArrayLike,
+    lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
     reduction: str = "mean",
     batch_first: bool = False,
-    weight: Array | None = None,
+    weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
-) -> Array:
-    """Return the cross entropy of targets and logits, over the valid steps of sequences.
+) -> Tensor:
+    """Return the cross entropy of logits and targets over the valid steps of padded sequences.
 
     Parameters
     ----------
-    logits
-        Unnormalised log-probabilities (T, N, V).
-    target
-        Class indices (T, N), of any value at the steps that are left out; or probabilities (T, N, V).
+    logits : array_like
+        (T, N, V), unnormalised log-probabilities.
+    target : array_like
+        (T, N), class indices, with any value on padding; or (T, N, V), probabilities.
     lengths, mask, reduction, batch_first
         As in `sequence_loss`.
     weight, ignore_index, label_smoothing
-        As in `cross_entropy`; a mean is weighted by the classes too.
+        As in `cross_entropy`; ``"mean"`` is weighted by `weight`.
+
+    Returns
+    -------
+    Tensor
+        A scalar; (T, N) if the reduction is ``"none"``.
 
     Raises
     ------
@@ -115,15 +125,15 @@ def sequence_cross_entropy(
 
 def _over_valid_steps(
     caller: str,
-    loss: Callable[..., Array],
-    prediction: Array,
-    target: Array,
+    loss: Callable[..., Tensor],
+    prediction: Any,
+    target: Any,
     lengths: Any,
     mask: Any,
     reduction: str,
     batch_first: bool,
     options: dict[str, Any],
-) -> Array:
+) -> Tensor:
     if reduction not in _REDUCTIONS:
         raise ArgumentError(f"{caller}: expected reduction to be one of {_REDUCTIONS}, got {reduction!r}; choose one.")
     prediction, target = asarray(prediction), asarray(target)
@@ -131,7 +141,7 @@ def _over_valid_steps(
     if prediction.ndim < 2 or target.shape[:2] != prediction.shape[:2]:
         raise ShapeError(
             f"{caller}: expected predictions and targets of shape {axes} with equal N and T, got {prediction.shape} "
-            f"and {target.shape}; one sequence is a batch of N = 1."
+            f"and {target.shape}; pass one sequence as a batch of N = 1."
         )
     T, N = reversed(prediction.shape[:2]) if batch_first else prediction.shape[:2]
     valid = check_flags(caller, T, N, batch_first, lengths, mask).valid(T)
@@ -140,15 +150,15 @@ def _over_valid_steps(
         prediction, target = prediction[valid], target[valid]
     steps = prediction.shape[0] if valid is not None else T * N
     if reduction == "mean" and not steps:
-        reduction = "sum"  # of nothing: 0, and a gradient of zeros
+        reduction = "sum"  # of no losses: 0, with a gradient of zeros
     losses = loss(prediction, target, reduction=reduction, **options)
     if reduction == "sum":
         return losses / max(N, 1)
     return losses if reduction == "mean" or valid is None else _put_back(losses, valid)
 
 
-def _put_back(losses: Array, valid: Mask) -> Array:
-    """Return the losses of valid steps at their steps, and 0 elsewhere."""
+def _put_back(losses: Tensor, valid: Mask) -> Tensor:
+    """Return the losses with the valid steps in their places and 0 elsewhere."""
     rest = losses.shape[1:]
     nothing = zeros((valid.size, *rest), dtype=losses.dtype)
     return index_add(nothing, 0, np.flatnonzero(valid), losses).reshape(valid.shape + rest)

@@ -252,4 +252,4 @@ def _gradient_of(nudge: Tensor | None) -> Tensor | None:
 
 def _squares(g: Tensor) -> np.ndarray:
     array = g.numpy()
-    return np.square(array).sum(axis=tuple(range(2, array.ndim)))  # type: ignore[no-any-return]
+    return np.square(array).sum(axis=tuple(range(2, array.ndim)))

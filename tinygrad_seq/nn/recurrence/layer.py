@@ -100,7 +100,7 @@ class SequenceLayer(Module):
 
     def forward(
         self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
-    ) -> tuple[Tree, ...]:
+    ) -> tuple[Any, Any, *tuple[Any, ...]]:
         """Return ``(ys, state)``: the outputs of the last layer and the state after the last step.
 
         Parameters

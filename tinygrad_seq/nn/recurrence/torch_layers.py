@@ -57,7 +57,7 @@ class StackedLayers(SequenceLayer):
         check_placement(name, device, dtype)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.proj_size, self._of_cell = bias, proj_size, of_cell
-        projected = {"proj_size": proj_size} if proj_size else {}
+        projected: dict[str, Any] = {"proj_size": proj_size} if proj_size else {}
         merged = (proj_size or hidden_size) * (1 + (bidirectional and options.get("merge", "concat") == "concat"))
         made = []
         for suffix in _suffixes(num_layers, bidirectional):
@@ -93,7 +93,7 @@ class StackedLayers(SequenceLayer):
 
     def forward(
         self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
-    ) -> tuple[Any, ...]:
+    ) -> tuple[Tensor, Any, *tuple[Any, ...]]:
         """Return ``(ys, state)``: the last layer's h at every step, and the state of all layers after the last.
 
         Parameters

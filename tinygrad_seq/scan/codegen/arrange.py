@@ -1,63 +1,114 @@
-"""The equations of the loop in the form that the emitter wants.
+"""Rewrite the equations of a loop for the code generator.
 
-* A cut of an elementwise result becomes the elementwise operation on the cuts of its operands: four gates that were
-  added as one array are added gate by gate, in registers, where the next operation wants them.
-* Every carry that leaves and every part of a `concat` is a result with one home, copied if need be.
+* A split or slice of an elementwise result becomes the elementwise operation on the pieces of its operands. Four gates
+  that were added as one array are added gate by gate, in registers, where the next operation reads them.
+* Every next carry and every operand of a `concat` is computed by an equation of its own, a copy if necessary, so that
+  it can be written where it is read.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from ...ops.casting import alias
 from ...ops.primitive import TABLE, OpKind
+from ..ir.check import check_eqns
 from ..ir.rewrite import rewrite
-from ..ir.step import Eqn, Stages, Var, check_order, live
+from ..ir.step import Eqn, Stages, Var, live
 from ..ir.trace import Builder, Tracer
 
 
-class Loop(NamedTuple):
-    """What happens in one turn of the loop.
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """One iteration of a loop over time.
 
     Attributes
     ----------
     eqns
-        In an order in which each can be done.
+        The equations, operands before results.
     carry, carry_out
-        What comes from the turn before and goes to the next; every `carry_out` is the result of its own equation.
-    kept
-        What is stacked over time.
-    became
-        For variables of the step that have another name here: that name.
-    totals, totals_out
-        For what is added up over time: its sum so far, and with this turn's value. Both are one array.
+        The carry from the previous iteration and for the next one; each `carry_out` is computed by its own equation.
+    saved
+        The variables that are stacked over time.
+    renamed
+        The names here of the step's variables that have another name.
+    time_sums, time_sums_out
+        For each sum over time: its value so far, and with this iteration's term. Both are one array.
+    batch_size, batched
+        The size of the batch, and the variables whose first axis is the batch (`batch_axis`). 1 and none if the loop
+        does not treat the elements of a batch separately.
     """
 
     eqns: tuple[Eqn, ...]
     carry: tuple[Var, ...]
     carry_out: tuple[Var, ...]
-    kept: tuple[Var, ...]
-    became: dict[Var, Var]
-    totals: tuple[Var, ...] = ()
-    totals_out: tuple[Var, ...] = ()
+    saved: tuple[Var, ...]
+    renamed: Mapping[Var, Var]
+    time_sums: tuple[Var, ...] = ()
+    time_sums_out: tuple[Var, ...] = ()
+    batch_size: int = 1
+    batched: frozenset[Var] = field(default=frozenset())
+
+    @cached_property
+    def producer(self) -> dict[Var, Eqn]:
+        """The equation that computes each variable."""
+        return _producers(self.eqns)
+
+    @cached_property
+    def inputs(self) -> tuple[Var, ...]:
+        """The variables that the loop reads and does not compute, carry and sums over time included."""
+        return tuple(dict.fromkeys([var for eqn in self.eqns for var in eqn.reads if var not in self.producer]))
+
+    @cached_property
+    def has_reductions(self) -> bool:
+        """Whether an axis of size 1 is what a reduction leaves, which gets no loop.
+
+        Elsewhere it is a size like any other, so that the code for all sizes serves 1 too.
+        """
+        return any(eqn.primitive.kind is OpKind.REDUCTION for eqn in self.eqns)
+
+    def features(self, var: Var) -> tuple[int, ...]:
+        """Return the shape of `var` without the batch axis."""
+        return var.shape[1:] if var in self.batched else var.shape
+
+    def is_scalar(self, var: Var) -> bool:
+        """Return whether `var` is one number per batch element, which gets no loop and can stay in a register."""
+        return self.has_reductions and math.prod(self.features(var)) == 1
+
+    def root(self, var: Var) -> Var:
+        """Return the variable that `var` is a view of; `var` itself if it is not a view."""
+        return _root(var, self.producer)
+
+
+def is_elementwise(eqn: Eqn) -> bool:
+    """Return whether an equation is computed element by element in the loop."""
+    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST}
+
+
+def is_layout(eqn: Eqn) -> bool:
+    """Return whether an equation only says where its results are: a view or a `concat`."""
+    return eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
 
 
 def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     """Return the loop of `stages`.
 
-    With `cuts_carry` the carry that leaves is overwritten with zeros at the edge of a window, so it gets memory of its
-    own, apart from what is stacked.
+    With `cuts_carry` the next carry is overwritten with zeros at the edge of a window, so it gets memory of its own,
+    separate from what is stacked.
     """
-    cut, became = _cut_operands_first(stages)
-    kept = tuple(dict.fromkeys([became.get(var, var) for var in stages.kept]))
-    carry_out = [became.get(var, var) for var in stages.step.carry_out]
-    computed = {r for eqn in cut if eqn.primitive.kind not in {OpKind.VIEW, OpKind.JOIN} for r in eqn.results}
+    cut, renamed = _cut_operands_first(stages)
+    saved = tuple(dict.fromkeys([renamed.get(var, var) for var in stages.kept]))
+    carry_out = [renamed.get(var, var) for var in stages.step.carry_out]
+    computed = {result for eqn in cut if not is_layout(eqn) for result in eqn.results}
     eqns: list[Eqn] = []
 
     def own(var: Var, taken: set[Var]) -> Var:
-        """Return `var`, or a copy if it is not computed here or has a home already."""
+        """Return `var`, or a copy if it is not computed in the loop or its memory is `taken`."""
         if var in computed and var not in taken:
             taken.add(var)
             return var
@@ -65,25 +116,23 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
         eqns.append(Eqn(alias, (var,), {}, (copy,)))
         return copy
 
-    taken = {*kept, *carry_out}
+    taken = {*saved, *carry_out}
+    parts: set[Var] = set()
     for eqn in cut:
-        parts = eqn.operands
+        operands = eqn.operands
         if eqn.primitive.kind is OpKind.JOIN:
-            parts = tuple([own(operand, taken) for operand in parts])
-        eqns.append(Eqn(eqn.primitive, parts, eqn.params, eqn.results))
-    taken = {part for eqn in eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
+            operands = tuple([own(operand, taken) for operand in operands])
+            parts.update(operands)
+        eqns.append(Eqn(eqn.primitive, operands, eqn.params, eqn.results))
     if cuts_carry:
-        viewed = {part: eqn.operands[0] for eqn in eqns if eqn.primitive.kind is OpKind.VIEW for part in eqn.results}
-        for var in kept:
-            while var in viewed:
-                var = viewed[var]
-            taken.add(var)
-    left = tuple([own(var, taken) for var in carry_out])
-    totals, totals_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
-    for var, total, out in zip(stages.added, totals, totals_out, strict=True):
-        eqns.append(Eqn(TABLE["add"], (total, became.get(var, var)), {}, (out,)))
-    check_order(eqns, (*left, *totals_out))
-    return Loop(tuple(eqns), stages.step.carry, left, kept, became, totals, totals_out)
+        producers = _producers(eqns)
+        parts.update([_root(var, producers) for var in saved])
+    left = tuple([own(var, parts) for var in carry_out])
+    sums, sums_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
+    for var, total, out in zip(stages.added, sums, sums_out, strict=True):
+        eqns.append(Eqn(TABLE["add"], (total, renamed.get(var, var)), {}, (out,)))
+    check_eqns(eqns, (*left, *sums_out))
+    return Loop(tuple(eqns), stages.step.carry, left, saved, renamed, sums, sums_out)
 
 
 def with_copy(loop: Loop, eqn: Eqn, var: Var) -> tuple[Loop, Var]:
@@ -97,37 +146,43 @@ def with_copy(loop: Loop, eqn: Eqn, var: Var) -> tuple[Loop, Var]:
     else:
         changed.insert(0, Eqn(alias, (var,), {}, (copy,)))
     eqns = [part for other in loop.eqns for part in (changed if other is eqn else [other])]
-    check_order(eqns, loop.carry_out)
-    return loop._replace(eqns=tuple(eqns)), copy
+    check_eqns(eqns, loop.carry_out)
+    return replace(loop, eqns=tuple(eqns)), copy
 
 
-def is_elementwise(eqn: Eqn) -> bool:
-    """Return whether an equation is computed element by element in the loop."""
-    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST}
+def _producers(eqns: Iterable[Eqn]) -> dict[Var, Eqn]:
+    return {result: eqn for eqn in eqns for result in eqn.results}
+
+
+def _root(var: Var, producers: Mapping[Var, Eqn]) -> Var:
+    while (eqn := producers.get(var)) is not None and eqn.primitive.kind is OpKind.VIEW:
+        var = eqn.operands[0]
+    return var
 
 
 def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]]:
+    """Return the equations with splits and slices moved before elementwise operations, and the renamed variables."""
     uses = Counter([operand for eqn in stages.during for operand in set(eqn.reads)])
     outputs = {*stages.kept, *stages.added, *stages.step.carry_out}
     builder = Builder()
     passing: set[Var] = set()  # elementwise results, as rewritten, that only one equation reads
 
     def through(x: Any, cut: Callable[[Any, int], list[Any]], count: int) -> list[Any] | None:
-        """Return the elementwise operation that made `x` applied to each cut of its operands."""
+        """Return the elementwise operation that computed `x`, applied to each piece of its operands."""
         eqn = builder.producer.get(x._var)
         if eqn is None or x._var not in passing:
             return None
-        columns = [
+        pieces = [
             cut(Tracer(builder, operand), x.ndim - operand.ndim) if operand.__class__ is Var else [operand] * count
             for operand in eqn.operands
         ]
-        return [builder.apply(eqn.primitive, row, eqn.params) for row in zip(*columns, strict=True)]
+        return [builder.apply(eqn.primitive, operands, eqn.params) for operands in zip(*pieces, strict=True)]
 
     def split(x: Any, cuts: tuple[int, ...], axis: int) -> Any:
         def cut(operand: Any, offset: int) -> list[Any]:
             at = axis - offset
-            stretched = at < 0 or operand.shape[at] == 1
-            return [operand] * (len(cuts) + 1) if stretched else list(split(operand, cuts, at))
+            broadcast = at < 0 or operand.shape[at] == 1
+            return [operand] * (len(cuts) + 1) if broadcast else list(split(operand, cuts, at))
 
         found = through(x, cut, len(cuts) + 1)
         return TABLE["split"](x, cuts=cuts, axis=axis) if found is None else found
@@ -140,9 +195,9 @@ def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]
         found = through(x, cut, 1)
         return TABLE["index"](x, key=key) if found is None else found[0]
 
-    became: dict[Var, Var] = {}
+    renamed: dict[Var, Var] = {}
     for eqn in stages.during:
-        _, became = rewrite([eqn], {"split": split, "index": index}, builder, became)
+        _, renamed = rewrite([eqn], {"split": split, "index": index}, builder, renamed)
         if eqn.primitive.kind is OpKind.ELEMENTWISE and uses[eqn.result] == 1 and eqn.result not in outputs:
-            passing.add(became[eqn.result])
-    return live(builder.eqns, [became.get(var, var) for var in outputs]), became
+            passing.add(renamed[eqn.result])
+    return live(builder.eqns, [renamed.get(var, var) for var in outputs]), renamed

@@ -38,7 +38,7 @@ def literal(value: Any, dtype: np.dtype) -> str:
     return f"{type_name(dtype)}({value!r})"
 
 
-def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str]) -> str:
+def expression(eqn: Eqn, operands: list[str], argument: Callable[[int, float], str]) -> str:
     """Return the text of the result of `eqn`.
 
     Parameters
@@ -67,7 +67,7 @@ def expression(eqn: Eqn, operands: list[str], told: Callable[[int, float], str])
             texts.append(f"{text} != 0" if operand.__class__ is Var else str(bool(operand)))
         elif operand.__class__ is not Var:
             known = inner.kind != "f" or operand in (0, 1) or not math.isfinite(operand)
-            texts.append(literal(operand, inner) if known else f"{type_name(inner)}({told(position, operand)})")
+            texts.append(literal(operand, inner) if known else f"{type_name(inner)}({argument(position, operand)})")
         else:
             texts.append(text if operand.dtype == inner else f"{type_name(inner)}({text})")
     if primitive.vectorised and inner.kind == "f":

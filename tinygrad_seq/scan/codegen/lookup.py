@@ -1,8 +1,8 @@
-"""Operations of the loop that pick: the rows of a table, an index to draw. Not every operand will do.
+"""Table lookups and random draws in the loop as source text, and the errors of both.
 
-Compiled code checks no bounds by itself, so here it does: at an index outside the table, or scores that nothing can be
-drawn from, it goes on with index 0 and leaves the number of the equation and the index in a *complaint*, which becomes
-the error of the same operation outside a scan.
+Compiled code checks no bounds by itself, so here it does. At an index outside the table, or scores that nothing can be
+drawn from, it goes on with index 0 and stores a status: the number of the equation and the index. The status becomes
+the error that the same operation raises outside of a scan.
 """
 
 from __future__ import annotations
@@ -16,95 +16,82 @@ from ...ops.choice import refuse_scores
 from ...ops.indexing import check_range
 from ...ops.primitive import OpKind
 from ..ir.step import Eqn
-from .buffers import Buffer, CopyNeededError, Number
-from .schedule import features
-from .snippets import Texts
+from .kernel_text import KernelText
+from .layout import CopyNeededError, Number
 
-COMPLAINT: Final = 3
-"""The numbers of a complaint: whether there is one, the position of the equation among those that can, the index."""
+STATUS_SIZE: Final = 3
+"""The numbers of a status: whether something failed, the position of the equation in ``Source.checked``, the index."""
 
 
-def lookup(texts: Texts, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
-    """Return the lines of ``table[index]`` for each index of a row, and the buffers they touch."""
+def lookup(text: KernelText, eqn: Eqn) -> list[str]:
+    """Return the lines of ``table[index]`` for each index of a batch element."""
     table, indices = eqn.operands
-    if table in texts.rows or eqn.params.get("axis", 0) != 0:
+    if table in text.loop.batched or eqn.params.get("axis", 0) != 0:
         raise CompileError(
             "scan: expected lookups along the first axis of a table that all sequences share, got one of shape "
             f"{table.shape} along axis {eqn.params.get('axis', 0)}; use take_along_axis outside of the scan, "
             "a product with a one-hot row, or pass compile=False."
         )
-    source, at, target = (texts.homes.places[var] for var in (table, indices, eqn.result))
-    shape, inner = features(indices, texts.rows), table.shape[1:]
-    count = texts.number((table, "count"), table.shape[0])
-    position = f"{texts.row_name(at.buffer)}[{texts.index(at, at.strides)}]"
-    lowest = f"-i8({count})" if eqn.primitive.from_end else "0"
-    element = texts.index(source, (*_none(len(shape)), *source.strides[1:]))
-    row = f"u8(at) * u8({texts.stride(source.strides[0])})"
-    copy = f"{texts.row_name(target.buffer)}[{texts.index(target, target.strides)}]"
-    copy += f" = {texts.row_name(source.buffer)}[{row} + {element}]"
-    body = [
-        f"at = i8({position})",
-        f"if at < {lowest} or at >= i8({count}):",
-        *complain(texts, eqn, "at"),
-        "    at = i8(0)",
-    ]
-    if eqn.primitive.from_end:
+    source, at, target = (text.layouts[var] for var in (table, indices, eqn.result))
+    shape, inner = text.loop.features(indices), table.shape[1:]
+    count = text.number((table, "count"), table.shape[0])
+    index = text.element(at)
+    negative = eqn.primitive.from_end
+    leading: list[Number] = [0 for _ in shape]
+    lowest = f"-i8({count})" if negative else "0"
+    within = text.index(source, (*leading, *source.strides[1:]))
+    entry = f"u8(at) * u8({text.stride(source.strides[0])})"
+    copy = f"{text.element(target)} = {text.vector(source.buffer)}[{entry} + {within}]"
+    body = [f"at = i8({index})", *_check(text, eqn, f"at < {lowest} or at >= i8({count})")]
+    if negative:
         body += ["if at < 0:", f"    at += i8({count})"]
-    body += texts.around((*shape, *inner), range(len(shape), len(shape) + len(inner)), [copy], (eqn, "inner"))
-    return texts.around(shape, range(len(shape)), body, eqn), {source.buffer, at.buffer, target.buffer}
+    body += text.around((*shape, *inner), range(len(shape), len(shape) + len(inner)), [copy], (eqn, "inner"))
+    return text.around(shape, range(len(shape)), body, eqn)
 
 
-def draw(texts: Texts, eqn: Eqn) -> tuple[list[str], set[Buffer]]:
-    """Return the lines of a draw from the scores of a row, and the buffers they touch."""
+def draw(text: KernelText, eqn: Eqn) -> list[str]:
+    """Return the lines of a draw from the scores of a batch element."""
     scores = eqn.operands[0]
-    source, uniform, heat, target = (texts.homes.places[var] for var in (*eqn.operands, eqn.result))
-    shape = features(eqn.result, texts.rows)
-    if source.strides[-1] not in (1, 0) and scores.shape[-1] > 1:
+    source, uniform, temperature, target = (text.layouts[var] for var in (*eqn.operands, eqn.result))
+    shape, size = text.loop.features(eqn.result), scores.shape[-1]
+    if source.strides[-1] not in (1, 0) and size > 1:
         raise CopyNeededError(eqn, scores)
-    size = scores.shape[-1]
-    start = texts.index(source, (*source.strides[:-1], 0))
     operands = [
-        texts.row_name(source.buffer),
-        start,
-        texts.number((eqn, "count"), size),
-        f"f8({texts.row_name(uniform.buffer)}[{texts.index(uniform, uniform.strides)}])",
-        f"f8({texts.row_name(heat.buffer)}[{texts.index(heat, heat.strides)}])",
-        texts.number((eqn, "top_k"), min(eqn.params["top_k"] or size, size)),
+        text.vector(source.buffer),
+        text.index(source, (*source.strides[:-1], 0)),
+        text.number((eqn, "count"), size),
+        f"f8({text.element(uniform)})",
+        f"f8({text.element(temperature)})",
+        text.number((eqn, "top_k"), min(eqn.params["top_k"] or size, size)),
     ]
     body = [
         f"at = categorical.choose({', '.join(operands)})",
-        "if at < 0:",
-        *complain(texts, eqn, "at"),
-        "    at = i8(0)",
-        f"{texts.row_name(target.buffer)}[{texts.index(target, target.strides)}] = at",
+        *_check(text, eqn, "at < 0"),
+        f"{text.element(target)} = at",
     ]
-    touched = {place.buffer for place in (source, uniform, heat, target)}
-    return texts.around(shape, range(len(shape)), body, eqn), touched
+    return text.around(shape, range(len(shape)), body, eqn)
 
 
-def _none(rank: int) -> list[Number]:
-    """Return the strides along axes that do not matter."""
-    return [0 for _ in range(rank)]
-
-
-def complain(texts: Texts, eqn: Eqn, index: str) -> list[str]:
-    """Return the lines that leave a complaint of an equation, unless there is one already."""
-    number = len(texts.risks)
-    texts.risks.append(eqn)
+def _check(text: KernelText, eqn: Eqn, failed: str) -> list[str]:
+    """Return the lines that go on with index 0 if the index has `failed`, and store the status unless there is one."""
+    number = len(text.checked)
+    text.checked.append(eqn)
     return [
+        f"if {failed}:",
         "    if complaint[0] == 0:",
         "        complaint[0] = i8(1)",
         f"        complaint[1] = i8({number})",
-        f"        complaint[2] = i8({index})",
+        "        complaint[2] = i8(at)",
+        "    at = i8(0)",
     ]
 
 
-def raise_complaint(risks: tuple[Eqn, ...], complaint: np.ndarray) -> None:
-    """Raise the error that a kernel has left a complaint of, if it has, and forget it."""
-    if not complaint[0]:
+def raise_status(checked: tuple[Eqn, ...], status: np.ndarray) -> None:
+    """Raise the error of the status that a kernel has stored, if it has, and clear it."""
+    if not status[0]:
         return
-    complaint[0] = 0
-    eqn, index = risks[complaint[1]], complaint[2]
+    status[0] = 0
+    eqn, index = checked[status[1]], status[2]
     operand = eqn.operands[0]
     if eqn.primitive.kind is OpKind.DRAW:
         refuse_scores(operand.shape)

@@ -1,90 +1,89 @@
-"""The order of a loop's work: stretches of work on one row after the other, between products with constant matrices.
+"""The order of a loop's work: phases, each of work per batch element and then of products with constant matrices.
 
     for each time:
-        rows     for each row:  nest, nest, reduction, nest ...     everything in the first cache
-        product  h @ W          all rows at once
-        rows     ...
+        phase 0    for each batch element:  loop nest, loop nest, reduction ...     everything in the first cache
+                   product  h @ W           the whole batch at once
+        phase 1    for each batch element:  ...
 
-A *nest* is a set of elementwise equations over the same axes: one loop, in which values stay in registers, and sums
+A loop nest is a set of elementwise equations over the same axes: one loop, in which values stay in registers, and sums
 along the last axes are added up on the way.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from ...ops.linear import matmul
-from ...ops.primitive import TABLE, OpKind
+from ...ops.primitive import TABLE
 from ..ir.step import Eqn, Var, dependents, live
-from .arrange import Loop, is_elementwise
+from .arrange import Loop, is_elementwise, is_layout
 
 _sum = TABLE["sum"]
 
 
 @dataclass(eq=False)
-class Nest:
+class LoopNest:
     """Elementwise equations over one set of axes, and sums over the last of them."""
 
     shape: tuple[int, ...]
     eqns: list[Eqn] = field(default_factory=list)
 
 
-# What a row does in turn: a nest, or a reduction or product of its own.
-Item = Nest | Eqn
+# Work on one batch element: a loop nest, or a reduction, product or lookup by itself.
+Item = LoopNest | Eqn
 
 
 @dataclass(eq=False)
-class Stretch:
-    """Work on each row by itself, then products of all rows with constant matrices."""
+class Phase:
+    """Work on each batch element, then products of the whole batch with constant matrices."""
 
     items: list[Item] = field(default_factory=list)
     products: list[Eqn] = field(default_factory=list)
 
 
-def is_placed(eqn: Eqn) -> bool:
-    """Return whether an equation only says where something is."""
-    return eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
+def eqns_of(item: Item) -> list[Eqn]:
+    """Return the equations of an item."""
+    return item.eqns if isinstance(item, LoopNest) else [item]
 
 
-def schedule(loop: Loop, rows: Collection[Var], constants: Collection[Var]) -> list[Stretch]:
-    """Return the stretches of one turn of the loop."""
+def schedule(loop: Loop, constants: Collection[Var]) -> list[Phase]:
+    """Return the phases of one iteration; `constants` are the same at every time."""
     levels = _levels(loop)
     needed = set(live(loop.eqns, [*loop.carry_out, *[var for eqn in levels for var in eqn.reads]]))
     left = dict.fromkeys(loop.eqns)
-    stretches = [Stretch()]
+    phases = [Phase()]
     for level in sorted(set(levels.values())):
-        heavy = [eqn for eqn, at in levels.items() if at == level]
-        products = [eqn for eqn in heavy if is_product(eqn, rows, constants)]
-        sums = [eqn for eqn in heavy if summed_from(eqn, rows) is not None]
-        wanted = [var for eqn in heavy for var in eqn.reads]
-        if products:  # what they wait for, and what waits for nothing and is waited for by nothing
+        expensive = [eqn for eqn, at in levels.items() if at == level]
+        products = [eqn for eqn in expensive if _is_product(loop, eqn, constants)]
+        sums = [eqn for eqn in expensive if summed_from(loop, eqn) is not None]
+        wanted = [var for eqn in expensive for var in eqn.reads]
+        if products:  # the operands, and results that depend on no expensive equation and are read by none
             waiting = dependents(left, [result for eqn in left if eqn in levels for result in eqn.results])
             wanted += [var for eqn in left if eqn not in needed for var in eqn.results if var not in waiting]
-        stretches[-1].items += _nests([*_take(left, live(left, wanted)), *sums], rows, left, needed)
-        for eqn in heavy:
+        phases[-1].items += _fuse(loop, [*_take(left, live(left, wanted)), *sums], left, needed)
+        for eqn in expensive:
             del left[eqn]
-        stretches[-1].items += [eqn for eqn in heavy if eqn not in sums and eqn not in products]
+        phases[-1].items += [eqn for eqn in expensive if eqn not in sums and eqn not in products]
         if products:
-            stretches[-1].products += products
-            stretches.append(Stretch())
-    stretches[-1].items += _nests(_take(left, tuple(left)), rows, left, needed)
-    _repeat(loop, stretches, rows)
-    return stretches
+            phases[-1].products += products
+            phases.append(Phase())
+    phases[-1].items += _fuse(loop, _take(left, tuple(left)), left, needed)
+    _rematerialise(loop, phases)
+    return phases
 
 
 def _levels(loop: Loop) -> dict[Eqn, int]:
-    """Return for each equation with work of its own after how many others, one waiting for the next, it is done.
+    """Return for each expensive equation the number of expensive ones before it on the longest path that leads to it.
 
-    That is as soon as can be; but what does not depend on the carry, and so reads what has always been there, is done
-    where it is wanted.
+    So each is done as early as possible. One that does not depend on the carry could always be done first, and is done
+    where its result is read.
     """
     depth: dict[Var, int] = {}
     levels: dict[Eqn, int] = {}
     for eqn in loop.eqns:
         level = max([depth.get(var, 0) for var in eqn.reads], default=0)
-        if not is_elementwise(eqn) and not is_placed(eqn):
+        if not is_elementwise(eqn) and not is_layout(eqn):
             levels[eqn] = level
         depth.update(dict.fromkeys(eqn.results, level + (eqn in levels)))
     recurrent = dependents(loop.eqns, loop.carry)
@@ -100,107 +99,88 @@ def _levels(loop: Loop) -> dict[Eqn, int]:
     return levels
 
 
-def is_product(eqn: Eqn, rows: Collection[Var], constants: Collection[Var]) -> bool:
-    """Return whether an equation is the product of all rows with one matrix that is the same at every time."""
-    if eqn.primitive is not matmul:  # all other products are made of it
+def _is_product(loop: Loop, eqn: Eqn, constants: Collection[Var]) -> bool:
+    """Return whether an equation is the product of the whole batch with one matrix that is the same at every time."""
+    if eqn.primitive is not matmul:  # all other products are lowered to it
         return False
     a, b = eqn.operands
     alike = a.dtype == b.dtype == eqn.result.dtype and a.dtype.kind == "f"
-    return alike and b in constants and b.ndim == 2 and (a in rows or not rows)
+    return alike and b in constants and b.ndim == 2 and (a in loop.batched or not loop.batched)
 
 
-def _take(left: dict[Eqn, None], eqns: Iterable[Eqn]) -> list[Eqn]:
-    taken = [eqn for eqn in eqns if eqn in left and (is_elementwise(eqn) or is_placed(eqn))]
-    for eqn in taken:
-        del left[eqn]
-    return taken
-
-
-def features(var: Var, rows: Collection[Var]) -> tuple[int, ...]:
-    """Return the shape of one row of `var`."""
-    return var.shape[1:] if var in rows else var.shape
-
-
-def has_reductions(loop: Loop) -> bool:
-    """Return whether an axis of size 1 is what a reduction leaves, which gets no loop.
-
-    Elsewhere it is a size like any other, so that code for all sizes serves 1 too.
-    """
-    return any(eqn.primitive.kind is OpKind.REDUCTION for eqn in loop.eqns)
-
-
-def summed_from(eqn: Eqn, rows: Collection[Var]) -> int | None:
-    """Return the first of the last axes of a row that an equation sums over; None if it does anything else."""
+def summed_from(loop: Loop, eqn: Eqn) -> int | None:
+    """Return the first of the last feature axes that an equation sums over; None if it does anything else."""
     operand = eqn.operands[0]
     # Of all reductions only sums: `kernels.reduce` adds across a vector register.
     if eqn.primitive is not _sum or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
         return None
-    shape = features(operand, rows)
-    axes = {axis - (operand in rows) for axis in eqn.params["axes"]}
+    shape = loop.features(operand)
+    axes = {axis - (operand in loop.batched) for axis in eqn.params["axes"]}
     first = len(shape)
     while first and (first - 1 in axes or shape[first - 1] == 1):
         first -= 1
     return None if first == len(shape) or any(shape[axis] != 1 for axis in axes if axis < first) else first
 
 
-def _shape(eqn: Eqn, rows: Collection[Var]) -> tuple[int, ...]:
-    """Return the shape of the nest that an equation fits in."""
-    return features(eqn.result if is_elementwise(eqn) else eqn.operands[0], rows)
+def _take(left: dict[Eqn, None], eqns: Iterable[Eqn]) -> list[Eqn]:
+    """Remove the elementwise and layout equations among `eqns` from `left` and return them."""
+    taken = [eqn for eqn in eqns if eqn in left and (is_elementwise(eqn) or is_layout(eqn))]
+    for eqn in taken:
+        del left[eqn]
+    return taken
 
 
-def _nests(eqns: list[Eqn], rows: Collection[Var], later: dict[Eqn, None], needed: Collection[Eqn]) -> list[Nest]:
-    """Return the elementwise ones and sums among `eqns` in as few nests as a greedy choice finds."""
+def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collection[Eqn]) -> list[LoopNest]:
+    """Return the elementwise equations and sums among `eqns` in loop nests, as few as a greedy choice finds."""
     pending = {result for eqn in (*eqns, *later) for result in eqn.results}
-    nests: list[Nest] = []
+    nests: list[LoopNest] = []
     while eqns:
-        nest: Nest | None = None
-        inside: set[Var] = set()
+        nest: LoopNest | None = None
+        inside: set[Var] = set()  # in registers of this nest
         progress = True
         while progress:
             progress = False
             for eqn in tuple(eqns):
-                ready = not any(var in pending and var not in inside for var in eqn.reads)
-                if is_placed(eqn):
-                    ready = not any(var in pending for var in eqn.reads)
-                elif nest is not None:
-                    ready = ready and nest.shape == _shape(eqn, rows)
-                if not ready:
+                if any(var in pending and (var not in inside or is_layout(eqn)) for var in eqn.reads):
+                    continue
+                shape = loop.features(eqn.result if is_elementwise(eqn) else eqn.operands[0])
+                if nest is not None and not is_layout(eqn) and nest.shape != shape:
                     continue
                 eqns.remove(eqn)
                 progress = True
-                if is_placed(eqn):
+                if is_layout(eqn):
                     pending.difference_update(eqn.results)
                     continue
                 if nest is None:
-                    nest = Nest(_shape(eqn, rows))
+                    nest = LoopNest(shape)
                     nests.append(nest)
                 nest.eqns.append(eqn)
                 if is_elementwise(eqn):
                     inside.update(eqn.results)
             if nest is not None and not progress:
-                progress = _join(nest, inside, pending, later, rows, needed)
+                progress = _join(loop, nest, inside, pending, later, needed)
         if nest is not None:
             pending.difference_update([eqn.result for eqn in nest.eqns])
     return nests
 
 
 def _join(
-    nest: Nest,
+    loop: Loop,
+    nest: LoopNest,
     inside: set[Var],
     pending: Collection[Var],
     later: dict[Eqn, None],
-    rows: Collection[Var],
     needed: Collection[Eqn],
 ) -> bool:
     """Move an equation to `nest` that is not needed yet but reads what is in registers there.
 
-    What is needed later waits if its operands have to be loaded anyway: a result would have to be loaded as well.
+    One that is needed later waits if its operands have to be loaded anyway: its result would have to be loaded as well.
     """
     loaded = {var for eqn in nest.eqns for var in eqn.reads}
     for eqn in later:
         if (
             is_elementwise(eqn)
-            and features(eqn.result, rows) == nest.shape
+            and loop.features(eqn.result) == nest.shape
             and any(var in inside or (var in loaded and eqn not in needed) for var in eqn.reads)
             and not any(var in pending and var not in inside for var in eqn.reads)
         ):
@@ -211,23 +191,21 @@ def _join(
     return False
 
 
-def _repeat(loop: Loop, stretches: list[Stretch], rows: Collection[Var]) -> None:
-    """Let nests compute again what another makes for them by a few instructions from what lies in memory.
+def _rematerialise(loop: Loop, phases: list[Phase]) -> None:
+    """Let loop nests recompute what an earlier one would store for them, if it takes a few instructions.
 
-    That is a load in place of a load, or two, and no store.
+    That replaces a load by one or two, and saves the store.
     """
-    narrow = has_reductions(loop)
-    made = {result for eqn in loop.eqns if is_elementwise(eqn) for result in eqn.results}
-    single = {var for var in made if narrow and math.prod(features(var, rows)) == 1}
-    stored = {*loop.carry_out, *loop.totals_out, *loop.kept}
+    elementwise = {result for eqn in loop.eqns if is_elementwise(eqn) for result in eqn.results}
+    stored = {*loop.carry_out, *loop.time_sums_out, *loop.saved}
     stored.update([var for eqn in loop.eqns if not is_elementwise(eqn) for var in eqn.reads])
-    for stretch in stretches:
-        nests = [item for item in stretch.items if isinstance(item, Nest)]
+    for phase in phases:
+        nests = [item for item in phase.items if isinstance(item, LoopNest)]
         for number, nest in enumerate(nests):
             for eqn in nest.eqns:
-                if not eqn.primitive.cheap or eqn.result in stored or eqn.result in single:
+                if not eqn.primitive.cheap or eqn.result in stored or loop.is_scalar(eqn.result):
                     continue
-                if all(var in stored or var not in made or var in single for var in eqn.reads):
+                if all(var in stored or var not in elementwise or loop.is_scalar(var) for var in eqn.reads):
                     for later in nests[number + 1 :]:
                         if eqn not in later.eqns and any(eqn.result in other.reads for other in later.eqns):
                             later.eqns.insert(0, eqn)

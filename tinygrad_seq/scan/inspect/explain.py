@@ -1,4 +1,4 @@
-"""What became of a step, as text: its stages, what is saved, how much work it is, and the source of its loops."""
+"""A compiled step as text: its stages, what is saved, how much work it is, and the source of its loops."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from ..ir.step import Eqn, Var
 from ..run.direction import Direction, Plan
 from ..run.segments import Run
 from .memory import Prediction, predict
-from .printer import Names, show_row, show_stages
+from .printer import Names, show_list, show_stages
 
 
 def explain(plan: Plan, run: Run | None = None) -> str:
     """Return the stages of both directions, the memory of a `run`, the work of one step, and the generated source."""
     forward, backward, gradient = plan.forward, plan.backward, plan.gradient
     names = Names(forward.step)
-    parts = [["forward", *show_stages(forward.stages, names), *_forward_rows(plan, names)]]
+    parts = [["forward", *show_stages(forward.stages, names), *_forward_lines(plan, names)]]
     directions = [("forward", forward)]
-    their: Mapping[Var, str] = {}
+    backward_names: Mapping[Var, str] = {}
     if backward is not None and gradient is not None:
         made = [result for eqn in forward.step.eqns for result in eqn.results]
-        their = Names(backward.step, names, gradient)
-        parts.append(["backward", *show_stages(backward.stages, their, made), *_backward_rows(plan, their)])
+        backward_names = Names(backward.step, names, gradient)
+        parts.append(
+            ["backward", *show_stages(backward.stages, backward_names, made), *_backward_lines(plan, backward_names)]
+        )
         directions.append(("backward", backward))
     if run is not None and forward.kernel is not None:
-        parts.append(_memory(predict(plan, run, names, their), run))
+        parts.append(_memory(predict(plan, run, names, backward_names), run))
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
     for name, direction in directions:
         source = "NumPy runs it: the compiler is switched off" if direction.kernel is None else _source(direction)
@@ -35,17 +37,17 @@ def explain(plan: Plan, run: Run | None = None) -> str:
     return "\n\n".join(["\n".join([line for line in part if line]) for part in parts]) + "\n"
 
 
-def _forward_rows(plan: Plan, names: Names) -> list[str]:
+def _forward_lines(plan: Plan, names: Names) -> list[str]:
     step = plan.forward.step
     saved = [var for var in plan.residuals if var not in step.ys]
     return [
-        show_row("carry", [names[var] for var in step.carry_out]),
-        show_row("ys", [names[var] for var in step.ys]),
-        show_row("saved", [names[var] for var in saved]),
+        show_list("carry", [names[var] for var in step.carry_out]),
+        show_list("ys", [names[var] for var in step.ys]),
+        show_list("saved", [names[var] for var in saved]),
     ]
 
 
-def _backward_rows(plan: Plan, names: Names) -> list[str]:
+def _backward_lines(plan: Plan, names: Names) -> list[str]:
     gradient, backward = plan.gradient, plan.backward
     assert gradient is not None
     assert backward is not None
@@ -53,9 +55,11 @@ def _backward_rows(plan: Plan, names: Names) -> list[str]:
     rest = iter([names[var] for var in step.sums])
     sums = [f"d{names[var]} = {' + '.join([next(rest) for _ in range(count)])}" for var, count in gradient.consts]
     return [
-        show_row("carry", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.carries, step.carry_out, strict=True)]),
-        show_row("ys", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.inputs, step.ys, strict=True)]),
-        show_row("sums", sums),
+        show_list(
+            "carry", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.carries, step.carry_out, strict=True)]
+        ),
+        show_list("ys", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.inputs, step.ys, strict=True)]),
+        show_list("sums", sums),
     ]
 
 
@@ -66,16 +70,16 @@ def _memory(prediction: Prediction, run: Run) -> list[str]:
     for title, made in (("forward", prediction.forward), ("backward", prediction.backward)):
         if made is not None:
             items = (*made.before, *made.loop, *made.after)
-            lines += [f"    {title}", *[_bytes_row(item.name, item.size) for item in items]]
-            lines.append(_bytes_row("while it loops", made.passing))
+            lines += [f"    {title}", *[_bytes_line(item.name, item.size) for item in items]]
+            lines.append(_bytes_line("while it loops", made.passing))
     if prediction.whole:
-        lines += ["    over all times", *[_bytes_row(item.name, item.size) for item in prediction.whole]]
+        lines += ["    over all times", *[_bytes_line(item.name, item.size) for item in prediction.whole]]
     totals = ("kept between", prediction.kept), ("peak forward", prediction.peak_forward)
-    lines += ["    in all", *[_bytes_row(*pair) for pair in (*totals, ("peak backward", prediction.peak_backward))]]
+    lines += ["    in all", *[_bytes_line(*pair) for pair in (*totals, ("peak backward", prediction.peak_backward))]]
     return lines
 
 
-def _bytes_row(name: str, size: int) -> str:
+def _bytes_line(name: str, size: int) -> str:
     return f"        {name:32}{size:>16,}"
 
 
@@ -93,7 +97,7 @@ def _work(direction: Direction) -> str:
 
 
 def _product_flops(eqn: Eqn) -> int:
-    if eqn.primitive is not matmul:  # all other products are made of it
+    if eqn.primitive is not matmul:  # all other products are lowered to it
         return 0
     return 2 * math.prod(eqn.result.shape) * eqn.operands[0].shape[-1]  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""The text of a step, which reads like mathematics."""
+"""A step as text, in the notation of mathematics."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _WIDTH = 100
 class Names(dict[Var, str]):
     """The name of each variable of a step: w for constants, h for the carry, x for inputs, v for results.
 
-    Given the forward `names` and the `gradient`, those of the backward step: dh and dy for the cotangents of the carry
-    and of the outputs, d for results; what the forward step has made keeps its name.
+    Given the forward `names` and the `gradient`, the names of the backward step: dh and dy for the cotangents of the
+    carry and of the outputs, d for results. Variables of the forward step keep their names.
     """
 
     def __init__(self, step: Step, names: Mapping[Var, str] | None = None, gradient: Backward | None = None) -> None:
@@ -51,27 +51,27 @@ def show_eqn(eqn: Eqn, names: Mapping[Var, str]) -> str:
     return f"{', '.join([f'{names[r]}: {show_aval(r)}' for r in eqn.results])} = {_apply(eqn, names)}"
 
 
-def show_row(label: str, parts: Iterable[str]) -> str:
-    """Return a list with a label in front; nothing of an empty one."""
+def show_list(label: str, parts: Iterable[str]) -> str:
+    """Return a list with a label in front, wrapped; an empty text for an empty list."""
     text = ", ".join([part.replace(" ", "\0") for part in parts])
     indent = f"    {label:8}"
     lines = textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
     return lines.replace("\0", " ") if text else ""
 
 
-def show_stages(stages: Stages, names: Mapping[Var, str], again: Iterable[Var] = ()) -> list[str]:
-    """Return the lines of the inputs and the three stages of a step; `again` is marked as computed before."""
-    step, again = stages.step, set(again)
+def show_stages(stages: Stages, names: Mapping[Var, str], rematerialised: Iterable[Var] = ()) -> list[str]:
+    """Return the lines of the inputs and of the three stages of a step, with `rematerialised` variables marked."""
+    step, again = stages.step, set(rematerialised)
     lines = [
-        show_row(label, [f"{names[var]}: {show_aval(var)}" for var in part])
+        show_list(label, [f"{names[var]}: {show_aval(var)}" for var in part])
         for label, part in (("consts", step.consts), ("carry", step.carry), ("xs", step.xs))
     ]
-    places = (
+    titled = (
         ("before, for all times at once", stages.before),
         ("during, the loop over time", stages.during),
         ("after, for all times at once", stages.after),
     )
-    for title, eqns in places:
+    for title, eqns in titled:
         if eqns:
             lines.append(f"    {title}")
         lines += [f"        {show_eqn(eqn, names)}{'  (again)' if eqn.results[0] in again else ''}" for eqn in eqns]

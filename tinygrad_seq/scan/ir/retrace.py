@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple
 from ...base.memo import Memo
 from ...base.tree import Tree
 from ...ops.primitive import Array, Primitive
-from .step import Atom, Aval, Eqn, Step, Var, check
+from .check import check
+from .step import Atom, Aval, Eqn, Step, Var
 from .trace import Builder, Key, infer
 
 Rebuild = Callable[[Sequence[Any]], Tree]

@@ -1,13 +1,14 @@
-"""Replacing primitives by others: what makes a pass of a table of functions."""
+"""Replacing primitives by others: a pass that is a table of functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .step import Eqn, Var
+from .check import check
+from .step import Eqn, Step, Var
 from .trace import Builder, Tracer
 
 # Takes the operands (Tracers and scalars) and the parameters of an equation and returns its results.
@@ -37,3 +38,28 @@ def rewrite(
         for result, value in zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True):
             became[result] = value._var if value.__class__ is Tracer else builder.constant(np.asarray(value))
     return builder, became
+
+
+def rewrite_step(
+    step: Step, rules: Mapping[str, Rule], same: Mapping[Var, Var] | None = None, invariant: Collection[Var] = ()
+) -> tuple[Step, dict[Var, Var]]:
+    """Return `step` with the primitives named in `rules` replaced, and what has become of each variable.
+
+    Parameters
+    ----------
+    rules
+        By name of a primitive: what to do instead.
+    same
+        Variables that an earlier rewriting replaced.
+    invariant
+        Inputs that the rules may take to be the same at every time (see `Builder.invariant`).
+    """
+    builder, became = rewrite(step.eqns, rules, Builder(invariant), same)
+    consts, xs, carry_out, ys, sums = (
+        tuple([became.get(var, var) for var in part])
+        for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
+    )
+    consts = (*dict.fromkeys(consts), *builder.constants)
+    xs = tuple([x for x in dict.fromkeys(xs) if x not in consts])  # two that became one, or one that is a constant now
+    constants = {**step.constants, **builder.constants}
+    return check(Step(consts, step.carry, xs, tuple(builder.eqns), carry_out, ys, sums, constants)), became

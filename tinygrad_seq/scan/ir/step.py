@@ -1,4 +1,4 @@
-"""The language in which the compiler speaks of a step: five frozen types, and the check that every pass must pass.
+"""The intermediate representation of a step: five frozen types.
 
 A `Step` is straight-line code over variables; each equation applies one row of the table of primitives::
 
@@ -13,14 +13,13 @@ Operands are variables or Python scalars, which are *weak*: they take the dtype 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops.primitive import Primitive
+from ...ops.primitive import Array, Primitive
 
 
 class Aval(NamedTuple):
@@ -90,6 +89,8 @@ class Step:
         Results to be stacked over time.
     sums
         Results to be added up over time.
+    constants
+        The values of those `consts` that the compiler itself introduced.
     """
 
     consts: tuple[Var, ...]
@@ -99,6 +100,7 @@ class Step:
     carry_out: tuple[Var, ...]
     ys: tuple[Var, ...]
     sums: tuple[Var, ...] = ()
+    constants: Mapping[Var, Array] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[Var, ...]:
@@ -111,7 +113,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stages:
-    """The equations of a step, each in its one place.
+    """The equations of a step, each assigned to one stage.
 
     Attributes
     ----------
@@ -133,65 +135,6 @@ class Stages:
     after: tuple[Eqn, ...]
     kept: tuple[Var, ...] = field(default=())
     added: tuple[Var, ...] = field(default=())
-
-
-CHECKING: Final = os.environ.get("TGS_CHECK", "0") not in {"", "0"}
-"""Whether what each pass of the compiler makes is checked: with ``TGS_CHECK=1``, as in the tests."""
-
-
-def check(step: Step) -> Step:
-    """Return `step` if every variable is defined once, before it is used, and the carry keeps its shapes and dtypes.
-
-    Raises
-    ------
-    AssertionError
-        If a pass of the compiler broke one of these rules.
-    """
-    if CHECKING:
-        _check_order(step.eqns, step.inputs, step.outputs)
-        for before, after in zip(step.carry, step.carry_out, strict=True):
-            assert before.aval == after.aval, f"the carry enters as {before.aval} and leaves as {after.aval}"
-    return step
-
-
-def check_stages(stages: Stages) -> Stages:
-    """Return `stages` if the same holds of the three in turn, and neither `before` nor the loop waits for `after`.
-
-    Raises
-    ------
-    AssertionError
-        If `partition` broke one of these rules.
-    """
-    if CHECKING:
-        step, loop = stages.step, {result for eqn in stages.during for result in eqn.results}
-        _check_order((*stages.before, *stages.during, *stages.after), step.inputs, step.outputs)
-        _check_order(stages.before, (*step.consts, *step.xs), ())
-        after = {result for eqn in stages.after for result in eqn.results}
-        assert after.isdisjoint(step.carry_out), "the next carry is computed after the loop"
-        read = {operand for eqn in stages.after for operand in eqn.reads}.union(step.ys, step.sums)
-        assert read & loop <= {*stages.kept, *stages.added}, "what is read after the loop is not kept"
-    return stages
-
-
-def check_order(eqns: Iterable[Eqn], outputs: Iterable[Var]) -> None:
-    """Raise AssertionError if an equation reads what a later one defines, or an output is defined nowhere."""
-    if CHECKING:
-        eqns = tuple(eqns)
-        made = {result for eqn in eqns for result in eqn.results}
-        given = dict.fromkeys([operand for eqn in eqns for operand in eqn.reads if operand not in made])
-        _check_order(eqns, tuple(given), tuple(outputs))
-
-
-def _check_order(eqns: Iterable[Eqn], inputs: tuple[Var, ...], outputs: tuple[Var, ...]) -> None:
-    known = set(inputs)
-    assert len(known) == len(inputs), "an input is listed twice"
-    for eqn in eqns:
-        for operand in eqn.reads:
-            assert operand in known, f"{eqn.primitive.name} reads a variable that is not defined yet"
-        for result in eqn.results:
-            assert result not in known, f"{eqn.primitive.name} defines a variable again"
-            known.add(result)
-    assert known.issuperset(outputs), "an output is not defined"
 
 
 def live(eqns: Iterable[Eqn], roots: Iterable[Var]) -> tuple[Eqn, ...]:

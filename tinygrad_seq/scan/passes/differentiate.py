@@ -21,7 +21,8 @@ import numpy as np
 from ...ops.casting import astype
 from ...ops.primitive import NOTHING
 from ...ops.shape import broadcast_to, sum_to
-from ..ir.step import Eqn, Step, Var, check, live
+from ..ir.check import check
+from ..ir.step import Eqn, Step, Var, live
 from ..ir.trace import Builder, Tracer
 from .lower import zeros
 
@@ -41,8 +42,6 @@ class Backward(NamedTuple):
         For each, the number of contributions to it, which follow one another in ``step.sums``.
     reads
         The variables of the forward step that the backward step reads.
-    constants
-        Arrays that the rules brought along, by variable.
     """
 
     step: Step
@@ -51,7 +50,11 @@ class Backward(NamedTuple):
     inputs: tuple[Var, ...]
     consts: tuple[tuple[Var, int], ...]
     reads: tuple[Var, ...]
-    constants: dict[Var, Any]
+
+    @property
+    def cotangents(self) -> tuple[Var, ...]:
+        """The inputs of the step that are cotangents of the forward outputs."""
+        return self.step.xs[: len(self.outputs)]
 
 
 def differentiate(step: Step, wanted: Collection[Var]) -> Backward:
@@ -93,18 +96,18 @@ def differentiate(step: Step, wanted: Collection[Var]) -> Backward:
     used = dict.fromkeys([operand for eqn in eqns for operand in eqn.reads])
     used.update(dict.fromkeys([*carry_out, *ys, *sums]))
     reads = tuple([var for var in used if var not in made])
-    new_consts = tuple([var for var in builder.constants if var in used])
+    constants = {var: array for var, array in builder.constants.items() if var in used}
     result = Step(
-        consts=(*new_consts, *[v for v in reads if v in set(step.consts)]),
+        consts=(*constants, *[var for var in reads if var in step.consts]),
         carry=tuple(of_carry),
-        xs=(*of_ys, *[v for v in reads if v not in set(step.consts)]),
+        xs=(*of_ys, *[var for var in reads if var not in step.consts]),
         eqns=eqns,
         carry_out=carry_out,
         ys=ys,
         sums=sums,
+        constants={**step.constants, **constants},
     )
-    constants = {var: builder.constants[var] for var in new_consts}
-    return Backward(check(result), tuple([before for before, _ in carries]), outputs, inputs, consts, reads, constants)
+    return Backward(check(result), tuple([before for before, _ in carries]), outputs, inputs, consts, reads)
 
 
 def _active(step: Step, wanted: Collection[Var]) -> set[Var]:

@@ -21,9 +21,8 @@ from collections import Counter
 from collections.abc import Collection
 
 from ...ops.primitive import OpKind
-from ..ir.step import Eqn, Stages, Step, Var, check_stages, dependents, live
-
-_LIGHT = frozenset({OpKind.ELEMENTWISE, OpKind.CAST, OpKind.VIEW, OpKind.JOIN})
+from ..ir.check import check_stages
+from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 
 
 def is_light(eqn: Eqn) -> bool:
@@ -31,7 +30,7 @@ def is_light(eqn: Eqn) -> bool:
     if eqn.primitive.kind is OpKind.REDUCTION:
         crosses_rows = 0 in eqn.params["axes"] and eqn.result.ndim > 1
         return not crosses_rows
-    return eqn.primitive.kind in _LIGHT
+    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST, OpKind.VIEW, OpKind.JOIN}
 
 
 def partition(step: Step, kept: Collection[Var] = ()) -> Stages:

@@ -1,30 +1,71 @@
-"""What the forward loop stacks for the backward step, and what the backward step computes again.
+"""Residuals: what the forward loop saves for the backward step, and what the backward step rematerialises.
 
-Kept is what is dear to compute: products of matrices, exponentials, reductions. Anything else that the backward step
-reads is computed again where all its operands are at hand: an addition costs less than the way to memory and back.
+Expensive results are saved: products of matrices, exponentials, reductions. The backward step computes anything else
+that it reads again, if the operands are at hand: an addition costs less than a store and a load.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
 
 from ...ops.primitive import OpKind
-from ..ir.step import Eqn, Var
+from ..ir.check import check
+from ..ir.step import Eqn, Step, Var, live
 
 
-def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[Var]) -> tuple[list[Eqn], set[Var]]:
-    """Return the equations to compute again, in order, and the variables to keep.
+class Saved(NamedTuple):
+    """The backward step with its residuals.
+
+    Attributes
+    ----------
+    step
+        The backward step; its xs are the cotangents, the inputs of the forward step that it reads, and the residuals.
+    residuals
+        The variables of the forward step that it reads at all times, beside inputs and constants.
+    stacked
+        The variables that the forward loop has to stack.
+    """
+
+    step: Step
+    residuals: tuple[Var, ...]
+    stacked: set[Var]
+
+
+def choose_residuals(forward: Step, backward: Step, reads: Collection[Var], cotangents: tuple[Var, ...]) -> Saved:
+    """Return the backward step with the equations of the forward step that it rematerialises.
 
     Parameters
     ----------
-    eqns
-        The forward step.
+    forward, backward
+        The two steps, in the same primitives.
     reads
-        What the backward step reads of it.
-    at_hand
-        What is there in any case: constants, inputs, the carry.
+        The variables of `forward` that `backward` reads.
+    cotangents
+        Those of the forward outputs, which come first in the xs of `backward`.
     """
+    again, kept = _choose(forward.eqns, reads, {*forward.inputs, *forward.carry_out})
+    eqns = live((*again, *backward.eqns), backward.outputs)
+    made = {result for eqn in eqns for result in eqn.results}.union(backward.carry, cotangents)
+    read = dict.fromkeys([*[var for eqn in eqns for var in eqn.reads], *backward.outputs])
+    constant = {*backward.consts, *forward.consts}
+    consts = tuple([var for var in read if var in constant])
+    xs = tuple([var for var in read if var in forward.xs])
+    residuals = tuple([var for var in read if var not in made and var not in constant and var not in forward.xs])
+    step = replace(
+        backward,
+        consts=consts,
+        xs=(*cotangents, *xs, *residuals),
+        eqns=eqns,
+        constants={**forward.constants, **backward.constants},
+    )
+    return Saved(check(step), residuals, {*kept, *residuals})
+
+
+def _choose(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[Var]) -> tuple[list[Eqn], set[Var]]:
+    """Return the equations to compute again, in order, and the variables to save."""
     producer = {result: eqn for eqn in eqns for result in eqn.results}
     kept: set[Var] = set()
     again: dict[Var, None] = {}
@@ -33,7 +74,7 @@ def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collecti
         if var in at_hand or var in kept:
             return True
         eqn = producer[var]
-        return _is_again(eqn) and all(available(operand) for operand in eqn.reads)
+        return _is_cheap(eqn) and all(available(operand) for operand in eqn.reads)
 
     def need(var: Var) -> None:
         if var in at_hand or var in kept or var in again:
@@ -42,7 +83,7 @@ def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collecti
         view = eqn.primitive.kind is OpKind.VIEW
         if view and _size(var) < _size(eqn.operands[0]) and not available(eqn.operands[0]):
             kept.add(var)  # the part alone, not the whole
-        elif view or (_is_again(eqn) and all(map(available, eqn.reads))):
+        elif view or (_is_cheap(eqn) and all(map(available, eqn.reads))):
             again.update(dict.fromkeys(eqn.results))
             for operand in eqn.reads:
                 need(operand)
@@ -50,19 +91,15 @@ def choose_kept(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collecti
             kept.add(var)
 
     order = {var: position for position, var in enumerate(producer)}
-    for dear_first in (True, False):
+    for cheap in (False, True):  # what is saved in any case is at hand for the others
         for var in sorted((v for v in reads if v in order), key=order.__getitem__):
-            if _is_dear(producer[var]) == dear_first:
+            if _is_cheap(producer[var]) == cheap:
                 need(var)
     return [eqn for eqn in eqns if any(result in again for result in eqn.results)], kept
 
 
-def _is_again(eqn: Eqn) -> bool:
+def _is_cheap(eqn: Eqn) -> bool:
     return eqn.primitive.cheap or eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
-
-
-def _is_dear(eqn: Eqn) -> bool:
-    return not _is_again(eqn)
 
 
 def _size(var: Var) -> int:

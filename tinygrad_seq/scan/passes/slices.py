@@ -1,21 +1,22 @@
-"""Keys of an index as one slice for each axis, and slices of one array as one `split` of it."""
+"""Slices of one array as one `split` of it, and the key of an index as one slice per axis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from ...ops.primitive import TABLE
-from ..ir.step import Aval, Eqn, Var
+from ..ir.check import check
+from ..ir.step import Aval, Eqn, Step, Var
 
 Shape = tuple[int, ...]
 
-_index, _split = TABLE["index"], TABLE["split"]
+_index, _split = TABLE["index"], TABLE["split"]  # this pass is about these two
 
 
 def as_slices(key: Any, shape: Shape) -> tuple[list[slice], list[int | None]]:
-    """Return a key as one slice for each axis, and the axes of the result: which of the operand, None for a new one."""
+    """Return a key as one slice per axis, and for each axis of the result that of the operand, None for a new one."""
     parts = list(key) if isinstance(key, tuple) else [key]
     given = sum(part is not None and part is not Ellipsis for part in parts)
     if Ellipsis not in parts:
@@ -46,14 +47,13 @@ def is_whole(part: slice, size: int) -> bool:
     return (part.start, part.stop, part.step) == (0, size, 1)
 
 
-def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
-    """Return the equations with slices of one array along one axis, ``z[:, :H], z[:, H:]``, as one `split`.
+def slices_as_splits(step: Step) -> Step:
+    """Return `step` with slices of one array along one axis, ``z[:, :H], z[:, H:]``, as one `split`.
 
-    So the gradients of the slices are joined, not added up with zeros around them. Slices that overlap stay.
+    So the gradients of the slices are joined, not padded with zeros and added. Slices that overlap stay.
     """
-    # Only `index` is asked for: the other views of a part, `split` and `unstack`, are whole already.
     groups: dict[tuple[Var, int], list[tuple[Eqn, slice]]] = {}
-    for eqn in eqns:
+    for eqn in step.eqns:
         if eqn.primitive is _index and eqn.operands[0].__class__ is Var:
             (x,) = eqn.operands
             slices, axes = as_slices(eqn.params["key"], x.shape)
@@ -74,4 +74,4 @@ def slices_as_splits(eqns: Sequence[Eqn]) -> list[Eqn]:
         )
         split = Eqn(_split, (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
         parts.update(dict.fromkeys([eqn for eqn, _ in found], split))
-    return list(dict.fromkeys([parts.get(eqn, eqn) for eqn in eqns]))
+    return check(replace(step, eqns=tuple(dict.fromkeys([parts.get(eqn, eqn) for eqn in step.eqns]))))

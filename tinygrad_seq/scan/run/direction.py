@@ -13,10 +13,8 @@ import numpy as np
 from numba import config
 
 from ...kernels.gemm.matmul import SUM_ROWS
-from ..codegen.batch_axis import without_rows_first
-from ..ir.step import Stages, Step, Var, dependents, live
+from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
-from ..passes.partition import partition
 from .batched import Env, plan_all
 from .interpret import run_loop
 from .kernel import Kernel
@@ -25,26 +23,35 @@ from .time_sums import Total, plan_total
 
 
 class Direction:
-    """One direction of a scan: a step, its stages, and how its sums over time are taken."""
+    """One direction of a scan: the stages of a step, and how its sums over time are taken.
 
-    def __init__(self, step: Step, kept: Collection[Var], backward: bool) -> None:
-        self.stages: Stages = without_rows_first(partition(step, kept))
-        self.backward = backward
-        self.step = step
+    Parameters
+    ----------
+    stages
+        What to run.
+    stacked
+        Variables that are read later, beside the outputs.
+    backward
+        Whether it runs against the order of the scan, and windows cut its carry.
+    """
+
+    def __init__(self, stages: Stages, stacked: Collection[Var] = (), backward: bool = False) -> None:
+        self.stages, self.backward = stages, backward
+        self.step = step = stages.step
         self.over = dependents(step.eqns, (*step.carry, *step.xs))
         self.totals: dict[Var, Total] = {}
-        after = self.stages.after
+        after = stages.after
         readers = Counter([operand for eqn in after for operand in eqn.reads])
-        shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, kept)
+        shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, stacked)
         producer = {result: eqn for eqn in after for result in eqn.results}
-        needed: list[Var] = [*step.ys, *kept]
+        needed: list[Var] = [*step.ys, *stacked]
         for var in dict.fromkeys(step.sums):
             self.totals[var] = plan_total(var, producer, self.over, shared - set(step.sums))
             needed += self.totals[var].needs
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
-        self._before, self._after = plan_all(self.stages.before, self.over), plan_all(self.after, self.over)
-        self.kernel = None if config.DISABLE_JIT else Kernel(self.stages, self.over, history, backward)
+        self._before, self._after = plan_all(stages.before, self.over), plan_all(self.after, self.over)
+        self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.over, history, backward)
 
     def blocks(self, T: int) -> Env:
         """Return zeros for what the loop adds up: for each such variable an array ``(blocks of times, *shape)``."""
@@ -75,6 +82,12 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
+    normal
+        The step in few primitives, without what depends on its constants only: what the gradient is of.
+    wanted
+        Its inputs that gradients flow to; of the carry, the first one.
+    invariants
+        The equations that make its constants, once per call.
     forward, backward
         The directions; no backward if no gradient is wanted.
     gradient
@@ -83,7 +96,10 @@ class Plan(NamedTuple):
         The variables of the forward step that the backward one reads at all times.
     """
 
+    normal: Step
+    wanted: Collection[Var]
+    invariants: tuple[Eqn, ...]
     forward: Direction
-    backward: Direction | None
-    gradient: Backward | None
-    residuals: tuple[Var, ...]
+    backward: Direction | None = None
+    gradient: Backward | None = None
+    residuals: tuple[Var, ...] = ()

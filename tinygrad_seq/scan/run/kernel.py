@@ -9,20 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...errors import CompileError
 from ...kernels.compile.generated import load
 from ...kernels.gemm.packed import pack_at
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...kernels.llvm.address import address_of, empty
 from ...kernels.pool import run_all, split, workers
 from ...ops.linear import matmul
-from ..codegen.arrange import Loop, arrange, is_elementwise, with_copy
-from ..codegen.batch_axis import find_rows
-from ..codegen.buffers import Buffer, CopyNeededError, Homes, as_int
-from ..codegen.emit import FIXED, Source, emit
-from ..codegen.lookup import COMPLAINT, raise_complaint
-from ..codegen.schedule import features, schedule
-from ..codegen.snippets import Stride
+from ..codegen.arrange import Loop, is_elementwise
+from ..codegen.emit import FIXED
+from ..codegen.kernel_text import Stride
+from ..codegen.layout import Buffer, as_int
+from ..codegen.lookup import STATUS_SIZE, raise_status
+from ..codegen.loop_source import loop_source
 from ..ir.step import Stages, Var
 from .batched import Env
 
@@ -32,25 +30,27 @@ ELEMENT_SECONDS = 1.5e-10
 
 
 class View(NamedTuple):
-    """Where the values of a variable lie in a slab of a buffer, in bytes.
+    """Where the values of a variable are in a slab of a buffer, in bytes.
 
     Attributes
     ----------
-    has_rows
-        Whether the first axis of `var` is that of the rows; where `buffer` has none, all rows are the same.
+    batched
+        Whether the first axis of `var` is the batch; if `buffer` has no batch axis, all batch elements are the same.
+    start
+        Of the first element.
     strides
         Of the other axes.
     """
 
     var: Var
     buffer: Buffer
-    has_rows: bool
+    batched: bool
     start: int
     strides: tuple[int, ...]
 
 
 class Bound(NamedTuple):
-    """The memory of a loop, and the numbers that its code is given: where everything is, and how large.
+    """The memory of a loop, and its runtime arguments: where everything is, and how large.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Bound(NamedTuple):
     others
         Further arrays that must stay alive.
     addresses, sizes
-        What the code is given.
-    complaint
-        What it may leave there: see `pick`.
+        The runtime arguments.
+    status
+        What the code may store there: see `lookup`.
     """
 
     arrays: list[np.ndarray]
@@ -71,7 +71,7 @@ class Bound(NamedTuple):
     others: list[np.ndarray]
     addresses: np.ndarray
     sizes: np.ndarray
-    complaint: np.ndarray
+    status: np.ndarray
 
 
 class Kernel:
@@ -81,10 +81,10 @@ class Kernel:
     ----------
     stages
         Whose `during` it runs.
-    over
-        The variables with one value for each time.
+    time_varying
+        The variables with one value per time.
     history
-        The carries, before or after the step, whose values at all times somebody reads.
+        The carries, before or after the step, whose values at all times are read after the loop.
     backward
         Whether windows cut the carry.
 
@@ -94,12 +94,12 @@ class Kernel:
         If the loop holds an operation that has no source.
     """
 
-    def __init__(self, stages: Stages, over: set[Var], history: set[Var], backward: bool) -> None:
+    def __init__(self, stages: Stages, time_varying: set[Var], history: set[Var], backward: bool) -> None:
         self.stages = stages
-        self.loop, self.homes, self.source, self.N = _emit(stages, over, history, backward)
-        self.summands = dict(zip(self.loop.totals, self.stages.added, strict=True))
+        self.loop, self.layouts, self.source = loop_source(stages, time_varying, history, backward)
+        self.N = self.loop.batch_size
         self.outputs = self._outputs(history)
-        self.seconds = _seconds_of_a_row(self.loop, self.homes)
+        self.seconds = _seconds_per_element(self.loop)
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
         given = {buffer.var: at for at, buffer in enumerate(buffers)}
@@ -108,196 +108,159 @@ class Kernel:
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
-        self._no_complaint = np.zeros(COMPLAINT, np.int64)
+        self._no_status = np.zeros(STATUS_SIZE, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
-        self._carries = [(at, buffer.var) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
-        self._panels = [(var, Panels(var)) for var in self.source.weights]
-        self._run_rows: Callable[..., None] | None = None
+        self._carries = [(at, buffer) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
+        self.panels = [(var, Panels(var)) for var in self.source.weights]
+        self._run_elements: Callable[..., None] | None = None
 
     @property
-    def run_rows(self) -> Callable[..., None]:
-        """The machine code, compiled or found when first asked for: a backward that never runs is never compiled."""
-        if self._run_rows is None:
-            self._run_rows = load(self.source.text, "run", _SIGNATURE)
-        return self._run_rows
+    def run_elements(self) -> Callable[..., None]:
+        """The machine code, compiled or loaded at the first use: a backward that never runs is never compiled."""
+        if self._run_elements is None:
+            self._run_elements = load(self.source.text, "run", _SIGNATURE)
+        return self._run_elements
 
     def run(
         self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None, start: int
     ) -> tuple[np.ndarray, ...]:
-        """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry."""
-        alternating, bound = self.source.alternating, self.bind(T, env, reverse, window, start)
-        carries = bound.carries
-        for var, array in carries.items():
-            array[T if reverse and var not in alternating else 0] = init[var].reshape(array.shape[1:])
+        """Run the loop over `T` times, after `start` earlier ones; stack into `env` and return the last carry."""
+        bound = self.bind(T, env, reverse, window, start)
+        ends = {b.var: (0, T & 1) if b.alternates else (T, 0) if reverse else (0, T) for _, b in self._carries}
+        for var, array in bound.carries.items():
+            array[ends[var][0]] = init[var].reshape(array.shape[1:])
         self.launch(bound, T)
         for view in self.outputs:
             if view.var not in env:
                 env[view.var] = self.over_time(view, bound, T, reverse, env)
-        last = []
-        for var in self.loop.carry:
-            at = T & 1 if var in alternating else 0 if reverse else T
-            last.append(carries[var][at].reshape(var.shape).copy())
-        return tuple(last)
+        return tuple([bound.carries[var][ends[var][1]].reshape(var.shape).copy() for var in self.loop.carry])
 
     def bind(self, T: int, env: Env, reverse: bool = False, window: int | None = None, start: int = 0) -> Bound:
-        """Return the memory for `T` times, of which `env` gives what is given, and where the loop finds it."""
+        """Return the memory for `T` times, in which `env` holds the inputs, and the runtime arguments."""
         arrays = [memory(T, env) for memory in self._memory]
-        complaint = np.zeros(COMPLAINT, np.int64) if self.source.risks else self._no_complaint
-        others = [*[panels.pack(env[var]) for var, panels in self._panels], self._factors, complaint]
+        status = np.zeros(STATUS_SIZE, np.int64) if self.source.checked else self._no_status
+        others = [*[panels.pack(env[var]) for var, panels in self.panels], self._factors, status]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
             sizes[at] = arrays[number].strides[axis]
-        carries = {var: arrays[at] for at, var in self._carries}
+        carries = {buffer.var: arrays[at] for at, buffer in self._carries}
         numbers = np.array(sizes, np.int64).view(np.uint64)
-        return Bound(arrays, carries, others, np.array(addresses, np.uint64), numbers, complaint)
+        return Bound(arrays, carries, others, np.array(addresses, np.uint64), numbers, status)
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
-        _, _, _, addresses, sizes, complaint = bound
+        _, _, _, addresses, sizes, status = bound
         threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
         if threads == 1:
-            self.run_rows(addresses, sizes, 0, self.N)
+            self.run_elements(addresses, sizes, 0, self.N)
         else:
-            run_all([partial(self.run_rows, addresses, sizes, *ends) for ends in split(self.N, threads)])
-        if self.source.risks:
-            raise_complaint(self.source.risks, complaint)
+            run_all([partial(self.run_elements, addresses, sizes, *ends) for ends in split(self.N, threads)])
+        if self.source.checked:
+            raise_status(self.source.checked, status)
 
     def _memory_of(self, buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
-        """Return a function of T and what is given that returns the memory of a buffer."""
-        kind, var, dtype = buffer.kind, buffer.var, buffer.var.dtype
+        """Return a function of T and the inputs that returns the memory of a buffer."""
+        kind, var, dtype = buffer.kind, buffer.var, buffer.dtype
         if kind == "const":
             return lambda T, env: np.ascontiguousarray(env[var])  # noqa: ARG005
-        if kind == "time":
-            return _given_over_time(buffer)
-        if kind == "total":
-            summand = self.summands[var]
-            return lambda T, env: env[summand]  # noqa: ARG005
-        row = self.N if buffer.rows else 1, buffer.size
+        if kind == "varying":
+            return _time_varying(buffer)
+        if kind == "sum":
+            term = self.stages.added[self.loop.time_sums.index(var)]
+            return lambda T, env: env[term]  # noqa: ARG005
+        slab = self.N if buffer.batched else 1, buffer.size
         if kind == "stack":
-            return lambda T, env: empty((T, *row), dtype)  # noqa: ARG005
-        if kind == "now" and var not in self.source.alternating:
-            return lambda T, env: empty((T + 1, *row), dtype)  # noqa: ARG005
-        shape = (2, *row) if kind == "now" else row if kind == "block" else (0,)
+            return lambda T, env: empty((T, *slab), dtype)  # noqa: ARG005
+        if kind == "now" and not buffer.alternates:
+            return lambda T, env: empty((T + 1, *slab), dtype)  # noqa: ARG005
+        shape = (2, *slab) if kind == "now" else slab if kind == "batch" else (0,)
         return lambda T, env: empty(shape, dtype)  # noqa: ARG005
 
     def _outputs(self, history: set[Var]) -> list[View]:
-        """Return what others read of the loop."""
+        """Return what is read of the loop after it."""
         step = self.stages.step
         found = dict.fromkeys((*self.stages.kept, *step.carry, *step.carry_out))
         wanted = [var for var in found if var in self.stages.kept or var in history]
         return [view for var in wanted if (view := self.view(var)) is not None]
 
     def view(self, var: Var) -> View | None:
-        """Return where the values of a variable lie, None if they have no place in memory."""
-        place = self.homes.places.get(self.loop.became.get(var, var))
-        if place is None:
+        """Return where the values of a variable are, None if they are not in memory."""
+        layout = self.layouts.get(self.loop.renamed.get(var, var))
+        if layout is None:
             return None
         step = var.dtype.itemsize
-        strides = tuple([as_int(stride) * step for stride in place.strides])
-        has_rows = len(strides) < var.ndim
-        return View(var, place.buffer, has_rows, sum(map(as_int, place.offsets)) * step, strides)
+        strides = tuple([as_int(stride) * step for stride in layout.strides])
+        return View(var, layout.buffer, len(strides) < var.ndim, layout.offset * step, strides)
 
     def over_time(self, view: View, bound: Bound, T: int, reverse: bool, env: Env) -> np.ndarray:
         """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it; `env` is that of `bind`."""
-        var, buffer, has_rows, start, inner = view
+        var, buffer, batched, start, inner = view
         if buffer.kind == "now" or buffer.kind == "next":
             first = int((buffer.kind == "next") != reverse)
             base = bound.carries[buffer.var][first : first + T]
         elif (number := self._number.get(buffer)) is not None:
             base = bound.arrays[number]
         else:
-            base = _given_over_time(buffer)(T, env)
+            base = _time_varying(buffer)(T, env)
         shape = (T, *var.shape)
         if 0 in shape:
             return np.empty(shape, var.dtype)
-        lead = 2 if buffer.rows else 1  # memory of the loop has (slabs, rows, elements of a row), rows also where 1
-        row = (base.strides[1] if buffer.rows else 0,) if has_rows else ()
-        strides = (base.strides[0], *row, *inner)
+        lead = 2 if buffer.batched else 1  # memory of the loop has (slabs, N, elements), also where N is 1
+        batch = (base.strides[1] if buffer.batched else 0,) if batched else ()
+        strides = (base.strides[0], *batch, *inner)
         if base.flags.c_contiguous:  # five times as fast as what follows
             return np.ndarray(shape, var.dtype, base, start, strides)
         begin = start // var.dtype.itemsize
         return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., begin:], shape, strides)
 
 
-def _emit(stages: Stages, over: set[Var], history: set[Var], backward: bool) -> tuple[Loop, Homes, Source, int]:
-    loop = arrange(stages, cuts_carry=backward)
-    named = {loop.became.get(var, var) for var in history}
-    copies: set[Var] = set()
-    while True:
-        made = {result for eqn in loop.eqns for result in eqn.results}
-        given = {var for eqn in loop.eqns for var in eqn.reads if var not in made}
-        N, rows = find_rows(loop)
-        try:
-            stretches = schedule(loop, rows, given - over)
-            homes = Homes(loop, stretches, rows, over, _spare(stages, loop, history))
-            kept = {homes.root(var) for var in loop.kept}
-            alternating = {
-                before
-                for before, after in zip(loop.carry, loop.carry_out, strict=True)
-                if named.isdisjoint((before, after)) and kept.isdisjoint((before, after))
-            }
-            return loop, homes, emit(loop, stretches, homes, alternating, backward), N
-        except CopyNeededError as missing:
-            if missing.var in copies:
-                raise CompileError(
-                    f"scan: expected a step whose arrays can be laid out in memory, got {missing.eqn.primitive.name!r} "
-                    f"of {missing.var.aval} in this one; report it, and pass compile=False."
-                ) from None
-            loop, copy = with_copy(loop, missing.eqn, missing.var)
-            copies.add(copy)
+def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
+    """Return a function of T and the inputs that returns an input with one value per time.
+
+    Its feature axes must be contiguous, those for time and batch can have any strides.
+    """
+    var, lead = buffer.var, 2 if buffer.batched else 1
+
+    def memory(T: int, env: Env) -> np.ndarray:  # noqa: ARG001
+        array = env[var]
+        step = array.itemsize
+        for size, stride in zip(array.shape[: lead - 1 : -1], array.strides[: lead - 1 : -1], strict=True):
+            if size != 1 and stride != step:
+                return np.ascontiguousarray(array)
+            step *= size
+        return array
+
+    return memory
 
 
-def _given_over_time(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
-    var, lead = buffer.var, 2 if buffer.rows else 1
-    return lambda T, env: _with_whole_rows(env[var], lead)  # noqa: ARG005
-
-
-def _with_whole_rows(array: np.ndarray, lead: int) -> np.ndarray:
-    """Return `array` with the axes after the first `lead` in one piece, the others with any strides."""
-    step = array.itemsize
-    for size, stride in zip(array.shape[: lead - 1 : -1], array.strides[: lead - 1 : -1], strict=True):
-        if size != 1 and stride != step:
-            return np.ascontiguousarray(array)
-        step *= size
-    return array
-
-
-def _spare(stages: Stages, loop: Loop, history: set[Var]) -> list[Var]:
-    """Return the products made before the loop that only the loop reads: their memory is the loop's to use."""
-    outside = {operand for eqn in stages.before for operand in eqn.reads} | history
-    made = [eqn.result for eqn in stages.before if eqn.primitive is matmul]
-    names = {var: loop.became.get(var, var) for var in made}
-    return [names[var] for var in made if var not in outside and var not in stages.kept]
-
-
-def _seconds_of_a_row(loop: Loop, homes: Homes) -> float:
-    """Return roughly how long one row takes at one time, to decide on threads; 0 where rows are not apart."""
-    if not homes.rows:
+def _seconds_per_element(loop: Loop) -> float:
+    """Return roughly how long one batch element takes at one time, to decide on threads; 0 without a batch axis."""
+    if not loop.batched:
         return 0.0
     total = 0.0
     for eqn in loop.eqns:
-        if eqn.primitive is matmul:  # all other products are made of it
-            total += 2 * math.prod(features(eqn.result, homes.rows)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
+        if eqn.primitive is matmul:  # all other products are lowered to it
+            total += 2 * math.prod(loop.features(eqn.result)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
         elif is_elementwise(eqn):
-            total += math.prod(features(eqn.result, homes.rows)) * ELEMENT_SECONDS
+            total += math.prod(loop.features(eqn.result)) * ELEMENT_SECONDS
     return total
 
 
 class Panels:
-    """How a matrix is packed: what is known of it beforehand."""
+    """How a matrix is packed: what its shape determines."""
 
     def __init__(self, weight: Var) -> None:
-        (K, N), step = weight.shape, weight.dtype.itemsize
-        self._columns = PANEL_BYTES // step
-        self._count = -(-N // self._columns)
-        self._room = (self._count, K, self._columns)
-        self._dtype, self._zero = weight.dtype, weight.dtype.type(0)
+        (K, N), self._dtype = weight.shape, weight.dtype
+        columns = PANEL_BYTES // self._dtype.itemsize
+        self._shape = (-(-N // columns), K, columns)
+        self._zero = self._dtype.type(0)
+        self.nbytes = math.prod(self._shape) * self._dtype.itemsize
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """Return the panels of a matrix."""
         (K, N), (row, column), step = weight.shape, weight.strides, weight.itemsize
-        room = empty(self._room, self._dtype)
-        numbers = address_of(weight), K, N, row // step, column // step, address_of(room), self._count, self._columns
+        (count, _, columns), packed = self._shape, empty(self._shape, self._dtype)
+        numbers = address_of(weight), K, N, row // step, column // step, address_of(packed), count, columns
         pack_at(np.array(numbers, np.int64).view(np.uint64), self._zero)
-        return room
+        return packed

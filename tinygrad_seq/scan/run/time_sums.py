@@ -70,7 +70,9 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
             return inner._replace(finish=lambda y: forward(inner.finish(y), **params))
         if primitive.linear:  # a sum over axes
             return _plan_sum(var, eqn.operands[0], params["axes"])
-        if primitive is matmul and all(operand in over for operand in eqn.operands):  # what all products are made of
+        if primitive is matmul and all(
+            operand in over for operand in eqn.operands
+        ):  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
                 return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)

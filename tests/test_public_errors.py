@@ -1,0 +1,54 @@
+"""An error of a public function names the function that was called, never one inside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tinygrad_seq.errors import ArgumentError, DtypeError
+from tinygrad_seq.ops.public import PUBLIC
+
+NAMES = [name for name, operation in PUBLIC.items() if operation.function.__name__ == name]
+MISTAKES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "too few": ((), {}),
+    "too many": ((np.ones((2, 2)),) * 30, {}),
+    "unknown": ((np.ones((2, 2)),), {"no_such_option": 1}),
+    "text": (("abc",), {}),
+    "object": ((object(),), {}),
+    "none": ((None,), {}),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("name", NAMES)
+def test_error_names_the_public_function(name: str, mistake: str) -> None:
+    args, kwargs = MISTAKES[mistake]
+    with pytest.raises((TypeError, ArgumentError), match=rf"^{name}(?:\(\)|:)"):
+        getattr(ts, name)(*args, **kwargs)
+
+
+def test_where_says_how_it_is_called() -> None:
+    with pytest.raises(ArgumentError, match=r"^where: expected 3 operand\(s\) .* got 1; call where\(condition, a, b\)"):
+        ts.where(ts.tensor([True, False]))
+
+
+@pytest.mark.parametrize("name", ["concat", "stack", "hstack", "vstack"])
+def test_joining_takes_any_iterable(name: str) -> None:
+    join = getattr(ts, name)
+    rows = {"a": ts.tensor([1.0, 2.0]), "b": ts.tensor([3.0, 4.0], requires_grad=True)}
+    expected = join(list(rows.values())).numpy()
+    for given in (rows.values(), iter(rows.values()), (row for row in rows.values()), ts.stack(list(rows.values()))):
+        joined = join(given)
+        np.testing.assert_array_equal(joined.numpy(), expected)
+        assert joined.requires_grad
+    np.testing.assert_array_equal(join(np.arange(4.0).reshape(2, 2)).numpy(), join(list(np.arange(4.0).reshape(2, 2))))
+    for wrong in (rows, "ab", 3.0):
+        with pytest.raises((ArgumentError, DtypeError), match=f"^{name}: expected an iterable of arrays, got"):
+            join(wrong)
+
+
+def test_the_operand_may_be_given_by_name() -> None:
+    np.testing.assert_array_equal(ts.sum(axis=0, x=[[1.0, 2.0], [3.0, 4.0]]).numpy(), [4.0, 6.0])

@@ -1,0 +1,80 @@
+"""The operations that users see, by name: where `functional`, the methods of Tensor and the type stubs come from."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ARRAY = re.compile(r"\bArray\b")
+
+# Every public operation, under its name and under each of its aliases.
+PUBLIC: dict[str, Public] = {}
+
+
+class Public:
+    """Make an operation public: an argument of its row, or a decorator of a function built on rows.
+
+    Parameters
+    ----------
+    *aliases
+        More names, such as those of NumPy and PyTorch.
+    method
+        Whether it is also a method of arrays, the array being the first operand.
+    operator
+        The Python operator that it is, as in ``"add"`` for ``__add__`` and ``__radd__``.
+    operands
+        Which arguments of the public function may be plain data besides arrays: the ``"first"`` one (the others may be
+        in any case), ``"each"`` item of the first one, or the ``"rest"`` after the first one.
+    example
+        Of a row: the arguments of a call and the values of its result, as in ``"[4.0, 9.0] -> [2., 3.]"``.
+    """
+
+    __slots__ = ("aliases", "example", "function", "method", "operands", "operator")
+
+    def __init__(
+        self, *aliases: str, method: bool = True, operator: str = "", operands: str = "first", example: str = ""
+    ) -> None:
+        self.aliases = aliases
+        self.method = method
+        self.operator = operator
+        self.operands = operands
+        self.example = example
+        self.function: Any = None
+
+    def __call__(self, function: F) -> F:
+        self.function = function
+        for name in (function.__name__, *self.aliases):
+            PUBLIC[name] = self
+        return function
+
+
+def public_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function of `ops` for users: operands are ``ArrayLike``, results are Tensors."""
+    found = inspect.signature(function)
+    parameters = [
+        p if p.name == "self" else p.replace(annotation=_ARRAY.sub("ArrayLike", p.annotation))
+        for p in found.parameters.values()
+    ]
+    return inspect.Signature(parameters, return_annotation=_ARRAY.sub("Tensor", found.return_annotation))
+
+
+def operand_names(rules: tuple[Callable[..., Any] | None, ...]) -> list[str]:
+    """Return the names of the operands of a row, which its gradient rules have."""
+    rule: Any = next(filter(None, rules), None)
+    names = ("x",) if len(rules) == 1 else ("a", "b") if rule is None else rule.__code__.co_varnames[2 : 2 + len(rules)]
+    return [name.strip("_").removesuffix("_like") for name in names]
+
+
+def signature_of(rules: tuple[Callable[..., Any] | None, ...]) -> inspect.Signature:
+    """Return the signature of the row with these gradient rules."""
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation="Array")
+            for name in operand_names(rules)
+        ],
+        return_annotation="Array",
+    )

@@ -1,0 +1,92 @@
+"""Products of matrices in the loop as source text: of one batch element, or of the whole batch with a constant."""
+
+from __future__ import annotations
+
+import math
+
+from ..ir.step import Eqn, Var
+from .expression import literal
+from .kernel_text import KernelText, indented
+from .layout import CopyNeededError, as_int, broadcast
+
+
+def small_product(text: KernelText, eqn: Eqn) -> list[str]:
+    """Return the lines of a product of two matrices of one batch element: ``c[m, g] = sum(a[m, k] * b[k, g])``."""
+    a, b = eqn.operands
+    c = eqn.result
+    shape = text.loop.features(c)
+    M, G = (1, shape[-1]) if len(shape) == 1 else shape[-2:]
+    lead = shape[:-2]
+
+    def at(var: Var, row: str, column: str) -> str:
+        layout, own = text.layouts[var], text.loop.features(var)
+        strides = layout.strides if len(own) > 1 else (0, *layout.strides)
+        front = broadcast(text.loop, own[:-2], strides[:-2], lead)
+        names = *[f"j{axis}" for axis in range(len(front))], row, column
+        return text.element(layout, (*front, *strides[-2:]), names)
+
+    m, k, g = (text.number((eqn, letter), size) for letter, size in (("m", M), ("k", a.shape[-1]), ("g", G)))
+    zero, total = literal(0, c.dtype), f"total{text.fresh(c)}"
+    if G == 1:
+        body = [
+            f"{total} = {zero}",
+            f"for k in range({k}):",
+            f"    {total} += {at(a, 'm', 'k')} * {at(b, 'k', 'zero')}",
+            f"{at(c, 'm', 'zero')} = {total}",
+        ]
+    else:
+        body = [
+            f"for g in range({g}):",
+            f"    {at(c, 'm', 'g')} = {zero}",
+            f"for k in range({k}):",
+            f"    factor = {at(a, 'm', 'k')}",
+            f"    for g in range({g}):",
+            f"        {at(c, 'm', 'g')} += factor * {at(b, 'k', 'g')}",
+        ]
+    return text.around(lead, range(len(lead)), [f"for m in range({m}):", *indented(body)], eqn)
+
+
+def large_product(text: KernelText, eqn: Eqn) -> str:
+    """Return the line of a product of the whole batch with a constant matrix.
+
+    Raises
+    ------
+    CopyNeededError
+        If the layout of an operand or of the result is not that of a matrix.
+    """
+    a, b = eqn.operands
+    weight = text.weights.setdefault(b, f"p{len(text.weights)}")
+    depth, width = (text.number((eqn, letter), size) for letter, size in zip("kg", b.shape, strict=True))
+    left, rows, *steps = _matrix(text, eqn, a, depth)
+    right, _, right_step, one = _matrix(text, eqn, eqn.result, width)
+    if one != "u8(1)":
+        raise CopyNeededError(eqn, eqn.result)
+    zero = literal(0, eqn.result.dtype)
+    return f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {weight}, {right}, {width}, {right_step}, {zero})"
+
+
+def _matrix(text: KernelText, eqn: Eqn, var: Var, columns: str) -> tuple[str, str, str, str]:
+    """Return the address of `var` for the whole batch as one matrix, its number of rows, and its two strides."""
+    layout, shape = text.layouts[var], text.loop.features(var)
+    buffer, lead = layout.buffer, math.prod(shape[:-1])
+    itemsize = buffer.dtype.itemsize
+    offset = "".join([f" + {text.stride(o)} * {text.number(('itemsize', itemsize), itemsize)}" for o in layout.offsets])
+    column_step = _u8(text.stride(layout.strides[-1]))
+    if buffer.kind == "varying":
+        raise CopyNeededError(eqn, var)
+    if len(shape) > 2 - buffer.batched:  # several matrix rows per batch element: all must be in order
+        axes = [axis for axis, size in enumerate(shape) if size != 1]
+        in_order = all(as_int(layout.strides[axis]) == math.prod(shape[axis + 1 :]) for axis in axes)
+        if var.ndim < 2 or layout.offsets or buffer.size != math.prod(shape) or not in_order:
+            raise CopyNeededError(eqn, var)
+        rows, row_step = text.number((var, "lead"), lead), columns
+        rows = f"(last - first) * {rows}" if buffer.batched else rows
+    elif buffer.batched:
+        rows, row_step = "last - first", text.length(buffer)
+    else:
+        rows, row_step = text.number((var, "lead"), lead), _u8(text.stride(layout.strides[0]))
+    return text.address(buffer, "first") + offset, rows, row_step, column_step
+
+
+def _u8(number: str) -> str:
+    return f"u8({number})" if number in {"0", "1"} else number

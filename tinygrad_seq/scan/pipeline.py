@@ -1,0 +1,56 @@
+"""The compiler from top to bottom: which passes make a plan of a traced step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .codegen.batch_axis import hoist_unbatched
+from .ir.rewrite import rewrite_step
+from .ir.step import Eqn, Step, Var, dependents
+from .passes.differentiate import differentiate
+from .passes.hoist import hoist
+from .passes.loop_only import loop_only
+from .passes.lower import FORMULAS, STRUCTURE
+from .passes.partition import partition
+from .passes.residuals import choose_residuals
+from .passes.slices import slices_as_splits
+from .passes.tables import multiply_tables
+from .run.direction import Direction, Plan
+
+
+def normalise(traced: Step) -> tuple[Step, tuple[Eqn, ...]]:
+    """Return a step in few primitives, without the equations on its constants, and these."""
+    step = slices_as_splits(traced)
+    step, _ = rewrite_step(step, STRUCTURE, invariant=step.consts)
+    return hoist(step)
+
+
+def build(step: Step, stacked: Collection[Var] = (), backward: bool = False) -> Direction:
+    """Return one direction, ready to run; `stacked` are variables that the loop saves beside its outputs."""
+    return Direction(hoist_unbatched(partition(step, stacked)), stacked, backward)
+
+
+def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = False) -> Plan:
+    """Return the plan of a traced step.
+
+    Parameters
+    ----------
+    wanted
+        The inputs of the step whose gradients are wanted.
+    streaming
+        Whether a call runs a few steps only, without gradients.
+    """
+    normal, invariants = normalise(traced)
+    wanted = dependents(invariants, wanted).intersection(normal.inputs)
+    forward, renamed = rewrite_step(normal, FORMULAS)
+    if streaming:
+        forward, products = hoist(multiply_tables(forward))
+        return Plan(normal, wanted, (*invariants, *products), Direction(loop_only(forward)))
+    if not wanted:
+        return Plan(normal, wanted, invariants, build(forward))
+    gradient = differentiate(normal, wanted)
+    backward, _ = rewrite_step(gradient.step, STRUCTURE | FORMULAS, renamed)
+    reads = [renamed.get(var, var) for var in gradient.reads]
+    backward, residuals, stacked = choose_residuals(forward, backward, reads, gradient.cotangents)
+    forwards, backwards = build(forward, stacked), build(backward, backward=True)
+    return Plan(normal, wanted, invariants, forwards, backwards, gradient, residuals)
