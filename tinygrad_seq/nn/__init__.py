@@ -95,6 +95,7 @@ from .recurrence.options import Options
 from .recurrence.recurrent import Recurrent
 from .recurrence.stream import Stream
 from .recurrence.torch_layers import GRU, LSTM, RNN
+from .recurrence.trace_cache import register_library
 from .seq2seq import Seq2Seq, StackedCell, beam_search, greedy_search, sample_sequences
 
 __all__ = [
@@ -204,6 +205,9 @@ __all__ = [
     "sample_sequences",
     "sequence_mask",
 ]
+
+# Each public module of this package may reuse cached traces; a class that is exported here is recognised by itself.
+register_library(value for value in [*vars().values()] if isinstance(value, type) and issubclass(value, Module))
 
 
 def __dir__() -> list[str]:
