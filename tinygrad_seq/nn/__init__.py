@@ -22,8 +22,8 @@ from .attention import (
     AttentionDecoder,
     DotAttention,
     MultiHeadAttention,
+    MultiheadAttention,
 )
-from .attention import MultiHeadAttention as MultiheadAttention
 from .cell import Cell, detach_state
 from .cells import (
     ATRCell,

@@ -5,7 +5,7 @@ from .attention_cell import AttentionCell
 from .decoder import AttentionDecoder
 from .dot_attention import DotAttention
 from .mechanism import Attention, Memory
-from .multihead import MultiHeadAttention
+from .multihead import MultiHeadAttention, MultiheadAttention
 
 __all__ = [
     "AdditiveAttention",
@@ -15,4 +15,5 @@ __all__ = [
     "DotAttention",
     "Memory",
     "MultiHeadAttention",
+    "MultiheadAttention",
 ]

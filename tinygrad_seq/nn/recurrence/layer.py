@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -165,7 +166,7 @@ class SequenceLayer(Module):
 
     def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> Call:
         """Check the arguments of a call and flatten its inputs."""
-        xs = Leaves.of(xs).map(as_leaf)
+        xs = Leaves.of(xs).map(functools.partial(as_leaf, caller=type(self).__name__))
         self._check_inputs(xs.tree())
         if self.batch_first:
             xs = xs.map(_swap)
