@@ -155,8 +155,10 @@ class SequenceLayer(Module):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        call = self._enter(xs, state, lengths, mask, reset)
-        ys, outcomes = run_call(call)
+        leaves = self._enter(xs)
+        T, N = leaves.arrays[0].shape[:2]
+        call, states = self._call(T, N, state, lengths, mask, reset)
+        ys, outcomes = run_call(call, leaves, states)
         finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
@@ -164,17 +166,18 @@ class SequenceLayer(Module):
             return self._pack(ys), self._join(finals)
         return self._pack(ys), self._join(finals), self._join([self._pack(Leaves.of(each.states)) for each in outcomes])
 
-    def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> Call:
-        """Check the arguments of a call and flatten its inputs."""
-        xs = Leaves.of(xs).map(functools.partial(as_leaf, caller=type(self).__name__))
+    def _enter(self, inputs: Tree) -> Leaves:
+        """Return the inputs of a call, checked, flattened and time-major."""
+        xs = Leaves.of(inputs).map(functools.partial(as_leaf, caller=type(self).__name__))
         self._check_inputs(xs.tree())
-        if self.batch_first:
-            xs = xs.map(_swap)
-        name, (T, N) = type(self).__name__, xs.arrays[0].shape[:2]
+        return xs.map(_swap) if self.batch_first else xs
+
+    def _call(self, T: int, N: int, state: Tree, lengths: Any, mask: Any, reset: Any) -> tuple[Call, list[Tree]]:
+        """Return what a call does to T steps of N sequences, and the state that each pass starts from."""
+        name, passes = type(self).__name__, self._passes()
         flags = check_flags(name, T, N, self.batch_first, lengths, mask, reset)
-        passes = self._passes()
-        states, directions = self._begin(passes, state, N), 1 + self.bidirectional
-        return Call(name, passes, directions, xs, states, flags, self.options, self.dropout, self.training)
+        call = Call(name, passes, 1 + self.bidirectional, flags, self.options, self.dropout, self.training)
+        return call, self._begin(passes, state, N)
 
     def _pack(self, arrays: Leaves) -> Tree:
         """Return time-major arrays in their structure, with the axes as the caller wants them."""
@@ -260,13 +263,15 @@ class SequenceLayer(Module):
         >>> inspection.one(layer=1).gradient_norms().shape
         (7, 2)
         """
-        call = self._enter(xs, state, lengths, mask, reset)
-        nudges = [make_nudges(each, call.xs.arrays[0].shape[0]) for each in call.states]
-        ys, outcomes = run_call(call._replace(nudges=nudges))
+        leaves = self._enter(xs)
+        T, N = leaves.arrays[0].shape[:2]
+        call, states = self._call(T, N, state, lengths, mask, reset)
+        nudges = [make_nudges(each, T) for each in states]
+        ys, outcomes = run_call(call._replace(nudges=nudges), leaves, states)
         found = []
         for k, (one, outcome, each) in enumerate(zip(call.passes, outcomes, nudges, strict=True)):
-            layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
-            numbers = one.cell.name_states(rebuild(range(len(leaves))))
+            layer, (arrays, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
+            numbers = one.cell.name_states(rebuild(range(len(arrays))))
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             about = (one.place(layer), layer, one.reverse)
             found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
