@@ -129,8 +129,8 @@ def _write_down(step: InputStep, state: Tree, x: Tree) -> Written:
         return write_down(step, state, {"x": x})
     except CompileError as error:
         raise ArgumentError(
-            "recurrent_dropout, drop_connect: expected a cell whose step can be traced, got one that cannot; use zoneout "
-            f"or variational_dropout, or change the cell: {error}"
+            "recurrent_dropout, drop_connect: expected a cell whose step can be traced, got one that cannot; use "
+            f"zoneout or variational_dropout, or change the cell: {error}"
         ) from error
 
 
