@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("codegen",),
         ("run",),
         ("inspect",),
-        ("eager", "pipeline", "program", "requires_grad"),
+        ("eager", "pipeline", "program", "requires_grad", "variants"),
         ("locate", "repeated", "compiled", "stepper"),
         ("api",),
         ("__init__",),

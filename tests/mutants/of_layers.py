@@ -180,15 +180,15 @@ MUTANTS = [
     Mutant(
         "causal attention does not look at its own place",
         "nn/attention/multihead.py",
-        "~np.tri(L, S, dtype=bool)",
-        "~np.tri(L, S, -1, dtype=bool)",
+        "allowed & np.tri(L, S, dtype=bool)",
+        "allowed & np.tri(L, S, -1, dtype=bool)",
         ATTENTION,
     ),
     Mutant(
         "key_padding_mask means the opposite",
         "nn/attention/multihead.py",
-        "~hides.reshape(N, S)",
-        "hides.reshape(N, S)",
+        "counts & ~hidden[:, 0, 0]",
+        "counts & hidden[:, 0, 0]",
         ATTENTION,
     ),
     Mutant(

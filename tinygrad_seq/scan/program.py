@@ -56,7 +56,7 @@ class Program:
         self._inverse = [axes and tuple(map(int, np.argsort(axes))) for axes in self._axes]
         self._invariants = live(plan.invariants, self._given)
         self._constants = {**plan.forward.step.constants, **(plan.backward.step.constants if plan.backward else {})}
-        reached = reaching(plan.normal)
+        reached = reaching(plan.normal).difference(step.arguments)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.flow = Flow(plan.normal, plan.wanted)
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []

@@ -1,4 +1,4 @@
-"""Attention: a query reads a memory, alone or at every step of a decoder."""
+"""Attention over a memory, for single queries or at every step of a decoder."""
 
 from .additive_attention import AdditiveAttention
 from .attention_cell import AttentionCell

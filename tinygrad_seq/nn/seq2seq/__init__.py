@@ -1,4 +1,4 @@
-"""Sequence to sequence: an encoder and a decoder as one model, and ways to write with it."""
+"""Sequence to sequence: an encoder and a decoder as one model, and searches that generate with it."""
 
 from .beam import Hypotheses, beam_search
 from .decoding import Decoded, greedy_search, sample_sequences

@@ -7,32 +7,53 @@ says what shapes and dtypes enter; a step follows them, and where it ends its eq
     root ── linear(x0, w0, w1) ──▶ ○ ── linear(h0, w2, w3) ──▶ ○ ── add ──▶ ○ ── tanh ──▶ ●  Step
                                                                             └─── relu ──▶ ●  Step
 
-Where it turns off, a branch grows. What it closes over is met by number, the first array, the second ...: so two cells
-with other weights go the same way, and the arrays themselves are forgotten.
+Where it turns off, a branch grows. What it closes over is met by position, the first array, the second ...: so two
+cells with other weights go the same way, and the arrays themselves are forgotten. Nor do Python numbers lead elsewhere,
+where they may become runtime arguments (`numbers`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ...base.memo import Memo
 from ...base.tree import Tree
 from ...ops.primitive import Array, Primitive
 from .check import check
+from .numbers import changeable, with_numbers
 from .step import Atom, Aval, Eqn, Step, Var
-from .trace import Builder, Key, infer
+from .trace import Builder, Key, identity, infer
 
 Rebuild = Callable[[Sequence[Any]], Tree]
 
 
 class Traced(NamedTuple):
-    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
+    """A step as written down.
 
-    step: Step
+    Attributes
+    ----------
+    template
+        The step, but for its Python numbers: one object for all traces that differ in these alone.
+    numbers
+        Its Python numbers (see `numbers.changeable`), in the order of the equations.
+    objects
+        The Tensors and arrays that it closes over.
+    rebuild_carry, rebuild_y
+        How its results go together.
+    """
+
+    template: Step
+    numbers: tuple[float, ...]
     objects: list[Any]
     rebuild_carry: Rebuild
     rebuild_y: Rebuild
+
+    @property
+    def step(self) -> Step:
+        """Return the step with its numbers."""
+        return with_numbers(self.template, self.numbers) if self.numbers else self.template
 
 
 class Place:
@@ -41,7 +62,7 @@ class Place:
     Attributes
     ----------
     key
-        The operation that led here.
+        The operation that led here; None if it has numbers that may change, so that it is never the same again.
     results
         Its results.
     eqn
@@ -92,10 +113,19 @@ def root_of(carry: tuple[Aval, ...], xs: tuple[Aval, ...]) -> Root:
 
 
 class Walk(Builder):
-    """Follows one run of a step; `constants` are the arrays that it closes over, by variable."""
+    """Follows one run of a step.
+
+    Attributes
+    ----------
+    constants
+        The arrays that it closes over, by variable.
+    numbers
+        See `Traced`.
+    """
 
     def __init__(self, root: Root) -> None:
         super().__init__()
+        self.numbers: list[float] = []
         self._root, self._way = root, list[Place]([root])
         self._seen: dict[Key | None, tuple[Var, ...]] | None = None
 
@@ -108,25 +138,36 @@ class Walk(Builder):
             self.constants[var] = array
         return var
 
-    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
+    def _find(
+        self, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any], options: Any
+    ) -> tuple[Var, ...]:
+        atoms_key = tuple([atom if atom.__class__ is Var else identity(atom) for atom in atoms])
+        free = changeable(primitive, atoms) if float in map(type, atoms) else ()
+        if free:  # any such number leads on
+            atoms_key = tuple([float if at in free else part for at, part in enumerate(atoms_key)])
+        key = (primitive, atoms_key, options)
         place = self._way[-1].branches.get(key)
         if place is None:
-            place = self._way[-1].branches.setdefault(key, self._new(key, primitive, atoms, params))
-        if self._seen is not None:
+            place = self._grow(key, Eqn(primitive, atoms, params, ()), bool(free))
+            place = self._way[-1].branches.setdefault(key, place)
+        if free:
+            self.numbers += [atoms[at] for at in free]
+        elif self._seen is not None:
             self._seen[key] = place.results
         self._way.append(place)
         return place.results
 
-    def _new(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> Place:
+    def _grow(self, key: Key, eqn: Eqn, free: bool) -> Place:
+        """Return a new place; an operation that was done before on this way has its results, but for `free` numbers."""
         self._root.grown += 1
         _roots.charge(1)
         if self._seen is None:
             self._seen = {place.key: place.results for place in self._way}
-        results = self._seen.get(key)
+        results = None if free else self._seen.get(key)
         if results is not None:
             return Place(key, results, None)
-        results = tuple([Var(aval) for aval in infer(primitive, atoms, params, key[2])])
-        return Place(key, results, Eqn(primitive, atoms, params, results))
+        results = tuple([Var(aval) for aval in infer(eqn.primitive, eqn.operands, eqn.params, key[2])])
+        return Place(None if free else key, results, replace(eqn, results=results))
 
     def step(self, carry_out: tuple[Var, ...], ys: tuple[Var, ...]) -> Step:
         """Return the step that ends here: the same object as when it was last traced."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,14 @@ def rewrite_step(
         tuple([became.get(var, var) for var in part])
         for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
     )
-    consts = (*dict.fromkeys(consts), *builder.constants)
-    xs = tuple([x for x in dict.fromkeys(xs) if x not in consts])  # two that became one, or one that is a constant now
-    constants = {**step.constants, **builder.constants}
-    return check(Step(consts, step.carry, xs, tuple(builder.eqns), carry_out, ys, sums, constants)), became
+    changed = replace(
+        step,
+        consts=(*dict.fromkeys(consts), *builder.constants),
+        xs=tuple([x for x in dict.fromkeys(xs) if x not in consts]),  # two that became one, one that became a constant
+        eqns=tuple(builder.eqns),
+        carry_out=carry_out,
+        ys=ys,
+        sums=sums,
+        constants={**step.constants, **builder.constants},
+    )
+    return check(changed), became

@@ -91,6 +91,8 @@ class Step:
         Results to be added up over time.
     constants
         The values of those `consts` that the compiler itself introduced.
+    arguments
+        Those of the `consts` that stand for Python numbers of the step (see `numbers`).
     """
 
     consts: tuple[Var, ...]
@@ -101,6 +103,7 @@ class Step:
     ys: tuple[Var, ...]
     sums: tuple[Var, ...] = ()
     constants: Mapping[Var, Array] = field(default_factory=dict)
+    arguments: tuple[Var, ...] = ()
 
     @property
     def inputs(self) -> tuple[Var, ...]:
