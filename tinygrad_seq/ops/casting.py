@@ -84,5 +84,5 @@ clone = Primitive(
     lambda x: x.copy(),
     (lambda g, _y, _x: g,),
     doc="Return a copy that gradient flows through.",
-    public=Public("copy", example="[1.0, 2.0] -> tensor([1., 2.])"),
+    public=Public("copy", example="[1.0, 2.0] -> [1., 2.]"),
 )

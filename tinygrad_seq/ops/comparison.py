@@ -13,7 +13,7 @@ equal = elementwise(
     vjp=(None, None),
     code="{0} == {1}",
     doc="Return ``a == b`` as booleans.",
-    public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
+    public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 not_equal = elementwise(
     "not_equal",
@@ -21,7 +21,7 @@ not_equal = elementwise(
     vjp=(None, None),
     code="{0} != {1}",
     doc="Return ``a != b`` as booleans.",
-    public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
+    public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
 less = elementwise(
     "less",
@@ -29,7 +29,7 @@ less = elementwise(
     vjp=(None, None),
     code="{0} < {1}",
     doc="Return ``a < b`` as booleans.",
-    public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
+    public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
 less_equal = elementwise(
     "less_equal",
@@ -37,7 +37,7 @@ less_equal = elementwise(
     vjp=(None, None),
     code="{0} <= {1}",
     doc="Return ``a <= b`` as booleans.",
-    public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True,  True])"),
+    public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> [ True,  True]"),
 )
 greater = elementwise(
     "greater",
@@ -45,7 +45,7 @@ greater = elementwise(
     vjp=(None, None),
     code="{0} > {1}",
     doc="Return ``a > b`` as booleans.",
-    public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False, False])"),
+    public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> [False, False]"),
 )
 greater_equal = elementwise(
     "greater_equal",
@@ -53,7 +53,7 @@ greater_equal = elementwise(
     vjp=(None, None),
     code="{0} >= {1}",
     doc="Return ``a >= b`` as booleans.",
-    public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
+    public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 
 bitwise_and = elementwise(
@@ -62,7 +62,7 @@ bitwise_and = elementwise(
     vjp=(None, None),
     code="{0} & {1}",
     doc="Return ``a & b`` of booleans or integers.",
-    public=Public(operator="and", example="[6, 5], 3 -> tensor([2, 1])"),
+    public=Public(operator="and", example="[6, 5], 3 -> [2, 1]"),
 )
 bitwise_or = elementwise(
     "bitwise_or",
@@ -70,7 +70,7 @@ bitwise_or = elementwise(
     vjp=(None, None),
     code="{0} | {1}",
     doc="Return ``a | b`` of booleans or integers.",
-    public=Public(operator="or", example="[6, 5], 3 -> tensor([7, 7])"),
+    public=Public(operator="or", example="[6, 5], 3 -> [7, 7]"),
 )
 bitwise_xor = elementwise(
     "bitwise_xor",
@@ -78,7 +78,7 @@ bitwise_xor = elementwise(
     vjp=(None, None),
     code="{0} ^ {1}",
     doc="Return ``a ^ b`` of booleans or integers.",
-    public=Public(operator="xor", example="[6, 5], 3 -> tensor([5, 6])"),
+    public=Public(operator="xor", example="[6, 5], 3 -> [5, 6]"),
 )
 invert = elementwise(
     "invert",
@@ -86,9 +86,7 @@ invert = elementwise(
     vjp=(None,),
     code="~{0}",
     doc="Return ``~x`` of booleans or integers.",
-    public=Public(
-        "bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> tensor([False,  True])"
-    ),
+    public=Public("bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> [False,  True]"),
 )
 logical_and = elementwise(
     "logical_and",
@@ -96,7 +94,7 @@ logical_and = elementwise(
     vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
     doc="Return whether both `a` and `b` are nonzero.",
-    public=Public(example="[True, True], [True, False] -> tensor([ True, False])"),
+    public=Public(example="[True, True], [True, False] -> [ True, False]"),
 )
 logical_or = elementwise(
     "logical_or",
@@ -104,7 +102,7 @@ logical_or = elementwise(
     vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
     doc="Return whether `a` or `b` is nonzero.",
-    public=Public(example="[True, False], [False, False] -> tensor([ True, False])"),
+    public=Public(example="[True, False], [False, False] -> [ True, False]"),
 )
 logical_xor = elementwise(
     "logical_xor",
@@ -112,7 +110,7 @@ logical_xor = elementwise(
     vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
     doc="Return whether exactly one of `a` and `b` is nonzero.",
-    public=Public(example="[True, True], [True, False] -> tensor([False,  True])"),
+    public=Public(example="[True, True], [True, False] -> [False,  True]"),
 )
 logical_not = elementwise(
     "logical_not",
@@ -120,7 +118,7 @@ logical_not = elementwise(
     vjp=(None,),
     code="{0} == 0",
     doc="Return whether `x` is zero.",
-    public=Public(example="[0.0, 2.0] -> tensor([ True, False])"),
+    public=Public(example="[0.0, 2.0] -> [ True, False]"),
 )
 
 isnan = elementwise(
@@ -129,7 +127,7 @@ isnan = elementwise(
     vjp=(None,),
     code="math.isnan({0})",
     doc="Return where `x` is not a number.",
-    public=Public(example="[1.0, ts.nan] -> tensor([False,  True])"),
+    public=Public(example="[1.0, ts.nan] -> [False,  True]"),
 )
 isinf = elementwise(
     "isinf",
@@ -137,7 +135,7 @@ isinf = elementwise(
     vjp=(None,),
     code="math.isinf({0})",
     doc="Return where `x` is infinite.",
-    public=Public(example="[1.0, -ts.inf] -> tensor([False,  True])"),
+    public=Public(example="[1.0, -ts.inf] -> [False,  True]"),
 )
 isfinite = elementwise(
     "isfinite",
@@ -145,7 +143,7 @@ isfinite = elementwise(
     vjp=(None,),
     code="math.isfinite({0})",
     doc="Return where `x` is finite.",
-    public=Public(example="[1.0, ts.inf] -> tensor([ True, False])"),
+    public=Public(example="[1.0, ts.inf] -> [ True, False]"),
 )
 
 
@@ -163,7 +161,7 @@ where = elementwise(
     ),
     code="{1} if {0} else {2}",
     doc="Return `a` where `condition` is true and `b` elsewhere. The side not chosen gets a gradient of exactly zero.",
-    public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> tensor([1., 0.])"),
+    public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> [1., 0.]"),
 )
 
 

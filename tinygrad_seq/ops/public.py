@@ -70,7 +70,7 @@ _DOCUMENT = """{summary}
     --------
     >>> import tinygrad_seq as ts
     >>> ts.{name}({arguments})
-    {value}
+    tensor({value})
     """
 
 
