@@ -28,7 +28,7 @@ def _public(operation: Public) -> Callable[..., Any]:
     function = operation.function
     caller = function.__name__
     lift = _lift_each if operation.operands == "each" else _lift
-    name = "" if isinstance(function, Primitive) else function.__code__.co_varnames[0]
+    name = "" if isinstance(function, Primitive) else getattr(function, "__wrapped__", function).__code__.co_varnames[0]
 
     def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:

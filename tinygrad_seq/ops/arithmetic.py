@@ -12,7 +12,7 @@ from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
 from .primitive import Array, elementwise
-from .public import Public
+from .public import Public, named
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:
@@ -286,6 +286,7 @@ minimum = elementwise(
 
 
 @Public("clamp")
+@named
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .primitive import Array, elementwise
-from .public import Public
+from .public import Public, named
 
 equal = elementwise(
     "equal",
@@ -166,6 +166,7 @@ where = elementwise(
 
 
 @Public()
+@named
 def masked_fill(x: Array, mask: Array, value: float) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
 
