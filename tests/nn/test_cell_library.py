@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 GATES = "input_gate forget_gate candidate output_gate"
-TWO = {"num_heads": formulas.HEADS}
+TWO: dict[str, Any] = {"num_heads": formulas.HEADS}
 
 ROWS: dict[str, Row] = {
     "peephole lstm": Row(lambda: nn.PeepholeLSTMCell(I, H), formulas.peephole_lstm, GATES),
@@ -195,7 +195,8 @@ def test_tags_float32_and_drawing_anew(name: str) -> None:
     with collect_tags() as tags:
         output, state = cell(ts.randn(N, I))
     assert set(tags) == set(ROWS[name].tags.split())
-    assert all(tag.shape[0] == N for tag in tags.values())
+    values: Any = tags.values()
+    assert all(tag.shape[0] == N for tag in values)
     assert {x.dtype for x in [output, *flatten(state)[0], *cell.parameters()]} == {np.dtype(np.float32)}
     assert output.shape == (N, cell.hidden_size)
     assert cell.input_size == I

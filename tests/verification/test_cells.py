@@ -88,7 +88,7 @@ LAYERS: dict[str, Any] = {
 def test_layer_with_every_option(name: str) -> None:
     """In the short form with T = 3: three steps see a window of two end, and a row that ends before."""
     full = {"level": "full"} if THOROUGH else {"level": "short", "compile": False, "T": 3}
-    certificate = ts.verify(LAYERS[name](), **full)  # type: ignore[arg-type]
+    certificate = ts.verify(LAYERS[name](), **full)
     assert certificate.passed, str(certificate)
     skipped = {check.name for check in certificate.checks if check.status == "skipped"}
     expected = {"compiled == step by step", "remember gives the same bits"}

@@ -66,6 +66,7 @@ from .recurrence.options import Options
 from .recurrence.recurrent import Recurrent
 from .recurrence.stream import Stream
 from .recurrence.torch_layers import GRU, LSTM, RNN
+from .recurrence.trace_cache import register_library
 from .seq2seq.beam import beam_search
 from .seq2seq.decoding import greedy_search, sample_sequences
 from .seq2seq.model import Seq2Seq
@@ -178,6 +179,9 @@ __all__ = [
     "sample_sequences",
     "sequence_mask",
 ]
+
+# Each public module of this package may reuse cached traces; a class that is exported here is recognised by itself.
+register_library(value for value in [*vars().values()] if isinstance(value, type) and issubclass(value, Module))
 
 
 def __dir__() -> list[str]:
