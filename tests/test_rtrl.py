@@ -11,9 +11,9 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.grad_of import grad_of
+from tests.nn.cell_names import CELLS
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError, ShapeError
-from tinygrad_seq.nn import cells
 
 T, N, I, H = 4, 2, 2, 2
 # Both add the same products, in another order.
@@ -54,7 +54,7 @@ def assert_equal(got: dict[str, ts.Tensor], want: dict[str, np.ndarray]) -> None
     assert want.keys() <= got.keys()
 
 
-@pytest.mark.parametrize("name", cells.__all__)
+@pytest.mark.parametrize("name", CELLS)
 def test_every_cell(name: str, rng: np.random.Generator) -> None:
     cell = getattr(nn, name)(I, H, **OPTIONS.get(name, {})).double()
     for parameter in cell.parameters():

@@ -1,4 +1,4 @@
-"""Reading the cases: inputs drawn as their source drew them, numbers looked up by their NumPy indexing."""
+"""Read the cases: inputs drawn as in their source, and expected numbers by NumPy index."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Arrays = dict[str, np.ndarray]
 
 
 def load(name: str) -> dict[str, Case]:
-    """Return the cases of a file of this folder by their id."""
+    """Return the cases of a file in this folder by id."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
     return {case["id"]: case for case in json.loads(text)}
 
 
 def draw(case: Case) -> Arrays:
-    """Return the arrays that ``np.random.seed(seed)`` and one ``np.random.randn`` each gave the source."""
+    """Return the arrays that the source drew: ``np.random.seed(seed)``, then one ``np.random.randn`` per array."""
     generator = np.random.RandomState(case["seed"])
     return {name: generator.randn(*shape) for name, shape in case["draw"]}
 
 
 def linspace(rows: Mapping[str, Any]) -> Arrays:
-    """Return arrays that count evenly from the first to the last number: ``{name: [first, last, shape]}``."""
+    """Return evenly spaced arrays from ``{name: [first, last, shape]}``."""
     return {name: np.linspace(a, b, int(np.prod(shape))).reshape(shape) for name, (a, b, shape) in rows.items()}
 
 
 def gradient(x: Any) -> np.ndarray:
-    """Return what backward has left in ``x.grad``."""
+    """Return the gradient in ``x.grad`` as an ndarray."""
     return np.asarray(x.grad)
 
 
 def check(case: Case, values: Mapping[str, Any]) -> None:
-    """Compare `values` with every number that the case expects, within its tolerance."""
+    """Compare `values` with every expected number of the case, within its tolerance."""
     for key, expected in case["expect"].items():
         name, _, subscripts = key.partition("[")
         found = np.asarray(values[name])
@@ -48,7 +48,7 @@ def check(case: Case, values: Mapping[str, Any]) -> None:
 
 
 def _index(subscript: str) -> tuple[int | slice, ...]:
-    """Return what ``"2,1,4:6"`` means between brackets."""
+    """Return the index that ``"2,1,4:6"`` means inside brackets."""
     parts = [part.split(":") for part in subscript.split(",")]
     return tuple(int(*part) if len(part) == 1 else slice(*map(int, part)) for part in parts)
 

@@ -1,4 +1,4 @@
-"""Every number is asked for twice: of the compiled loop and of the eager one."""
+"""Every test runs twice: with the compiled loop and with the eager one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tinygrad_seq as ts
 
 @pytest.fixture(autouse=True, params=["compiled", "eager"])
 def mode(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run a test with and without the compiler; a loop that cannot be compiled warns, and warnings are errors."""
+    """Run a test with and without the compiler. A loop that cannot be compiled fails it: warnings are errors."""
     if request.param == "compiled":
         yield request.param
     else:

@@ -15,12 +15,12 @@ TOLERANCE = 2e-7  # the numbers were printed from float32
 
 
 def gru(features: int, units: int, bias: bool = True) -> ts.nn.Cell:
-    """Return a GRU that resets after the product: the same equations as Keras's, a bias on either side."""
+    """Return a GRU that resets after the product: the equations of Keras, with two biases."""
     return constant(ts.nn.GRUCell(features, units, bias), input_bias=BIAS, state_bias=BIAS)
 
 
 def gru_reset_before(features: int, units: int) -> ts.nn.Cell:
-    """Return a GRU that resets before the product; the notes' update gate is one minus Keras's, hence the signs."""
+    """Return a GRU that resets before the product; the signs differ: its update gate is one minus that of Keras."""
     cell = ts.nn.NotesGRUCell(features, units).double()
     weight = np.full((units, units + features), KERNEL)
     weight[:, :units] = RECURRENT_KERNEL
@@ -30,7 +30,7 @@ def gru_reset_before(features: int, units: int) -> ts.nn.Cell:
 
 
 def lstm(features: int, units: int, bias: bool = True, forget_bias: float = 1.0) -> ts.nn.Cell:
-    """Return an LSTM with Keras's one bias, 1 in the block of the forget gate unless told otherwise."""
+    """Return an LSTM with the single bias of Keras, by default 1 in the block of the forget gate."""
     cell = constant(ts.nn.LSTMCell(features, units, bias), input_bias=BIAS, state_bias=0)
     if bias:
         cell.bias_ih.data[units : 2 * units] = forget_bias

@@ -1,7 +1,7 @@
-"""The course's arrays in the package's cells, and the gradients under the course's names.
+"""Load the course's arrays into cells, and read gradients by the names of the course.
 
-The course has examples as columns, (features, batch[, time]); the package has (N, features) and (T, N, features), which
-is the same array with its axes reversed: ``x.T``.
+In the course, examples are columns, (features, batch[, time]). The package uses (N, features) and (T, N, features), the
+same array with its axes reversed: ``x.T``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A state that crosses from chunk to chunk: a public minLSTM gets it wrong, and the check must see it.
+"""A state carried from chunk to chunk: a public minLSTM does it wrong, and the check must detect that.
 
 In lucidrains/minGRU-pytorch, minLSTM.py, the parallel form feeds ``log g(state)`` where the step by step form uses the
-state itself: 0.5 is added to it at every border between chunks. Without a carried state both agree.
+state itself: this adds 0.5 to the state at every chunk boundary. Without a carried state both forms agree.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import tinygrad_seq as ts
 from tests.conformance.cases import gradient
 
 T, N, D = 6, 2, 4
-CHUNKS = [1, 4]  # where the sequence is cut
+CHUNKS = [1, 4]  # where the sequence is split
 TOLERANCE = 1e-13
 
 Run = Callable[[ts.Tensor, ts.Tensor], tuple[ts.Tensor, ts.Tensor]]
 
 
 def positive(x: ts.Tensor) -> ts.Tensor:
-    """Return the g of minGRU and minLSTM."""
+    """Return g, the activation of minGRU and minLSTM."""
     return ts.where(x >= 0, ts.relu(x) + 0.5, ts.sigmoid(x))
 
 
@@ -34,7 +34,7 @@ class MinLSTMCell(ts.nn.Cell):
         self.project, self.state_shape = ts.nn.Linear(size, 3 * size), (size,)
 
     def gates(self, x: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
-        """Return the factor of the old state and what is added to it."""
+        """Return the factor of the old state and the addend."""
         forget, update, candidate = ts.split(self.project(x), 3, axis=-1)
         forget, update = ts.sigmoid(forget), ts.sigmoid(update)
         return forget / (forget + update), update / (forget + update) * positive(candidate)
@@ -46,7 +46,7 @@ class MinLSTMCell(ts.nn.Cell):
 
 
 def in_parallel(cell: MinLSTMCell, xs: ts.Tensor, state: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
-    """Return what the cell does over time, without a loop."""
+    """Return the states of the cell over time, computed without a loop."""
     keep, add = cell.gates(xs)
     decay = ts.cumprod(keep, axis=0)
     ys = decay * (state + ts.cumsum(add / decay, axis=0))
@@ -62,7 +62,7 @@ def in_chunks(run: Run, xs: ts.Tensor, state: ts.Tensor) -> tuple[ts.Tensor, ts.
 
 
 def outputs_and_gradient(run: Run, xs: np.ndarray, h0: np.ndarray) -> np.ndarray:
-    """Return every output and the gradient of the first state, in one row."""
+    """Return all outputs and the gradient of the initial state, in one vector."""
     start = ts.tensor(h0, requires_grad=True)
     ys, _ = run(ts.tensor(xs), start)
     ts.square(ys).sum().backward()
@@ -71,7 +71,7 @@ def outputs_and_gradient(run: Run, xs: np.ndarray, h0: np.ndarray) -> np.ndarray
 
 @pytest.fixture
 def found(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return outputs and gradients of each form, whole and in chunks."""
+    """Return the outputs and gradients of each form, whole and in chunks."""
     xs, h0 = rng.standard_normal((T, N, D)), rng.random((N, D))
     cell = MinLSTMCell(D).double()
     forms: dict[str, Run] = {

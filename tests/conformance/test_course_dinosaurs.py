@@ -1,4 +1,4 @@
-"""Course 5, week 1, "Dinosaurus Island": clipping, sampling, one step of training."""
+"""Course 5, week 1, "Dinosaurus Island": clipping, sampling, one training step."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.conformance.cases import Case, check, draw, load
 from tinygrad_seq.data import Vocabulary, pad_sequences
 
 LATER = load("course_later.json")
-SPECIAL = len(Vocabulary([]))  # the package's tables begin with <PAD>, <UNK>, <EOS>; the course's with the first token
+SPECIAL = len(Vocabulary([]))  # the package's tables start with <PAD>, <UNK>, <EOS>; the course's with the first token
 
 
 # -------------------------------------------------------------------------------------------- the gated recurrent unit
@@ -34,7 +34,7 @@ def cosine(u: ts.Tensor, v: ts.Tensor) -> float:
 
 
 def test_debiased_vectors(rng: np.random.Generator) -> None:
-    """Whatever the vectors: a neutralised one is orthogonal to the axis, an equalised pair lies evenly about it."""
+    """For any vectors: a neutralised vector is orthogonal to the axis, an equalised pair is symmetric about it."""
     axis, word, first, second = ts.tensor(rng.standard_normal((4, 50)))
 
     def along(v: ts.Tensor) -> ts.Tensor:
@@ -52,7 +52,7 @@ def test_debiased_vectors(rng: np.random.Generator) -> None:
 
 
 def average(case: Case, sentences: list[str]) -> ts.Tensor:
-    """Return the mean vector of the known words of each sentence, zeros where there are none."""
+    """Return the mean vector of the known words of each sentence, zeros if it has none."""
     vocabulary = Vocabulary(case["vectors"], level="word")
     table = ts.nn.Embedding(len(vocabulary), 2).double()
     table.load_state_dict({"weight": np.array([[0, 0]] * SPECIAL + list(case["vectors"].values()), np.float64)})

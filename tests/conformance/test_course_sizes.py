@@ -1,4 +1,4 @@
-"""The numbers of parameters that the course's model summaries print; Keras's LSTM has one bias, as the notes' cell."""
+"""Parameter counts of the course's model summaries; the LSTM of Keras has one bias, like the cell of the notes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Conv1d(ts.nn.Module):
 
 
 class BatchNormParameters(ts.nn.Module):
-    """What a batch normalisation keeps: two trained vectors, and the running mean and variance."""
+    """The arrays of a batch normalisation: two trained vectors, and the running mean and variance."""
 
     def __init__(self, features: int) -> None:
         self.weight, self.bias = ts.nn.Parameter(ts.ones(features)), ts.nn.Parameter(ts.zeros(features))

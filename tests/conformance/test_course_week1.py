@@ -17,7 +17,7 @@ SEQUENCES = [case for name, case in WEEK1.items() if name.startswith(KINDS)]
 
 
 class StatesOf(ts.nn.Cell):
-    """A cell that puts out its whole state."""
+    """A cell whose output is its whole state."""
 
     def __init__(self, cell: ts.nn.Cell) -> None:
         self.cell, self.state_shape = cell, cell.state_shape
@@ -44,7 +44,7 @@ def leaf(array: Any) -> ts.Tensor:
 
 
 def reproduce(case: Case, run: Any) -> Arrays:
-    """Return everything a case may ask for, by the course's names and in the course's layout."""
+    """Return every value that a case may expect, with the names and layout of the course."""
     arrays = draw(case)
     for name, other in case.get("take", {}).items():
         arrays[name] = draw(WEEK1[other])[name]
@@ -75,7 +75,7 @@ def reproduce(case: Case, run: Any) -> Arrays:
 
 
 def gates(cell: ts.nn.Cell, x: ts.Tensor, a: ts.Tensor) -> dict[str, ts.Tensor]:
-    """Return what the LSTM keeps inside: the course's ft, it, cct and ot, from the parameters of the cell."""
+    """Return the internal values of the LSTM, the course's ft, it, cct and ot, from the cell's parameters."""
     stacked = ts.concat([a, x], axis=-1)
     affine = {
         theirs[1]: ts.linear(stacked, getattr(cell, ours), getattr(cell, f"b{ours[1]}").ravel())

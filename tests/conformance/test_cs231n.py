@@ -1,4 +1,4 @@
-"""Stanford CS231n, assignment 3: captioning with an RNN and an LSTM; every input counts evenly, nothing is drawn."""
+"""Stanford CS231n, assignment 3: captioning with an RNN and an LSTM; all inputs are evenly spaced, none is random."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_embedding() -> None:
 def test_temporal_softmax(
     rng: np.random.Generator, n: int, time: int, share: float, expected: float, tolerance: float
 ) -> None:
-    """Summed over time, averaged over the batch: ln 10 for each step that counts."""
+    """Summed over time and averaged over the batch, the loss is ln 10 for each step that counts."""
     scores = ts.tensor(0.001 * rng.standard_normal((n, time, 10)))
     words = np.where(rng.random((n, time)) < share, rng.integers(10, size=(n, time)), -1)
     loss = ts.cross_entropy(scores, words, ignore_index=-1, reduction="sum") / n

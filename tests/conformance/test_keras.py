@@ -1,4 +1,4 @@
-"""The constants of Keras 3's own tests of its recurrent layers: going backwards, masks, states, kinds of bias."""
+"""The constants in Keras 3's tests of its recurrent layers: backward direction, masks, states, kinds of bias."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = [*load("keras.json").values()]
 
 
 class Masked(ts.nn.Cell):
-    """A cell that keeps its state, and so its output, wherever the mask (N, 1) that comes with x is False."""
+    """A cell that keeps its state, and so its output, where the mask (N, 1) in its input is False."""
 
     def __init__(self, cell: ts.nn.Cell) -> None:
         self.cell, self.state_shape = cell, cell.state_shape
@@ -38,7 +38,7 @@ def initial_state(case: Case, cell: ts.nn.Cell, n: int) -> Any:
 
 
 def check(case: Case, ys: ts.Tensor, state: Any) -> None:
-    """Compare time-major outputs and the last state; one number for an example means that all units are equal."""
+    """Compare time-major outputs and the last state; one number per example means that all units are equal."""
     h, c = state if isinstance(state, tuple) else (state, None)
     np.testing.assert_array_equal(ys[0 if case.get("reverse") else -1].numpy(), h.numpy())
     for key, found in {"last": h, "cell_state": c, "all": ts.swapaxes(ys, 0, 1)}.items():
@@ -69,7 +69,7 @@ def test_by_scan(case: Case) -> None:
 @pytest.mark.parametrize("masked_output", ["held", "zeros"])
 @pytest.mark.parametrize("case", CASES, ids=ids(CASES))
 def test_by_options(case: Case, masked_output: Any) -> None:
-    """Directions and masks are options here: the state is kept where the mask is 0, the output is held or 0."""
+    """Directions and masks as options: where the mask is 0, the state stays and the output is held or 0."""
     n, time, features = case["x"]
     reverse, mask = case.get("reverse", False), case.get("mask")
     cell = LAYERS[case["layer"]](features, case["units"])

@@ -52,7 +52,7 @@ MERGES = {
 
 
 def pair(case: Case) -> tuple[Any, Any]:
-    """Return the cells of both directions: of equal weights, unless the case says otherwise."""
+    """Return the cells of both directions, with equal weights unless the case says otherwise."""
     made: list[Any] = [LAYERS[case["layer"]](case["x"][2], case["units"]) for _ in range(2)]
     if "backward" in case:
         assert case["layer"] == "SimpleRNN"
@@ -75,7 +75,7 @@ def test_bidirectional(case: Case) -> None:
     for _ in range(case.get("passes", 1)):
         ys, state = layer(ramp(n, time, features), state, mask=mask_of(case))
     if "last" in case:
-        halves = [leaves(part)[0] for part in state]  # h of either direction
+        halves = [leaves(part)[0] for part in state]  # h of each direction
         compare(MERGES[case["merge"]](*halves), case["last"], TOLERANCE)
     if "all" in case:
         compare(ys.numpy(), case["all"], TOLERANCE)
@@ -113,7 +113,7 @@ class TwoStates(ts.nn.Cell):
 
 
 def lstm_of_ones(input_size: int, hidden_size: int) -> ts.nn.Cell:
-    """Return an LSTM with weights 1 and biases 0, but 1 for the forget gate."""
+    """Return an LSTM with weights 1 and biases 0, except 1 for the forget gate."""
     cell: Any = ts.nn.LSTMCell(input_size, hidden_size)
     for parameter in (cell.weight_ih, cell.weight_hh):
         ts.nn.init.constant_(parameter, 1)

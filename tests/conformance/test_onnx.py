@@ -1,6 +1,6 @@
 """The node tests of ONNX for RNN, GRU and LSTM, and further cases computed by onnxruntime.
 
-ONNX has the gates in the order i, o, f, c and z, r, h; biases (8H,) or (6H,), those of W first; peepholes i, o, f.
+ONNX orders the gates i, o, f, c and z, r, h; biases are (8H,) or (6H,), those of W first; peepholes are i, o, f.
 Outputs Y are (T, directions, N, H), with ``layout=1`` (N, T, directions, H).
 """
 
@@ -20,7 +20,7 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 def decode(value: Any) -> np.ndarray:
-    """Return an array that stands as it is or, all its numbers being equal, as ``{"fill": number, "shape": [...]}``."""
+    """Return an array that is written out, or ``{"fill": number, "shape": [...]}`` if all elements are equal."""
     return np.full(value["shape"], value["fill"]) if isinstance(value, dict) else np.array(value)
 
 
@@ -64,7 +64,7 @@ def with_one_bias(weights: Arrays) -> Arrays:
 
 
 def cell(case: Case, inputs: Arrays, direction: int) -> ts.nn.Cell:
-    """Return the cell that computes what an operator with these attributes does."""
+    """Return the cell that does the same as an operator with these attributes."""
     sizes, attributes = (inputs["X"].shape[-1], case["hidden"]), case["attributes"]
     weights = of_pytorch(case, inputs, direction)
     made: ts.nn.Cell
@@ -83,7 +83,7 @@ def cell(case: Case, inputs: Arrays, direction: int) -> ts.nn.Cell:
         weights = {**with_one_bias(weights), "peephole": np.concatenate([see_i, see_f, see_o])}
     elif attributes.get("input_forget"):
         i, o, _, c = blocks(case, inputs, direction)
-        f = {name: -part for name, part in i.items()}  # forgets as much as it takes in: f = 1 - i
+        f = {name: -part for name, part in i.items()}  # coupled gates: f = 1 - i
         made, weights = ts.nn.CoupledLSTMCell(*sizes), with_one_bias(stacked(f, c, o))
     else:
         made = ts.nn.LSTMCell(*sizes)
@@ -108,7 +108,7 @@ def check(case: Case, ys: ts.Tensor, states: dict[str, np.ndarray]) -> None:
 
 
 def settings(case: Case, inputs: Arrays) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of a layer, and what it is called with beside the inputs and the state."""
+    """Return the options of the layer, and the arguments of its call besides inputs and state."""
     attributes = case["attributes"]
     options = {
         "batch_first": bool(attributes.get("layout")),

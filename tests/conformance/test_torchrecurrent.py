@@ -1,4 +1,4 @@
-"""Cells of torchrecurrent with their gradients by PyTorch, and the same cells here: outputs, last states, gradients."""
+"""The cells of torchrecurrent, with gradients by PyTorch, and the same cells here: outputs, states, gradients."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CASES = [*load("torchrecurrent.json").values()]
 
 Blocks = tuple[int | None, ...]
 
-# Each parameter here is a sum of parameters there, whose blocks of H rows are taken in this order; None is a block
-# of zeros.
+# Each parameter here is a sum of parameters of torchrecurrent, whose blocks of H rows are taken in this order; None is
+# a block of zeros.
 SAME_GATES: dict[str, dict[str, Blocks]] = {
     "weight_ih": {"weight_ih": (0, 1)},
     "weight_hh": {"weight_hh": (0, 1)},
@@ -98,12 +98,12 @@ PARAMETERS: dict[str, dict[str, dict[str, Blocks]]] = {
 
 
 def split(array: np.ndarray, hidden: int) -> list[np.ndarray]:
-    """Return the blocks of H rows; one number is a block of its own. They are views."""
+    """Return views of the blocks of H rows; a single number is one block."""
     return np.split(array, max(1, len(array) // hidden))
 
 
 def ours(name: str, theirs: Arrays, hidden: int) -> Arrays:
-    """Return the parameters of a cell here."""
+    """Return the parameters of the package's cell."""
     found: Arrays = {}
     for parameter, sources in PARAMETERS[name].items():
         terms = []
@@ -115,7 +115,7 @@ def ours(name: str, theirs: Arrays, hidden: int) -> Arrays:
 
 
 def gradients(cell: ts.nn.Cell, name: str, theirs: Arrays, hidden: int) -> Arrays:
-    """Return the gradients of the parameters there, from those of the parameters here: the map above, transposed."""
+    """Return the gradients of torchrecurrent's parameters from those of the package: the map above, transposed."""
     sources = {source for each in PARAMETERS[name].values() for source in each}
     found = {source: np.zeros_like(theirs[source]) for source in sources}
     for parameter, orders in PARAMETERS[name].items():

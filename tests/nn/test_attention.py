@@ -138,7 +138,7 @@ def test_float32_stays_float32() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda a, q, m: a(q, m[:, :2]), ShapeError, "a query for each of the 2 rows"),
+        (lambda a, q, m: a(q, m[:, :2]), ShapeError, "queries for 2 memories"),
         (lambda a, q, m: a(q, m[..., :3]), ShapeError, "a memory .S, N, E. with E=6"),
         (lambda a, q, m: a(q[..., :2], m), ShapeError, "expected 4 features"),
         (lambda a, q, m: a(q, m, [5, -1, 1]), ArgumentError, "lengths from 0 to 5, got -1"),
@@ -150,7 +150,11 @@ def test_float32_stays_float32() -> None:
         (lambda *_: nn.DotAttention(Q, E), ArgumentError, "hidden_size"),
         (lambda *_: nn.AdditiveAttention(Q, 0), ArgumentError, "memory_size"),
         (lambda *_: nn.MultiHeadAttention(Q, 3), ArgumentError, "multiple of num_heads"),
-        (lambda *_: nn.MultiHeadAttention(Q, 2, vdim=E).prepare(ts.ones((S, N, Q))), ArgumentError, "of one size"),
+        (
+            lambda *_: nn.MultiHeadAttention(Q, 2, vdim=E).prepare(ts.ones((S, N, Q))),
+            ArgumentError,
+            "kdim = vdim",
+        ),
     ],
 )
 def test_refusals(call, error, text: str, rng) -> None:

@@ -175,10 +175,14 @@ def test_parameters_are_those_of_cell_and_attention() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda d, x, m: nn.AttentionCell(nn.GRUCell(E, H), nn.DotAttention(H, E)), ArgumentError, "a context of 6"),
+        (
+            lambda d, x, m: nn.AttentionCell(nn.GRUCell(E, H), nn.DotAttention(H, E)),
+            ArgumentError,
+            "context's 6",
+        ),
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.DotAttention(H, E)), ArgumentError, "query_size=4"),
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),  # type: ignore[arg-type]
-        (lambda d, x, m: d.cell(x[0]), ArgumentError, "a memory to read"),
+        (lambda d, x, m: d.cell(x[0]), ArgumentError, "expected a memory, got none"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), stateful=True), ArgumentError, "stateful"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), bidirectional=True), ArgumentError, "one layer"),
         (
@@ -187,7 +191,7 @@ def test_parameters_are_those_of_cell_and_attention() -> None:
             "one layer in one direction, got 2 cells",
         ),
         (lambda d, x, m: d(x, m, ts.zeros((N, H))), ArgumentError, "a state"),
-        (lambda d, x, m: d(x, m[:, :2]), ShapeError, "a memory of 3 rows"),
+        (lambda d, x, m: d(x, m[:, :2]), ShapeError, "a memory of 3 sequences"),
     ],
 )
 def test_refusals(call, error, text: str) -> None:

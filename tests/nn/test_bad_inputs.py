@@ -64,8 +64,8 @@ def test_numbers_are_finite(name: str, value: Any) -> None:
         (lambda: nn.S4DCell(4, 4, dt_min=0), "expected 0 < dt_min <= dt_max, got 0 and 0.1"),
         (lambda: nn.HGRNCell(4, 4, lower_bound=1), r"expected lower_bound in \[0, 1\), got 1"),
         (lambda: nn.LeakyRNNCell(4, 4, leak=0), r"expected leak in \(0, 1\], got 0"),
-        (lambda: nn.Embedding(4, 4, padding_idx="a"), "expected padding_idx within 4 rows, got 'a'"),  # type: ignore[arg-type]
-        (lambda: nn.Embedding(4, 4, padding_idx=1.5), "expected padding_idx within 4 rows, got 1.5"),  # type: ignore[arg-type]
+        (lambda: nn.Embedding(4, 4, padding_idx="a"), "expected padding_idx from -4 to 3, got 'a'"),  # type: ignore[arg-type]
+        (lambda: nn.Embedding(4, 4, padding_idx=1.5), "expected padding_idx from -4 to 3, got 1.5"),  # type: ignore[arg-type]
         (lambda: nn.LayerNorm(None), "expected normalized_shape to be an integer >= 1, got None"),  # type: ignore[arg-type]
         (lambda: nn.RNNCell(4, 4, nonlinearity=["tanh"]), r"expected nonlinearity 'tanh' or 'relu', got \['tanh'\]"),  # type: ignore[arg-type]
         (lambda: nn.Flatten("a"), "expected start_axis to be an integer, got 'a'"),  # type: ignore[arg-type]

@@ -194,7 +194,7 @@ def test_a_language_model_writes(rng) -> None:
         ({"eos": V}, IndexRangeError, "eos to be one of 3"),
         ({"start": 0.5}, DtypeError, "start to be a token"),
         ({"start": [[0], [0, 0]]}, ShapeError, "nested lists of equal lengths"),
-        ({"start": [0, 0]}, ShapeError, "a row for each of 2"),
+        ({"start": [0, 0]}, ShapeError, "a state of 2 sequences"),
         ({"step": lambda tokens, state: (ts.zeros((1, V)), state)}, ShapeError, "logits .*, V."),
         ({"step": lambda tokens, state: (ts.full((len(tokens), V), np.nan), state)}, AnomalyError, "finite logits"),
         ({"step": lambda tokens, state: (ts.full((len(tokens), V), -np.inf), state)}, AnomalyError, "finite logits"),
@@ -202,8 +202,9 @@ def test_a_language_model_writes(rng) -> None:
 )
 def test_refusals(search, change, error, text: str, table) -> None:
     call = {"step": table.step, "state": table.begin(), "start": 0, "max_length": 2, "eos": EOS}
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=text) as refused:
         search(**{**call, **change})
+    assert str(refused.value).startswith(f"{search.__name__}: ")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.nn.cell import step_of_one
-from tinygrad_seq.nn.recurrence.transforms import draw_drop_connect, draw_recurrent
+from tinygrad_seq.nn.recurrence.transforms.recurrent_dropout import draw_drop_connect, draw_recurrent
 
 RANDOM: list[dict[str, Any]] = [
     {"zoneout": 0.4},

@@ -165,9 +165,13 @@ def test_a_stack_is_the_layers_one_after_the_other(rng) -> None:
         (lambda m: m(np.zeros((S, N), int), np.zeros(N, int)), ShapeError, "target tokens"),
         (lambda m: m(np.zeros((S, N), int), np.zeros((T, N))), DtypeError, "target tokens"),
         (lambda m: m(np.zeros((S, N), int), np.zeros((T, N), int), sampling=2), ArgumentError, "sampling"),
-        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int)), ShapeError, "each of 3 sources"),
-        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int), sampling=0.5), ShapeError, "each of 3 sources"),
-        (lambda m: model_of(np.random.default_rng(0), cell=nn.Linear(2, 2)), ArgumentError, "the decoder as a Cell"),
+        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int)), ShapeError, "targets of 3 sources"),
+        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int), sampling=0.5), ShapeError, "targets of 3 sources"),
+        (
+            lambda m: model_of(np.random.default_rng(0), cell=nn.Linear(2, 2)),
+            ArgumentError,
+            "cell to be a Cell",
+        ),
         (lambda m: nn.Seq2Seq(nn.GRU(2, 3, batch_first=True), m.cell, m, m), ArgumentError, "time-major"),
         (lambda m: nn.StackedCell(), ArgumentError, "expected cells"),
         (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),  # type: ignore[arg-type]

@@ -176,7 +176,7 @@ def test_what_is_not_used_gets_no_gradient() -> None:
 # ------------------------------------------------------------------------------------------------------- exactness
 
 
-SPLIT = ["lstm", "layer_norm_lstm", "sru", "delta_net", "token", "reduction_over_rows", "mixed_dtypes"]
+SPLIT = ["lstm", "layer_norm_lstm", "sru", "delta_net", "token", "reduction_over_the_batch", "mixed_dtypes"]
 
 
 @pytest.mark.parametrize("name", SPLIT)

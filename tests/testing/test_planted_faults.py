@@ -18,7 +18,7 @@ from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import pool
 from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import api, compiled, pipeline
+from tinygrad_seq.scan import api, compiled, pipeline, variants
 from tinygrad_seq.scan.codegen import batch_axis, buffers, loop_source
 from tinygrad_seq.scan.passes import lower
 from tinygrad_seq.scan.run import batched, kernel, segments
@@ -30,7 +30,7 @@ EXAMPLES = range(50)
 @pytest.fixture
 def plant(monkeypatch) -> Callable[..., None]:
     """Return a function that puts something wrong in the place of an attribute, or of an item."""
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
 
     def put(owner, name: str, wrong) -> None:
         if isinstance(owner, dict):
@@ -102,7 +102,7 @@ def test_a_fault_of_the_compiled_scan_is_found(plant, fault: str) -> None:
 LAYER_FAULTS = {
     "padding is computed with": (passes, "fill_padding", lambda tree, valid, **options: tree),
     "no reset": (passes, "find_restarts", lambda reset, valid, backwards: np.zeros_like(reset)),
-    "the state moves on": (passes, "hold", lambda step, outputs, tagged: step),
+    "the state moves on": (passes, "hold", lambda step: step),
 }
 
 
