@@ -11,8 +11,8 @@ from ..errors import ShapeError
 from .arithmetic import maximum
 from .axes import normalise_axes, normalise_axis
 from .casting import astype
-from .comparison import equal, where
-from .primitive import Array, OpKind, Primitive, Rule
+from .comparison import equal, not_equal, where
+from .primitive import TABLE, Array, OpKind, Primitive, Rule
 from .public import Public
 from .shape import reshape
 
@@ -32,6 +32,7 @@ _count_true = Primitive(
     "count_nonzero",
     lambda x, axes, keepdims: np.add.reduce(x != 0, axis=axes, keepdims=keepdims, dtype=np.int64),
     (None,),
+    formula=lambda x, axes, keepdims: TABLE["sum"](astype(not_equal(x, 0), "int64"), axes=axes, keepdims=keepdims),
 )
 
 

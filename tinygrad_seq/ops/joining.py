@@ -26,6 +26,11 @@ def _slices(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     return tuple([moved[index, ...] for index in range(len(moved))])
 
 
+def _split_to_unstack(x: Array, axis: int) -> tuple[Array, ...]:
+    pieces = _split(x, cuts=tuple(range(1, x.shape[axis])), axis=axis) if x.shape[axis] > 1 else (x,)
+    return tuple([reshape(piece, (*x.shape[:axis], *x.shape[axis + 1 :])) for piece in pieces])
+
+
 _concat = Primitive(
     "concat",
     lambda *xs, axis, ends: np.concatenate(xs, axis),
@@ -37,6 +42,7 @@ _stack = Primitive(
     lambda *xs, axis: np.stack(xs, axis) if axis else np.concatenate([x[None] for x in xs]),  # 5 us less
     lambda g, _y, *_xs, axis: _unstack(g, axis=axis),
     kind=OpKind.JOIN,
+    structure=lambda *xs, axis: concat([expand_dims(x, axis) for x in xs], axis),
 )
 _split = Primitive(
     "split",
@@ -44,10 +50,17 @@ _split = Primitive(
     (lambda g, _y, _x, cuts, axis: concat(g, axis),),
     kind=OpKind.VIEW,
     view=of_split,
+    axes="axis",
     multiple=True,
 )
 _unstack = Primitive(
-    "unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axis=axis),), kind=OpKind.VIEW, multiple=True
+    "unstack",
+    _slices,
+    (lambda g, _y, _x, axis: _stack(*g, axis=axis),),
+    kind=OpKind.VIEW,
+    structure=_split_to_unstack,
+    axes="axis",
+    multiple=True,
 )
 
 

@@ -1,4 +1,4 @@
-"""Replacing primitives by others: a pass that is a table of functions."""
+"""Replacing primitives by others: a pass that is a rule per primitive."""
 
 from __future__ import annotations
 
@@ -8,54 +8,76 @@ from typing import Any
 
 import numpy as np
 
+from ...ops.primitive import Primitive
 from .check import check
 from .step import Eqn, Step, Var
 from .trace import Builder, Tracer
 
 # Takes the operands (Tracers and scalars) and the parameters of an equation and returns its results.
 Rule = Callable[..., Any]
+RuleOf = Callable[[Primitive], Rule | None]
 
 
-def rewrite(
-    eqns: Iterable[Eqn],
-    rules: Mapping[str, Rule],
-    builder: Builder | None = None,
-    same: Mapping[Var, Var] | None = None,
-) -> tuple[Builder, dict[Var, Var]]:
-    """Return the equations with the primitives named in `rules` replaced by what their rule does, in a `Builder`.
+class Rewriter(Builder):
+    """A `Builder` that writes down what the rule of a primitive does in place of the primitive.
 
-    Also returns what has become of each variable; those not mentioned have stayed themselves. `same` says so of
-    variables from an earlier rewriting.
+    What a rule calls is replaced as well, but for the primitive itself: within its own rule it is written down.
+
+    Parameters
+    ----------
+    rule_of
+        Returns the rule of a primitive, None if it stays.
+    invariant
+        Variables that the rules may take to be the same at every time (see `Builder.invariant`).
     """
-    builder = builder or Builder()
+
+    def __init__(self, rule_of: RuleOf, invariant: Iterable[Var] = ()) -> None:
+        super().__init__(invariant)
+        self._rule_of = rule_of
+        self._active: set[Primitive] = set()
+
+    def apply(self, primitive: Primitive, operands: Iterable[Any], params: dict[str, Any]) -> Any:
+        rule = None if primitive in self._active else self._rule_of(primitive)
+        if rule is None:
+            return super().apply(primitive, operands, params)
+        self._active.add(primitive)
+        try:
+            return rule(*operands, **params)
+        finally:
+            self._active.remove(primitive)
+
+
+def rewrite(eqns: Iterable[Eqn], builder: Rewriter, same: Mapping[Var, Var] | None = None) -> dict[Var, Var]:
+    """Write down what the equations are by the rules of `builder`, and return what has become of each variable.
+
+    Those not mentioned have stayed themselves. `same` says so of variables from an earlier rewriting.
+    """
     became: dict[Var, Var] = dict(same or {})
     for eqn in eqns:
         operands = [
             Tracer(builder, became.get(operand, operand)) if operand.__class__ is Var else operand
             for operand in eqn.operands
         ]
-        rule = rules.get(eqn.primitive.name)
-        results = builder.apply(eqn.primitive, operands, eqn.params) if rule is None else rule(*operands, **eqn.params)
+        results = builder.apply(eqn.primitive, operands, eqn.params)
         for result, value in zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True):
             became[result] = value._var if value.__class__ is Tracer else builder.constant(np.asarray(value))
-    return builder, became
+    return became
 
 
 def rewrite_step(
-    step: Step, rules: Mapping[str, Rule], same: Mapping[Var, Var] | None = None, invariant: Collection[Var] = ()
+    step: Step, rule_of: RuleOf, same: Mapping[Var, Var] | None = None, invariant: Collection[Var] = ()
 ) -> tuple[Step, dict[Var, Var]]:
-    """Return `step` with the primitives named in `rules` replaced, and what has become of each variable.
+    """Return `step` with primitives replaced, and what has become of each variable.
 
     Parameters
     ----------
-    rules
-        By name of a primitive: what to do instead.
+    rule_of, invariant
+        As of a `Rewriter`.
     same
         Variables that an earlier rewriting replaced.
-    invariant
-        Inputs that the rules may take to be the same at every time (see `Builder.invariant`).
     """
-    builder, became = rewrite(step.eqns, rules, Builder(invariant), same)
+    builder = Rewriter(rule_of, invariant)
+    became = rewrite(step.eqns, builder, same)
     consts, xs, carry_out, ys, sums = (
         tuple([became.get(var, var) for var in part])
         for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
