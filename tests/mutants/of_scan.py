@@ -190,7 +190,7 @@ MUTANTS = [
     ),
     Mutant(
         "a lifted concat does not repeat what is the same at every time",
-        "scan/run/batched.py",
+        "ops/joining.py",
         "full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, lifted, strict=True)]",
         "full = [x if over else np.zeros((T, *x.shape), x.dtype) for x, over in zip(xs, lifted, strict=True)]",
         COMPILED,

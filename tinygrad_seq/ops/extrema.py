@@ -53,7 +53,9 @@ _all = _reducer("all", np.logical_and, None, True, "{total} and {value} != 0")
 
 
 def _index_of(name: str, find: Callable[..., Any]) -> Primitive:
-    return Primitive(name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,))
+    return Primitive(
+        name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,), axes="axis"
+    )
 
 
 _argmax = _index_of("argmax", np.argmax)

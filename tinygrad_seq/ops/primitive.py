@@ -122,12 +122,12 @@ class Primitive:
     structure
         The same for what only moves elements, or is a product: it is replaced before differentiation already, so that
         gradients are those of the other operations. The compiler adds its own (see `scan.passes.lower`).
+    axes
+        The name of the parameter that holds an axis of the only operand, or a tuple of them; ``"axes"`` of a reduction.
     batched
         ``batched(T, lifted, *operands, **params)`` returns the results for all times at once, given which operands have
-        a time axis in front. By default elementwise operations broadcast, reductions and views with `axes` count their
-        axes from the next one, and all else runs time by time.
-    axes
-        The name of the parameter that holds an axis, or a tuple of them, of the only operand.
+        a time axis in front. Without it elementwise operations broadcast, those with `axes` count from the axis after
+        that of time, and the rest runs time by time.
     fold
         Of a reduction: the value it starts with, None for the first element, and the statement that adds ``{value}`` to
         ``{total}``.
@@ -184,7 +184,8 @@ class Primitive:
         self.kind = kind
         self.code, self.symbol, self.integer_code = code, symbol, integer_code
         self.cheap, self.linear, self.static, self.vectorised = cheap, linear, static, vectorised
-        self.formula, self.structure, self.batched, self.axes = formula, structure, batched, axes
+        self.formula, self.structure, self.batched = formula, structure, batched
+        self.axes = "axes" if kind is OpKind.REDUCTION else axes
         self.fold, self.view, self.from_end, self.summed = fold, view, from_end, summed
         self.multiple = multiple
         self.add_into = add_into

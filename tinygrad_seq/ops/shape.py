@@ -28,6 +28,10 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.add.reduce(x, axis=stretched, keepdims=True)
 
 
+def _broadcast_batched(T: int, _lifted: object, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(x.reshape(T, *[1] * (len(shape) + 1 - x.ndim), *x.shape[1:]), (T, *shape))
+
+
 def _sum_stretched(x: Array, shape: tuple[int, ...]) -> Array:
     extra = x.ndim - len(shape)
     axes = tuple([axis for axis, size in enumerate(x.shape) if axis < extra or shape[axis - extra] != size])
@@ -63,6 +67,7 @@ _broadcast = Primitive(
     linear=True,
     structure=lambda x, shape: x if x.shape == shape else _broadcast(x, shape=shape),
     view=of_broadcast,
+    batched=_broadcast_batched,
 )
 _reshape = Primitive(
     "reshape",
@@ -72,6 +77,7 @@ _reshape = Primitive(
     linear=True,
     structure=lambda x, shape: x if x.shape == shape else _reshape(x, shape=shape),
     view=of_reshape,
+    batched=lambda T, _lifted, x, shape: x.reshape(T, *shape),
 )
 _permute = Primitive(
     "permute_dims",
@@ -80,6 +86,7 @@ _permute = Primitive(
     kind=OpKind.VIEW,
     linear=True,
     view=of_permutation,
+    batched=lambda _T, _lifted, x, axes: x.transpose(0, *[axis + 1 for axis in axes]),
 )
 _flip = Primitive(
     "flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW, structure=_reversed, axes="axis"
@@ -89,7 +96,6 @@ _roll = Primitive(
     np.roll,
     (lambda g, _y, _x, shift, axis: _roll(g, shift=tuple([-one for one in shift]), axis=axis),),
     structure=_rolled,
-    axes="axis",
 )
 
 
