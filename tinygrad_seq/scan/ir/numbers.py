@@ -17,8 +17,6 @@ from .check import check
 from .step import Atom, Eqn, Step, Var
 
 _LARGEST = 1e38
-_DECIDING = {("pow", 0), ("pow", 1), ("where", 0)}
-"""Operands whose number decides what is compiled."""
 
 
 def changeable(primitive: Primitive, atoms: Sequence[Atom]) -> tuple[int, ...]:
@@ -38,7 +36,7 @@ def changeable(primitive: Primitive, atoms: Sequence[Atom]) -> tuple[int, ...]:
             if atom.__class__ is float
             and abs(atom) < _LARGEST
             and atom not in (0, 1)
-            and (primitive.name, position) not in _DECIDING
+            and position not in primitive.static
         ]
     )
 
