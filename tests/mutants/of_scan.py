@@ -142,8 +142,8 @@ MUTANTS = [
     Mutant(
         "a segment begins with the carry of the one before",
         "scan/program.py",
-        "self.forward.run(again, [border[number] for border in borders], part.run)",
-        "self.forward.run(again, [border[max(number - 1, 0)] for border in borders], part.run)",
+        "self._rematerialise(env, [x[number] for x in saved], part)",
+        "self._rematerialise(env, [x[max(number - 1, 0)] for x in saved], part)",
         REMEMBER,
     ),
     Mutant(
