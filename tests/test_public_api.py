@@ -93,7 +93,7 @@ def faults_of(entry: Entry) -> list[str]:
     if isinstance(value, type):
         return class_faults(value, text)
     if is_property(value):
-        getter = value.fget if isinstance(value, property) else value.func
+        getter: Any = value.fget if isinstance(value, property) else value.func
         return (
             ["no return annotation"] if inspect.signature(getter).return_annotation is inspect.Signature.empty else []
         )

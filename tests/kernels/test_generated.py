@@ -9,11 +9,12 @@ import pickle
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 import weakref
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -86,7 +87,8 @@ def test_one_source_is_one_kernel(folder) -> None:
     assert generated.compilations() == before + 2
     with pytest.raises(TypeError):
         single(np.ones((3, 3)), 2.0)
-    assert kernel.targetoptions["nogil"]
+    compiled: Any = kernel
+    assert compiled.targetoptions["nogil"]
 
 
 def test_threads_that_ask_at_once_compile_once(folder, monkeypatch) -> None:
@@ -314,7 +316,7 @@ def test_a_read_only_folder_still_serves_what_it_holds(folder, load_anew, monkey
     def fail(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(cache_folder.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
     assert load_anew() == ([3.0, 6.0], 0, [])
     only(folder, "py").unlink()
     assert load_anew()[:2] == ([3.0, 6.0], 0)

@@ -257,9 +257,9 @@ X = np.ones((3, 2, 4))
         ("GRUCell", lambda x: nn.GRUCell(4, 3)(x[0, 0])),
         ("GRU", nn.GRU(4, 3)),
         ("GRUCell", nn.Recurrent([nn.GRUCell(4, 3)])),
-        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(x, X.astype("float32"))),
-        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(X.astype("float32"), x)),
-        ("MultiHeadAttention", lambda x: nn.MultiHeadAttention(4, 2)(X.astype("float32"), x)),
+        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(x, X.astype("float32"))),  # type: ignore[arg-type]
+        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(X.astype("float32"), x)),  # type: ignore[arg-type]
+        ("MultiHeadAttention", lambda x: nn.MultiHeadAttention(4, 2)(X.astype("float32"), x)),  # type: ignore[arg-type]
     ],
 )
 def test_inputs_of_another_precision_than_the_parameters_are_refused(name: str, call: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from numpy.typing import DTypeLike
 
 from ...autograd.creation import zeros
@@ -24,8 +26,8 @@ class AttentionCell(Cell):
         context_t = attention(h_t, memory)
         output = [h_t, context_t]
 
-    The state is ``(state of the cell, context)``. The memory is the same at all steps; `over` returns the cell that
-    reads it, an ordinary `Cell`. A scan compiles it: keys and values are computed once before the loop, and gradients
+    The state is ``(state of the cell, context)``. The memory is the same at all steps; `over` returns a cell that
+    reads it. A scan compiles it: keys and values are computed once before the loop, and gradients
     reach them. The weights are tagged ``"attention_weights"``.
 
     Parameters
@@ -50,6 +52,8 @@ class AttentionCell(Cell):
     >>> y.shape, h.shape, context.shape
     ((2, 14), (2, 8), (2, 6))
     """
+
+    memory: Memory | None = None
 
     def __init__(self, cell: Cell, attention: Attention) -> None:
         if not isinstance(cell, Cell) or not isinstance(attention, Attention):
@@ -94,7 +98,7 @@ class AttentionCell(Cell):
         """
         return state, zeros((batch_size, self.attention.context_size), self.dtype)
 
-    def over(self, memory: Memory) -> Cell:
+    def over(self, memory: Memory) -> AttentionCell:
         """Return a cell that reads a memory and shares the parameters of this one.
 
         Parameters
@@ -104,10 +108,12 @@ class AttentionCell(Cell):
 
         Returns
         -------
-        Cell
-            An ordinary cell, to step or to run with `Recurrent`.
+        AttentionCell
+            A cell to step or to run with `Recurrent`.
         """
-        return BoundAttentionCell(self, memory)
+        cell = copy.copy(self)
+        cell.memory = memory
+        return cell
 
     def attend(self, x: Tensor, state: Tree, memory: Memory) -> tuple[Tensor, Tree]:
         """Run one step.
@@ -145,23 +151,10 @@ class AttentionCell(Cell):
         return concat([y, contexts[:, 0]], axis=-1), (after, contexts[:, 0])
 
     def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-        """Raise: a memory is missing; see `over`."""
-        raise ArgumentError(
-            "AttentionCell: expected a memory, got none; call cell.over(attention.prepare(memory)), or run it with "
-            "AttentionDecoder."
-        )
-
-
-class BoundAttentionCell(Cell):
-    """An `AttentionCell` together with the memory that it reads; `AttentionCell.over` returns it."""
-
-    def __init__(self, cell: AttentionCell, memory: Memory) -> None:
-        self.cell, self.memory = cell, memory
-        self.input_size, self.output_size = cell.input_size, cell.output_size
-        self.state_shape, self.state_names = cell.state_shape, cell.state_names
-
-    def initial_state(self, batch_size: int, dtype: DTypeLike | None = None) -> Tree:
-        return self.cell.initial_state(batch_size, dtype)
-
-    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-        return self.cell.attend(x, state, self.memory)
+        """Run one step on the memory given to `over`."""
+        if self.memory is None:
+            raise ArgumentError(
+                "AttentionCell: expected a memory, got none; call cell.over(attention.prepare(memory)), or run it with "
+                "AttentionDecoder."
+            )
+        return self.attend(x, state, self.memory)

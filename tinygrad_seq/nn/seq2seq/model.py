@@ -16,7 +16,8 @@ from ...ops.choice import categorical, check_drawing
 from ...ops.comparison import where
 from ...scan import Remember, scan
 from ..activations import Identity
-from ..attention import AttentionCell, Memory
+from ..attention.attention_cell import AttentionCell
+from ..attention.mechanism import Memory
 from ..cell import Cell, step_of_one
 from ..checks import check_probability
 from ..masks import check_flags
