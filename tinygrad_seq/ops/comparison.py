@@ -11,7 +11,8 @@ equal = elementwise(
     "equal",
     np.equal,
     vjp=(None, None),
-    code="{0} == {1}",
+    symbol="==",
+    cheap=True,
     doc="Return ``a == b`` as booleans.",
     public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
 )
@@ -19,7 +20,8 @@ not_equal = elementwise(
     "not_equal",
     np.not_equal,
     vjp=(None, None),
-    code="{0} != {1}",
+    symbol="!=",
+    cheap=True,
     doc="Return ``a != b`` as booleans.",
     public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
 )
@@ -27,7 +29,8 @@ less = elementwise(
     "less",
     np.less,
     vjp=(None, None),
-    code="{0} < {1}",
+    symbol="<",
+    cheap=True,
     doc="Return ``a < b`` as booleans.",
     public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
 )
@@ -35,7 +38,8 @@ less_equal = elementwise(
     "less_equal",
     np.less_equal,
     vjp=(None, None),
-    code="{0} <= {1}",
+    symbol="<=",
+    cheap=True,
     doc="Return ``a <= b`` as booleans.",
     public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True,  True])"),
 )
@@ -43,7 +47,8 @@ greater = elementwise(
     "greater",
     np.greater,
     vjp=(None, None),
-    code="{0} > {1}",
+    symbol=">",
+    cheap=True,
     doc="Return ``a > b`` as booleans.",
     public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False, False])"),
 )
@@ -51,7 +56,8 @@ greater_equal = elementwise(
     "greater_equal",
     np.greater_equal,
     vjp=(None, None),
-    code="{0} >= {1}",
+    symbol=">=",
+    cheap=True,
     doc="Return ``a >= b`` as booleans.",
     public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
 )
@@ -61,6 +67,7 @@ bitwise_and = elementwise(
     np.bitwise_and,
     vjp=(None, None),
     code="{0} & {1}",
+    cheap=True,
     doc="Return ``a & b`` of booleans or integers.",
     public=Public(operator="and", example="[6, 5], 3 -> tensor([2, 1])"),
 )
@@ -69,6 +76,7 @@ bitwise_or = elementwise(
     np.bitwise_or,
     vjp=(None, None),
     code="{0} | {1}",
+    cheap=True,
     doc="Return ``a | b`` of booleans or integers.",
     public=Public(operator="or", example="[6, 5], 3 -> tensor([7, 7])"),
 )
@@ -77,6 +85,7 @@ bitwise_xor = elementwise(
     np.bitwise_xor,
     vjp=(None, None),
     code="{0} ^ {1}",
+    cheap=True,
     doc="Return ``a ^ b`` of booleans or integers.",
     public=Public(operator="xor", example="[6, 5], 3 -> tensor([5, 6])"),
 )
@@ -85,6 +94,7 @@ invert = elementwise(
     np.invert,
     vjp=(None,),
     code="~{0}",
+    cheap=True,
     doc="Return ``~x`` of booleans or integers.",
     public=Public(
         "bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> tensor([False,  True])"
@@ -95,6 +105,7 @@ logical_and = elementwise(
     np.logical_and,
     vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
+    cheap=True,
     doc="Return whether both `a` and `b` are nonzero.",
     public=Public(example="[True, True], [True, False] -> tensor([ True, False])"),
 )
@@ -103,6 +114,7 @@ logical_or = elementwise(
     np.logical_or,
     vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
+    cheap=True,
     doc="Return whether `a` or `b` is nonzero.",
     public=Public(example="[True, False], [False, False] -> tensor([ True, False])"),
 )
@@ -111,6 +123,7 @@ logical_xor = elementwise(
     np.logical_xor,
     vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
+    cheap=True,
     doc="Return whether exactly one of `a` and `b` is nonzero.",
     public=Public(example="[True, True], [True, False] -> tensor([False,  True])"),
 )
@@ -119,6 +132,7 @@ logical_not = elementwise(
     np.logical_not,
     vjp=(None,),
     code="{0} == 0",
+    cheap=True,
     doc="Return whether `x` is zero.",
     public=Public(example="[0.0, 2.0] -> tensor([ True, False])"),
 )
@@ -128,6 +142,7 @@ isnan = elementwise(
     np.isnan,
     vjp=(None,),
     code="math.isnan({0})",
+    cheap=True,
     doc="Return where `x` is not a number.",
     public=Public(example="[1.0, ts.nan] -> tensor([False,  True])"),
 )
@@ -136,6 +151,7 @@ isinf = elementwise(
     np.isinf,
     vjp=(None,),
     code="math.isinf({0})",
+    cheap=True,
     doc="Return where `x` is infinite.",
     public=Public(example="[1.0, -ts.inf] -> tensor([False,  True])"),
 )
@@ -144,6 +160,7 @@ isfinite = elementwise(
     np.isfinite,
     vjp=(None,),
     code="math.isfinite({0})",
+    cheap=True,
     doc="Return where `x` is finite.",
     public=Public(example="[1.0, ts.inf] -> tensor([ True, False])"),
 )
@@ -162,6 +179,7 @@ where = elementwise(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     code="{1} if {0} else {2}",
+    cheap=True,
     doc="Return `a` where `condition` is true and `b` elsewhere. The side not chosen gets a gradient of exactly zero.",
     public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> tensor([1., 0.])"),
 )

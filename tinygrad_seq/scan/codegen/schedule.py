@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from ...ops.linear import matmul
+from ...ops.primitive import TABLE
 from ..ir.step import Eqn, Var, dependents, live
-from ..passes.residuals import CHEAP
 from .arrange import Loop, is_elementwise, is_layout
+
+_sum = TABLE["sum"]
 
 
 @dataclass(eq=False)
@@ -98,7 +101,7 @@ def _levels(loop: Loop) -> dict[Eqn, int]:
 
 def _is_product(loop: Loop, eqn: Eqn, constants: Collection[Var]) -> bool:
     """Return whether an equation is the product of the whole batch with one matrix that is the same at every time."""
-    if eqn.primitive.name != "matmul":
+    if eqn.primitive is not matmul:  # all other products are lowered to it
         return False
     a, b = eqn.operands
     alike = a.dtype == b.dtype == eqn.result.dtype and a.dtype.kind == "f"
@@ -108,7 +111,8 @@ def _is_product(loop: Loop, eqn: Eqn, constants: Collection[Var]) -> bool:
 def summed_from(loop: Loop, eqn: Eqn) -> int | None:
     """Return the first of the last feature axes that an equation sums over; None if it does anything else."""
     operand = eqn.operands[0]
-    if eqn.primitive.name != "sum" or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
+    # Of all reductions only sums: `kernels.reduce` adds across a vector register.
+    if eqn.primitive is not _sum or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
         return None
     shape = loop.features(operand)
     axes = {axis - (operand in loop.batched) for axis in eqn.params["axes"]}
@@ -199,7 +203,7 @@ def _rematerialise(loop: Loop, phases: list[Phase]) -> None:
         nests = [item for item in phase.items if isinstance(item, LoopNest)]
         for number, nest in enumerate(nests):
             for eqn in nest.eqns:
-                if eqn.primitive.name not in CHEAP or eqn.result in stored or loop.is_scalar(eqn.result):
+                if not eqn.primitive.cheap or eqn.result in stored or loop.is_scalar(eqn.result):
                     continue
                 if all(var in stored or var not in elementwise or loop.is_scalar(var) for var in eqn.reads):
                     for later in nests[number + 1 :]:
