@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "one contribution to a constant is lost",
         "scan/passes/differentiate.py",
-        "sums = tuple([part._var for const, _ in consts for part in cotangents.get(const, ())])",
-        "sums = tuple([cotangents[const][0]._var for const, count in consts for _ in range(count)])",
+        "sums = tuple([var for parts in contributions.values() for var in parts])",
+        "sums = tuple([parts[0] for parts in contributions.values() for _ in parts])",
         COMPILED,
     ),
     Mutant(
@@ -114,8 +114,8 @@ MUTANTS = [
     Mutant(
         "what the next carry needs is done after the loop",
         "scan/passes/partition.py",
-        "        if not _any(eqn.results, feeding) and heavy:",
-        "        if heavy:",
+        "        if not _any(eqn.results, feeding) and expensive:",
+        "        if expensive:",
         COMPILED,
     ),
     Mutant(
@@ -191,8 +191,8 @@ MUTANTS = [
     Mutant(
         "a lifted concat does not repeat what is the same at every time",
         "scan/run/batched.py",
-        "full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, lifted, strict=True)]",
-        "full = [x if over else np.zeros((T, *x.shape), x.dtype) for x, over in zip(xs, lifted, strict=True)]",
+        "full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, batched, strict=True)]",
+        "full = [x if over else np.zeros((T, *x.shape), x.dtype) for x, over in zip(xs, batched, strict=True)]",
         COMPILED,
     ),
     Mutant(

@@ -83,7 +83,7 @@ SCAN_FAULTS = {
         "softmax_adjoint",
         scaled(lower.FORMULAS["softmax_adjoint"]),
     ),
-    "a lift": ("values", batched.LIFTS, "matmul", scaled(batched.LIFTS["matmul"])),
+    "a lift": ("values", batched.BATCHED, "matmul", scaled(batched.BATCHED["matmul"])),
     "no window": ("gradients", api, "run_of", without(window=None)),
     "no window in second derivatives": ("second derivatives", compiled, "_unroll", second_without_window),
     "no reverse": ("values", api, "run_of", without(reverse=False)),

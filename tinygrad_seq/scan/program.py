@@ -15,7 +15,7 @@ from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
 from .run.segments import Part, Remember, Run, parts_of, run_of
-from .run.time_sums import Sum
+from .run.time_sums import Accumulator
 
 _permute_dims = TABLE["permute_dims"]
 
@@ -64,7 +64,7 @@ class Program:
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
     def explain(self, T: int | None = None, remember: Remember = "all") -> str:
-        """Return as text the stages of both directions, what is saved and computed again, the work, and the source.
+        """Return as text the stages of both directions, the residuals, what is rematerialised, the work and the source.
 
         Parameters
         ----------
@@ -118,9 +118,9 @@ class Program:
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
         last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
-        sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
+        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items()}
         blocks = direction.blocks(run.T)
-        of_blocks = [sums[var] for var, total in direction.totals.items() if not blocks.keys().isdisjoint(total.needs)]
+        of_blocks = [sums[var] for var, plan in direction.time_sums.items() if not blocks.keys().isdisjoint(plan.needs)]
         found: Env = {}
         for number, part in reversed(tuple(enumerate(parts))):
             env = self._values(consts, [x[part.times] for x in xs])
@@ -132,10 +132,10 @@ class Program:
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
             for total in sums.values():
                 if total not in of_blocks:
-                    total.add(env, part.run.T, last=not number)
+                    total.add(env, last=not number)
             del env, residuals  # before the next segment takes as much
         for total in of_blocks:
-            total.add(blocks, run.T, last=True)
+            total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         rest = iter([sums[var].result() for var in direction.step.sums])
         for var, terms in gradient.consts:
