@@ -63,7 +63,7 @@ MUTANTS = [
         COMPILED,
     ),
     Mutant(
-        "the pieces of a split or concat are all at its beginning",
+        "the parts of a concat are all written at its beginning",
         "scan/codegen/layout.py",
         "        start += loop.features(part)[axis]",
         "        start += 0",

@@ -87,5 +87,5 @@ clone = Primitive(
     (lambda g, _y, _x: g,),
     kind=OpKind.CAST,
     doc="Return a copy that gradient flows through.",
-    public=Public("copy", example="[1.0, 2.0] -> tensor([1., 2.])"),
+    public=Public("copy", example="[1.0, 2.0] -> [1., 2.]"),
 )
