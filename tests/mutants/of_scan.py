@@ -16,8 +16,8 @@ MUTANTS = [
     Mutant(
         "a broadcast of values without a batch axis is taken to have one",
         "scan/codegen/batch_axis.py",
-        "and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)",
-        "",
+        "return first is None and result.shape[:1] == (N,)",
+        "return result.shape[:1] == (N,)",
         ("tests/scan/test_compiled.py::test_trap[column_that_is_a_matrix_too]",),
     ),
     Mutant(
@@ -30,14 +30,14 @@ MUTANTS = [
     Mutant(
         "a transpose is taken to keep batch elements apart",
         "scan/codegen/batch_axis.py",
-        '_require(params["axes"][0] == 0, mine)',
-        "pass",
+        "_require(first == (0, 1) and result.shape[0] == N and 0 not in moved, batched)",
+        "_require(result.shape[0] == N, batched)",
         COMPILED,
     ),
     Mutant(
         "values without a batch axis stay in a loop with one",
         "scan/codegen/batch_axis.py",
-        " or not all(found[1].issuperset(e.results) for e in loop.eqns if e.primitive.name not in VIEWS):",
+        " or not all(found[1].issuperset(eqn.results) for eqn in computed):",
         ":",
         ("tests/scan/test_batch_axis.py",),
     ),
@@ -63,7 +63,7 @@ MUTANTS = [
         COMPILED,
     ),
     Mutant(
-        "the pieces of a split or concat are all at its beginning",
+        "the parts of a concat are all written at its beginning",
         "scan/codegen/layout.py",
         "        start += loop.features(part)[axis]",
         "        start += 0",

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .casting import as_array
-from .primitive import Array, Like, Primitive
+from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
 from .shape import broadcast_to, reshape
 
@@ -99,6 +99,7 @@ _two = Primitive(
         lambda g, _y, a_like, b, letters, result: _two_rule(g, letters[0], a_like.shape, b, letters[1], result),
         lambda g, _y, a, b_like, letters, result: _two_rule(g, letters[1], b_like.shape, a, letters[0], result),
     ),
+    kind=OpKind.PRODUCT,
 )
 
 

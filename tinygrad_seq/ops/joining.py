@@ -10,9 +10,10 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axis
 from .indexing import take
-from .primitive import Array, Primitive
+from .primitive import Array, OpKind, Primitive
 from .public import Public
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
+from .views import of_split
 
 
 def _pieces(x: np.ndarray, cuts: tuple[int, ...], axis: int) -> tuple[np.ndarray, ...]:
@@ -29,14 +30,25 @@ _concat = Primitive(
     "concat",
     lambda *xs, axis, ends: np.concatenate(xs, axis),
     lambda g, _y, *_xs, axis, ends: _split(g, cuts=ends[:-1], axis=axis),
+    kind=OpKind.JOIN,
 )
 _stack = Primitive(
     "stack",
     lambda *xs, axis: np.stack(xs, axis) if axis else np.concatenate([x[None] for x in xs]),  # 5 us less
     lambda g, _y, *_xs, axis: _unstack(g, axis=axis),
+    kind=OpKind.JOIN,
 )
-_split = Primitive("split", _pieces, (lambda g, _y, _x, cuts, axis: concat(g, axis),), multiple=True)
-_unstack = Primitive("unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axis=axis),), multiple=True)
+_split = Primitive(
+    "split",
+    _pieces,
+    (lambda g, _y, _x, cuts, axis: concat(g, axis),),
+    kind=OpKind.VIEW,
+    view=of_split,
+    multiple=True,
+)
+_unstack = Primitive(
+    "unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axis=axis),), kind=OpKind.VIEW, multiple=True
+)
 
 
 # ----------------------------------------------------------------------------------------------------- joining
@@ -171,7 +183,7 @@ def _at_least(x: Array, ndim: int) -> Array:
 
 
 def _listed(name: str, arrays: Iterable[Array]) -> list[Array]:
-    listed = [*arrays]
+    listed = arrays if isinstance(arrays, list) else [*arrays]
     if not listed:
         raise ShapeError(f"{name}: expected one or more arrays, got none; pass at least one array.")
     return listed

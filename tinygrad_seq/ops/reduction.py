@@ -17,7 +17,7 @@ from .exponential import as_real
 from .extrema import max, min
 from .joining import concat
 from .limits import ratio
-from .primitive import Array, Like, Primitive
+from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
 from .shape import permute_dims, reshape
 
@@ -48,6 +48,9 @@ _sum = Primitive(
     "sum",
     lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
     (lambda g, _y, x_like, axes, keepdims: _spread(g, shape=x_like.shape, axes=axes),),
+    kind=OpKind.REDUCTION,
+    linear=True,
+    fold=(0, "{total} += {value}"),
 )
 
 
@@ -150,7 +153,13 @@ def _prod_rule(g: Array, _y: None, x: Array, axes: Axes, keepdims: bool) -> Arra
     return permute_dims(reshape(others, front.shape), back) * kept(g, x.shape, axes)
 
 
-_prod = Primitive("prod", lambda x, axes, keepdims: np.multiply.reduce(x, axis=axes, keepdims=keepdims), (_prod_rule,))
+_prod = Primitive(
+    "prod",
+    lambda x, axes, keepdims: np.multiply.reduce(x, axis=axes, keepdims=keepdims),
+    (_prod_rule,),
+    kind=OpKind.REDUCTION,
+    fold=(1, "{total} *= {value}"),
+)
 
 
 @Public()

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axes, normalise_axis
-from .primitive import Array, Primitive
+from .primitive import Array, OpKind, Primitive
 from .public import Public
+from .views import of_broadcast, of_permutation, of_reshape
 
 Shape = int | Iterable[int]
 
@@ -37,16 +38,27 @@ _broadcast = Primitive(
     "broadcast_to",
     np.broadcast_to,
     (lambda g, _y, x_like, shape: sum_to(g, shape=x_like.shape),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=of_broadcast,
 )
 _reshape = Primitive(
-    "reshape", lambda x, shape: x.reshape(shape), (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),)
+    "reshape",
+    lambda x, shape: x.reshape(shape),
+    (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=of_reshape,
 )
 _permute = Primitive(
     "permute_dims",
     lambda x, axes: x.transpose(axes),
     (lambda g, _y, _x, axes: _permute(g, axes=_inverse(axes)),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=of_permutation,
 )
-_flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),))
+_flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW)
 _roll = Primitive(
     "roll",
     np.roll,

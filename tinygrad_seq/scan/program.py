@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.allocator import keep_freed_memory
-from ..ops.primitive import Array
+from ..ops.primitive import TABLE, Array
 from .inspect.explain import explain
 from .ir.step import Step, Var, evaluate, live
 from .pipeline import compile_step
@@ -16,6 +16,8 @@ from .requires_grad import Flow, reaching
 from .run.batched import Env
 from .run.segments import Part, Remember, Run, parts_of, run_of
 from .run.time_sums import Sum
+
+_permute_dims = TABLE["permute_dims"]
 
 
 class Program:
@@ -50,7 +52,7 @@ class Program:
         self.forward, self.backward = plan.forward, plan.backward
         self.consts = tuple([var for var in plan.normal.consts if var not in plan.normal.constants])
         # A weight that is read transposed is handed over as it is: transposing it here is free, on the tape it is not.
-        transposes = {eqn.result: eqn for eqn in plan.invariants if eqn.primitive.name == "permute_dims"}
+        transposes = {eqn.result: eqn for eqn in plan.invariants if eqn.primitive is _permute_dims}
         self._given = tuple([transposes[var].operands[0] if var in transposes else var for var in self.consts])
         self._axes = [transposes[var].params["axes"] if var in transposes else None for var in self.consts]
         self._inverse = [axes and tuple(map(int, np.argsort(axes))) for axes in self._axes]

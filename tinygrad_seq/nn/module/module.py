@@ -8,11 +8,11 @@ from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...errors import ArgumentError, DtypeError
-from ...ops.primitive import Array
 from .parameter import Buffer, Parameter
 from .summary import as_html, as_text, summarise
 
@@ -262,7 +262,7 @@ class Module:
         """Return copies of all parameters and buffers by name; a shared one under each of its names."""
         return {name: found.numpy().copy() for name, found in self._saved()}
 
-    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> tuple[list[str], list[str]]:
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> tuple[list[str], list[str]]:
         """Copy the arrays of `state` into the parameters and buffers.
 
         Parameters

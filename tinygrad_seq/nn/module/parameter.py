@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
 from ...base.settings import default_dtype
-from ...ops.primitive import Array
 
 
-def _dtype(data: Array, dtype: np.typing.DTypeLike | None) -> np.typing.DTypeLike | None:
+def _dtype(data: ArrayLike, dtype: np.typing.DTypeLike | None) -> np.typing.DTypeLike | None:
     if dtype is None and not isinstance(data, Tensor) and np.asarray(data).dtype.kind == "f":
         return default_dtype()
     return dtype
@@ -34,7 +34,7 @@ class Parameter(Tensor):
     tensor([0.5, 1.5], requires_grad=True)
     """
 
-    def __init__(self, data: Array, requires_grad: bool = True, dtype: np.typing.DTypeLike | None = None) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: np.typing.DTypeLike | None = None) -> None:
         super().__init__(data, _dtype(data, dtype), requires_grad)
 
 
@@ -57,5 +57,5 @@ class Buffer(Tensor):
     False
     """
 
-    def __init__(self, data: Array, dtype: np.typing.DTypeLike | None = None) -> None:
+    def __init__(self, data: ArrayLike, dtype: np.typing.DTypeLike | None = None) -> None:
         super().__init__(data, _dtype(data, dtype))

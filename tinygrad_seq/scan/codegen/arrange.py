@@ -16,12 +16,11 @@ from functools import cached_property
 from typing import Any
 
 from ...ops.casting import alias
-from ...ops.primitive import TABLE
+from ...ops.primitive import TABLE, OpKind
 from ..ir.check import check_eqns
 from ..ir.rewrite import rewrite
 from ..ir.step import Eqn, Stages, Var, live
 from ..ir.trace import Builder, Tracer
-from ..passes.partition import REDUCTIONS, VIEWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ class Loop:
 
         Elsewhere it is a size like any other, so that the code for all sizes serves 1 too.
         """
-        return any(eqn.primitive.name in REDUCTIONS for eqn in self.eqns)
+        return any(eqn.primitive.kind is OpKind.REDUCTION for eqn in self.eqns)
 
     def features(self, var: Var) -> tuple[int, ...]:
         """Return the shape of `var` without the batch axis."""
@@ -88,12 +87,14 @@ class Loop:
 
 def is_elementwise(eqn: Eqn) -> bool:
     """Return whether an equation is computed element by element in the loop."""
-    return eqn.primitive.code is not None or eqn.primitive.name in {"alias", "astype"}
+    kind = eqn.primitive.kind
+    return kind is OpKind.ELEMENTWISE or kind is OpKind.CAST  # a set would hash both, slowly
 
 
 def is_layout(eqn: Eqn) -> bool:
     """Return whether an equation only says where its results are: a view or a `concat`."""
-    return eqn.primitive.name in VIEWS or eqn.primitive.name == "concat"
+    kind = eqn.primitive.kind
+    return kind is OpKind.VIEW or kind is OpKind.JOIN
 
 
 def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
@@ -121,7 +122,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     parts: set[Var] = set()
     for eqn in cut:
         operands = eqn.operands
-        if eqn.primitive.name == "concat":
+        if eqn.primitive.kind is OpKind.JOIN:
             operands = tuple([own(operand, taken) for operand in operands])
             parts.update(operands)
         eqns.append(Eqn(eqn.primitive, operands, eqn.params, eqn.results))
@@ -156,7 +157,7 @@ def _producers(eqns: Iterable[Eqn]) -> dict[Var, Eqn]:
 
 
 def _root(var: Var, producers: Mapping[Var, Eqn]) -> Var:
-    while (eqn := producers.get(var)) is not None and eqn.primitive.name in VIEWS:
+    while (eqn := producers.get(var)) is not None and eqn.primitive.kind is OpKind.VIEW:
         var = eqn.operands[0]
     return var
 
@@ -199,6 +200,6 @@ def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]
     renamed: dict[Var, Var] = {}
     for eqn in stages.during:
         _, renamed = rewrite([eqn], {"split": split, "index": index}, builder, renamed)
-        if eqn.primitive.code is not None and uses[eqn.result] == 1 and eqn.result not in outputs:
+        if eqn.primitive.kind is OpKind.ELEMENTWISE and uses[eqn.result] == 1 and eqn.result not in outputs:
             passing.add(renamed[eqn.result])
     return live(builder.eqns, [renamed.get(var, var) for var in outputs]), renamed

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import VIEWS
 from ..run.direction import Direction, Plan
 from ..run.segments import Run, parts_of
 from ..run.time_sums import Total
@@ -131,7 +131,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
     assert kernel is not None
     holding: set[object] = set(results)
     for eqn in reversed(direction.after):
-        if eqn.primitive.name in VIEWS and not holding.isdisjoint(eqn.results):
+        if eqn.primitive.kind is OpKind.VIEW and not holding.isdisjoint(eqn.results):
             holding.update(eqn.reads)
     held: dict[object, list[Var]] = {}
     for var, buffer, *_ in kernel.outputs:
@@ -159,7 +159,7 @@ def _items(
     eqns: Iterable[Eqn], T: int, over: set[Var], names: Mapping[Var, str], holding: Collection[object], label: str
 ) -> list[Item]:
     """Return the arrays that equations outside of the loop create; those in `over` have one value per time."""
-    results = [var for eqn in eqns if eqn.primitive.name not in VIEWS for var in eqn.results]
+    results = [var for eqn in eqns if eqn.primitive.kind is not OpKind.VIEW for var in eqn.results]
     return [Item(label + names[var], (T if var in over else 1) * _bytes(var), var in holding) for var in results]
 
 

@@ -25,7 +25,7 @@ from ...ops.comparison import equal, isfinite, isinf, logical_and, logical_not, 
 from ...ops.exponential import exp, log
 from ...ops.joining import concat
 from ...ops.limits import scaled
-from ...ops.primitive import TABLE
+from ...ops.primitive import TABLE, OpKind
 from ...ops.shape import broadcast_to, permute_dims, reshape
 from ..ir.rewrite import Rule
 from ..ir.trace import Builder, Tracer
@@ -52,7 +52,7 @@ def _transposed(weight: Any) -> Any:
 def _joined(x: Any) -> tuple[Any, ...]:
     """Return the parts that `x` was joined from along its last axis; `x` alone if it was not."""
     eqn = x._builder.producer.get(x._var) if x.__class__ is Tracer else None
-    if eqn is None or eqn.primitive.name != "concat" or eqn.params["axis"] != x.ndim - 1:
+    if eqn is None or eqn.primitive.kind is not OpKind.JOIN or eqn.params["axis"] != x.ndim - 1:
         return (x,)
     return tuple([x._builder.tracer(operand) for operand in eqn.operands])
 

@@ -19,25 +19,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Final
 
+from ...ops.primitive import OpKind
 from ..ir.check import check_stages
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
-
-VIEWS: Final = frozenset({"reshape", "permute_dims", "index", "split", "broadcast_to"})
-"""Changes of shape that are only another way to find the same numbers."""
-LINEAR: Final = frozenset({"reshape", "permute_dims", "broadcast_to", "sum"})
-"""What may be done to a sum over time as well as to what is summed."""
-REDUCTIONS: Final = frozenset({"sum", "max", "min", "prod", "any", "all"})
 
 
 def is_light(eqn: Eqn) -> bool:
     """Return whether an equation works row by row with little to do, so that its place is in the loop."""
-    name = eqn.primitive.name
-    if name in REDUCTIONS:
+    if eqn.primitive.kind is OpKind.REDUCTION:
         crosses_rows = 0 in eqn.params["axes"] and eqn.result.ndim > 1
         return not crosses_rows
-    return eqn.primitive.code is not None or name in VIEWS or name in {"concat", "astype"}
+    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST, OpKind.VIEW, OpKind.JOIN}
 
 
 def partition(step: Step, kept: Collection[Var] = ()) -> Stages:
@@ -90,10 +83,10 @@ def find_summands(eqns: Collection[Eqn], step: Step, kept: Collection[Var]) -> t
     finish: set[Eqn] = set()
     for var in dict.fromkeys(step.sums):
         at, found = var, []
-        while at in producer and producer[at].primitive.name in LINEAR and readers[at] == 1:
+        while at in producer and producer[at].primitive.linear and readers[at] == 1:
             found.append(producer[at])
             at = found[-1].operands[0]
-        made = at in producer and (producer[at].primitive.code is not None or producer[at].primitive.name == "concat")
+        made = at in producer and producer[at].primitive.kind in {OpKind.ELEMENTWISE, OpKind.JOIN}
         if made and at.dtype.kind == "f":
             summands.add(at)
             finish.update(found)
@@ -104,7 +97,7 @@ def _without_late(during: list[Eqn], recurrent: set[Var], outputs: set[Var]) -> 
     """Return the loop without what only `after` reads and need not be computed in it: views, and what is not R."""
     needed, stay, go = set(outputs), [], []
     for eqn in reversed(during):
-        movable = eqn.primitive.name in VIEWS or not _any(eqn.results, recurrent)
+        movable = eqn.primitive.kind is OpKind.VIEW or not _any(eqn.results, recurrent)
         if movable and not _any(eqn.results, needed):
             go.append(eqn)
         else:

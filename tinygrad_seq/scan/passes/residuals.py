@@ -6,23 +6,14 @@ that it reads again, if the operands are at hand: an addition costs less than a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from ...ops.primitive import OpKind
 from ..ir.check import check
 from ..ir.step import Eqn, Step, Var, live
-from .partition import VIEWS
-
-CHEAP: Final = frozenset(
-    {
-        "add", "subtract", "multiply", "negative", "abs", "sign", "square", "maximum", "minimum", "lerp", "relu",
-        "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "leaky_relu",
-        "bitwise_and", "bitwise_or", "bitwise_xor", "invert",
-        "logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "astype",
-    }
-)  # fmt: skip
-"""Elementwise primitives of a few instructions."""
 
 
 class Saved(NamedTuple):
@@ -89,9 +80,10 @@ def _choose(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[V
         if var in at_hand or var in kept or var in again:
             return
         eqn = producer[var]
-        if eqn.primitive.name in {"split", "index"} and not available(eqn.operands[0]):
+        view = eqn.primitive.kind is OpKind.VIEW
+        if view and _size(var) < _size(eqn.operands[0]) and not available(eqn.operands[0]):
             kept.add(var)  # the part alone, not the whole
-        elif eqn.primitive.name in VIEWS or (_is_cheap(eqn) and all(map(available, eqn.reads))):
+        elif view or (_is_cheap(eqn) and all(map(available, eqn.reads))):
             again.update(dict.fromkeys(eqn.results))
             for operand in eqn.reads:
                 need(operand)
@@ -107,4 +99,8 @@ def _choose(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[V
 
 
 def _is_cheap(eqn: Eqn) -> bool:
-    return eqn.primitive.name in CHEAP or eqn.primitive.name in VIEWS or eqn.primitive.name == "concat"
+    return eqn.primitive.cheap or eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
+
+
+def _size(var: Var) -> int:
+    return math.prod(var.shape)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ops.primitive import TABLE
+from ...ops.primitive import TABLE, OpKind
 from ...ops.shape import reshape
 from ..ir.rewrite import rewrite_step
 from ..ir.step import Step
+
+_reshape = TABLE["reshape"]  # around a lookup of one token per batch element
 
 LARGEST: float = 2**22
 """Elements of the largest table of products that is made."""
@@ -21,9 +23,9 @@ def multiply_tables(step: Step) -> Step:
 def _product(a: Any, b: Any) -> Any:
     builder, x = b._builder, a._var
     lookup = builder.producer.get(x)
-    while lookup is not None and lookup.primitive.name == "reshape" and lookup.operands[0].shape[-1:] == x.shape[-1:]:
+    while lookup is not None and lookup.primitive is _reshape and lookup.operands[0].shape[-1:] == x.shape[-1:]:
         lookup = builder.producer.get(lookup.operands[0])
-    if lookup is None or lookup.primitive.name not in {"embedding", "take"} or lookup.params.get("axis", 0) != 0:
+    if lookup is None or lookup.primitive.kind is not OpKind.LOOKUP or lookup.params.get("axis", 0) != 0:
         return TABLE["matmul"](a, b)
     table, indices = map(builder.tracer, lookup.operands)
     constant = table.ndim == b.ndim == 2 and builder.invariant.issuperset((table._var, b._var))

@@ -16,6 +16,8 @@ import numpy as np
 from ...base.modes import ieee
 from ...kernels.gemm.matmul import multiply
 from ...kernels.llvm.address import empty
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var, evaluate
 
 Env = dict[Var, np.ndarray]
@@ -94,28 +96,26 @@ LIFTS: dict[str, Lift] = {
     "concat": _concat,
     "split": _split,
 }
-_REDUCTIONS = frozenset({"sum", "max", "min", "prod", "any", "all"})
 
 
 def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
     """Return a function of T and the operands, of which the `lifted` ones have a time axis, for the results."""
     primitive, params = eqn.primitive, eqn.params
-    name, forward = primitive.name, primitive.forward
+    name, forward, kind = primitive.name, primitive.forward, primitive.kind
     if not any(lifted):
-        return lambda T, *xs: product(*xs) if name == "matmul" else forward(*xs, **params)  # noqa: ARG005
+        run = product if primitive is matmul else forward  # by the kernels of the package, not by NumPy
+        return lambda T, *xs: run(*xs, **params)  # noqa: ARG005
     if name in LIFTS:
         return lambda T, *xs: LIFTS[name](T, lifted, *xs, **params)
-    if name in _REDUCTIONS:
+    if kind is OpKind.REDUCTION:
         shifted = params | {"axes": _shifted(params["axes"])}
         return lambda T, *xs: forward(*xs, **shifted)  # noqa: ARG005
-    if primitive.code is not None:
+    if kind is OpKind.ELEMENTWISE or kind is OpKind.CAST:
         rank = max(operand.ndim for operand in eqn.reads)
         return lambda T, *xs: forward(  # noqa: ARG005
             *[_aligned(x, x_over, rank) for x, x_over in zip(xs, lifted, strict=True)], **params
         )
-    if name == "astype":
-        return lambda T, x: forward(x, **params)  # noqa: ARG005
-    if name in {"take", "embedding"} and lifted == (False, True):  # the axes of the indices are where the looked up was
+    if kind is OpKind.LOOKUP and lifted == (False, True):  # the axes of the indices are where the looked up was
         return lambda T, *xs: np.moveaxis(forward(*xs, **params), params.get("axis", 0), 0)  # noqa: ARG005
     return partial(_one_by_one, eqn, lifted)
 

@@ -14,6 +14,7 @@ from ...kernels.gemm.packed import pack_at
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...kernels.llvm.address import address_of, empty
 from ...kernels.pool import run_all, split, workers
+from ...ops.linear import matmul
 from ..codegen.arrange import Loop, is_elementwise
 from ..codegen.emit import FIXED
 from ..codegen.kernel_text import Stride
@@ -238,7 +239,7 @@ def _seconds_per_element(loop: Loop) -> float:
         return 0.0
     total = 0.0
     for eqn in loop.eqns:
-        if eqn.primitive.name == "matmul":
+        if eqn.primitive is matmul:  # all other products are lowered to it
             total += 2 * math.prod(loop.features(eqn.result)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
         elif is_elementwise(eqn):
             total += math.prod(loop.features(eqn.result)) * ELEMENT_SECONDS

@@ -19,10 +19,12 @@ import numpy as np
 from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS, add_rows, multiply
 from ...kernels.scatter import scatter_add_rows
 from ...ops.indexing import check_range
+from ...ops.linear import matmul
+from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import LINEAR
 from .batched import Env
 
+_take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
 Matrix = Callable[[np.ndarray], np.ndarray]
 
 
@@ -61,22 +63,23 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
         return Total(var, (var,), (), lambda y: y)
     eqn = producer.get(var)
     if eqn is not None and var not in shared:
-        name, params = eqn.primitive.name, eqn.params
-        if name in {"reshape", "permute_dims", "broadcast_to"} or (name == "sum" and _follows(eqn, producer, shared)):
+        primitive, params = eqn.primitive, eqn.params
+        view = primitive.kind is OpKind.VIEW
+        if primitive.linear and (view or _follows(eqn, producer, shared)):
             inner, forward = plan_total(eqn.operands[0], producer, over, shared), eqn.primitive.forward
             return inner._replace(finish=lambda y: forward(inner.finish(y), **params))
-        if name == "sum":
+        if primitive.linear:  # a sum over axes
             return _plan_sum(var, eqn.operands[0], params["axes"])
-        if name == "matmul" and all(operand in over for operand in eqn.operands):
+        if primitive is matmul and all(
+            operand in over for operand in eqn.operands
+        ):  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
                 return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
             if a.shape[:-2] == b.shape[:-2]:
                 matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
                 return Total(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
-        if name == "matmul" and all(operand.ndim == 2 and operand in over for operand in eqn.operands):
-            return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
-        if name == "take_add" and params["axis"] == 0 and all(operand in over for operand in eqn.operands):
+        if primitive is _take_add and params["axis"] == 0 and all(operand in over for operand in eqn.operands):
             return Total(var, eqn.operands, (), lambda y: y.reshape(var.shape), scattered=True)
     return Total(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
 
@@ -84,7 +87,7 @@ def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared
 def _follows(eqn: Eqn, producer: dict[Var, Eqn], shared: Collection[Var]) -> bool:
     """Return whether an equation reads what a change of shape or a sum made for it alone: see `find_summands`."""
     before = producer.get(eqn.operands[0])
-    return before is not None and before.primitive.name in LINEAR and eqn.operands[0] not in shared
+    return before is not None and before.primitive.linear and eqn.operands[0] not in shared
 
 
 def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> Total:
