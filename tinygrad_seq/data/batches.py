@@ -14,7 +14,24 @@ from .sizes import positive_int
 
 
 class Batch(NamedTuple):
-    """A padded batch: `inputs` (T, N, ...), `lengths` (N,), and `indices` (N,), where in the list its sequences are."""
+    """A padded batch: `inputs` (T, N, ...), `lengths` (N,), and `indices` (N,), where in the list its sequences are.
+
+    Parameters
+    ----------
+    inputs : ndarray
+        (T, N, ...), padded.
+    lengths : ndarray
+        (N,), how many steps of each sequence count.
+    indices : ndarray
+        (N,), where in the list the sequences are.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> batch = next(ts.data.bucket_batches([[1, 2], [3, 4]], 2))
+    >>> batch.inputs.shape, batch.lengths.tolist()
+    ((2, 2), [2, 2])
+    """
 
     inputs: NDArray[Any]
     lengths: NDArray[np.int64]
@@ -68,6 +85,18 @@ def pad_sequences(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDA
 def unpad_sequences(padded: ArrayLike, lengths: ArrayLike) -> list[NDArray[Any]]:
     """Return the N sequences that `padded`, shape (T, N, ...), holds, cut to `lengths`, shape (N,).
 
+    Parameters
+    ----------
+    padded : array_like
+        (T, N, ...).
+    lengths : array_like
+        Integers (N,) from 0 to T.
+
+    Returns
+    -------
+    list of ndarray
+        N arrays (length, ...).
+
     Raises
     ------
     ShapeError
@@ -116,16 +145,21 @@ def bucket_batches(
 
     Parameters
     ----------
-    sequences
+    sequences : sequence of ArrayLike
         Arrays as `pad_sequences` takes them.
-    batch_size
+    batch_size : int
         N, how many sequences a batch has at most.
-    generator
+    generator : numpy.random.Generator, default None
         What draws the order (the process-wide generator if not given): the same seed, the same batches.
-    max_padding
+    max_padding : float, default 0.25
         The greatest fraction of a batch that may be padding, from 0 (only equal lengths meet) to below 1.
-    value
+    value : float, default 0
         What stands after the end of a sequence.
+
+    Returns
+    -------
+    iterator of Batch
+        Each sequence is in one of them.
 
     Raises
     ------

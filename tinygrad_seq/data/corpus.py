@@ -38,6 +38,13 @@ class Corpus:
         How many characters `read` returns.
     sha256
         The hash of the text in UTF-8: the same hash, the same text.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> corpus = ts.data.load_corpus("pydoc")
+    >>> corpus.name, len(corpus.read()) == corpus.characters
+    ('pydoc', True)
     """
 
     name: str
@@ -65,10 +72,15 @@ def load_corpus(name_or_path: str | os.PathLike[str]) -> Corpus:
 
     Parameters
     ----------
-    name_or_path
+    name_or_path : str or PathLike
         ``"pydoc"`` (the documentation that Python's ``help()`` shows, about 465,000 characters), ``"stdlib"`` (the
         source code of the standard library), or the path of a UTF-8 file or of a folder, of which all files are taken,
         in the order of their paths, except hidden and binary ones.
+
+    Returns
+    -------
+    Corpus
+        The text, which is read as a stream.
 
     Raises
     ------

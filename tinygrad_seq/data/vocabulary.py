@@ -95,15 +95,20 @@ class Vocabulary:
 
         Parameters
         ----------
-        texts
+        texts : str or iterable[str or sequence of str]
             A text, or an iterable of texts (a `Corpus` is one) or of lists of tokens that another tokeniser made. No
             token crosses from one text into the next.
-        level
+        level : {"char", "word"}, default "char"
             ``"char"`` or ``"word"``.
-        max_size
+        max_size : int, default 10000
             How many tokens to keep at most, not counting the three special ones.
-        min_count
+        min_count : int, default 1
             How often a token must occur to be kept.
+
+        Returns
+        -------
+        Vocabulary
+            The three special tokens, then the others, the most frequent first.
 
         Raises
         ------
@@ -134,7 +139,23 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens, level={self.level!r})"
 
     def token(self, index: int) -> str:
-        """Return the token at `index`; raise IndexRangeError where there is none."""
+        """Return the token at `index`.
+
+        Parameters
+        ----------
+        index : int
+            From 0 to the size of the vocabulary - 1.
+
+        Returns
+        -------
+        str
+            The token.
+
+        Raises
+        ------
+        IndexRangeError
+            If there is no such index.
+        """
         if not 0 <= index < len(self):
             raise IndexRangeError(
                 f"Vocabulary.token: expected an index from 0 to {len(self) - 1}, got {index}; "
@@ -143,7 +164,23 @@ class Vocabulary:
         return self.tokens[index]
 
     def index(self, token: str) -> int:
-        """Return the index of `token`; raise DataError, which names it, if the vocabulary lacks it."""
+        """Return the index of `token`.
+
+        Parameters
+        ----------
+        token : str
+            A token of the vocabulary.
+
+        Returns
+        -------
+        int
+            Its index.
+
+        Raises
+        ------
+        DataError
+            If the vocabulary lacks the token; the message names it.
+        """
         if token not in self._index:
             raise DataError(
                 f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
@@ -184,7 +221,22 @@ class Vocabulary:
     def encode_all(
         self, texts: str | Iterable[str | Sequence[str]], *, eos: bool = False, strict: bool = False
     ) -> NDArray[np.int64]:
-        """Return the indices of all `texts`, one after the other, shape (T,), int64; the rest is as in `encode`."""
+        """Return the indices of all texts, one after the other.
+
+        Parameters
+        ----------
+        texts : str or iterable[str or sequence of str]
+            A text, or an iterable of texts or of lists of tokens.
+        eos : bool, default False
+            Whether ``<EOS>`` follows each text.
+        strict : bool, default False
+            Whether an unknown token is an error; otherwise it is ``<UNK>``.
+
+        Returns
+        -------
+        ndarray
+            (T,), int64.
+        """
         every = [texts] if isinstance(texts, str) else texts
         return np.concatenate([np.empty(0, np.int64), *(self.encode(text, eos=eos, strict=strict) for text in every)])
 
@@ -196,10 +248,15 @@ class Vocabulary:
 
         Parameters
         ----------
-        indices
+        indices : array_like
             Shape (T,), integers.
-        skip_special
+        skip_special : bool, default False
             Whether ``<PAD>``, ``<UNK>`` and ``<EOS>`` are left out.
+
+        Returns
+        -------
+        str
+            The text.
 
         Raises
         ------
@@ -223,13 +280,34 @@ class Vocabulary:
     # ------------------------------------------------------------------------------------------------- as a file
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary to `path` as JSON, whole or not at all; CheckpointError if that cannot be."""
+        """Write the vocabulary to `path` as JSON, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Where to write; an existing file is replaced.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be written.
+        """
         content = {"format": _FORMAT, "version": _VERSION, "level": self.level, "tokens": self.tokens}
         write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """Return the vocabulary that `save` wrote to `path`.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            A file that `save` wrote.
+
+        Returns
+        -------
+        Vocabulary
+            The same tokens at the same indices.
 
         Raises
         ------

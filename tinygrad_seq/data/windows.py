@@ -104,6 +104,11 @@ class Windows:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the position of `state`, so that the next window is the very one that would have come.
 
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+
         Raises
         ------
         DataError

@@ -24,6 +24,18 @@ _QUOTES = frozenset("\"'`")
 def tokenize_words(text: str) -> list[str]:
     r"""Return the words, punctuation signs, line breaks and special tokens of `text`, in order; other space is dropped.
 
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    list of str
+        The tokens.
+
+    Examples
+    --------
     >>> tokenize_words('Well-known (since 1,000 years): "cats", don\'t purr...\n')
     ['Well-known', '(', 'since', '1,000', 'years', ')', ':', '"', 'cats', '"', ',', "don't", 'purr', '...', '\n']
     """
@@ -36,6 +48,18 @@ def join_words(tokens: Iterable[str]) -> str:
     One space stands between two tokens, but none around a line break, before closing punctuation, after an opening
     bracket and inside quotes (the first of a line opens, the next of its kind closes).
 
+    Parameters
+    ----------
+    tokens : iterable of str
+        Words, punctuation signs and line breaks.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
     >>> join_words(['"', "Cats", '"', ",", "(", "really", ")", "...", "\n", "purr", "!"])
     '"Cats", (really)...\npurr!'
     """

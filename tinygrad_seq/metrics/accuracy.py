@@ -19,12 +19,21 @@ def accuracy(
 
     Parameters
     ----------
-    prediction
+    prediction : array_like
         Class indices of the target's shape, or a score for each class (..., V), of which the greatest counts.
-    target
+    target : array_like
         Class indices of any shape; (T, N) with `lengths` or a `mask`.
-    lengths, mask, batch_first
+    lengths : , default None
         The steps that count, as in `sequence_loss`.
+    mask : , default None
+        The steps that count, as in `sequence_loss`.
+    batch_first : bool, default False
+        The steps that count, as in `sequence_loss`.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
 
     Raises
     ------

@@ -14,12 +14,17 @@ def bleu(found: Sequence[str], expected: Sequence[str | Sequence[str]], **option
 
     Parameters
     ----------
-    found
+    found : sequence of str
         N texts as a person would read them; sacrebleu splits them into words.
-    expected
+    expected : sequence[str or sequence of str]
         N references, or N lists of references each.
-    **options
+    **options : Any
         Those of ``sacrebleu.BLEU``, such as ``lowercase=True`` or ``tokenize="char"``.
+
+    Returns
+    -------
+    float
+        From 0 to 100.
 
     Raises
     ------

@@ -18,10 +18,17 @@ def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> f
 
     Parameters
     ----------
-    found, expected
+    found : sequence
         Strings, compared by character; or sequences of any tokens: words, class indices.
-    normalize
+    expected : sequence
+        Strings, compared by character; or sequences of any tokens: words, class indices.
+    normalize : bool, default False
         Whether to divide by the longer length, for a distance from 0 to 1.
+
+    Returns
+    -------
+    float
+        The number of edits, an int; with `normalize` a share from 0 to 1.
 
     Raises
     ------
@@ -45,6 +52,18 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
 
     The table of Wagner and Fischer (1974), for all pairs at once: a row for each token of `found`, where the running
     minimum stands for the chain of insertions.
+
+    Parameters
+    ----------
+    found : sequence of Tokens
+        N strings or sequences of tokens.
+    expected : sequence of Tokens
+        N strings or sequences of tokens.
+
+    Returns
+    -------
+    ndarray
+        (N,), int64.
 
     Raises
     ------
@@ -82,6 +101,18 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
 def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
     """Return the edits that N texts need, in characters, over the number of characters expected.
 
+    Parameters
+    ----------
+    found : sequence of str
+        N texts.
+    expected : sequence of str
+        N references.
+
+    Returns
+    -------
+    float
+        0 where all texts are right; it can be above 1.
+
     Raises
     ------
     ArgumentError, ShapeError, DataError
@@ -98,6 +129,18 @@ def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float
 
 def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
     """Return the edits that N texts need, in words between spaces, over the number of words expected.
+
+    Parameters
+    ----------
+    found : sequence of str
+        N texts.
+    expected : sequence of str
+        N references.
+
+    Returns
+    -------
+    float
+        0 where all texts are right; it can be above 1.
 
     Raises
     ------

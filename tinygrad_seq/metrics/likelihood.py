@@ -10,6 +10,18 @@ from ..errors import ArgumentError
 def bits_per_character(loss: float, characters_per_token: float = 1.0) -> float:
     """Return `loss`, in nats per token, as bits per character.
 
+    Parameters
+    ----------
+    loss : float
+        The mean negative log-likelihood, in nats per token.
+    characters_per_token : float, default 1.0
+        How many characters a token has on average.
+
+    Returns
+    -------
+    float
+        ``loss / (ln 2 * characters_per_token)``.
+
     Raises
     ------
     ArgumentError
@@ -33,6 +45,16 @@ def perplexity(loss: float) -> float:
     """Return `loss`, in nats per token, as the number of equally likely tokens that surprise as much.
 
     It is no more than e**700, which a float can hold.
+
+    Parameters
+    ----------
+    loss : float
+        The mean negative log-likelihood, in nats per token.
+
+    Returns
+    -------
+    float
+        ``exp(loss)``.
 
     Examples
     --------

@@ -12,7 +12,23 @@ _PREFIXES = ("B", "I", "E", "S")
 
 
 class Span(NamedTuple):
-    """The tokens from `start` up to, not including, `end`."""
+    """The tokens from `start` up to, not including, `end`.
+
+    Parameters
+    ----------
+    label : str
+        What the tags say after the hyphen.
+    start : int
+        The index of the first token.
+    end : int
+        The index after the last token.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.metrics.find_spans(["O", "B-CITY", "I-CITY"])
+    [Span(label='CITY', start=1, end=3)]
+    """
 
     label: str
     start: int
@@ -20,7 +36,24 @@ class Span(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How many spans were found, how many there are, and how many are both."""
+    """How many spans were found, how many there are, and how many are both.
+
+    Parameters
+    ----------
+    correct : int
+        How many spans were found and are right.
+    found : int
+        How many spans were found.
+    expected : int
+        How many spans there are.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> score = ts.metrics.Score(correct=1, found=2, expected=4)
+    >>> score.precision, score.recall
+    (0.5, 0.25)
+    """
 
     correct: int
     found: int
@@ -44,7 +77,21 @@ class Score(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The score of all spans together, and of those of each label."""
+    """The score of all spans together, and of those of each label.
+
+    Parameters
+    ----------
+    micro : Score
+        The score of all spans together.
+    labels : dict
+        The score of the spans of each label.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.metrics.score_spans([["B-CITY", "O"]], [["B-CITY", "O"]]).labels
+    {'CITY': Score(correct=1, found=1, expected=1)}
+    """
 
     micro: Score
     labels: dict[str, Score]
@@ -60,8 +107,13 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
 
     Parameters
     ----------
-    tags
+    tags : sequence of str
         A tag for each token (T,).
+
+    Returns
+    -------
+    list of Span
+        In the order of the sequence.
 
     Raises
     ------
@@ -108,8 +160,15 @@ def score_spans(found: Sequence[Sequence[str]], expected: Sequence[Sequence[str]
 
     Parameters
     ----------
-    found, expected
+    found : sequence of sequence of str
         N sequences of tags, as `find_spans` reads them; of equal lengths, padding left out.
+    expected : sequence of sequence of str
+        N sequences of tags, as `find_spans` reads them; of equal lengths, padding left out.
+
+    Returns
+    -------
+    Scores
+        Precision, recall and F1, in all and by label.
 
     Raises
     ------

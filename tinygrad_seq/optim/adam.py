@@ -16,6 +16,23 @@ class Adam(Optimizer):
     ``p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``; with `amsgrad`, the largest v so far.
     Arguments as in PyTorch.
 
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.001
+        The learning rate.
+    betas : tuple of float, default (0.9, 0.999)
+        The decay rates of the running means of g and of its square, in [0, 1).
+    eps : float, default 1e-08
+        What keeps the divisor above 0.
+    weight_decay : float, default 0.0
+        The factor of the parameter that is added to its gradient.
+    amsgrad : bool, default False
+        Whether to divide by the largest v so far.
+    maximize : bool, default False
+        Whether to go up the gradient.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -85,6 +102,23 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
     As `Adam`, but weights decay by ``p -= lr weight_decay p`` and not through the gradient. Arguments as in PyTorch.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.001
+        The learning rate.
+    betas : tuple of float, default (0.9, 0.999)
+        The decay rates of the running means of g and of its square, in [0, 1).
+    eps : float, default 1e-08
+        What keeps the divisor above 0.
+    weight_decay : float, default 0.01
+        The factor of the parameter that is added to its gradient.
+    amsgrad : bool, default False
+        Whether to divide by the largest v so far.
+    maximize : bool, default False
+        Whether to go up the gradient.
 
     Examples
     --------

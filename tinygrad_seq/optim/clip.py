@@ -23,12 +23,19 @@ def clip_grad_norm_(
 
     Parameters
     ----------
-    parameters
+    parameters : iterable of Tensor or Tensor
         Tensors; those without a gradient are skipped. An iterator that has none left is refused.
-    norm_type
+    max_norm : float
+        The largest norm allowed, 0 or more.
+    norm_type : float, default 2.0
         The p of the p-norm, > 0; ``float("inf")`` is the largest magnitude.
-    error_if_nonfinite
+    error_if_nonfinite : bool, default False
         Refuse a norm that is NaN or infinite. Otherwise it makes NaN or 0 of the gradients; check what is returned.
+
+    Returns
+    -------
+    float
+        The norm before scaling.
 
     Raises
     ------
@@ -65,6 +72,13 @@ def clip_grad_norm_(
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Limit every element of every gradient to ``[-clip_value, clip_value]``, in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor or Tensor
+        Tensors; those without a gradient are skipped.
+    clip_value : float
+        The largest magnitude allowed, 0 or more.
 
     Raises
     ------

@@ -48,6 +48,14 @@ class Optimizer(ABC):
         No parameters, the same one twice, something that is no leaf Tensor, or an option outside its range.
     DtypeError
         A parameter that is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> w = ts.tensor([1.0], requires_grad=True)
+    >>> optimizer = ts.optim.SGD([w], lr=0.1)
+    >>> isinstance(optimizer, ts.optim.Optimizer), optimizer.param_groups[0]["lr"]
+    (True, 0.1)
     """
 
     rules: ClassVar[dict[str, Rule]]
@@ -71,7 +79,13 @@ class Optimizer(ABC):
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add one more group, ``{"params": tensors, option: value, ...}``; options not named take the defaults."""
+        """Add one more group, ``{"params": tensors, option: value, ...}``; options not named take the defaults.
+
+        Parameters
+        ----------
+        group : mapping[str, Any]
+            ``{"params": tensors, ...}`` with any of the options.
+        """
         if not isinstance(group, Mapping) or "params" not in group:
             self._refuse("a group {'params': tensors, ...}", type(group).__name__, "do not mix both")
         if unknown := group.keys() - self.rules.keys() - {"params", _INITIAL}:
@@ -138,6 +152,11 @@ class Optimizer(ABC):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over options and a copy of the state in `state_dict`, whose keys may be strings, as JSON makes them.
+
+        Parameters
+        ----------
+        state_dict : mapping[str, Any]
+            What `state_dict` returned, of this optimiser or of one with as many parameters of the same shapes.
 
         Raises
         ------

@@ -47,6 +47,15 @@ class Scheduler(ABC):
     ArgumentError
         An argument is outside its range, a group lacks its ``"initial_lr"``, or rates were set by hand since an earlier
         schedule set them.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> optimizer = ts.optim.SGD([ts.tensor([1.0])], lr=1.0)
+    >>> scheduler = ts.optim.StepLR(optimizer, step_size=1, gamma=0.5)
+    >>> scheduler.step()
+    >>> scheduler.last_epoch, scheduler.base_lrs, scheduler.get_last_lr()
+    (1, [1.0], [0.5])
     """
 
     _state: ClassVar[tuple[str, ...]] = ("base_lrs", "last_epoch")
@@ -79,6 +88,7 @@ class Scheduler(ABC):
 
     @property
     def base_lrs(self) -> list[float]:
+        """The rate of every group before any schedule."""
         return [group["initial_lr"] for group in self.optimizer.param_groups if "initial_lr" in group]
 
     def step(self) -> None:
@@ -105,6 +115,11 @@ class Scheduler(ABC):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from `state_dict`, and set the rates.
+
+        Parameters
+        ----------
+        state_dict : mapping[str, Any]
+            What `state_dict` returned, of a schedule of the same kind.
 
         Raises
         ------

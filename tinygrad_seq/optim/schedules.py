@@ -14,6 +14,17 @@ from .scheduler import Scheduler
 class StepLR(Scheduler):
     """Multiply the rate by `gamma` every `step_size` steps: ``base gamma^floor(t / step_size)``.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    step_size : int
+        The number of steps between two reductions.
+    gamma : float, default 0.1
+        The factor of a reduction.
+    last_epoch : int, default -1
+        As in `Scheduler`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -36,6 +47,17 @@ class StepLR(Scheduler):
 
 class MultiStepLR(Scheduler):
     """Multiply the rate by `gamma` at every step named in `milestones`: ``base gamma^(milestones <= t)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    milestones : iterable of int
+        The steps at which the rate is reduced.
+    gamma : float, default 0.1
+        The factor of a reduction.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -62,6 +84,15 @@ class MultiStepLR(Scheduler):
 class ExponentialLR(Scheduler):
     """Multiply the rate by `gamma` at every step: ``base gamma^t``.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    gamma : float
+        The factor of a reduction.
+    last_epoch : int, default -1
+        As in `Scheduler`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -83,6 +114,15 @@ class ExponentialLR(Scheduler):
 
 class LambdaLR(Scheduler):
     """Multiply the first rate by a function of the step, one for all groups or one for each: ``base lr_lambda(t)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    lr_lambda : callable or sequence of callable
+        A function of t, or one per group.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -115,6 +155,17 @@ class CosineAnnealingLR(Scheduler):
 
     ``eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2``.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    T_max : int
+        The number of steps from the first rate to `eta_min`.
+    eta_min : float, default 0.0
+        The lowest rate.
+    last_epoch : int, default -1
+        As in `Scheduler`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -137,6 +188,15 @@ class CosineAnnealingLR(Scheduler):
 
 class LinearWarmup(Scheduler):
     """Raise the rate along a line from ``base / warmup_steps`` at t = 0 to the full rate, and stay there.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    warmup_steps : int
+        How many steps the rate rises.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -162,6 +222,19 @@ class WarmupCosine(Scheduler):
 
     ``base (t + 1) / warmup_steps`` before `warmup_steps`; from there a cosine that ends at `total_steps`, and
     `eta_min` ever after.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    warmup_steps : int
+        How many steps the rate rises.
+    total_steps : int
+        When the rate reaches `eta_min`.
+    eta_min : float, default 0.0
+        The lowest rate.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -198,6 +271,27 @@ class ReduceLROnPlateau(Scheduler):
     list, one per group. The metric improves when it is below the best so far by more than `threshold`, as a part of
     the best (`threshold_mode` "rel") or as it is ("abs"); with `mode` "max", above. After a reduction `cooldown` steps
     go by before steps without improvement count again. NaN never improves.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    mode : str, default "min"
+        ``"min"`` for a metric that should fall, ``"max"`` for one that should rise.
+    factor : float, default 0.1
+        The factor of a reduction.
+    patience : int, default 10
+        How many steps without improvement are allowed.
+    threshold : float, default 0.0001
+        By how much the metric must improve.
+    threshold_mode : str, default "rel"
+        ``"rel"`` or ``"abs"``.
+    cooldown : int, default 0
+        How many steps after a reduction do not count.
+    min_lr : float or sequence of float, default 0.0
+        The lowest rate, or one per group.
+    eps : float, default 1e-08
+        The smallest change of a rate that is made.
 
     Examples
     --------
