@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from _harness import RESULTS, ROOT
-
-from tinygrad_seq.nn import cells
+from cells import CELLS
 
 MEASURED, PAGE = RESULTS / "cells.json", ROOT / "docs" / "cells.md"
 
@@ -68,15 +67,15 @@ def page(results: dict[str, Any]) -> str:
 
 def cells_of(family: str) -> Iterator[type]:
     """Yield the cells that a file of `nn.cells` defines, in the order of definition."""
-    module = importlib.import_module(f"{cells.__name__}.{family}")
+    module = importlib.import_module(f"tinygrad_seq.nn.cells.{family}")
     for name, kind in vars(module).items():
-        if name in cells.__all__ and kind.__module__ == module.__name__:
+        if name in CELLS and kind.__module__ == module.__name__:
             yield kind
 
 
 def title(family: str) -> str:
     """Return the first line of a file's docstring, without the full stop."""
-    module = importlib.import_module(f"{cells.__name__}.{family}")
+    module = importlib.import_module(f"tinygrad_seq.nn.cells.{family}")
     return (module.__doc__ or "").splitlines()[0].rstrip(".")
 
 

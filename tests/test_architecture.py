@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("codegen",),
         ("run",),
         ("inspect",),
-        ("eager", "pipeline", "program", "requires_grad"),
+        ("eager", "pipeline", "program", "requires_grad", "variants"),
         ("locate", "repeated", "compiled", "stepper"),
         ("api",),
         ("__init__",),
@@ -168,9 +168,19 @@ def name_faults(package: Path) -> list[str]:
     ]
 
 
+def lines_of(source: str) -> int:
+    """Return how many lines a source has outside of its docstrings."""
+    texts = [
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
+    return len(source.splitlines()) - sum((text.end_lineno or text.lineno) - text.lineno + 1 for text in texts)
+
+
 def size_faults(package: Path) -> list[str]:
-    """Return the files that are two files."""
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules_of(package).values()}
+    """Return the files that are two files; docstrings do not count, so that no one saves on them."""
+    lines = {path: lines_of(path.read_text(encoding="utf-8")) for path in modules_of(package).values()}
     return [f"{path.relative_to(package)}: {count} lines" for path, count in lines.items() if count > MAX_LINES]
 
 
@@ -279,7 +289,7 @@ PLANTED = [
     (floor_faults, "helpers.py", "", "helpers stands on no floor"),
     (floor_faults, "nn/helpers.py", "", "nn: helpers stands on no floor"),
     (name_faults, "nn/tape.py", "", "autograd/tape.py and nn/tape.py"),
-    (size_faults, "nn/cell.py", "\n" * (MAX_LINES + 1), "401 lines"),
+    (size_faults, "nn/cell.py", '"""Two\nlines."""\n' + "\n" * (MAX_LINES + 1), "401 lines"),
     (backward_faults, "nn/cell.py", "class LSTM:\n    def backward(self, g): ...\n", "LSTM.backward"),
     (backward_faults, "nn/cell.py", "if True:\n    def lstm_backward(g): ...\n", "lstm_backward"),
     (backward_faults, "nn/cell.py", "gru_backward = lambda g: g\n", "gru_backward"),

@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 
+from tinygrad_seq.ops.primitive import Primitive
+from tinygrad_seq.ops.public import PUBLIC as OPERATIONS
+
 PACKAGE = "tinygrad_seq"
 _NAMES = "errors nn nn.init nn.functional optim data metrics train report verification testing"
 PUBLIC = ("", *_NAMES.split())  # "" is the package itself
@@ -90,7 +93,7 @@ def faults_of(entry: Entry) -> list[str]:
     if isinstance(value, type):
         return class_faults(value, text)
     if is_property(value):
-        getter = value.fget if isinstance(value, property) else value.func
+        getter: Any = value.fget if isinstance(value, property) else value.func
         return (
             ["no return annotation"] if inspect.signature(getter).return_annotation is inspect.Signature.empty else []
         )
@@ -203,6 +206,10 @@ def test_public_name_is_documented_and_typed(entry: Entry) -> None:
 
 def test_the_list_names_public_names_only() -> None:
     assert {str(entry) for entry in ENTRIES} >= NOT_YET
+
+
+# The examples of rows of the table, which pytest does not find by itself.
+__test__ = {name: one.function.__doc__ for name, one in OPERATIONS.items() if isinstance(one.function, Primitive)}
 
 
 # ------------------------------------------------------------------------------------ a rule that cannot fail is none

@@ -32,7 +32,7 @@ def test_error_names_the_public_function(name: str, mistake: str) -> None:
 
 def test_where_says_how_it_is_called() -> None:
     with pytest.raises(ArgumentError, match=r"^where: expected 3 operand\(s\) .* got 1; call where\(condition, a, b\)"):
-        ts.where(ts.tensor([True, False]))
+        ts.where(ts.tensor([True, False]))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", ["concat", "stack", "hstack", "vstack"])

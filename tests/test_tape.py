@@ -8,6 +8,7 @@ import pickle
 import threading
 import tracemalloc
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tinygrad_seq.autograd.tape import Node
 from tinygrad_seq.errors import DtypeError, GraphError, ShapeError
 from tinygrad_seq.ops.primitive import TABLE, Primitive
@@ -71,7 +73,7 @@ class TestDeepGraphs:
             for _ in range(DEPTH):
                 y = y + 1.0
             y.backward()
-            return x.grad.item(), y.item()
+            return grad_of(x).item(), y.item()
 
         assert run(work) == (1.0, DEPTH + 1.0)
 
@@ -94,7 +96,7 @@ class TestDeepGraphs:
             for _ in range(DEPTH // 4):
                 y = y * 0.5 + y * 0.5
             y.backward(retain_graph=True)
-            first = x.grad.item()
+            first = grad_of(x).item()
             del y
             return first
 
@@ -161,7 +163,7 @@ def test_no_reference_cycles_with_hooks_second_order_and_errors(no_collector):
         recurrent_step(w, x)  # no backward
         with pytest.raises(ShapeError):
             h @ x
-        h = None
+        del h
     w.grad = None
     assert live(Node) == nodes
 
@@ -191,10 +193,12 @@ def test_arrays_are_freed_as_backward_goes(planted):
 
 def test_rules_save_no_more_than_they_read():
     x, y = leaf(np.ones(4)), leaf(np.ones(4))
-    assert (x + y)._source.saved == (None, None)
-    assert (x + y)._source.output is None
-    assert ts.exp(x)._source.saved == (None,)
-    product = (x * y.detach())._source
+    added: Any = (x + y)._source
+    assert added.saved == (None, None)
+    assert added.output is None
+    power: Any = ts.exp(x)._source
+    assert power.saved == (None,)
+    product: Any = (x * y.detach())._source
     assert product.saved[0] is None
     assert isinstance(product.saved[1], np.ndarray)
 
@@ -207,59 +211,60 @@ def test_freed_graph_is_refused_and_retained_graph_runs_again():
     y = ts.sum(x * x)
     y.backward(retain_graph=True)
     y.backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [4.0, 8.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [4.0, 8.0])
     with pytest.raises(GraphError, match="retain_graph=True"):
         y.backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [4.0, 8.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [4.0, 8.0])
 
 
 def test_freed_part_of_a_shared_graph_leaves_gradients_alone():
     x, w = leaf([1.0, 2.0]), leaf(3.0)
     shared = ts.exp(x)
     ts.sum(shared).backward()
-    before = x.grad.numpy().copy()
+    before = grad_of(x).numpy().copy()
     called: list[ts.Tensor] = []
     shared.register_hook(called.append)
     with pytest.raises(GraphError, match="'exp'"):
         ts.sum(shared * w).backward()
     assert w.grad is None
     assert not called
-    np.testing.assert_array_equal(x.grad.numpy(), before)
+    np.testing.assert_array_equal(grad_of(x).numpy(), before)
 
 
 def test_gradients_accumulate_until_cleared():
     x = leaf([1.0, 2.0])
     for _ in range(3):
         ts.sum(x * 2.0).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [6.0, 6.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [6.0, 6.0])
     x.grad = None
     ts.sum(x * 2.0).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 2.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 2.0])
 
 
 def test_accumulating_does_not_touch_a_gradient_held_elsewhere():
     a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     (a + b).backward(np.array([1.0, 10.0]))
     held = a.grad
+    assert held is not None
     values = held.numpy()
     (a + b).backward(np.array([1.0, 10.0]))
     np.testing.assert_array_equal(values, [1.0, 10.0])
-    a.grad.data[...] = 0
-    np.testing.assert_array_equal(b.grad.numpy(), [2.0, 20.0])
+    grad_of(a).data[...] = 0
+    np.testing.assert_array_equal(grad_of(b).numpy(), [2.0, 20.0])
 
 
 def test_create_graph_gives_third_derivatives():
     x = leaf(0.7)
     y = ts.tanh(x)
     y.backward(create_graph=True)
-    first, x.grad = x.grad, None
+    first, x.grad = grad_of(x), None
     first.backward(create_graph=True)
-    second, x.grad = x.grad, None
+    second, x.grad = grad_of(x), None
     second.backward()
     t = np.tanh(0.7)
     assert first.item() == pytest.approx(1 - t * t)
     assert second.item() == pytest.approx(-2 * t * (1 - t * t))
-    assert x.grad.item() == pytest.approx((1 - t * t) * (6 * t * t - 2))
+    assert grad_of(x).item() == pytest.approx((1 - t * t) * (6 * t * t - 2))
     x.grad = None
 
 
@@ -282,8 +287,8 @@ def test_gradient_argument():
     with pytest.raises(ShapeError, match=r"gradient of shape \(3,\), got \(2,\)"):
         y.backward(np.ones(2))
     y.backward(ts.tensor([1, 0, 2]))
-    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 0.0, 12.0])
-    assert x.grad.dtype == np.float64
+    np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 0.0, 12.0])
+    assert grad_of(x).dtype == np.float64
     with pytest.raises(GraphError, match="requires grad"):
         x.detach().backward()
 
@@ -291,8 +296,8 @@ def test_gradient_argument():
 def test_backward_of_a_leaf_and_of_one_element():
     x = leaf([[5.0]])
     x.backward()
-    assert x.grad.shape == (1, 1)
-    assert x.grad.item() == 1.0
+    assert grad_of(x).shape == (1, 1)
+    assert grad_of(x).item() == 1.0
 
 
 # ------------------------------------------------------------------------------------------------------- topology
@@ -303,16 +308,16 @@ def test_diamonds_and_repeated_operands():
     a = x * x
     b = a + a
     (b * a + b).backward()  # 2 x^4 + 2 x^2
-    assert x.grad.item() == pytest.approx(8 * 27 + 4 * 3)
+    assert grad_of(x).item() == pytest.approx(8 * 27 + 4 * 3)
 
 
 def test_broadcast_operands_get_their_own_shape():
     a, b, c = leaf(np.ones((2, 1, 3))), leaf(np.ones((4, 1))), leaf(2.0)
     ts.sum(a * b * c).backward()
-    assert [t.grad.shape for t in (a, b, c)] == [(2, 1, 3), (4, 1), ()]
-    np.testing.assert_array_equal(a.grad.numpy(), np.full((2, 1, 3), 8.0))
-    np.testing.assert_array_equal(b.grad.numpy(), np.full((4, 1), 12.0))
-    assert c.grad.item() == 24.0
+    assert [grad_of(t).shape for t in (a, b, c)] == [(2, 1, 3), (4, 1), ()]
+    np.testing.assert_array_equal(grad_of(a).numpy(), np.full((2, 1, 3), 8.0))
+    np.testing.assert_array_equal(grad_of(b).numpy(), np.full((4, 1), 12.0))
+    assert grad_of(c).item() == 24.0
 
 
 @pytest.mark.parametrize("used", [(0,), (2,), (0, 2), (1, 1), (2, 1, 0)])
@@ -330,14 +335,14 @@ def test_primitive_with_several_results_partly_used(used):
             moved[index] += sign * 1e-5
             moved **= 2
             numeric[index] += sign * np.prod([moved[slot] for slot in used], axis=0).sum() / 2e-5
-    np.testing.assert_allclose(x.grad.numpy(), numeric, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(grad_of(x).numpy(), numeric, rtol=1e-6, atol=1e-5)
 
 
 def test_many_results_take_linear_work():
     x = leaf(np.ones(5000))
     total = ts.concat([ts.reshape(part, (1,)) for part in ts.unstack(x)])
     ts.sum(total * total).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), np.full(5000, 2.0))
+    np.testing.assert_array_equal(grad_of(x).numpy(), np.full(5000, 2.0))
 
 
 def test_results_that_are_integers_carry_no_gradient(planted):
@@ -352,7 +357,7 @@ def test_results_that_are_integers_carry_no_gradient(planted):
     assert doubled.requires_grad
     assert not order.requires_grad
     ts.sum(doubled).backward(create_graph=True)
-    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 2.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 2.0])
     x.grad = None
 
 
@@ -378,20 +383,20 @@ def test_hooks_see_replace_and_are_removed():
     remove_leaf = x.register_hook(lambda g: g + 1.0)
     ts.sum(h + h).backward(retain_graph=True)
     np.testing.assert_array_equal(seen, [[2.0, 2.0]])  # once, with the finished sum
-    np.testing.assert_array_equal(x.grad.numpy(), [61.0, 61.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [61.0, 61.0])
     remove()
     remove_leaf()
     x.grad = None
     ts.sum(h).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [3.0, 3.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [3.0, 3.0])
 
 
 def test_hook_may_return_an_array_and_is_held_to_shape_and_dtype():
     x = leaf([1.0, 2.0], "float32")
     remove = x.register_hook(lambda g: np.array([5.0, 6.0]))
     ts.sum(x).backward()
-    assert x.grad.dtype == np.float32
-    np.testing.assert_array_equal(x.grad.numpy(), [5.0, 6.0])
+    assert grad_of(x).dtype == np.float32
+    np.testing.assert_array_equal(grad_of(x).numpy(), [5.0, 6.0])
     remove()
     x.register_hook(lambda g: ts.zeros(3))
     with pytest.raises(ShapeError, match=r"gradient hook: expected a gradient of shape \(2,\), got \(3,\)"):
@@ -410,7 +415,7 @@ def test_hook_cannot_change_the_gradient_by_writing_to_it():
     h.register_hook(write)
     a.register_hook(write)
     ts.sum(h).backward()
-    assert (a.grad.item(), b.grad.item()) == (1.0, 1.0)
+    assert (grad_of(a).item(), grad_of(b).item()) == (1.0, 1.0)
 
 
 def test_hook_on_one_of_several_results_and_under_create_graph():
@@ -418,10 +423,10 @@ def test_hook_on_one_of_several_results_and_under_create_graph():
     first, second = ts.unstack(x)
     second.register_hook(lambda g: g * 5.0)
     ts.sum(first * first + second * second).backward(create_graph=True)
-    np.testing.assert_array_equal(x.grad.numpy(), [[2.0, 4.0], [30.0, 40.0]])
-    gradient, x.grad = x.grad, None
+    np.testing.assert_array_equal(grad_of(x).numpy(), [[2.0, 4.0], [30.0, 40.0]])
+    gradient, x.grad = grad_of(x), None
     ts.sum(gradient).backward()
-    np.testing.assert_array_equal(x.grad.numpy()[0], [2.0, 2.0])
+    np.testing.assert_array_equal(grad_of(x).numpy()[0], [2.0, 2.0])
     x.grad = None
 
 
@@ -431,7 +436,7 @@ def test_retain_grad():
     h.retain_grad()
     h.retain_grad()
     ts.sum(h * h).backward()
-    np.testing.assert_array_equal(h.grad.numpy(), [6.0, 12.0])
+    np.testing.assert_array_equal(grad_of(h).numpy(), [6.0, 12.0])
     x.retain_grad()
     with pytest.raises(GraphError):
         ts.ones(2).retain_grad()
@@ -452,7 +457,7 @@ def test_two_threads_share_leaves():
         thread.start()
     for thread in threads:
         thread.join()
-    np.testing.assert_array_equal(w.grad.numpy(), np.full(8, 4 * 300 * 2.0))
+    np.testing.assert_array_equal(grad_of(w).numpy(), np.full(8, 4 * 300 * 2.0))
 
 
 # --------------------------------------------------------------------------------------------------------- dtypes
@@ -468,7 +473,7 @@ def test_gradients_have_the_dtype_of_their_operand(left, right, name):
     y = TABLE[name](a, b)
     assert y.dtype == np.result_type(left, right)
     ts.sum(y).backward()
-    assert (a.grad.dtype, b.grad.dtype) == (np.dtype(left), np.dtype(right))
+    assert (grad_of(a).dtype, grad_of(b).dtype) == (np.dtype(left), np.dtype(right))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -476,13 +481,13 @@ def test_python_scalars_are_weak_and_numpy_scalars_strong(dtype):
     x = leaf([1.0, 2.0], dtype)
     for y in (x * 2, 2 * x, x + 0.1, 0.1 - x, x / 3, 3 / x, x**2, 2.0**x, True * x, x @ x * 2.0):
         assert y.dtype == np.dtype(dtype)
-    for y in (x * np.float64(2), np.float64(2) * x, np.array(2.0) - x):
-        assert y.dtype == np.float64
-        assert isinstance(y, ts.Tensor)
+    for strong in (x * np.float64(2), np.float64(2) * x, np.array(2.0) - x):
+        assert strong.dtype == np.float64
+        assert isinstance(strong, ts.Tensor)
     assert (np.float32(2) * x).dtype == np.dtype(dtype)
     ts.sum(x * 2 + 0.5 / x + x**2).backward()
-    assert x.grad.dtype == np.dtype(dtype)
-    np.testing.assert_allclose(x.grad.numpy(), 2 - 0.5 / np.array([1, 4]) + 2 * np.array([1, 2]), rtol=1e-6)
+    assert grad_of(x).dtype == np.dtype(dtype)
+    np.testing.assert_allclose(grad_of(x).numpy(), 2 - 0.5 / np.array([1, 4]) + 2 * np.array([1, 2]), rtol=1e-6)
 
 
 def test_integers_and_booleans_carry_no_gradient():
@@ -494,14 +499,14 @@ def test_integers_and_booleans_carry_no_gradient():
         assert y.is_leaf
     y = ts.astype(x, "int64") * x
     ts.sum(y).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [1.0, -2.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [1.0, -2.0])
 
 
 def test_constants_and_numpy_operands_on_either_side():
     x = leaf([1.0, 2.0])
     array = np.array([3.0, 4.0])
     ts.sum(array * x + x * array + [1, 2] + array - (array - x)).backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [7.0, 9.0])
+    np.testing.assert_array_equal(grad_of(x).numpy(), [7.0, 9.0])
 
 
 # ------------------------------------------------------------------------------------------------- copies, errors
@@ -545,11 +550,11 @@ def test_many_reads_of_one_tensor_cost_no_array_of_its_size_each() -> None:
     total.sum().backward()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    np.testing.assert_array_equal(x.grad.numpy(), np.arange(steps)[:, None] * np.ones(width))
+    np.testing.assert_array_equal(grad_of(x).numpy(), np.arange(steps)[:, None] * np.ones(width))
     assert peak < 4 * x.numpy().nbytes
     y = ts.tensor(np.array(1.0), requires_grad=True)
     (y[...] * 2 + y[()] * 3 + y[None].sum() * 4).backward()
-    assert y.grad.item() == 9
+    assert grad_of(y).item() == 9
 
 
 def test_hook_handles_remove_their_hook_once():

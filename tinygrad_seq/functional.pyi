@@ -112,11 +112,11 @@ def invert(x: ArrayLike, /) -> Tensor:
 bitwise_invert = invert
 bitwise_not = invert
 def logical_and(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return whether both are nonzero."""
+    """Return whether both `a` and `b` are nonzero."""
 def logical_or(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return whether either is nonzero."""
+    """Return whether `a` or `b` is nonzero."""
 def logical_xor(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return whether exactly one is nonzero."""
+    """Return whether exactly one of `a` and `b` is nonzero."""
 def logical_not(x: ArrayLike, /) -> Tensor:
     """Return whether `x` is zero."""
 def isnan(x: ArrayLike, /) -> Tensor:
@@ -126,7 +126,7 @@ def isinf(x: ArrayLike, /) -> Tensor:
 def isfinite(x: ArrayLike, /) -> Tensor:
     """Return where `x` is finite."""
 def where(condition: ArrayLike, a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return `a` where `condition` is true and `b` elsewhere; the side not chosen gets a gradient of exactly zero."""
+    """Return `a` where `condition` is true and `b` elsewhere."""
 def masked_fill(x: ArrayLike, mask: ArrayLike, value: builtins.float) -> Tensor:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only."""
 def exp(x: ArrayLike, /) -> Tensor:
@@ -165,7 +165,7 @@ def divide(a: ArrayLike, b: ArrayLike, /) -> Tensor:
 true_divide = divide
 div = divide
 def floor_divide(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return ``floor(a / b)``; its gradient is zero."""
+    """Return ``floor(a / b)``."""
 def remainder(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return ``a - floor(a / b) * b``, which has the sign of `b`."""
 mod = remainder
@@ -175,19 +175,19 @@ def negative(x: ArrayLike, /) -> Tensor:
     """Return ``-x``."""
 neg = negative
 def abs(x: ArrayLike, /) -> Tensor:
-    """Return ``|x|``; gradient 0 at 0."""
+    """Return ``|x|``."""
 absolute = abs
 def sign(x: ArrayLike, /) -> Tensor:
-    """Return -1, 0 or 1; its gradient is zero."""
+    """Return the sign: -1, 0 or 1."""
 def floor(x: ArrayLike, /) -> Tensor:
-    """Return the floor; gradient zero."""
+    """Return the floor."""
 def ceil(x: ArrayLike, /) -> Tensor:
-    """Return the ceiling; gradient zero."""
+    """Return the ceiling."""
 def round(x: ArrayLike, /) -> Tensor:
-    """Return the nearest integer, halves to even; gradient zero."""
+    """Return the nearest integer, halves to even."""
 rint = round
 def trunc(x: ArrayLike, /) -> Tensor:
-    """Return the integer part; gradient zero."""
+    """Return the integer part."""
 def square(x: ArrayLike, /) -> Tensor:
     """Return ``x * x``."""
 def sqrt(x: ArrayLike, /) -> Tensor:
@@ -199,14 +199,14 @@ def reciprocal(x: ArrayLike, /) -> Tensor:
 def rsqrt(x: ArrayLike, /) -> Tensor:
     """Return ``1 / √x``."""
 def pow(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return ``a ** b``; a negative base needs integer exponents (NaN otherwise)."""
+    """Return ``a ** b``."""
 power = pow
 def hypot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return ``√(a² + b²)`` without overflow; gradient 0 at the origin."""
+    """Return ``√(a² + b²)`` without overflow."""
 def maximum(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the larger of `a` and `b`; a tie shares the gradient evenly."""
+    """Return the larger of `a` and `b`."""
 def minimum(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the smaller of `a` and `b`; a tie shares the gradient evenly."""
+    """Return the smaller of `a` and `b`."""
 def clip(x: ArrayLike, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``."""
 clamp = clip
@@ -217,7 +217,7 @@ def erf(x: ArrayLike, /) -> Tensor:
 def erfc(x: ArrayLike, /) -> Tensor:
     """Return ``1 - erf(x)``, accurate where that is tiny."""
 def relu(x: ArrayLike, /) -> Tensor:
-    """Return ``max(x, 0)``; gradient 0 at 0."""
+    """Return ``max(x, 0)``."""
 def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01) -> Tensor:
     """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU)."""
 def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Tensor:
@@ -370,7 +370,7 @@ def atan(x: ArrayLike, /) -> Tensor:
     """Return the inverse tangent, in [-π/2, π/2]."""
 arctan = atan
 def atan2(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the angle of the point ``(b, a)``, in [-π, π]; gradient 0 at the origin."""
+    """Return the angle of the point ``(b, a)``, in [-π, π]."""
 arctan2 = atan2
 def sinh(x: ArrayLike, /) -> Tensor:
     """Return the hyperbolic sine."""
@@ -382,10 +382,10 @@ def asinh(x: ArrayLike, /) -> Tensor:
     """Return the inverse hyperbolic sine."""
 arcsinh = asinh
 def acosh(x: ArrayLike, /) -> Tensor:
-    """Return the inverse hyperbolic cosine of ``x >= 1``."""
+    """Return the inverse hyperbolic cosine."""
 arccosh = acosh
 def atanh(x: ArrayLike, /) -> Tensor:
-    """Return the inverse hyperbolic tangent of ``-1 <= x <= 1``."""
+    """Return the inverse hyperbolic tangent."""
 arctanh = atanh
 
 __all__ = ['abs', 'absolute', 'acos', 'acosh', 'add', 'all', 'amax', 'amin', 'any', 'arccos', 'arccosh', 'arcsin', 'arcsinh', 'arctan', 'arctan2', 'arctanh', 'argmax', 'argmin', 'argsort', 'asin', 'asinh', 'astype', 'atan', 'atan2', 'atanh', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'bitwise_and', 'bitwise_invert', 'bitwise_not', 'bitwise_or', 'bitwise_xor', 'broadcast_to', 'cat', 'categorical', 'cbrt', 'ceil', 'chunk', 'clamp', 'clip', 'clone', 'concat', 'concatenate', 'conv1d', 'copy', 'cos', 'cosh', 'count_nonzero', 'cross_entropy', 'cummax', 'cummin', 'cumprod', 'cumsum', 'cumulative_prod', 'cumulative_sum', 'diagonal', 'diff', 'div', 'divide', 'dot', 'dropout', 'einsum', 'elu', 'embedding', 'eq', 'equal', 'erf', 'erfc', 'exp', 'exp2', 'expand', 'expand_dims', 'expm1', 'flatten', 'flip', 'floor', 'floor_divide', 'fmod', 'gather', 'ge', 'gelu', 'glu', 'greater', 'greater_equal', 'gt', 'hard_sigmoid', 'hard_tanh', 'hardsigmoid', 'hardtanh', 'hstack', 'huber_loss', 'hypot', 'index_add', 'inner', 'invert', 'isfinite', 'isinf', 'isnan', 'kl_div', 'kron', 'l1_loss', 'layer_norm', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'log', 'log10', 'log1p', 'log2', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_transpose', 'max', 'maximum', 'mean', 'min', 'minimum', 'mod', 'moveaxis', 'movedim', 'mse_loss', 'mul', 'multiply', 'ne', 'neg', 'negative', 'nll_loss', 'norm', 'not_equal', 'one_hot', 'outer', 'pad', 'permute', 'permute_dims', 'pow', 'power', 'prod', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'reshape', 'rint', 'rms_norm', 'roll', 'round', 'rsqrt', 'scatter_add', 'sigmoid', 'sign', 'silu', 'sin', 'sinh', 'smooth_l1_loss', 'softmax', 'softplus', 'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 'swish', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tensordot', 'tile', 'topk', 'trace', 'transpose', 'tril', 'triu', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unsqueeze', 'unstack', 'var', 'vecdot', 'vstack', 'where']

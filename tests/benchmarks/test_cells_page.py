@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from tinygrad_seq.nn import cells
+from tests.nn.cell_names import CELLS
+from tinygrad_seq import nn
 
 BENCHMARKS = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 
@@ -27,7 +28,7 @@ def test_page_is_what_the_script_writes(cells_page: ModuleType) -> None:
 
 def test_every_cell_is_on_it_with_equations_source_and_speed(cells_page: ModuleType) -> None:
     text = cells_page.PAGE.read_text(encoding="utf-8")
-    for name in cells.__all__:
+    for name in CELLS:
         section = text.split(f"\n### {name}\n")[1].split("\n### ")[0]
         assert "\n    " in section, f"{name} has no equations"
         assert any(word in section for word in ("Source:", "torch.nn.", "Cho et al.")), f"{name} names no source"
@@ -36,6 +37,6 @@ def test_every_cell_is_on_it_with_equations_source_and_speed(cells_page: ModuleT
 
 
 def test_a_cell_without_a_measurement(cells_page: ModuleType) -> None:
-    row = cells_page.row_of(cells.ElmanCell, "elman", {"LSTMCell": 10.0})
+    row = cells_page.row_of(nn.ElmanCell, "elman", {"LSTMCell": 10.0})
     assert row.endswith("| 24,832 | – | – |")
-    assert cells_page.row_of(cells.ElmanCell, "elman", {"LSTMCell": 10.0, "ElmanCell": 25.0}).endswith("| 25 | 2.50 |")
+    assert cells_page.row_of(nn.ElmanCell, "elman", {"LSTMCell": 10.0, "ElmanCell": 25.0}).endswith("| 25 | 2.50 |")

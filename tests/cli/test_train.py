@@ -185,7 +185,7 @@ def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, n
         (["--hidden", "0"], "hidden_size to be an integer >= 1"),
         (["--hidden", "big"], "Invalid value for '--hidden"),
         (["--colour", "red"], "No such option"),
-        (["--window", "9999"], "give more text"),
+        (["--window", "9999"], "pass a longer text"),
         (["--threads", "-1"], "train: expected"),
         (["--threads", "0"], "train: expected"),
         (["--hidden", "100000000"], "out of memory"),
@@ -201,7 +201,7 @@ def test_bad_settings_are_one_line_and_make_no_folder(corpus: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("", "got none in"), ("\n \n\n", "one token"), ("ab", "give more text")]
+    ("content", "message"), [("", "got none in"), ("\n \n\n", "one token"), ("ab", "pass a longer text")]
 )
 def test_bad_corpora(tmp_path: Path, capsys, content: str, message: str) -> None:
     (tmp_path / "corpus.txt").write_text(content)

@@ -26,8 +26,8 @@ MUTANTS = [
     Mutant(
         "padding reaches gradients: a step goes on from a state after the end",
         "nn/recurrence/transforms/hold.py",
-        '        entered = _choose(mask, state, inputs["begin"])',
-        "        entered = state",
+        "[where(per_row(mask, old), old, first) for",
+        "[old for",
         PADDING,
     ),
     Mutant(
@@ -53,9 +53,9 @@ MUTANTS = [
     ),
     Mutant(
         "a held output is that of the step that does not count",
-        "nn/recurrence/transforms/hold.py",
-        "y = _choose(mask, y, y_before) if outputs",
-        "y = _choose(mask, y_before, y) if outputs",
+        "nn/recurrence/padding.py",
+        "np.where(valid[order], number, 0)",
+        "number + 0 * valid[order]",
         (*OPTIONS, *PADDING),
     ),
     Mutant(
@@ -103,7 +103,7 @@ MUTANTS = [
     Mutant(
         "an output that is a part of the state is not zoned out",
         "nn/recurrence/transforms/zoneout.py",
-        "[now.get(id(output), output) for output in outputs]",
+        "outputs._replace(y=[replaced.get(id(y), y) for y in outputs.y])",
         "outputs",
         OPTIONS,
     ),
@@ -137,9 +137,9 @@ MUTANTS = [
     ),
     Mutant(
         "rows come back in the wrong order",
-        "nn/recurrence/layer.py",
-        "            back = np.argsort(order)",
-        "            back = order",
+        "nn/recurrence/call.py",
+        "    back = np.argsort(order)",
+        "    back = order",
         SHRINKING,
     ),
     Mutant(
@@ -151,16 +151,16 @@ MUTANTS = [
     ),
     Mutant(
         "variational dropout draws a mask for each step",
-        "nn/recurrence/layer.py",
-        "            x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)",
-        "            x = drop(x, rate)",
+        "nn/recurrence/call.py",
+        "        x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)",
+        "        x = drop(x, rate)",
         RANDOM,
     ),
     Mutant(
         "a residual layer forgets what it was given",
-        "nn/recurrence/layer.py",
-        "rebuild([x + y for x, y in zip(before, after, strict=True)])",
-        "rebuild([y + y for x, y in zip(before, after, strict=True)])",
+        "nn/recurrence/call.py",
+        "[x + y for x, y in zip(before, ys.arrays, strict=True)]",
+        "[y + y for x, y in zip(before, ys.arrays, strict=True)]",
         OPTIONS,
     ),
     Mutant(
@@ -180,15 +180,15 @@ MUTANTS = [
     Mutant(
         "causal attention does not look at its own place",
         "nn/attention/multihead.py",
-        "~np.tri(L, S, dtype=bool)",
-        "~np.tri(L, S, -1, dtype=bool)",
+        "allowed & np.tri(L, S, dtype=bool)",
+        "allowed & np.tri(L, S, -1, dtype=bool)",
         ATTENTION,
     ),
     Mutant(
         "key_padding_mask means the opposite",
         "nn/attention/multihead.py",
-        "~hides.reshape(N, S)",
-        "hides.reshape(N, S)",
+        "counts & ~hidden[:, 0, 0]",
+        "counts & hidden[:, 0, 0]",
         ATTENTION,
     ),
     Mutant(
@@ -326,7 +326,7 @@ MUTANTS = [
     ),
     Mutant(
         "the mean of two directions is their sum",
-        "nn/recurrence/layer.py",
+        "nn/recurrence/call.py",
         '(0.5 if how == "mean" else 1)',
         '(0.5 if how == "sum" else 1)',
         OPTIONS,

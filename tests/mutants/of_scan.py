@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-COMPILED = ("tests/scan/test_compiled.py::test_trap", "tests/scan/test_rows.py")
+COMPILED = ("tests/scan/test_compiled.py::test_trap", "tests/scan/test_batch_axis.py")
 OPTIONS = (
     "tests/scan/test_compiled.py::test_window_cuts_the_gradient_and_nothing_else",
     "tests/scan/test_compiled.py::test_gradient_of_the_last_carry_or_of_the_outputs_alone",
@@ -14,32 +14,32 @@ REMEMBER = ("tests/scan/test_remember.py",)
 
 MUTANTS = [
     Mutant(
-        "a broadcast of values without rows is taken to have rows",
+        "a broadcast of values without a batch axis is taken to have one",
         "scan/codegen/batch_axis.py",
         "and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)",
         "",
         ("tests/scan/test_compiled.py::test_trap[column_that_is_a_matrix_too]",),
     ),
     Mutant(
-        "a sum over the batch is taken to keep rows apart",
+        "a sum over the batch is taken to keep its elements apart",
         "scan/codegen/batch_axis.py",
         '_require(0 not in params["axes"], mine)',
         "pass",
         COMPILED,
     ),
     Mutant(
-        "a transpose is taken to keep rows apart",
+        "a transpose is taken to keep batch elements apart",
         "scan/codegen/batch_axis.py",
         '_require(params["axes"][0] == 0, mine)',
         "pass",
         COMPILED,
     ),
     Mutant(
-        "values without rows stay in a loop with rows",
+        "values without a batch axis stay in a loop with one",
         "scan/codegen/batch_axis.py",
         " or not all(found[1].issuperset(e.results) for e in loop.eqns if e.primitive.name not in VIEWS):",
         ":",
-        ("tests/scan/test_rows.py",),
+        ("tests/scan/test_batch_axis.py",),
     ),
     Mutant(
         "a carry cut at a window shares memory with what is stacked",
@@ -56,14 +56,14 @@ MUTANTS = [
         OPTIONS,
     ),
     Mutant(
-        "results take the place of operands that are read later",
+        "results overwrite operands that are read later",
         "scan/codegen/buffers.py",
         "                and last[piece] is nests.get(var)\n",
         "",
         COMPILED,
     ),
     Mutant(
-        "the parts of a concat are all written at its beginning",
+        "the pieces of a split or concat are all at its beginning",
         "scan/codegen/layout.py",
         "        start += loop.features(part)[axis]",
         "        start += 0",
@@ -84,11 +84,11 @@ MUTANTS = [
         COMPILED,
     ),
     Mutant(
-        "memory is taken to be apart where it overlaps",
+        "memory is taken to be disjoint where it overlaps",
         "scan/codegen/loop_nests.py",
         "disjoint = all(a[1] < b[0] for a, b in pairwise(ordered))",
         "disjoint = True",
-        ("tests/scan/test_apart.py",),
+        ("tests/scan/test_disjoint_memory.py",),
     ),
     Mutant(
         "one contribution to a constant is lost",
@@ -179,7 +179,7 @@ MUTANTS = [
         "scan/codegen/lookup.py",
         "    if not status[0]:",
         "    if True:",
-        ("tests/scan/test_pick.py",),
+        ("tests/scan/test_lookups.py",),
     ),
     Mutant(
         "requires_grad does not follow the carry",

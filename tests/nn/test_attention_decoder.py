@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
@@ -128,7 +129,7 @@ def test_begins_with_the_state_of_an_encoder(rng) -> None:
         ys, _ = decoder(ts.tensor(xs.swapaxes(0, 1)), memory, decoder.cell.begin(h, N))
     ys.sum().backward()
     assert ys.shape == (N, T, H + E)
-    assert h.grad.numpy().all()
+    assert grad_of(h).numpy().all()
 
 
 def test_takes_the_options_of_recurrent_layers(rng) -> None:
@@ -174,19 +175,23 @@ def test_parameters_are_those_of_cell_and_attention() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda d, x, m: nn.AttentionCell(nn.GRUCell(E, H), nn.DotAttention(H, E)), ArgumentError, "a context of 6"),
+        (
+            lambda d, x, m: nn.AttentionCell(nn.GRUCell(E, H), nn.DotAttention(H, E)),
+            ArgumentError,
+            "context's 6",
+        ),
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.DotAttention(H, E)), ArgumentError, "query_size=4"),
-        (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),
-        (lambda d, x, m: d.cell(x[0]), ArgumentError, "a memory to read"),
+        (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),  # type: ignore[arg-type]
+        (lambda d, x, m: d.cell(x[0]), ArgumentError, "expected a memory, got none"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), stateful=True), ArgumentError, "stateful"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), bidirectional=True), ArgumentError, "one layer"),
         (
-            lambda d, x, m: nn.AttentionDecoder(nn.GRUCell(H + 2 * E, H), nn.DotAttention(H, E), num_layers=2),
+            lambda d, x, m: nn.AttentionDecoder(nn.GRUCell(H + 2 * E, H), nn.DotAttention(H, E), num_layers=2),  # type: ignore[call-arg]
             ArgumentError,
             "one layer in one direction, got 2 cells",
         ),
         (lambda d, x, m: d(x, m, ts.zeros((N, H))), ArgumentError, "a state"),
-        (lambda d, x, m: d(x, m[:, :2]), ShapeError, "a memory of 3 rows"),
+        (lambda d, x, m: d(x, m[:, :2]), ShapeError, "a memory of 3 sequences"),
     ],
 )
 def test_refusals(call, error, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.nn.test_attention import ATTENTIONS, E, N, Q, S, multihead_by_hand, randomised
 from tests.nn.test_padding import FILLINGS, H, NormCell, results
 from tests.scan.case import assert_close
@@ -34,7 +36,7 @@ class CosineAttention(nn.Attention):
         return products / ts.swapaxes(ts.norm(keys, axis=-1, keepdims=True), 1, 2)
 
 
-KINDS = {**ATTENTIONS, "cosine": CosineAttention}
+KINDS: dict[str, Callable[[], nn.Attention]] = {**ATTENTIONS, "cosine": CosineAttention}
 
 
 def make(kind: str, rng: np.random.Generator) -> Any:
@@ -107,8 +109,8 @@ def test_hidden_is_hidden_in_all_forms_of_masks(attn: str, padding: str, rng: np
     np.testing.assert_array_equal(found.numpy() == 0, weights == 0)
     gradients = results((output, found), query, key, *attention.parameters())
     assert all(np.isfinite(g).all() for g in gradients)
-    assert not key.grad.numpy()[PADDING.T].any()
-    assert not query.grad.numpy()[:, 2].any()
+    assert not grad_of(key).numpy()[PADDING.T].any()
+    assert not grad_of(query).numpy()[:, 2].any()
 
 
 @pytest.mark.parametrize("bias", [-1e30, -2e38, -3e38, np.finfo(np.float32).min / 2])
@@ -116,12 +118,14 @@ def test_numbers_that_are_added_never_give_padding_a_weight(bias: float) -> None
     attention = nn.MultiHeadAttention(8, 2)
     x, every = ts.randn(S, N, 8, requires_grad=True), np.full((S, S), bias, np.float32)
     output, weights = attention(x, x, x, key_padding_mask=PADDING, attn_mask=every)
+    assert weights is not None
     results((output, weights), x, *attention.parameters())
-    assert all(np.isfinite(one.grad.numpy()).all() for one in (x, *attention.parameters()))
-    expected = (~PADDING).any(-1)[:, None].repeat(S, 1)
+    assert all(np.isfinite(grad_of(one).numpy()).all() for one in (x, *attention.parameters()))
+    expected = np.repeat(~PADDING.all(-1, keepdims=True), S, 1)
     np.testing.assert_allclose(weights.numpy().sum(-1), expected, atol=1e-6)
     twice = np.full((N, S), bias, np.float32)  # both together may be below every number
     output, weights = attention(x, x, x, key_padding_mask=twice, attn_mask=every)
+    assert weights is not None
     assert np.isfinite(weights.numpy()).all()
     total = float(np.float32(bias)) * 2
     hidden = total <= float(np.finfo(np.float32).min)
@@ -130,12 +134,15 @@ def test_numbers_that_are_added_never_give_padding_a_weight(bias: float) -> None
 
 def test_scores_that_overflow_with_what_is_added_are_not_nan() -> None:
     attention, x = nn.MultiHeadAttention(8, 2), ts.ones((S, N, 8), requires_grad=True)
+    weight = attention.in_proj_weight
+    assert weight is not None
     with ts.no_grad():
-        attention.in_proj_weight[:8], attention.in_proj_weight[8:16] = 1e17, -1e18  # every score is about -1e36
+        weight[:8], weight[8:16] = 1e17, -1e18  # every score is about -1e36
     output, weights = attention(x, x, x, attn_mask=np.full((S, S), -3.4e38, np.float32))
+    assert weights is not None
     results((output, weights), x, *attention.parameters())
     np.testing.assert_allclose(weights.numpy(), 1 / S, rtol=1e-6)
-    assert np.isfinite(x.grad.numpy()).all()
+    assert np.isfinite(grad_of(x).numpy()).all()
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -167,8 +174,8 @@ def test_a_decoder(lengths: Any, memory_lengths: Any, compiled: bool, rng: np.ra
             memory = ts.tensor(np.where(inner[:, :, None], data, filling), requires_grad=True)
             outputs = decoder(xs, memory, memory_lengths=memory_lengths, lengths=lengths)
             found.append(results(outputs, xs, memory, *decoder.parameters()))
-            assert not xs.grad.numpy()[~outer].any()
-            assert not memory.grad.numpy()[~inner].any()
+            assert not grad_of(xs).numpy()[~outer].any()
+            assert not grad_of(memory).numpy()[~inner].any()
     for other in found:
         for a, b in zip(found[0], other, strict=True):
             assert np.isfinite(a).all()
@@ -185,10 +192,10 @@ class ConditionedCell(nn.GRUCell):
 
     def __init__(self, context: Any) -> None:
         super().__init__(2, Q)
-        self.of = {"context": context}
+        self.held = {"context": context}
 
     def forward(self, x: Any, h: Any) -> Any:
-        return super().forward(x + self.of["context"], h)
+        return super().forward(x + self.held["context"], h)
 
 
 @pytest.mark.parametrize("kind", ["bound", "stacked", "conditioned", "an ndarray"])
@@ -232,7 +239,7 @@ def test_seq2seq(lengths: list[int], attends: bool, rng: np.random.Generator) ->
             logits = model(source, np.zeros((2, N), int), source_lengths=lengths)
         assert not np.isnan(logits.numpy()).any()
         found.append(results(logits, source, *model.parameters()))
-        assert not source.grad.numpy()[~valid].any()
+        assert not grad_of(source).numpy()[~valid].any()
     for other in found:
         for a, b in zip(found[0], other, strict=True):
             assert np.isfinite(a).all()

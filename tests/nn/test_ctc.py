@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
@@ -47,13 +48,13 @@ def test_is_the_sum_over_all_ways(rng) -> None:
         expected = -np.log(probabilities(log_probs[:length, n])[tuple(TARGETS[n, :count])])
         assert_close(f"row {n}", losses.numpy()[n], expected)
     losses.sum().backward()
-    compiled = logits.grad.numpy()
+    compiled = grad_of(logits).numpy()
     logits.grad = None
     with ts.disable_compile():
         eager = losses_of(logits)
     eager.sum().backward()
     assert_close("values", losses.numpy(), eager.numpy())
-    assert_close("gradients", compiled, logits.grad.numpy())
+    assert_close("gradients", compiled, grad_of(logits).numpy())
     assert not compiled[~nn.sequence_mask(LENGTHS, T)].any()
 
 
@@ -101,7 +102,7 @@ def test_padding_has_no_effect(rng) -> None:
         found = ctc_loss(x, padded, LENGTHS, COUNTS, reduction="none")
         found.sum().backward()
         np.testing.assert_array_equal(found.numpy(), losses)
-        assert np.isfinite(x.grad.numpy()).all()
+        assert np.isfinite(grad_of(x).numpy()).all()
 
 
 def test_impossible_targets_are_infinite_and_have_no_gradient(rng) -> None:
@@ -113,13 +114,13 @@ def test_impossible_targets_are_infinite_and_have_no_gradient(rng) -> None:
         losses = ctc_loss(x, targets, lengths, counts, reduction="none")
         assert np.isinf(losses.numpy()).tolist() == [False, True, False, False]
         losses[1:2].sum().backward()
-        assert not x.grad.numpy().any()
+        assert not grad_of(x).numpy().any()
         short = ctc_loss(x, targets, [5, 5, 2, 2], counts, reduction="none", zero_infinity=True)
     assert (short.numpy() == 0).tolist() == [False, True, True, False]
     x.grad = None
     short.sum().backward()
-    assert np.isfinite(x.grad.numpy()).all()
-    assert not x.grad.numpy()[:, 1:3].any()
+    assert np.isfinite(grad_of(x).numpy()).all()
+    assert not grad_of(x).numpy()[:, 1:3].any()
 
 
 def test_in_no_step_only_nothing_can_be_said(rng) -> None:
@@ -130,13 +131,13 @@ def test_in_no_step_only_nothing_can_be_said(rng) -> None:
         kept = ctc_loss(x, [[1], [1], [1]], [0, 0, 2], [1, 0, 1], reduction="none", zero_infinity=True)
     assert losses.numpy()[:2].tolist() == [inf, 0]
     assert kept.numpy()[:2].tolist() == [0, 0]
-    assert not x.grad.numpy()[:, :2].any()
-    assert x.grad.numpy()[:, 2].any()
+    assert not grad_of(x).numpy()[:, :2].any()
+    assert grad_of(x).numpy()[:, 2].any()
     x.grad = None
     with ts.disable_compile():
         ctc_loss(x, [[1], [1], [1]], [0, 0, 2], [1, 0, 1], zero_infinity=True).backward()
-    assert np.isfinite(x.grad.numpy()).all()
-    assert not x.grad.numpy()[:, :2].any()
+    assert np.isfinite(grad_of(x).numpy()).all()
+    assert not grad_of(x).numpy()[:, :2].any()
 
 
 def test_classes_of_probability_zero_leave_the_rest_right(rng) -> None:
@@ -147,7 +148,7 @@ def test_classes_of_probability_zero_leave_the_rest_right(rng) -> None:
         loss = ctc_loss(x, [[1, 2]], reduction="sum")
     assert_close("loss", loss.numpy(), -np.log(probabilities(log_probs[:, 0])[1, 2]))
     loss.backward()
-    occupied = -x.grad.numpy()[:, 0]
+    occupied = -grad_of(x).numpy()[:, 0]
     assert_close("a class is said at each step", occupied.sum(-1), np.ones(T))
     assert occupied[1, 2] == occupied[3, 0] == 0
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tinygrad_seq import nn
 
 inf = np.inf
@@ -161,7 +162,7 @@ def test_crf(point, length, eager, rng) -> None:
     with path_of(eager):
         loss = layer(leaves[3][:, None], tags, mask=mask)
         loss.backward(create_graph=True)
-        first = [leaf.grad for leaf in leaves]
+        first = [grad_of(leaf) for leaf in leaves]
         rows = []
         for position in (at for gradient in first for at in gradient.ravel()):
             for leaf in leaves:
@@ -190,8 +191,8 @@ def test_rows_of_no_step(eager, rng) -> None:
         rest = layer(emissions[:, [0, 2]], tags[:, [0, 2]], mask=mask[:, [0, 2]], reduction="none")
         marginals = layer.marginals(emissions, mask=mask).numpy()
     np.testing.assert_allclose(found.numpy(), [rest.numpy()[0], 0, rest.numpy()[1]])
-    assert not x.grad.numpy()[:, 1].any()
-    assert np.isfinite(x.grad.numpy()).all()
+    assert not grad_of(x).numpy()[:, 1].any()
+    assert np.isfinite(grad_of(x).numpy()).all()
     assert not marginals[:, 1].any()
     assert layer.decode(emissions, mask=mask)[1] == []
     nothing = layer(emissions, tags, mask=np.zeros_like(mask), reduction="token_mean")

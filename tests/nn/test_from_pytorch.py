@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.nn import formulas
 from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
@@ -20,7 +21,7 @@ FORMULAS = {"RNN": formulas.elman, "GRU": formulas.gru, "LSTM": formulas.lstm}
 
 def torch_state_dict(gates: int, layers: int, directions: int, bias: bool, proj: int, rng: Any) -> dict[str, Any]:
     """Return random weights under the names and in the order of a `torch.nn.LSTM`, and its like."""
-    found = {}
+    found: dict[str, Any] = {}
     for layer in range(layers):
         for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
             reads = I if layer == 0 else (proj or H) * directions
@@ -120,7 +121,8 @@ def test_arguments_by_position() -> None:
         assert {parameter.dtype for parameter in layer.parameters()} == {np.dtype("float64")}
         layer.flatten_parameters()
     assert lstm.proj_size == 3
-    assert rnn.layer(1, reverse=True).nonlinearity == "relu"
+    above: Any = rnn.layer(1, reverse=True)
+    assert above.nonlinearity == "relu"
     assert nn.RNNCell(I, H, False, "relu", "cpu", "float64").dtype == np.float64
     assert nn.GRUCell(I, H, False, "cpu", "float64").bias_ih is None
     assert nn.LSTMCell(I, H, True, None, "float64").bias_ih is not None
@@ -156,8 +158,8 @@ def test_cells_take_one_sequence(kind: str, rng) -> None:
         assert one.shape == (H,)
         np.testing.assert_allclose(one.numpy(), many.numpy()[1], rtol=0, atol=1e-14)
     alone[0].sum().backward()
-    assert x.grad.numpy()[1].any()
-    assert not x.grad.numpy()[[0, 2]].any()
+    assert grad_of(x).numpy()[1].any()
+    assert not grad_of(x).numpy()[[0, 2]].any()
     assert [part.shape for part in flatten(cell(x[1]))[0]] == [(H,)] * (1 + cell.states)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
@@ -96,9 +97,11 @@ def test_the_gradient_at_a_step_is_that_of_the_rest_of_the_loss(rng) -> None:
         with ts.disable_compile():
             ys = begin[0] if t == T - 1 else ts.concat([begin[0], layer(xs[t + 1 :], tuple(begin))[0]])
             loss_of(ts.concat([inspection.ys.detach()[:t], ys])).backward()
-        assert_close("dh", dh.numpy()[t], begin[0].grad.numpy()[0], GRADIENT_TOLERANCE)
+        assert_close("dh", dh.numpy()[t], grad_of(begin[0]).numpy()[0], GRADIENT_TOLERANCE)
         # All of dL/dc_t: h_t = o_t * tanh(c_t) reads it, too.
-        through_h = begin[0].grad.numpy()[0] * inspection["output_gate"].numpy()[t] * (1 - np.tanh(c.numpy()[t]) ** 2)
+        through_h = (
+            grad_of(begin[0]).numpy()[0] * inspection["output_gate"].numpy()[t] * (1 - np.tanh(c.numpy()[t]) ** 2)
+        )
         later = 0 if begin[1].grad is None else begin[1].grad.numpy()[0]
         assert_close("dc", dc.numpy()[t], later + through_h, GRADIENT_TOLERANCE)
 
@@ -280,6 +283,7 @@ def test_the_first_anomaly_of_the_values(backwards: bool, step: int) -> None:
         anomaly = layer.inspect(overflowing((step, 1, 0))).first_anomaly()
     direction = ", backwards" if backwards else ""
     assert str(anomaly) == f"LSTMCell, layer 0{direction}, step {step}, row 1: 'forget_gate' is nan"
+    assert anomaly is not None
     assert (anomaly.step, anomaly.row, anomaly.what) == (step, 1, "'forget_gate'")
 
 
@@ -333,6 +337,7 @@ def test_anomalies_beside_integers_and_booleans_in_the_state(attends: bool, call
         inspection = layer.inspect(xs, **call)
         (inspection.ys[2, 2] / 0.0).sum().backward()
         found = inspection.first_anomaly()
+    assert found is not None
     assert (found.step, found.row) == (2, 2)
     assert found.what.startswith("the gradient of state")
     assert ("count" in found.what, "'0.1'" in found.what) == (False, False)

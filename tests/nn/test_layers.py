@@ -151,7 +151,7 @@ def test_bad_arguments_and_inputs() -> None:
             "expected out_features",
         ),
         (lambda: nn.Embedding(-1, 2), "expected num_embeddings"),
-        (lambda: nn.Embedding(3, 2, padding_idx=3), "expected padding_idx within 3 rows, got 3"),
+        (lambda: nn.Embedding(3, 2, padding_idx=3), "Embedding: expected padding_idx from -3 to 2, got 3"),
         (lambda: nn.LayerNorm(()), "expected normalized_shape"),
         (lambda: nn.LayerNorm((2, 0)), "expected normalized_shape"),
         (lambda: nn.RMSNorm(-1), "expected normalized_shape"),
@@ -257,9 +257,9 @@ X = np.ones((3, 2, 4))
         ("GRUCell", lambda x: nn.GRUCell(4, 3)(x[0, 0])),
         ("GRU", nn.GRU(4, 3)),
         ("GRUCell", nn.Recurrent([nn.GRUCell(4, 3)])),
-        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(x, X.astype("float32"))),
-        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(X.astype("float32"), x)),
-        ("MultiHeadAttention", lambda x: nn.MultiHeadAttention(4, 2)(X.astype("float32"), x)),
+        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(x, X.astype("float32"))),  # type: ignore[arg-type]
+        ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(X.astype("float32"), x)),  # type: ignore[arg-type]
+        ("MultiHeadAttention", lambda x: nn.MultiHeadAttention(4, 2)(X.astype("float32"), x)),  # type: ignore[arg-type]
     ],
 )
 def test_inputs_of_another_precision_than_the_parameters_are_refused(name: str, call: Any) -> None:
@@ -268,3 +268,9 @@ def test_inputs_of_another_precision_than_the_parameters_are_refused(name: str, 
         call(X.astype(int))
     with pytest.raises(DtypeError, match=r"expected .* as float32 like the .*, got \(.*\) float64; cast"):
         call(X)
+
+
+@pytest.mark.parametrize("name", ["zeros_", "ones_", "uniform_", "normal_", "xavier_normal_", "orthogonal_"])
+def test_errors_name_the_initialiser(name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{name}: expected a Parameter or a Tensor to fill, got list; "):
+        getattr(nn.init, name)([1.0])

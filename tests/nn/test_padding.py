@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.nn.test_cell_library import ROWS, make
 from tests.scan.case import GRADIENT_TOLERANCE, assert_close
 from tinygrad_seq import nn
@@ -126,7 +127,7 @@ COMPILED = [(name, CELLS[number % len(CELLS)]) for number, name in enumerate(OPT
 def layer_of(kind: type[SingularCell], options: dict[str, Any]) -> tuple[nn.Recurrent, dict[str, Any], np.ndarray]:
     """Return a float64 layer that is not in training, its flags, and which steps count."""
     options = dict(options)
-    flags = {name: options.pop(name) for name in ("lengths", "mask") if name in options}
+    flags: dict[str, Any] = {name: options.pop(name) for name in ("lengths", "mask") if name in options}
     layer = nn.Recurrent(kind(), **options).double().eval()
     return layer, flags, flags["mask"] if "mask" in flags else nn.sequence_mask(flags["lengths"], T)
 
@@ -189,7 +190,7 @@ def compare(kind: type[SingularCell], option: str, compiled: bool, rng: np.rando
             state, wanted = states_of(layer)
             ys, last, *_ = layer(xs, state, **flags)
             found.append(results((ys, last), xs, *wanted, *layer.parameters()))
-            assert not xs.grad.numpy()[~valid].any()
+            assert not grad_of(xs).numpy()[~valid].any()
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -224,13 +225,14 @@ def test_every_cell_of_the_library(name: str, rng: np.random.Generator) -> None:
     """In float64, and against the sequences cut to their lengths."""
     layer = nn.Recurrent(make(name, rng))
     lengths, size = [4, 2, 0], layer.cells[0].input_size
+    assert size is not None
     valid, clean = nn.sequence_mask(lengths, 4), rng.standard_normal((4, 3, size))
     found = []
     with ts.disable_compile():
         for filling in (np.nan, 0.0):
             xs = ts.tensor(np.where(valid[:, :, None], clean, filling), requires_grad=True)
             found.append(results(layer(xs, lengths=lengths)[0], xs, *layer.parameters()))
-            assert not xs.grad.numpy()[~valid].any()
+            assert not grad_of(xs).numpy()[~valid].any()
         xs = ts.tensor(clean, requires_grad=True)
         pieces = [
             ts.pad(layer(xs[:end, n : n + 1])[0], ((0, 4 - end), (0, 0), (0, 0))) for n, end in enumerate(lengths)
@@ -261,7 +263,7 @@ def test_in_training(kind: Any, options: dict[str, Any], flags: dict[str, Any], 
             ts.manual_seed(3)
             xs = ts.tensor(np.where(valid[:, :, None], clean, filling), requires_grad=True)
             found.append(results(layer(xs, reset=reset, **flags), xs, *layer.parameters()))
-            assert not xs.grad.numpy()[~valid].any()
+            assert not grad_of(xs).numpy()[~valid].any()
     for other in found:
         for a, b in zip(found[0], other, strict=True):
             assert np.isfinite(a).all()
@@ -312,7 +314,10 @@ def test_layers_without_any_step(make_layer: Any, steps: int) -> None:
     layer = make_layer(H, 4, num_layers=2, bidirectional=True, batch_first=True)
     xs = ts.full((N, steps, H), np.nan, requires_grad=True)
     state = map_leaves(lambda x: ts.randn(*x.shape, requires_grad=True), layer.initial_state(N))
-    for call in ({"lengths": [0] * N}, {"mask": np.zeros((N, steps), bool)}, *[{}] * (steps == 0)):
+    calls: list[dict[str, Any]] = [{"lengths": [0] * N}, {"mask": np.zeros((N, steps), bool)}]
+    if steps == 0:
+        calls.append({})
+    for call in calls:
         with ts.detect_anomaly():
             ys, last = layer(xs, state, **call)
             results((ys, last), xs, *flatten(state)[0], *layer.parameters())
@@ -367,6 +372,7 @@ def test_no_anomaly_is_told_of_a_padded_step(backwards: bool, rng: np.random.Gen
     with ts.detect_anomaly(), pytest.raises(AnomalyError, match=rf"step {where[0]}, row 0: 'divide' made inf"):
         layer(ts.tensor(clean), mask=mask)
     found = layer.inspect(ts.tensor(clean), mask=mask).first_anomaly()
+    assert found is not None
     assert (found.step, found.row) == where
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
@@ -211,8 +212,8 @@ def test_a_learned_first_state_has_the_dtype_of_the_cell(kind: str, dtype: str, 
 
 def test_a_learned_first_state_beside_integers_and_booleans() -> None:
     class Counting(nn.GRUCell):
-        def __init__(self, *sizes: int) -> None:
-            super().__init__(*sizes)
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            super().__init__(input_size, hidden_size)
             self.state_shape, self.state_names = {"h": (H,), "count": (), "any": ()}, None
 
         def initial_state(self, batch_size: int, dtype: Any = None) -> Any:
@@ -228,7 +229,8 @@ def test_a_learned_first_state_beside_integers_and_booleans() -> None:
     with ts.disable_compile():
         ys, state = layer(ts.zeros((T, N, I), "float64"))
         ys.sum().backward()
-    assert ys.dtype == layer.initial_states[0]["h"].grad.dtype == np.float64
+    assert layer.initial_states is not None
+    assert ys.dtype == grad_of(layer.initial_states[0]["h"]).dtype == np.float64
     assert state["count"].tolist() == [T] * N
 
 
@@ -238,6 +240,7 @@ def test_a_learned_first_state_begins_anew_as_the_cell_has_it() -> None:
             return ts.ones((batch_size, H))
 
     layer = nn.Recurrent(Ones(I, H), learn_initial_state=True).double()
+    assert layer.initial_states is not None
     first = layer.initial_states[0]
     with ts.no_grad():
         first.copy_(ts.full(H, 5.0, dtype="float64"))
@@ -285,5 +288,51 @@ def test_cell_that_returns_something_else() -> None:
         def forward(self, x, h):
             return h, h[:, :2]
 
-    with pytest.raises(ShapeError, match=r"carry left the step as \(3, 2\) float32 but entered as \(3, 4\) float32"):
+    with pytest.raises(ShapeError, match=r"Shrinking.forward: state left the step as \(3, 2\) float32 but entered as"):
         nn.Recurrent(Shrinking())(ts.zeros((T, N, H)))
+
+
+ORDER = r"A cell returns \(output, state\); a scan step returns \(carry, y\)\."
+
+
+class WrongOrder(nn.Cell):
+    """Returns (state, output)."""
+
+    def __init__(self, state_shape: Any) -> None:
+        self.state_shape = state_shape
+
+    def forward(self, x: Any, state: Any) -> Any:
+        return state, x
+
+
+@pytest.mark.parametrize("state_shape", [(H + 1,), {"h": (I,)}, ((I,), (I,)), {"h": (I,), "c": (H,)}])
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.5}, {"return_all_states": True}])
+def test_a_cell_that_returns_state_and_output_the_wrong_way_round(state_shape: Any, options: Any) -> None:
+    cell, x = WrongOrder(state_shape), ts.zeros((N, I))
+    layer = nn.Recurrent(cell, **options)
+    xs = ts.zeros((T, N, I))
+    lengths = [T, 1, 2]
+    calls = [
+        lambda: cell(x),
+        lambda: layer(xs),
+        lambda: layer(xs, lengths=lengths),
+        lambda: layer.inspect(xs),
+        lambda: layer.stream(N)(x),
+    ]
+    for call in calls:
+        with pytest.raises((ShapeError, ArgumentError), match=rf"WrongOrder\.forward: state .*{ORDER}"):
+            call()
+    with ts.disable_compile(), pytest.raises((ShapeError, ArgumentError), match=rf"WrongOrder\.forward: .*{ORDER}"):
+        layer(xs)
+
+
+@pytest.mark.parametrize("compile", [None, True, False])
+@pytest.mark.parametrize("init", [ts.zeros(2), {"h": ts.zeros(3)}, (ts.zeros(3), ts.zeros(2))])
+def test_a_scan_step_that_returns_y_and_carry_the_wrong_way_round(init: Any, compile: bool | None) -> None:
+    with pytest.raises((ShapeError, ArgumentError), match=rf"^scan: carry .*{ORDER}"):
+        ts.scan(lambda carry, x: (x + 1, carry), init, ts.zeros((T, 3)), compile=compile)
+
+
+def test_integers_may_enter_one_step_of_a_cell() -> None:
+    y, h = nn.GRUCell(I, H)(ts.zeros((N, I)), np.zeros((N, H), np.int64))
+    assert y.dtype.kind == h.dtype.kind == "f"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
@@ -37,9 +40,10 @@ def data(rng) -> tuple[np.ndarray, np.ndarray]:
 
 def test_an_encoder_may_return_all_states(rng) -> None:
     model, (source, target) = model_of(rng), data(rng)
+    encoder: Any = model.encoder
     with ts.disable_compile():
         expected = model(source, target).numpy()
-        model.encoder.options["return_all_states"] = True
+        encoder.options["return_all_states"] = True
         np.testing.assert_array_equal(model(source, target).numpy(), expected)
 
 
@@ -72,7 +76,7 @@ def test_scheduled_sampling_compiled_is_step_by_step(rng) -> None:
         with ts.enable_grad() if compiled else ts.disable_compile():
             logits = model(source, target, LENGTHS, sampling=0.6, generator=np.random.default_rng(1))
             ts.cross_entropy(logits, target).backward()
-        results.append([logits.numpy(), *(parameter.grad.numpy() for parameter in model.parameters())])
+        results.append([logits.numpy(), *(grad_of(parameter).numpy() for parameter in model.parameters())])
     for found, expected in zip(*results, strict=True):
         assert_close("value or gradient", found, expected)
 
@@ -111,7 +115,14 @@ def test_sampling_always_the_likeliest_is_greedy_search(rng) -> None:
 
 def test_beams_of_rows_keep_to_their_own_memory(rng) -> None:
     model, (source, _) = model_of(rng), data(rng)
-    options = {"start": 0, "eos": 1, "max_length": 5, "beam_size": 3, "num_best": 2, "length_penalty": 0.6}
+    options: dict[str, Any] = {
+        "start": 0,
+        "eos": 1,
+        "max_length": 5,
+        "beam_size": 3,
+        "num_best": 2,
+        "length_penalty": 0.6,
+    }
     with ts.disable_compile():
         together = nn.beam_search(model.step, model.begin(source, LENGTHS), **options)
         for n, length in enumerate(LENGTHS):
@@ -132,7 +143,7 @@ def test_stacked_cells_and_a_bridge_from_two_directions(rng) -> None:
     xs = ts.randn(S, N, I, requires_grad=True)
     with ts.disable_compile():
         model(xs, data(rng)[1], LENGTHS).sum().backward()
-        assert xs.grad.numpy()[0].any()
+        assert grad_of(xs).numpy()[0].any()
         model.bridge = lambda state: None
         found = nn.beam_search(model.step, model.begin(xs, LENGTHS), 0, max_length=3, beam_size=2)
     assert found.tokens.shape == (N, 1, 3)
@@ -154,12 +165,16 @@ def test_a_stack_is_the_layers_one_after_the_other(rng) -> None:
         (lambda m: m(np.zeros((S, N), int), np.zeros(N, int)), ShapeError, "target tokens"),
         (lambda m: m(np.zeros((S, N), int), np.zeros((T, N))), DtypeError, "target tokens"),
         (lambda m: m(np.zeros((S, N), int), np.zeros((T, N), int), sampling=2), ArgumentError, "sampling"),
-        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int)), ShapeError, "each of 3 sources"),
-        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int), sampling=0.5), ShapeError, "each of 3 sources"),
-        (lambda m: model_of(np.random.default_rng(0), cell=nn.Linear(2, 2)), ArgumentError, "the decoder as a Cell"),
+        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int)), ShapeError, "targets of 3 sources"),
+        (lambda m: m(np.zeros((S, N), int), np.zeros((T, 2), int), sampling=0.5), ShapeError, "targets of 3 sources"),
+        (
+            lambda m: model_of(np.random.default_rng(0), cell=nn.Linear(2, 2)),
+            ArgumentError,
+            "cell to be a Cell",
+        ),
         (lambda m: nn.Seq2Seq(nn.GRU(2, 3, batch_first=True), m.cell, m, m), ArgumentError, "time-major"),
         (lambda m: nn.StackedCell(), ArgumentError, "expected cells"),
-        (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),
+        (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),  # type: ignore[arg-type]
     ],
 )
 def test_refusals(call, error, text: str, rng) -> None:

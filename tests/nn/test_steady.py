@@ -66,7 +66,12 @@ def traces(monkeypatch) -> list[Any]:
     """Return a list that grows with every trace."""
     seen: list[Any] = []
     trace = compiled.trace_step
-    monkeypatch.setattr(compiled, "trace_step", lambda *args: seen.append(args) or trace(*args))
+
+    def tracing(*args: Any) -> Any:
+        seen.append(args)
+        return trace(*args)
+
+    monkeypatch.setattr(compiled, "trace_step", tracing)
     return seen
 
 
@@ -117,7 +122,7 @@ def test_settings_of_a_cell_that_change(xs) -> None:
     cell.bias_hh = None
     assert not np.allclose(check(layer, xs), first)
     cell.nonlinearity = "tanh"
-    cell.forward = lambda x, h: (2 * x[:, :1] + h, h)
+    cell.forward = lambda x, h: (2 * x[:, :1] + h, h)  # type: ignore[method-assign]
     assert check(layer, xs).shape == (T, N, H)
 
 
@@ -135,7 +140,7 @@ def test_training_and_evaluation(xs) -> None:
     layer = nn.GRU(I, H, recurrent_dropout=0.5).double()
     first = check(layer.eval(), xs)
     drawn = [layer.train()(xs)[0].numpy().copy() for _ in range(2)]
-    assert not np.allclose(*drawn)
+    assert not np.allclose(drawn[0], drawn[1])
     np.testing.assert_array_equal(check(layer.eval(), xs), first)
 
 
@@ -271,7 +276,8 @@ def test_nothing_outlives_its_layer(xs) -> None:
 
 
 def test_threads_share_a_layer(xs) -> None:
-    layer, failed = nn.GRU(I, H).double(), []
+    layer = nn.GRU(I, H).double()
+    failed: list[Any] = []
     expected = layer(xs)[0].numpy().copy()
 
     def work() -> None:
@@ -286,11 +292,13 @@ def test_threads_share_a_layer(xs) -> None:
 
 
 def test_a_bare_pass_runs_the_step_of_its_cell_alone(xs, monkeypatch) -> None:
-    steps = []
-    scan = passes.scan
-    monkeypatch.setattr(
-        passes, "scan", lambda step, *args, **options: steps.append(step) or scan(step, *args, **options)
-    )
+    steps: list[Any] = []
+
+    def scan(step: Any, *args: Any, **options: Any) -> Any:
+        steps.append(step)
+        return ts.scan(step, *args, **options)
+
+    monkeypatch.setattr(passes, "scan", scan)
     nn.GRU(I, H).double()(xs)
     nn.GRU(I, H, zoneout=0.1).double()(xs)
     assert [isinstance(step, SteadyStep) for step in steps] == [True, False]

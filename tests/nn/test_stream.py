@@ -15,7 +15,7 @@ from tinygrad_seq import nn
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.errors import ArgumentError, CompileWarning, DtypeError, ShapeError
-from tinygrad_seq.scan import stepper
+from tinygrad_seq.scan import variants
 
 I, H = 3, 4
 
@@ -93,7 +93,7 @@ def assert_same(found: Any, expected: Any) -> None:
 def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "interpreted":
         monkeypatch.setattr(config, "DISABLE_JIT", 1)
-        monkeypatch.setattr(stepper, "_loops", Memo(100))
+        monkeypatch.setattr(variants, "_known", Memo(100))
 
 
 @pytest.mark.parametrize("N", [1, 5])

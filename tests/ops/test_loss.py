@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.ops.agreement import check_third_order
 from tests.ops.checks import layouts
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 
-REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
+REDUCTIONS: dict[str, Callable[[np.ndarray], Any]] = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
 
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
@@ -85,7 +89,7 @@ def test_cross_entropy_at_the_ends_of_the_range():
     losses = ts.cross_entropy(x, np.array([2, 1, 1]), reduction="none")
     np.testing.assert_allclose(losses.numpy(), [2000.0, np.log(2), 0.0])
     losses.sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), [[1, 0, -1], [0, -0.5, 0.5], [0, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(grad_of(x).numpy(), [[1.0, 0.0, -1.0], [0.0, -0.5, 0.5], [0.0, 0.0, 0.0]], atol=1e-12)
 
 
 def test_cross_entropy_to_third_order(logits, classes):
@@ -112,7 +116,7 @@ def test_cross_entropy_where_every_row_is_ignored_is_zero(logits):
     loss = ts.cross_entropy(x, np.full((4, 3), -100))
     loss.backward()
     assert loss.item() == 0
-    assert not x.grad.numpy().any()
+    assert not grad_of(x).numpy().any()
 
 
 def test_float32_stays_float32(logits, classes):
@@ -164,8 +168,8 @@ def test_binary_cross_entropy_of_certainties():
     losses = ts.binary_cross_entropy(p, np.array([0.0, 1.0, 1.0, 0.0]), reduction="none")
     np.testing.assert_allclose(losses.numpy(), [0, 0, 100, 100])
     losses.sum().backward()
-    assert np.isfinite(p.grad.numpy()).all()
-    assert p.grad.numpy()[2] < 0 < p.grad.numpy()[3]
+    assert np.isfinite(grad_of(p).numpy()).all()
+    assert grad_of(p).numpy()[2] < 0 < grad_of(p).numpy()[3]
 
 
 def test_binary_cross_entropy_with_logits(rng):

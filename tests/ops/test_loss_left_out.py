@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tinygrad_seq.errors import ArgumentError, DtypeError
 from tinygrad_seq.nn import functional
 
@@ -121,7 +123,7 @@ def test_every_row_ignored(options, reduction) -> None:
     loss = ts.cross_entropy(x, [-100, -100], reduction=reduction, **options)
     loss.sum().backward()
     assert not loss.numpy().any()
-    assert not x.grad.numpy().any()
+    assert not grad_of(x).numpy().any()
 
 
 # --------------------------------------------------------------------------------------------- two classes, sequences
@@ -217,7 +219,7 @@ def test_kl_div_leaves_out_what_has_probability_0() -> None:
             np.testing.assert_array_equal(found[2], [0, 0])
         leaf = ts.tensor(np.array(target), requires_grad=True)
         ts.kl_div(ts.tensor(np.array([-inf, -0.5])), leaf, "sum", **options).backward()
-        assert np.isfinite(leaf.grad.numpy()).all()
+        assert np.isfinite(grad_of(leaf).numpy()).all()
 
 
 # --------------------------------------------------------------------------------------------------- targets and dtypes
@@ -268,7 +270,7 @@ def test_a_loss_has_the_dtype_of_its_prediction(function, dtype, reduction) -> N
             loss = function(prediction, kind(target), reduction=reduction, **options)
             assert loss.dtype == dtype
             loss.sum().backward()
-    assert prediction.grad.dtype == dtype
+    assert grad_of(prediction).dtype == dtype
     with pytest.raises(DtypeError, match="floating-point prediction"):
         function(np.array([[0, 1]]), np.array([[0.0, 1.0]]))
 
@@ -276,8 +278,8 @@ def test_a_loss_has_the_dtype_of_its_prediction(function, dtype, reduction) -> N
 def test_the_gradient_reaches_targets_of_another_dtype() -> None:
     target = ts.tensor(np.array([0.5, 0.25]), requires_grad=True)
     ts.mse_loss(half, target).backward()
-    assert target.grad.dtype == np.float64
-    np.testing.assert_allclose(target.grad.numpy(), [0, -0.25])
+    assert grad_of(target).dtype == np.float64
+    np.testing.assert_allclose(grad_of(target).numpy(), [0, -0.25])
 
 
 @pytest.mark.parametrize("compile", [True, False])
@@ -298,10 +300,10 @@ def test_losses_inside_a_scan(compile, rng) -> None:
     total, _ = ts.scan(step, ts.zeros(2, dtype="float64"), (x, ts.tensor(targets)), compile=compile)
     total.sum().backward()
     y = ts.tensor(xs, requires_grad=True)
-    expected = sum(
+    expected: Any = sum(
         function(y, targets, reduction="sum")
         for function in (ts.binary_cross_entropy_with_logits, ts.cross_entropy, ts.kl_div, ts.huber_loss)
     )
     expected.backward()
     np.testing.assert_allclose(total.sum().item(), expected.item())
-    np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), atol=1e-14)
+    np.testing.assert_allclose(grad_of(x).numpy(), grad_of(y).numpy(), atol=1e-14)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from numba import config
 
-from tests.scan import test_pick
+from tests.scan import test_lookups
 from tests.scan.case import Problem
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import scalar
-from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan import program_of, variants
 from tinygrad_seq.scan.codegen.emit import HEADER
 from tinygrad_seq.scan.codegen.expression import VECTORISED
 
@@ -52,7 +52,7 @@ def unknown_names(text: str) -> set[str]:
 def _with_source(monkeypatch) -> None:
     """Let programs have a source, which is not compiled, also where there is no compiler."""
     monkeypatch.setattr(config, "DISABLE_JIT", 0)
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
 
 
 def sources(problem: Problem) -> list[str]:
@@ -80,10 +80,10 @@ def test_every_name_in_generated_source_is_imported_or_defined(name: str, dtype:
 @pytest.mark.parametrize("bounds_check", [None, 1])
 def test_so_is_every_name_of_lookups_and_draws(bounds_check: int | None, rng, monkeypatch) -> None:
     monkeypatch.setattr(config, "BOUNDSCHECK", bounds_check)
-    steps = [test_pick.walk, test_pick.negative, test_pick.writing(0.5, 3)]
-    given = [None, None, rng.random((6, test_pick.N))]
+    steps = [test_lookups.walk, test_lookups.negative, test_lookups.writing(0.5, 3)]
+    given = [None, None, rng.random((6, test_lookups.N))]
     texts = [
-        text for step, xs in zip(steps, given, strict=True) for text in sources(test_pick.problem(step, rng, xs=xs))
+        text for step, xs in zip(steps, given, strict=True) for text in sources(test_lookups.problem(step, rng, xs=xs))
     ]
     assert len(texts) > len(steps)
     assert [unknown_names(text) for text in texts] == [set() for _ in texts]

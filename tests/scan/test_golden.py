@@ -12,7 +12,7 @@ from numba import config
 
 from tests.scan.golden import NAMES, path_of, text_of
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan import variants
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_text_is_the_one_on_file(name: str, monkeypatch) -> None:
     monkeypatch.setattr(config, "DISABLE_JIT", 0)
     monkeypatch.setattr(config, "BOUNDSCHECK", None)
-    monkeypatch.setattr(compiled, "_programs", Memo(100))
+    monkeypatch.setattr(variants, "_known", Memo(100))
     assert text_of(name) == path_of(name).read_text(encoding="utf-8"), "python -m tests.scan.golden --write"
 
 

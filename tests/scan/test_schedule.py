@@ -1,4 +1,4 @@
-"""Nests of the loop: sums that are added up on the way, what is computed again, and what takes the place of what."""
+"""Loop nests: sums that are added up on the way, what is rematerialised, and which buffers are reused."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import tinygrad_seq as ts
 from tests.scan.case import Problem
 from tests.scan.cells import CELLS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.scan import compiled, program_of
+from tinygrad_seq.scan import program_of, variants
 from tinygrad_seq.scan.program import Program
 
 SIZES = [1, 7, 130]
 
 
 def problem(step: Any, carry: tuple[int, ...], dtype: str = "float64", x: tuple[int, ...] | None = None) -> Problem:
-    """Return four turns of a step on random numbers."""
+    """Return four steps on random numbers."""
     rng = np.random.default_rng(0)
 
     def floats(*shape: int) -> ts.Tensor:
@@ -40,7 +40,7 @@ def forward_source(problem: Problem) -> str:
 
 
 def passes(text: str) -> int:
-    """Return the number of loops over the elements of a row."""
+    """Return the number of loops over features."""
     return len(re.findall(r"for j0 in", text))
 
 
@@ -83,7 +83,7 @@ def test_norms_of_what_is_given_and_what_is_made(H: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_reaches_its_row_and_no_other(bad: float) -> None:
+def test_what_is_no_number_reaches_its_batch_element_and_no_other(bad: float) -> None:
     def step(h, x):
         h = 0.5 * h + (h * x).sum(-1, keepdims=True) + x.max(axis=-1, keepdims=True) + ts.softmax(h + x, axis=-1)
         return h, h
@@ -105,7 +105,7 @@ def test_what_is_no_number_reaches_its_row_and_no_other(bad: float) -> None:
 def with_source(monkeypatch) -> None:
     """Let programs have a source, which is not compiled, also where there is no compiler."""
     monkeypatch.setattr(config, "DISABLE_JIT", 0)
-    monkeypatch.setattr(compiled, "_programs", Memo(100))
+    monkeypatch.setattr(variants, "_known", Memo(100))
 
 
 @pytest.mark.usefixtures("with_source")
@@ -123,12 +123,12 @@ def test_a_norm_takes_three_passes_and_another_beside_it_none() -> None:
 
 
 @pytest.mark.usefixtures("with_source")
-def test_numbers_of_a_row_stay_in_registers_and_squares_are_not_stored() -> None:
+def test_single_numbers_stay_in_registers_and_squares_are_not_stored() -> None:
     assert "room(" not in forward_source(CELLS["layer_norm_lstm"].build("float32"))
 
 
 @pytest.mark.usefixtures("with_source")
-def test_what_follows_of_a_row_alone_is_done_before_the_product() -> None:
+def test_what_needs_no_product_is_done_before_it() -> None:
     """The gradient with respect to what a norm of x @ W is made of does not wait for that of the carry."""
     backward = program(CELLS["layer_norm_lstm"].build("float32")).backward
     assert backward is not None
@@ -138,8 +138,8 @@ def test_what_follows_of_a_row_alone_is_done_before_the_product() -> None:
 
 
 @pytest.mark.usefixtures("with_source")
-def test_a_norm_of_a_product_made_before_takes_its_place() -> None:
-    """What the last of three passes keeps lies where all three read."""
+def test_a_norm_of_a_product_before_the_loop_overwrites_it() -> None:
+    """What the last of three passes saves is written where all three read."""
     direction = program(CELLS["layer_norm_lstm"].build("float32")).forward
     kernel = direction.kernel
     assert kernel is not None

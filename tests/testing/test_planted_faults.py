@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.kernels import pool
 from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
-from tinygrad_seq.scan import api, compiled, pipeline
+from tinygrad_seq.scan import api, compiled, pipeline, variants
 from tinygrad_seq.scan.codegen import batch_axis, buffers, loop_source
 from tinygrad_seq.scan.passes import lower
 from tinygrad_seq.scan.run import batched, kernel, segments
@@ -29,7 +30,7 @@ EXAMPLES = range(50)
 @pytest.fixture
 def plant(monkeypatch) -> Callable[..., None]:
     """Return a function that puts something wrong in the place of an attribute, or of an item."""
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
 
     def put(owner, name: str, wrong) -> None:
         if isinstance(owner, dict):
@@ -51,7 +52,8 @@ def first_found(kind: str, check: str, examples: range = EXAMPLES) -> int | None
 @pytest.mark.parametrize("name", ["tanh", "multiply", "sum", "matmul", "index", "max", "broadcast_to", "softmax"])
 def test_a_wrong_rule_is_found(plant, name: str) -> None:
     row = TABLE[name]
-    names = inspect.signature(row.rules[-1]).parameters
+    rule: Any = row.rules[-1]
+    names = inspect.signature(rule).parameters
     given = ", ".join(f"{key}={key}" if value.kind is value.KEYWORD_ONLY else key for key, value in names.items())
     scope = {"right": row.rules[-1]}
     exec(f"def wrong({', '.join(names)}): return 1.5 * right({given})", scope)  # a rule's names say what it reads
@@ -100,7 +102,7 @@ def test_a_fault_of_the_compiled_scan_is_found(plant, fault: str) -> None:
 LAYER_FAULTS = {
     "padding is computed with": (passes, "fill_padding", lambda tree, valid, **options: tree),
     "no reset": (passes, "find_restarts", lambda reset, valid, backwards: np.zeros_like(reset)),
-    "the state moves on": (passes, "hold", lambda step, outputs, tagged: step),
+    "the state moves on": (passes, "hold", lambda step: step),
 }
 
 
@@ -118,7 +120,7 @@ def mistaken(replace: str, by: str) -> Callable:
         source = right(*args)
         return source._replace(text=source.text.replace(replace, by))
 
-    right = loop_source.emit
+    right: Any = vars(loop_source)["emit"]
     return emit
 
 

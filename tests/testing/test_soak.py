@@ -12,7 +12,7 @@ from numba import config
 
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import CompileError
-from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan import compiled, variants
 from tinygrad_seq.scan.passes import lower
 from tinygrad_seq.testing import soak
 from tinygrad_seq.testing.generate import draw_step
@@ -26,7 +26,7 @@ def wrong_mean(monkeypatch) -> None:
     right = lower.FORMULAS["mean"]
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
     monkeypatch.setitem(lower.FORMULAS, "mean", lambda *args, **options: 1.5 * right(*args, **options))
 
 

@@ -14,7 +14,7 @@ import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import IndexRangeError
-from tinygrad_seq.scan import stepper
+from tinygrad_seq.scan import stepper, variants
 from tinygrad_seq.scan.passes import tables
 from tinygrad_seq.train import LanguageModel, choose_token
 
@@ -72,7 +72,7 @@ def test_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("gru")
     expected = list(islice(model.sample(PROMPT, generator=np.random.default_rng(1)), 20))
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
-    monkeypatch.setattr(stepper, "_loops", Memo(100))
+    monkeypatch.setattr(variants, "_known", Memo(100))
     assert list(islice(model.sample(PROMPT, generator=np.random.default_rng(1)), 20)) == expected
 
 
@@ -124,9 +124,10 @@ def test_a_prompt_outside_the_vocabulary_is_refused() -> None:
 @pytest.mark.parametrize(("largest", "products"), [(2**22, 2), (V * 8 - 1, 3)])
 def test_an_embedded_token_needs_no_product(largest: int, products: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "LARGEST", largest)
-    monkeypatch.setattr(stepper, "_loops", Memo(100))
+    monkeypatch.setattr(variants, "_known", Memo(100))
     model = LanguageModel(V, 4, 8, cell="rnn")
     written = list(islice(model.sample(PROMPT, generator=np.random.default_rng(0)), 9))
-    (loop,) = stepper._loops.values()
+    made = {known._first for known in variants._known.values()}
+    (loop,) = [one for one in made if isinstance(one, stepper._Loop)]
     assert [eqn.primitive.name for eqn in loop.direction.stages.during].count("matmul") == products
     assert written == list(islice(step_by_step(model, np.random.default_rng(0)), 9))

@@ -160,7 +160,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, tiny, monkeypatch
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"window": 10_000}, "give more text, or make batch_size or window smaller"),
+        ({"window": 10_000}, "pass a longer text, or reduce batch_size or window"),
         ({"corpus": "/nowhere/at/all"}, "which is none of them"),
         ({"cell": "/nowhere/cell.py:A"}, "does not exist"),
     ],

@@ -21,7 +21,13 @@ class PythonProtocol:
     _source: Any
 
     def item(self) -> float | int | bool:
-        """Return the value of a tensor with one element as a Python scalar."""
+        """Return the value of a tensor with one element as a Python scalar.
+
+        Raises
+        ------
+        ShapeError
+            If the tensor has more elements, or none.
+        """
         if self._array.size != 1:
             raise ShapeError(
                 f"item: expected a tensor with one element, got shape {self._array.shape}; index it or use .tolist()."

@@ -96,6 +96,15 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
     scalars never change an array's dtype, and mixing float32 with float64 gives float64.
 
+    Parameters
+    ----------
+    data : array_like
+        A number, nested lists, an array or another Tensor; the values are copied.
+    dtype : dtype, default None
+        None keeps the dtype of an array; Python floats become float32.
+    requires_grad : bool, default False
+        Whether operations on this tensor are recorded.
+
     Attributes
     ----------
     data : ndarray
@@ -178,7 +187,18 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
         self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set `requires_grad` and return the tensor itself."""
+        """Set `requires_grad` and return the tensor itself.
+
+        Parameters
+        ----------
+        requires_grad : bool, default True
+            Whether operations on the tensor are recorded.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
         self.requires_grad = requires_grad
         return self
 
@@ -231,9 +251,22 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
                 leaf._grad = found if leaf._grad is None else leaf._grad + found
 
     def register_hook(self, hook: Hook) -> HookHandle:
-        """Call `hook` with this tensor's finished gradient in every backward pass; return a handle that removes it.
+        """Call `hook` with this tensor's finished gradient in every backward pass.
 
-        The hook may return None, or a tensor of the same shape that takes the gradient's place.
+        Parameters
+        ----------
+        hook : callable
+            Takes the gradient; returns None, or a tensor of the same shape that takes the gradient's place.
+
+        Returns
+        -------
+        HookHandle
+            Its `remove` ends the calls.
+
+        Raises
+        ------
+        GraphError
+            If the tensor does not require grad.
         """
         if not self._requires_grad:
             raise GraphError(

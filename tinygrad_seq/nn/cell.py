@@ -12,7 +12,7 @@ from ..base.settings import default_dtype
 from ..base.tree import Tree, describe, map_leaves
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..scan.eager import StepFunction
-from ..scan.ir.leaves import name_of, named_leaves
+from ..scan.ir.leaves import alike, difference, name_of, named_leaves
 from ..scan.ir.trace import as_leaf
 from .checks import check_features
 from .module.module import Module
@@ -32,24 +32,34 @@ class Cell(Module):
     """Base of recurrent cells: one step of a recurrence, for a batch of rows.
 
     A subclass sets `state_shape` and writes ``forward(x, state) -> (output, state)``, the step, with ordinary tensor
-    operations. Backpropagation through time comes by itself: run the cell over a sequence with `Recurrent`. Calling it
-    makes one step and returns output and state, also where PyTorch's cells return the state alone:
+    operations. Its gradient through time is derived from that: run the cell over a sequence with `Recurrent`. Calling
+    a cell makes one step and returns output and state, even where PyTorch's cells return the state alone:
     ``h, (h, c) = LSTMCell(8, 16)(x, (h, c))``.
+
+    ::
+
+        ┌────────────────────────────────────────────────────────────────────┐
+        │ A cell returns (output, state); a scan step returns (carry, y).    │
+        └────────────────────────────────────────────────────────────────────┘
+
+    If the two are mixed up, the state changes its structure or shape, and that is an error. Where output and state have
+    the same shape the mistake cannot be detected, unless the state is a dict or tuple and the output is not: give the
+    cell ``state_shape = {"h": (H,)}``.
 
     Attributes
     ----------
     state_shape : tuple of int, or a tuple, list or dict of them
         The shape of the state of one sequence: ``(H,)``; ``((H,), (H,))`` or ``{"h": (H,), "c": (H,)}`` for several
         arrays. The state of a batch has N rows of it, in the same structure.
-    state_names : tuple, list or dict of str
-        What reports and messages call the arrays of the state, ``("h", "c")``: in its structure, None for a position
-        (optional).
-    input_size : int
-        I, if x is one array of shape (N, I) (optional).
+    state_names : tuple, list or dict of str, optional
+        The names of the arrays of the state in reports and messages, ``("h", "c")``, in the structure of the state;
+        None for a position.
+    input_size : int, optional
+        I, if x is one array of shape (N, I).
 
     Examples
     --------
-    A leaky integrator of its own design:
+    A leaky integrator:
 
     >>> import tinygrad_seq as ts
     >>> class LeakyCell(ts.nn.Cell):
@@ -70,14 +80,24 @@ class Cell(Module):
     input_size: int | None = None
 
     def __call__(self: _Step[X_contra, S, Y_co], x: X_contra, state: S | None = None) -> tuple[Y_co, S]:
-        """Return ``(output, state)`` of one step; `state` is zeros if it is left out.
+        """Return ``(output, state)`` of one step.
 
         Parameters
         ----------
-        x
-            (N, I), or what the cell takes.
-        state
-            Arrays of shape (N, *shape) in the structure of `state_shape`.
+        x : Tensor (N, I), or what the cell takes
+            The inputs, one row per sequence.
+        state : Tensors (N, *shape), default None
+            The state in the structure of `state_shape`; None for the initial state.
+
+        Returns
+        -------
+        output : Tensor (N, H), or the structure that `forward` returns
+        state : Tensors (N, *shape)
+
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            If x or the state does not fit the cell, or `forward` does not return ``(output, state)``.
         """
         cell: Any = self  # all that type checkers know of `self` is its step
         if cell.input_size is not None:
@@ -93,7 +113,25 @@ class Cell(Module):
             state = cell.initial_state(shape[0])
         else:
             cell.check_state(state, shape[0])
-        return self.forward(x, state)
+        return cell._checked(state, self.forward(x, state), promote=True)
+
+    def _checked(self, entered: Tree, result: Any, promote: bool = False) -> tuple[Tree, Tree]:
+        """Return what `forward` returned if it is ``(output, state)`` with a state like `entered`.
+
+        With `promote` the state may have another dtype, as where integers entered.
+        """
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ArgumentError(
+                f"{type(self).__name__}.forward: expected two values, (output, state), got {describe(result)}; "
+                "put several arrays of the state into one tuple or dict."
+            )
+        state = result[1]
+        if not alike(entered, state) and not alike(entered, state := map_leaves(as_leaf, state)):
+            caller = f"{type(self).__name__}.forward"
+            error = difference("state", "entered", "left the step", entered, state, "start from a state", caller)
+            if not (promote and isinstance(error, DtypeError)):
+                raise error
+        return result
 
     @property
     def dtype(self) -> np.dtype:
@@ -101,40 +139,70 @@ class Cell(Module):
         return next((p.dtype for p in self.parameters() if p.dtype.kind == "f"), default_dtype())
 
     def initial_state(self, batch_size: int, dtype: np.typing.DTypeLike | None = None) -> Tree:
-        """Return zeros of shape (batch_size, *shape) in the structure of `state_shape`, in the cell's own dtype.
+        """Return the state that a sequence starts from, by default zeros.
 
-        A cell that starts otherwise, e.g. from a learned state, overrides this.
+        A cell that starts from something else overrides this.
+
+        Parameters
+        ----------
+        batch_size : int
+            N, the number of sequences.
+        dtype : dtype, default None
+            float32 or float64; None for that of the cell.
+
+        Returns
+        -------
+        Tensors (N, *shape)
+            In the structure of `state_shape`.
         """
         kind = self.dtype if dtype is None else dtype
         return _map_shapes(lambda shape: zeros((batch_size, *shape), kind), self._state_shape())
 
     def check_state(self, state: Tree, batch_size: int) -> None:
-        """Refuse a state that has not the structure, shapes and dtype of this cell's.
+        """Raise unless `state` has the structure, shapes and dtype of this cell's.
+
+        Parameters
+        ----------
+        state : Tensors (N, *shape)
+            The state to check.
+        batch_size : int
+            N, the number of sequences.
 
         Raises
         ------
         ArgumentError, ShapeError, DtypeError
-            For the structure, a shape, a dtype.
+            If the structure, a shape or a dtype is wrong.
         """
         cell, dtype = type(self).__name__, self.dtype
         expected = _map_shapes(lambda shape: _Expected((batch_size, *shape), dtype), self._state_shape())
         wanted, given = dict(named_leaves(expected)), dict(named_leaves(state))
-        names = dict(zip(wanted, self.name_states(expected), strict=True))
         if wanted.keys() != given.keys() or isinstance(expected, dict) != isinstance(state, dict):
             raise ArgumentError(
                 f"{cell}: expected a state {describe(expected)}, got {describe(state)}; "
                 "pass the structure of initial_state(batch_size)."
             )
-        for path, want in wanted.items():
+        for position, (path, want) in enumerate(wanted.items()):
             shape, found = np.shape(given[path]), getattr(given[path], "dtype", dtype)
-            facts = f"{cell}: expected {names[path]} of shape {want.shape} {dtype}, got {shape} {found}; "
+            if shape == want.shape and (found == dtype or found.kind != "f"):
+                continue
+            name = list(self.name_states(expected))[position]
+            facts = f"{cell}: expected {name} of shape {want.shape} {dtype}, got {shape} {found}; "
             if shape != want.shape:
                 raise ShapeError(f"{facts}pass one row per sequence, as initial_state(batch_size) does.")
-            if found.kind == "f" and found != dtype:
-                raise DtypeError(f"{facts}cast the state, or the module with .float() or .double().")
+            raise DtypeError(f"{facts}cast the state, or the module with .float() or .double().")
 
     def name_states(self, state: Tree) -> dict[str, Any]:
-        """Return the arrays of a state, or of a tree like it, by what reports call them: ``state 'h'``.
+        """Return the arrays of a state by their names in reports: ``state 'h'``.
+
+        Parameters
+        ----------
+        state : Tree
+            A state, or anything in its structure.
+
+        Returns
+        -------
+        dict
+            The leaves of `state` by name.
 
         Examples
         --------
@@ -162,7 +230,7 @@ class _Expected:
 
 
 def _named(state: Tree, names: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a state with their paths, where names stand in the place of positions."""
+    """Yield the leaves of a state with their paths, with names in place of positions."""
     if not isinstance(state, dict | tuple | list):
         if state is not None:
             yield path, state
@@ -174,16 +242,11 @@ def _named(state: Tree, names: Any, path: str = "") -> Iterator[tuple[str, Any]]
 
 
 def step_of_one(cell: Cell) -> StepFunction:
-    """Return the step of a scan that a cell makes."""
+    """Return the scan step ``(state, x) -> (state, y)`` of a cell, whose `forward` returns them the other way round."""
 
     def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
-        result = cell.forward(x, state)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ArgumentError(
-                f"{type(cell).__name__}.forward: expected two values, (output, state), got {describe(result)}; "
-                "put several arrays of the state into one tuple or dict."
-            )
-        return result[1], result[0]
+        y, state = cell._checked(state, cell.forward(x, state))
+        return state, y
 
     return step
 
@@ -203,7 +266,17 @@ def _map_shapes(function: Any, shape: Any) -> Tree:
 
 
 def detach_state(state: Tree) -> Tree:
-    """Return `state` cut off from the graph, to go on with in the next window of truncated backpropagation.
+    """Return `state` without its graph, to continue from in the next window of truncated backpropagation.
+
+    Parameters
+    ----------
+    state : Tensor, or a tuple, list or dict of them
+        The state that a layer or cell returned.
+
+    Returns
+    -------
+    Tensors
+        The same values in the same structure; no gradient flows back through them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The functions networks are made of, under the name PyTorch users look for; all of them are `tinygrad_seq`'s own."""
+"""The functions of networks under PyTorch's name for them. All but the sequence losses are in `tinygrad_seq` too."""
 
 from __future__ import annotations
 

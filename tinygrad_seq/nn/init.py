@@ -1,7 +1,7 @@
-"""First values of parameters: each function overwrites a tensor in place and returns it.
+"""Initial values of parameters: each function overwrites a tensor in place and returns it.
 
 Values are drawn in float64 and then cast, so float32 and float64 models get the same weights from the same seed.
-Weights have shape (fan_out, fan_in); for more than two axes the last ones belong to both fans.
+A weight has shape (fan_out, fan_in); further axes multiply both fans.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from ..autograd.tensor import Tensor
 from ..base.modes import no_grad, quiet
 from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, ShapeError
-from ..ops.primitive import Array
 from .checks import check_numbers
 
 __all__ = [
@@ -38,7 +37,24 @@ _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), 
 
 
 def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
-    """Return the factor by which weights grow to keep the variance through `nonlinearity`.
+    """Return the factor of the weights' standard deviation that keeps the variance through `nonlinearity`.
+
+    Parameters
+    ----------
+    nonlinearity : {"linear", "sigmoid", "tanh", "relu", "selu", "leaky_relu"}
+        The activation function after the weights.
+    slope : float, default 0.01
+        The negative slope of ``"leaky_relu"``.
+
+    Returns
+    -------
+    float
+        The gain.
+
+    Raises
+    ------
+    ArgumentError
+        If the nonlinearity is not one of those above.
 
     Examples
     --------
@@ -56,64 +72,291 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
 
 
 def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
-    """Fill `x` with values uniform in [low, high)."""
-    return _fill(x, current_generator(generator).uniform(low, high, _shape("uniform_", x)))
+    """Fill `x` with values uniform in [low, high).
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, of any shape.
+    low, high : float, default 0.0 and 1.0
+        The bounds.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError
+        If x is not a Tensor.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> bool((ts.nn.init.uniform_(ts.zeros(100), -2, -1) < -1).all())
+    True
+    """
+    return _fill("uniform_", x, current_generator(generator).uniform(low, high, _shape("uniform_", x)))
 
 
 def normal_(x: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
-    """Fill `x` with normal values of the given mean and standard deviation."""
+    """Fill `x` with normal values of the given mean and standard deviation.
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, of any shape.
+    mean, std : float, default 0.0 and 1.0
+        The mean and the standard deviation, std >= 0.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError
+        If x is not a Tensor, or `std` not a number >= 0.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.normal_(ts.zeros(2), mean=3.0, std=0.0)
+    tensor([3., 3.])
+    """
     check_numbers("normal_", 0, np.inf, std=std)
-    return _fill(x, current_generator(generator).normal(mean, std, _shape("normal_", x)))
+    return _fill("normal_", x, current_generator(generator).normal(mean, std, _shape("normal_", x)))
 
 
 def constant_(x: T, value: float) -> T:
-    """Fill `x` with `value`."""
-    return _fill(x, value)
+    """Fill `x` with `value`.
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, of any shape.
+    value : float
+        The value of every element.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError
+        If x is not a Tensor.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.constant_(ts.zeros(2), 0.5)
+    tensor([0.5, 0.5])
+    """
+    return _fill("constant_", x, value)
 
 
 def zeros_(x: T) -> T:
-    """Fill `x` with zeros."""
-    return _fill(x, 0.0)
+    """Fill `x` with zeros.
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, of any shape.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError
+        If x is not a Tensor.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.zeros_(ts.zeros(2))
+    tensor([0., 0.])
+    """
+    return _fill("zeros_", x, 0.0)
 
 
 def ones_(x: T) -> T:
-    """Fill `x` with ones."""
-    return _fill(x, 1.0)
+    """Fill `x` with ones.
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, of any shape.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError
+        If x is not a Tensor.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.ones_(ts.zeros(2))
+    tensor([1., 1.])
+    """
+    return _fill("ones_", x, 1.0)
 
 
 def xavier_uniform_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
-    """Fill `x` uniform in ±gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Fill `x` with values uniform in ±gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, (fan_out, fan_in, ...).
+    gain : float, default 1.0
+        A factor, such as `calculate_gain` returns.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, is empty, or has fewer than two axes.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> bool((abs(ts.nn.init.xavier_uniform_(ts.zeros((2, 4)))) <= 1).all())
+    True
+    """
     bound = gain * math.sqrt(6.0 / sum(_fans("xavier_uniform_", x)))
     return uniform_(x, -bound, bound, generator)
 
 
 def xavier_normal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
-    """Fill `x` with normal values of deviation gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Fill `x` with normal values of standard deviation gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, (fan_out, fan_in, ...).
+    gain : float, default 1.0
+        A factor, such as `calculate_gain` returns.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, is empty, or has fewer than two axes.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.xavier_normal_(ts.zeros((2, 4)), gain=0.0).sum()
+    tensor(0.)
+    """
     return normal_(x, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", x))), generator)
 
 
 def kaiming_uniform_(x: T, nonlinearity: str = "leaky_relu", slope: float = 0.0, generator: Generator = None) -> T:
-    """Fill `x` uniform in ±gain sqrt(3 / fan_in) (He et al., 2015); `slope` is that of leaky_relu."""
+    """Fill `x` with values uniform in ±gain sqrt(3 / fan_in) (He et al., 2015).
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, (fan_out, fan_in, ...).
+    nonlinearity : str, default "leaky_relu"
+        The activation function, for `calculate_gain`.
+    slope : float, default 0.0
+        The negative slope of ``"leaky_relu"``.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, is empty, or has fewer than two axes, or the nonlinearity is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> bool((abs(ts.nn.init.kaiming_uniform_(ts.zeros((2, 6)), "relu")) <= 1).all())
+    True
+    """
     fan_in, _ = _fans("kaiming_uniform_", x)
     bound = calculate_gain(nonlinearity, slope) * math.sqrt(3.0 / fan_in)
     return uniform_(x, -bound, bound, generator)
 
 
 def orthogonal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
-    """Fill `x`, seen as a matrix (first axis, all others), with orthonormal rows or columns times `gain`.
+    """Fill `x`, as a matrix (first axis, all others), with orthonormal rows or columns times `gain`.
 
-    Saxe et al., 2014; the QR factor of a normal matrix, its signs fixed so that every orthogonal matrix is as likely.
+    Source: Saxe et al., 2014. It is the Q of a normal matrix, with signs that make all orthogonal matrices
+    equally likely.
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, (fan_out, fan_in, ...).
+    gain : float, default 1.0
+        A factor, such as `calculate_gain` returns.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, is empty, or has fewer than two axes.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.nn.init.orthogonal_(ts.zeros((2, 3)))
+    >>> [round(value, 3) for value in (x @ x.T).flatten().tolist()]
+    [1.0, 0.0, 0.0, 1.0]
     """
     _fans("orthogonal_", x)
     rows, columns = x.shape[0], x.size // x.shape[0]
     drawn = current_generator(generator).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = quiet().run(np.linalg.qr, drawn)
     q *= np.sign(np.diag(r))
-    return _fill(x, gain * (q if rows >= columns else q.T).reshape(x.shape))
+    return _fill("orthogonal_", x, gain * (q if rows >= columns else q.T).reshape(x.shape))
 
 
-def _fill(x: T, values: Array) -> T:
-    _shape("init", x)
+def _fill(caller: str, x: T, values: Any) -> T:
+    _shape(caller, x)
     with no_grad():
         return x.copy_(values)
 

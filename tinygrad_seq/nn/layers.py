@@ -1,24 +1,25 @@
-"""Layers without a state: Linear, Embedding, norms, Dropout, Sequential, with PyTorch's arguments and names."""
+"""Layers without a recurrent state: Linear, Embedding, norms, Dropout, Flatten, Sequential, as in PyTorch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..autograd.creation import ones, zeros
+from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
 from ..ops.comparison import equal, where
 from ..ops.indexing import embedding
 from ..ops.linear import linear
 from ..ops.normalisation import dropout, layer_norm, rms_norm
-from ..ops.primitive import Array
 from ..ops.shape import expand_dims, reshape
 from .checks import (
     check_features,
     check_numbers,
-    check_precision,
     check_probability,
     check_sizes,
     check_switches,
@@ -34,17 +35,22 @@ class Linear(Module):
 
     Parameters
     ----------
-    in_features, out_features
+    in_features, out_features : int
         I and O.
-    bias
+    bias : bool, default True
         Whether there is a bias.
 
     Attributes
     ----------
     weight : Parameter
-        (O, I), drawn uniform in ±1/sqrt(I).
+        (O, I), uniform in ±1/sqrt(I).
     bias : Parameter or None
-        (O,), drawn alike.
+        (O,), uniform in ±1/sqrt(I).
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, or `bias` not a bool.
 
     Examples
     --------
@@ -62,12 +68,29 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
+        """Set weight and bias to new initial values."""
         bound = 1 / math.sqrt(self.in_features)
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x @ weight.T + bias``.
+
+        Parameters
+        ----------
+        x : Tensor
+            (..., I), of the dtype of the parameters.
+
+        Returns
+        -------
+        Tensor
+            (..., O).
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            If x is not an array of this shape and of the dtype of the parameters.
+        """
         check_features("Linear", x, self.in_features, self.weight.dtype)
         return linear(x, self.weight, self.bias)
 
@@ -77,15 +100,20 @@ class Embedding(Module):
 
     Parameters
     ----------
-    num_embeddings, embedding_dim
+    num_embeddings, embedding_dim : int
         V and H.
-    padding_idx
-        The index of a row that starts as zeros and is not trained.
+    padding_idx : int, optional
+        The index, from -V to V - 1, of a vector that starts as zeros and is not trained.
 
     Attributes
     ----------
     weight : Parameter
-        (V, H), drawn from the standard normal distribution.
+        (V, H), standard normal.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, or `padding_idx` not an index of the table.
 
     Examples
     --------
@@ -98,7 +126,7 @@ class Embedding(Module):
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and padding_idx not in range(-num_embeddings, num_embeddings):
             raise ArgumentError(
-                f"Embedding: expected padding_idx within {num_embeddings} rows, got {padding_idx!r}; "
+                f"Embedding: expected padding_idx from {-num_embeddings} to {num_embeddings - 1}, got {padding_idx!r}; "
                 "pass one of the indices of the vocabulary, or None."
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -107,12 +135,29 @@ class Embedding(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the table anew, zeros in the padding row."""
+        """Set the table to new initial values, with zeros at `padding_idx`."""
         normal_(self.weight)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
-    def forward(self, indices: Array) -> Array:
+    def forward(self, indices: ArrayLike) -> Tensor:
+        """Return the vectors at `indices`.
+
+        Parameters
+        ----------
+        indices : array_like of int
+            (...), from 0 to V - 1.
+
+        Returns
+        -------
+        Tensor
+            (..., H).
+
+        Raises
+        ------
+        DtypeError, IndexRangeError
+            If an index is not an integer from 0 to V - 1.
+        """
         rows = embedding(self.weight, indices)
         if self.padding_idx is None:
             return rows
@@ -125,19 +170,24 @@ class LayerNorm(Module):
 
     Parameters
     ----------
-    normalized_shape
-        The sizes of these axes: an int or a tuple.
-    eps
+    normalized_shape : int or tuple of int
+        The sizes of these axes.
+    eps : float, default 1e-5
         Added to the variance.
-    elementwise_affine
+    elementwise_affine : bool, default True
         Whether there are a weight and a bias.
-    bias
-        Whether there is a bias beside the weight.
+    bias : bool, default True
+        False leaves out the bias but not the weight.
 
     Attributes
     ----------
     weight, bias : Parameter or None
-        Of shape `normalized_shape`, at first ones and zeros.
+        Of shape `normalized_shape`, initially ones and zeros.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, `eps` not a number >= 0, or a switch not a bool.
 
     Examples
     --------
@@ -166,10 +216,9 @@ class LayerNorm(Module):
         if self.bias is not None:
             zeros_(self.bias)
 
-    def forward(self, x: Array) -> Array:
-        check_tensor("LayerNorm", x)
-        if self.weight is not None:
-            check_precision("LayerNorm", x, self.weight.dtype)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (..., *normalized_shape), of the dtype of the parameters, normalised over its last axes."""
+        check_tensor("LayerNorm", x, None if self.weight is None else self.weight.dtype)
         return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
@@ -180,17 +229,22 @@ class RMSNorm(Module):
 
     Parameters
     ----------
-    normalized_shape
-        The sizes of these axes: an int or a tuple.
-    eps
-        Added to the mean square; by default the machine epsilon of the dtype.
-    elementwise_affine
+    normalized_shape : int or tuple of int
+        The sizes of these axes.
+    eps : float, optional
+        Added to the mean square; the machine epsilon of the dtype by default.
+    elementwise_affine : bool, default True
         Whether there is a weight.
 
     Attributes
     ----------
     weight : Parameter or None
-        Of shape `normalized_shape`, at first ones.
+        Of shape `normalized_shape`, initially ones.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, `eps` not a number >= 0, or a switch not a bool.
 
     Examples
     --------
@@ -213,22 +267,26 @@ class RMSNorm(Module):
         if self.weight is not None:
             ones_(self.weight)
 
-    def forward(self, x: Array) -> Array:
-        check_tensor("RMSNorm", x)
-        if self.weight is not None:
-            check_precision("RMSNorm", x, self.weight.dtype)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (..., *normalized_shape), of the dtype of the parameters, normalised over its last axes."""
+        check_tensor("RMSNorm", x, None if self.weight is None else self.weight.dtype)
         return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
 class Dropout(Module):
-    """In training, zeros with probability `p` and ``x / (1 - p)`` otherwise; x itself in evaluation.
+    """Dropout: in training each element is 0 with probability p and ``x / (1 - p)`` otherwise; in evaluation it is x.
 
     Parameters
     ----------
-    p
+    p : float, default 0.5
         The probability, in [0, 1].
-    generator
-        What masks are drawn from; by default the generator that `manual_seed` seeds.
+    generator : numpy.random.Generator, optional
+        Draws the masks; by default the generator that `manual_seed` seeds.
+
+    Raises
+    ------
+    ArgumentError
+        If `p` is not in [0, 1].
 
     Examples
     --------
@@ -241,13 +299,24 @@ class Dropout(Module):
         check_probability("Dropout", p=p)
         self.p, self.generator = p, generator
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x, floating-point and of any shape, with dropout."""
         check_tensor("Dropout", x)
         return dropout(x, self.p, self.training, self.generator)
 
 
 class Flatten(Module):
-    """All axes from `start_axis` on as one; the first axis is kept by default.
+    """Merge all axes from `start_axis` on into one.
+
+    Parameters
+    ----------
+    start_axis : int, default 1
+        The first axis to merge.
+
+    Raises
+    ------
+    ArgumentError
+        If `start_axis` is not an integer.
 
     Examples
     --------
@@ -261,14 +330,25 @@ class Flatten(Module):
             raise ArgumentError(f"Flatten: expected start_axis to be an integer, got {start_axis!r}; pass e.g. 1.")
         self.start_axis = start_axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (..., A, B, C) as (..., A B C), where A is axis `start_axis`."""
         check_tensor("Flatten", x)
         kept = x.shape[: self.start_axis]
         return reshape(x, (*kept, math.prod(x.shape[len(kept) :])))
 
 
 class Sequential(Module):
-    """Layers one after the other, named "0", "1", ... as in PyTorch; indexing returns a layer.
+    """Apply layers one after the other. They are named "0", "1", ... as in PyTorch; ``model[0]`` returns the first.
+
+    Parameters
+    ----------
+    *layers : Module or callable
+        The layers; each gets the output of the one before.
+
+    Raises
+    ------
+    ArgumentError
+        If a layer is not callable.
 
     Examples
     --------
@@ -299,7 +379,8 @@ class Sequential(Module):
     def __getitem__(self, position: int) -> Module:
         return self._layers()[position]
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
+        """Return the output of the last layer for x, the input of the first."""
         for layer in self._layers():
             x = layer(x)
         return x

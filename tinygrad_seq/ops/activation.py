@@ -22,8 +22,8 @@ relu = elementwise(
     lambda x: np.maximum(x, 0),
     vjp=(lambda g, y, _x: where(y > 0, g, 0),),
     code="{0} if {0} > 0 or {0} != {0} else 0.0",
-    doc="Return ``max(x, 0)``; gradient 0 at 0.",
-    public=Public(),
+    doc="Return ``max(x, 0)``. The gradient at 0 is 0.",
+    public=Public(example="[-1.0, 0.5, 2.0] -> tensor([0. , 0.5, 2. ])"),
 )
 _leaky_relu = elementwise(
     "leaky_relu",
@@ -51,6 +51,18 @@ def _nonpositive(x: Array) -> Array:
 def leaky_relu(x: Array, negative_slope: Array = 0.01) -> Array:
     """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU).
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    negative_slope : array_like, default 0.01
+        The slope for negative `x`, which broadcasts.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -63,6 +75,18 @@ def leaky_relu(x: Array, negative_slope: Array = 0.01) -> Array:
 @Public()
 def elu(x: Array, alpha: Array = 1.0) -> Array:
     """Return `x` where it is positive and ``alpha * (e**x - 1)`` elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    alpha : array_like, default 1.0
+        The negative of the limit for ``x -> -inf``, which broadcasts.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape.
 
     Examples
     --------
@@ -91,7 +115,7 @@ silu = elementwise(
     vjp=(_silu_rule,),
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
-    public=Public("swish"),
+    public=Public("swish", example="[2.0] -> tensor([1.7616])"),
 )
 softsign = elementwise(
     "softsign",
@@ -99,7 +123,7 @@ softsign = elementwise(
     vjp=(lambda g, _y, x: g * square(reciprocal(abs(x) + 1)),),
     code="math.copysign(1.0, {0}) if math.isinf({0}) else {0} / (1 + abs({0}))",
     doc="Return ``x / (1 + |x|)``.",
-    public=Public(),
+    public=Public(example="[-1.0, 0.0, 3.0] -> tensor([-0.5 ,  0.  ,  0.75])"),
 )
 
 
@@ -149,6 +173,18 @@ _gelu_by_tanh = elementwise(
 def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
     """Return ``x * P(Z <= x)`` for a standard normal Z, or its tanh approximation (Hendrycks and Gimpel, 2016).
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    approximate : {"none", "tanh"}, default "none"
+        Whether to use the tanh approximation.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
     Raises
     ------
     ArgumentError
@@ -174,6 +210,16 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
 def relu6(x: Array) -> Array:
     """Return `x` limited to [0, 6].
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -187,6 +233,16 @@ def relu6(x: Array) -> Array:
 def hard_tanh(x: Array) -> Array:
     """Return `x` limited to [-1, 1].
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -199,6 +255,16 @@ def hard_tanh(x: Array) -> Array:
 @Public("hardsigmoid", method=False)
 def hard_sigmoid(x: Array) -> Array:
     """Return ``x / 6 + 1/2`` limited to [0, 1].
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Examples
     --------

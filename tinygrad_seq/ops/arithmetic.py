@@ -26,7 +26,7 @@ add = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
     code="{0} + {1}",
     doc="Return ``a + b``.",
-    public=Public(operator="add"),
+    public=Public(operator="add", example="[1.0, 2.0], [3.0, 2.0] -> tensor([4., 4.])"),
 )
 subtract = elementwise(
     "subtract",
@@ -34,7 +34,7 @@ subtract = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
     code="{0} - {1}",
     doc="Return ``a - b``.",
-    public=Public("sub", operator="sub"),
+    public=Public("sub", operator="sub", example="[1.0, 2.0], [3.0, 2.0] -> tensor([-2.,  0.])"),
 )
 multiply = elementwise(
     "multiply",
@@ -42,23 +42,25 @@ multiply = elementwise(
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
     code="{0} * {1}",
     doc="Return ``a * b``.",
-    public=Public("mul", operator="mul"),
+    public=Public("mul", operator="mul", example="[1.0, 2.0], [3.0, 2.0] -> tensor([3., 4.])"),
 )
 divide = elementwise(
     "divide",
     np.divide,
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
     code="{0} / {1}",
-    doc="Return ``a / b``.",
-    public=Public("true_divide", "div", operator="truediv"),
+    doc="Return ``a / b``. A nonzero number over 0 is infinite, and 0 / 0 is NaN.",
+    public=Public(
+        "true_divide", "div", operator="truediv", example="[1.0, 2.0], [3.0, 2.0] -> tensor([0.3333, 1.    ])"
+    ),
 )
 floor_divide = elementwise(
     "floor_divide",
     np.floor_divide,
     vjp=(_zero, _zero),
     code="{0} // {1}",
-    doc="Return ``floor(a / b)``; its gradient is zero.",
-    public=Public(operator="floordiv"),
+    doc="Return ``floor(a / b)``. The gradient is zero.",
+    public=Public(operator="floordiv", example="[5.0, -5.0], 3.0 -> tensor([ 1., -2.])"),
 )
 remainder = elementwise(
     "remainder",
@@ -66,7 +68,7 @@ remainder = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
     code="{0} % {1}",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
-    public=Public("mod", operator="mod"),
+    public=Public("mod", operator="mod", example="[5.0, -5.0], 3.0 -> tensor([2., 1.])"),
 )
 fmod = elementwise(
     "fmod",
@@ -74,7 +76,7 @@ fmod = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
-    public=Public(),
+    public=Public(example="[5.0, -5.0], 3.0 -> tensor([ 2., -2.])"),
 )
 negative = elementwise(
     "negative",
@@ -82,23 +84,23 @@ negative = elementwise(
     vjp=(lambda g, _y, _x: -g,),
     code="-{0}",
     doc="Return ``-x``.",
-    public=Public("neg", operator="neg"),
+    public=Public("neg", operator="neg", example="[-2.0, 3.0] -> tensor([ 2., -3.])"),
 )
 abs = elementwise(
     "abs",
     np.absolute,
     vjp=(lambda g, _y, x: g * sign(x),),
     code="abs({0})",
-    doc="Return ``|x|``; gradient 0 at 0.",
-    public=Public("absolute", operator="abs"),
+    doc="Return ``|x|``. The gradient at 0 is 0.",
+    public=Public("absolute", operator="abs", example="[-2.0, 3.0] -> tensor([2., 3.])"),
 )
 sign = elementwise(
     "sign",
     np.sign,
     vjp=(_zero,),
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
-    doc="Return -1, 0 or 1; its gradient is zero.",
-    public=Public(),
+    doc="Return the sign: -1, 0 or 1. The gradient is zero.",
+    public=Public(example="[-2.0, 0.0, 3.0] -> tensor([-1.,  0.,  1.])"),
 )
 
 
@@ -117,65 +119,75 @@ floor = elementwise(
     np.floor,
     vjp=(_zero,),
     code=_rounding("math.floor"),
-    doc="Return the floor; gradient zero.",
-    public=Public(),
+    doc="Return the floor. The gradient is zero.",
+    public=Public(example="[-1.5, 1.5] -> tensor([-2.,  1.])"),
 )
 ceil = elementwise(
     "ceil",
     np.ceil,
     vjp=(_zero,),
     code=_rounding("math.ceil"),
-    doc="Return the ceiling; gradient zero.",
-    public=Public(),
+    doc="Return the ceiling. The gradient is zero.",
+    public=Public(example="[-1.5, 1.5] -> tensor([-1.,  2.])"),
 )
 round = elementwise(
     "round",
     _round,
     vjp=(_zero,),
     code=_rounding("round"),
-    doc="Return the nearest integer, halves to even; gradient zero.",
-    public=Public("rint"),
+    doc="Return the nearest integer, halves to even. The gradient is zero.",
+    public=Public("rint", example="[0.5, 1.5, 2.4] -> tensor([0., 2., 2.])"),
 )
 trunc = elementwise(
     "trunc",
     np.trunc,
     vjp=(_zero,),
     code=_rounding("math.trunc"),
-    doc="Return the integer part; gradient zero.",
-    public=Public(),
+    doc="Return the integer part. The gradient is zero.",
+    public=Public(example="[-1.5, 1.5] -> tensor([-1.,  1.])"),
 )
 
 # --------------------------------------------------------------------------------------------------- powers
 
 square = elementwise(
-    "square", np.square, vjp=(lambda g, _y, x: g * (x * 2),), code="{0} * {0}", doc="Return ``x * x``.", public=Public()
+    "square",
+    np.square,
+    vjp=(lambda g, _y, x: g * (x * 2),),
+    code="{0} * {0}",
+    doc="Return ``x * x``.",
+    public=Public(example="[-2.0, 3.0] -> tensor([4., 9.])"),
 )
 sqrt = elementwise(
-    "sqrt", np.sqrt, vjp=(lambda g, y, _x: g / (y * 2),), code="math.sqrt({0})", doc="Return ``√x``.", public=Public()
+    "sqrt",
+    np.sqrt,
+    vjp=(lambda g, y, _x: g / (y * 2),),
+    code="math.sqrt({0})",
+    doc="Return ``√x``. NaN below 0; the gradient at 0 is inf.",
+    public=Public(example="[4.0, 9.0] -> tensor([2., 3.])"),
 )
 cbrt = elementwise(
     "cbrt",
     np.cbrt,
     vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
-    doc="Return the real cube root.",
-    public=Public(),
+    doc="Return the real cube root. The gradient at 0 is inf.",
+    public=Public(example="[2.0] -> tensor([1.2599])"),
 )
 reciprocal = elementwise(
     "reciprocal",
     lambda x: 1 / x,
     vjp=(lambda g, y, _x: -g * (y * y),),
     code="1 / {0}",
-    doc="Return ``1 / x``.",
-    public=Public(),
+    doc="Return ``1 / x``. Infinite at 0, with the sign of the zero.",
+    public=Public(example="[2.0, 4.0] -> tensor([0.5 , 0.25])"),
 )
 rsqrt = elementwise(
     "rsqrt",
     lambda x: 1 / np.sqrt(x),
     vjp=(lambda g, y, _x: g * (y * y * y) * -0.5,),
     code="1 / math.sqrt({0})",
-    doc="Return ``1 / √x``.",
-    public=Public(),
+    doc="Return ``1 / √x``. inf at 0 and NaN below.",
+    public=Public(example="[4.0, 0.25] -> tensor([0.5, 2. ])"),
 )
 
 
@@ -231,16 +243,16 @@ pow = elementwise(
     _pow,
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
     code="{0} ** {1}",
-    doc="Return ``a ** b``; a negative base needs integer exponents (NaN otherwise).",
-    public=Public("power", operator="pow"),
+    doc="Return ``a ** b``. A negative base needs integer exponents (NaN otherwise).",
+    public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> tensor([4., 9.])"),
 )
 hypot = elementwise(
     "hypot",
     np.hypot,
     vjp=(lambda g, y, a, _b: g * ratio(a, y), lambda g, y, _a, b: g * ratio(b, y)),
     code="math.hypot({0}, {1})",
-    doc="Return ``√(a² + b²)`` without overflow; gradient 0 at the origin.",
-    public=Public(),
+    doc="Return ``√(a² + b²)`` without overflow. The gradient at the origin is 0.",
+    public=Public(example="[3.0, 5.0], [4.0, 12.0] -> tensor([ 5., 13.])"),
 )
 
 # --------------------------------------------------------------------------------------------------- choices
@@ -259,8 +271,8 @@ maximum = elementwise(
         lambda g, _y, a, b: _share(less(a, b), equal(a, b), g),
     ),
     code="{0} if {0} > {1} or {0} != {0} else {1}",
-    doc="Return the larger of `a` and `b`; a tie shares the gradient evenly.",
-    public=Public(),
+    doc="Return the larger of `a` and `b`. A tie shares the gradient evenly.",
+    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> tensor([3., 2.])"),
 )
 minimum = elementwise(
     "minimum",
@@ -270,14 +282,28 @@ minimum = elementwise(
         lambda g, _y, a, b: _share(less(b, a), equal(a, b), g),
     ),
     code="{0} if {0} < {1} or {0} != {0} else {1}",
-    doc="Return the smaller of `a` and `b`; a tie shares the gradient evenly.",
-    public=Public(),
+    doc="Return the smaller of `a` and `b`. A tie shares the gradient evenly.",
+    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> tensor([1., 2.])"),
 )
 
 
 @Public("clamp")
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    min : array_like, default None
+        The lower limit, which broadcasts; None for no limit.
+    max : array_like, default None
+        The upper limit, which broadcasts; None for no limit.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape.
 
     Examples
     --------
@@ -302,5 +328,5 @@ lerp = elementwise(
     ),
     code="{0} * (1 - {2}) + {1} * {2}",
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
-    public=Public(),
+    public=Public(example="[0.0, 10.0], [1.0, 20.0], 0.5 -> tensor([ 0.5, 15. ])"),
 )

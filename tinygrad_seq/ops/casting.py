@@ -51,10 +51,28 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
 def astype(x: Array, dtype: DTypeLike) -> Array:
     """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    dtype : dtype
+        A dtype or its name: float32, float64, an integer type or bool.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x` and of `dtype`; `x` itself where it has that dtype.
+
     Raises
     ------
     DtypeError
         If `dtype` is not one that a Tensor can have.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.astype([1.5, -1.5], "int64")
+    tensor([ 1, -1])
     """
     return _astype(x, dtype=as_dtype("astype", dtype))
 
@@ -66,5 +84,5 @@ clone = Primitive(
     lambda x: x.copy(),
     (lambda g, _y, _x: g,),
     doc="Return a copy that gradient flows through.",
-    public=Public("copy"),
+    public=Public("copy", example="[1.0, 2.0] -> tensor([1., 2.])"),
 )

@@ -60,18 +60,18 @@ def categorical(logits: Array, uniforms: Array, temperature: Any = 1.0, top_k: i
 
     Parameters
     ----------
-    logits
+    logits : array_like
         (..., V). -inf makes an index impossible.
-    uniforms
+    uniforms : array_like
         (...), independent and uniform in [0, 1): ``ts.rand(...)``.
-    temperature
+    temperature : float, default 1.0
         0 takes the greatest of each row, the first of several, whatever `uniforms` are.
-    top_k
+    top_k : int, default None
         How many of the greatest may come, of equal ones the first; None allows all.
 
     Returns
     -------
-    Array
+    Tensor
         (...), int64. No gradient flows through a draw.
 
     Raises

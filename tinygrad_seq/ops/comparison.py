@@ -13,7 +13,7 @@ equal = elementwise(
     vjp=(None, None),
     code="{0} == {1}",
     doc="Return ``a == b`` as booleans.",
-    public=Public("eq", operator="eq"),
+    public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
 )
 not_equal = elementwise(
     "not_equal",
@@ -21,7 +21,7 @@ not_equal = elementwise(
     vjp=(None, None),
     code="{0} != {1}",
     doc="Return ``a != b`` as booleans.",
-    public=Public("ne", operator="ne"),
+    public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
 )
 less = elementwise(
     "less",
@@ -29,7 +29,7 @@ less = elementwise(
     vjp=(None, None),
     code="{0} < {1}",
     doc="Return ``a < b`` as booleans.",
-    public=Public("lt", operator="lt"),
+    public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
 )
 less_equal = elementwise(
     "less_equal",
@@ -37,7 +37,7 @@ less_equal = elementwise(
     vjp=(None, None),
     code="{0} <= {1}",
     doc="Return ``a <= b`` as booleans.",
-    public=Public("le", operator="le"),
+    public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True,  True])"),
 )
 greater = elementwise(
     "greater",
@@ -45,7 +45,7 @@ greater = elementwise(
     vjp=(None, None),
     code="{0} > {1}",
     doc="Return ``a > b`` as booleans.",
-    public=Public("gt", operator="gt"),
+    public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False, False])"),
 )
 greater_equal = elementwise(
     "greater_equal",
@@ -53,7 +53,7 @@ greater_equal = elementwise(
     vjp=(None, None),
     code="{0} >= {1}",
     doc="Return ``a >= b`` as booleans.",
-    public=Public("ge", operator="ge"),
+    public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
 )
 
 bitwise_and = elementwise(
@@ -62,7 +62,7 @@ bitwise_and = elementwise(
     vjp=(None, None),
     code="{0} & {1}",
     doc="Return ``a & b`` of booleans or integers.",
-    public=Public(operator="and"),
+    public=Public(operator="and", example="[6, 5], 3 -> tensor([2, 1])"),
 )
 bitwise_or = elementwise(
     "bitwise_or",
@@ -70,7 +70,7 @@ bitwise_or = elementwise(
     vjp=(None, None),
     code="{0} | {1}",
     doc="Return ``a | b`` of booleans or integers.",
-    public=Public(operator="or"),
+    public=Public(operator="or", example="[6, 5], 3 -> tensor([7, 7])"),
 )
 bitwise_xor = elementwise(
     "bitwise_xor",
@@ -78,7 +78,7 @@ bitwise_xor = elementwise(
     vjp=(None, None),
     code="{0} ^ {1}",
     doc="Return ``a ^ b`` of booleans or integers.",
-    public=Public(operator="xor"),
+    public=Public(operator="xor", example="[6, 5], 3 -> tensor([5, 6])"),
 )
 invert = elementwise(
     "invert",
@@ -86,44 +86,66 @@ invert = elementwise(
     vjp=(None,),
     code="~{0}",
     doc="Return ``~x`` of booleans or integers.",
-    public=Public("bitwise_invert", "bitwise_not", operator="invert"),
+    public=Public(
+        "bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> tensor([False,  True])"
+    ),
 )
 logical_and = elementwise(
     "logical_and",
     np.logical_and,
     vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
-    doc="Return whether both are nonzero.",
-    public=Public(),
+    doc="Return whether both `a` and `b` are nonzero.",
+    public=Public(example="[True, True], [True, False] -> tensor([ True, False])"),
 )
 logical_or = elementwise(
     "logical_or",
     np.logical_or,
     vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
-    doc="Return whether either is nonzero.",
-    public=Public(),
+    doc="Return whether `a` or `b` is nonzero.",
+    public=Public(example="[True, False], [False, False] -> tensor([ True, False])"),
 )
 logical_xor = elementwise(
     "logical_xor",
     np.logical_xor,
     vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
-    doc="Return whether exactly one is nonzero.",
-    public=Public(),
+    doc="Return whether exactly one of `a` and `b` is nonzero.",
+    public=Public(example="[True, True], [True, False] -> tensor([False,  True])"),
 )
 logical_not = elementwise(
-    "logical_not", np.logical_not, vjp=(None,), code="{0} == 0", doc="Return whether `x` is zero.", public=Public()
+    "logical_not",
+    np.logical_not,
+    vjp=(None,),
+    code="{0} == 0",
+    doc="Return whether `x` is zero.",
+    public=Public(example="[0.0, 2.0] -> tensor([ True, False])"),
 )
 
 isnan = elementwise(
-    "isnan", np.isnan, vjp=(None,), code="math.isnan({0})", doc="Return where `x` is not a number.", public=Public()
+    "isnan",
+    np.isnan,
+    vjp=(None,),
+    code="math.isnan({0})",
+    doc="Return where `x` is not a number.",
+    public=Public(example="[1.0, ts.nan] -> tensor([False,  True])"),
 )
 isinf = elementwise(
-    "isinf", np.isinf, vjp=(None,), code="math.isinf({0})", doc="Return where `x` is infinite.", public=Public()
+    "isinf",
+    np.isinf,
+    vjp=(None,),
+    code="math.isinf({0})",
+    doc="Return where `x` is infinite.",
+    public=Public(example="[1.0, -ts.inf] -> tensor([False,  True])"),
 )
 isfinite = elementwise(
-    "isfinite", np.isfinite, vjp=(None,), code="math.isfinite({0})", doc="Return where `x` is finite.", public=Public()
+    "isfinite",
+    np.isfinite,
+    vjp=(None,),
+    code="math.isfinite({0})",
+    doc="Return where `x` is finite.",
+    public=Public(example="[1.0, ts.inf] -> tensor([ True, False])"),
 )
 
 
@@ -140,14 +162,28 @@ where = elementwise(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     code="{1} if {0} else {2}",
-    doc="Return `a` where `condition` is true and `b` elsewhere; the side not chosen gets a gradient of exactly zero.",
-    public=Public(method=False),
+    doc="Return `a` where `condition` is true and `b` elsewhere. The side not chosen gets a gradient of exactly zero.",
+    public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> tensor([1., 0.])"),
 )
 
 
 @Public()
 def masked_fill(x: Array, mask: Array, value: float) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    mask : array_like
+        Booleans whose shape broadcasts with that of `x`.
+    value : float
+        What stands where `mask` is true.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape and the dtype of `x`.
 
     Examples
     --------

@@ -66,23 +66,25 @@ def conv1d(
 
     Parameters
     ----------
-    x
+    x : array_like
         ``(N, C, L)``, or ``(C, L)`` for one row.
-    weight
+    weight : array_like
         ``(O, C / groups, K)``.
-    bias
+    bias : array_like, default None
         ``(O,)``, or None.
-    padding
+    stride : int, default 1
+        By how many elements the kernel moves on.
+    padding : int, "same" or "valid", default 0
         Zeros on both sides; "valid" is none, "same" as many as keep the length (the odd one goes to the end; stride 1
         only).
-    dilation
+    dilation : int, default 1
         Distance between the elements that a kernel reads.
-    groups
+    groups : int, default 1
         Output channels fall in so many groups, each of which sees only its own part of the input channels.
 
     Returns
     -------
-    Array
+    Tensor
         ``(N, O, (L + padding - dilation * (K - 1) - 1) // stride + 1)``, `padding` being that of both sides.
 
     Raises

@@ -43,6 +43,18 @@ _cumsum = Primitive(
 def cumsum(x: Array, axis: int | None = None) -> Array:
     """Return the running sums along `axis`.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis along which to accumulate; None accumulates along the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, or one axis of ``x.size`` for None.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -80,6 +92,18 @@ _cumprod = Primitive("cumprod", np.cumprod, (_cumprod_rule,))
 @Public("cumulative_prod")
 def cumprod(x: Array, axis: int | None = None) -> Array:
     """Return the running products along `axis`; gradients are exact where elements are zero.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis along which to accumulate; None accumulates along the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, or one axis of ``x.size`` for None.
 
     Examples
     --------
@@ -124,6 +148,18 @@ def cummax(x: Array, axis: int | None = None) -> Array:
 
     The gradient of a running maximum goes to the first element that reached it.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis along which to accumulate; None accumulates along the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`, or one axis of ``x.size`` for None.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -139,6 +175,18 @@ def cummin(x: Array, axis: int | None = None) -> Array:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``.
 
     The gradient of a running minimum goes to the first element that reached it.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis along which to accumulate; None accumulates along the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`, or one axis of ``x.size`` for None.
 
     Examples
     --------
@@ -156,6 +204,20 @@ def cummin(x: Array, axis: int | None = None) -> Array:
 @Public()
 def diff(x: Array, n: int = 1, axis: int = -1) -> Array:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter.
+
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    n : int, default 1
+        How many times to take differences.
+    axis : int, default -1
+        The axis of the neighbours.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, `n` shorter along `axis`.
 
     Raises
     ------

@@ -36,13 +36,20 @@ def pad(x: Array, pad_width: Width, mode: Mode = "constant", value: float = 0) -
 
     Parameters
     ----------
-    pad_width
+    x : array_like
+        Numbers of any shape.
+    pad_width : int or nested tuple of int
         How many: ``((before, after), ...)`` for each axis; ``(before, after)`` or one number for all axes alike.
-    mode
+    mode : {"constant", "edge", "reflect", "wrap"}, default "constant"
         What stands there: ``"constant"`` `value`; ``"edge"`` the last element; ``"reflect"`` the elements mirrored at
         the last one, which is not repeated; ``"wrap"`` those of the other end.
-    value
+    value : float, default 0
         The constant.
+
+    Returns
+    -------
+    Tensor
+        Each axis is longer by what was added to it.
 
     Raises
     ------
@@ -92,6 +99,18 @@ def _widths(pad_width: Width, x: Array) -> tuple[tuple[int, int], ...]:
 def tril(x: Array, k: int = 0) -> Array:
     """Return `x` ``(..., M, N)`` with zeros above diagonal `k` of its last two axes; `k` counts to the right.
 
+    Parameters
+    ----------
+    x : array_like
+        ``(..., M, N)``.
+    k : int, default 0
+        Which diagonal: positive ones lie right of the main one, negative ones left of it.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
     Raises
     ------
     ShapeError
@@ -111,6 +130,18 @@ def tril(x: Array, k: int = 0) -> Array:
 @Public()
 def triu(x: Array, k: int = 0) -> Array:
     """Return `x` ``(..., M, N)`` with zeros below diagonal `k` of its last two axes; `k` counts to the right.
+
+    Parameters
+    ----------
+    x : array_like
+        ``(..., M, N)``.
+    k : int, default 0
+        Which diagonal: positive ones lie right of the main one, negative ones left of it.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
 
     Raises
     ------

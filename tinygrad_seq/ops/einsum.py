@@ -175,6 +175,18 @@ def einsum(equation: str, *operands: Array) -> Array:
     A letter twice in one term is a diagonal. ``...`` stands for further axes, which broadcast. More than two operands
     are contracted pair by pair in an order that keeps intermediate results small.
 
+    Parameters
+    ----------
+    equation : str
+        Such as ``"nti,ij->ntj"``: a term of letters per operand, and the letters of the result.
+    *operands : array_like
+        An array per term, with an axis per letter.
+
+    Returns
+    -------
+    Tensor
+        With an axis per letter after ``->``.
+
     Raises
     ------
     ArgumentError

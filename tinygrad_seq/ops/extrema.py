@@ -65,6 +65,20 @@ def _refuse_empty(name: str, x: Array, axes: Axes) -> None:
 def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the largest element over `axis`; equal ones share the gradient evenly.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; of the dtype of `x`.
+
     Raises
     ------
     ShapeError
@@ -86,6 +100,20 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 @Public("amin")
 def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the smallest element over `axis`; equal ones share the gradient evenly.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; of the dtype of `x`.
 
     Raises
     ------
@@ -114,6 +142,20 @@ def _arg(primitive: Primitive, x: Array, axis: int | None, keepdims: bool) -> Ar
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis to search; None searches the flattened array.
+    keepdims : bool, default False
+        Whether the searched axis stays, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without `axis`; int64.
+
     Raises
     ------
     ShapeError
@@ -131,6 +173,20 @@ def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 @Public()
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis to search; None searches the flattened array.
+    keepdims : bool, default False
+        Whether the searched axis stays, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without `axis`; int64.
 
     Raises
     ------
@@ -150,6 +206,20 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return whether any element over `axis` is nonzero; False where it is empty.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers or booleans of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; bool.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -163,6 +233,20 @@ def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return whether all elements over `axis` are nonzero; True where it is empty.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers or booleans of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; bool.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -175,6 +259,20 @@ def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 @Public()
 def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return how many elements over `axis` are not zero, as int64.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers or booleans of any shape.
+    axis : int or sequence of int, default None
+        The axes to count over; None counts all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; int64.
 
     Examples
     --------

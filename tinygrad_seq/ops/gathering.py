@@ -53,6 +53,20 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
 
     With ``indices = argsort(x)`` this sorts; see `gather` for indices that cover a part of the other axes.
 
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    indices : array_like
+        Integers with as many axes as `x`; the axes but `axis` broadcast.
+    axis : int, default -1
+        The axis that the indices point into.
+
+    Returns
+    -------
+    Tensor
+        The broadcast shape, with the size of `indices` along `axis`.
+
     Raises
     ------
     ShapeError
@@ -93,6 +107,20 @@ def gather(x: Array, axis: int, indices: Array) -> Array:
     For axis 1 of a matrix, ``y[i, j] = x[i, indices[i, j]]``. Along the other axes `indices` may be smaller than `x`
     (as in PyTorch); nothing broadcasts.
 
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    axis : int
+        The axis that the indices point into.
+    indices : array_like
+        Integers with as many axes as `x`, and no larger along the others.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `indices` and the dtype of `x`.
+
     Raises
     ------
     ShapeError
@@ -115,6 +143,22 @@ def scatter_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     """Return `x` with each element of `source` added where `gather` with the same `indices` would read it.
 
     For axis 1 of a matrix, ``x[i, indices[i, j]] += source[i, j]``, where indices may repeat.
+
+    Parameters
+    ----------
+    x : array_like
+        The array to add to; it is not changed.
+    axis : int
+        The axis that the indices point into.
+    indices : array_like
+        Integers with as many axes as `x`, which may repeat.
+    source : array_like
+        Of the shape of `indices`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Raises
     ------

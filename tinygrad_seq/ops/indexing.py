@@ -177,6 +177,18 @@ def _static(x: Array, part: Any) -> Any:
 def masked_select(x: Array, mask: Array) -> Array:
     """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    mask : array_like
+        Booleans that broadcast to the shape of `x`.
+
+    Returns
+    -------
+    Tensor
+        The chosen elements, in row-major order, as one axis.
+
     Raises
     ------
     DtypeError
@@ -217,6 +229,20 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
 
     Negative indices count from the end.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    indices : array_like
+        Integers of any shape, from ``-n`` to ``n - 1`` for an axis of size n.
+    axis : int, default None
+        The axis to look up in; None looks up in the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, with the shape of `indices` in place of `axis`.
+
     Raises
     ------
     IndexRangeError
@@ -243,6 +269,18 @@ def embedding(weight: Array, indices: Array) -> Array:
     """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``.
 
     The gradient is added up row by row, in the order of the indices.
+
+    Parameters
+    ----------
+    weight : array_like
+        ``(V, H)``.
+    indices : array_like
+        Integers ``(...)`` from 0 to V - 1.
+
+    Returns
+    -------
+    Tensor
+        ``(..., H)``, of the dtype of `weight`.
 
     Raises
     ------
@@ -272,6 +310,22 @@ def embedding(weight: Array, indices: Array) -> Array:
 def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat.
 
+    Parameters
+    ----------
+    x : array_like
+        The array to add to; it is not changed.
+    axis : int
+        The axis that `indices` point into.
+    indices : array_like
+        Integers ``(K,)``, which may repeat.
+    source : array_like
+        Of the shape of `x` with K along `axis`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
     Raises
     ------
     ShapeError
@@ -299,6 +353,22 @@ def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
 @Public()
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right.
+
+    Parameters
+    ----------
+    x : array_like
+        With two or more axes.
+    offset : int, default 0
+        Which diagonal: positive ones lie right of the main one, negative ones left of it.
+    axis1 : int, default 0
+        The axis of the rows.
+    axis2 : int, default 1
+        The axis of the columns.
+
+    Returns
+    -------
+    Tensor
+        A view without the two axes, with the diagonal as the last axis.
 
     Raises
     ------

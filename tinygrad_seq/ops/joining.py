@@ -46,6 +46,18 @@ _unstack = Primitive("unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axi
 def concat(arrays: Iterable[Array], axis: int | None = 0) -> Array:
     """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays.
 
+    Parameters
+    ----------
+    arrays : iterable of array_like
+        A list, a tuple, a generator or any other iterable of arrays, of equal sizes but for `axis`.
+    axis : int, default 0
+        An axis that they have; None joins the flattened arrays.
+
+    Returns
+    -------
+    Tensor
+        Their sizes along `axis` add up; the dtype is the promoted one.
+
     Raises
     ------
     ShapeError
@@ -64,6 +76,18 @@ def concat(arrays: Iterable[Array], axis: int | None = 0) -> Array:
 @Public(method=False, operands="each")
 def stack(arrays: Iterable[Array], axis: int = 0) -> Array:
     """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result.
+
+    Parameters
+    ----------
+    arrays : iterable of array_like
+        A list, a tuple, a generator or any other iterable of arrays of one shape.
+    axis : int, default 0
+        The position of the new axis in the result.
+
+    Returns
+    -------
+    Tensor
+        With one more axis, whose size is the number of arrays.
 
     Raises
     ------
@@ -89,6 +113,21 @@ def stack(arrays: Iterable[Array], axis: int = 0) -> Array:
 def hstack(arrays: Iterable[Array]) -> Array:
     """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy).
 
+    Parameters
+    ----------
+    arrays : iterable of array_like
+        A list, a tuple, a generator or any other iterable of arrays, of equal sizes but for the axis.
+
+    Returns
+    -------
+    Tensor
+        The joined array.
+
+    Raises
+    ------
+    ShapeError
+        If there are no arrays, or they differ in another axis.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -102,6 +141,21 @@ def hstack(arrays: Iterable[Array]) -> Array:
 @Public(method=False, operands="each")
 def vstack(arrays: Iterable[Array]) -> Array:
     """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy).
+
+    Parameters
+    ----------
+    arrays : iterable of array_like
+        A list, a tuple, a generator or any other iterable of arrays, of equal sizes but for the first axis.
+
+    Returns
+    -------
+    Tensor
+        The joined array, with two or more axes.
+
+    Raises
+    ------
+    ShapeError
+        If there are no arrays, or they differ in another axis.
 
     Examples
     --------
@@ -149,6 +203,20 @@ def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, .
     The gradient of all parts together is a single `concat`. PyTorch's ``split``, by the size of a part, is
     ``chunk(x, n)`` for n parts.
 
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    indices_or_sections : int or iterable of int
+        The number of equal parts, or the indices to cut at, in ascending order.
+    axis : int, default 0
+        The axis to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        The parts, as views.
+
     Raises
     ------
     ShapeError
@@ -189,6 +257,25 @@ def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, .
 def chunk(x: Array, chunks: int, axis: int = 0) -> tuple[Array, ...]:
     """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch).
 
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    chunks : int
+        The largest number of parts.
+    axis : int, default 0
+        The axis to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        The parts, as views.
+
+    Raises
+    ------
+    ArgumentError
+        If `chunks` is not positive.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -209,6 +296,18 @@ def unstack(x: Array, axis: int = 0) -> tuple[Array, ...]:
 
     This is how to walk over time steps: ``for x_t in unstack(xs)``, which ``for x_t in xs`` does for a tensor. The
     gradient of all T slices is a single `stack`.
+
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    axis : int, default 0
+        The axis to walk along.
+
+    Returns
+    -------
+    tuple of Tensor
+        One view per place along `axis`.
 
     Examples
     --------
@@ -232,6 +331,23 @@ def _positive(name: str, parts: int) -> int:
 def tile(x: Array, reps: Shape) -> Array:
     """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy).
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    reps : int or iterable of int
+        How many times along each axis, matched from the last one.
+
+    Returns
+    -------
+    Tensor
+        Each size of `x` times the count of its axis.
+
+    Raises
+    ------
+    ArgumentError
+        If a count is negative.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -254,6 +370,20 @@ def tile(x: Array, reps: Shape) -> Array:
 @Public()
 def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    repeats : int or iterable of int
+        One count for all elements along `axis`, or one count each.
+    axis : int, default None
+        The axis along which to repeat; None repeats the elements of the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, with the sum of the counts along `axis`.
 
     Raises
     ------

@@ -58,6 +58,18 @@ matmul = Primitive(
 
     The last two axes are matrices and the others broadcast; a 1-d operand is a row on the left, a column on the right.
 
+    Parameters
+    ----------
+    a : array_like
+        ``(..., M, K)``, or ``(K,)``.
+    b : array_like
+        ``(..., K, N)``, or ``(K,)``.
+
+    Returns
+    -------
+    Tensor
+        ``(..., M, N)``, without the axis of an operand that has one axis.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -99,12 +111,17 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Parameters
     ----------
-    x
+    x : array_like
         ``(..., in)``.
-    weight
+    weight : array_like
         ``(out, in)``.
-    bias
+    bias : array_like, default None
         ``(out,)``, or None.
+
+    Returns
+    -------
+    Tensor
+        ``(..., out)``.
 
     Raises
     ------
@@ -141,6 +158,18 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 def inner(a: Array, b: Array) -> Array:
     """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``.
 
+    Parameters
+    ----------
+    a : array_like
+        ``(..., K)``.
+    b : array_like
+        ``(..., K)``.
+
+    Returns
+    -------
+    Tensor
+        The axes of `a` but the last, then the axes of `b` but the last.
+
     Raises
     ------
     ShapeError
@@ -160,6 +189,18 @@ def inner(a: Array, b: Array) -> Array:
 def outer(a: Array, b: Array) -> Array:
     """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands.
 
+    Parameters
+    ----------
+    a : array_like
+        Numbers of any shape, M in all.
+    b : array_like
+        Numbers of any shape, N in all.
+
+    Returns
+    -------
+    Tensor
+        ``(M, N)``.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -174,6 +215,20 @@ def outer(a: Array, b: Array) -> Array:
 @Public()
 def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
     """Return the dot products of the vectors along `axis`; the other axes broadcast.
+
+    Parameters
+    ----------
+    a : array_like
+        With one or more axes.
+    b : array_like
+        Of a shape that broadcasts with that of `a`.
+    axis : int, default -1
+        The axis of the vectors.
+
+    Returns
+    -------
+    Tensor
+        The broadcast shape without `axis`.
 
     Raises
     ------
@@ -199,6 +254,23 @@ def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
 def dot(a: Array, b: Array) -> Array:
     """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`.
 
+    Parameters
+    ----------
+    a : array_like
+        ``(..., K)``, or a number.
+    b : array_like
+        ``(..., K, N)``, ``(K,)``, or a number.
+
+    Returns
+    -------
+    Tensor
+        The axes of `a` but the last, then the axes of `b` but the last one but one; the product where one is a number.
+
+    Raises
+    ------
+    ShapeError
+        If the two axes differ in size.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -219,8 +291,17 @@ def tensordot(a: Array, b: Array, axes: int | tuple[int | tuple[int, ...], int |
 
     Parameters
     ----------
-    axes
+    a : array_like
+        Numbers of any shape.
+    b : array_like
+        Numbers of any shape.
+    axes : int or pair of int or tuple of int, default 2
         How many last axes of `a` go with as many first ones of `b`, or a pair: the axes of `a`, the axes of `b`.
+
+    Returns
+    -------
+    Tensor
+        The axes of `a` that are left, then the axes of `b` that are left.
 
     Raises
     ------
@@ -273,6 +354,18 @@ def _paired_axes(a: Array, b: Array, axes: object) -> tuple[tuple[int, ...], tup
 def kron(a: Array, b: Array) -> Array:
     """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks.
 
+    Parameters
+    ----------
+    a : array_like
+        Numbers of any shape.
+    b : array_like
+        Numbers of any shape.
+
+    Returns
+    -------
+    Tensor
+        The sizes multiplied axis by axis, matched from the last one.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -308,6 +401,22 @@ _trace = Primitive(
 @Public()
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span.
+
+    Parameters
+    ----------
+    x : array_like
+        With two or more axes.
+    offset : int, default 0
+        Which diagonal: positive ones lie right of the main one, negative ones left of it.
+    axis1 : int, default 0
+        The axis of the rows.
+    axis2 : int, default 1
+        The axis of the columns.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the two axes.
 
     Raises
     ------

@@ -98,19 +98,24 @@ def cross_entropy(
 
     Parameters
     ----------
-    logits
+    logits : array_like
         Unnormalised log-probabilities (..., V); the classes are the last axis.
-    target
+    target : array_like
         Class indices (...), integers; or probabilities (..., V), floating-point, in [0, 1].
-    weight
+    weight : array_like, default None
         A factor per class (V,).
-    ignore_index
+    ignore_index : int, default -100
         Rows with this class index count for nothing, whatever their logits are, NaN included: their loss is 0 and so
         are all its derivatives. The same holds for rows whose class has weight 0, and for classes of probability 0.
-    reduction
+    reduction : str, default "mean"
         ``"mean"`` (over rows, weighted by their class's `weight`; 0 if every row is ignored), ``"sum"`` or ``"none"``.
-    label_smoothing
+    label_smoothing : float, default 0.0
         The share, in [0, 1], of the target that is spread evenly over the classes.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each row (...) with ``reduction="none"``.
 
     Raises
     ------
@@ -166,6 +171,35 @@ def nll_loss(
     """Return the negative log-likelihood of class indices `target` (...) under log-probabilities (..., V).
 
     The options are those of `cross_entropy`, which takes logits.
+
+    Parameters
+    ----------
+    log_probabilities : array_like
+        (..., V); the classes are the last axis.
+    target : array_like
+        Class indices (...), integers.
+    weight : array_like, default None
+        A factor per class (V,).
+    ignore_index : int, default -100
+        Rows with this class index count for nothing.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each row (...) with ``reduction="none"``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, IndexRangeError, ArgumentError
+        If the target does not fit the log-probabilities, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nll_loss(ts.log([[0.5, 0.25, 0.25]]), [1])
+    tensor(1.3863)
     """
     check_reduction("nll_loss", reduction)
     check_prediction("nll_loss", log_probabilities)
@@ -219,14 +253,19 @@ def binary_cross_entropy(
 
     Parameters
     ----------
-    probability
+    probability : array_like
         Of any shape, in [0, 1].
-    target
+    target : array_like
         Of the same shape, in [0, 1].
-    weight
+    weight : array_like, default None
         A factor per loss, which broadcasts. An entry of weight 0 is 0 whatever it holds, NaN included.
-    reduction
+    reduction : str, default "mean"
         ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
 
     Raises
     ------
@@ -270,16 +309,21 @@ def binary_cross_entropy_with_logits(
 
     Parameters
     ----------
-    logits
+    logits : array_like
         Of any shape; ±inf is allowed.
-    target
+    target : array_like
         Of the same shape, in [0, 1].
-    weight
+    weight : array_like, default None
         A factor per loss, which broadcasts. An entry of weight 0 is 0 whatever it holds, NaN included.
-    pos_weight
+    pos_weight : array_like, default None
         A factor of the part of positive targets, which broadcasts.
-    reduction
+    reduction : str, default "mean"
         ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
 
     Raises
     ------
@@ -312,21 +356,101 @@ def binary_cross_entropy_with_logits(
 
 @Public(method=False)
 def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
-    """Return ``(prediction - target)**2`` of equal shapes."""
+    """Return ``(prediction - target)**2`` of equal shapes.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Floating-point numbers of any shape.
+    target : array_like
+        Numbers of the same shape.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        If the shapes differ, predictions are not floating-point, or the reduction is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.mse_loss([1.0, 2.0], [3.0, 2.0])
+    tensor(2.)
+    """
     target = check_target("mse_loss", prediction, target, reduction)
     return _reduce(square(prediction - target), reduction)
 
 
 @Public(method=False)
 def l1_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
-    """Return ``|prediction - target|`` of equal shapes."""
+    """Return ``|prediction - target|`` of equal shapes.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Floating-point numbers of any shape.
+    target : array_like
+        Numbers of the same shape.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        If the shapes differ, predictions are not floating-point, or the reduction is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.l1_loss([1.0, 2.0], [4.0, 2.0])
+    tensor(1.5)
+    """
     target = check_target("l1_loss", prediction, target, reduction)
     return _reduce(abs(prediction - target), reduction)
 
 
 @Public(method=False)
 def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
-    """Return ``d**2 / 2`` where ``d = |prediction - target| <= delta`` and ``delta * (d - delta / 2)`` beyond."""
+    """Return ``d**2 / 2`` where ``d = |prediction - target| <= delta`` and ``delta * (d - delta / 2)`` beyond.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Floating-point numbers of any shape.
+    target : array_like
+        Numbers of the same shape.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+    delta : float, default 1.0
+        Where the loss turns from a square into a straight line, above 0.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        If the shapes differ, predictions are not floating-point, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.huber_loss([0.5, 4.0], [0.0, 0.0], reduction="none")
+    tensor([0.125, 3.5  ])
+    """
     target = check_target("huber_loss", prediction, target, reduction)
     if not delta > 0:
         raise ArgumentError(f"huber_loss: expected delta > 0, got {delta}; use e.g. 1.0.")
@@ -337,7 +461,35 @@ def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta:
 
 @Public(method=False)
 def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
-    """Return `huber_loss` with ``delta=beta``, divided by `beta`; with ``beta=0`` it is `l1_loss`."""
+    """Return `huber_loss` with ``delta=beta``, divided by `beta`; with ``beta=0`` it is `l1_loss`.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Floating-point numbers of any shape.
+    target : array_like
+        Numbers of the same shape.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+    beta : float, default 1.0
+        Where the loss turns from a square into a straight line, 0 or more.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        If the shapes differ, predictions are not floating-point, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.smooth_l1_loss([0.5, 4.0], [0.0, 0.0], reduction="none", beta=2.0)
+    tensor([0.0625, 3.    ])
+    """
     if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: expected beta >= 0, got {beta}; use e.g. 1.0.")
     if beta == 0:
@@ -352,12 +504,34 @@ def kl_div(log_probabilities: Array, target: Array, reduction: str = "mean", log
     `target` holds probabilities, or their logs if `log_target`; where it is 0 the divergence and its derivatives are 0.
     ``reduction="batchmean"`` divides the sum by the first axis, which is the divergence per example.
 
+    Parameters
+    ----------
+    log_probabilities : array_like
+        Floating-point numbers of any shape.
+    target : array_like
+        Probabilities of the same shape, or their logs.
+    reduction : str, default "mean"
+        ``"mean"``, ``"batchmean"``, ``"sum"`` or ``"none"``.
+    log_target : bool, default False
+        Whether `target` holds logs.
+
+    Returns
+    -------
+    Tensor
+        A number, or the divergence of each element with ``reduction="none"``.
+
     Raises
     ------
     ArgumentError
         If a target is negative, +inf or NaN, or a log +inf or NaN (not checked inside a compiled scan).
     ShapeError, DtypeError
         If the shapes differ, or log-probabilities are not floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.kl_div(ts.log([0.5, 0.5]), [0.25, 0.75], reduction="sum")
+    tensor(0.1308)
     """
     check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
     target = check_target("kl_div", log_probabilities, target, "none")

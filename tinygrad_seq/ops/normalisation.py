@@ -99,6 +99,18 @@ def softmax(x: Array, axis: int = -1) -> Array:
 
     Elements of -inf get 0. As in PyTorch the result is NaN where all are -inf, or one is +inf.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default -1
+        The axis of the classes.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -111,6 +123,18 @@ def softmax(x: Array, axis: int = -1) -> Array:
 @Public()
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default -1
+        The axis of the classes.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Examples
     --------
@@ -130,6 +154,18 @@ def _row_axis(name: str, x: Array, axis: int) -> int:
 @Public(method=False)
 def glu(x: Array, axis: int = -1) -> Array:
     """Return the gated linear unit ``a * sigmoid(b)``, a and b being the first and second half of `x` along `axis`.
+
+    Parameters
+    ----------
+    x : array_like
+        With an even size along `axis`.
+    axis : int, default -1
+        The axis to halve.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, half as large along `axis`.
 
     Raises
     ------
@@ -232,12 +268,21 @@ def layer_norm(
 
     Parameters
     ----------
-    x
+    x : array_like
         ``(..., *normalized_shape)``.
-    normalized_shape
+    normalized_shape : int or iterable of int
         The sizes of the axes to normalise over.
-    weight, bias
+    weight : array_like, default None
         `normalized_shape`, or None.
+    bias : array_like, default None
+        `normalized_shape`, or None.
+    eps : float, default 1e-05
+        What is added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Raises
     ------
@@ -266,14 +311,19 @@ def rms_norm(
 
     Parameters
     ----------
-    x
+    x : array_like
         ``(..., *normalized_shape)``.
-    normalized_shape
+    normalized_shape : int or iterable of int
         The sizes of the axes to normalise over.
-    weight
+    weight : array_like, default None
         `normalized_shape`, or None.
-    eps
+    eps : float, default None
         None for the machine epsilon of the dtype of `x`, as in PyTorch.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Raises
     ------
@@ -341,10 +391,19 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, generator: np.rando
 
     Parameters
     ----------
-    p
+    x : array_like
+        Floating-point numbers of any shape.
+    p : float, default 0.5
         Probability of an element to be dropped, from 0 to 1.
-    generator
+    training : bool, default True
+        Whether anything is dropped.
+    generator : numpy.random.Generator, default None
         What the mask is drawn from; the process-wide one of `manual_seed` by default.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
 
     Raises
     ------

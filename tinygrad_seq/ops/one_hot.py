@@ -28,6 +28,20 @@ def one_hot(indices: Array, num_classes: int | None = None, dtype: np.typing.DTy
 
     Without `num_classes` the greatest index is taken for the last class.
 
+    Parameters
+    ----------
+    indices : array_like
+        Integers ``(...)`` from 0 to C - 1.
+    num_classes : int, default None
+        C; None for one more than the greatest index.
+    dtype : dtype, default float32
+        Of the result.
+
+    Returns
+    -------
+    Tensor
+        ``(..., C)``.
+
     Raises
     ------
     IndexRangeError

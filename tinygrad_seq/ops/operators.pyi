@@ -33,15 +33,15 @@ class Operators:
     def to(self, dtype: DTypeLike) -> Tensor:
         """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans."""
     def reshape(self, *shape: Any) -> Tensor:
-        """Return `tinygrad_seq.reshape`; the shape as one tuple or as several integers."""
+        """Return the elements, in row-major order, in another shape."""
     view = reshape
     def permute_dims(self, *axes: Any) -> Tensor:
-        """Return `tinygrad_seq.permute_dims`; the axes as one tuple or as several integers."""
+        """Return the tensor with its axes in another order."""
     permute = permute_dims
     def expand(self, *shape: Any) -> Tensor:
-        """Return `tinygrad_seq.broadcast_to`; the shape as one tuple or as several integers, -1 for a size to keep."""
+        """Return the tensor repeated along new and size-1 axes."""
     def transpose(self, *axes: Any) -> Tensor:
-        """Return `tinygrad_seq.transpose`: the axes reversed, or in the order given."""
+        """Return the tensor with its axes reversed, or in the order given."""
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
@@ -135,11 +135,11 @@ class Operators:
     bitwise_invert = invert
     bitwise_not = invert
     def logical_and(self, b: ArrayLike, /) -> Tensor:
-        """Return whether both are nonzero."""
+        """Return whether both `a` and `b` are nonzero."""
     def logical_or(self, b: ArrayLike, /) -> Tensor:
-        """Return whether either is nonzero."""
+        """Return whether `a` or `b` is nonzero."""
     def logical_xor(self, b: ArrayLike, /) -> Tensor:
-        """Return whether exactly one is nonzero."""
+        """Return whether exactly one of `a` and `b` is nonzero."""
     def logical_not(self, /) -> Tensor:
         """Return whether `x` is zero."""
     def isnan(self, /) -> Tensor:
@@ -194,7 +194,7 @@ class Operators:
     true_divide = divide
     div = divide
     def floor_divide(self, b: ArrayLike, /) -> Tensor:
-        """Return ``floor(a / b)``; its gradient is zero."""
+        """Return ``floor(a / b)``."""
     def __floordiv__(self, other: ArrayLike, /) -> Tensor: ...
     def __rfloordiv__(self, other: ArrayLike, /) -> Tensor: ...
     def remainder(self, b: ArrayLike, /) -> Tensor:
@@ -209,20 +209,20 @@ class Operators:
     def __neg__(self) -> Tensor: ...
     neg = negative
     def abs(self, /) -> Tensor:
-        """Return ``|x|``; gradient 0 at 0."""
+        """Return ``|x|``."""
     def __abs__(self) -> Tensor: ...
     absolute = abs
     def sign(self, /) -> Tensor:
-        """Return -1, 0 or 1; its gradient is zero."""
+        """Return the sign: -1, 0 or 1."""
     def floor(self, /) -> Tensor:
-        """Return the floor; gradient zero."""
+        """Return the floor."""
     def ceil(self, /) -> Tensor:
-        """Return the ceiling; gradient zero."""
+        """Return the ceiling."""
     def round(self, /) -> Tensor:
-        """Return the nearest integer, halves to even; gradient zero."""
+        """Return the nearest integer, halves to even."""
     rint = round
     def trunc(self, /) -> Tensor:
-        """Return the integer part; gradient zero."""
+        """Return the integer part."""
     def square(self, /) -> Tensor:
         """Return ``x * x``."""
     def sqrt(self, /) -> Tensor:
@@ -234,16 +234,16 @@ class Operators:
     def rsqrt(self, /) -> Tensor:
         """Return ``1 / √x``."""
     def pow(self, b: ArrayLike, /) -> Tensor:
-        """Return ``a ** b``; a negative base needs integer exponents (NaN otherwise)."""
+        """Return ``a ** b``."""
     def __pow__(self, other: ArrayLike, /) -> Tensor: ...
     def __rpow__(self, other: ArrayLike, /) -> Tensor: ...
     power = pow
     def hypot(self, b: ArrayLike, /) -> Tensor:
-        """Return ``√(a² + b²)`` without overflow; gradient 0 at the origin."""
+        """Return ``√(a² + b²)`` without overflow."""
     def maximum(self, b: ArrayLike, /) -> Tensor:
-        """Return the larger of `a` and `b`; a tie shares the gradient evenly."""
+        """Return the larger of `a` and `b`."""
     def minimum(self, b: ArrayLike, /) -> Tensor:
-        """Return the smaller of `a` and `b`; a tie shares the gradient evenly."""
+        """Return the smaller of `a` and `b`."""
     def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
         """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``."""
     clamp = clip
@@ -252,7 +252,7 @@ class Operators:
     def erf(self, /) -> Tensor:
         """Return the error function, to 2 ulp."""
     def relu(self, /) -> Tensor:
-        """Return ``max(x, 0)``; gradient 0 at 0."""
+        """Return ``max(x, 0)``."""
     def leaky_relu(self, negative_slope: ArrayLike = 0.01) -> Tensor:
         """Return `x` where it is positive and ``negative_slope * x`` elsewhere; the slope may be learned (PReLU)."""
     def elu(self, alpha: ArrayLike = 1.0) -> Tensor:
@@ -363,7 +363,7 @@ class Operators:
         """Return the inverse tangent, in [-π/2, π/2]."""
     arctan = atan
     def atan2(self, b: ArrayLike, /) -> Tensor:
-        """Return the angle of the point ``(b, a)``, in [-π, π]; gradient 0 at the origin."""
+        """Return the angle of the point ``(b, a)``, in [-π, π]."""
     arctan2 = atan2
     def sinh(self, /) -> Tensor:
         """Return the hyperbolic sine."""
@@ -375,8 +375,8 @@ class Operators:
         """Return the inverse hyperbolic sine."""
     arcsinh = asinh
     def acosh(self, /) -> Tensor:
-        """Return the inverse hyperbolic cosine of ``x >= 1``."""
+        """Return the inverse hyperbolic cosine."""
     arccosh = acosh
     def atanh(self, /) -> Tensor:
-        """Return the inverse hyperbolic tangent of ``-1 <= x <= 1``."""
+        """Return the inverse hyperbolic tangent."""
     arctanh = atanh

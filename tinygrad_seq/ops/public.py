@@ -47,9 +47,54 @@ class Public:
 
     def __call__(self, function: F) -> F:
         self.function = function
+        if self.example:
+            function.__doc__ = document(function, self.example)
         for name in (function.__name__, *self.aliases):
             PUBLIC[name] = self
         return function
+
+
+_DOCUMENT = """{summary}
+
+    Parameters
+    ----------
+    {names} : array_like
+        {operands}
+
+    Returns
+    -------
+    Tensor
+        {result}
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.{name}({arguments})
+    {value}
+    """
+
+
+def document(row: Any, example: str) -> str:
+    """Return the numpydoc text of a row that works element by element, from its first sentence and its forward."""
+    names = operand_names(row.rules)
+    types = set(getattr(row.forward, "types", ()))  # of a ufunc: "l->l" takes int64, "d->?" gives booleans
+    if types & {"d->?", "dd->?"}:
+        dtype = "bool"
+    elif types and not types & {"l->l", "ll->l"}:
+        dtype = "floating-point; integers become float64"
+    else:
+        dtype = "of its dtype" if len(names) == 1 else "of the promoted dtype"
+    numbers = "Integers or booleans" if types and not types & {"d->d", "dd->d", "d->?", "dd->?"} else "Numbers"
+    arguments, _, value = example.partition(" -> ")
+    return _DOCUMENT.format(
+        summary=row.__doc__.replace(". ", ".\n\n    ", 1),
+        names=", ".join(names),
+        operands=f"{numbers} of any shape." if len(names) == 1 else f"{numbers} whose shapes broadcast.",
+        result=f"Of the shape of `x`, {dtype}." if len(names) == 1 else f"Of the broadcast shape, {dtype}.",
+        name=row.name,
+        arguments=arguments,
+        value=value,
+    )
 
 
 def public_signature(function: Callable[..., Any]) -> inspect.Signature:

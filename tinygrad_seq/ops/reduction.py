@@ -71,6 +71,20 @@ _mean = Primitive(
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the sum over `axis`; 0 where it is empty.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; of the dtype of `x`, integers as 64-bit ones.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -83,6 +97,20 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 @Public()
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the mean over `axis`; NaN where it is empty.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; floating-point, of the dtype of `x` if it is.
 
     Examples
     --------
@@ -128,6 +156,20 @@ _prod = Primitive("prod", lambda x, axes, keepdims: np.multiply.reduce(x, axis=a
 @Public()
 def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; of the dtype of `x`, integers as 64-bit ones.
 
     Examples
     --------
@@ -177,6 +219,22 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
     `correction` is NumPy's ``ddof``: 0 for the variance of a population, 1 for the unbiased estimate from a sample. The
     result is NaN where ``count <= correction``.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    correction : float, default 0
+        What is subtracted from the count (NumPy's ``ddof``).
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; floating-point, of the dtype of `x` if it is.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -189,6 +247,22 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
 @Public()
 def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    correction : float, default 0
+        What is subtracted from the count (NumPy's ``ddof``).
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; floating-point, of the dtype of `x` if it is.
 
     Examples
     --------
@@ -244,6 +318,20 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none.
 
     Its gradient is softmax; 0 for a row of -inf, and shared by the infinite elements of a row with +inf.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reduce; None reduces all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; floating-point, of the dtype of `x` if it is.
 
     Examples
     --------
@@ -302,6 +390,22 @@ def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) ->
 
     `ord` is any number from 1 up, or ``inf`` for the largest and ``-inf`` for the smallest absolute value. The gradient
     at 0 is 0.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    ord : float, default 2
+        The order, from 1 up, or ``inf`` or ``-inf``.
+    axis : int or sequence of int, default None
+        The axes of the vectors; None takes all elements as one vector.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x` without the reduced axes; floating-point, of the dtype of `x` if it is.
 
     Raises
     ------

@@ -99,6 +99,18 @@ def check_matrix(name: str, x: Array) -> None:
 def broadcast_to(x: Array, shape: Shape) -> Array:
     """Return `x` repeated along new and size-1 axes to `shape`, as a read-only view.
 
+    Parameters
+    ----------
+    x : array_like
+        Of a shape that broadcasts to `shape`.
+    shape : int or iterable of int
+        The sizes of the result.
+
+    Returns
+    -------
+    Tensor
+        Of shape `shape` and the dtype of `x`.
+
     Raises
     ------
     ShapeError
@@ -125,6 +137,18 @@ def broadcast_to(x: Array, shape: Shape) -> Array:
 @Public()
 def reshape(x: Array, shape: Shape) -> Array:
     """Return the elements of `x`, in row-major order, in another shape; one size may be -1, to be worked out.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    shape : int or iterable of int
+        The new sizes, whose product is ``x.size``.
+
+    Returns
+    -------
+    Tensor
+        Of shape `shape` and the dtype of `x`; a view where the memory allows it.
 
     Raises
     ------
@@ -160,6 +184,25 @@ def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> ShapeError:
 def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
     """Return `x` with the axes from `start_axis` to `end_axis`, both included, merged into one.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    start_axis : int, default 0
+        The first axis to merge.
+    end_axis : int, default -1
+        The last axis to merge.
+
+    Returns
+    -------
+    Tensor
+        With one axis in place of the merged ones; a view where the memory allows it.
+
+    Raises
+    ------
+    ArgumentError
+        If `start_axis` comes after `end_axis`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -181,6 +224,25 @@ def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
 @Public()
 def unflatten(x: Array, axis: int, shape: Shape) -> Array:
     """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1.
+
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    axis : int
+        The axis to split.
+    shape : int or iterable of int
+        The sizes of the new axes, whose product is the size of `axis`.
+
+    Returns
+    -------
+    Tensor
+        With the new axes in place of `axis`.
+
+    Raises
+    ------
+    ShapeError
+        If the sizes do not multiply to the size of the axis.
 
     Examples
     --------
@@ -205,6 +267,23 @@ def unflatten(x: Array, axis: int, shape: Shape) -> Array:
 def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int
+        Positions in the result; negative ones count from its end.
+
+    Returns
+    -------
+    Tensor
+        A view with one more axis per position.
+
+    Raises
+    ------
+    ArgumentError
+        If a position is named twice.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -224,6 +303,18 @@ def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
 @Public()
 def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to drop; None drops each one of size 1.
+
+    Returns
+    -------
+    Tensor
+        A view with fewer axes.
 
     Raises
     ------
@@ -256,6 +347,18 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
 def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """Return `x` with its axes in the order `axes`, as a view.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axes : sequence of int
+        For each axis of the result, the axis of `x` that it is.
+
+    Returns
+    -------
+    Tensor
+        A view with the sizes in that order.
+
     Raises
     ------
     ArgumentError
@@ -281,6 +384,18 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """Return `x` with its axes reversed, or in the order `axes`, as a view; see `matrix_transpose` for the last two.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axes : sequence of int, default None
+        The order of the axes; None reverses them.
+
+    Returns
+    -------
+    Tensor
+        A view with the sizes in that order.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -294,10 +409,26 @@ def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
 def matrix_transpose(x: Array) -> Array:
     """Return `x` ``(..., M, N)`` with its last two axes exchanged, ``(..., N, M)``, as a view.
 
+    Parameters
+    ----------
+    x : array_like
+        ``(..., M, N)``.
+
+    Returns
+    -------
+    Tensor
+        ``(..., N, M)``.
+
     Raises
     ------
     ShapeError
         If `x` has fewer than two axes.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.matrix_transpose(ts.zeros((5, 2, 3))).shape
+    (5, 3, 2)
     """
     ndim = x.ndim
     if ndim == 2:
@@ -309,6 +440,20 @@ def matrix_transpose(x: Array) -> Array:
 @Public("swapdims")
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Return `x` with two axes exchanged, as a view.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis1 : int
+        One axis.
+    axis2 : int
+        The other axis.
+
+    Returns
+    -------
+    Tensor
+        A view with the two sizes exchanged.
 
     Examples
     --------
@@ -325,6 +470,25 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
 @Public("movedim")
 def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    source : int or sequence of int
+        The axes to move.
+    destination : int or sequence of int
+        Where each one goes, as positions of the result.
+
+    Returns
+    -------
+    Tensor
+        A view with the axes in the new order.
+
+    Raises
+    ------
+    ArgumentError
+        If `source` and `destination` differ in length.
 
     Examples
     --------
@@ -352,6 +516,18 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
 def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements in reverse order along `axis` (None: along every axis), as a view.
 
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int or sequence of int, default None
+        The axes to reverse; None reverses all.
+
+    Returns
+    -------
+    Tensor
+        A view of the shape of `x`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -367,6 +543,25 @@ def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None 
 
     Without an axis the elements of the flattened array are moved. Tuples give one shift for each axis; the shifts of
     an axis named twice add up.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    shift : int or sequence of int
+        By how many places; negative numbers move towards the start.
+    axis : int or sequence of int, default None
+        The axes that `shift` belongs to; None moves the elements of the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    ArgumentError
+        If there is not one shift per axis.
 
     Examples
     --------

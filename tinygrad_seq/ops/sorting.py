@@ -41,6 +41,22 @@ _argtopk = Primitive("argtopk", _extremes, (None,))
 def argsort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Array:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order.
 
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    axis : int, default -1
+        The axis to sort along.
+    descending : bool, default False
+        Whether the largest comes first.
+    stable : bool, default True
+        Whether equal elements keep their order.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`; int64.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -55,6 +71,22 @@ def argsort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool 
 def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Array:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order.
 
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    axis : int, default -1
+        The axis to sort along.
+    descending : bool, default False
+        Whether the largest comes first.
+    stable : bool, default True
+        Whether equal elements keep their order.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -67,6 +99,22 @@ def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = T
 @Public()
 def topk(x: Array, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Array, Array]:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices.
+
+    Parameters
+    ----------
+    x : array_like
+        With one or more axes.
+    k : int
+        How many elements to take.
+    axis : int, default -1
+        The axis to search.
+    largest : bool, default True
+        Whether to take the largest or the smallest.
+
+    Returns
+    -------
+    tuple of Tensor
+        The elements and their int64 indices, each of the shape of `x` with k along `axis`.
 
     Raises
     ------

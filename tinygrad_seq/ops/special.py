@@ -24,7 +24,7 @@ erf = elementwise(
     vjp=(lambda g, _y, x: g * (_gauss(x, 1) * _TWO_OVER_ROOT_PI),),
     code="math.erf({0})",
     doc="Return the error function, to 2 ulp.",
-    public=Public(),
+    public=Public(example="[0.0, 1.0] -> tensor([0.    , 0.8427])"),
 )
 erfc = elementwise(
     "erfc",
@@ -32,7 +32,7 @@ erfc = elementwise(
     vjp=(lambda g, _y, x: g * (_gauss(x, 1) * -_TWO_OVER_ROOT_PI),),
     code="math.erfc({0})",
     doc="Return ``1 - erf(x)``, accurate where that is tiny.",
-    public=Public(method=False),
+    public=Public(method=False, example="[0.0, 1.0] -> tensor([1.    , 0.1573])"),
 )
 
 

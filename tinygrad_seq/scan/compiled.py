@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor, record, wrap
 from ..autograd.transforms.level import Level
-from ..base.memo import Memo
 from ..base.modes import mode
 from ..base.tree import Tree, flatten
-from ..errors import CompileError
 from ..ops.joining import stack, unstack
 from ..ops.primitive import Array, Primitive
 from .eager import StepFunction, pair
 from .ir.leaves import alike, difference
 from .ir.retrace import Rebuild, Traced, Walk, root_of
-from .ir.step import Aval, Step, Var
-from .ir.trace import Trace, Tracer, as_leaf, freeze
+from .ir.step import Aval, Step, Var, evaluate
+from .ir.trace import Trace, Tracer, as_leaf
 from .program import Program
 from .repeated import SteadyStep
 from .run.segments import Run
-
-MOST_PROGRAMS: Final = 1000
-"""Programs that are kept, of some 80 KB each: a step with a Python number that changes makes a new one every call."""
-_programs: Memo[Any, Program] = Memo(MOST_PROGRAMS)  # each has two keys, in one of two generations
+from .variants import compiled_of
 
 
 class Call(NamedTuple):
@@ -91,21 +86,33 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
         raise difference("carry", "entered", "left the step", carry, carry_out, "pass init")
     left = tuple([_var(walk, leaf) for leaf in carry_leaves])
     stacked = tuple([_var(walk, as_leaf(leaf)) for leaf in y_leaves])
-    return Traced(walk.step(left, stacked), list(walk.constants.values()), rebuild_carry, rebuild_y)
+    template = walk.step(left, stacked)
+    return Traced(template, tuple(walk.numbers), list(walk.constants.values()), rebuild_carry, rebuild_y)
 
 
 def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild) -> Call:
     """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
     init = flatten(carry)[0]
     avals = [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
-    step, objects, rebuild_carry, rebuild_y = _trace(function, carry, init, rebuild_x, avals)
+    traced = _trace(function, carry, init, rebuild_x, avals)
     recording = mode.recording
-    wants = tuple([recording and isinstance(o, Tensor) and o._requires_grad for o in (*objects, *init, *xs)])
-    program = _program(step, wants)
-    operands = [*program.outer(objects), *init, *xs]
+    leaves = (*traced.objects, *init, *xs)
+    wants = tuple([recording and isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves])
+    inputs = traced.template.inputs
+
+    def compile(step: Step) -> Program:
+        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want})
+
+    program, arguments = compiled_of(traced, wants, compile)
+    operands = [*program.outer([*traced.objects, *arguments]), *init, *xs]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
-    count, end = len(init), len(init) + len(step.ys)
-    return Call(program, reached, any(wants), lambda flat: (rebuild_carry(flat[:count]), rebuild_y(flat[count:end])))
+    count, end = len(init), len(init) + len(traced.template.ys)
+    return Call(
+        program,
+        reached,
+        any(wants),
+        lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
+    )
 
 
 def _trace(function: StepFunction, carry: Tree, init: Sequence[Any], rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
@@ -128,47 +135,6 @@ def _cut_off(x: Any) -> Any:
 
 def _var(walk: Walk, leaf: Any) -> Var:
     return leaf._var if leaf.__class__ is Tracer else walk.constant(leaf)
-
-
-def _program(step: Step, wants: tuple[bool, ...]) -> Program:
-    """Return the program of a step, made once for each structure, shapes and dtypes."""
-    program = _programs.get((step, wants))
-    if program is None:
-        key = (structure(step), wants)
-        program = _programs.get(key)
-        if program is None:
-            _refuse_empty(step)
-            wanted = {var for var, want in zip(step.inputs, wants, strict=True) if want}
-            program = _programs.put(key, Program(step, wanted))
-        _programs.put((step, wants), program)
-    return program
-
-
-def _refuse_empty(step: Step) -> None:
-    """Refuse a step that makes arrays of no elements out of others: the passes take every axis to have an element."""
-    if any(0 in var.shape for var in (*step.carry, *step.xs)):  # all arrays of the batch are empty, and nothing is done
-        return
-    for eqn in step.eqns:
-        for result in eqn.results:
-            if 0 in result.shape:
-                raise CompileError(
-                    f"scan: expected arrays with one element or more, got {eqn.primitive.name!r} of shape "
-                    f"{result.shape} in the step; leave it out, or pass compile=False."
-                )
-
-
-def structure(step: Step) -> Hashable:
-    """Return all there is to know about a step, its variables being numbers: equal for steps that do the same."""
-    number = {var: position for position, var in enumerate(step.inputs)}
-    lines = []
-    for eqn in step.eqns:
-        operands = tuple([number[o] if o.__class__ is Var else (o.__class__, repr(o)) for o in eqn.operands])
-        lines.append((eqn.primitive, operands, freeze(eqn.params)))
-        for result in eqn.results:
-            number[result] = len(number)
-    avals = tuple([tuple([var.aval for var in part]) for part in (step.consts, step.carry, step.xs)])
-    outputs = tuple([tuple([number[var] for var in part]) for part in (step.carry_out, step.ys)])
-    return tuple(lines), avals, outputs
 
 
 # ------------------------------------------------------------------------------------------ the operation on the tape
@@ -266,9 +232,7 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
             carry = [asarray(part).detach() for part in carry]
         now = {**step.constants, **consts, **dict(zip(step.carry, carry, strict=True))}
         now.update(zip(step.xs, [column[t] for column in columns], strict=True))
-        for eqn in step.eqns:
-            values = eqn.primitive(*[now[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
-            now.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
+        evaluate(step.eqns, now)
         carry = [now[var] for var in step.carry_out]
         ys.append([now[var] for var in step.ys])
     ordered = ys[::-1] if run.reverse else ys

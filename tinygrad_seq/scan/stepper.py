@@ -12,18 +12,17 @@ passes over next to no data.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor, wrap
-from ..base.memo import Memo
 from ..base.modes import mode, no_grad
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError
-from .compiled import structure, trace_step
+from .compiled import trace_step
 from .eager import StepFunction, unroll, warn_once
 from .ir.leaves import stack_leaves
 from .ir.step import Aval, Step
@@ -32,6 +31,7 @@ from .run.batched import Env, plan_all
 from .run.direction import Direction
 from .run.kernel import Kernel
 from .run.segments import Run
+from .variants import compiled_of
 
 
 class CompiledStepper:
@@ -57,9 +57,9 @@ class CompiledStepper:
         leaves, rebuild_x = flatten(x)
         traced = trace_step(function, carry, rebuild_x, [Aval(leaf.shape, leaf.dtype) for leaf in leaves])
         self._rebuild_carry, self._rebuild_y = traced.rebuild_carry, traced.rebuild_y
-        loop = _loop(traced.step)
+        loop, arguments = compiled_of(traced, _Loop, _Loop)
         xs = {var: np.zeros((length, *var.shape), var.dtype) for var in loop.step.xs}
-        env = loop.constants(traced.objects) | xs
+        env = loop.constants([*traced.objects, *arguments]) | xs
         kernel = loop.direction.kernel
         self._memory = _Bound(loop.step, kernel, length, env) if kernel else _Interpreted(loop.direction, length, env)
         self._inputs = list(xs.values())
@@ -144,14 +144,6 @@ class _Loop:
         env: Env = dict(zip(self._traced, arrays, strict=True)) | dict(self._constants)
         self._invariants(0, env)
         return {var: env[var] for var in self.step.consts}
-
-
-_loops: Memo[Hashable, _Loop] = Memo(200)
-
-
-def _loop(step: Step) -> _Loop:
-    key = structure(step)
-    return _loops.get(key) or _loops.put(key, _Loop(step))
 
 
 class _Bound:

@@ -21,7 +21,7 @@ from ..nn.module.parameter import Buffer, Parameter
 from ..nn.recurrence.layer import SequenceLayer
 from ..nn.recurrence.passes import step_of_pass
 from ..nn.recurrence.recurrent import Recurrent
-from ..nn.recurrence.torch_layers import StackedLayers
+from ..nn.recurrence.stacked_layers import StackedLayers
 from ..scan import program_of, scan
 from ..scan.eager import StepFunction
 from ..scan.ir.leaves import named_leaves

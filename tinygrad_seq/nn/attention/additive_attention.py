@@ -1,9 +1,9 @@
-"""Additive attention: a small network compares query and key."""
+"""Additive attention: a small network scores each pair of query and key."""
 
 from __future__ import annotations
 
 from ...autograd.creation import zeros
-from ...ops.primitive import Array
+from ...autograd.tensor import Tensor
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims
 from ...ops.trigonometric import tanh
@@ -19,19 +19,24 @@ class AdditiveAttention(Attention):
 
     Parameters
     ----------
-    query_size, memory_size
+    query_size, memory_size : int
         Q and E.
-    hidden_size
-        A, the width of the network that compares; by default that of the query.
-    batch_first
-        Whether the memory is (N, S, E) instead of (S, N, E), several queries (N, L, Q) instead of (L, N, Q).
+    hidden_size : int, optional
+        A, the width of the network; Q by default.
+    batch_first : bool, default False
+        Whether the memory is (N, S, E) instead of (S, N, E), and several queries (N, L, Q) instead of (L, N, Q).
 
     Attributes
     ----------
     query, key : Linear
-        (A, Q) with a bias, and (A, E) without.
+        W_q (A, Q) with a bias, and W_k (A, E) without.
     weight : Parameter
-        v, (A,), drawn uniform in ±1/sqrt(A).
+        v, (A,), uniform in ±1/sqrt(A).
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, or `batch_first` not a bool.
 
     Examples
     --------
@@ -57,12 +62,12 @@ class AdditiveAttention(Attention):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw v anew; the two layers have a method of their own."""
+        """Set v to new initial values; `query` and `key` have their own `reset_parameters`."""
         uniform_(self.weight, -(self.weight.size**-0.5), self.weight.size**-0.5)
 
-    def make_keys(self, memory: Array) -> Array:
+    def make_keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)
 
-    def score(self, query: Array, keys: Array) -> Array:
+    def score(self, query: Tensor, keys: Tensor) -> Tensor:
         compared = tanh(expand_dims(self.query(query), 2) + expand_dims(keys, 1))
         return sum(compared * self.weight, axis=-1)

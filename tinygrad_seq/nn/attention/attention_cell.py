@@ -1,15 +1,17 @@
-"""`AttentionCell`: a cell that looks at a memory in every step."""
+"""`AttentionCell`: a cell that attends to a memory at every step."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+
+from numpy.typing import DTypeLike
 
 from ...autograd.creation import zeros
 from ...autograd.tagging import tag
+from ...autograd.tensor import Tensor
 from ...base.tree import Tree
 from ...errors import ArgumentError, ShapeError
 from ...ops.joining import concat
-from ...ops.primitive import Array
 from ...ops.shape import expand_dims
 from ..cell import Cell
 from .mechanism import Attention, Memory
@@ -24,22 +26,21 @@ class AttentionCell(Cell):
         context_t = attention(h_t, memory)
         output = [h_t, context_t]
 
-    The state is ``(state of the cell, context)``. The memory is the same at all steps: `over` gives the cell that reads
-    it, an ordinary `Cell`. Under a scan it is compiled; keys and values of the memory are made once, outside of the
-    loop, and the gradient flows into them. The weights are tagged ``"attention_weights"``.
+    The state is ``(state of the cell, context)``. The memory is the same at all steps; `over` returns a cell that
+    reads it. A scan compiles it: keys and values are computed once before the loop, and gradients
+    reach them. The weights are tagged ``"attention_weights"``.
 
     Parameters
     ----------
-    cell
-        Any cell with one output array. If it has an `input_size`, that is the size of x and of the context together.
-    attention
-        `AdditiveAttention`, `DotAttention`, `MultiHeadAttention` or another `Attention`; its queries are the cell's
-        outputs.
+    cell : Cell
+        Any cell with one output array. Its `input_size`, if set, is the sum of the sizes of x and of the context.
+    attention : Attention
+        `AdditiveAttention`, `DotAttention`, `MultiHeadAttention` or your own; its queries are the outputs of the cell.
 
     Raises
     ------
     ArgumentError
-        If the cell is none, or its inputs have no room for a context.
+        If `cell` is not a Cell or `attention` not an Attention, or their sizes do not match.
 
     Examples
     --------
@@ -52,6 +53,8 @@ class AttentionCell(Cell):
     ((2, 14), (2, 8), (2, 6))
     """
 
+    memory: Memory | None = None
+
     def __init__(self, cell: Cell, attention: Attention) -> None:
         if not isinstance(cell, Cell) or not isinstance(attention, Attention):
             raise ArgumentError(
@@ -60,8 +63,8 @@ class AttentionCell(Cell):
             )
         if cell.input_size is not None and cell.input_size <= attention.context_size:
             raise ArgumentError(
-                f"AttentionCell: expected a cell whose inputs are x and a context of {attention.context_size}, got "
-                f"input_size {cell.input_size}; build it with the size of x + {attention.context_size}."
+                f"AttentionCell: expected a cell with an input_size above the context's {attention.context_size}, got "
+                f"{cell.input_size}; build it with the size of x + {attention.context_size}."
             )
         hidden = getattr(cell, "output_size", getattr(cell, "hidden_size", attention.query_size))
         if hidden != attention.query_size:
@@ -75,28 +78,70 @@ class AttentionCell(Cell):
         self.state_shape = (cell.state_shape, (attention.context_size,))
         self.state_names = (cell.state_names, "context")
 
-    def initial_state(self, batch_size: int, dtype: Any = None) -> Tree:
+    def initial_state(self, batch_size: int, dtype: DTypeLike | None = None) -> Tree:
         return self.begin(self.cell.initial_state(batch_size, dtype), batch_size)
 
     def begin(self, state: Tree, batch_size: int) -> Tree:
-        """Return the state to begin with where the cell begins with `state`: with a context of zeros."""
+        """Return an initial state: that of the cell, and a context of zeros.
+
+        Parameters
+        ----------
+        state : Tensor or tree of Tensor
+            The initial state of the inner cell, such as an encoder's last state.
+        batch_size : int
+            N.
+
+        Returns
+        -------
+        tuple
+            ``(state, zeros (N, E))``.
+        """
         return state, zeros((batch_size, self.attention.context_size), self.dtype)
 
-    def over(self, memory: Memory) -> Cell:
-        """Return this cell, with its parameters themselves, as one that reads a memory from ``attention.prepare``."""
-        return BoundAttentionCell(self, memory)
+    def over(self, memory: Memory) -> AttentionCell:
+        """Return a cell that reads a memory and shares the parameters of this one.
 
-    def attend(self, x: Array, state: Tree, memory: Memory) -> tuple[Array, Tree]:
-        """Return ``(output, state)`` of one step; arguments as of a cell, and the memory.
+        Parameters
+        ----------
+        memory : Memory
+            What ``attention.prepare`` returned.
+
+        Returns
+        -------
+        AttentionCell
+            A cell to step or to run with `Recurrent`.
+        """
+        cell = copy.copy(self)
+        cell.memory = memory
+        return cell
+
+    def attend(self, x: Tensor, state: Tree, memory: Memory) -> tuple[Tensor, Tree]:
+        """Run one step.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, I).
+        state : tuple
+            ``(state of the cell, context (N, E))``.
+        memory : Memory
+            What ``attention.prepare`` returned, for N sequences.
+
+        Returns
+        -------
+        output : Tensor
+            (N, H + E), the cell's output and the context.
+        state : tuple
+            The new state.
 
         Raises
         ------
         ShapeError
-            If the memory has not one row for each of x.
+            If the memory is of another number of sequences than x.
         """
         if x.shape[0] != memory.mask.shape[0]:
             raise ShapeError(
-                f"AttentionCell: expected a memory of {x.shape[0]} rows, as many as x has, got {memory.mask.shape[0]}; "
+                f"AttentionCell: expected a memory of {x.shape[0]} sequences like x, got {memory.mask.shape[0]}; "
                 "pass the memory of these sequences."
             )
         before, context = state
@@ -105,23 +150,11 @@ class AttentionCell(Cell):
         tag(weights[:, 0], "attention_weights")
         return concat([y, contexts[:, 0]], axis=-1), (after, contexts[:, 0])
 
-    def forward(self, x: Array, state: Tree) -> tuple[Array, Tree]:
-        raise ArgumentError(
-            "AttentionCell: expected a memory to read, got none; call cell.over(attention.prepare(memory)), or run it "
-            "with AttentionDecoder."
-        )
-
-
-class BoundAttentionCell(Cell):
-    """An `AttentionCell` and the memory it reads: what `AttentionCell.over` returns."""
-
-    def __init__(self, cell: AttentionCell, memory: Memory) -> None:
-        self.cell, self.memory = cell, memory
-        self.input_size, self.output_size = cell.input_size, cell.output_size
-        self.state_shape, self.state_names = cell.state_shape, cell.state_names
-
-    def initial_state(self, batch_size: int, dtype: Any = None) -> Tree:
-        return self.cell.initial_state(batch_size, dtype)
-
-    def forward(self, x: Array, state: Tree) -> tuple[Array, Tree]:
-        return self.cell.attend(x, state, self.memory)
+    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
+        """Run one step on the memory given to `over`."""
+        if self.memory is None:
+            raise ArgumentError(
+                "AttentionCell: expected a memory, got none; call cell.over(attention.prepare(memory)), or run it with "
+                "AttentionDecoder."
+            )
+        return self.attend(x, state, self.memory)

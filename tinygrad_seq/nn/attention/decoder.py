@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Unpack
+from typing import Unpack
 
+from numpy.typing import ArrayLike
+
+from ...autograd.tensor import Tensor
 from ...base.tree import Tree
 from ...errors import ArgumentError
-from ...ops.primitive import Array
 from ..cell import Cell
 from ..module.module import Module
 from ..recurrence.options import Options
@@ -17,21 +19,28 @@ from .mechanism import Attention
 
 
 class AttentionDecoder(Module):
-    """A recurrent layer that looks at a memory in every step: an `AttentionCell` under a compiled scan.
+    """A recurrent layer that attends to a memory at every step: an `AttentionCell` under a compiled scan.
 
     Parameters
     ----------
-    cell, attention
-        As of `AttentionCell`. The attention's own `batch_first` says how the memory comes.
-    batch_first
+    cell : Cell
+        As in `AttentionCell`.
+    attention : Attention
+        As in `AttentionCell`; its `batch_first` is about the memory.
+    batch_first : bool, default False
         Whether inputs and outputs are (N, T, ...) instead of (T, N, ...).
     **options
-        As of `Recurrent`, but for `stateful`.
+        As in `Recurrent`, except `stateful`, `num_layers` and `bidirectional`.
 
     Attributes
     ----------
     recurrent : Recurrent
-        A `Recurrent` of one cell.
+        The layer that runs the cell.
+
+    Raises
+    ------
+    ArgumentError
+        If cell and attention do not match, or an option is out of range.
 
     Examples
     --------
@@ -46,7 +55,7 @@ class AttentionDecoder(Module):
     def __init__(self, cell: Cell, attention: Attention, batch_first: bool = False, **options: Unpack[Options]) -> None:
         if options.get("stateful"):
             raise ArgumentError(
-                "AttentionDecoder: expected no stateful=True, as each call has a memory of its own, got it; "
+                "AttentionDecoder: expected stateful=False, because each call has its own memory, got True; "
                 "pass the state from call to call."
             )
         self.recurrent = Recurrent(AttentionCell(cell, attention), batch_first=batch_first, **options)
@@ -58,54 +67,70 @@ class AttentionDecoder(Module):
 
     @property
     def cell(self) -> AttentionCell:
+        """The cell that the layer runs."""
         return self.recurrent.cells[0]  # type: ignore[return-value]
 
-    def over(self, memory: Array, memory_lengths: Any = None, memory_mask: Any = None) -> Recurrent:
-        """Return the layer, with its parameters themselves, as one that reads `memory`: to stream, explain, inspect."""
+    def over(
+        self, memory: Tensor, memory_lengths: ArrayLike | None = None, memory_mask: ArrayLike | None = None
+    ) -> Recurrent:
+        """Return a recurrent layer that reads `memory` and shares the parameters: to stream, explain or inspect.
+
+        Parameters
+        ----------
+        memory : Tensor
+            (S, N, E), as an encoder returned it.
+        memory_lengths, memory_mask
+            As `lengths` and `mask` in `Attention.prepare`.
+
+        Returns
+        -------
+        Recurrent
+            A layer of one cell.
+        """
         layer = copy.copy(self.recurrent)
         layer.cells = [self.cell.over(self.cell.attention.prepare(memory, memory_lengths, memory_mask))]
         return layer
 
     def forward(
         self,
-        xs: Array,
-        memory: Array,
+        xs: Tensor,
+        memory: Tensor,
         state: Tree = None,
-        memory_lengths: Any = None,
-        memory_mask: Any = None,
-        lengths: Any = None,
-        mask: Any = None,
-        reset: Any = None,
-    ) -> tuple[Array, ...]:
-        """Return ``(ys, state)``: the outputs, hidden values and contexts side by side, and the last state.
+        memory_lengths: ArrayLike | None = None,
+        memory_mask: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        reset: ArrayLike | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Run the layer over a sequence.
 
         Parameters
         ----------
-        xs
+        xs : Tensor
             (T, N, I).
-        memory
+        memory : Tensor
             (S, N, E), as an encoder returned it.
-        state
-            ``(state of the cell, context)``; zeros by default. ``decoder.cell.begin(state, N)`` makes it of an
+        state : tuple, optional
+            ``(state of the cell, context)``; zeros by default. ``decoder.cell.begin(state, N)`` makes it from an
             encoder's state.
         memory_lengths, memory_mask
-            As `lengths` and `mask` of an `Attention`.
+            As `lengths` and `mask` in `Attention.prepare`.
         lengths, mask, reset
-            Which steps of xs count, and where a row begins anew, as of `Recurrent`.
+            The valid steps of xs, and where the state is reset, as in `Recurrent`.
 
         Returns
         -------
-        ys
-            (T, N, H + E).
-        state
-            As `state`.
+        ys : Tensor
+            (T, N, H + E), outputs of the cell and contexts, concatenated.
+        state : tuple
+            The last state.
         states
-            Only with `return_all_states`, as of `Recurrent`.
+            Only with `return_all_states`, as in `Recurrent`.
 
         Raises
         ------
         ShapeError, DtypeError, ArgumentError
-            If an argument does not fit.
+            If an argument has another shape, dtype or structure.
         """
         layer = self.over(memory, memory_lengths, memory_mask)
         return layer(xs, state, lengths=lengths, mask=mask, reset=reset)

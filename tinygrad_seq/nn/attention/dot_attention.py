@@ -1,12 +1,12 @@
-"""Dot-product attention: query and key are compared by their scalar product."""
+"""Dot-product attention: the score of a query and a key is their dot product."""
 
 from __future__ import annotations
 
 import math
 
+from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops.linear import matmul
-from ...ops.primitive import Array
 from ...ops.shape import swapaxes
 from ..checks import check_sizes, check_switches
 from ..layers import Linear
@@ -18,18 +18,23 @@ class DotAttention(Attention):
 
     Parameters
     ----------
-    query_size, memory_size
-        Q and E; equal if nothing is projected.
-    hidden_size
-        A: query and memory are first projected to this size, ``(W_q query) . (W_k memory_s) / sqrt(A)``. By default
+    query_size, memory_size : int
+        Q and E, equal unless `hidden_size` is given.
+    hidden_size : int, optional
+        A, to project query and memory to this size first: ``(W_q query) . (W_k memory_s) / sqrt(A)``. By default
         nothing is projected, and A is Q.
-    batch_first
-        Whether the memory is (N, S, E) instead of (S, N, E), several queries (N, L, Q) instead of (L, N, Q).
+    batch_first : bool, default False
+        Whether the memory is (N, S, E) instead of (S, N, E), and several queries (N, L, Q) instead of (L, N, Q).
 
     Attributes
     ----------
     query, key : Linear or None
-        (A, Q) and (A, E), without bias.
+        W_q (A, Q) and W_k (A, E), without bias.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, the sizes differ without `hidden_size`, or `batch_first` is not a bool.
 
     Examples
     --------
@@ -56,9 +61,9 @@ class DotAttention(Attention):
         self.query = None if hidden_size is None else Linear(query_size, hidden_size, bias=False)
         self.key = None if hidden_size is None else Linear(memory_size, hidden_size, bias=False)
 
-    def make_keys(self, memory: Array) -> Array:
+    def make_keys(self, memory: Tensor) -> Tensor:
         return memory if self.key is None else self.key(memory)
 
-    def score(self, query: Array, keys: Array) -> Array:
+    def score(self, query: Tensor, keys: Tensor) -> Tensor:
         query = query if self.query is None else self.query(query)
         return matmul(query * (1 / math.sqrt(keys.shape[-1])), swapaxes(keys, 1, 2))

@@ -1,4 +1,4 @@
-"""Multi-head attention, with PyTorch's arguments, parameter names and first values."""
+"""Multi-head attention, with PyTorch's arguments, parameter names and initial values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ...autograd.creation import asarray, zeros
 from ...autograd.tensor import Tensor
@@ -14,16 +15,17 @@ from ...ops.arithmetic import maximum
 from ...ops.comparison import where
 from ...ops.linear import linear, matmul
 from ...ops.normalisation import dropout as drop
-from ...ops.primitive import Array
 from ...ops.reduction import mean
-from ...ops.shape import permute_dims, reshape, swapaxes
+from ...ops.shape import expand_dims, permute_dims, reshape, squeeze, swapaxes
 from ..checks import check_features, check_probability, check_sizes, check_switches
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
 from ..masks import check_flags
 from ..module.parameter import Parameter
 from ..recurrence.padding import fill_padding
-from .mechanism import Attention, Memory, masked_softmax
+from .mechanism import Attention, Mask, Memory, masked_softmax
+
+Shapes = dict[tuple[int, ...], tuple[int, ...]]
 
 
 class MultiHeadAttention(Attention):
@@ -35,33 +37,38 @@ class MultiHeadAttention(Attention):
         Q, K, V = W_q query + b_q, W_k key + b_k, W_v value + b_v
         output  = W_o [head_1, ..., head_h] + b_o
 
-    It also serves an `AttentionDecoder`, with ``query_size = context_size = embed_dim`` and ``memory_size = kdim``.
+    An `AttentionDecoder` takes it too, with ``query_size = context_size = embed_dim`` and ``memory_size = kdim``.
 
     Parameters
     ----------
-    embed_dim
+    embed_dim : int
         E, the size of queries and outputs.
-    num_heads
-        How many heads; E is divided among them.
-    dropout
-        The probability of a weight to be dropped in training.
-    bias
+    num_heads : int
+        The number of heads, a divisor of E.
+    dropout : float, default 0.0
+        The probability, in [0, 1], that a weight is dropped in training.
+    bias : bool, default True
         Whether there are biases.
-    kdim, vdim
-        The sizes of keys and values, by default E.
-    batch_first
+    kdim, vdim : int, optional
+        The sizes of keys and values; E by default.
+    batch_first : bool, default False
         Whether arrays are (N, L, E) instead of (L, N, E).
 
     Attributes
     ----------
     in_proj_weight : Parameter or None
-        (3E, E), W_q, W_k and W_v, if keys and values have size E; otherwise
+        (3E, E), in the order W_q, W_k, W_v, Xavier uniform; None if kdim or vdim is not E.
     q_proj_weight, k_proj_weight, v_proj_weight : Parameter or None
-        (E, E), (E, kdim), (E, vdim).
+        (E, E), (E, kdim) and (E, vdim), Xavier uniform; None if kdim and vdim are E.
     in_proj_bias : Parameter or None
-        (3E,).
+        (3E,), zeros.
     out_proj : Linear
         W_o and b_o.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, `num_heads` does not divide `embed_dim`, or an option is out of range.
 
     Examples
     --------
@@ -109,10 +116,11 @@ class MultiHeadAttention(Attention):
 
     @property
     def context_size(self) -> int:
+        """The number of features of a context, E."""
         return self.embed_dim
 
     def reset_parameters(self) -> None:
-        """Draw the weights of queries, keys and values anew (Glorot and Bengio, 2010), set all biases to zeros."""
+        """Set the input projections to new initial values (Glorot and Bengio, 2010), and all biases to zeros."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 xavier_uniform_(weight)
@@ -122,106 +130,104 @@ class MultiHeadAttention(Attention):
 
     def forward(  # type: ignore[override]
         self,
-        query: Array,
-        key: Array,
-        value: Array | None = None,
-        key_padding_mask: Any = None,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor | None = None,
+        key_padding_mask: ArrayLike | None = None,
         need_weights: bool = True,
-        attn_mask: Any = None,
+        attn_mask: ArrayLike | None = None,
         average_attn_weights: bool = True,
         is_causal: bool = False,
-        lengths: Any = None,
-    ) -> tuple[Array, Array | None]:
-        """Return ``(output, weights)``.
+        lengths: ArrayLike | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the outputs and weights of queries on keys and values.
 
         Parameters
         ----------
-        query, key, value
-            (L, N, E), (S, N, kdim), (S, N, vdim), or without N; `value` is the key by default.
-        key_padding_mask
-            (N, S), bool: True where a key does not count (the opposite of `mask` elsewhere); or numbers that are added
-            to the scores. -inf, and the lowest finite number of the dtype, hide a key as True does.
-        need_weights, average_attn_weights
-            Whether weights are returned, and of all heads their mean.
-        attn_mask
-            (L, S) or (N * heads, L, S), bool: True where a query may not look; or numbers as of `key_padding_mask`. Of
-            both masks the numbers are added up: where the sum is as low, the key is hidden too.
-        is_causal
-            Whether no query may look at keys after its own place; `attn_mask` need not say so.
-        lengths
-            (N,), from 0 to S: how many keys of each row count.
+        query : Tensor
+            (L, N, E), or (L, E) without a batch.
+        key, value : Tensor
+            (S, N, kdim) and (S, N, vdim), or without N; `value` is `key` by default.
+        key_padding_mask : array_like, optional
+            (N, S). A bool mask is True where a key is padding (the opposite of `mask` elsewhere). A floating-point mask
+            is added to the scores; -inf and the lowest finite number hide a key like True.
+        need_weights : bool, default True
+            Whether to return the weights.
+        attn_mask : array_like, optional
+            (L, S) or (N * heads, L, S), like `key_padding_mask`: True where a query must not see a key, or numbers.
+            The numbers of both masks are added; a sum of -inf or the lowest finite number hides a key too.
+        average_attn_weights : bool, default True
+            Whether to return the mean of the weights over the heads.
+        is_causal : bool, default False
+            Whether queries see no key after their own position, also without `attn_mask`.
+        lengths : array_like of int, optional
+            (N,), from 0 to S: how many keys of each sequence are valid.
 
         Returns
         -------
-        output
-            (L, N, E). A query that may look nowhere reads zeros, where PyTorch gives NaN.
-        weights
-            (N, L, S); (N, heads, L, S) if they are not averaged; None if they are not needed. 0 where a query may not
-            look; no gradient flows from there.
+        output : Tensor
+            (L, N, E). It is zero before W_o for a query that sees no key, where PyTorch returns NaN.
+        weights : Tensor or None
+            (N, L, S), or (N, heads, L, S) if not averaged; None without `need_weights`. Hidden keys have weight 0 and
+            gradient 0.
 
         Raises
         ------
         ShapeError, DtypeError, ArgumentError
-            If an array or a mask does not fit.
+            If an array or a mask has another shape or dtype.
         """
         switches = {"need_weights": need_weights, "average_attn_weights": average_attn_weights, "is_causal": is_causal}
         check_switches("MultiHeadAttention", **switches)
         query, key = asarray(query), asarray(key)
         value = key if value is None else asarray(value)
-        single = query.ndim == 2
-        batch = 0 if self.batch_first else 1
+        single, batch = query.ndim == 2, 0 if self.batch_first else 1
         if single:
-            query, key, value = (x[None] if self.batch_first else x[:, None] for x in (query, key, value))
+            query, key, value = (expand_dims(x, batch) for x in (query, key, value))
         self._check(query, key, value)
-        N, S = key.shape[batch], key.shape[1 - batch]
-        hides, adds = _as_mask("key_padding_mask", key_padding_mask, self.dtype, (S,) if single else (N, S))
-        counts = np.ones((N, S), bool) if hides is None else ~hides.reshape(N, S)
+        query, key, value = (x if self.batch_first else swapaxes(x, 0, 1) for x in (query, key, value))
+        (N, L), S, heads = query.shape[:2], key.shape[1], self.num_heads
         valid = check_flags("MultiHeadAttention", S, N, False, lengths).valid(S)
-        counts = counts if valid is None else counts & valid.T
-        rows = [x if self.batch_first else swapaxes(x, 0, 1) for x in (query, key, value)]
-        L, heads = rows[0].shape[1], self.num_heads
-        stacked = (N * heads, L, S)
-        blocks, biases = _as_mask("attn_mask", attn_mask, self.dtype, (L, S), stacked)
-        allowed = counts[:, None, None, :]
-        for hidden in (blocks, ~np.tri(L, S, dtype=bool) if is_causal else None):
-            if hidden is not None:
-                allowed = allowed & ~(hidden.reshape(N, heads, L, S) if hidden.ndim == 3 else hidden)
-        added: Array | None = None
-        if biases is not None:
-            added = reshape(biases, (N, heads, L, S)) if biases.ndim == 3 else biases
-        if adds is not None:
-            adds = reshape(asarray(adds), (N, 1, 1, S))
-            added = adds if added is None else added + adds
+        counts = np.ones((N, S), bool) if valid is None else valid.T
+        shapes: Shapes = {(S,) if single else (N, S): (N, 1, 1, S)}
+        hidden, added = _as_mask("key_padding_mask", key_padding_mask, self.dtype, shapes)
+        counts = counts & ~hidden[:, 0, 0]
+        shapes = {(L, S): (1, 1, L, S), (N * heads, L, S): (N, heads, L, S)}
+        hidden, biases = _as_mask("attn_mask", attn_mask, self.dtype, shapes)
+        allowed = counts[:, None, None] & ~hidden
+        if is_causal:
+            allowed = allowed & np.tri(L, S, dtype=bool)
+        added = biases if added is None else added if biases is None else added + biases
         if added is not None:
-            hidden = _hides(added)
+            hidden = _hides(added)  # the sum may be as low as -inf too
             allowed, added = allowed & ~hidden, where(hidden, 0, added)
-        memory = self._make(rows[1], rows[2], counts)
-        output, weights = self._read(rows[0], memory, allowed, added)
+        output, weights = self._read(query, self._make(key, value, counts), allowed, added)
         output = output if self.batch_first else swapaxes(output, 0, 1)
         shown = None if not need_weights else mean(weights, axis=1) if average_attn_weights else weights
         if single:
-            return (output[0] if self.batch_first else output[:, 0]), (None if shown is None else shown[0])
+            return squeeze(output, batch), None if shown is None else shown[0]
         return output, shown
 
-    def prepare(self, memory: Array, lengths: Any = None, mask: Any = None) -> Memory:
+    def prepare(self, memory: Tensor, lengths: ArrayLike | None = None, mask: ArrayLike | None = None) -> Memory:
         if self.value_size != self.memory_size:
             raise ArgumentError(
-                "MultiHeadAttention.prepare: expected keys and values of one size, which are both the memory, got "
-                f"kdim={self.memory_size} and vdim={self.value_size}; build it with kdim = vdim."
+                "MultiHeadAttention.prepare: expected kdim = vdim, because the memory is both keys and values, got "
+                f"{self.memory_size} and {self.value_size}; build it with equal sizes."
             )
         values, counts = self._rows_first(memory, lengths, mask)
         return self._make(values, values, counts)
 
-    def attend(self, query: Array, memory: Memory) -> tuple[Array, Array]:
+    def attend(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         context, weights = self._read(query, memory, memory.mask[:, None, None, :])
         return context, mean(weights, axis=1)
 
-    def _make(self, key: Array, value: Array, counts: np.ndarray) -> Memory:
-        """Return keys (N, S, kdim) and values (N, S, vdim), projected and divided among the heads."""
+    def _make(self, key: Tensor, value: Tensor, counts: Mask) -> Memory:
+        """Return keys (N, S, kdim) and values (N, S, vdim), projected and split into heads."""
         key, value = (fill_padding(x, counts, axis=1) for x in (key, value))
         return Memory(self._project(key, 1), self._project(value, 2), counts)
 
-    def _read(self, query: Array, memory: Memory, allowed: Array, added: Array | None = None) -> tuple[Array, Array]:
+    def _read(
+        self, query: Tensor, memory: Memory, allowed: Tensor | Mask, added: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return outputs (N, L, E) and the weights (N, heads, L, S) of all heads."""
         q = self._project(query, 0) * (1 / math.sqrt(self.embed_dim // self.num_heads))
         scores = self._no_scores(query, memory, allowed, (*q.shape[:3], memory.mask.shape[1]))
@@ -235,7 +241,7 @@ class MultiHeadAttention(Attention):
         joined = reshape(permute_dims(heads, (0, 2, 1, 3)), query.shape)
         return self.out_proj(joined), weights
 
-    def _project(self, x: Array, which: int) -> Array:
+    def _project(self, x: Tensor, which: int) -> Tensor:
         """Return queries (0), keys (1) or values (2), (N, S, ...), as (N, heads, S, E / heads)."""
         part = slice(which * self.embed_dim, (which + 1) * self.embed_dim)
         apart = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[which]
@@ -244,7 +250,7 @@ class MultiHeadAttention(Attention):
         y = linear(x, weight, bias)
         return permute_dims(reshape(y, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), (0, 2, 1, 3))
 
-    def _check(self, query: Array, key: Array, value: Array) -> None:
+    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         batch = 0 if self.batch_first else 1
         for x, size in ((query, self.embed_dim), (key, self.memory_size), (value, self.value_size)):
             check_features("MultiHeadAttention", x, size, self.dtype)
@@ -261,31 +267,30 @@ class MultiHeadAttention(Attention):
             )
 
 
-def _as_mask(
-    name: str, given: Any, dtype: np.dtype, *shapes: tuple[int, ...]
-) -> tuple[np.ndarray | None, Array | None]:
-    """Return where a mask hides and what it adds to the scores."""
+def _as_mask(name: str, given: Any, dtype: np.dtype, shapes: Shapes) -> tuple[Mask, Tensor | None]:
+    """Return where a mask hides keys, and what it adds to the scores, in the shape that `shapes` gives for its own."""
     if given is None:
-        return None, None
+        return np.zeros((1, 1, 1, 1), bool), None
     values = given.numpy() if isinstance(given, Tensor) else np.asarray(given)
     if values.shape not in shapes:
         expected = " or ".join(map(str, shapes))
         raise ShapeError(
             f"MultiHeadAttention: expected {name} of shape {expected}, got {values.shape} {values.dtype}; reshape it."
         )
+    shape = shapes[values.shape]
     if values.dtype == bool:
-        return values, None
+        return values.reshape(shape), None
     if values.dtype != dtype:
         raise DtypeError(
             f"MultiHeadAttention: expected {name} as bool or {dtype}, got {values.shape} {values.dtype}; "
             "cast it: True and -inf hide a key."
         )
     hidden = _hides(values)
-    return hidden, where(hidden, 0, given)
+    return hidden.reshape(shape), reshape(asarray(where(hidden, 0, given)), shape)
 
 
-def _hides(added: Array) -> np.ndarray:
+def _hides(added: Tensor | NDArray[Any]) -> Mask:
     """Return where numbers that are added to scores hide a key."""
-    values: np.ndarray = added.numpy() if isinstance(added, Tensor) else added
-    hidden: np.ndarray = values <= np.finfo(values.dtype).min
+    values: NDArray[Any] = added.numpy() if isinstance(added, Tensor) else added
+    hidden: Mask = values <= np.finfo(values.dtype).min
     return hidden

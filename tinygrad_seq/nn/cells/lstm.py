@@ -88,7 +88,8 @@ class LSTMCell(GatedCell):
         proj_size: int = 0,
     ) -> None:
         check_projection("LSTMCell", hidden_size, proj_size)
-        self._create(input_size, hidden_size, bias, device, dtype, proj_size)
+        self._proj_size = proj_size
+        super().__init__(input_size, hidden_size, bias, device, dtype)
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         h, c = state

@@ -300,7 +300,7 @@ class DeltaNetCell(MatrixCell):
         return merge(read(S, q / math.sqrt(self.head_size))), S
 
 
-class GatedDeltaNetCell(MatrixCell):
+class GatedDeltaNetCell(DeltaNetCell):
     """Delta rule with a forget gate (Yang et al., Gated delta networks, 2025).
 
     ::
@@ -336,7 +336,6 @@ class GatedDeltaNetCell(MatrixCell):
     (2, 6)
     """
 
-    weight_beta: Parameter = declare("A I")
     weight_forget: Parameter = declare("A I")
     A_log: Parameter = declare("A", lambda a: uniform_(a, 0.0, 16.0))
     bias_forget: Parameter = declare("A", lambda d: uniform_(d, math.log(0.001), math.log(0.1)))
@@ -349,10 +348,5 @@ class GatedDeltaNetCell(MatrixCell):
             self.bias_forget.copy_(log(exp(exp(self.bias_forget)) - 1))
 
     def forward(self, x: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        q, k, v = (silu(part) for part in self._query_key_value(x))
-        q, k = unit(q), tag(unit(k), "key")
-        beta = tag(sigmoid(linear(x, self.weight_beta)), "write_gate")
         rate = exp(self.A_log) * softplus(linear(x, self.weight_forget, self.bias_forget))
-        S = tag(exp(-rate), "forget_gate")[..., None, None] * S
-        S = S + outer(k, beta[..., None] * (v - read(S, k)))
-        return merge(read(S, q / math.sqrt(self.head_size))), S
+        return super().forward(x, tag(exp(-rate), "forget_gate")[..., None, None] * S)

@@ -14,7 +14,7 @@ from ...base.modes import no_grad
 from ...errors import ArgumentError, DtypeError
 from ...ops.primitive import Array
 from .parameter import Buffer, Parameter
-from .summary import as_text, summarise
+from .summary import as_html, as_text, summarise
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -250,6 +250,9 @@ class Module:
 
     def __repr__(self) -> str:
         return as_text(walk(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(walk(self))
 
 
 # The module whose `train` is being called by the one that holds it, and the ids of all modules that were called.

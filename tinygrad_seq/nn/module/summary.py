@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,13 +13,14 @@ from .parameter import Buffer, Parameter
 Found = Iterable[tuple[str, Any]]
 
 
-def summarise(found: Found) -> Any:
-    """Return a `rich.table.Table` with a row for each module, parameter and buffer found, and the total."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+Row = tuple[str, str, str]
+HEADINGS: Row = ("layer", "shape", "parameters")
 
+
+def _table(found: Found) -> tuple[list[Row], Row]:
+    """Return a row for each module, parameter and buffer found, and the total."""
     total = frozen = 0
-    rows: list[tuple[str, str, str]] = []
+    rows: list[Row] = []
     for label, value, shared in _labelled(found):
         if isinstance(value, Parameter) and not shared:
             total += value.size
@@ -28,10 +30,18 @@ def summarise(found: Found) -> Any:
             rows.append((label, str(value.shape), size))
         else:
             rows.append((f"{label} (shared)" if shared else label, "", ""))
+    return rows, (f"total ({frozen:,} frozen)" if frozen else "total", "", f"{total:,}")
+
+
+def summarise(found: Found) -> Any:
+    """Return the summary as a `rich.table.Table`."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows, totals = _table(found)
     table = Table(box=SIMPLE_HEAD, show_footer=True)
-    table.add_column("layer", f"total ({frozen:,} frozen)" if frozen else "total", no_wrap=True)
-    table.add_column("shape", no_wrap=True)
-    table.add_column("parameters", f"{total:,}", justify="right", no_wrap=True)
+    for heading, total in zip(HEADINGS, totals, strict=True):
+        table.add_column(heading, total, justify="right" if heading == "parameters" else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table
@@ -59,5 +69,20 @@ def as_text(found: Found) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    Console(file=text, width=120, color_system=None).print(summarise(found))
+    # In a notebook a console would otherwise draw into the output of the cell.
+    Console(file=text, width=120, color_system=None, force_jupyter=False).print(summarise(found))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
+
+
+def as_html(found: Found) -> str:
+    """Return the summary as an HTML table, which notebooks show."""
+    rows, totals = _table(found)
+    head, *body, foot = (
+        "".join(
+            f'<{cell} style="text-align: {side}; white-space: pre">{html.escape(text)}</{cell}>'
+            for text, side in zip(row, ("left", "left", "right"), strict=True)
+        )
+        for row, cell in ((HEADINGS, "th"), *((row, "td") for row in rows), (totals, "th"))
+    )
+    lines = "".join(f"<tr>{line}</tr>" for line in body)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody><tfoot><tr>{foot}</tr></tfoot></table>"

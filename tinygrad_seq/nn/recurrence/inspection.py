@@ -236,7 +236,7 @@ class Inspection:
         return found[0] if len(found) == 1 else found
 
 
-def make_nudges(state: Tree, T: int) -> list[Tensor | None]:
+def make_nudges(state: Tree, T: int) -> list[Any]:
     """Return zeros (T, N, ...) that want a gradient, for each floating-point array of a state (N, ...)."""
     return [
         zeros((T, *leaf.shape), leaf.dtype, requires_grad=True) if leaf.dtype.kind == "f" else None

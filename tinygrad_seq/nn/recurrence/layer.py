@@ -5,33 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ...autograd.creation import zeros
-from ...autograd.tensor import Tensor
-from ...base.modes import Within, mode
 from ...base.tree import Tree, describe, first_leaf, flatten, map_leaves
 from ...errors import ArgumentError, ShapeError
-from ...ops.comparison import where
-from ...ops.joining import concat
-from ...ops.normalisation import dropout as drop
 from ...ops.shape import swapaxes
 from ...scan import program_of
 from ...scan.eager import StepFunction
 from ...scan.ir.trace import as_leaf
 from ..cell import Cell, detach_state
-from ..checks import check_given, check_probability
-from ..masks import Flags, Mask, check_flags
+from ..checks import check_probability
+from ..masks import check_flags
 from ..module.module import Module
-from ..module.parameter import Buffer, Parameter
+from ..module.parameter import Parameter
+from .call import Call, add_residual, run_call
 from .inspection import Inspection, PassInspection, make_nudges
 from .options import Options, check_options, check_residual
-from .padding import hold_padding
-from .passes import Outcome, Pass, learned_state, run_pass, step_of_pass
-from .shrinking import reorder_rows, reorder_steps
+from .passes import Pass, learned_state, step_of_pass
 from .stream import Stream
-from .trace_cache import is_from_package
-from .transforms import check_zoneout, per_row
+from .transforms.inputs import Leaves
+from .transforms.zoneout import check_zoneout
 
 
 class SequenceLayer(Module):
@@ -50,6 +41,7 @@ class SequenceLayer(Module):
     dropout: float
     options: Options
     initial_states: list[Tree] | None
+    projections: list[Parameter] | None = None
 
     def _set_up(
         self,
@@ -80,8 +72,8 @@ class SequenceLayer(Module):
 
     # ------------------------------------------------------------------------------------ what a subclass says
 
-    def _passes(self) -> list[Pass]:
-        """Return the passes: of each layer in turn the forward one and, if there is one, the backward one."""
+    def _pass_cells(self) -> Sequence[Cell]:
+        """Return the cell of each pass: see `_passes`."""
         raise NotImplementedError
 
     def _check_inputs(self, xs: Tree) -> None:
@@ -97,6 +89,17 @@ class SequenceLayer(Module):
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------- running
+
+    def _passes(self) -> list[Pass]:
+        """Return the passes: the forward one of layer 0, the backward one if there is one, then those of layer 1 ..."""
+        cells, backwards = self._pass_cells(), self.options["go_backwards"]
+        none = [None] * len(cells)
+        return [
+            Pass(cell, backwards or (self.bidirectional and k % 2 == 1), first, projection)
+            for k, (cell, first, projection) in enumerate(
+                zip(cells, self.initial_states or none, self.projections or none, strict=True)
+            )
+        ]
 
     def forward(
         self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
@@ -135,108 +138,30 @@ class SequenceLayer(Module):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        xs, flags = self._take(xs, lengths, mask, reset)
-        passes = self._passes()
-        states = self._begin(passes, state, first_leaf(xs).shape[1])
-        ys, outcomes = self._run(passes, xs, states, flags)
-        finals, swap = [outcome.state for outcome in outcomes], _swap if self.batch_first else _same
+        call = self._enter(xs, state, lengths, mask, reset)
+        ys, outcomes = run_call(call)
+        finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
         if not self.options["return_all_states"]:
-            return map_leaves(swap, ys), self._join(finals)
-        shown = [map_leaves(swap, outcome.states) for outcome in outcomes]
-        return map_leaves(swap, ys), self._join(finals), self._join(shown)
+            return self._pack(ys), self._join(finals)
+        return self._pack(ys), self._join(finals), self._join([self._pack(Leaves.of(each.states)) for each in outcomes])
 
-    def _take(self, xs: Tree, lengths: Any, mask: Any, reset: Any) -> tuple[Tree, Flags]:
-        """Return the inputs, time-major, and the flags, checked."""
-        xs = map_leaves(as_leaf, xs)
-        self._check_inputs(xs)
+    def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> Call:
+        """Check the arguments of a call and flatten its inputs."""
+        xs = Leaves.of(xs).map(as_leaf)
+        self._check_inputs(xs.tree())
         if self.batch_first:
-            xs = map_leaves(_swap, xs)
-        T, N = first_leaf(xs).shape[:2]
-        return xs, check_flags(type(self).__name__, T, N, self.batch_first, lengths, mask, reset)
+            xs = xs.map(_swap)
+        name, (T, N) = type(self).__name__, xs.arrays[0].shape[:2]
+        flags = check_flags(name, T, N, self.batch_first, lengths, mask, reset)
+        passes = self._passes()
+        states, directions = self._begin(passes, state, N), 1 + self.bidirectional
+        return Call(name, passes, directions, xs, states, flags, self.options, self.dropout, self.training)
 
-    def _run(
-        self,
-        passes: Sequence[Pass],
-        xs: Tree,
-        states: Sequence[Tree],
-        flags: Flags,
-        nudges: Sequence[Any] | None = None,
-    ) -> tuple[Tree, list[Outcome]]:
-        """Return the outputs of the last layer, (T, N, ...), and the states that each pass returned.
-
-        `nudges` has those of each pass: see `run_pass`.
-        """
-        T, N = first_leaf(xs).shape[:2]
-        order = back = None
-        if flags.lengths is not None and (
-            nudges is not None
-            or mode.anomaly
-            or not isinstance(first_leaf(xs), Tensor)  # inside a step that is traced: nothing can leave the loop
-            or any(_binds_rows(one.cell, N) for one in passes)
-        ):
-            flags = flags.with_mask(T)
-        if flags.lengths is not None:
-            order = np.argsort(-flags.lengths, kind="stable")
-            back = np.argsort(order)
-            flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
-            xs, states = reorder_steps(xs, order), [reorder_rows(state, order) for state in states]
-        mask = flags.valid(T)
-        if mask is not None and (self.options["residual"] or mode.anomaly):  # what a pass reads is filled there
-            xs = map_leaves(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)), xs)
-        directions, outcomes = 1 + self.bidirectional, list[Outcome]()
-        if mode.anomaly:
-            check_given([(one.place(k // directions), one.cell) for k, one in enumerate(passes)], xs)
-        for first in range(0, len(passes), directions):
-            inputs = map_leaves(lambda x, first=first: self._thinned(x, first > 0), xs)
-            for k in range(first, first + directions):
-                given = (inputs, states[k], flags, self.options, self.training)
-                with Within(passes[k].place(first // directions), N):
-                    outcomes.append(run_pass(passes[k], *given, None if nudges is None else nudges[k]))
-            ys = self._merge([outcome.ys for outcome in outcomes[first:]])
-            xs = self._with_residual(xs, ys, first > 0, mask)
-        if back is None:
-            return xs, outcomes
-        restored = [Outcome(None, reorder_rows(one.state, back), reorder_steps(one.states, back)) for one in outcomes]
-        return reorder_steps(xs, back), restored
-
-    def _thinned(self, x: Any, between: bool) -> Any:
-        """Return the input of a layer with what dropout leaves of it."""
-        if not self.training or x.dtype.kind != "f":
-            return x
-        if between and self.dropout:
-            x = drop(x, self.dropout)
-        if rate := self.options["variational_dropout"]:
-            x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)
-        return x
-
-    def _merge(self, ys: list[Tree]) -> Tree:
-        """Return the outputs of the directions of a layer as one."""
-        if len(ys) == 1:
-            return ys[0]
-        pairs = zip(*[flatten(y)[0] for y in ys], strict=True)
-        how = self.options["merge"]
-        if how == "concat":
-            merged = [concat(pair, -1) for pair in pairs]
-        else:
-            merged = [(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs]
-        return flatten(ys[0])[1](merged)
-
-    def _with_residual(self, xs: Tree, ys: Tree, between: bool, mask: Mask | None = None) -> Tree:
-        if not self.options["residual"]:
-            return ys
-        if mask is not None and self.options["masked_output"] == "held":
-            xs = hold_padding(xs, mask, self.options["go_backwards"])
-        before, (after, rebuild) = flatten(xs)[0], flatten(ys)
-        if [x.shape for x in before] == [y.shape for y in after]:
-            return rebuild([x + y for x, y in zip(before, after, strict=True)])
-        if between or len(self._passes()) == 1 + self.bidirectional:
-            raise ShapeError(
-                f"{type(self).__name__}: expected a residual layer whose output is like its input, got "
-                f"{describe(ys)} from {describe(xs)}; give it equal sizes, or leave residual out."
-            )
-        return ys
+    def _pack(self, arrays: Leaves) -> Tree:
+        """Return time-major arrays in their structure, with the axes as the caller wants them."""
+        return (arrays.map(_swap) if self.batch_first else arrays).tree()
 
     # -------------------------------------------------------------------------------------------------- states
 
@@ -297,21 +222,17 @@ class SequenceLayer(Module):
         >>> inspection.one(layer=1).gradient_norms().shape
         (7, 2)
         """
-        xs, flags = self._take(xs, lengths, mask, reset)
-        T, N = first_leaf(xs).shape[:2]
-        passes = self._passes()
-        states = self._begin(passes, state, N)
-        nudges = [make_nudges(each, T) for each in states]
-        ys, outcomes = self._run(passes, xs, states, flags, nudges)
+        call = self._enter(xs, state, lengths, mask, reset)
+        nudges = [make_nudges(each, call.xs.arrays[0].shape[0]) for each in call.states]
+        ys, outcomes = run_call(call._replace(nudges=nudges))
         found = []
-        for k, (one, outcome, each) in enumerate(zip(passes, outcomes, nudges, strict=True)):
+        for k, (one, outcome, each) in enumerate(zip(call.passes, outcomes, nudges, strict=True)):
             layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
             numbers = one.cell.name_states(rebuild(range(len(leaves))))
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             about = (one.place(layer), layer, one.reverse)
             found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
-        ys = map_leaves(_swap if self.batch_first else _same, ys)
-        return Inspection(ys, self._join([outcome.state for outcome in outcomes]), tuple(found))
+        return Inspection(self._pack(ys), self._join([outcome.state for outcome in outcomes]), tuple(found))
 
     def stream(self, batch_size: int, state: Tree = None) -> Stream:
         """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.
@@ -329,19 +250,23 @@ class SequenceLayer(Module):
 
     def _step(self) -> StepFunction:
         """Return the step of all layers as one, not in training; its carry is the tuple of the passes' states."""
-        if any(one.reverse for one in self._passes()):
+        passes = self._passes()
+        if any(one.reverse for one in passes):
             raise ArgumentError(
                 f"{type(self).__name__}.stream: expected a layer that goes forwards only, got one that goes backwards; "
                 "it needs whole sequences."
             )
-        steps = [step_of_pass(one, self.options) for one in self._passes()]
+        name, options, steps = type(self).__name__, self.options, [step_of_pass(one, self.options) for one in passes]
 
         def step(states: Tree, x: Tree) -> tuple[Tree, Tree]:
             finals = []
             for layer, (one, state) in enumerate(zip(steps, states, strict=True)):
                 state, y = one(state, x)
                 finals.append(state)
-                x = self._with_residual(x, y, layer > 0)
+                if options["residual"]:
+                    strict = layer > 0 or len(steps) == 1
+                    y = add_residual(name, Leaves.of(x), Leaves.of(y), strict, options).tree()
+                x = y
             return tuple(finals), x
 
         return step
@@ -379,22 +304,5 @@ class SequenceLayer(Module):
         return program.explain(shape[0], self.options["remember"])
 
 
-def _binds_rows(cell: Cell, N: int) -> bool:
-    """Return whether a cell may read arrays that have a row for each sequence, beside what its step is given.
-
-    A cell of this package reads its attributes only. What the `forward` of another one reads, such as a memory in a
-    variable around it, cannot be known.
-    """
-    modules = list(cell.modules())
-    if not all(map(is_from_package, modules)):
-        return True
-    held = flatten([vars(module) for module in modules])[0]
-    return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
-
-
 def _swap(x: Any) -> Any:
     return swapaxes(x, 0, 1)
-
-
-def _same(x: Any) -> Any:
-    return x

@@ -88,7 +88,7 @@ DEFAULTS: Final[Options] = {
     "remember": "all",
 }
 _CHOICES: Final = {"merge": ("concat", "sum", "mean"), "masked_output": ("zeros", "held")}
-
+_PROBABILITIES: Final = ("variational_dropout", "recurrent_dropout", "drop_connect")
 _SWITCHES: Final = ("residual", "learn_initial_state", "go_backwards", "return_all_states", "stateful")
 
 
@@ -111,19 +111,15 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
         if not isinstance(value, str) or value not in choices:
             raise ArgumentError(f"{layer}: expected {name} to be one of {choices}, got {value!r}; pass one of them.")
     check_switches(layer, **{name: chosen[name] for name in _SWITCHES})
-    probabilities = {name: chosen[name] for name in ("variational_dropout", "recurrent_dropout", "drop_connect")}
-    check_probability(layer, **probabilities)
+    check_probability(layer, **{name: chosen[name] for name in _PROBABILITIES})
     check_remember(layer, chosen["remember"])
     window, stride = chosen["window"], chosen["stride"]
-    if window is not None:
-        check_sizes(layer, window=window)
-    if stride is not None:
-        check_sizes(layer, stride=stride)
-        if window is None or window % stride:
-            raise ArgumentError(
-                f"{layer}: expected stride to divide window, got stride={stride} and window={window}; "
-                "pass e.g. window=40, stride=20, or leave stride out."
-            )
+    check_sizes(layer, **{name: n for name, n in (("window", window), ("stride", stride)) if n is not None})
+    if stride is not None and (window is None or window % stride):
+        raise ArgumentError(
+            f"{layer}: expected stride to divide window, got stride={stride} and window={window}; "
+            "pass e.g. window=40, stride=20, or leave stride out."
+        )
     if bidirectional:
         for name in ("go_backwards", "stateful"):
             if chosen[name]:  # type: ignore[literal-required]

@@ -21,11 +21,10 @@ from ...base.modes import no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, map_leaves
 from ...ops.comparison import where
-from ...ops.indexing import take
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims, reshape
 from ..masks import Mask
-from .transforms import per_row
+from .transforms.inputs import per_row, take_steps
 
 Indices = NDArray[np.intp]
 
@@ -51,10 +50,12 @@ def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
     return rows, first[rows]
 
 
-def hold_padding(tree: Tree, valid: Mask, reverse: bool = False) -> Tree:
+def hold_padding(
+    tree: Tree, valid: Mask, reverse: bool = False, window: int | None = None, stride: int | None = None
+) -> Tree:
     """Return arrays (T, N, ...) whose padding holds the values of the last step that counts before it; zeros if none.
 
-    The gradient of padding goes to the step whose values it holds.
+    The gradient of padding goes to the step whose values it holds, unless a window cuts it off.
 
     Parameters
     ----------
@@ -64,16 +65,25 @@ def hold_padding(tree: Tree, valid: Mask, reverse: bool = False) -> Tree:
         (T, N), the steps that count.
     reverse
         Whether time runs backwards.
+    window, stride
+        Those of truncated backpropagation: see `Options`.
     """
     order = slice(None, None, -1 if reverse else 1)
     T, N = valid.shape
     number = np.arange(1, T + 1)[:, None]  # from 1, in the order of the run; 0 where no step has counted yet
-    last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)[order]
+    last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)
+    reached = None
+    if window is not None:
+        stride = stride or window
+        reached = (last > ((number - 1) // stride + 1) * stride - window)[order]
+    last = last[order]
     steps = T - last if reverse else last - 1
     places = np.where(last > 0, steps, 0) * N + np.arange(N)
 
     def held(x: Any) -> Any:
-        found = take(reshape(x, (T * N, *x.shape[2:])), places, axis=0)
+        found = take_steps(x, places)
+        if reached is not None:
+            found = where(per_row(reached, found), found, found.detach())
         return where(per_row(last > 0, x), found, np.zeros((), x.dtype))
 
     return map_leaves(held, tree)
@@ -102,8 +112,7 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
     places = np.ravel_multi_index((steps, rows) if axis == 0 else (rows, steps), valid.shape)
 
     def filled(x: Any) -> Any:
-        first = take(reshape(x.detach(), (valid.size, *x.shape[2:])), places, axis=0)
-        return where(per_row(valid, x), x, expand_dims(first, axis))
+        return where(per_row(valid, x), x, expand_dims(take_steps(x.detach(), places), axis))
 
     return map_leaves(filled, tree)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...autograd.creation import asarray, zeros, zeros_like
+from ...autograd.creation import asarray, zeros
 from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...base.tree import Tree, first_leaf, flatten, map_leaves
@@ -16,34 +15,25 @@ from ...ops.comparison import where
 from ...ops.indexing import take
 from ...ops.joining import concat
 from ...ops.linear import linear
-from ...ops.shape import broadcast_to, reshape
+from ...ops.shape import broadcast_to
 from ...scan import scan
 from ...scan.eager import StepFunction
+from ...scan.ir.trace import as_leaf
 from ..cell import Cell, step_of_one
 from ..init import uniform_
 from ..masks import Flags, Mask
 from ..module.parameter import Parameter
 from ..module.reinitialise import redraw
 from .options import Options
-from .padding import fill_padding, first_steps, send_zeros, unchecked
+from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
 from .trace_cache import step_of_cell
-from .transforms import (
-    Inputs,
-    InputStep,
-    check_zoneout,
-    draw_drop_connect,
-    draw_recurrent,
-    draw_zoneout,
-    drop_in_products,
-    find_restarts,
-    hold,
-    observe,
-    per_row,
-    restart,
-    with_states,
-    zoneout,
-)
+from .transforms.hold import hold
+from .transforms.inputs import Arrays, Inputs, InputStep, Leaves, Outputs, per_row, take_steps
+from .transforms.observe import observe
+from .transforms.recurrent_dropout import draw_drop_connect, draw_recurrent, drop_in_products
+from .transforms.reset import find_restarts, restart
+from .transforms.zoneout import check_zoneout, draw_zoneout, zoneout
 
 
 class Pass(NamedTuple):
@@ -56,9 +46,9 @@ class Pass(NamedTuple):
     reverse
         Whether it goes from the last step to the first.
     first
-        The learned first state of one row, without an axis for it; None where it is the cell's own.
+        The learned initial state of one row, without an axis for it; None to use the cell's own.
     projection
-        (P, H), what the outputs are multiplied with; None to leave them alone.
+        (P, H), the matrix that the outputs are multiplied with; None to leave them as they are.
     """
 
     cell: Cell
@@ -67,17 +57,17 @@ class Pass(NamedTuple):
     projection: Parameter | None
 
     def place(self, layer: int) -> str:
-        """Return how reports call this pass: ``LSTMCell, layer 1``; ``GRUCell, layer 0, backwards``."""
+        """Return the name of this pass in reports: ``LSTMCell, layer 1``; ``GRUCell, layer 0, backwards``."""
         return f"{type(self.cell).__name__}, layer {layer}{', backwards' if self.reverse else ''}"
 
     def initial_state(self, rows: int) -> Tree:
-        """Return the state of `rows` sequences that the pass starts from."""
+        """Return the initial state of `rows` sequences."""
         if self.first is None:
             return self.cell.initial_state(rows)
         return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.first)
 
     def redraw(self, layer: str) -> None:
-        """Draw all parameters anew; a learned first state is the cell's own again."""
+        """Re-initialise all parameters; a learned initial state is set to that of the cell."""
         redraw(layer, self.cell)
         if self.first is not None:
             with no_grad():
@@ -87,9 +77,15 @@ class Pass(NamedTuple):
         if self.projection is not None:
             draw_projection(self.projection)
 
+    def zoneout_rates(self, options: Options) -> list[float]:
+        """Return the rate of zoneout of each array of the state; none if there is no zoneout."""
+        if options["zoneout"] == 0:
+            return []
+        return check_zoneout(type(self.cell).__name__, options["zoneout"], self.cell.initial_state(1))
+
 
 def learned_state(cell: Cell) -> Tree:
-    """Return the cell's own first state of one row, without an axis for it, as parameters of the cell's dtype."""
+    """Return the initial state of one row, without an axis for it, as parameters of the cell's dtype."""
 
     def learned(x: Any) -> Any:
         return Parameter(x.numpy()[0], dtype=cell.dtype) if x.dtype.kind == "f" else x[0]
@@ -104,107 +100,173 @@ def draw_projection(projection: Parameter) -> Parameter:
 
 
 class Outcome(NamedTuple):
-    """What a pass returns: the outputs (T, N, ...), the last state; if asked for, all states and tagged values."""
+    """What a pass returns.
 
-    ys: Tree
+    Attributes
+    ----------
+    ys
+        The outputs, (T, N, ...).
+    state
+        The last state, (N, ...), in the structure of the cell's.
+    states
+        The states after all steps, (T, N, ...), if they were asked for; otherwise None.
+    tags
+        The tagged values by name, (T, N, ...), if the pass was observed.
+    """
+
+    ys: Leaves
     state: Tree
-    states: Tree
-    tags: Tree = None
-
-
-def step_of_pass(one: Pass, options: Options) -> StepFunction:
-    """Return the step ``(state, x) -> (state, y)`` of a pass that is not in training."""
-    step = _with_output(_input_step(one.cell), one, options, training=False)
-    return lambda state, x: step(state, {"x": x})
+    states: Tree = None
+    tags: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
 def run_pass(
     one: Pass,
-    xs: Tree,
+    xs: Leaves,
     state: Tree,
     flags: Flags,
     options: Options,
     training: bool,
-    nudges: Sequence[Any] | None = None,
+    nudges: Arrays | None = None,
 ) -> Outcome:
-    """Return what a pass makes of `xs`, (T, N, ...), from `state`.
+    """Run a pass over `xs`, (T, N, ...), from `state`.
 
-    If `flags` has lengths the rows are in their order, the longest first. With `nudges`, (T, N, ...) for each array of
+    If `flags` has lengths the rows are sorted by them, the longest first. With `nudges`, (T, N, ...) for each array of
     the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
-    T = first_leaf(xs).shape[0]
+    T = xs.arrays[0].shape[0]
     valid = flags.valid(T)
     runs = bool(T) if valid is None else bool(valid.any())
     if runs and nudges is None and _is_bare(one, flags, options, training):
-        bare = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
-        carry, ys = _run(bare, one.reverse, options, state, xs)
-        return Outcome(ys, carry, None)
-    over: Inputs = {"x": xs}
+        return _run_bare(one, xs.tree(), state, options)
+    begin, rebuild = flatten(state)
+    cell = _FlatStep(one.cell, rebuild, xs.rebuild)
+    over: Inputs = {"x": xs.arrays}
     rows: Inputs = {}
-    step = _input_step(one.cell)
+    step: InputStep = cell
+    rates = one.zoneout_rates(options)
     if training:
-        step = _drop(step, one, xs, state, options, rows)
-        if any(rates := _rates(one, options)):
-            over["zoneout"] = draw_zoneout(rates, T, state)
-    step = _with_output(step, one, options, training)
+        step = _drop(step, one, xs.arrays, begin, options, rows)
+        if any(rates):
+            over["zoneout"] = draw_zoneout(rates, T, begin)
+    step = _with_output(step, one.projection, rates, training)
     if nudges is not None:
         step = observe(step)
         over["nudges"] = nudges
     if flags.reset is not None:
-        step = restart(step, one.initial_state(1))
+        step = restart(step, flatten(one.initial_state(1))[0])
         over["reset"] = find_restarts(flags.reset, valid, one.reverse)
-    carry, held = state, valid is not None and options["masked_output"] == "held"
     if valid is not None:
+        step = hold(step)
         over["mask"] = valid
-        _fill(over, rows, valid, state, one.reverse)
-        if held:
-            y = _zero_output(step, state, over, rows)
-            carry = (state, y if nudges is None else y[0])
-        step = hold(step, outputs=held, tagged=nudges is not None)
-    cut = options["window"] is not None
-    shown = options["return_all_states"] or nudges is not None or (cut and valid is not None)
-    if shown:
-        step = with_states(step)
+        _fill(over, rows, valid, begin, one.reverse)
+    show = options["return_all_states"] or nudges is not None
+    cut = runs and options["window"] is not None and valid is not None
 
-    def run(carry: Tree, over: Inputs, rows: Inputs) -> tuple[Tree, Tree]:
-        return _run(lambda carry, inputs: step(carry, inputs | rows), one.reverse, options, carry, over)
+    def run(state: Arrays, over: Inputs, rows: Inputs) -> tuple[Arrays, Outputs]:
+        def step_of_scan(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
+            state, outputs = step(state, inputs | rows)
+            return state, outputs._replace(states=state) if show or cut else outputs
+
+        return _scan(step_of_scan, state, over, one.reverse, options)
 
     if not runs:
-        _, ys = run(carry, map_leaves(lambda x: x[:0], over), rows)
-        ys = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), ys[0] if shown else ys)
-        held_by_cell = [vars(module) for module in one.cell.modules()]
-        ys, carry = send_zeros((ys, carry), flatten((xs, state, held_by_cell, one.projection))[0])
-        ys = (ys, map_leaves(lambda x: broadcast_to(x[None], (T, *x.shape)), carry)) if shown else ys
+        sources = [xs.arrays, *map(vars, one.cell.modules()), one.projection]
+        last, outputs = _run_no_step(run, begin, over, rows, sources)
     elif flags.lengths is None or options["stride"] is not None:
-        carry, ys = run(carry, over, rows)
+        last, outputs = run(begin, over, rows)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
-        fill = functools.partial(_output_of_ended, held=held, shown=shown)
-        carry, ys = run_segments(run, segments, carry, over, rows, fill, one.reverse, cut)
-    ys, states = ys if shown else (ys, None)
-    ys, tags = ys if nudges is not None else (ys, None)
-    carry, states = (carry[0], states and states[0]) if held else (carry, states)
-    if cut and runs and valid is not None:
-        carry = _last_states(states, state, valid, one.reverse)
-    return Outcome(ys, carry, states if options["return_all_states"] or nudges is not None else None, tags)
+        last, outputs = run_segments(run, segments, begin, over, rows, _outputs_of_ended, one.reverse, cut)
+    ys = outputs.y
+    if valid is not None and options["masked_output"] == "held":
+        ys = hold_padding(ys, valid, one.reverse, options["window"], options["stride"])
+    if cut and valid is not None:
+        last = _last_states(outputs.states, begin, valid, one.reverse)
+    states = rebuild(outputs.states) if show else None
+    return Outcome(Leaves(ys, cell.rebuild_y), rebuild(last), states, outputs.tags)
 
 
-def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Tree, reverse: bool) -> None:
-    """Give the steps that do not count what the first step that does was given: see `padding`."""
+# ---------------------------------------------------------------------------------------------------- the step
+
+
+def step_of_pass(one: Pass, options: Options) -> StepFunction:
+    """Return the step ``(state, x) -> (state, y)`` of a pass that is not in training."""
+    rates = one.zoneout_rates(options)
+    if one.projection is None and not any(rates):
+        return step_of_one(one.cell)
+
+    def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
+        begin, xs = Leaves.of(state), Leaves.of(x)
+        cell = _FlatStep(one.cell, begin.rebuild, xs.rebuild)
+        new, outputs = _with_output(cell, one.projection, rates, training=False)(begin.arrays, {"x": xs.arrays})
+        return begin.rebuild(new), cell.rebuild_y(outputs.y)
+
+    return step
+
+
+class _FlatStep:
+    """The step of a cell on lists of arrays; `rebuild_y` is set when it runs."""
+
+    rebuild_y: Callable[[Sequence[Any]], Tree]
+
+    def __init__(
+        self, cell: Cell, rebuild_state: Callable[[Sequence[Any]], Tree], rebuild_x: Callable[[Sequence[Any]], Tree]
+    ) -> None:
+        self._step, self._rebuild_state, self._rebuild_x = step_of_one(cell), rebuild_state, rebuild_x
+
+    def __call__(self, state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
+        new, y = self._step(self._rebuild_state(state), self._rebuild_x(inputs["x"]))
+        ys, self.rebuild_y = flatten(y)
+        return [as_leaf(x) for x in flatten(new)[0]], Outputs([as_leaf(y) for y in ys])
+
+
+def _drop(step: InputStep, one: Pass, xs: Arrays, state: Arrays, options: Options, rows: Inputs) -> InputStep:
+    """Return the step with dropout in the products that read the state; its masks are added to `rows`."""
+    if not (options["drop_connect"] or options["recurrent_dropout"]):
+        return step
+    name, x = type(one.cell).__name__, [_first(array) for array in xs]
+    weights: Sequence[np.ndarray] = ()
+    if options["drop_connect"]:
+        weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
+    if options["recurrent_dropout"]:
+        rows["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
+    return drop_in_products(step, weights)
+
+
+def _first(xs: Any) -> Any:
+    """Return the values of the first step; zeros if there is no step."""
+    return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
+
+
+def _with_output(step: InputStep, projection: Parameter | None, rates: list[float], training: bool) -> InputStep:
+    """Return the step with zoneout and the projection of its output."""
+    zoned = zoneout(step, rates, training) if any(rates) else step
+    if projection is None:
+        return zoned
+
+    def projected(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
+        state, outputs = zoned(state, inputs)
+        return state, outputs._replace(y=[linear(y, projection) for y in outputs.y])
+
+    return projected
+
+
+def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Arrays, reverse: bool) -> None:
+    """Give the steps that do not count the inputs of the first step that does: see `padding`."""
     over["x"] = fill_padding(over["x"], valid, reverse=reverse)
-    rows["begin"] = map_leaves(lambda leaf: leaf.detach(), state)
+    rows["begin"] = [array.detach() for array in state]
     empty = not valid.any(axis=0).all()
     if not valid.any() or not (empty or "reset" in over):
         return
     sources, steps = first_steps(valid, reverse)
     if "reset" in over:
         over["reset"] = np.where(valid, over["reset"], over["reset"][steps, sources])
-    if empty:  # a row without any step takes those of another, with the factors of its dropout
-        names = [name for name in ("begin", "recurrent") if name in rows]
-        rows.update({name: map_leaves(lambda leaf: take(leaf, sources, axis=0), rows[name]) for name in names})
+    if empty:  # a row without any step takes those of another row, and the factors of its dropout
+        rows.update(map_leaves(lambda array: take(array, sources, axis=0), rows))
 
 
-# ---------------------------------------------------------------------------------------------------- the step
+# ----------------------------------------------------------------------------------------------------- the run
 
 
 def _is_bare(one: Pass, flags: Flags, options: Options, training: bool) -> bool:
@@ -218,83 +280,40 @@ def _is_bare(one: Pass, flags: Flags, options: Options, training: bool) -> bool:
     )
 
 
-def _input_step(cell: Cell) -> InputStep:
-    step = step_of_one(cell)
-    return lambda state, inputs: step(state, inputs["x"])
+def _run_bare(one: Pass, xs: Tree, state: Tree, options: Options) -> Outcome:
+    """Run the step of a cell alone, whose trace may be known from an earlier call."""
+    step = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
+    last, ys = _scan(step, state, xs, one.reverse, options)
+    return Outcome(Leaves.of(ys), last)
 
 
-def _drop(step: InputStep, one: Pass, xs: Tree, state: Tree, options: Options, rows: Inputs) -> InputStep:
-    """Return the step with dropout in the products that read the state; its masks go to `rows`."""
-    if not (options["drop_connect"] or options["recurrent_dropout"]):
-        return step
-    name, x = type(one.cell).__name__, map_leaves(_first, xs)
-    weights: Sequence[np.ndarray] = ()
-    if options["drop_connect"]:
-        weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
-    if options["recurrent_dropout"]:
-        rows["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
-    return drop_in_products(step, weights)
+def _run_no_step(run: Any, state: Arrays, over: Inputs, rows: Inputs, sources: Tree) -> tuple[Arrays, Outputs]:
+    """Return the state unchanged and outputs of zeros; a backward pass sends zeros to `sources`."""
+    T = over["x"][0].shape[0]
+    _, outputs = run(state, map_leaves(lambda x: x[:0], over), rows)
+    unchanged = [broadcast_to(x[None], (T, *x.shape)) for x in state] if outputs.states else []
+    outputs = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), outputs)._replace(states=unchanged)
+    return send_zeros((state, outputs), flatten((sources, state))[0])
 
 
-def _with_output(step: InputStep, one: Pass, options: Options, training: bool) -> InputStep:
-    """Return the step with zoneout and the projection of its output."""
-    rates, projection = _rates(one, options), one.projection
-    if any(rates):
-        step = zoneout(step, rates, training)
-    if projection is None:
-        return step
-
-    def projected(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
-        state, y = step(state, inputs)
-        return state, linear(y, projection)
-
-    return projected
+def _outputs_of_ended(outputs: Outputs, state: Arrays) -> Outputs:
+    """Return the outputs of a step for rows that have ended, whose state is `state`, like those of a segment."""
+    rows = state[0].shape[0]
+    y = [zeros((rows, *y.shape[2:]), y.dtype) for y in outputs.y]
+    return Outputs(y, states=state if outputs.states else [])
 
 
-def _rates(one: Pass, options: Options) -> list[float]:
-    """Return the rate of zoneout of each array of the state; none if there is no zoneout."""
-    if options["zoneout"] == 0:
-        return []
-    return check_zoneout(type(one.cell).__name__, options["zoneout"], one.cell.initial_state(1))
-
-
-def _zero_output(step: InputStep, state: Tree, over: Inputs, rows: Inputs) -> Tree:
-    """Return zeros like an output of the step."""
-    with unchecked():
-        _, y = step(state, map_leaves(_first, over) | rows)
-    return map_leaves(zeros_like, y)
-
-
-def _first(xs: Any) -> Any:
-    """Return the values of the first step; zeros if there is no step."""
-    return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
-
-
-def _output_of_ended(ys: Tree, rest: Tree, *, held: bool, shown: bool) -> Tree:
-    """Return the output of a step of rows that have ended: zeros, or the last one, which their carry `rest` holds."""
-    rows = first_leaf(rest).shape[0]
-    y = rest[1] if held else map_leaves(lambda y: zeros((rows, *y.shape[2:]), y.dtype), ys[0] if shown else ys)
-    return (y, rest) if shown else y
-
-
-def _last_states(states: Tree, begin: Tree, valid: Mask, reverse: bool) -> Tree:
-    """Return the state after the last step that counts of each row, whose gradient no window cuts off."""
+def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> Arrays:
+    """Return the state after the last step that counts in each row; no window cuts off its gradient."""
     rows, steps = first_steps(valid, not reverse)
     counts, places = valid.any(axis=0), steps * valid.shape[1] + rows
 
-    def last(leaf: Any, first: Any) -> Any:
-        found = take(reshape(leaf, (valid.size, *leaf.shape[2:])), places, axis=0)
-        return where(per_row(counts, found), found, first)
-
-    leaves, rebuild = flatten(states)
-    return rebuild([last(*pair) for pair in zip(leaves, flatten(begin)[0], strict=True)])
+    found = [take_steps(array, places) for array in states]
+    return [where(per_row(counts, last), last, first) for last, first in zip(found, begin, strict=True)]
 
 
-# ----------------------------------------------------------------------------------------------------- the run
-
-
-def _run(step: StepFunction, reverse: bool, options: Options, carry: Tree, over: Tree) -> tuple[Tree, Tree]:
-    """Return the last carry and the outputs of a scan over `over`."""
+def _scan(step: Any, carry: Tree, over: Tree, reverse: bool, options: Options) -> tuple[Any, Any]:
+    """Return the last carry and the outputs of a scan over `over`, in windows that overlap if there is a stride."""
     window, stride, remember = options["window"], options["stride"], options["remember"]
     T = first_leaf(over).shape[0]
     if window is None or stride in (None, window) or window >= T:

@@ -17,7 +17,7 @@ from ..module.parameter import Parameter
 from ..module.reinitialise import redraw
 from .layer import SequenceLayer
 from .options import Options
-from .passes import Pass, draw_projection
+from .passes import draw_projection
 
 
 class Recurrent(SequenceLayer):
@@ -97,7 +97,6 @@ class Recurrent(SequenceLayer):
             check_sizes("Recurrent", proj_size=proj_size)
         sizes = [(each.input_size, proj_size or _output_size(each)) for each in self.cells[:: 1 + bidirectional]]
         self._set_up(self.cells, sizes, bidirectional, batch_first, dropout, options)
-        self.projections: list[Parameter] | None = None
         if proj_size:
             self.projections = [_projection(each, proj_size) for each in self.cells]
 
@@ -105,16 +104,8 @@ class Recurrent(SequenceLayer):
     def num_layers(self) -> int:
         return len(self.cells) // (1 + self.bidirectional)
 
-    def _passes(self) -> list[Pass]:
-        return [
-            Pass(
-                cell,
-                self.options["go_backwards"] or (self.bidirectional and k % 2 == 1),
-                None if self.initial_states is None else self.initial_states[k],
-                None if self.projections is None else self.projections[k],
-            )
-            for k, cell in enumerate(self.cells)
-        ]
+    def _pass_cells(self) -> list[Cell]:
+        return self.cells
 
     def _check_inputs(self, xs: Tree) -> None:
         """Refuse inputs that do not fit the first cell."""

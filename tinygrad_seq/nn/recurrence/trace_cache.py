@@ -1,15 +1,16 @@
-"""Which cells do the same at every call: those of this package, as long as nothing in them has changed.
+"""Decide which cells may reuse a cached trace: the package's own, while nothing in them has changed.
 
-A cell of the user may read a global, a list, a clock in its `forward`; nobody can tell, so it is run at every call, on
-values without numbers. The cells of this package read their attributes, and those are looked at before each call: every
-attribute of the cell and of the modules in it must be the object that it was. Numbers, names and parameters can be
-looked at so. What changes by itself, such as a list, or a class that derives from one of these, makes a cell like the
-user's.
+The `forward` of a user's cell may read a global, a list or a clock. Nobody can tell, so it is traced at every call. The
+package's own modules (`register_library`) read only their arguments and attributes, and the attributes are checked
+before each call: each attribute of the cell and of the modules in it must be the same object as before. That is enough
+for numbers, names and parameters. An attribute that can change in place, such as a list, and a class derived from one
+of the package's are treated like a user's cell.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from operator import is_
 from typing import Any
 
@@ -21,53 +22,56 @@ from ...scan.repeated import SteadyStep, Traces
 from ..cell import Cell, step_of_one
 from ..module.module import Module
 
-_NN = __package__.rpartition(".")[0]
-_PLACES = tuple([f"{_NN}.{name}" for name in ("cells.", "layers", "activations")])
 _SETTINGS = (bool, int, float, str, type(None), Primitive)
 
+_library: dict[type, Any] = {}  # the package's own modules, each with the `forward` that it was registered with
 
-def is_from_package(module: Module, places: str | tuple[str, ...] = f"{_NN}.") -> bool:
-    """Return whether the class of a module and its `forward` are defined in `places`, prefixes of module names.
 
-    A class that derives from one of these, or whose `forward` was replaced, on the object or on the class, is not.
+def register_library(kinds: Iterable[type[Module]]) -> None:
+    """Register classes whose `forward` depends on nothing but its arguments and the attributes of the module."""
+    _library.update({kind: kind.forward for kind in kinds})
+
+
+def is_library(module: Module) -> bool:
+    """Return whether a module is of a registered class and its `forward` is still the one that was registered.
+
+    A class that derives from a registered one is not registered, nor is one whose `forward` was replaced, on the object
+    or on the class.
     """
     kind = type(module)
-    forward = getattr(kind.forward, "__module__", None) or ""
-    return kind.__module__.startswith(places) and forward.startswith(places) and "forward" not in vars(module)
+    return _library.get(kind) is kind.forward and "forward" not in vars(module)
 
 
-class _Facts:
-    """What a module is made of, without a reference to the module itself."""
+class _Snapshot:
+    """The attributes of a module and of the modules in it, without a reference to the module itself."""
 
-    def __init__(self, module: Module, around: tuple[Module, ...] = ()) -> None:
-        attributes, self._around = vars(module), (*around, module)
+    def __init__(self, module: Module, outer: tuple[Module, ...] = ()) -> None:
+        attributes, outer = vars(module), (*outer, module)
         self._kind, self._forward = type(module), type(module).forward
         self._names, self._values = tuple(attributes), tuple(attributes.values())
         self.tensors: list[Tensor] = []
-        self._inner: list[tuple[Module, _Facts]] = []
-        self.known = is_from_package(module, _PLACES) and all(map(self._take, self._values))
+        self._inner: list[tuple[Module, _Snapshot]] = []
+        self.usable = is_library(module) and all(self._add(value, outer) for value in self._values)
         self._avals = [(tensor.shape, tensor.dtype) for tensor in self.tensors]
-        del self._around  # no reference to the module itself
 
-    def _take(self, value: Any) -> bool:
-        """Note an attribute, or a part of one; return whether it is of a kind that can be looked at."""
+    def _add(self, value: Any, outer: tuple[Module, ...]) -> bool:
+        """Record an attribute, or an element of one; return whether a comparison by identity finds every change."""
+        if isinstance(value, tuple):
+            return all(self._add(part, outer) for part in value)
         if isinstance(value, Tensor):
             self.tensors.append(value)
-        elif isinstance(value, Module):
-            if any(module is value for module in self._around):  # modules that refer to each other
-                return False
-            inner = _Facts(value, self._around)
-            self._inner.append((value, inner))
-            self.tensors += inner.tensors
-            return inner.known
-        elif isinstance(value, tuple):
-            return all(map(self._take, value))
-        else:
+            return True
+        if not isinstance(value, Module):
             return isinstance(value, _SETTINGS)
-        return True
+        if any(module is value for module in outer):  # modules that refer to each other
+            return False
+        inner = _Snapshot(value, outer)
+        self._inner.append((value, inner))
+        self.tensors += inner.tensors
+        return inner.usable
 
-    def hold(self, module: Module) -> bool:
-        """Return whether all is as it was."""
+    def fits(self, module: Module) -> bool:
+        """Return whether everything is as it was."""
         attributes = module.__dict__
         if module.__class__ is not self._kind or self._kind.forward is not self._forward:
             return False
@@ -77,21 +81,22 @@ class _Facts:
             array = tensor._array
             if (array.shape, array.dtype) != aval:
                 return False
-        return all(facts.hold(inner) for inner, facts in self._inner)
+        return all(snapshot.fits(inner) for inner, snapshot in self._inner)
 
 
-_known: weakref.WeakKeyDictionary[Cell, tuple[_Facts, Traces]] = weakref.WeakKeyDictionary()
+# One entry per living cell; each holds a `Memo` of traces, so both are bounded.
+_known: weakref.WeakKeyDictionary[Cell, tuple[_Snapshot, Traces]] = weakref.WeakKeyDictionary()
 
 
 def step_of_cell(cell: Cell) -> StepFunction:
-    """Return the step ``(state, x) -> (state, y)`` of a cell, as a `SteadyStep` if it is one."""
+    """Return the step ``(state, x) -> (state, y)`` of a cell, as a `SteadyStep` if its traces may be reused."""
     step = step_of_one(cell)
-    if not is_from_package(cell, _PLACES) or is_collecting():
+    if not is_library(cell) or is_collecting():
         return step
     found = _known.get(cell)
-    if found is None or not found[0].hold(cell):
-        facts = _Facts(cell)
-        if not facts.known:
+    if found is None or not found[0].fits(cell):
+        snapshot = _Snapshot(cell)
+        if not snapshot.usable:
             return step
-        _known[cell] = found = facts, Traces(facts.tensors)
+        _known[cell] = found = snapshot, Traces(snapshot.tensors)
     return SteadyStep(step, found[1])

@@ -1,4 +1,4 @@
-"""Writing with a model one token at a time: the likeliest, or a drawn one."""
+"""Generate sequences one token at a time: the likeliest, or a random one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...autograd.conversion import to_array
 from ...autograd.creation import asarray
@@ -14,29 +14,28 @@ from ...autograd.tensor import Tensor
 from ...base import settings
 from ...base.modes import no_grad
 from ...base.tree import Tree, map_leaves
-from ...errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from ...errors import AnomalyError, ArgumentError, DtypeError, IndexRangeError, ShapeError
 from ...ops.choice import categorical, check_drawing
 from ...ops.normalisation import log_softmax
-from ...ops.primitive import Array
 from ...scan.ir.leaves import name_of, named_leaves
 from ..checks import check_sizes
 
-Step = Callable[[Tensor, Tree], tuple[Array, Tree]]
-"""``step(tokens (N,), state) -> (logits (N, V), state)``; every array of the state has N rows."""
+Step = Callable[[Tensor, Tree], tuple[Tensor, Tree]]
+"""``step(tokens (N,), state) -> (logits (N, V), state)``; the first axis of each state array is the batch."""
 Tokens = NDArray[np.int64]
 
 
 class Decoded(NamedTuple):
-    """What was written.
+    """Generated sequences.
 
     Attributes
     ----------
-    tokens
-        (N, L) int64; after the end of a row, `eos`. L is the longest row with its end, at most `max_length`.
-    lengths
-        (N,): how many tokens of each row come before its end.
-    log_probabilities
-        (N,) float64: of each row with its end, under the model as it is.
+    tokens : ndarray of int64
+        (N, L), padded with `eos`. L is the length of the longest sequence including its end, at most `max_length`.
+    lengths : ndarray of int64
+        (N,), the number of tokens before the end.
+    log_probabilities : ndarray of float64
+        (N,), of each sequence including its end, at temperature 1.
     """
 
     tokens: Tokens
@@ -44,33 +43,38 @@ class Decoded(NamedTuple):
     log_probabilities: NDArray[np.float64]
 
 
-def greedy_search(step: Step, state: Tree, start: Any, *, max_length: int, eos: int | None = None) -> Decoded:
-    """Return what a model writes if it takes the likeliest token at every step.
+def greedy_search(step: Step, state: Tree, start: ArrayLike, *, max_length: int, eos: int | None = None) -> Decoded:
+    """Generate sequences by taking the likeliest token at every step.
 
     Parameters
     ----------
-    step
-        ``step(tokens, state) -> (logits, state)``: the scores (N, V) of what comes after `tokens` (N,), such as
-        ``Seq2Seq.step``. Tokens that must not come get -inf. No gradient is recorded.
-    state
-        What `step` takes at first: a tree of arrays with N rows, or None.
-    start
-        The first tokens that `step` is given: (N,), or one for all rows.
-    max_length
-        The greatest number of tokens of a row.
-    eos
-        The token that ends a row; None: all rows are `max_length` long.
+    step : callable
+        ``step(tokens, state) -> (logits, state)``, with the scores (N, V) of the tokens that follow `tokens` (N,), such
+        as ``Seq2Seq.step``. Forbid a token with -inf. Gradients are not recorded.
+    state : tree of array
+        The first state of `step`, whose arrays have N rows, or None.
+    start : int or array_like of int
+        The first tokens given to `step`: (N,), or one for all sequences.
+    max_length : int
+        The largest number of tokens per sequence.
+    eos : int, optional
+        The token that ends a sequence; without it every sequence has `max_length` tokens.
+
+    Returns
+    -------
+    Decoded
+        Tokens, lengths and log-probabilities of the N sequences.
 
     Raises
     ------
     ShapeError, DtypeError, ArgumentError, IndexRangeError
-        If an argument does not fit, or `step` does not return logits for all rows.
+        If an argument has another shape, dtype or range, or `step` does not return logits (N, V).
     AnomalyError
-        If a row of logits has NaN, or nothing finite.
+        If the logits of a sequence have NaN, or no finite value.
 
     Examples
     --------
-    A model that counts upwards:
+    A model that counts:
 
     >>> import tinygrad_seq as ts
     >>> count = lambda tokens, state: (ts.one_hot((tokens + 1) % 5, 5), state)
@@ -78,13 +82,13 @@ def greedy_search(step: Step, state: Tree, start: Any, *, max_length: int, eos: 
     array([[1, 2, 3, 4],
            [3, 4, 4, 4]])
     """
-    return sample_sequences(step, state, start, max_length=max_length, eos=eos, temperature=0)
+    return _generate("greedy_search", step, state, start, max_length, eos, 0.0, None, None)
 
 
 def sample_sequences(
     step: Step,
     state: Tree,
-    start: Any,
+    start: ArrayLike,
     *,
     max_length: int,
     eos: int | None = None,
@@ -92,23 +96,28 @@ def sample_sequences(
     top_k: int | None = None,
     generator: np.random.Generator | None = None,
 ) -> Decoded:
-    """Return what a model writes if each token is drawn with probability ``softmax(logits / temperature)``.
+    """Generate sequences by drawing each token with probability ``softmax(logits / temperature)``.
 
     Parameters
     ----------
     step, state, start, max_length, eos
-        As of `greedy_search`.
-    temperature
-        0 takes the likeliest.
-    top_k
-        How many of the likeliest tokens may come; None allows all.
-    generator
-        What draws, one number for each row and step; by default the generator that `manual_seed` seeds.
+        As in `greedy_search`.
+    temperature : float, default 1.0
+        >= 0; 0 takes the likeliest token.
+    top_k : int, optional
+        Draw only among the `top_k` likeliest tokens.
+    generator : numpy.random.Generator, optional
+        Draws one number per sequence and step; by default the generator that `manual_seed` seeds.
+
+    Returns
+    -------
+    Decoded
+        Tokens, lengths and log-probabilities of the N sequences.
 
     Raises
     ------
     ShapeError, DtypeError, ArgumentError, IndexRangeError, AnomalyError
-        As `greedy_search`.
+        As in `greedy_search`.
 
     Examples
     --------
@@ -117,15 +126,29 @@ def sample_sequences(
     >>> ts.nn.sample_sequences(coin, None, start=[0, 0, 0], max_length=8).tokens.shape
     (3, 8)
     """
-    check_writing("sample_sequences", step, max_length, eos)
-    check_drawing("sample_sequences", temperature, top_k)
+    return _generate("sample_sequences", step, state, start, max_length, eos, temperature, top_k, generator)
+
+
+def _generate(
+    caller: str,
+    step: Step,
+    state: Tree,
+    start: ArrayLike,
+    max_length: int,
+    eos: int | None,
+    temperature: float,
+    top_k: int | None,
+    generator: np.random.Generator | None,
+) -> Decoded:
+    check_search(caller, step, max_length, eos)
+    check_drawing(caller, temperature, top_k)
     with no_grad():
-        tokens = first_tokens("sample_sequences", state, start)
+        tokens = first_tokens(caller, state, start)
         N, state = len(tokens), map_leaves(asarray, state)
         written: list[Tokens] = []
         running, lengths, total = np.ones(N, bool), np.zeros(N, np.int64), np.zeros(N)
         while len(written) < max_length and running.any():
-            scores, state = scores_of("sample_sequences", step, tokens, state, eos)
+            scores, state = scores_of(caller, step, tokens, state, eos)
             uniforms = settings.generator(generator).random(N) if temperature else np.zeros(N)
             drawn = np.asarray(categorical(scores, uniforms, temperature, top_k))
             tokens = drawn if eos is None else np.where(running, drawn, eos)
@@ -136,50 +159,58 @@ def sample_sequences(
     return Decoded(np.stack(written, axis=1), lengths, total)
 
 
-def check_writing(caller: str, step: Any, max_length: Any, eos: Any) -> None:
-    """Refuse steps, lengths and ends that are none."""
+def check_search(caller: str, step: Any, max_length: Any, eos: Any) -> None:
+    """Raise unless `step` is callable, `max_length` an integer >= 1, and `eos` a token or None."""
     if not callable(step):
         raise ArgumentError(
-            f"{caller}: expected a step (tokens, state) -> (logits, state), got {type(step).__name__}; pass e.g. the "
-            "method step of a Seq2Seq."
+            f"{caller}: expected a step (tokens, state) -> (logits, state), got {type(step).__name__}; pass e.g. "
+            "model.step of a Seq2Seq."
         )
     check_sizes(caller, max_length=max_length)
     if eos is not None and (isinstance(eos, bool) or not isinstance(eos, int | np.integer) or eos < 0):
         raise ArgumentError(f"{caller}: expected eos to be a token or None, got {eos!r}; pass its index.")
 
 
-def first_tokens(caller: str, state: Tree, start: Any) -> Tokens:
-    """Return the first tokens (N,); N is that of the state if `start` is one for all."""
+def first_tokens(caller: str, state: Tree, start: ArrayLike) -> Tokens:
+    """Return the first tokens (N,); a single one is repeated for each row of the state."""
     leaves = {name_of("state", path): np.shape(leaf) for path, leaf in named_leaves(state)}
     tokens = to_array(caller, start)
     if tokens.dtype.kind not in "iu" or tokens.ndim > 1 or not tokens.size:
         raise DtypeError(
             f"{caller}: expected start to be a token or tokens (N,), got {tokens.shape} {tokens.dtype}; "
-            "pass the index of the token that begins a sequence."
+            "pass the token that begins a sequence."
         )
     N = len(tokens) if tokens.ndim else next((shape[0] for shape in leaves.values() if shape), 1)
     for name, shape in leaves.items():
         if shape[:1] != (N,):
             raise ShapeError(
-                f"{caller}: expected a state with a row for each of {N} sequences, got {name} of shape {shape}; "
+                f"{caller}: expected a state of {N} sequences, got {name} of shape {shape}; "
                 "put the batch on the first axis of every array."
             )
     return np.broadcast_to(tokens, (N,)).astype(np.int64)
 
 
 def scores_of(
-    caller: str, step: Step, tokens: Tokens, state: Tree, eos: int | None
+    caller: str, step: Step, tokens: Tokens, state: Tree, eos: int | None, unread: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float64], Tree]:
-    """Return the logits (N, V) after `tokens` in float64, and the next state."""
+    """Return the logits (N, V) after `tokens` in float64, checked except where `unread` is true, and the next state."""
     logits, state = step(asarray(tokens), state)
     scores = logits.numpy() if isinstance(logits, Tensor) else np.asarray(logits)
     if scores.ndim != 2 or len(scores) != len(tokens) or scores.dtype.kind != "f":
         raise ShapeError(
             f"{caller}: expected step to return floating-point logits ({len(tokens)}, V), got {scores.shape} "
-            f"{scores.dtype}; return one row of scores for each token."
+            f"{scores.dtype}; return one row of scores per token."
         )
     if eos is not None and eos >= scores.shape[1]:
         raise IndexRangeError(
             f"{caller}: expected eos to be one of {scores.shape[1]} tokens, got {eos}; check the vocabulary."
         )
-    return scores.astype(np.float64), state
+    scores = scores.astype(np.float64)
+    largest = scores.max(axis=1, initial=-np.inf)
+    wrong = np.flatnonzero(~np.isfinite(largest) & (True if unread is None else ~unread))
+    if len(wrong):
+        raise AnomalyError(
+            f"{caller}: expected finite logits, or -inf for some tokens, got a largest logit of {largest[wrong[0]]} in "
+            f"row {wrong[0]}; look for damaged weights or a step that overflows."
+        )
+    return scores, state

@@ -1,22 +1,23 @@
-"""`Seq2Seq`: an encoder that reads a sequence and a decoder that writes another."""
+"""`Seq2Seq`: an encoder that reads a sequence and a decoder that generates another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...autograd.creation import asarray
+from ...autograd.tensor import Tensor
 from ...base import settings
 from ...base.tree import Tree, first_leaf, flatten, map_leaves
 from ...errors import ArgumentError, DtypeError, ShapeError
 from ...ops.choice import categorical, check_drawing
 from ...ops.comparison import where
-from ...ops.primitive import Array
 from ...scan import Remember, scan
 from ..activations import Identity
-from ..attention import AttentionCell, Memory
+from ..attention.attention_cell import AttentionCell
+from ..attention.mechanism import Memory
 from ..cell import Cell, step_of_one
 from ..checks import check_probability
 from ..masks import check_flags
@@ -34,21 +35,27 @@ class Seq2Seq(Module):
 
     Parameters
     ----------
-    encoder
+    encoder : Module
         A recurrent layer, time-major: ``encoder(xs, lengths=...) -> (memory (S, N, E), state)``.
-    cell
+    cell : Cell
         The cell of the decoder: an `AttentionCell`, which reads the memory, or any other, which only gets the state.
-    target_embedding
-        Gives vectors of tokens (N,) or (T, N): an `Embedding`.
-    readout
-        Gives logits (..., V) of the cell's outputs: a `Linear`. An `AttentionCell` puts out H + E values.
-    source_embedding
-        Gives the encoder's inputs of the source; by default they are the source itself.
-    bridge
-        A function, or module, from the encoder's last state to the first state of the cell (without the context), or
-        to None, for its initial state. By default the state itself, which fits a cell of the encoder's kind.
-    remember
-        As in `scan`: less memory for more time.
+    target_embedding : Module
+        Maps tokens (N,) or (T, N) to the inputs of the cell, such as an `Embedding`.
+    readout : Module
+        Maps outputs of the cell to logits (..., V), such as a `Linear`. The outputs of an `AttentionCell` have H + E
+        features.
+    source_embedding : Module, optional
+        Maps the source to the inputs of the encoder; by default they are the source.
+    bridge : callable, optional
+        Maps the encoder's last state to the initial state of the cell (without the context), or to None for zeros. By
+        default they are the same, which works for a cell of the encoder's type.
+    remember : {"all", "sqrt"} or int, default "all"
+        What the compiled loop saves for the backward pass, as in `scan`.
+
+    Raises
+    ------
+    ArgumentError
+        If `cell` is not a Cell, or the encoder is batch-first.
 
     Examples
     --------
@@ -80,7 +87,7 @@ class Seq2Seq(Module):
     ) -> None:
         if not isinstance(cell, Cell):
             raise ArgumentError(
-                f"Seq2Seq: expected the decoder as a Cell, got {type(cell).__name__}; pass e.g. GRUCell(64, 128), "
+                f"Seq2Seq: expected cell to be a Cell, got {type(cell).__name__}; pass e.g. GRUCell(64, 128), "
                 "AttentionCell(cell, attention), or several as a StackedCell."
             )
         if getattr(encoder, "batch_first", False):
@@ -91,78 +98,97 @@ class Seq2Seq(Module):
 
     def forward(
         self,
-        source: Array,
-        target: Array,
-        source_lengths: Any = None,
+        source: Tree,
+        target: ArrayLike,
+        source_lengths: ArrayLike | None = None,
         sampling: float = 0.0,
         temperature: float = 1.0,
         generator: np.random.Generator | None = None,
-    ) -> Array:
-        """Return the logits (T, N, V) after each token of `target`, read with teacher forcing or scheduled sampling.
+    ) -> Tensor:
+        """Return the logits that follow each target token, with teacher forcing or scheduled sampling.
 
         Parameters
         ----------
-        source
-            (S, N) tokens, or what the encoder takes.
-        target
-            (T, N) integers, what the decoder reads: it begins with the start token, and ``logits[t]`` are about
-            ``target[t + 1]``, the loss ``cross_entropy(model(source, target[:-1]), target[1:])``.
-        source_lengths
-            (N,), from 0 to S: how many steps of each source count.
-        sampling
-            Scheduled sampling (Bengio et al., 2015): the probability, for each token but the first, that the decoder
-            reads what it would have written itself instead. 0 is teacher forcing. The random numbers are drawn before
-            the loop, so they are the same for any number of threads; no gradient flows through a token.
-        temperature
-            How its own tokens are drawn; 0 takes the likeliest.
-        generator
-            What draws; by default the generator that `manual_seed` seeds.
+        source : array_like of int, or inputs of the encoder
+            (S, N).
+        target : array_like of int
+            (T, N), the inputs of the decoder, beginning with the start token. ``logits[t]`` predict ``target[t + 1]``,
+            so the loss is ``cross_entropy(model(source, target[:-1]), target[1:])``.
+        source_lengths : array_like of int, optional
+            (N,), from 0 to S: how many steps of each source are valid.
+        sampling : float, default 0.0
+            The probability, for each token but the first, that the decoder reads its own prediction instead (scheduled
+            sampling; Bengio et al., 2015). 0 is teacher forcing. The random numbers are drawn before the loop, so they
+            do not depend on the number of threads. No gradient flows through tokens.
+        temperature : float, default 1.0
+            The temperature of these predictions; 0 takes the likeliest token.
+        generator : numpy.random.Generator, optional
+            Draws the random numbers; by default the generator that `manual_seed` seeds.
+
+        Returns
+        -------
+        Tensor
+            (T, N, V), the logits.
 
         Raises
         ------
         ShapeError, DtypeError, ArgumentError
-            If an argument does not fit.
+            If an argument has another shape, dtype or range.
         """
         check_probability("Seq2Seq", sampling=sampling)
         check_drawing("Seq2Seq", temperature, None)
-        target = asarray(target)
-        if target.ndim != 2 or not target.size or target.dtype.kind not in "iu":
-            raise (DtypeError if target.dtype.kind not in "iu" else ShapeError)(
-                f"Seq2Seq: expected target tokens (T, N), integers, got {target.shape} {target.dtype}; "
-                "pass what the decoder reads, time first."
+        read: Tensor = asarray(target)
+        if read.ndim != 2 or not read.size or read.dtype.kind not in "iu":
+            raise (DtypeError if read.dtype.kind not in "iu" else ShapeError)(
+                f"Seq2Seq: expected target tokens (T, N), integers, got {read.shape} {read.dtype}; "
+                "pass the tokens that the decoder reads, time first."
             )
         state, memory = self.begin(source, source_lengths)
         N = flatten(state)[0][0].shape[0]
-        if target.shape[1] != N:
+        if read.shape[1] != N:
             raise ShapeError(
-                f"Seq2Seq: expected a target for each of {N} sources, (T, {N}), got {target.shape} {target.dtype}; "
+                f"Seq2Seq: expected targets of {N} sources, (T, {N}), got {read.shape} {read.dtype}; "
                 "pass both time first."
             )
         cell = self._reading(memory)
         if not sampling:
-            _, ys = scan(step_of_one(cell), state, self.target_embedding(target), remember=self.remember)
+            _, ys = scan(step_of_one(cell), state, self.target_embedding(read), remember=self.remember)
             return self.readout(ys)
         draw = settings.generator(generator).random
-        own, uniforms = draw(target.shape) < sampling, draw(target.shape)
+        own, uniforms = draw(read.shape) < sampling, draw(read.shape)
         own[0] = False
 
-        def step(carry: Tree, x: tuple[Array, Array, Array]) -> tuple[Tree, Array]:
+        def step(carry: Tree, x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tree, Tensor]:
             (state, written), (given, flag, uniform) = carry, x
             y, state = cell.forward(self.target_embedding(where(flag, written, given)), state)
             logits = self.readout(y)
             return (state, categorical(logits, uniform, temperature)), logits
 
-        target = target.astype("int64")
-        _, logits = scan(step, (state, target[0]), (target, own, uniforms), remember=self.remember)
+        read = read.astype("int64")
+        _, logits = scan(step, (state, read[0]), (read, own, uniforms), remember=self.remember)
         return logits
 
-    def begin(self, source: Array, source_lengths: Any = None) -> tuple[Tree, Memory | None]:
-        """Return the state with which `step` begins: that of the cell, and the memory if it reads one.
+    def begin(self, source: Tree, source_lengths: ArrayLike | None = None) -> tuple[Tree, Memory | None]:
+        """Encode the source and return the initial state of the decoder, for `step` and the searches.
+
+        Parameters
+        ----------
+        source : array_like of int, or inputs of the encoder
+            (S, N).
+        source_lengths : array_like of int, optional
+            (N,), from 0 to S: how many steps of each source are valid.
+
+        Returns
+        -------
+        state : tree of Tensor
+            The initial state of the cell.
+        memory : Memory or None
+            What an `AttentionCell` reads.
 
         Raises
         ------
         ShapeError, DtypeError, ArgumentError
-            If the source does not fit the encoder, or the encoder's state the cell.
+            If the source does not match the encoder, or the encoder's state the cell.
         """
         source = map_leaves(asarray, source)
         S, N = first_leaf(source).shape[:2]
@@ -179,8 +205,23 @@ class Seq2Seq(Module):
         self.cell.check_state(state, N)
         return state, memory
 
-    def step(self, tokens: Array, state: tuple[Tree, Memory | None]) -> tuple[Array, tuple[Tree, Memory | None]]:
-        """Return the logits (N, V) after one more token of each row, and the state: what searches take as `step`."""
+    def step(self, tokens: Tensor, state: tuple[Tree, Memory | None]) -> tuple[Tensor, tuple[Tree, Memory | None]]:
+        """Run the decoder for one token per sequence; pass this method to the searches.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            (N,), integers.
+        state : tuple
+            What `begin` or the last `step` returned.
+
+        Returns
+        -------
+        logits : Tensor
+            (N, V), about the next token.
+        state : tuple
+            The new state.
+        """
         before, memory = state
         y, after = self._reading(memory)(self.target_embedding(tokens), before)
         return self.readout(y), (after, memory)

@@ -1,25 +1,30 @@
-"""`StackedCell`: several cells as one."""
+"""`StackedCell`: several cells as one cell."""
 
 from __future__ import annotations
 
-from typing import Any
+from numpy.typing import DTypeLike
 
+from ...autograd.tensor import Tensor
 from ...base.tree import Tree
 from ...errors import ArgumentError
-from ...ops.primitive import Array
 from ..cell import Cell
 
 
 class StackedCell(Cell):
-    """Cells above each other as one cell: each reads the output of the one before, in the same step.
+    """Several cells as one: in each step every cell gets the output of the one before.
 
-    The state is the tuple of their states. `Recurrent` of a list of cells computes the same, layer by layer; a stack is
-    for where one step has to be whole: an `AttentionCell`, a decoder that reads its own words.
+    The state is the tuple of their states. `Recurrent` with a list of cells computes the same layer by layer; use a
+    stack if one step must run all layers, as in an `AttentionCell` or a decoder that reads its own output.
 
     Parameters
     ----------
-    cells
-        One or more, the one that reads x first.
+    *cells : Cell
+        One or more; the first reads x.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no cells, or one is not a Cell.
 
     Examples
     --------
@@ -46,10 +51,10 @@ class StackedCell(Cell):
         if size is not None:
             self.output_size = size
 
-    def initial_state(self, batch_size: int, dtype: Any = None) -> Tree:
+    def initial_state(self, batch_size: int, dtype: DTypeLike | None = None) -> Tree:
         return tuple(cell.initial_state(batch_size, dtype) for cell in self.cells)
 
-    def forward(self, x: Array, state: Tree) -> tuple[Array, Tree]:
+    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
         states = []
         for cell, part in zip(self.cells, state, strict=True):
             x, after = cell.forward(x, part)

@@ -16,7 +16,7 @@ NAMES: Final = {
     "float32": "f4", "float64": "f8", "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8",
     "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8", "bool": "b1",
 }  # fmt: skip
-"""What generated source calls the dtypes."""
+"""The names of the dtypes in generated source."""
 
 VECTORISED: Final = frozenset(
     {
@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"(?<![\w.{])(\d+\.?\d*(?:e[-+]?\d+)?)(?![\w}])")
 
 
 def type_name(dtype: np.dtype) -> str:
-    """Return what generated source calls `dtype`."""
+    """Return the name of `dtype` in generated source."""
     return NAMES[dtype.name]
 
 
@@ -51,17 +51,17 @@ def expression(eqn: Eqn, operands: list[str], argument: Callable[[int, float], s
     Parameters
     ----------
     operands
-        The texts of its operands; of Python scalars that of nothing.
-    told
-        Returns what to call the float64 operand at a position, if it is a scalar that is told at run time: all are but
-        0 and 1, for they may be sizes, as in a mean.
+        The texts of its operands; not read for Python scalars.
+    argument
+        Returns the name of the runtime argument, a float64, for the Python scalar at a position. All are runtime
+        arguments but 0 and 1, because they may be sizes, as in a mean.
     """
     name, result = eqn.primitive.name, eqn.result.dtype
     if name == "alias":
         return operands[0]
     if name == "astype":
         return _cast(operands[0], eqn.operands[0].dtype, result)
-    dtypes = [operand.dtype if operand.__class__ is Var else operand for operand in eqn.operands]
+    dtypes = [o.dtype if o.__class__ is Var else float(o) if isinstance(o, float) else o for o in eqn.operands]
     if name in COMPARISONS:
         found = _compared(eqn, operands)
         if found is not None:

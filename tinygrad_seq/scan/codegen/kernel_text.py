@@ -14,9 +14,9 @@ _SLABS: Final = {"varying": "t", "stack": "t", "now": "now", "next": "next", "su
 
 
 class Stride(NamedTuple):
-    """A number known when the kernel runs: bytes from one index to the next along an axis of an input."""
+    """A number known when the kernel runs: bytes from one index to the next along an axis of an input's array."""
 
-    var: Var
+    buffer: Buffer
     axis: int
 
 
@@ -64,7 +64,7 @@ class KernelText:
 
     def factor(self, eqn: Eqn, position: int, value: float) -> str:
         """Return the name of a Python scalar of the step."""
-        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", float(value)))[0]
+        return self.factors.setdefault((eqn, position), (f"s{len(self.factors)}", value))[0]
 
     def fresh(self, var: Var) -> str:
         """Return the number of a variable, for names of values in registers."""
@@ -85,7 +85,7 @@ class KernelText:
         if buffer.kind == "varying":
             terms = (slab, "slab bytes"), (element, "element bytes")
             steps = [
-                f" + {index} * {self.number((buffer.var, purpose), Stride(buffer.var, axis))}"
+                f" + {index} * {self.number((buffer.var, purpose), Stride(buffer, axis))}"
                 for axis, (index, purpose) in enumerate(terms[: 1 + buffer.batched])
             ]
             return name + "".join(steps)

@@ -60,6 +60,10 @@ class Buffer:
     def dtype(self) -> np.dtype:
         return self.var.dtype
 
+    def slabs(self, T: int) -> int:
+        """Return the number of slabs that the loop allocates for `T` times."""
+        return {"now": 2 if self.alternates else T + 1, "stack": T, "batch": 1}.get(self.kind, 0)
+
 
 # A number in the source. 0 and 1 are written as they are. Any other is a runtime argument: its purpose, for which there
 # is one argument, and its value.

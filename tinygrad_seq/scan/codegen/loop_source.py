@@ -12,6 +12,7 @@ from .batch_axis import with_batch_axis
 from .buffers import assign_buffers
 from .emit import Source, emit
 from .layout import CopyNeededError, Layout
+from .runtime_arguments import with_arguments
 from .schedule import schedule
 
 
@@ -28,15 +29,21 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
 
     Parameters
     ----------
-    stages, time_varying, history, backward
-        As in `Kernel`.
+    stages
+        Whose `during` is the loop.
+    time_varying
+        The variables with one value per time.
+    history
+        The carries, before or after the step, whose values at all times are read after the loop.
+    backward
+        Whether windows cut the carry.
 
     Raises
     ------
     CompileError
         If the loop holds an operation that has no source.
     """
-    loop = arrange(stages, cuts_carry=backward)
+    loop = with_arguments(arrange(stages, cuts_carry=backward), stages)
     reusable = _reusable(stages, loop, history)
     history = {loop.renamed.get(var, var) for var in history}
     copies: set[Var] = set()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 
-from ..ir.step import Eqn, Var
+from ..ir.step import Eqn, Step, Var
+from ..passes.differentiate import Backward
 from ..passes.partition import REDUCTIONS
 from ..run.direction import Direction, Plan
 from ..run.segments import Run
@@ -17,49 +19,38 @@ def explain(plan: Plan, run: Run | None = None) -> str:
     """Return the stages of both directions, the memory of a `run`, the work of one step, and the generated source."""
     forward, backward, gradient = plan.forward, plan.backward, plan.gradient
     names = Names(forward.step)
-    parts = [["forward", *show_stages(forward.stages, names), *_forward_lines(plan, names)]]
+    saved = [var for var in plan.residuals if var not in forward.step.ys]
+    results = {"carry": forward.step.carry_out, "ys": forward.step.ys, "saved": saved}
+    lists = [show_list(label, [names[var] for var in found]) for label, found in results.items()]
+    parts = [["forward", *show_stages(forward.stages, names), *lists]]
     directions = [("forward", forward)]
     backward_names: Mapping[Var, str] = {}
     if backward is not None and gradient is not None:
         made = [result for eqn in forward.step.eqns for result in eqn.results]
         backward_names = Names(backward.step, names, gradient)
-        parts.append(
-            ["backward", *show_stages(backward.stages, backward_names, made), *_backward_lines(plan, backward_names)]
-        )
+        lists = _gradients(gradient, backward.step, backward_names)
+        parts.append(["backward", *show_stages(backward.stages, backward_names, made), *lists])
         directions.append(("backward", backward))
     if run is not None and forward.kernel is not None:
         parts.append(_memory(predict(plan, run, names, backward_names), run))
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
     for name, direction in directions:
-        source = "NumPy runs it: the compiler is switched off" if direction.kernel is None else _source(direction)
+        kernel = direction.kernel
+        source = "NumPy runs it: the compiler is switched off" if kernel is None else kernel.source.text.rstrip("\n")
         parts.append([f"source of the {name} loop", *[f"    {line}".rstrip() for line in source.split("\n")]])
     return "\n\n".join(["\n".join([line for line in part if line]) for part in parts]) + "\n"
 
 
-def _forward_lines(plan: Plan, names: Names) -> list[str]:
-    step = plan.forward.step
-    saved = [var for var in plan.residuals if var not in step.ys]
-    return [
-        show_list("carry", [names[var] for var in step.carry_out]),
-        show_list("ys", [names[var] for var in step.ys]),
-        show_list("saved", [names[var] for var in saved]),
-    ]
-
-
-def _backward_lines(plan: Plan, names: Names) -> list[str]:
-    gradient, backward = plan.gradient, plan.backward
-    assert gradient is not None
-    assert backward is not None
-    step = backward.step
-    rest = iter([names[var] for var in step.sums])
-    sums = [f"d{names[var]} = {' + '.join([next(rest) for _ in range(count)])}" for var, count in gradient.consts]
-    return [
-        show_list(
-            "carry", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.carries, step.carry_out, strict=True)]
-        ),
-        show_list("ys", [f"d{names[a]} = {names[b]}" for a, b in zip(gradient.inputs, step.ys, strict=True)]),
-        show_list("sums", sums),
-    ]
+def _gradients(gradient: Backward, step: Step, names: Mapping[Var, str]) -> list[str]:
+    """Return the lines on the results of the backward step: cotangents of the carry, of the inputs, of constants."""
+    terms = iter([names[var] for var in step.sums])
+    sums = [f"d{names[var]} = {' + '.join(islice(terms, count))}" for var, count in gradient.consts]
+    pairs = {
+        "carry": zip(gradient.carries, step.carry_out, strict=True),
+        "ys": zip(gradient.inputs, step.ys, strict=True),
+    }
+    lists = {label: [f"d{names[a]} = {names[b]}" for a, b in found] for label, found in pairs.items()}
+    return [show_list(label, found) for label, found in {**lists, "sums": sums}.items()]
 
 
 def _memory(prediction: Prediction, run: Run) -> list[str]:
@@ -80,11 +71,6 @@ def _memory(prediction: Prediction, run: Run) -> list[str]:
 
 def _bytes_line(name: str, size: int) -> str:
     return f"        {name:32}{size:>16,}"
-
-
-def _source(direction: Direction) -> str:
-    assert direction.kernel is not None
-    return direction.kernel.source.text.rstrip("\n")
 
 
 def _work(direction: Direction) -> str:

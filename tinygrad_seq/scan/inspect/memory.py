@@ -141,8 +141,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
     loop: list[Item] = []
     passing = sum(panels.nbytes for _, panels in kernel.panels) + sum(map(_bytes, direction.step.carry))
     for buffer in kernel.source.buffers:
-        slabs = {"now": 2 if buffer.alternates else T + 1, "stack": T, "batch": 1}.get(buffer.kind, 0)
-        size = slabs * (kernel.N if buffer.batched else 1) * buffer.size * buffer.dtype.itemsize
+        size = buffer.slabs(T) * (kernel.N if buffer.batched else 1) * buffer.size * buffer.dtype.itemsize
         inside = held.get(buffer.var if buffer.kind == "now" else buffer, [])
         if buffer.kind in {"now", "stack"} and not needed.isdisjoint(inside):
             label = "loop " + ", ".join([names[var] for var in inside])

@@ -13,17 +13,14 @@ from ...ops.primitive import LEVELS
 
 def alike(a: Any, b: Any) -> bool:
     """Return whether two trees agree in structure, shapes and dtypes; the order of dict keys is free."""
-    if _is_array(a):
-        return _is_array(b) and (a.shape, a.dtype) == (b.shape, b.dtype)
-    if type(a) is not type(b):
+    kind, other = type(a), type(b)
+    if kind in LEVELS:
+        return other in LEVELS and (a.shape, a.dtype) == (b.shape, b.dtype)
+    if kind is not other:
         return False
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
     return a is None or (len(a) == len(b) and all(map(alike, a, b)))
-
-
-def _is_array(x: Any) -> bool:
-    return x.__class__ in LEVELS
 
 
 def named_leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -40,7 +37,9 @@ def name_of(role: str, path: str) -> str:
     return f"{role} {path!r}" if path else role
 
 
-def difference(role: str, before: str, after: str, old: Tree, new: Tree, where: str) -> TinygradSeqError:
+def difference(
+    role: str, before: str, after: str, old: Tree, new: Tree, where: str, caller: str = "scan"
+) -> TinygradSeqError:
     """Return the error for two trees that are not alike; it names the first leaf that differs.
 
     Parameters
@@ -51,25 +50,30 @@ def difference(role: str, before: str, after: str, old: Tree, new: Tree, where: 
         Verbs that say where the old and the new one came from: ``entered``, ``left the step``.
     where
         What else could be given in the dtype or shape of the new one.
+    caller
+        What the error names.
     """
+    order = "" if role == "y" else " A cell returns (output, state); a scan step returns (carry, y)."
     olds, news = dict(named_leaves(old)), dict(named_leaves(new))
     for path in olds.keys() & news.keys() if olds.keys() == news.keys() else ():
         a, b = olds[path], news[path]
         if (a.shape, a.dtype) != (b.shape, b.dtype):
-            facts = f"scan: {name_of(role, path)} {after} as {b.shape} {b.dtype} but {before} as {a.shape} {a.dtype}; "
+            facts = (
+                f"{caller}: {name_of(role, path)} {after} as {b.shape} {b.dtype} but {before} as {a.shape} {a.dtype}; "
+            )
             if a.shape == b.shape:
-                return DtypeError(f"{facts}cast it inside the cell or {where} as {b.dtype}.")
-            return ShapeError(f"{facts}keep its shape inside the cell or {where} with shape {b.shape}.")
+                return DtypeError(f"{facts}cast it inside the cell or {where} as {b.dtype}.{order}")
+            return ShapeError(f"{facts}keep its shape inside the cell or {where} with shape {b.shape}.{order}")
     return ArgumentError(
-        f"scan: {role} {after} as {describe(new)} but {before} as {describe(old)}; "
-        "return the same tuples, lists and dict keys at every step."
+        f"{caller}: {role} {after} as {describe(new)} but {before} as {describe(old)}; "
+        f"return the same tuples, lists and dict keys at every step.{order}"
     )
 
 
 def stack_leaves(trees: Sequence[Tree]) -> Tree:
     """Return one tree whose leaves are those of `trees`, stacked along a new first axis."""
     first = trees[0]
-    if _is_array(first):
+    if first.__class__ in LEVELS:
         return stack(trees)
     if first is None:
         return None

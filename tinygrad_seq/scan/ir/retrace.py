@@ -1,51 +1,74 @@
-"""Steps that were traced before: the same walk along what they did then.
+"""Traces that reuse earlier ones.
 
-A step is run on `Tracer`s at every call, for it may read whatever Python holds and do something else than the last
-time. Most do the same, and then nothing need be written down again. Operations are the branches of a tree, whose root
-says what shapes and dtypes enter; a step follows them, and where it ends its equations lie ready::
+A step is run on `Tracer`s at every call, for it may read any Python state and do something else than last time. Most
+steps do the same, and then no equation is made again. Operations are the branches of a tree, one tree per shapes and
+dtypes of the inputs; a step follows the branches, and where it ends its `Step` is stored::
 
     root ── linear(x0, w0, w1) ──▶ ○ ── linear(h0, w2, w3) ──▶ ○ ── add ──▶ ○ ── tanh ──▶ ●  Step
                                                                             └─── relu ──▶ ●  Step
 
-Where it turns off, a branch grows. What it closes over is met by number, the first array, the second ...: so two cells
-with other weights go the same way, and the arrays themselves are forgotten.
+A new operation adds a branch. Arrays that the step closes over are known by their order, the first, the second ...: so
+two cells with different weights share a path, and the tree holds no arrays. Python numbers that may become runtime
+arguments (`numbers`) do not branch either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
 
 from ...base.memo import Memo
 from ...base.tree import Tree
 from ...ops.primitive import Array, Primitive
 from .check import check
+from .numbers import changeable, with_numbers
 from .step import Atom, Aval, Eqn, Step, Var
-from .trace import Builder, Key, infer
+from .trace import Builder, Key, identity, infer
 
 Rebuild = Callable[[Sequence[Any]], Tree]
 
 
-class Traced(NamedTuple):
-    """A step as written down, the Tensors and arrays that it closes over, and how its results go together."""
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A step as written down.
 
-    step: Step
+    Attributes
+    ----------
+    template
+        The step, but for its Python numbers: one object for all traces that differ in these alone.
+    numbers
+        Its Python numbers (see `numbers.changeable`), in the order of the equations.
+    objects
+        The Tensors and arrays that it closes over.
+    rebuild_carry, rebuild_y
+        How its results go together.
+    """
+
+    template: Step
+    numbers: tuple[float, ...]
     objects: list[Any]
     rebuild_carry: Rebuild
     rebuild_y: Rebuild
 
+    @cached_property
+    def step(self) -> Step:
+        """The step with its numbers."""
+        return with_numbers(self.template, self.numbers) if self.numbers else self.template
+
 
 class Place:
-    """What a step has done so far; the branches are what steps did next.
+    """What a step has done so far; the branches are what steps have done next.
 
     Attributes
     ----------
     key
-        The operation that led here.
+        The operation that led here; None if it has numbers that may change, so that it is never the same again.
     results
         Its results.
     eqn
-        The operation as an equation; None if it was there before on this way.
+        The operation as an equation; None if it is on this path already.
     branches
         By key: the next places.
     steps
@@ -61,7 +84,7 @@ class Place:
 
 
 class Root(Place):
-    """What enters a step, before it has done anything; `grown` counts the places that were added to the tree."""
+    """The inputs of a step, before its first operation; `grown` counts the places that were added to the tree."""
 
     __slots__ = ("_constants", "carry", "grown", "xs")
 
@@ -78,8 +101,8 @@ class Root(Place):
 
 
 MOST_PLACES: Final = 50_000
-"""Places of all trees of a generation, of 1 to 2 KB each: a step with a Python number that changes grows its tree at
-every call, and a batch of another size begins a tree."""
+"""Places of all trees of a generation, of 1 to 2 KB each: a step with an option that changes adds some at every call,
+and each batch size has a tree."""
 _roots: Memo[Any, Root] = Memo(MOST_PLACES, lambda root: 1 + root.grown)
 
 
@@ -92,10 +115,19 @@ def root_of(carry: tuple[Aval, ...], xs: tuple[Aval, ...]) -> Root:
 
 
 class Walk(Builder):
-    """Follows one run of a step; `constants` are the arrays that it closes over, by variable."""
+    """Follows one run of a step.
+
+    Attributes
+    ----------
+    constants
+        The arrays that it closes over, by variable.
+    numbers
+        See `Traced`.
+    """
 
     def __init__(self, root: Root) -> None:
         super().__init__()
+        self.numbers: list[float] = []
         self._root, self._way = root, list[Place]([root])
         self._seen: dict[Key | None, tuple[Var, ...]] | None = None
 
@@ -108,25 +140,36 @@ class Walk(Builder):
             self.constants[var] = array
         return var
 
-    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
+    def _find(
+        self, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any], options: Any
+    ) -> tuple[Var, ...]:
+        atoms_key = tuple([atom if atom.__class__ is Var else identity(atom) for atom in atoms])
+        free = changeable(primitive, atoms) if float in map(type, atoms) else ()
+        if free:  # any such number leads on
+            atoms_key = tuple([float if at in free else part for at, part in enumerate(atoms_key)])
+        key = (primitive, atoms_key, options)
         place = self._way[-1].branches.get(key)
         if place is None:
-            place = self._way[-1].branches.setdefault(key, self._new(key, primitive, atoms, params))
-        if self._seen is not None:
+            place = self._grow(key, Eqn(primitive, atoms, params, ()), bool(free))
+            place = self._way[-1].branches.setdefault(key, place)
+        if free:
+            self.numbers += [atoms[at] for at in free]
+        elif self._seen is not None:
             self._seen[key] = place.results
         self._way.append(place)
         return place.results
 
-    def _new(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> Place:
+    def _grow(self, key: Key, eqn: Eqn, free: bool) -> Place:
+        """Return a new place; an operation that was done before on this way has its results, but for `free` numbers."""
         self._root.grown += 1
         _roots.charge(1)
         if self._seen is None:
             self._seen = {place.key: place.results for place in self._way}
-        results = self._seen.get(key)
+        results = None if free else self._seen.get(key)
         if results is not None:
             return Place(key, results, None)
-        results = tuple([Var(aval) for aval in infer(primitive, atoms, params, key[2])])
-        return Place(key, results, Eqn(primitive, atoms, params, results))
+        results = tuple([Var(aval) for aval in infer(eqn.primitive, eqn.operands, eqn.params, key[2])])
+        return Place(None if free else key, results, replace(eqn, results=results))
 
     def step(self, carry_out: tuple[Var, ...], ys: tuple[Var, ...]) -> Step:
         """Return the step that ends here: the same object as when it was last traced."""

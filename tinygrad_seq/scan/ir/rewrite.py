@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .check import check
-from .step import Eqn, Step, Var
+from .step import Atom, Eqn, Step, Var, evaluate
 from .trace import Builder, Tracer
 
 # Takes the operands (Tracers and scalars) and the parameters of an equation and returns its results.
 Rule = Callable[..., Any]
+
+
+class Renamed(dict[Var, Var]):
+    """What has become of variables; those not mentioned have stayed themselves."""
+
+    def __missing__(self, var: Var) -> Var:
+        return var
 
 
 def rewrite(
@@ -20,29 +28,28 @@ def rewrite(
     rules: Mapping[str, Rule],
     builder: Builder | None = None,
     same: Mapping[Var, Var] | None = None,
-) -> tuple[Builder, dict[Var, Var]]:
+) -> tuple[Builder, Renamed]:
     """Return the equations with the primitives named in `rules` replaced by what their rule does, in a `Builder`.
 
-    Also returns what has become of each variable; those not mentioned have stayed themselves. `same` says so of
-    variables from an earlier rewriting.
+    Also returns what has become of each variable; `same` says so of variables from an earlier rewriting.
     """
     builder = builder or Builder()
-    became: dict[Var, Var] = dict(same or {})
-    for eqn in eqns:
-        operands = [
-            Tracer(builder, became.get(operand, operand)) if operand.__class__ is Var else operand
-            for operand in eqn.operands
-        ]
+
+    def apply(eqn: Eqn, atoms: list[Atom]) -> list[Var]:
+        operands = map(builder.tracer, atoms)
         rule = rules.get(eqn.primitive.name)
-        results = builder.apply(eqn.primitive, operands, eqn.params) if rule is None else rule(*operands, **eqn.params)
-        for result, value in zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True):
-            became[result] = value._var if value.__class__ is Tracer else builder.constant(np.asarray(value))
+        found = builder.apply(eqn.primitive, operands, eqn.params) if rule is None else rule(*operands, **eqn.params)
+        results = found if eqn.primitive.multiple else (found,)
+        return [x._var if x.__class__ is Tracer else builder.constant(np.asarray(x)) for x in results]
+
+    became = Renamed(same or {})
+    evaluate(eqns, became, apply)
     return builder, became
 
 
 def rewrite_step(
     step: Step, rules: Mapping[str, Rule], same: Mapping[Var, Var] | None = None, invariant: Collection[Var] = ()
-) -> tuple[Step, dict[Var, Var]]:
+) -> tuple[Step, Renamed]:
     """Return `step` with the primitives named in `rules` replaced, and what has become of each variable.
 
     Parameters
@@ -56,10 +63,16 @@ def rewrite_step(
     """
     builder, became = rewrite(step.eqns, rules, Builder(invariant), same)
     consts, xs, carry_out, ys, sums = (
-        tuple([became.get(var, var) for var in part])
-        for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
+        tuple([became[var] for var in part]) for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
     )
-    consts = (*dict.fromkeys(consts), *builder.constants)
-    xs = tuple([x for x in dict.fromkeys(xs) if x not in consts])  # two that became one, or one that is a constant now
-    constants = {**step.constants, **builder.constants}
-    return check(Step(consts, step.carry, xs, tuple(builder.eqns), carry_out, ys, sums, constants)), became
+    changed = replace(
+        step,
+        consts=(*dict.fromkeys(consts), *builder.constants),
+        xs=tuple([x for x in dict.fromkeys(xs) if x not in consts]),  # two that became one, one that became a constant
+        eqns=tuple(builder.eqns),
+        carry_out=carry_out,
+        ys=ys,
+        sums=sums,
+        constants={**step.constants, **builder.constants},
+    )
+    return check(changed), became

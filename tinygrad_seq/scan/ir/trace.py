@@ -91,16 +91,17 @@ class Builder:
                 for operand in operands
             ]
         )
-        options = freeze(params) if params else ()
-        key = (primitive, tuple([atom if atom.__class__ is Var else _identity(atom) for atom in atoms]), options)
-        results = self._find(key, primitive, atoms, params)
+        results = self._find(primitive, atoms, params, freeze(params) if params else ())
         return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
 
-    def _find(self, key: Key, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Var, ...]:
-        """Return the results of an operation, written down if it is a new one."""
+    def _find(
+        self, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any], options: Any
+    ) -> tuple[Var, ...]:
+        """Return the results of an operation, written down if it is a new one; `options` are the frozen `params`."""
+        key = (primitive, tuple([atom if atom.__class__ is Var else identity(atom) for atom in atoms]), options)
         results = self._known.get(key)
         if results is None:
-            results = self._known[key] = tuple([Var(aval) for aval in infer(primitive, atoms, params, key[2])])
+            results = self._known[key] = tuple([Var(aval) for aval in infer(primitive, atoms, params, options)])
             eqn = Eqn(primitive, atoms, params, results)
             self.eqns.append(eqn)
             for result in results:
@@ -187,7 +188,7 @@ LEVELS[Tracer] = (TRACED, Tracer._apply)
 detached = Primitive("detach", lambda x: x, (None,))
 
 
-def _identity(atom: Atom) -> Any:
+def identity(atom: Atom) -> Any:
     """Return what makes an atom equal to another: 1, 1.0 and True are not."""
     return atom if atom.__class__ is Var else (atom.__class__, repr(atom))
 
@@ -222,7 +223,7 @@ def infer(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, An
 
     `options` are the frozen `params`.
     """
-    avals = tuple([operand.aval if operand.__class__ is Var else _identity(operand) for operand in operands])
+    avals = tuple([operand.aval if operand.__class__ is Var else identity(operand) for operand in operands])
     key = (primitive, avals, options)
     found = _inferred.get(key)
     if found is None:
@@ -232,7 +233,7 @@ def infer(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, An
 
 @ieee
 def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Aval, ...]:
-    arrays = [np.zeros(*operand.aval) if operand.__class__ is Var else operand for operand in operands]
+    arrays = [np.zeros(*o.aval) if o.__class__ is Var else float(o) if isinstance(o, float) else o for o in operands]
     try:
         result = primitive.forward(*arrays, **params)
     except (

@@ -106,6 +106,7 @@ def differentiate(step: Step, wanted: Collection[Var]) -> Backward:
         ys=ys,
         sums=sums,
         constants={**step.constants, **constants},
+        arguments=step.arguments,
     )
     return Backward(check(result), tuple([before for before, _ in carries]), outputs, inputs, consts, reads)
 

@@ -20,6 +20,7 @@ from ..codegen.kernel_text import Stride
 from ..codegen.layout import Buffer, as_int
 from ..codegen.lookup import STATUS_SIZE, raise_status
 from ..codegen.loop_source import loop_source
+from ..codegen.runtime_arguments import Argument
 from ..ir.step import Stages, Var
 from .batched import Env
 
@@ -101,12 +102,12 @@ class Kernel:
         self.seconds = _seconds_per_element(self.loop)
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
-        given = {buffer.var: at for at, buffer in enumerate(buffers)}
         self._strides = [
-            (len(FIXED) + at, given[n.var], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
+            (len(FIXED) + at, self._number[n.buffer], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
         self._factors = np.array(self.source.factors, np.float64)
+        self._arguments = [(at, f.var) for at, f in enumerate(self.source.factors) if isinstance(f, Argument)]
         self._no_status = np.zeros(STATUS_SIZE, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
@@ -138,7 +139,10 @@ class Kernel:
         """Return the memory for `T` times, in which `env` holds the inputs, and the runtime arguments."""
         arrays = [memory(T, env) for memory in self._memory]
         status = np.zeros(STATUS_SIZE, np.int64) if self.source.checked else self._no_status
-        others = [*[panels.pack(env[var]) for var, panels in self.panels], self._factors, status]
+        factors = self._factors.copy() if self._arguments else self._factors
+        for at, var in self._arguments:
+            factors[at] = env[var]
+        others = [*[panels.pack(env[var]) for var, panels in self.panels], factors, status]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
@@ -160,7 +164,7 @@ class Kernel:
 
     def _memory_of(self, buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
         """Return a function of T and the inputs that returns the memory of a buffer."""
-        kind, var, dtype = buffer.kind, buffer.var, buffer.dtype
+        kind, var = buffer.kind, buffer.var
         if kind == "const":
             return lambda T, env: np.ascontiguousarray(env[var])  # noqa: ARG005
         if kind == "varying":
@@ -169,12 +173,7 @@ class Kernel:
             term = self.stages.added[self.loop.time_sums.index(var)]
             return lambda T, env: env[term]  # noqa: ARG005
         slab = self.N if buffer.batched else 1, buffer.size
-        if kind == "stack":
-            return lambda T, env: empty((T, *slab), dtype)  # noqa: ARG005
-        if kind == "now" and not buffer.alternates:
-            return lambda T, env: empty((T + 1, *slab), dtype)  # noqa: ARG005
-        shape = (2, *slab) if kind == "now" else slab if kind == "batch" else (0,)
-        return lambda T, env: empty(shape, dtype)  # noqa: ARG005
+        return lambda T, env: empty((buffer.slabs(T), *slab), buffer.dtype)  # noqa: ARG005
 
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what is read of the loop after it."""

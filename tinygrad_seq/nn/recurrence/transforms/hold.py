@@ -1,4 +1,4 @@
-"""Steps that leave some rows as they are: past the end of a sequence, or where a mask says so."""
+"""Steps that leave some rows unchanged: past the end of a sequence, or where a mask says so."""
 
 from __future__ import annotations
 
@@ -7,40 +7,32 @@ from typing import Any
 
 from ....base.modes import mode
 from ....base.switches import Switch
-from ....base.tree import Tree, flatten, map_leaves
 from ....ops.comparison import where
-from .inputs import Inputs, InputStep, per_row
+from .inputs import Arrays, Inputs, InputStep, Outputs, per_row
 
 
-def hold(step: InputStep, *, outputs: bool, tagged: bool) -> InputStep:
+def hold(step: InputStep) -> InputStep:
     """Return a step that keeps the state of the rows not in ``inputs["mask"]``, (N,) bool.
 
-    The step gets the state ``inputs["begin"]`` for those rows, and drops what it returns for them. Their output is 0;
-    with `outputs` it is the one of the step before: the carry is then ``(state, y)``. If the step is `tagged` its
-    output is ``(y, tags)``, and tags are 0 there.
+    For those rows the step is given the state ``inputs["begin"]``, and what it returns is dropped: their output and
+    their tagged values are 0.
     """
 
-    def held(carry: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
-        state, y_before = carry if outputs else (carry, None)
+    def held(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
         mask = inputs["mask"]
-        entered = _choose(mask, state, inputs["begin"])
+        entered = [where(per_row(mask, old), old, first) for old, first in zip(state, inputs["begin"], strict=True)]
         with Switch(counted=mask.numpy()) if mode.anomaly else nullcontext():
-            new, y = step(entered, inputs)
-        leaves, rebuild = flatten(new)
-        parts = zip(leaves, flatten(entered)[0], flatten(state)[0], strict=True)
-        state = rebuild([old if made is given else where(per_row(mask, made), made, old) for made, given, old in parts])
-        y, tags = y if tagged else (y, None)
-        y = _choose(mask, y, y_before) if outputs else _or_zero(mask, y)
-        return (state, y) if outputs else state, (y, _or_zero(mask, tags)) if tagged else y
+            new, outputs = step(entered, inputs)
+        state = [
+            old if made is given else where(per_row(mask, made), made, old)
+            for made, given, old in zip(new, entered, state, strict=True)
+        ]
+        tags = {name: _or_zero(mask, value) for name, value in outputs.tags.items()}
+        return state, Outputs([_or_zero(mask, y) for y in outputs.y], tags)
 
     return held
 
 
-def _choose(mask: Any, new: Tree, old: Tree) -> Tree:
-    leaves, rebuild = flatten(new)
-    return rebuild([where(per_row(mask, a), a, b) for a, b in zip(leaves, flatten(old)[0], strict=True)])
-
-
-def _or_zero(mask: Any, tree: Tree) -> Tree:
-    """Return arrays with 0 in the rows that do not count; what has no rows, such as a tagged number, is left alone."""
-    return map_leaves(lambda leaf: where(per_row(mask, leaf), leaf, 0) if leaf.ndim else leaf, tree)
+def _or_zero(mask: Any, x: Any) -> Any:
+    """Return an array with 0 in the rows that do not count; a value without rows, such as a tagged number, as it is."""
+    return where(per_row(mask, x), x, 0) if x.ndim else x

@@ -1,20 +1,98 @@
-"""What a step of a layer is given: the inputs of the cell and, by name, those of the options."""
+"""What a step of a layer takes and returns: flat lists of arrays, whatever the structures of the cell are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypedDict
 
-from ....base.tree import Tree
+from ....base.tree import Tree, flatten
+from ....ops.indexing import take
 from ....ops.shape import reshape
 
-Inputs = dict[str, Tree]
-"""``"x"`` is what the cell reads; options add ``"reset"``, ``"mask"``, ``"zoneout"`` and ``"recurrent"``."""
+Arrays = list[Any]
 
-InputStep = Callable[[Tree, Inputs], tuple[Tree, Tree]]
-"""``step(state, inputs) -> (state, y)``."""
+
+class Leaves(NamedTuple):
+    """A nested structure of arrays, flattened: a layer flattens its inputs once and packs its outputs once.
+
+    Attributes
+    ----------
+    arrays
+        Its arrays, in the order of `flatten`.
+    rebuild
+        Returns the structure with other arrays in it.
+    """
+
+    arrays: Arrays
+    rebuild: Callable[[Sequence[Any]], Tree]
+
+    @classmethod
+    def of(cls, tree: Tree) -> Leaves:
+        return cls(*flatten(tree))
+
+    def tree(self) -> Tree:
+        """Return the structure."""
+        return self.rebuild(self.arrays)
+
+    def map(self, function: Callable[[Any], Any]) -> Leaves:
+        """Return the same structure with ``function(array)`` in place of each array."""
+        return Leaves([function(array) for array in self.arrays], self.rebuild)
+
+
+class Inputs(TypedDict, total=False):
+    """The inputs of one step, or with a leading time axis those of a whole run.
+
+    Attributes
+    ----------
+    x
+        What the cell reads.
+    mask, reset
+        (N,) bool: which rows the step counts for, and which start from the initial state.
+    begin
+        The state that `hold` gives to rows for which the step does not count.
+    recurrent, zoneout, nudges
+        One array for each array of the state, or None: see `drop_in_products`, `zoneout` and `observe`.
+    """
+
+    x: Arrays
+    mask: Any
+    reset: Any
+    begin: Arrays
+    recurrent: Arrays
+    zoneout: Arrays
+    nudges: Arrays
+
+
+class Outputs(NamedTuple):
+    """What a step returns besides the state, or with a leading time axis what a whole run returns.
+
+    Attributes
+    ----------
+    y
+        The arrays of the output.
+    tags
+        The tagged values by name, if the step is observed.
+    states
+        The arrays of the state after the step, if they are asked for.
+    """
+
+    y: Arrays
+    tags: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    states: Arrays = []  # noqa: RUF012
+
+
+InputStep = Callable[[Arrays, Inputs], tuple[Arrays, Outputs]]
+"""``step(state, inputs) -> (state, outputs)``."""
 
 
 def per_row(flags: Any, like: Any) -> Any:
     """Return flags (N,) or (T, N) with as many axes as `like`, (N, ...) or (T, N, ...)."""
     return reshape(flags, (*flags.shape, *[1] * (like.ndim - flags.ndim)))
+
+
+def take_steps(x: Any, places: Any) -> Any:
+    """Return the steps of rows at `places`, each ``t * N + n``, of an array (T, N, ...).
+
+    `take` on one joined axis has a faster gradient than on two.
+    """
+    return take(reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:])), places, axis=0)

@@ -1,54 +1,54 @@
-"""Looking into a step: what it tags, and where the gradient of its state can be read."""
+"""Look into a step: its tagged values, and the gradient of its state."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ....autograd.tagging import collect_tags
-from ....base.tree import Tree, flatten
+from ....base.tree import flatten
 from ....errors import CompileError
 from ....scan.ir.step import Var
 from .equations import Written, apply, write_down
-from .inputs import Inputs, InputStep
+from .inputs import Arrays, Inputs, InputStep, Outputs
 
 
 def observe(step: InputStep) -> InputStep:
-    """Return a step whose output is ``(y, tags)``, and that adds ``inputs["nudges"]`` to its new state.
+    """Return a step that also returns its tagged values, and that adds ``inputs["nudges"]`` to its new state.
 
-    Nudges are zeros, one for each array of the state (None for integers), which want a gradient. That of a nudge at
-    step t is dL/dh_t, all of it: each array is nudged where it is made, before anything else reads it, be it the output
-    of the same step (``y = W h``), another array of the state (LSTM's h reads c) or the step after. A step that cannot
-    be written down as equations is not nudged; no gradient arrives at its nudges.
+    Nudges are zeros that require a gradient, one for each array of the state (None for integers). The gradient of a
+    nudge at step t is the whole dL/dh_t: each array is nudged where it is computed, before anything reads it: the
+    output of the same step (``y = W h``), another array of the state (LSTM's h reads c) or the next step. A step that
+    cannot be traced is not nudged, and no gradient arrives at its nudges.
 
-    A tagged value is an array (N, ...), in `tags` by its name: after a scan (T, N, ...).
+    A tagged value is an array (N, ...), in `Outputs.tags` under its name.
     """
     known: dict[Any, Written | None] = {}
 
-    def observed(state: Tree, inputs: Inputs) -> tuple[Tree, tuple[Tree, dict[str, Any]]]:
-        rest = {name: given for name, given in inputs.items() if name != "nudges"}
+    def observed(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
+        rest: Any = {name: given for name, given in inputs.items() if name != "nudges"}
         key = tuple([(leaf.shape, leaf.dtype) for leaf in flatten((state, rest))[0]])
         if key not in known:
             known[key] = _written(step, state, rest)
         written = known[key]
         if written is None:
             with collect_tags() as tags:
-                state, y = step(state, rest)
-            return state, (y, dict(tags))
+                state, outputs = step(state, rest)
+            return state, outputs._replace(tags=dict(tags))
         return _nudged(written, state, rest, inputs["nudges"])
 
     return observed
 
 
-def _written(step: InputStep, state: Tree, inputs: Inputs) -> Written | None:
+def _written(step: InputStep, state: Arrays, inputs: Inputs) -> Written | None:
     try:
         return write_down(step, state, inputs)
     except CompileError:
         return None
 
 
-def _nudged(written: Written, state: Tree, inputs: Inputs, nudges: list[Any]) -> tuple[Tree, tuple[Tree, Any]]:
+def _nudged(written: Written, state: Arrays, inputs: Inputs, nudges: Arrays) -> tuple[Arrays, Outputs]:
     traced, inner = written.traced, written.traced.step
-    values = dict(zip(inner.inputs, (*traced.objects, *flatten(state)[0], *flatten(inputs)[0]), strict=True))
+    values = dict(zip(inner.inputs, (*traced.objects, *state, *flatten(inputs)[0]), strict=True))
     pairs = [(var, nudge) for var, nudge in zip(inner.carry_out, nudges, strict=True) if nudge is not None]
     for eqn in inner.eqns:
         apply(eqn, [values[o] if o.__class__ is Var else o for o in eqn.operands], values)
@@ -61,5 +61,4 @@ def _nudged(written: Written, state: Tree, inputs: Inputs, nudges: list[Any]) ->
         for var, nudge in zip(inner.carry_out, nudges, strict=True)
     ]
     tags = {name: values[x] if x.__class__ is Var else x for name, x in written.tags.items()}
-    y = traced.rebuild_y([values[var] for var in inner.ys])
-    return traced.rebuild_carry(leaving), (y, tags)
+    return leaving, traced.rebuild_y([values[var] for var in inner.ys])._replace(tags=tags)

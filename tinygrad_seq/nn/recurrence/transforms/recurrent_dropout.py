@@ -16,11 +16,11 @@ import numpy as np
 
 from ....autograd.tagging import tag
 from ....base import settings
-from ....base.tree import Tree, flatten
+from ....base.tree import Tree
 from ....errors import ArgumentError, CompileError
 from ....scan.ir.step import Eqn, Var
 from .equations import Written, apply, write_down
-from .inputs import Inputs, InputStep
+from .inputs import Arrays, Inputs, InputStep, Outputs
 
 _PRODUCTS = frozenset({"matmul", "linear", "linear_bias", "einsum"})
 _PASSING = frozenset(
@@ -36,19 +36,19 @@ def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> Inp
     """
     known: dict[Any, Written] = {}
 
-    def dropping(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
-        leaves, columns = flatten(state)[0], flatten(inputs["x"])[0]
-        key = tuple([(leaf.shape, leaf.dtype) for leaf in (*leaves, *columns)])
+    def dropping(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
+        x = inputs["x"]
+        key = tuple([(array.shape, array.dtype) for array in (*state, *x)])
         if key not in known:
-            known[key] = _write_down(step, state, inputs["x"])
+            known[key] = _write_down(step, state, x)
         traced, tags = known[key]
         inner = traced.step
         plain = dict(zip(inner.consts, traced.objects, strict=True))
-        plain.update(zip((*inner.carry, *inner.xs), (*leaves, *columns), strict=True))
-        factors = inputs.get("recurrent", [None] * len(leaves))
+        plain.update(zip((*inner.carry, *inner.xs), (*state, *x), strict=True))
+        factors = inputs.get("recurrent", [None] * len(state))
         dropped = {
-            var: leaf if factor is None else leaf * factor
-            for var, leaf, factor in zip(inner.carry, leaves, factors, strict=True)
+            var: array if factor is None else array * factor
+            for var, array, factor in zip(inner.carry, state, factors, strict=True)
         }
         masks = iter(weights)
         for eqn in inner.eqns:
@@ -65,8 +65,7 @@ def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> Inp
                 apply(eqn, thinned, dropped)
         for name, x in tags.items():
             tag(plain[x] if x.__class__ is Var else x, name)
-        carry = traced.rebuild_carry([plain[var] for var in inner.carry_out])
-        return carry, traced.rebuild_y([plain[var] for var in inner.ys])
+        return [plain[var] for var in inner.carry_out], traced.rebuild_y([plain[var] for var in inner.ys])
 
     return dropping
 

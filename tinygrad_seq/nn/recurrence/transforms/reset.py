@@ -1,35 +1,32 @@
-"""Restarting the state in mid-sequence."""
+"""Restart the state in the middle of a sequence."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ....base.tree import Tree, flatten
 from ....ops.comparison import where
 from ...masks import Mask
-from .inputs import Inputs, InputStep, per_row
+from .inputs import Arrays, Inputs, InputStep, Outputs, per_row
 
 
-def restart(step: InputStep, begin: Tree) -> InputStep:
+def restart(step: InputStep, begin: Arrays) -> InputStep:
     """Return a step that first sets the state of the rows flagged in ``inputs["reset"]``, (N,) bool, to `begin`.
 
     `begin` is a state of one row.
     """
 
-    def restarted(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
-        leaves, rebuild = flatten(state)
-        first = flatten(begin)[0]
+    def restarted(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
         flags = inputs["reset"]
-        state = rebuild([where(per_row(flags, new), new, old) for old, new in zip(leaves, first, strict=True)])
-        return step(state, inputs)
+        return step([where(per_row(flags, new), new, old) for old, new in zip(state, begin, strict=True)], inputs)
 
     return restarted
 
 
 def find_restarts(reset: Mask, valid: Mask | None, reverse: bool) -> Mask:
-    """Return the steps (T, N) before which a state starts anew: the first of each sequence that is valid.
+    """Return the steps (T, N) before which the state restarts: the first valid step of each sequence.
 
-    They are those behind which the valid step before, or after if `reverse`, belongs to another sequence.
+    These are the valid steps whose neighbour, the valid step before them (after them if `reverse`), belongs to another
+    sequence.
     """
     T = len(reset)
     number = np.cumsum(reset, axis=0)

@@ -1,4 +1,4 @@
-"""Zoneout: units of the state that stay as they are, by chance."""
+"""Zoneout: units of the state that keep their value at random."""
 
 from __future__ import annotations
 
@@ -12,52 +12,46 @@ from ....errors import ArgumentError
 from ....ops.comparison import where
 from ....scan.ir.leaves import named_leaves
 from ...checks import check_probability
-from .inputs import Inputs, InputStep
+from .inputs import Arrays, Inputs, InputStep, Outputs
 
 _LEVELS = 2**16
 
 
 def zoneout(step: InputStep, rates: list[float], training: bool) -> InputStep:
-    """Return a step with zoneout (Krueger et al., Zoneout, 2017): a unit of the state keeps its value by chance.
+    """Return a step with zoneout (Krueger et al., Zoneout, 2017): a unit of the state keeps its value at random.
 
     ::
 
         s' = m * s + (1 - m) * step(s),   m ~ Bernoulli(rate)      in training, m of ``inputs["zoneout"]``
         s' = rate * s + (1 - rate) * step(s)                       otherwise
 
-    An output that is a part of the state is that of s'. `rates` has one probability for each array of the state.
+    An output that is part of the state is taken from s'. `rates` has one probability for each array of the state.
     """
 
-    def zoned(state: Tree, inputs: Inputs) -> tuple[Tree, Tree]:
-        before = flatten(state)[0]
-        new, y = step(state, inputs)
-        after, rebuild = flatten(new)
+    def zoned(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
+        new, outputs = step(state, inputs)
         mixed = []
         masks = iter(inputs["zoneout"] if training else ())
-        for old, made, rate in zip(before, after, rates, strict=True):
+        for old, made, rate in zip(state, new, rates, strict=True):
             if not rate:
                 mixed.append(made)
             elif training:
                 mixed.append(where(next(masks), old, made))
             else:
                 mixed.append(made + rate * (old - made))
-        now = {id(made): value for made, value in zip(after, mixed, strict=True)}
-        outputs, rebuild_y = flatten(y)
-        return rebuild(mixed), rebuild_y([now.get(id(output), output) for output in outputs])
+        replaced = {id(made): value for made, value in zip(new, mixed, strict=True)}
+        return mixed, outputs._replace(y=[replaced.get(id(y), y) for y in outputs.y])
 
     return zoned
 
 
-def draw_zoneout(rates: list[float], T: int, state: Tree) -> list[np.ndarray]:
-    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` with a rate that is not 0.
-
-    `rates` has one for each of them, or none at all.
-    """
+def draw_zoneout(rates: list[float], T: int, state: Arrays) -> list[np.ndarray]:
+    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` whose rate is not 0."""
     generator = settings.generator(None)
     masks = []
-    for leaf, rate in zip(flatten(state)[0] if rates else (), rates, strict=True):
+    for array, rate in zip(state, rates, strict=True):
         if rate:
-            drawn = generator.integers(0, _LEVELS, (T, *leaf.shape), np.uint16)
+            drawn = generator.integers(0, _LEVELS, (T, *array.shape), np.uint16)
             masks.append(drawn < round(rate * _LEVELS))
     return masks
 

@@ -17,11 +17,11 @@ from tinygrad_seq.ops.indexing import embedding, take
 N, V, E = 3, 5, 4
 
 
-def problem(step: Any, rng: np.random.Generator, *, rows: int = N, xs: Any = None) -> Problem:
+def problem(step: Any, rng: np.random.Generator, *, batch: int = N, xs: Any = None) -> Problem:
     table = ts.tensor(rng.standard_normal((V, E)), requires_grad=True)
-    tokens = ts.tensor(rng.integers(0, V, rows))
-    h = ts.tensor(rng.standard_normal((rows, E)), requires_grad=True)
-    xs = ts.tensor(rng.standard_normal((6, rows, E)), requires_grad=True) if xs is None else xs
+    tokens = ts.tensor(rng.integers(0, V, batch))
+    h = ts.tensor(rng.standard_normal((batch, E)), requires_grad=True)
+    xs = ts.tensor(rng.standard_normal((6, batch, E)), requires_grad=True) if xs is None else xs
     return Problem(lambda carry, x: step(table, carry, x), (tokens, h), xs, {"table": table})
 
 
@@ -47,10 +47,10 @@ def several(table, carry, x):
     return ((token + 3) % V, h), h
 
 
-@pytest.mark.parametrize("rows", [1, N, V])
+@pytest.mark.parametrize("batch", [1, N, V])
 @pytest.mark.parametrize("step", [walk, negative, several])
-def test_lookup(step: Any, rows: int, rng) -> None:
-    problem(step, rng, rows=rows).check()
+def test_lookup(step: Any, batch: int, rng) -> None:
+    problem(step, rng, batch=batch).check()
 
 
 def writing(temperature: float, top_k: int | None):
@@ -64,10 +64,10 @@ def writing(temperature: float, top_k: int | None):
 
 
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, 2), (0.0, None)])
-@pytest.mark.parametrize("rows", [1, N])
-def test_draw(temperature: float, top_k: int | None, rows: int, rng) -> None:
-    xs = ts.tensor(rng.random((20, rows)))
-    problem(writing(temperature, top_k), rng, rows=rows, xs=xs).check()
+@pytest.mark.parametrize("batch", [1, N])
+def test_draw(temperature: float, top_k: int | None, batch: int, rng) -> None:
+    xs = ts.tensor(rng.random((20, batch)))
+    problem(writing(temperature, top_k), rng, batch=batch, xs=xs).check()
 
 
 def test_other_temperatures_compile_nothing(rng) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numba import config
 
-from tests.scan.test_rows import kernels
+from tests.scan.test_batch_axis import kernels
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.scan import compiled
+from tinygrad_seq.scan import variants
 from tinygrad_seq.scan.codegen import loop_nests
 from tinygrad_seq.scan.codegen.kernel_text import KernelText
 from tinygrad_seq.scan.codegen.layout import as_int
@@ -40,7 +40,7 @@ def test_what_shares_memory_is_not_marked_as_disjoint(monkeypatch: pytest.Monkey
                 assert numbers[one] == numbers[other]
         return numbers
 
-    monkeypatch.setattr(compiled, "_programs", Memo(1000))
+    monkeypatch.setattr(variants, "_known", Memo(1000))
     monkeypatch.setattr(loop_nests, "disjoint_groups", disjoint_groups)
     for name in ("slices", "slices_that_overlap", "transposed_state"):
         kernels(TRAPS[name])

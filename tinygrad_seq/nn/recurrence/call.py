@@ -1,0 +1,169 @@
+"""One call of a recurrent layer: the rows in order, then layer after layer, direction after direction."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...autograd.creation import zeros
+from ...autograd.tensor import Tensor
+from ...base.modes import Within, mode
+from ...base.tree import Tree, describe, flatten, map_leaves
+from ...errors import ShapeError
+from ...ops.comparison import where
+from ...ops.joining import concat
+from ...ops.normalisation import dropout as drop
+from ..cell import Cell
+from ..checks import check_given
+from ..masks import Flags, Mask
+from ..module.parameter import Buffer, Parameter
+from .options import Options
+from .padding import hold_padding
+from .passes import Outcome, Pass, run_pass
+from .shrinking import reorder_rows, reorder_steps
+from .trace_cache import is_library
+from .transforms.inputs import Arrays, Leaves, per_row
+
+
+class Call(NamedTuple):
+    """One call of a layer, its arguments checked and its inputs flattened.
+
+    Attributes
+    ----------
+    caller
+        The name of the layer in messages.
+    passes
+        Those of layer 0, then those of layer 1 ...; `directions` (1 or 2) of each layer.
+    xs
+        The inputs, (T, N, ...).
+    states
+        The state that each pass starts from, (N, ...).
+    flags
+        Which steps count, and where sequences begin.
+    options, dropout, training
+        Those of the layer.
+    nudges
+        Zeros like the states, (T, N, ...) for each pass, if the call is observed: see `run_pass`.
+    """
+
+    caller: str
+    passes: Sequence[Pass]
+    directions: int
+    xs: Leaves
+    states: Sequence[Tree]
+    flags: Flags
+    options: Options
+    dropout: float
+    training: bool
+    nudges: Sequence[Arrays] | None = None
+
+
+def run_call(call: Call) -> tuple[Leaves, list[Outcome]]:
+    """Return the outputs of the last layer, (T, N, ...), and the outcome of each pass.
+
+    Where sequences that have ended can leave the loop, the rows are sorted by length for the run.
+    """
+    xs, flags = call.xs, call.flags
+    if flags.lengths is None:
+        return _run_layers(call)
+    T, N = xs.arrays[0].shape[:2]
+    if (
+        call.nudges is not None
+        or mode.anomaly
+        or not isinstance(xs.arrays[0], Tensor)  # inside a step that is traced
+        or any(_binds_rows(one.cell, N) for one in call.passes)
+    ):
+        return _run_layers(call._replace(flags=flags.with_mask(T)))
+    order = np.argsort(-flags.lengths, kind="stable")
+    back = np.argsort(order)
+    flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
+    states = [reorder_rows(state, order) for state in call.states]
+    ordered = call._replace(xs=xs.map(lambda x: reorder_steps(x, order)), states=states, flags=flags)
+    ys, outcomes = _run_layers(ordered)
+    restored = [
+        Outcome(one.ys, reorder_rows(one.state, back), map_leaves(lambda x: reorder_steps(x, back), one.states))
+        for one in outcomes
+    ]
+    return ys.map(lambda y: reorder_steps(y, back)), restored
+
+
+def _binds_rows(cell: Cell, N: int) -> bool:
+    """Return whether a cell may read arrays that have a row for each sequence, apart from the inputs of its step.
+
+    A cell of this package reads its attributes only. What the `forward` of another cell reads, such as a memory in a
+    variable around it, is unknown.
+    """
+    modules = list(cell.modules())
+    if not all(map(is_library, modules)):
+        return True
+    held = flatten([vars(module) for module in modules])[0]
+    return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
+
+
+def _run_layers(call: Call) -> tuple[Leaves, list[Outcome]]:
+    """Run one layer after the other, each in its directions."""
+    xs, options, count = call.xs, call.options, call.directions
+    T, N = xs.arrays[0].shape[:2]
+    mask = call.flags.valid(T)
+    if mask is not None and (options["residual"] or mode.anomaly):  # these read padding too
+        xs = xs.map(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)))
+    if mode.anomaly:
+        check_given([(one.place(k // count), one.cell) for k, one in enumerate(call.passes)], xs.tree())
+    outcomes: list[Outcome] = []
+    for first in range(0, len(call.passes), count):
+        inputs = xs.map(functools.partial(_drop_inputs, call, first > 0)) if call.training else xs
+        for k in range(first, first + count):
+            one, nudges = call.passes[k], None if call.nudges is None else call.nudges[k]
+            with Within(one.place(first // count), N):
+                outcomes.append(run_pass(one, inputs, call.states[k], call.flags, options, call.training, nudges))
+        ys = _merge([outcome.ys for outcome in outcomes[first:]], options["merge"])
+        strict = first > 0 or count == len(call.passes)
+        xs = add_residual(call.caller, xs, ys, strict, options, mask) if options["residual"] else ys
+    return xs, outcomes
+
+
+def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
+    """Return an input of a layer with elements dropped."""
+    if x.dtype.kind != "f":
+        return x
+    if between and call.dropout:
+        x = drop(x, call.dropout)
+    if rate := call.options["variational_dropout"]:
+        x = x * drop(zeros(x.shape[1:], x.dtype) + 1, rate)
+    return x
+
+
+def _merge(ys: Sequence[Leaves], how: str) -> Leaves:
+    """Return the outputs of the directions of a layer as one."""
+    if len(ys) == 1:
+        return ys[0]
+    pairs = zip(*[y.arrays for y in ys], strict=True)
+    if how == "concat":
+        return Leaves([concat(pair, -1) for pair in pairs], ys[0].rebuild)
+    return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], ys[0].rebuild)
+
+
+def add_residual(
+    caller: str, xs: Leaves, ys: Leaves, strict: bool, options: Options, mask: Mask | None = None
+) -> Leaves:
+    """Return the outputs of a layer with its inputs added; if their shapes differ, raise if `strict`, else add nothing.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes of inputs and outputs differ, and `strict`.
+    """
+    before = xs.arrays
+    if mask is not None and options["masked_output"] == "held":
+        before = hold_padding(before, mask, options["go_backwards"])
+    if [x.shape for x in before] == [y.shape for y in ys.arrays]:
+        return Leaves([x + y for x, y in zip(before, ys.arrays, strict=True)], ys.rebuild)
+    if strict:
+        raise ShapeError(
+            f"{caller}: expected a residual layer whose output is like its input, got {describe(ys.tree())} from "
+            f"{describe(xs.tree())}; give it equal sizes, or leave residual out."
+        )
+    return ys
