@@ -1,4 +1,4 @@
-"""Tokens to indices and back."""
+"""Conversion between tokens and indices."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ _VERSION = 1
 
 @dataclass(frozen=True, init=False, repr=False)
 class Vocabulary:
-    """The table of the tokens that a model knows: characters, or words and punctuation.
+    """The tokens that a model knows: characters, or words and punctuation.
 
-    Index 0 is ``<PAD>``, 1 is ``<UNK>`` (any token that is not in the table), 2 is ``<EOS>`` (end of a text).
+    Index 0 is ``<PAD>``, 1 is ``<UNK>`` (any unknown token), 2 is ``<EOS>`` (end of a text).
 
     Parameters
     ----------
-    tokens
+    tokens : iterable of str
         The ordinary tokens; the first gets index 3. `Vocabulary.build` finds them in a text.
-    level
-        ``"char"`` or ``"word"``: how `encode` takes a text apart.
+    level : str, default "char"
+        ``"char"`` or ``"word"``: how `encode` splits a text.
 
     Raises
     ------
     ArgumentError
         If `level` is neither.
     DataError
-        If a token is not a string, empty, there twice, special, or, at level ``"char"``, longer than one character.
+        If a token is empty, not a string, a duplicate, a special token, or, at level ``"char"``, longer than one
+        character.
 
     Examples
     --------
@@ -91,24 +92,24 @@ class Vocabulary:
         max_size: int = 10_000,
         min_count: int = 1,
     ) -> Vocabulary:
-        """Return the vocabulary of the most frequent tokens of `texts`, which are read once, as a stream.
+        """Build a vocabulary of the most frequent tokens. The texts are read once, as a stream.
 
         Parameters
         ----------
-        texts : str or iterable[str or sequence of str]
-            A text, or an iterable of texts (a `Corpus` is one) or of lists of tokens that another tokeniser made. No
-            token crosses from one text into the next.
-        level : {"char", "word"}, default "char"
+        texts : str or iterable of str or of sequence of str
+            A text, or an iterable of texts (such as a `Corpus`) or of lists of tokens from another tokeniser. A token
+            never spans two texts.
+        level : str, default "char"
             ``"char"`` or ``"word"``.
         max_size : int, default 10000
-            How many tokens to keep at most, not counting the three special ones.
+            Maximum number of tokens, not counting the three special tokens.
         min_count : int, default 1
             How often a token must occur to be kept.
 
         Returns
         -------
         Vocabulary
-            The three special tokens, then the others, the most frequent first.
+            The most frequent tokens first; equally frequent tokens are sorted by code point.
 
         Raises
         ------
@@ -117,7 +118,7 @@ class Vocabulary:
         DataError
             If there is no token, or none occurs `min_count` times.
         DtypeError
-            If a text is no string.
+            If a text is not a string.
         """
         _check_level("Vocabulary.build", level)
         max_size = positive_int("Vocabulary.build", "max_size", max_size)
@@ -127,7 +128,7 @@ class Vocabulary:
             counts.update(_tokenize(text, level))
         return cls(_most_frequent(counts, max_size, min_count), level)
 
-    # ----------------------------------------------------------------------------------------------- looking up
+    # -------------------------------------------------------------------------------------------------- lookup
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -139,12 +140,12 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens, level={self.level!r})"
 
     def token(self, index: int) -> str:
-        """Return the token at `index`.
+        """Return the token at an index.
 
         Parameters
         ----------
         index : int
-            From 0 to the size of the vocabulary - 1.
+            From 0 to the size of the vocabulary minus 1.
 
         Returns
         -------
@@ -159,12 +160,12 @@ class Vocabulary:
         if not 0 <= index < len(self):
             raise IndexRangeError(
                 f"Vocabulary.token: expected an index from 0 to {len(self) - 1}, got {index}; "
-                "is it another vocabulary's index?"
+                "check that the index belongs to this vocabulary."
             )
         return self.tokens[index]
 
     def index(self, token: str) -> int:
-        """Return the index of `token`.
+        """Return the index of a token.
 
         Parameters
         ----------
@@ -179,40 +180,40 @@ class Vocabulary:
         Raises
         ------
         DataError
-            If the vocabulary lacks the token; the message names it.
+            If the vocabulary does not contain it.
         """
         if token not in self._index:
             raise DataError(
                 f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
-                f"use {UNK!r} for it or build the vocabulary from a text that has it."
+                f"use {UNK!r} instead, or build the vocabulary from a text that contains it."
             )
         return self._index[token]
 
-    # ---------------------------------------------------------------------------------------- texts and indices
+    # ------------------------------------------------------------------------------------- encoding and decoding
 
     def encode(self, text: str | Sequence[str], *, eos: bool = False, strict: bool = False) -> NDArray[np.int64]:
-        """Return the indices of the tokens of `text`.
+        """Convert a text to indices.
 
         Parameters
         ----------
-        text
+        text : str or sequence of str
             A text, or a list of tokens.
-        eos
-            Whether ``<EOS>`` follows the text.
-        strict
-            Whether a token outside the vocabulary is an error instead of ``<UNK>``.
+        eos : bool, default False
+            Whether to append ``<EOS>``.
+        strict : bool, default False
+            Whether an unknown token is an error instead of ``<UNK>``.
 
         Returns
         -------
-        ndarray
-            Shape (T,), int64.
+        ndarray, shape (T,), int64
+            One index per token.
 
         Raises
         ------
         DataError
-            If `strict` and a token is outside the vocabulary; the message names it.
+            If `strict` is set and a token is unknown; the message names it.
         DtypeError
-            If `text` is neither.
+            If `text` is neither a string nor a list of strings.
         """
         tokens = _tokenize(text, self.level)
         indices = [self.index(token) if strict else self._index.get(token, self.unk) for token in tokens]
@@ -221,37 +222,47 @@ class Vocabulary:
     def encode_all(
         self, texts: str | Iterable[str | Sequence[str]], *, eos: bool = False, strict: bool = False
     ) -> NDArray[np.int64]:
-        """Return the indices of all texts, one after the other.
+        """Convert several texts to one sequence of indices.
 
         Parameters
         ----------
-        texts : str or iterable[str or sequence of str]
-            A text, or an iterable of texts or of lists of tokens.
+        texts : str or iterable of str or of sequence of str
+            Texts or lists of tokens, such as a `Corpus`.
         eos : bool, default False
-            Whether ``<EOS>`` follows each text.
+            Whether to append ``<EOS>`` to each text.
         strict : bool, default False
-            Whether an unknown token is an error; otherwise it is ``<UNK>``.
+            Whether an unknown token is an error instead of ``<UNK>``.
 
         Returns
         -------
-        ndarray
-            (T,), int64.
+        ndarray, shape (T,), int64
+            One index per token, text after text.
+
+        Raises
+        ------
+        DataError, DtypeError
+            As `encode`.
         """
         every = [texts] if isinstance(texts, str) else texts
         return np.concatenate([np.empty(0, np.int64), *(self.encode(text, eos=eos, strict=strict) for text in every)])
 
     def decode(self, indices: ArrayLike, *, skip_special: bool = False) -> str:
-        """Return the text that `indices`, integers of shape (T,), stand for.
+        """Convert indices to a text.
 
-        At level ``"char"`` this is the very text that was encoded (but for ``<UNK>``); at level ``"word"``, where
-        spaces are not tokens, a text with the usual spaces that has the same tokens.
+        At level ``"char"`` this is exactly the encoded text (except for ``<UNK>``). At level ``"word"`` spaces are not
+        tokens, and the result is a text with the usual spaces that has the same tokens.
 
         Parameters
         ----------
-        indices : array_like
-            Shape (T,), integers.
+        indices : array_like of int, shape (T,)
+            The indices of the tokens.
         skip_special : bool, default False
-            Whether ``<PAD>``, ``<UNK>`` and ``<EOS>`` are left out.
+            Whether to leave out ``<PAD>``, ``<UNK>`` and ``<EOS>``.
+
+        Returns
+        -------
+        str
+            The text.
 
         Returns
         -------
@@ -261,9 +272,9 @@ class Vocabulary:
         Raises
         ------
         ShapeError, DtypeError
-            If `indices` are not one row, or not integers.
+            If `indices` is not one-dimensional, or not of integers.
         IndexRangeError
-            If one of them is outside the vocabulary.
+            If an index is outside the vocabulary.
         """
         array = np.asarray(indices)
         if array.ndim != 1:
@@ -277,15 +288,15 @@ class Vocabulary:
         kept = [token for token in tokens if self._index[token] >= first]
         return join_words(kept) if self.level == "word" else "".join(kept)
 
-    # ------------------------------------------------------------------------------------------------- as a file
+    # ------------------------------------------------------------------------------------------------------ files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary to `path` as JSON, whole or not at all.
+        """Write the vocabulary to a JSON file, atomically.
 
         Parameters
         ----------
-        path : str or PathLike
-            Where to write; an existing file is replaced.
+        path : str or path-like
+            The file to write or replace.
 
         Raises
         ------
@@ -297,7 +308,17 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        """Return the vocabulary that `save` wrote to `path`.
+        """Read a vocabulary that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to read.
+
+        Returns
+        -------
+        Vocabulary
+            An equal vocabulary.
 
         Parameters
         ----------
@@ -314,7 +335,7 @@ class Vocabulary:
         CheckpointError
             If the file cannot be read.
         DataError
-            If it is not the JSON of a vocabulary, is cut short, or was written by a newer version of the package.
+            If it does not contain a vocabulary, is truncated, or was written by a newer version of the package.
         """
         try:
             content = json.loads(Path(path).read_bytes())
@@ -330,7 +351,7 @@ class Vocabulary:
             raise _malformed(path, f"version {content.get('version')!r} of the format (this package reads {_VERSION})")
         tokens, special = content.get("tokens"), list(SPECIAL_TOKENS)
         if not isinstance(tokens, list) or tokens[: len(special)] != special:
-            raise _malformed(path, f"no list 'tokens' that begins with {', '.join(special)}")
+            raise _malformed(path, f"no list 'tokens' that starts with {', '.join(special)}")
         try:
             return cls(tokens[len(special) :], content.get("level"))  # type: ignore[arg-type]
         except (ArgumentError, DataError) as error:
@@ -339,8 +360,8 @@ class Vocabulary:
 
 def _malformed(path: str | os.PathLike[str], got: str) -> DataError:
     return DataError(
-        f"Vocabulary.load: expected '{path}' to hold a vocabulary as JSON, got {got}; "
-        "restore the file or build the vocabulary again and save it."
+        f"Vocabulary.load: expected '{path}' to contain a vocabulary as JSON, got {got}; "
+        "restore the file, or build and save the vocabulary again."
     )
 
 
@@ -361,13 +382,13 @@ def _tokenize(text: str | Sequence[str], level: Level) -> Sequence[str]:
 
 
 def _most_frequent(counts: Counter[str], max_size: int, min_count: int) -> list[str]:
-    """Return the most frequent tokens, the most frequent first, equally frequent ones by their code points."""
+    """Return the most frequent tokens, sorted by frequency and then by code point."""
     for special in SPECIAL_TOKENS:
         counts.pop(special, None)
     ranked = sorted((-count, token) for token, count in counts.items() if count >= min_count)
     if not ranked:
         raise DataError(
-            f"Vocabulary: expected a text with at least one token that occurs {min_count} times, got "
-            f"{counts.total()} tokens, none of them so often; give more text or a smaller min_count."
+            f"Vocabulary.build: expected a text with at least one token that occurs {min_count} times, got "
+            f"{counts.total()} tokens, none of them that often; pass a longer text or a smaller min_count."
         )
     return [token for _, token in ranked[:max_size]]
