@@ -12,7 +12,7 @@ saves no more than that:
     ``x_like``   only its shape and dtype are (a `Like`)
     ``_x``       nothing is: the rule receives None
 
-Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
+Broadcasting is undone by the driver (`shape.unbroadcast`), never by a rule.
 """
 
 from __future__ import annotations
