@@ -2,7 +2,7 @@
 
 Cells with a matrix state have four heads. There are no peers: the cells are compared with each other, in turn in one
 process. The measure is processor time per step, which other programs disturb less than wall-clock time.
-`cells_page.py` writes `docs/cells.md` from the results. Run: python benchmarks/cells.py
+`cells_page.py` writes `docs/cells.md` from the results. Run: python -m benchmarks.cells
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from _subject import OURS, Contestant, Subject
 
 import tinygrad_seq as ts
-from tinygrad_seq.nn import cells
+from benchmarks._subject import OURS, Contestant, Subject
+from tinygrad_seq import nn
 
 T, N, I, H, HEADS = 50, 32, 64, 128, 4
+CELLS = tuple(
+    name
+    for name in nn.__all__
+    if getattr(getattr(nn, name), "__module__", "").startswith("tinygrad_seq.nn.cells.") and name != "RNNCell"
+)
 
 
 def make(name: str) -> ts.nn.Cell:
     """Return the cell with that name, in the sizes of this benchmark."""
-    kind = getattr(cells, name)
+    kind = getattr(nn, name)
     options = {"num_heads": HEADS} if "num_heads" in inspect.signature(kind).parameters else {}
     return kind(I, H, **options)
 
@@ -45,7 +50,8 @@ def step_of(name: str) -> Callable[[], None]:
 
 def measure(names: tuple[str, ...], budget: float) -> dict:
     """Return the processor seconds of steps of each cell: three steps per cell in turn, repeatedly."""
-    steps, seconds = {name: step_of(name) for name in names}, {name: [] for name in names}
+    steps = {name: step_of(name) for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for train in steps.values():
         train()
     end = time.perf_counter() + budget * len(names)
@@ -61,10 +67,10 @@ def measure(names: tuple[str, ...], budget: float) -> dict:
 SUBJECT = Subject(
     script=__file__,
     what=__doc__.splitlines()[0],
-    cases={"all": tuple(cells.__all__), "two": ("LSTMCell", "MinGRUCell")},
+    cases={"all": CELLS, "two": ("LSTMCell", "MinGRUCell")},
     contestants={OURS: Contestant(measure)},
     quick=("two",),
-    units=dict.fromkeys(cells.__all__, "s"),
+    units=dict.fromkeys(CELLS, "s"),
     facts={"tokens_per_step": T * N, "sizes": {"T": T, "N": N, "I": I, "H": H, "heads": HEADS}},
 )
 

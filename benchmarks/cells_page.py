@@ -1,8 +1,8 @@
 """Write `docs/cells.md`: every cell of `nn.cells` with its equations, source, number of parameters and measured speed.
 
 The text comes from the docstrings and the figures from ``results/cells.json``; nothing is typed by hand.
-Run: python benchmarks/cells_page.py             after a docstring has changed
-     python benchmarks/cells_page.py --measure   to run cells.py first
+Run: python -m benchmarks.cells_page             after a docstring has changed
+     python -m benchmarks.cells_page --measure   to run cells.py first
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from _harness import RESULTS, ROOT
-
-from tinygrad_seq.nn import cells
+from benchmarks._harness import RESULTS, ROOT
+from benchmarks.cells import CELLS
 
 MEASURED, PAGE = RESULTS / "cells.json", ROOT / "docs" / "cells.md"
 
@@ -46,7 +45,7 @@ the recurrent layers. In the equations x is the input, a prime marks a new value
 
 > **A cell's `forward` returns `(output, state)`; a scan step returns `(carry, y)`.**
 
-`python benchmarks/cells_page.py` writes this page from the docstrings and from `benchmarks/results/cells.json`.
+`python -m benchmarks.cells_page` writes this page from the docstrings and from `benchmarks/results/cells.json`.
 """
 
 
@@ -68,15 +67,15 @@ def page(results: dict[str, Any]) -> str:
 
 def cells_of(family: str) -> Iterator[type]:
     """Yield the cells that a file of `nn.cells` defines, in the order of definition."""
-    module = importlib.import_module(f"{cells.__name__}.{family}")
+    module = importlib.import_module(f"tinygrad_seq.nn.cells.{family}")
     for name, kind in vars(module).items():
-        if name in cells.__all__ and kind.__module__ == module.__name__:
+        if name in CELLS and kind.__module__ == module.__name__:
             yield kind
 
 
 def title(family: str) -> str:
     """Return the first line of a file's docstring, without the full stop."""
-    module = importlib.import_module(f"{cells.__name__}.{family}")
+    module = importlib.import_module(f"tinygrad_seq.nn.cells.{family}")
     return (module.__doc__ or "").splitlines()[0].rstrip(".")
 
 
@@ -108,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", action="store_true", help="measure first; takes some minutes")
     if parser.parse_args().measure:
-        subprocess.run([sys.executable, str(RESULTS.parent / "cells.py")], check=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.cells"], cwd=ROOT, check=True)
     PAGE.write_text(page(json.loads(MEASURED.read_text(encoding="utf-8"))), encoding="utf-8")
     print("wrote", PAGE.relative_to(ROOT))
 

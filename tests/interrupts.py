@@ -174,12 +174,13 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
 
 def state() -> dict[str, Any]:
     """Return all that operations of this thread depend on, beside their operands."""
+    locked: list[Any] = [acquire for acquire, _ in locks._pairs]
     return {
         "switches": switches.current() is switches.DEFAULT and not vars(switches.DEFAULT),
         "numpy": np.geterr(),
         "dtype": settings.default_dtype(),
         "threads": (settings.get_num_threads(), pool._working.get()),
-        "locks": [lock.__self__._is_owned() for lock, _ in locks._pairs if hasattr(lock.__self__, "_is_owned")],
+        "locks": [lock.__self__._is_owned() for lock in locked if hasattr(lock.__self__, "_is_owned")],
         "recording": ts.is_grad_enabled(),
     }
 

@@ -139,8 +139,8 @@ def test_jvp_is_the_adjoint_of_vjp(seed):
 @given(st.integers(0, 2**32 - 1))
 def test_hvp_is_symmetric_and_agrees_with_differences_of_the_gradient(seed):
     rng = np.random.default_rng(seed)
-    f = lambda w: ts.sum(model(w, x))  # noqa: E731
     x, w = t(rng.normal(size=(4, 3))), rng.normal(size=(3, 2))
+    f = lambda w: ts.sum(model(w, x))  # noqa: E731
     u, v = rng.normal(size=(2, 3, 2))
     (hu,) = ts.hvp(f, (t(w),), (t(u),))
     (hv,) = ts.hvp(f, (t(w),), (t(v),))
@@ -178,7 +178,7 @@ def test_an_only_primal_needs_no_tuple():
 def test_what_is_no_function_and_repeated_arguments_are_refused():
     x = t([1.0], requires_grad=True)
     with pytest.raises(ArgumentError, match=r"expected a function, got Tensor.*backward"):
-        ts.grad(cube(x), x)
+        ts.grad(cube(x), x)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="each argument once"):
         ts.grad(lambda a, b: cube(a * b), (0, -2))(x, x)
 

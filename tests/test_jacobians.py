@@ -100,4 +100,4 @@ def test_refusals_name_the_transform():
     with pytest.raises(ArgumentError, match="jacobian: expected argnums"):
         ts.jacobian(ts.sum, 1)(t([1.0]))
     with pytest.raises(ArgumentError, match="hessian: expected a function"):
-        ts.hessian(t([1.0]))
+        ts.hessian(t([1.0]))  # type: ignore[arg-type]

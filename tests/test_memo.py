@@ -1,12 +1,13 @@
 """`Memo`: bounded, and what is in use stays."""
 
 import threading
+from typing import Any
 
 from tinygrad_seq.base.memo import Memo
 
 
 def test_what_is_asked_for_stays_and_the_rest_goes():
-    memo = Memo(10)
+    memo: Memo[Any, int] = Memo(10)
     memo.put("used", 0)
     memo.put("unused", 0)
     for n in range(100):
@@ -18,7 +19,7 @@ def test_what_is_asked_for_stays_and_the_rest_goes():
 
 
 def test_values_that_grow_are_charged():
-    memo = Memo(10, len)
+    memo: Memo[Any, Any] = Memo(10, len)
     grown = memo.put("a", [])
     for _ in range(25):
         grown.append(0)
@@ -31,7 +32,8 @@ def test_values_that_grow_are_charged():
 
 
 def test_threads_at_once():
-    memo, failed = Memo(3), []
+    memo: Memo[int, int] = Memo(3)
+    failed: list[Any] = []
 
     def work():
         for n in range(5000):

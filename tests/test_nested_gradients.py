@@ -449,7 +449,7 @@ def test_second_and_mixed_derivatives_of_a_compiled_scan():
             def mixed(z, compile, outer=outer, inner=inner):
                 values = [*given]
                 values[outer] = z
-                found = ts.grad(lambda y: recurrent(*[*values[:inner], y, *values[inner + 1 :]], compile=compile))
+                found = ts.grad(lambda y: recurrent(*[*values[:inner], y, *values[inner + 1 :], compile]))
                 return ts.sum(found(values[inner]) ** 2)
 
             compiled, eager = (ts.grad(mixed)(given[outer], compile).numpy() for compile in (True, False))
@@ -491,8 +491,8 @@ def test_transforms_of_a_compiled_scan_inside_another(kind):
     given = scan_inputs()
 
     def f(w, compile):
-        rest = given[1:]
-        h, f = rest[0], lambda h: recurrent(w, h, *rest[1:], compile=compile)
+        _, h, xs, b = given
+        f = lambda h: recurrent(w, h, xs, b, compile)  # noqa: E731
         if kind == "jvp":
             return ts.jvp(f, h, ts.ones_like(h))[1]
         if kind == "hvp":
@@ -537,7 +537,7 @@ def test_learning_to_learn_through_an_lstm():
             wide = ts.broadcast_to(context, (5, 2, 2))
             return ts.mean((layer(ts.concat([xs, wide], axis=2))[0] - target) ** 2)
 
-        def adapted(*_):
+        def adapted(*leaves):
             now = context
             for _ in range(3):
                 now = now - 0.5 * ts.grad(loss)(now)

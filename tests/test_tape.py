@@ -8,6 +8,7 @@ import pickle
 import threading
 import tracemalloc
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_no_reference_cycles_with_hooks_second_order_and_errors(no_collector):
         recurrent_step(w, x)  # no backward
         with pytest.raises(ShapeError):
             h @ x
-        h = None
+        del h
     w.grad = None
     assert live(Node) == nodes
 
@@ -192,10 +193,12 @@ def test_arrays_are_freed_as_backward_goes(planted):
 
 def test_rules_save_no_more_than_they_read():
     x, y = leaf(np.ones(4)), leaf(np.ones(4))
-    assert (x + y)._source.saved == (None, None)
-    assert (x + y)._source.output is None
-    assert ts.exp(x)._source.saved == (None,)
-    product = (x * y.detach())._source
+    added: Any = (x + y)._source
+    assert added.saved == (None, None)
+    assert added.output is None
+    power: Any = ts.exp(x)._source
+    assert power.saved == (None,)
+    product: Any = (x * y.detach())._source
     assert product.saved[0] is None
     assert isinstance(product.saved[1], np.ndarray)
 
@@ -242,6 +245,7 @@ def test_accumulating_does_not_touch_a_gradient_held_elsewhere():
     a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     (a + b).backward(np.array([1.0, 10.0]))
     held = a.grad
+    assert held is not None
     values = held.numpy()
     (a + b).backward(np.array([1.0, 10.0]))
     np.testing.assert_array_equal(values, [1.0, 10.0])
@@ -253,9 +257,9 @@ def test_create_graph_gives_third_derivatives():
     x = leaf(0.7)
     y = ts.tanh(x)
     y.backward(create_graph=True)
-    first, x.grad = x.grad, None
+    first, x.grad = grad_of(x), None
     first.backward(create_graph=True)
-    second, x.grad = x.grad, None
+    second, x.grad = grad_of(x), None
     second.backward()
     t = np.tanh(0.7)
     assert first.item() == pytest.approx(1 - t * t)
@@ -420,7 +424,7 @@ def test_hook_on_one_of_several_results_and_under_create_graph():
     second.register_hook(lambda g: g * 5.0)
     ts.sum(first * first + second * second).backward(create_graph=True)
     np.testing.assert_array_equal(grad_of(x).numpy(), [[2.0, 4.0], [30.0, 40.0]])
-    gradient, x.grad = x.grad, None
+    gradient, x.grad = grad_of(x), None
     ts.sum(gradient).backward()
     np.testing.assert_array_equal(grad_of(x).numpy()[0], [2.0, 2.0])
     x.grad = None
@@ -477,9 +481,9 @@ def test_python_scalars_are_weak_and_numpy_scalars_strong(dtype):
     x = leaf([1.0, 2.0], dtype)
     for y in (x * 2, 2 * x, x + 0.1, 0.1 - x, x / 3, 3 / x, x**2, 2.0**x, True * x, x @ x * 2.0):
         assert y.dtype == np.dtype(dtype)
-    for y in (x * np.float64(2), np.float64(2) * x, np.array(2.0) - x):
-        assert y.dtype == np.float64
-        assert isinstance(y, ts.Tensor)
+    for strong in (x * np.float64(2), np.float64(2) * x, np.array(2.0) - x):
+        assert strong.dtype == np.float64
+        assert isinstance(strong, ts.Tensor)
     assert (np.float32(2) * x).dtype == np.dtype(dtype)
     ts.sum(x * 2 + 0.5 / x + x**2).backward()
     assert grad_of(x).dtype == np.dtype(dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_iteration_records():
     first, second = x
     ts.sum(first * second).backward()
     np.testing.assert_array_equal(grad_of(x).numpy(), [[3.0, 4.0], [1.0, 2.0]])
-    assert 3.0 in ts.tensor([1.0, 3.0])
+    assert 3.0 in ts.tensor([1.0, 3.0])  # type: ignore[operator] # Python iterates
     for ask in (iter, len):
         with pytest.raises(TypeError, match="at least one axis"):
             ask(ts.tensor(1.0))
@@ -125,7 +127,8 @@ def test_the_constructor_copies_and_converts_as_tensor_does():
     np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 4.0])
     assert ts.Tensor([1.0, 2.0]).dtype == ts.float32
     assert ts.Tensor([1, 2], "float64").tolist() == [1.0, 2.0]
-    for refused in ("abc", None, np.ones(2, np.float16), [1j]):
+    wrong: list[Any] = ["abc", None, np.ones(2, np.float16), [1j]]
+    for refused in wrong:
         with pytest.raises(DtypeError, match="tensor: expected"):
             ts.Tensor(refused)
 
@@ -143,7 +146,7 @@ def test_lists_of_python_numbers_do_not_change_the_dtype():
     assert (x * [0.5, 0.5]).dtype == ts.where(x > 1, x, [3.0, 4.0]).dtype == ts.float32
 
 
-@pytest.mark.parametrize("call", [lambda x: ts.exp(x, x), lambda x: x.exp(x), lambda x: ts.exp(x, out=x.data)])
+@pytest.mark.parametrize("call", [lambda x: ts.exp(x, x), lambda x: x.exp(x), lambda x: ts.exp(x, out=x.data)])  # type: ignore[call-arg]
 def test_an_operand_too_many_is_refused_before_it_is_overwritten(call):
     x = leaf([1.0, 2.0])
     with pytest.raises(ArgumentError, match="exp: expected 1 operand"):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.tasks import __main__ as runner
 from benchmarks.tasks import _page, adding, chorales, copy_memory, digits, reber
 from benchmarks.tasks._ours import Ours
-from benchmarks.tasks._task import SKIP, Task, score, train
+from benchmarks.tasks._task import SKIP, Batch, Learner, Task, score, train
 
 MODULES: tuple[ModuleType, ...] = (adding, chorales, copy_memory, digits, reber)
 TASKS: dict[str, Task] = {
@@ -21,11 +22,14 @@ TASKS: dict[str, Task] = {
 }
 
 
-class Oracle:
+class Oracle(Learner):
     """Something that puts out what it is told to."""
 
     def __init__(self, outputs: np.ndarray) -> None:
         self.found = outputs
+
+    def step(self, batch: Batch) -> float:
+        raise NotImplementedError("it does not learn")
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
         return self.found
@@ -35,7 +39,7 @@ class Oracle:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of music with random keys, and let digits be random images."""
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split in ("train", "valid", "test"):
         arrays[f"{split}_len"] = rng.integers(5, 12, 20)
         frames = rng.random((int(arrays[f"{split}_len"].sum()), 88)) < 0.05
@@ -70,7 +74,8 @@ def test_music_is_read_as_it_was_written(folder: Path) -> None:
     (task,) = (task for task in chorales.TASKS if task.name == "JSB")
     _, held_out = task.data(folder)
     frames = sum(len(piece) - 1 for piece in pieces)
-    assert sum(int((batch.weights > 0).sum()) for batch in held_out["valid"]) == frames
+    weights: list[Any] = [batch.weights for batch in held_out["valid"]]
+    assert sum((each > 0).sum() for each in weights) == frames
     for batch in held_out["valid"]:
         at_half = np.zeros(batch.targets.shape)  # every key on with probability 1/2
         assert score(task, Oracle(at_half), [batch]) == pytest.approx(88 * np.log(2))
@@ -82,7 +87,8 @@ def test_music_without_a_folder_is_refused() -> None:
 
 
 def test_who_answers_one_errs_by_a_sixth() -> None:
-    (name, error) = adding.TASKS[0].baseline
+    assert adding.TASKS[0].baseline is not None
+    name, error = adding.TASKS[0].baseline
     batch = adding.draw(np.random.default_rng(0), 20_000)
     assert name == "always 1"
     assert adding.squared_error(np.ones((20_000, 1)), batch)[0] / 20_000 == pytest.approx(error, abs=5e-3)
@@ -91,6 +97,7 @@ def test_who_answers_one_errs_by_a_sixth() -> None:
 
 def test_who_remembers_nothing_pays_the_baseline() -> None:
     (task,) = copy_memory.TASKS
+    assert task.baseline is not None
     batch = copy_memory.draw(np.random.default_rng(0), 5)
     outputs = np.full((*batch.targets.shape, task.outputs), -1e3)
     outputs[: -copy_memory.LENGTH, :, copy_memory.BLANK] = 0

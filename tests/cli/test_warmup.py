@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import arguments
-from tinygrad_seq import nn
-from tinygrad_seq.autograd.creation import randn
+from tinygrad_seq import nn, randn
 from tinygrad_seq.base.modes import mode, no_grad
 from tinygrad_seq.cli import main, warmup
 from tinygrad_seq.kernels.compile.generated import compilations

@@ -51,9 +51,9 @@ MERGES = {
 }
 
 
-def pair(case: Case) -> tuple[ts.nn.Cell, ts.nn.Cell]:
+def pair(case: Case) -> tuple[Any, Any]:
     """Return the cells of both directions, with equal weights unless the case says otherwise."""
-    made = [LAYERS[case["layer"]](case["x"][2], case["units"]) for _ in range(2)]
+    made: list[Any] = [LAYERS[case["layer"]](case["x"][2], case["units"]) for _ in range(2)]
     if "backward" in case:
         assert case["layer"] == "SimpleRNN"
         values = case["backward"]
@@ -114,7 +114,7 @@ class TwoStates(ts.nn.Cell):
 
 def lstm_of_ones(input_size: int, hidden_size: int) -> ts.nn.Cell:
     """Return an LSTM with weights 1 and biases 0, except 1 for the forget gate."""
-    cell = ts.nn.LSTMCell(input_size, hidden_size)
+    cell: Any = ts.nn.LSTMCell(input_size, hidden_size)
     for parameter in (cell.weight_ih, cell.weight_hh):
         ts.nn.init.constant_(parameter, 1)
     cell.bias_hh.data[:] = cell.bias_ih.data[:] = 0

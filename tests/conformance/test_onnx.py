@@ -124,7 +124,7 @@ def test_by_recurrent(case: Case) -> None:
     options, given = settings(case, inputs)
     directions = len(inputs["W"])
     cells = [cell(case, inputs, direction) for direction in range(directions)]
-    layer = ts.nn.Recurrent([tuple(cells)] if directions == 2 else cells, **options)
+    layer = ts.nn.Recurrent([(cells[0], cells[1])] if directions == 2 else cells, **options)
     names = ("initial_h", "initial_c") if case["op"] == "LSTM" else ("initial_h",)
     state: Any = None
     if "initial_h" in inputs:

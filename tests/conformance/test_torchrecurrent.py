@@ -104,13 +104,13 @@ def split(array: np.ndarray, hidden: int) -> list[np.ndarray]:
 
 def ours(name: str, theirs: Arrays, hidden: int) -> Arrays:
     """Return the parameters of the package's cell."""
-    found = {}
+    found: Arrays = {}
     for parameter, sources in PARAMETERS[name].items():
         terms = []
         for source, order in sources.items():
             blocks = split(theirs[source], hidden)
             terms.append(np.concatenate([np.zeros_like(blocks[0]) if k is None else blocks[k] for k in order]))
-        found[parameter] = sum(terms)
+        found[parameter] = np.sum(terms, axis=0)
     return found
 
 

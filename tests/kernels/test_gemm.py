@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tinygrad_seq.kernels.gemm.tile import PANEL_BYTES
 from tinygrad_seq.kernels.llvm.simd import Registers, registers_of
 
 SIZES = st.sampled_from([2, 5, 7, 16, 33, 64, 130])
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[..., np.ndarray]] = {
     "plain": lambda m, n, t: np.empty((m + 1, n + 1), t)[1:, 1:],
     "transposed": lambda m, n, t: np.empty((n + 1, m + 1), t)[1:, 1:].T,
     "reversed": lambda m, n, t: np.empty((m + 1, n + 1), t)[:0:-1, :0:-1],
@@ -57,7 +58,7 @@ def check_products(rng, shape, dtype, layouts, accumulate):
         results.append(c.copy())
         c[:] = 7
         assert (frame == 7).all()  # nothing outside the target was written
-    assert config.DISABLE_JIT or np.array_equal(*results)
+    assert config.DISABLE_JIT or np.array_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

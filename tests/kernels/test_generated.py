@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import os
 import pickle
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
+import weakref
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.kernels.compile import cache_folder, generated
 
@@ -39,7 +43,7 @@ def load_anew(monkeypatch):
     """Return a function that loads and runs a kernel as a new process would."""
 
     def load(*sources: str) -> Loaded:
-        monkeypatch.setattr(generated, "_loaded", {})
+        monkeypatch.setattr(generated, "_loaded", Memo(100))
         monkeypatch.setattr(cache_folder, "_warned", False)
         before = generated.compilations()
         x = np.array([1.0, 2.0])
@@ -83,11 +87,12 @@ def test_one_source_is_one_kernel(folder) -> None:
     assert generated.compilations() == before + 2
     with pytest.raises(TypeError):
         single(np.ones((3, 3)), 2.0)
-    assert kernel.targetoptions["nogil"]
+    compiled: Any = kernel
+    assert compiled.targetoptions["nogil"]
 
 
 def test_threads_that_ask_at_once_compile_once(folder, monkeypatch) -> None:
-    monkeypatch.setattr(generated, "_loaded", {})
+    monkeypatch.setattr(generated, "_loaded", Memo(100))
     before, found, start = generated.compilations(), [], threading.Barrier(3)
 
     def ask() -> None:
@@ -110,6 +115,18 @@ def test_the_source_is_there_for_tracebacks(folder, load_anew) -> None:
     only(folder, "py").write_text("raise SystemExit")
     linecache.checkcache(name)
     assert "".join(linecache.getlines(name)) == SOURCE
+
+
+def test_what_is_not_used_any_more_leaves_no_trace(folder, monkeypatch) -> None:
+    monkeypatch.setattr(generated, "_loaded", Memo(2))
+    modules, texts = set(sys.modules), set(linecache.cache)
+    sources = [f"{SOURCE}# {number}\n" for number in range(8)]
+    kernels = [weakref.ref(generated.load(source, "run", SIGNATURE)) for source in sources]
+    gc.collect()
+    assert set(sys.modules) == modules
+    assert len(generated._loaded) <= 5
+    assert sum(kernel() is not None for kernel in kernels) <= 5
+    assert len(set(linecache.cache) - texts) <= 5
 
 
 def test_a_source_that_does_not_compile_names_its_line(folder) -> None:
@@ -299,7 +316,7 @@ def test_a_read_only_folder_still_serves_what_it_holds(folder, load_anew, monkey
     def fail(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(cache_folder.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
     assert load_anew() == ([3.0, 6.0], 0, [])
     only(folder, "py").unlink()
     assert load_anew()[:2] == ([3.0, 6.0], 0)

@@ -8,6 +8,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ def test_threads_follow_the_work_and_the_setting(monkeypatch):
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 40])
 def test_every_task_runs_once_and_the_first_here(count):
-    seen = [[] for _ in range(count)]
+    seen: list[list[Any]] = [[] for _ in range(count)]
     run_all([partial(note, calls) for calls in seen])
     assert all(len(calls) == 1 for calls in seen)
     assert not count or seen[0] == [threading.current_thread()]
@@ -74,7 +75,7 @@ def test_tasks_run_at_the_same_time():
 def test_no_more_threads_than_set_work_on_a_call(monkeypatch, limit):
     run_all([partial(time.sleep, MOMENT)] * 8)  # leaves three threads waiting
     monkeypatch.setattr("tinygrad_seq.base.settings._threads", limit)
-    seen = []
+    seen: list[Any] = []
     run_all([partial(note, seen, MOMENT)] * 12)
     assert 1 <= len(set(seen)) <= limit
     assert len(seen) == 12
@@ -101,7 +102,8 @@ def test_the_environment_sets_the_threads(threads):
 
 def test_a_task_of_a_task_runs_in_the_same_thread():
     run_all([partial(time.sleep, MOMENT)] * 4)  # leaves three threads waiting, which could help the two tasks below
-    inner, counts = [[], []], []
+    inner: list[list[Any]] = [[], []]
+    counts: list[Any] = []
 
     def outer(seen):
         counts.append(workers(1.0))
@@ -123,7 +125,7 @@ def test_several_python_threads_at_once():
 
     def call(n):
         for _ in range(100):
-            numbers = []
+            numbers: list[int] = []
             run_all([partial(add, n, numbers, value) for value in range(6)])
             counts[n] += sorted(numbers) == list(range(6))
 
@@ -136,7 +138,7 @@ def test_several_python_threads_at_once():
 
 
 def test_the_first_exception_comes_after_all_tasks_ran():
-    seen = []
+    seen: list[Any] = []
 
     def fail(moment, name):
         time.sleep(moment)
@@ -181,11 +183,13 @@ def test_an_exception_leaves_no_cycle_that_keeps_its_arrays():
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread exist on POSIX only")
 def test_an_interrupt_waits_for_the_tasks_that_run():
-    main, seen = threading.main_thread(), []
+    main = threading.main_thread().ident
+    assert main is not None
+    seen: list[Any] = []
 
     def interrupt():
         time.sleep(MOMENT)  # the caller waits for this task by now
-        signal.pthread_kill(main.ident, signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
         time.sleep(MOMENT)
         note(seen)
 
@@ -202,7 +206,7 @@ def test_the_caller_works_alone_where_no_thread_can_start(monkeypatch):
 
     monkeypatch.setattr(pool, "_pool", pool._Pool())
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    seen = []
+    seen: list[Any] = []
     run_all([partial(note, seen)] * 5)
     assert seen == [threading.current_thread()] * 5
 

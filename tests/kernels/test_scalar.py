@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ from tests.kernels.references import REFERENCES, exact
 from tinygrad_seq.kernels import scalar
 
 DTYPES = [np.float32, np.float64]
-SHAPES = {np.float32: (np.uint32, 23, 255, 80, 104), np.float64: (np.uint64, 52, 2047, 12, 746)}
+SHAPES: dict[Any, tuple[Any, int, int, int, int]] = {
+    np.float32: (np.uint32, 23, 255, 80, 104),
+    np.float64: (np.uint64, 52, 2047, 12, 746),
+}
 # Where long double is no wider than float64, the references round as well.
 SLACK = {np.float32: 0.0, np.float64: 0.0 if np.finfo(np.longdouble).nmant > 60 else 4.0}
 every_function = pytest.mark.parametrize("name", list(REFERENCES))
@@ -47,8 +51,8 @@ def over_all_binades(dtype: type, rng: np.random.Generator) -> np.ndarray:
     mantissas = rng.integers(0, 2**bits, (exponents, each), dtype=np.uint64)
     mantissas[:, :3] = 0, 1, 2**bits - 1
     words = (np.arange(exponents, dtype=np.uint64)[:, None] << np.uint64(bits)) | mantissas
-    everywhere = words.astype(unsigned).view(dtype).ravel()
-    near = [rng.uniform(0, size, 400 * each).astype(dtype) for size in (1, 4, 16, limit)]
+    everywhere: Any = words.astype(unsigned).view(dtype).ravel()
+    near: Any = [rng.uniform(0, size, 400 * each).astype(dtype) for size in (1, 4, 16, limit)]
     positive = np.concatenate([everywhere, *near])
     both = np.concatenate([positive, -positive])
     return both[::401] if config.DISABLE_JIT else both

@@ -13,7 +13,7 @@ def test_a_uniform_guess() -> None:
     assert bits_per_character(math.log(32)) == pytest.approx(5)
     assert bits_per_character(math.log(32), characters_per_token=2.5) == pytest.approx(2)
     assert perplexity(math.log(32)) == pytest.approx(32)
-    assert perplexity(np.float32(0)) == 1
+    assert perplexity(np.float64(0)) == 1
 
 
 def test_a_model_that_has_diverged_has_a_finite_perplexity() -> None:

@@ -106,9 +106,9 @@ def test_unknown_tags_are_refused(tag) -> None:
 def test_what_is_no_list_is_refused() -> None:
     for tags in ("O B-CITY", 3):
         with pytest.raises(DataError, match="find_spans: expected a list of tags, got"):
-            find_spans(tags)
+            find_spans(tags)  # type: ignore[arg-type]
         with pytest.raises(DataError, match="score_spans: expected a list of sequences of tags, got"):
-            score_spans(tags, [["O"]])
+            score_spans(tags, [["O"]])  # type: ignore[arg-type]
 
 
 def test_unequal_numbers_are_refused() -> None:

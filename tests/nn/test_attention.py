@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -36,13 +38,15 @@ def randomised(module, rng):
 
 def data(attention, rng, requires_grad: bool = False) -> tuple[ts.Tensor, ts.Tensor]:
     shapes = (L, N, attention.query_size), (S, N, attention.memory_size)
-    return tuple(ts.tensor(rng.standard_normal(shape), requires_grad=requires_grad) for shape in shapes)
+    query, memory = (ts.tensor(rng.standard_normal(shape), requires_grad=requires_grad) for shape in shapes)
+    return query, memory
 
 
 def read(attention, query, memory, lengths=None):
     """Return context (L, N, ..) and weights (L, N, S), of any attention."""
     if isinstance(attention, nn.MultiHeadAttention):
         context, weights = attention(query, memory, lengths=lengths)
+        assert weights is not None
         return context, weights.swapaxes(0, 1)
     return attention(query, memory, lengths)
 
@@ -187,7 +191,7 @@ def multihead_by_hand(attention, query, key, value, hidden, added):
 
 
 @pytest.mark.parametrize("sizes", [{}, {"kdim": 3, "vdim": 5}])
-def test_multihead_is_its_formula_under_all_masks(sizes: dict[str, int], rng) -> None:
+def test_multihead_is_its_formula_under_all_masks(sizes: dict[str, Any], rng) -> None:
     attention = randomised(nn.MultiHeadAttention(8, 2, **sizes), rng)
     query, key, value = (
         rng.standard_normal((length, N, size))
@@ -196,7 +200,7 @@ def test_multihead_is_its_formula_under_all_masks(sizes: dict[str, int], rng) ->
     padding = ~nn.sequence_mask(LENGTHS, S, batch_first=True)
     scores = rng.standard_normal((N * 2, 4, S))
     scores[:, 1, 2] = -np.inf
-    cases = [
+    cases: list[tuple[dict[str, Any], np.ndarray, Any]] = [
         ({}, np.zeros((1, 1, 1, 1), bool), 0.0),
         ({"key_padding_mask": padding}, padding[:, None, None], 0.0),
         ({"lengths": LENGTHS}, padding[:, None, None], 0.0),

@@ -181,12 +181,12 @@ def test_parameters_are_those_of_cell_and_attention() -> None:
             "context's 6",
         ),
         (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.DotAttention(H, E)), ArgumentError, "query_size=4"),
-        (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),
+        (lambda d, x, m: nn.AttentionCell(nn.GRUCell(9, 4), nn.Linear(4, 4)), ArgumentError, "and an Attention"),  # type: ignore[arg-type]
         (lambda d, x, m: d.cell(x[0]), ArgumentError, "expected a memory, got none"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), stateful=True), ArgumentError, "stateful"),
         (lambda d, x, m: decoder_of("dot", np.random.default_rng(0), bidirectional=True), ArgumentError, "one layer"),
         (
-            lambda d, x, m: nn.AttentionDecoder(nn.GRUCell(H + 2 * E, H), nn.DotAttention(H, E), num_layers=2),
+            lambda d, x, m: nn.AttentionDecoder(nn.GRUCell(H + 2 * E, H), nn.DotAttention(H, E), num_layers=2),  # type: ignore[call-arg]
             ArgumentError,
             "one layer in one direction, got 2 cells",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -35,7 +36,7 @@ class CosineAttention(nn.Attention):
         return products / ts.swapaxes(ts.norm(keys, axis=-1, keepdims=True), 1, 2)
 
 
-KINDS = {**ATTENTIONS, "cosine": CosineAttention}
+KINDS: dict[str, Callable[[], nn.Attention]] = {**ATTENTIONS, "cosine": CosineAttention}
 
 
 def make(kind: str, rng: np.random.Generator) -> Any:
@@ -117,12 +118,14 @@ def test_numbers_that_are_added_never_give_padding_a_weight(bias: float) -> None
     attention = nn.MultiHeadAttention(8, 2)
     x, every = ts.randn(S, N, 8, requires_grad=True), np.full((S, S), bias, np.float32)
     output, weights = attention(x, x, x, key_padding_mask=PADDING, attn_mask=every)
+    assert weights is not None
     results((output, weights), x, *attention.parameters())
     assert all(np.isfinite(grad_of(one).numpy()).all() for one in (x, *attention.parameters()))
-    expected = (~PADDING).any(-1)[:, None].repeat(S, 1)
+    expected = np.repeat(~PADDING.all(-1, keepdims=True), S, 1)
     np.testing.assert_allclose(weights.numpy().sum(-1), expected, atol=1e-6)
     twice = np.full((N, S), bias, np.float32)  # both together may be below every number
     output, weights = attention(x, x, x, key_padding_mask=twice, attn_mask=every)
+    assert weights is not None
     assert np.isfinite(weights.numpy()).all()
     total = float(np.float32(bias)) * 2
     hidden = total <= float(np.finfo(np.float32).min)
@@ -131,9 +134,12 @@ def test_numbers_that_are_added_never_give_padding_a_weight(bias: float) -> None
 
 def test_scores_that_overflow_with_what_is_added_are_not_nan() -> None:
     attention, x = nn.MultiHeadAttention(8, 2), ts.ones((S, N, 8), requires_grad=True)
+    weight = attention.in_proj_weight
+    assert weight is not None
     with ts.no_grad():
-        attention.in_proj_weight[:8], attention.in_proj_weight[8:16] = 1e17, -1e18  # every score is about -1e36
+        weight[:8], weight[8:16] = 1e17, -1e18  # every score is about -1e36
     output, weights = attention(x, x, x, attn_mask=np.full((S, S), -3.4e38, np.float32))
+    assert weights is not None
     results((output, weights), x, *attention.parameters())
     np.testing.assert_allclose(weights.numpy(), 1 / S, rtol=1e-6)
     assert np.isfinite(grad_of(x).numpy()).all()
@@ -186,10 +192,10 @@ class ConditionedCell(nn.GRUCell):
 
     def __init__(self, context: Any) -> None:
         super().__init__(2, Q)
-        self.of = {"context": context}
+        self.held = {"context": context}
 
     def forward(self, x: Any, h: Any) -> Any:
-        return super().forward(x + self.of["context"], h)
+        return super().forward(x + self.held["context"], h)
 
 
 @pytest.mark.parametrize("kind", ["bound", "stacked", "conditioned", "an ndarray"])

@@ -64,23 +64,23 @@ def test_numbers_are_finite(name: str, value: Any) -> None:
         (lambda: nn.S4DCell(4, 4, dt_min=0), "expected 0 < dt_min <= dt_max, got 0 and 0.1"),
         (lambda: nn.HGRNCell(4, 4, lower_bound=1), r"expected lower_bound in \[0, 1\), got 1"),
         (lambda: nn.LeakyRNNCell(4, 4, leak=0), r"expected leak in \(0, 1\], got 0"),
-        (lambda: nn.Embedding(4, 4, padding_idx="a"), "expected padding_idx from -4 to 3, got 'a'"),
-        (lambda: nn.Embedding(4, 4, padding_idx=1.5), "expected padding_idx from -4 to 3, got 1.5"),
-        (lambda: nn.LayerNorm(None), "expected normalized_shape to be an integer >= 1, got None"),
-        (lambda: nn.RNNCell(4, 4, nonlinearity=["tanh"]), r"expected nonlinearity 'tanh' or 'relu', got \['tanh'\]"),
-        (lambda: nn.Flatten("a"), "expected start_axis to be an integer, got 'a'"),
-        (lambda: nn.Linear(4, 4).to(None), "expected float32 or float64, got None"),
+        (lambda: nn.Embedding(4, 4, padding_idx="a"), "expected padding_idx from -4 to 3, got 'a'"),  # type: ignore[arg-type]
+        (lambda: nn.Embedding(4, 4, padding_idx=1.5), "expected padding_idx from -4 to 3, got 1.5"),  # type: ignore[arg-type]
+        (lambda: nn.LayerNorm(None), "expected normalized_shape to be an integer >= 1, got None"),  # type: ignore[arg-type]
+        (lambda: nn.RNNCell(4, 4, nonlinearity=["tanh"]), r"expected nonlinearity 'tanh' or 'relu', got \['tanh'\]"),  # type: ignore[arg-type]
+        (lambda: nn.Flatten("a"), "expected start_axis to be an integer, got 'a'"),  # type: ignore[arg-type]
+        (lambda: nn.Linear(4, 4).to(None), "expected float32 or float64, got None"),  # type: ignore[arg-type]
         (lambda: nn.Linear(4, 4).to("half a"), "expected float32 or float64, got 'half a'"),
         (lambda: nn.GRU(4, 4).explain(3.0), r"expected xs \(T, N, ...\), of at least one step, got"),
-        (lambda: nn.greedy_search(None, None, 0, max_length=2), r"expected a step \(tokens, state\) .*, got NoneType"),
-        (lambda: nn.beam_search(3, None, 0, max_length=2), r"expected a step \(tokens, state\) .*, got int"),
-        (lambda: nn.init.uniform_([1.0]), "expected a Parameter or a Tensor to fill, got list"),
-        (lambda: nn.init.zeros_(np.ones(3)), "expected a Parameter or a Tensor to fill, got ndarray"),
-        (lambda: nn.init.xavier_uniform_(3), "expected a Parameter or a Tensor to fill, got int"),
+        (lambda: nn.greedy_search(None, None, 0, max_length=2), r"expected a step \(tokens, state\) .*, got NoneType"),  # type: ignore[arg-type]
+        (lambda: nn.beam_search(3, None, 0, max_length=2), r"expected a step \(tokens, state\) .*, got int"),  # type: ignore[arg-type]
+        (lambda: nn.init.uniform_([1.0]), "expected a Parameter or a Tensor to fill, got list"),  # type: ignore[type-var]
+        (lambda: nn.init.zeros_(np.ones(3)), "expected a Parameter or a Tensor to fill, got ndarray"),  # type: ignore[type-var]
+        (lambda: nn.init.xavier_uniform_(3), "expected a Parameter or a Tensor to fill, got int"),  # type: ignore[type-var]
         (lambda: nn.init.normal_(ts.ones(3), std=-1), "expected std to be a finite number >= 0, got -1"),
-        (lambda: nn.init.calculate_gain([]), r"expected one of linear, .* got \[\]"),
+        (lambda: nn.init.calculate_gain([]), r"expected one of linear, .* got \[\]"),  # type: ignore[arg-type]
         (
-            lambda: nn.functional.ctc_loss(ts.zeros((3, 4)), [1], zero_infinity="no"),
+            lambda: nn.functional.ctc_loss(ts.zeros((3, 4)), [1], zero_infinity="no"),  # type: ignore[arg-type]
             "zero_infinity to be True or False",
         ),
     ],
@@ -108,5 +108,6 @@ def test_recurrent_layers_refuse_what_is_no_sequence(layer: Any, x: Any) -> None
 def test_multi_head_attention_over_nothing(shape: tuple[int, ...]) -> None:
     x = ts.zeros(shape)
     output, weights = nn.MultiHeadAttention(4, 2)(x, x, is_causal=True)
+    assert weights is not None
     assert output.shape == shape
     assert weights.shape == (shape[1], shape[0], shape[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,12 +11,12 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.nn import cell_formulas as formulas
+from tests.nn.cell_names import CELLS
 from tests.scan.case import Problem, assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.autograd.tagging import collect_tags
 from tinygrad_seq.base.tree import flatten, map_leaves
 from tinygrad_seq.errors import ArgumentError
-from tinygrad_seq.nn import cells
 from tinygrad_seq.nn.cell import step_of_one
 from tinygrad_seq.nn.cells.declared import DeclaredCell
 from tinygrad_seq.scan import program_of
@@ -36,7 +37,7 @@ class Row(NamedTuple):
 
 
 GATES = "input_gate forget_gate candidate output_gate"
-TWO = {"num_heads": formulas.HEADS}
+TWO: dict[str, Any] = {"num_heads": formulas.HEADS}
 
 ROWS: dict[str, Row] = {
     "peephole lstm": Row(lambda: nn.PeepholeLSTMCell(I, H), formulas.peephole_lstm, GATES),
@@ -136,7 +137,7 @@ def numpy_of(tree: Any) -> Any:
 
 
 def test_every_cell_has_a_row() -> None:
-    kinds = [getattr(cells, name) for name in cells.__all__ if not name.startswith("Notes")]  # those have test_cells.py
+    kinds = [getattr(nn, name) for name in CELLS if not name.startswith("Notes")]  # those have test_cells.py
     declared = {kind for kind in kinds if issubclass(kind, DeclaredCell)}
     assert {type(row.make()) for row in ROWS.values()} == declared
     assert all(getattr(nn, kind.__name__) is kind for kind in declared)
@@ -194,7 +195,8 @@ def test_tags_float32_and_drawing_anew(name: str) -> None:
     with collect_tags() as tags:
         output, state = cell(ts.randn(N, I))
     assert set(tags) == set(ROWS[name].tags.split())
-    assert all(tag.shape[0] == N for tag in tags.values())
+    values: Any = tags.values()
+    assert all(tag.shape[0] == N for tag in values)
     assert {x.dtype for x in [output, *flatten(state)[0], *cell.parameters()]} == {np.dtype(np.float32)}
     assert output.shape == (N, cell.hidden_size)
     assert cell.input_size == I
@@ -288,10 +290,17 @@ def test_chaos_free_network_dies_away_without_inputs_and_bias(rng) -> None:
     assert np.abs(nn.Recurrent(cell)(quiet, start)[1].numpy()).min() > 0.05
 
 
-@pytest.mark.parametrize("name", [name for name in cells.__all__ if not name.startswith("Notes")])
+@pytest.mark.parametrize("name", [name for name in CELLS if not name.startswith("Notes")])
 def test_every_docstring_says_how_the_cell_differs_from_its_source(name: str) -> None:
     """The cells of the notes are their own source."""
     assert "Variant: " in (getattr(nn, name).__doc__ or "")
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_docstring_gives_the_shapes(name: str) -> None:
+    assert re.search(
+        r"\n    Shapes: input x \(N, \w+\); state .*\boutput \w", getattr(nn, name).__doc__ or "", re.DOTALL
+    )
 
 
 def test_phased_lstm_sleeps_without_a_leak_in_evaluation(rng) -> None:

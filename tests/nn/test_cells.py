@@ -189,7 +189,7 @@ def test_bad_cells() -> None:
         with pytest.raises(ShapeError, match=r"Everything: expected x with one row per sequence, \(N, \.\.\.\), got"):
             Everything()(x)
     with pytest.raises(DtypeError, match="expected a tensor, got list"):
-        nn.GRUCell(I, H)([[1.0, 2.0]])
+        nn.GRUCell(I, H)([[1.0, 2.0]])  # type: ignore[arg-type]
     sizes: list[Any] = [0, -1, 2.0, True, "5"]
     for size in sizes:
         with pytest.raises(ArgumentError, match="expected hidden_size to be an integer >= 1"):

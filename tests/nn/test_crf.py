@@ -84,7 +84,7 @@ def test_decode_is_the_best_of_all_ways(crf, rng) -> None:
     found = crf.decode(emissions, lengths=LENGTHS)
     for n, length in enumerate(LENGTHS):
         scores = ways(crf, emissions[:length, n])
-        assert tuple(found[n]) == max(scores, key=scores.get)
+        assert tuple(found[n]) == max(scores, key=scores.__getitem__)
 
 
 def test_marginals_are_sums_over_ways(crf, rng) -> None:

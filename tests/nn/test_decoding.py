@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def written(tokens: np.ndarray, length: int) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.5])
 def test_a_beam_that_holds_everything_finds_the_best_of_all(table, penalty: float) -> None:
-    options = {"start": 0, "max_length": LONGEST, "eos": EOS, "length_penalty": penalty}
+    options: dict[str, Any] = {"start": 0, "max_length": LONGEST, "eos": EOS, "length_penalty": penalty}
     found = nn.beam_search(table.step, table.begin(), beam_size=40, num_best=5, **options)
     for row in range(N):
         for place, (score, tokens) in enumerate(table.ranking(row, penalty)[:5]):
@@ -67,7 +68,7 @@ def test_a_beam_that_holds_everything_finds_the_best_of_all(table, penalty: floa
 
 @pytest.mark.parametrize("eos", [EOS, None])
 def test_a_beam_of_one_is_greedy(table, eos: int | None) -> None:
-    options = {"start": np.zeros(N, int), "max_length": LONGEST, "eos": eos}
+    options: dict[str, Any] = {"start": np.zeros(N, int), "max_length": LONGEST, "eos": eos}
     greedy = nn.greedy_search(table.step, table.begin(), **options)
     beam = nn.beam_search(table.step, table.begin(), beam_size=1, length_penalty=0.8, **options)
     np.testing.assert_array_equal(beam.tokens[:, 0], greedy.tokens)
@@ -94,7 +95,7 @@ def test_a_wider_beam_is_between_greedy_and_the_best(rng) -> None:
     better = 0
     for _ in range(10):
         table = Table(rng)
-        options = {"start": 0, "max_length": LONGEST, "eos": EOS}
+        options: dict[str, Any] = {"start": 0, "max_length": LONGEST, "eos": EOS}
         narrow, wide = (
             nn.beam_search(table.step, table.begin(), beam_size=size, **options).scores[:, 0] for size in (1, 4)
         )
@@ -105,7 +106,14 @@ def test_a_wider_beam_is_between_greedy_and_the_best(rng) -> None:
 
 
 def test_a_row_alone_is_the_row_in_a_batch(table) -> None:
-    options = {"start": 0, "max_length": LONGEST, "eos": EOS, "beam_size": 3, "num_best": 3, "length_penalty": 1.0}
+    options: dict[str, Any] = {
+        "start": 0,
+        "max_length": LONGEST,
+        "eos": EOS,
+        "beam_size": 3,
+        "num_best": 3,
+        "length_penalty": 1.0,
+    }
     together = nn.beam_search(table.step, table.begin(), **options)
     for row in range(N):
         alone = nn.beam_search(table.step, {"row": np.array([row]), "time": np.zeros(1, int)}, **options)
@@ -146,7 +154,7 @@ def test_drawn_sequences_come_as_often_as_they_are_likely(rng) -> None:
 
 
 def test_drawing_follows_its_options(table) -> None:
-    options = {"start": 0, "max_length": LONGEST, "eos": EOS}
+    options: dict[str, Any] = {"start": 0, "max_length": LONGEST, "eos": EOS}
     greedy = nn.greedy_search(table.step, table.begin(), **options)
     for same in ({"temperature": 0}, {"top_k": 1}, {"temperature": 1e-6}):
         found = nn.sample_sequences(table.step, table.begin(), **options, **same)
@@ -173,7 +181,7 @@ def test_a_language_model_writes(rng) -> None:
                 logits, state = step(ts.tensor([last]), state)
                 totals[tokens] += ts.log_softmax(logits.astype("float64"))[0, token].item()
                 last = token
-        assert tuple(found.tokens[row, 0]) == max(totals, key=totals.get)
+        assert tuple(found.tokens[row, 0]) == max(totals, key=totals.__getitem__)
         assert_close("score", found.scores[row, 0], np.float64(max(totals.values())), dtype="float32")
 
 

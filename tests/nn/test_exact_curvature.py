@@ -162,7 +162,7 @@ def test_crf(point, length, eager, rng) -> None:
     with path_of(eager):
         loss = layer(leaves[3][:, None], tags, mask=mask)
         loss.backward(create_graph=True)
-        first = [leaf.grad for leaf in leaves]
+        first = [grad_of(leaf) for leaf in leaves]
         rows = []
         for position in (at for gradient in first for at in gradient.ravel()):
             for leaf in leaves:

@@ -21,7 +21,7 @@ FORMULAS = {"RNN": formulas.elman, "GRU": formulas.gru, "LSTM": formulas.lstm}
 
 def torch_state_dict(gates: int, layers: int, directions: int, bias: bool, proj: int, rng: Any) -> dict[str, Any]:
     """Return random weights under the names and in the order of a `torch.nn.LSTM`, and its like."""
-    found = {}
+    found: dict[str, Any] = {}
     for layer in range(layers):
         for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
             reads = I if layer == 0 else (proj or H) * directions
@@ -121,7 +121,8 @@ def test_arguments_by_position() -> None:
         assert {parameter.dtype for parameter in layer.parameters()} == {np.dtype("float64")}
         layer.flatten_parameters()
     assert lstm.proj_size == 3
-    assert rnn.layer(1, reverse=True).nonlinearity == "relu"
+    above: Any = rnn.layer(1, reverse=True)
+    assert above.nonlinearity == "relu"
     assert nn.RNNCell(I, H, False, "relu", "cpu", "float64").dtype == np.float64
     assert nn.GRUCell(I, H, False, "cpu", "float64").bias_ih is None
     assert nn.LSTMCell(I, H, True, None, "float64").bias_ih is not None

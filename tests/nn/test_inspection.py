@@ -283,6 +283,7 @@ def test_the_first_anomaly_of_the_values(backwards: bool, step: int) -> None:
         anomaly = layer.inspect(overflowing((step, 1, 0))).first_anomaly()
     direction = ", backwards" if backwards else ""
     assert str(anomaly) == f"LSTMCell, layer 0{direction}, step {step}, row 1: 'forget_gate' is nan"
+    assert anomaly is not None
     assert (anomaly.step, anomaly.row, anomaly.what) == (step, 1, "'forget_gate'")
 
 
@@ -336,6 +337,7 @@ def test_anomalies_beside_integers_and_booleans_in_the_state(attends: bool, call
         inspection = layer.inspect(xs, **call)
         (inspection.ys[2, 2] / 0.0).sum().backward()
         found = inspection.first_anomaly()
+    assert found is not None
     assert (found.step, found.row) == (2, 2)
     assert found.what.startswith("the gradient of state")
     assert ("count" in found.what, "'0.1'" in found.what) == (False, False)

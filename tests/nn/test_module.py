@@ -121,7 +121,7 @@ def test_two_values_for_one_array_are_refused_before_anything_is_written(name: s
 
 def test_one_name_of_a_shared_array_is_enough() -> None:
     tree = Tree()
-    tree.load_state_dict({"tied": np.float32([5, 6])}, strict=False)
+    tree.load_state_dict({"tied": np.array([5, 6], np.float32)}, strict=False)
     assert tree.first.scale.tolist() == [5, 6]
 
 
@@ -222,14 +222,15 @@ def test_a_train_may_switch_other_modules() -> None:
 
     model = nn.Sequential(Picky())
     model.train()
-    picky = model[0]
+    picky: Any = model[0]
     assert [part.training for part in (picky, picky.drop, picky.norm, picky.norm[0])] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_evaluating_gives_every_part_its_own_mode_back(fails: bool) -> None:
     model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout().eval()).eval(), Frozen(nn.Dropout()))
-    model[1][0].train()
+    inner: Any = model[1]
+    inner[0].train()
     model[2].eval()
     before = [part.training for part in model.modules()]
     assert before == [True, True, False, True, False, False, False]
@@ -266,10 +267,10 @@ def test_evaluating_calls_overrides_on_the_way_back() -> None:
             self.fast = not mode
             return super().train(mode)
 
-    model = nn.Sequential(Fast(), Fast().eval())
-    with nn.evaluating(model):
-        assert (model[0].fast, model[1].fast) == (True, True)
-    assert (model[0].fast, model[1].fast) == (False, True)
+    parts = Fast(), Fast().eval()
+    with nn.evaluating(nn.Sequential(*parts)):
+        assert [part.fast for part in parts] == [True, True]
+    assert [part.fast for part in parts] == [False, True]
 
 
 def test_casting_keeps_identity_ties_and_gradients() -> None:

@@ -132,7 +132,8 @@ def by_hand(layer: nn.Recurrent, xs: ts.Tensor, lengths: Any = None, mask: Any =
 
 
 def _row_by_hand(one: Any, xs: list[Any], mask: np.ndarray, reset: Any, options: Any) -> Any:
-    state, ys, last = one.initial_state(1), [None] * T, None
+    state, last = one.initial_state(1), None
+    ys: list[Any] = [None] * T
     rate, anew = options["zoneout"], False
     for t in reversed(range(T)) if one.reverse else range(T):
         begins = t + 1 if one.reverse else t
@@ -340,7 +341,7 @@ def test_stride_and_window_of_truncated_backpropagation(
     layer = layer_of("gru", rng, go_backwards=backwards)
     xs = data(rng, length, N, I)
     full, final = layer(xs)
-    layer.options.update(window=window, stride=stride)
+    layer.options["window"], layer.options["stride"] = window, stride
     ys, last = layer(xs)
     np.testing.assert_allclose(ys.numpy(), full.numpy(), rtol=0, atol=1e-14)
     np.testing.assert_allclose(last.numpy(), final.numpy(), rtol=0, atol=1e-14)

@@ -127,7 +127,7 @@ COMPILED = [(name, CELLS[number % len(CELLS)]) for number, name in enumerate(OPT
 def layer_of(kind: type[SingularCell], options: dict[str, Any]) -> tuple[nn.Recurrent, dict[str, Any], np.ndarray]:
     """Return a float64 layer that is not in training, its flags, and which steps count."""
     options = dict(options)
-    flags = {name: options.pop(name) for name in ("lengths", "mask") if name in options}
+    flags: dict[str, Any] = {name: options.pop(name) for name in ("lengths", "mask") if name in options}
     layer = nn.Recurrent(kind(), **options).double().eval()
     return layer, flags, flags["mask"] if "mask" in flags else nn.sequence_mask(flags["lengths"], T)
 
@@ -225,6 +225,7 @@ def test_every_cell_of_the_library(name: str, rng: np.random.Generator) -> None:
     """In float64, and against the sequences cut to their lengths."""
     layer = nn.Recurrent(make(name, rng))
     lengths, size = [4, 2, 0], layer.cells[0].input_size
+    assert size is not None
     valid, clean = nn.sequence_mask(lengths, 4), rng.standard_normal((4, 3, size))
     found = []
     with ts.disable_compile():
@@ -313,7 +314,10 @@ def test_layers_without_any_step(make_layer: Any, steps: int) -> None:
     layer = make_layer(H, 4, num_layers=2, bidirectional=True, batch_first=True)
     xs = ts.full((N, steps, H), np.nan, requires_grad=True)
     state = map_leaves(lambda x: ts.randn(*x.shape, requires_grad=True), layer.initial_state(N))
-    for call in ({"lengths": [0] * N}, {"mask": np.zeros((N, steps), bool)}, *[{}] * (steps == 0)):
+    calls: list[dict[str, Any]] = [{"lengths": [0] * N}, {"mask": np.zeros((N, steps), bool)}]
+    if steps == 0:
+        calls.append({})
+    for call in calls:
         with ts.detect_anomaly():
             ys, last = layer(xs, state, **call)
             results((ys, last), xs, *flatten(state)[0], *layer.parameters())
@@ -368,6 +372,7 @@ def test_no_anomaly_is_told_of_a_padded_step(backwards: bool, rng: np.random.Gen
     with ts.detect_anomaly(), pytest.raises(AnomalyError, match=rf"step {where[0]}, row 0: 'divide' made inf"):
         layer(ts.tensor(clean), mask=mask)
     found = layer.inspect(ts.tensor(clean), mask=mask).first_anomaly()
+    assert found is not None
     assert (found.step, found.row) == where
 
 

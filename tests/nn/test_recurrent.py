@@ -212,8 +212,8 @@ def test_a_learned_first_state_has_the_dtype_of_the_cell(kind: str, dtype: str, 
 
 def test_a_learned_first_state_beside_integers_and_booleans() -> None:
     class Counting(nn.GRUCell):
-        def __init__(self, *sizes: int) -> None:
-            super().__init__(*sizes)
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            super().__init__(input_size, hidden_size)
             self.state_shape, self.state_names = {"h": (H,), "count": (), "any": ()}, None
 
         def initial_state(self, batch_size: int, dtype: Any = None) -> Any:
@@ -229,6 +229,7 @@ def test_a_learned_first_state_beside_integers_and_booleans() -> None:
     with ts.disable_compile():
         ys, state = layer(ts.zeros((T, N, I), "float64"))
         ys.sum().backward()
+    assert layer.initial_states is not None
     assert ys.dtype == grad_of(layer.initial_states[0]["h"]).dtype == np.float64
     assert state["count"].tolist() == [T] * N
 
@@ -239,6 +240,7 @@ def test_a_learned_first_state_begins_anew_as_the_cell_has_it() -> None:
             return ts.ones((batch_size, H))
 
     layer = nn.Recurrent(Ones(I, H), learn_initial_state=True).double()
+    assert layer.initial_states is not None
     first = layer.initial_states[0]
     with ts.no_grad():
         first.copy_(ts.full(H, 5.0, dtype="float64"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,9 +40,10 @@ def data(rng) -> tuple[np.ndarray, np.ndarray]:
 
 def test_an_encoder_may_return_all_states(rng) -> None:
     model, (source, target) = model_of(rng), data(rng)
+    encoder: Any = model.encoder
     with ts.disable_compile():
         expected = model(source, target).numpy()
-        model.encoder.options["return_all_states"] = True
+        encoder.options["return_all_states"] = True
         np.testing.assert_array_equal(model(source, target).numpy(), expected)
 
 
@@ -112,7 +115,14 @@ def test_sampling_always_the_likeliest_is_greedy_search(rng) -> None:
 
 def test_beams_of_rows_keep_to_their_own_memory(rng) -> None:
     model, (source, _) = model_of(rng), data(rng)
-    options = {"start": 0, "eos": 1, "max_length": 5, "beam_size": 3, "num_best": 2, "length_penalty": 0.6}
+    options: dict[str, Any] = {
+        "start": 0,
+        "eos": 1,
+        "max_length": 5,
+        "beam_size": 3,
+        "num_best": 2,
+        "length_penalty": 0.6,
+    }
     with ts.disable_compile():
         together = nn.beam_search(model.step, model.begin(source, LENGTHS), **options)
         for n, length in enumerate(LENGTHS):
@@ -163,8 +173,13 @@ def test_a_stack_is_the_layers_one_after_the_other(rng) -> None:
             "cell to be a Cell",
         ),
         (lambda m: nn.Seq2Seq(nn.GRU(2, 3, batch_first=True), m.cell, m, m), ArgumentError, "time-major"),
+        (
+            lambda m: nn.Seq2Seq(3, m.cell, m, m),  # type: ignore[arg-type]
+            ArgumentError,
+            "expected encoder to be a module, got int",
+        ),
         (lambda m: nn.StackedCell(), ArgumentError, "expected cells"),
-        (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),
+        (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),  # type: ignore[arg-type]
     ],
 )
 def test_refusals(call, error, text: str, rng) -> None:

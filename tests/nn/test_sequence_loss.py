@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -46,8 +49,12 @@ def test_only_valid_steps_count(logits, target, marked) -> None:
 def test_without_lengths_every_step_counts(logits, target, reduction) -> None:
     full = functional.sequence_cross_entropy(logits, target, lengths=[T] * N, reduction=reduction)
     np.testing.assert_array_equal(functional.sequence_cross_entropy(logits, target, reduction=reduction), full)
-    expected = {"mean": np.mean, "sum": lambda x: x.sum(axis=0).mean(), "none": np.asarray}[reduction]
-    np.testing.assert_allclose(full, expected(each(logits, target)))
+    reduce: dict[str, Callable[[np.ndarray], Any]] = {
+        "mean": np.mean,
+        "sum": lambda x: x.sum(axis=0).mean(),
+        "none": np.asarray,
+    }
+    np.testing.assert_allclose(full, reduce[reduction](each(logits, target)))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -179,4 +186,4 @@ def test_bad_input_is_refused(arguments, error, message) -> None:
 
 def test_a_loss_is_a_function() -> None:
     with pytest.raises(ArgumentError, match="got 'l1'"):
-        functional.sequence_loss("l1", np.zeros((2, 2)), np.zeros((2, 2)))
+        functional.sequence_loss("l1", np.zeros((2, 2)), np.zeros((2, 2)))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ def test_in_segments_is_as_with_a_mask(
         xs = ts.tensor(np.random.default_rng(5).standard_normal((T, N, 3)), requires_grad=True)
         layer.zero_grad()
         outputs = layer(xs, **call)
-        sum((y * np.cos(np.arange(y.size)).reshape(y.shape)).sum() for y in outputs).backward()
+        total: Any = sum((y * np.cos(np.arange(y.size)).reshape(y.shape)).sum() for y in outputs)
+        total.backward()
         found.append([*outputs, xs.grad, *[parameter.grad for parameter in layer.parameters()]])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-12)
@@ -132,7 +134,8 @@ def test_a_cell_whose_forward_was_replaced_is_one_of_the_user(on_class: bool, mo
     """Neither are its rows reordered, nor is it traced only once."""
     memory = ts.tensor(rng.standard_normal((3, 4)))
     layer = nn.Recurrent(nn.GRUCell(4, 4)).double()
-    cell, plain = layer.cells[0], nn.GRUCell.forward
+    cell: Any = layer.cells[0]
+    plain = nn.GRUCell.forward
     xs, lengths = ts.tensor(rng.standard_normal((5, 3, 4))), [2, 5, 3]
     layer(xs, lengths=lengths)
 

@@ -20,7 +20,7 @@ from tinygrad_seq.autograd.tagging import collect_tags
 from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, DtypeError
 from tinygrad_seq.nn.recurrence import passes
-from tinygrad_seq.nn.recurrence.trace_cache import step_of_cell
+from tinygrad_seq.nn.recurrence.trace_cache import is_library, step_of_cell
 from tinygrad_seq.scan import compiled
 from tinygrad_seq.scan.repeated import SteadyStep
 
@@ -66,7 +66,12 @@ def traces(monkeypatch) -> list[Any]:
     """Return a list that grows with every trace."""
     seen: list[Any] = []
     trace = compiled.trace_step
-    monkeypatch.setattr(compiled, "trace_step", lambda *args: seen.append(args) or trace(*args))
+
+    def tracing(*args: Any) -> Any:
+        seen.append(args)
+        return trace(*args)
+
+    monkeypatch.setattr(compiled, "trace_step", tracing)
     return seen
 
 
@@ -117,7 +122,7 @@ def test_settings_of_a_cell_that_change(xs) -> None:
     cell.bias_hh = None
     assert not np.allclose(check(layer, xs), first)
     cell.nonlinearity = "tanh"
-    cell.forward = lambda x, h: (2 * x[:, :1] + h, h)
+    cell.forward = lambda x, h: (2 * x[:, :1] + h, h)  # type: ignore[method-assign]
     assert check(layer, xs).shape == (T, N, H)
 
 
@@ -135,7 +140,7 @@ def test_training_and_evaluation(xs) -> None:
     layer = nn.GRU(I, H, recurrent_dropout=0.5).double()
     first = check(layer.eval(), xs)
     drawn = [layer.train()(xs)[0].numpy().copy() for _ in range(2)]
-    assert not np.allclose(*drawn)
+    assert not np.allclose(drawn[0], drawn[1])
     np.testing.assert_array_equal(check(layer.eval(), xs), first)
 
 
@@ -253,6 +258,27 @@ def test_a_library_cell_around_one_of_the_user_is_not_steady(xs) -> None:
     assert not isinstance(step_of_cell(Own(I, H)), SteadyStep)
 
 
+PUBLIC = [value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, nn.Module)]
+
+
+@pytest.mark.parametrize("kind", PUBLIC)
+def test_public_modules_are_of_the_library_and_classes_derived_from_them_are_not(kind: type[nn.Module]) -> None:
+    assert is_library(object.__new__(kind))
+    assert not is_library(object.__new__(type("Own", (kind,), {})))
+
+
+# Their attribute `state_shape` is a dict, which can change in place.
+TRACED_AT_EVERY_CALL = {
+    *("phased lstm", "phased lstm, timestamps", "qrnn", "qrnn, k = 1", "qrnn, k = 3", "rwkv4"),
+    *("slstm", "mlstm", "mlstm, no norm"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_cells_of_the_library_reuse_their_traces(name: str) -> None:
+    assert isinstance(step_of_cell(ROWS[name].make()), SteadyStep) == (name not in TRACED_AT_EVERY_CALL)
+
+
 def test_a_forward_that_is_put_in_its_place(xs, monkeypatch) -> None:
     layer = nn.RNN(I, H).double()
     first = check(layer, xs)
@@ -271,7 +297,8 @@ def test_nothing_outlives_its_layer(xs) -> None:
 
 
 def test_threads_share_a_layer(xs) -> None:
-    layer, failed = nn.GRU(I, H).double(), []
+    layer = nn.GRU(I, H).double()
+    failed: list[Any] = []
     expected = layer(xs)[0].numpy().copy()
 
     def work() -> None:
@@ -286,11 +313,13 @@ def test_threads_share_a_layer(xs) -> None:
 
 
 def test_a_bare_pass_runs_the_step_of_its_cell_alone(xs, monkeypatch) -> None:
-    steps = []
-    scan = passes.scan
-    monkeypatch.setattr(
-        passes, "scan", lambda step, *args, **options: steps.append(step) or scan(step, *args, **options)
-    )
+    steps: list[Any] = []
+
+    def scan(step: Any, *args: Any, **options: Any) -> Any:
+        steps.append(step)
+        return ts.scan(step, *args, **options)
+
+    monkeypatch.setattr(passes, "scan", scan)
     nn.GRU(I, H).double()(xs)
     nn.GRU(I, H, zoneout=0.1).double()(xs)
     assert [isinstance(step, SteadyStep) for step in steps] == [True, False]

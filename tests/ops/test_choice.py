@@ -37,7 +37,7 @@ def test_one_row(scores: list[float], uniform: float, temperature: float, top_k:
 
 
 def test_many_rows_and_axes(rng) -> None:
-    logits, uniforms = np.float32(rng.standard_normal((3, 4, 9))), np.float32(rng.random((3, 4)))
+    logits, uniforms = rng.standard_normal((3, 4, 9)).astype(np.float32), rng.random((3, 4)).astype(np.float32)
     drawn = ts.categorical(ts.tensor(logits, requires_grad=True).transpose(1, 0, 2), uniforms.T, 0.7, 4)
     assert drawn.dtype == np.int64
     assert not drawn.requires_grad
@@ -72,4 +72,4 @@ def test_bad_arguments() -> None:
             ts.categorical(ts.ones((2, 3)), ts.zeros(2), temperature)
     for top_k in (0, "2", 1.5, True):
         with pytest.raises(ArgumentError, match="categorical: expected top_k to be an integer >= 1 or None, got"):
-            ts.categorical(ts.ones((2, 3)), ts.zeros(2), top_k=top_k)
+            ts.categorical(ts.ones((2, 3)), ts.zeros(2), top_k=top_k)  # type: ignore[arg-type]

@@ -135,4 +135,4 @@ def test_running_extremes_of_an_input_in_a_compiled_scan(op) -> None:
         last, _ = ts.scan(lambda h, x: (h + op(x, axis=0), None), ts.zeros(3, dtype="float64"), x, compile=compiled)
         (last * np.array([1.0, 2.0, 4.0])).sum().backward()
         gradients.append(grad_of(x).numpy())
-    np.testing.assert_array_equal(*gradients)
+    np.testing.assert_array_equal(gradients[0], gradients[1])

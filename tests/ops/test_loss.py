@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from tests.ops.agreement import check_third_order
 from tests.ops.checks import layouts
 from tinygrad_seq.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 
-REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
+REDUCTIONS: dict[str, Callable[[np.ndarray], Any]] = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
 
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
@@ -86,7 +89,7 @@ def test_cross_entropy_at_the_ends_of_the_range():
     losses = ts.cross_entropy(x, np.array([2, 1, 1]), reduction="none")
     np.testing.assert_allclose(losses.numpy(), [2000.0, np.log(2), 0.0])
     losses.sum().backward()
-    np.testing.assert_allclose(grad_of(x).numpy(), [[1, 0, -1], [0, -0.5, 0.5], [0, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(grad_of(x).numpy(), [[1.0, 0.0, -1.0], [0.0, -0.5, 0.5], [0.0, 0.0, 0.0]], atol=1e-12)
 
 
 def test_cross_entropy_to_third_order(logits, classes):

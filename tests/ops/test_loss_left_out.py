@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -299,7 +300,7 @@ def test_losses_inside_a_scan(compile, rng) -> None:
     total, _ = ts.scan(step, ts.zeros(2, dtype="float64"), (x, ts.tensor(targets)), compile=compile)
     total.sum().backward()
     y = ts.tensor(xs, requires_grad=True)
-    expected = sum(
+    expected: Any = sum(
         function(y, targets, reduction="sum")
         for function in (ts.binary_cross_entropy_with_logits, ts.cross_entropy, ts.kl_div, ts.huber_loss)
     )

@@ -299,4 +299,4 @@ def test_norms_of_any_size(size, compiled, dtype) -> None:
     (_, y), _ = ts.scan(step, (x, ts.zeros(3, dtype=dtype)), ts.zeros((1, 3), dtype=dtype), compile=compiled)
     y.sum().backward()
     np.testing.assert_allclose(y.numpy(), np.array([5, 0, 1]) * size, rtol=1e-6)
-    np.testing.assert_allclose(grad_of(x).numpy(), [[0.6, 0.8], [0, 0], [1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(grad_of(x).numpy(), [[0.6, 0.8], [0.0, 0.0], [1.0, 0.0]], rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,7 +172,8 @@ def test_bad_arguments_are_refused(case):
 
 
 def test_counts_may_be_numpy_integers():
-    scheduler = optim.StepLR(sgd(), np.int64(2))
+    two: Any = np.int64(2)
+    scheduler = optim.StepLR(sgd(), two)
     assert json.dumps(scheduler.step_size) == "2"
 
 

@@ -49,7 +49,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     inspection = inspect(ts.nn.GRU(2, H))
     with ts.disable_compile():
         fresh, none = ts.nn.GRU(2, H).inspect(ts.randn(T, N, 2)), ts.nn.GRU(2, H).inspect(ts.randn(0, N, 2))
-    for found, row, error, message in [
+    refused: list[tuple[Any, Any, type[Exception], str]] = [
         ({}, 0, ts.ArgumentError, "at least one inspection"),
         ([inspection], 0, ts.ArgumentError, "inspections by name, got list"),
         ({"GRU": 3}, 0, ts.ArgumentError, "expected an inspection, got int"),
@@ -58,7 +58,8 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         ({"GRU": inspect(ts.nn.GRU(2, H, num_layers=2))}, 0, ts.ArgumentError, "one of GRUCell, layer 0; GRUCell"),
         ({"GRU": fresh}, 0, ts.GraphError, "a backward pass"),
         ({"GRU": none}, 0, ts.ArgumentError, "at least one step"),
-    ]:
+    ]
+    for found, row, error, message in refused:
         with pytest.raises(error, match=message):
             time_xray(found, path, row=row)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)

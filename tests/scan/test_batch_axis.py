@@ -25,8 +25,8 @@ UNBATCHED = [
     "mean_over_the_batch",
     "scalar_of_each_step",
     "vector_of_each_step",
-    "product_of_values_without_rows",
-    "lookup_without_rows",
+    "product_of_unbatched_values",
+    "lookup_of_unbatched_indices",
 ]
 
 
@@ -53,7 +53,7 @@ def test_in_a_loop_with_a_batch_axis_every_computed_value_has_it(name: str) -> N
 
 @pytest.mark.parametrize("name", UNBATCHED)
 @pytest.mark.parametrize("sizes", [{}, {"N": 1}, {"T": 1}, {"H": 1}, {"N": 6}], ids=str)
-def test_values_without_a_batch_axis(name: str, sizes: dict[str, int]) -> None:
+def test_values_without_a_batch_axis(name: str, sizes: dict[str, Any]) -> None:
     TRAPS[name].build(**sizes).check()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def check(f: Any, *leaves: ts.Tensor, dtype: str = "float64") -> None:
         outputs = f(compile)
         projected(outputs).backward()
         results.append(Result(outputs, {str(i): gradient_of(x) for i, x in enumerate(leaves)}))
-    assert_agree(*results, dtype)
+    assert_agree(results[0], results[1], dtype)
 
 
 # ---------------------------------------------------------------------------------------------------------- graphs
@@ -211,7 +212,7 @@ def test_create_graph_gives_second_derivatives() -> None:
         for x in leaves.values():
             x.grad = None
         projected(problem.scan(compile)).backward(create_graph=True)
-        penalty = sum((grad_of(x) * grad_of(x)).sum() for x in leaves.values())
+        penalty: Any = sum((grad_of(x) * grad_of(x)).sum() for x in leaves.values())
         for x in leaves.values():
             x.grad = None
         penalty.backward()
@@ -224,11 +225,14 @@ def test_hooks_see_the_gradients_and_may_replace_them(rng) -> None:
     init, xs, u = leaf(rng, N, H), leaf(rng, T, N, H), leaf(rng, H, H)
     seen: dict[str, list[np.ndarray]] = {"entered": [], "weight": [], "ys": []}
 
+    def note(name: str, g: ts.Tensor) -> None:
+        seen[name].append(g.numpy())
+
     def f(compile):
         entered, weight = init * 2, u * 2
         carry, ys = elman(weight, compile)(entered, xs)
         for name, tensor in (("entered", entered), ("weight", weight), ("ys", ys)):
-            tensor.register_hook(lambda g, name=name: seen[name].append(g.numpy()))
+            tensor.register_hook(partial(note, name))
         ys.register_hook(lambda g: g * 3)
         return carry * 2, ys
 
@@ -333,7 +337,7 @@ def test_cotangents_of_any_layout(rng) -> None:
             u.grad = None
             elman(u, compile)(init, xs)[1].backward(cotangent)
             found.append(grad_of(u).numpy())
-        assert_close("u", *found)
+        assert_close("u", found[0], found[1])
 
 
 def test_numbers_arrays_and_parameters_as_inputs() -> None:

@@ -50,8 +50,8 @@ def test_flags_and_gradients_are_those_of_the_loop(step: Any, window: int | None
     for T, of_x, *of_init in itertools.product([1, 2, 3, 6], *[[False, True]] * (count + 1)):
         results = []
         for compile in (True, False):
-            init = tuple([ts.tensor(np.full(H, 0.3 + at), requires_grad=flag) for at, flag in enumerate(of_init)])
-            xs = ts.tensor(np.linspace(-1, 1, T * H).reshape(T, H), requires_grad=of_x)
+            init = tuple([ts.tensor(np.full(H, 0.3 + at), requires_grad=bool(flag)) for at, flag in enumerate(of_init)])
+            xs = ts.tensor(np.linspace(-1, 1, T * H).reshape(T, H), requires_grad=bool(of_x))
             outputs = ts.scan(step, init if count > 1 else init[0], xs, compile=compile, window=window)
             leaves = flatten(outputs)[0]
             loss = projected(outputs)

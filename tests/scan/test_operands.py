@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.grad_of import grad_of
+from tinygrad_seq.scan import Remember
 
 T, N, H = 3, 2, 3
 
@@ -73,7 +74,7 @@ SHAPED: dict[str, Callable[[ts.Tensor, ts.Tensor, ts.Tensor], ts.Tensor]] = {
 
 @pytest.mark.parametrize("remember", ["all", 2])
 @pytest.mark.parametrize("name", SHAPED)
-def test_a_vector_that_is_added_before_a_change_of_shape(name: str, remember: str | int, rng) -> None:
+def test_a_vector_that_is_added_before_a_change_of_shape(name: str, remember: Remember, rng) -> None:
     b, xs = ts.tensor(rng.standard_normal(4), requires_grad=True), ts.tensor(rng.standard_normal((5, 3, 4)))
     found = []
     for way in (True, False):
@@ -88,7 +89,7 @@ def test_a_vector_that_is_added_before_a_change_of_shape(name: str, remember: st
         )
         (ys * ys).sum().backward()
         found.append(grad_of(b).numpy().copy())
-    np.testing.assert_allclose(*found, rtol=1e-12)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(2, 0), (0, 3)], ids=str)
@@ -102,9 +103,11 @@ def test_rows_or_features_of_size_0(shape: tuple[int, int]) -> None:
 def test_minus_zero_is_not_zero_in_an_option() -> None:
     signs = []
     for value in (0.0, -0.0):
-        _, ys = ts.scan(
-            lambda h, x, value=value: (h, 1 / ts.pad(x, ((0, 1),), value=value)), ts.zeros(1), ts.ones((2, 1))
-        )
+
+        def step(h: Any, x: Any, value: float = value) -> Any:
+            return h, 1 / ts.pad(x, ((0, 1),), value=value)
+
+        _, ys = ts.scan(step, ts.zeros(1), ts.ones((2, 1)))
         signs.append(float(ys.numpy()[0, 1]))
     assert signs == [np.inf, -np.inf]
 

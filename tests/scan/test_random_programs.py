@@ -16,6 +16,7 @@ from tinygrad_seq.testing import Step, check_step
 from tinygrad_seq.testing.drawing import Drawing, Sketch
 from tinygrad_seq.testing.elementwise import BITS, LOGIC, ROWS
 from tinygrad_seq.testing.operations import call
+from tinygrad_seq.testing.random_program import Value
 
 EXAMPLES = 400 if config.DISABLE_JIT else 50
 
@@ -37,13 +38,20 @@ def places(count: int) -> str:
     return ", ".join(f"{{{k}}}" for k in range(count))
 
 
+def written(d: Drawing, sketch: Sketch) -> Value:
+    """Return the value of an equation, which is small enough to be written down."""
+    value = d.add(sketch)
+    assert value is not None
+    return value
+
+
 def step_of(names: list[str], dtype: str) -> Step:
     """Return a step that applies each operation once, to values that depend on the carry and on the input."""
     d = Drawing(Random(0), dtype, [6], N=3)
     c = d.leaf("c0", (3, 6), grad=True, rows=True, carried=True)
     x = d.leaf("x0", (3, 6), grad=True, rows=True)
     i = d.leaf("x1", (3, 6), "i", rows=True)
-    mixed = d.add(Sketch("{0} * {1} / 2", [c, x]))
+    mixed = written(d, Sketch("{0} * {1} / 2", [c, x]))
     operands, results = [mixed, x, c], []
     for name in names:
         row = next((row for row in ROWS if row.name == name), None)
@@ -55,9 +63,9 @@ def step_of(names: list[str], dtype: str) -> Step:
             sketch = Sketch("ts.where({0} > 0.1, {1}, {2})", operands)
         else:
             sketch = call(row, operands[: len(row.domains)])
-        results.append(d.add(sketch))
+        results.append(written(d, sketch))
     floats = [result for result in results if result.kind == "f"] or [mixed]
-    total = d.add(Sketch(f"sum([{places(len(floats))}]) / {len(floats)}", floats))
+    total = written(d, Sketch(f"sum([{places(len(floats))}]) / {len(floats)}", floats))
     ys = [result.name for result in results]
     return Step(tuple(d.leaves.values()), tuple(d.equations), "c0", ("x0", "x1"), (total.name,), ys, 3)
 

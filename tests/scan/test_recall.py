@@ -95,7 +95,12 @@ def test_a_way_that_turns_off_and_comes_back(data) -> None:
 def test_the_step_runs_once_a_call_and_is_compared_once_in_all(data, monkeypatch) -> None:
     calls, compared = [], []
     structure = variants.structure
-    monkeypatch.setattr(variants, "structure", lambda step: compared.append(step) or structure(step))
+
+    def comparing(step: Any) -> Any:
+        compared.append(step)
+        return structure(step)
+
+    monkeypatch.setattr(variants, "structure", comparing)
 
     def step(h, x):
         calls.append(h)

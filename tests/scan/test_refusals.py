@@ -339,7 +339,7 @@ def test_negative_indices_count_from_the_end_as_they_do_eagerly() -> None:
         outputs = ts.scan(lambda h, x: (h + table[x], table[x] * h), np.zeros((2, 3)), tokens, compile=compile)
         projected(outputs).backward()
         found.append(Result(outputs, {"table": gradient_of(table)}))
-    assert_agree(*found, "float64")
+    assert_agree(found[0], found[1], "float64")
 
 
 # ------------------------------------------------------------------------------------------------- what is unusual

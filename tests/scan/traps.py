@@ -22,7 +22,7 @@ def swapped_carry(carry, x):
 
 @trap(("N H", "N H"), "T N H")
 def rotating_carry(carry, x):
-    """Nothing is computed for the carry: its two arrays only change places."""
+    """Nothing is computed for the carry: its two arrays are exchanged."""
     h, c = carry
     return (c, h), h * x
 
@@ -125,7 +125,7 @@ def constants_of_numpy(c, x, w):
 
 @trap("N H", "T N 1", w="H H")
 def columns(c, x, w):
-    """One number per row, from the input and from the carry."""
+    """One number per batch element, from the input and from the carry."""
     size = (c * c).sum(axis=-1, keepdims=True)
     return ts.tanh(c @ w + x) / (1 + size), (size, x * size, c[:, 0])
 
@@ -160,7 +160,7 @@ def integers_and_flags_in_the_carry(carry, x, u):
 
 @trap("N H", ("T N H", "T N 1:bool"), u="H H")
 def masked_steps(h, x, u):
-    """A row whose sequence is over keeps its state."""
+    """A sequence that is over keeps its state."""
     x, alive = x
     h = ts.where(alive, ts.tanh(h @ u + x), h)
     return h, h * alive
@@ -281,16 +281,16 @@ def reductions(h, x, u):
 
 
 @trap("N H", "T N H", u="H H")
-def reduction_over_rows(h, x, u):
-    """Statistics of the batch: rows cannot be split between threads."""
+def reduction_over_the_batch(h, x, u):
+    """Statistics of the batch: threads cannot share it out."""
     z = h @ u + x
     h = ts.tanh(z - z.mean(axis=0))
     return h, (z.sum(axis=0, keepdims=True), z.max(axis=0))
 
 
 @trap("N H", "T N H", u="H H")
-def reduction_over_rows_that_keeps_its_axis(h, x, u):
-    """Statistics of the batch that broadcast with what they are of: nothing else says that rows mix."""
+def reduction_over_the_batch_that_keeps_its_axis(h, x, u):
+    """Statistics of the batch that broadcast with what they are of: nothing else shows that its elements mix."""
     z = h @ u + x
     return ts.tanh(z - z.mean(axis=0, keepdims=True)), None
 
@@ -341,7 +341,7 @@ def broadcasts(h, x):
 
 @trap("N H", ("T N I", "T"), w="I H", b="H")
 def product_before_the_loop_times_a_scalar(c, x, w, b):
-    """What is computed of the scalar and the mean has no row for each sequence."""
+    """What is computed from the scalar and the mean has no batch axis."""
     x, s = x
     return ts.tanh(c + x @ w), (x.mean(axis=0) @ w + b) * s
 
@@ -384,26 +384,26 @@ def one_row_summed_over_the_batch(c, x):
 
 @trap("N N", ("T N N", "T N 1"))
 def column_that_is_a_matrix_too(c, x):
-    """As the matrix of a product it has no rows, and so has it none where it is broadcast."""
+    """As the matrix of a product it has no batch axis, so it has none where it is broadcast either."""
     x, m = x
     return ts.tanh(c + x + c @ m + ts.broadcast_to(m, c.shape)), None
 
 
 @trap("N H", ("T N H", "T I I"), w="I H")
-def product_of_values_without_rows(c, x, w):
-    """A product in the loop that adds up in memory must not be begun anew by another row or thread."""
+def product_of_unbatched_values(c, x, w):
+    """A product in the loop that adds up in memory must not be restarted by another batch element or thread."""
     x, m = x
     y = ts.tanh(m) @ ts.tanh(w)
     return ts.tanh(c + x + y.sum(axis=0)), y
 
 
 @trap("N H", ("T N H", "T:int64"), table="V H")
-def lookup_without_rows(c, x, table):
+def lookup_of_unbatched_indices(c, x, table):
     x, i = x
     return ts.tanh(c + x + table[i]), table[i] * 2
 
 
-# ---------------------------------------------------------- products whose result has its place in a part of an array
+# ---------------------------------------------------------------- products whose result is a part of another array
 
 
 @trap("N D H", "T N D H", k="H H")

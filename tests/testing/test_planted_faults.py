@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def first_found(kind: str, check: str, examples: range = EXAMPLES) -> int | None
 @pytest.mark.parametrize("name", ["tanh", "multiply", "sum", "matmul", "index", "max", "broadcast_to", "softmax"])
 def test_a_wrong_rule_is_found(plant, name: str) -> None:
     row = TABLE[name]
-    names = inspect.signature(row.rules[-1]).parameters
+    rule: Any = row.rules[-1]
+    names = inspect.signature(rule).parameters
     given = ", ".join(f"{key}={key}" if value.kind is value.KEYWORD_ONLY else key for key, value in names.items())
     scope = {"right": row.rules[-1]}
     exec(f"def wrong({', '.join(names)}): return 1.5 * right({given})", scope)  # a rule's names say what it reads
@@ -118,7 +120,7 @@ def mistaken(replace: str, by: str) -> Callable:
         source = right(*args)
         return source._replace(text=source.text.replace(replace, by))
 
-    right = loop_source.emit
+    right: Any = vars(loop_source)["emit"]
     return emit
 
 

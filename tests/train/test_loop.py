@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_steps_are_that_loop() -> None:
             loss.backward()
             ts.optim.clip_grad_norm_(other.model.parameters(), 0.5)
             other.optimizer.step()
-            assert other.scheduler is not None
+            assert isinstance(other.scheduler, ts.optim.Scheduler)
             other.scheduler.step()
             state = ts.nn.detach_state(state)
             losses.append(loss.item())
@@ -88,11 +89,13 @@ def test_going_on_from_a_state_dict_is_bit_exact(pause: int) -> None:
 
 @pytest.mark.parametrize("restart", [0.0, 0.5, 1.0])
 def test_a_unit_begins_from_the_initial_state_as_often_as_asked_for(restart: float) -> None:
-    steps, given, forward = make(begins=3, restart=restart), [], LanguageModel.forward
+    steps, forward = make(begins=3, restart=restart), LanguageModel.forward
+    model: Any = steps.model
+    given: list[Any] = []
 
     def watched(tokens, state, reset=None):
         given.append((tokens == 3, np.zeros(tokens.shape, bool) if reset is None else reset))
-        return forward(steps.model, tokens, state, reset=reset)
+        return forward(model, tokens, state, reset=reset)
 
     steps.model.forward = watched  # type: ignore[method-assign]
     take(steps, 40)
@@ -128,6 +131,7 @@ def test_a_gradient_that_is_not_finite_beside_a_finite_loss_changes_nothing(
         return ((weight - weight.detach()) * factor).sum().sqrt() + logits.sum() * 0
 
     monkeypatch.setattr(loop, "cross_entropy", loss)
+    assert isinstance(steps.scheduler, ts.optim.Scheduler)
     before, optimizer, scheduler = (part.state_dict() for part in (steps.model, steps.optimizer, steps.scheduler))
     expected = rf"expected a finite loss and gradient at step 1, got loss 0\.0 and norm {norm}"
     with pytest.raises(AnomalyError, match=expected):
@@ -201,7 +205,7 @@ USES = {
 @pytest.mark.parametrize("use", USES)
 def test_every_part_keeps_its_own_mode(use: str) -> None:
     steps = make()
-    model = steps.model
+    model: Any = steps.model
     frozen = model.recurrent.eval()
     for part in frozen.modules():
         part.requires_grad_(False)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.nn.cell_names import CELLS
 from tinygrad_seq import nn
-from tinygrad_seq.nn import cells
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
@@ -38,7 +38,7 @@ def make(name: str) -> nn.Cell:
     return cell
 
 
-@pytest.mark.parametrize("name", cells.__all__)
+@pytest.mark.parametrize("name", CELLS)
 def test_cell(name: str) -> None:
     certificate = ts.verify(make(name), level="short", compile=name in COMPILED, make=lambda: make(name))
     assert certificate.passed, str(certificate)
@@ -47,7 +47,7 @@ def test_cell(name: str) -> None:
 
 
 @pytest.mark.skipif(not THOROUGH, reason="compiles six kernels per cell: HYPOTHESIS_PROFILE=thorough")
-@pytest.mark.parametrize("name", cells.__all__)
+@pytest.mark.parametrize("name", CELLS)
 def test_cell_on_the_compiled_path_everywhere(name: str) -> None:
     certificate = ts.verify(make(name), make=lambda: make(name))
     assert certificate.passed, str(certificate)
@@ -88,7 +88,7 @@ LAYERS: dict[str, Any] = {
 def test_layer_with_every_option(name: str) -> None:
     """In the short form with T = 3: three steps see a window of two end, and a row that ends before."""
     full = {"level": "full"} if THOROUGH else {"level": "short", "compile": False, "T": 3}
-    certificate = ts.verify(LAYERS[name](), **full)  # type: ignore[arg-type]
+    certificate = ts.verify(LAYERS[name](), **full)
     assert certificate.passed, str(certificate)
     skipped = {check.name for check in certificate.checks if check.status == "skipped"}
     expected = {"compiled == step by step", "remember gives the same bits"}

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from ..base import settings
 from ..base.locks import make_lock
 
-Task = Callable[[], None]
+Task = Callable[[], object]
 
 SECONDS_PER_THREAD = 5e-4
 """The minimum work in seconds that pays for a thread: several times its wake-up time."""

@@ -1,4 +1,4 @@
-"""Modules: layers, recurrent cells and the layers that run them, losses, first values."""
+"""Modules: layers, recurrent cells and the layers that run them, losses, initial values."""
 
 from . import functional, init
 from .activations import (
@@ -15,63 +15,33 @@ from .activations import (
     Softsign,
     Tanh,
 )
-from .attention import (
-    AdditiveAttention,
-    Attention,
-    AttentionCell,
-    AttentionDecoder,
-    DotAttention,
-    MultiHeadAttention,
-)
-from .attention import MultiHeadAttention as MultiheadAttention
+from .attention.additive_attention import AdditiveAttention
+from .attention.attention_cell import AttentionCell
+from .attention.decoder import AttentionDecoder
+from .attention.dot_attention import DotAttention
+from .attention.mechanism import Attention
+from .attention.multihead import MultiHeadAttention, MultiheadAttention
 from .cell import Cell, detach_state
-from .cells import (
-    ATRCell,
-    CFNCell,
+from .cells.additive import ATRCell, CFNCell, FastGRNNCell, LeakyRNNCell, RANCell, STARCell
+from .cells.diagonal import HGRNCell, IndRNNCell, MinGRUCell, MinLSTMCell, QRNNCell, SRUCell
+from .cells.elman import ElmanCell, RNNCell
+from .cells.exponential_gates import MLSTMCell, RWKV4Cell, SLSTMCell
+from .cells.gru import GRUCell
+from .cells.gru_variants import LiGRUCell, MGUCell, MinimalRNNCell, MUT1Cell, ResetAfterMGUCell, UGRNNCell
+from .cells.lstm import LSTMCell
+from .cells.lstm_variants import (
     CoupledLSTMCell,
-    DeltaNetCell,
-    ElmanCell,
-    FastGRNNCell,
     FullPeepholeLSTMCell,
-    GatedDeltaNetCell,
-    GLACell,
-    GRUCell,
-    HGRNCell,
-    IndRNNCell,
     JANETCell,
-    LayerNormLSTMCell,
-    LeakyRNNCell,
-    LiGRUCell,
-    LinearAttentionCell,
-    LRUCell,
-    LSTMCell,
-    MambaCell,
-    MGUCell,
-    MinGRUCell,
-    MinimalRNNCell,
-    MinLSTMCell,
-    MLSTMCell,
     MultiplicativeLSTMCell,
-    MUT1Cell,
-    NotesGRUCell,
-    NotesLSTMCell,
-    NotesRNNCell,
-    NotesSimplifiedGRUCell,
     OriginalLSTMCell,
     PeepholeLSTMCell,
     PhasedLSTMCell,
-    QRNNCell,
-    RANCell,
-    ResetAfterMGUCell,
-    RetNetCell,
-    RWKV4Cell,
-    S4DCell,
-    SLSTMCell,
-    SRUCell,
-    STARCell,
-    UGRNNCell,
 )
-from .cells.elman import RNNCell
+from .cells.matrix_memory import DeltaNetCell, GatedDeltaNetCell, GLACell, LinearAttentionCell, RetNetCell
+from .cells.norm_lstm import LayerNormLSTMCell
+from .cells.notes import NotesGRUCell, NotesLSTMCell, NotesRNNCell, NotesSimplifiedGRUCell
+from .cells.state_space import LRUCell, MambaCell, S4DCell
 from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
 from .losses.crf import CRF
 from .losses.ctc import CTCLoss
@@ -96,7 +66,10 @@ from .recurrence.recurrent import Recurrent
 from .recurrence.stream import Stream
 from .recurrence.torch_layers import GRU, LSTM, RNN
 from .recurrence.trace_cache import register_library
-from .seq2seq import Seq2Seq, StackedCell, beam_search, greedy_search, sample_sequences
+from .seq2seq.beam import beam_search
+from .seq2seq.decoding import greedy_search, sample_sequences
+from .seq2seq.model import Seq2Seq
+from .seq2seq.stacked import StackedCell
 
 __all__ = [
     "CRF",

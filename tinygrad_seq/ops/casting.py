@@ -88,5 +88,5 @@ clone = Primitive(
     kind=OpKind.CAST,
     structure=lambda x: x,
     doc="Return a copy that gradient flows through.",
-    public=Public("copy", example="[1.0, 2.0] -> tensor([1., 2.])"),
+    public=Public("copy", example="[1.0, 2.0] -> [1., 2.]"),
 )

@@ -207,7 +207,7 @@ def _at_least(x: Array, ndim: int) -> Array:
 
 
 def _listed(name: str, arrays: Iterable[Array]) -> list[Array]:
-    listed = [*arrays]
+    listed = arrays if isinstance(arrays, list) else [*arrays]
     if not listed:
         raise ShapeError(f"{name}: expected one or more arrays, got none; pass at least one array.")
     return listed

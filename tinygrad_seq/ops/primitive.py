@@ -74,6 +74,8 @@ class OpKind(Enum):
     DRAW = auto()  # an index, drawn from the scores along the last axis by given random numbers
     OTHER = auto()
 
+    __hash__ = object.__hash__  # that of Enum is a call in Python
+
 
 def _reads(name: str) -> int:
     if name.startswith("_"):

@@ -17,7 +17,7 @@ from ..ops.primitive import Array, Primitive
 from .eager import StepFunction, pair
 from .ir.leaves import alike, difference
 from .ir.retrace import Rebuild, Traced, Walk, root_of
-from .ir.step import Aval, Step, Var
+from .ir.step import Aval, Step, Var, evaluate
 from .ir.trace import Trace, Tracer, as_leaf
 from .program import Program
 from .repeated import SteadyStep
@@ -232,9 +232,7 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
             carry = [asarray(part).detach() for part in carry]
         now = {**step.constants, **consts, **dict(zip(step.carry, carry, strict=True))}
         now.update(zip(step.xs, [column[t] for column in columns], strict=True))
-        for eqn in step.eqns:
-            values = eqn.primitive(*[now[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
-            now.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
+        evaluate(step.eqns, now)
         carry = [now[var] for var in step.carry_out]
         ys.append([now[var] for var in step.ys])
     ordered = ys[::-1] if run.reverse else ys

@@ -1,4 +1,4 @@
-"""The unrolled loop: each step runs and is recorded by itself. It says what a scan means."""
+"""The unrolled loop: each step runs and is recorded by itself. It defines what a scan computes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _warned: Memo[str, bool] = Memo(1000)
 
 
 def warn_once(error: CompileError, stacklevel: int) -> None:
-    """Say why a step runs eagerly, once for each reason; `stacklevel` 1 is the caller of this function."""
+    """Warn that a step runs eagerly, once per reason; `stacklevel` 1 is the caller of this function."""
     text = f"{error} Until then it runs step by step."
     if not _warned.get(text):
         _warned.put(text, True)

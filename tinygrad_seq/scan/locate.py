@@ -1,4 +1,4 @@
-"""Where in a scan an anomaly is: the number of the step, and the tagged value that it is or leads to."""
+"""Errors of `detect_anomaly` in a scan name the step and the tagged value that is not finite."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .eager import StepFunction
 
 
 def locate(step: StepFunction) -> StepFunction:
-    """Return a step that reads ``(t, x)`` for x, and whose anomalies are told with t and a tag.
+    """Return a step that takes ``(t, x)`` for x and adds t and a tag to the text of an `AnomalyError`.
 
-    Where an operation raises, the step is run again without a check, to see which tagged value comes to be not finite
-    first: no name is known yet when an operation is at work.
+    After an error the step runs again without the check, to find the first tagged value that is not finite: a value
+    gets its tag only after the operation that computes it.
     """
 
     def located(carry: Tree, numbered: tuple[int, Tree]) -> tuple[Tree, Tree]:

@@ -50,7 +50,7 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
         return Plan(normal, wanted, invariants, build(forward))
     gradient = differentiate(normal, wanted)
     backward, _ = rewrite_step(gradient.step, lowering, renamed)
-    reads = [renamed.get(var, var) for var in gradient.reads]
+    reads = [renamed[var] for var in gradient.reads]
     backward, residuals, stacked = choose_residuals(forward, backward, reads, gradient.cotangents)
     forwards, backwards = build(forward, stacked), build(backward, backward=True)
     return Plan(normal, wanted, invariants, forwards, backwards, gradient, residuals)

@@ -10,7 +10,7 @@ import numpy as np
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
 from .inspect.explain import explain
-from .ir.step import Step, Var, live
+from .ir.step import Step, Var, evaluate, live
 from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
@@ -80,9 +80,7 @@ class Program:
     def outer(self, objects: Sequence[Any]) -> list[Any]:
         """Return what is handed over as constants, computed from those that were traced: Tensors are recorded."""
         env = dict(zip(self.traced.consts, objects, strict=True)) | dict(self.normal.constants)
-        for eqn in self._invariants:
-            values = eqn.primitive(*[env[o] if o.__class__ is Var else o for o in eqn.operands], **eqn.params)
-            env.update(zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True))
+        evaluate(self._invariants, env)
         return [env[var] for var in self._given]
 
     def transposed(self, given: Sequence[Array]) -> list[Array]:

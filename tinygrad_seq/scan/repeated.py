@@ -1,4 +1,4 @@
-"""Steps that are known to do the same at every call, and so need be traced only once."""
+"""Steps that are known to do the same at every call are traced once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .ir.step import Aval
 
 
 class Traces:
-    """The traces of a steady step; `tensors` are all that it may close over."""
+    """The traces of a steady step, which may close over `tensors` and nothing else."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self._tensors = {id(tensor): tensor for tensor in tensors}
@@ -24,23 +24,23 @@ class Traces:
 
     @staticmethod
     def key(carry: Iterable[Any], x: Iterable[Aval]) -> Any:
-        """Return all that a trace depends on, if carry and inputs always have one structure."""
+        """Return everything that a trace depends on, for a carry and inputs of a fixed structure."""
         return tuple([(leaf.shape, leaf.dtype) for leaf in carry]), tuple(x), mode.recording, default_dtype()
 
     def recall(self, key: Any) -> Traced | None:
-        """Return the trace that was kept under a key."""
+        """Return the trace stored under a key."""
         return self._known.get(key)
 
     def keep(self, key: Any, traced: Traced) -> None:
-        """Keep a trace, unless it closes over what was computed for this call alone."""
+        """Store a trace, unless it closes over an array that was computed for this call only."""
         if all(id(x) in self._tensors for x in traced.objects):
             self._known.put(key, traced)
 
 
 class SteadyStep:
-    """A step of which somebody answers that it depends on nothing but what it is given and the values of some tensors.
+    """A step that depends on its operands and on the values of some tensors only, as its maker asserts.
 
-    Its carry and its inputs have the same structure at every call. Any other step is run at every call, on `Tracer`s:
+    Its carry and its inputs have the same structure at every call. Any other step is run on `Tracer`s at every call:
     it may read a global, a list, a clock.
 
     Parameters
@@ -48,7 +48,7 @@ class SteadyStep:
     function
         The step.
     traces
-        Where its traces are kept, from call to call.
+        The store of its traces.
     """
 
     def __init__(self, function: StepFunction, traces: Traces) -> None:

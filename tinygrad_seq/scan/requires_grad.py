@@ -1,24 +1,22 @@
 """Which inputs and outputs of a scan require grad: the same as in the eager loop.
 
-An output requires grad if a chain of operations with a gradient rule leads to it from an input that does. The rule may
-be zero, as that of `sign`. The chain may pass through the carry, so the answer for an output depends on the number of
-steps, and on the window, which cuts the carry.
+An output requires grad if a chain of operations with a gradient rule connects it to an input that does. The rule may
+return zero, as that of `sign` does. The chain may pass through the carry, so the answer depends on the number of steps,
+and on the window, which cuts the carry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
+from ..base.memo import Memo
 from .ir.step import Step, Var
 from .passes.differentiate import followed
 from .run.segments import Run
 
-_MOST_ANSWERS: Final = 256
-
 
 def reaching(step: Step) -> set[Var]:
-    """Return every floating-point variable from which a chain of gradient rules leads to an output of `step`."""
+    """Return every floating-point variable from which a chain of gradient rules connects to an output of `step`."""
     found = {var for var in step.outputs if var.dtype.kind == "f"}
     for eqn in reversed(step.eqns):
         if not found.isdisjoint(eqn.results):
@@ -50,17 +48,13 @@ class Flow:
         self._init = sum(1 << at for at, var in enumerate(step.carry) if var in wanted)
         self._carry = [sources.get(var, 0) for var in step.carry_out]
         self._ys = [sources.get(var, 0) for var in step.ys]
-        self._answers: dict[tuple[int, int | None], tuple[int, ...]] = {}
+        self._answers: Memo[tuple[int, int | None], tuple[int, ...]] = Memo(128)
 
     def constant_outputs(self, run: Run) -> tuple[int, ...]:
         """Return the positions among the last carry and the stacked outputs of those that do not require grad."""
         key = run.T, run.window
         answer = self._answers.get(key)
-        if answer is None:
-            if len(self._answers) >= _MOST_ANSWERS:
-                self._answers.clear()
-            answer = self._answers[key] = self._follow(*key)
-        return answer
+        return self._answers.put(key, self._follow(*key)) if answer is None else answer
 
     def _follow(self, T: int, window: int | None) -> tuple[int, ...]:
         now, ys = self._init, 0

@@ -14,6 +14,7 @@ import linecache
 import pickle
 import platform
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,7 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 
 from ...base.locks import compiling
+from ...base.memo import Memo
 from ...errors import ArgumentError
 from ..jit import compiler_settings, kernel_sources, prepare
 from ..llvm.translate import Translated
@@ -36,7 +38,7 @@ from ..shield import shielded
 from . import cache_folder
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
-_loaded: dict[str, Callable[..., Any]] = {}
+_loaded: Memo[str, Callable[..., Any]] = Memo(1000)
 _compilations = 0
 
 
@@ -87,9 +89,7 @@ def _environment() -> tuple[object, ...]:
 
 def _load(source: str, name: str, signature: Any, key: str) -> Callable[..., Any]:
     with compiling:
-        if key not in _loaded:
-            _loaded[key] = _build(source, name, signature, key)
-        return _loaded[key]
+        return _loaded.get(key) or _loaded.put(key, _build(source, name, signature, key))
 
 
 def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., Any]:
@@ -107,6 +107,8 @@ def _build(source: str, name: str, signature: Any, key: str) -> Callable[..., An
     compiled._cache = _Store(None if path is None else path.with_suffix(".code"))
     compiled.compile(signature)
     compiled.disable_compile()
+    del sys.modules[module.__name__]
+    weakref.finalize(compiled, linecache.cache.pop, filename, None).atexit = False
     return compiled  # type: ignore[no-any-return]
 
 

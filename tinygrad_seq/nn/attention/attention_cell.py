@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from numpy.typing import DTypeLike
 
 from ...autograd.creation import zeros
@@ -15,6 +17,26 @@ from ..cell import Cell
 from .mechanism import Attention, Memory
 
 
+def check_attention(caller: str, cell: Cell, attention: Attention) -> None:
+    """Raise unless the attention reads the output of the cell, and the cell has room for the context."""
+    if not isinstance(cell, Cell) or not isinstance(attention, Attention):
+        raise ArgumentError(
+            f"{caller}: expected a Cell and an Attention, got {type(cell).__name__} and "
+            f"{type(attention).__name__}; pass e.g. GRUCell(64, 32) and DotAttention(32, 32)."
+        )
+    if cell.input_size is not None and cell.input_size <= attention.context_size:
+        raise ArgumentError(
+            f"{caller}: expected a cell with an input_size above the context's {attention.context_size}, got "
+            f"{cell.input_size}; build it with the size of x + {attention.context_size}."
+        )
+    hidden = getattr(cell, "output_size", getattr(cell, "hidden_size", attention.query_size))
+    if hidden != attention.query_size:
+        raise ArgumentError(
+            f"{caller}: expected queries of the cell's output size {hidden}, got {attention.query_size}; "
+            f"build the attention with query_size={hidden}."
+        )
+
+
 class AttentionCell(Cell):
     """A cell with attention and input feeding (Luong, Pham and Manning, 2015).
 
@@ -24,8 +46,8 @@ class AttentionCell(Cell):
         context_t = attention(h_t, memory)
         output = [h_t, context_t]
 
-    The state is ``(state of the cell, context)``. The memory is the same at all steps; `over` returns the cell that
-    reads it, an ordinary `Cell`. A scan compiles it: keys and values are computed once before the loop, and gradients
+    The state is ``(state of the cell, context)``. The memory is the same at all steps; `over` returns a cell that
+    reads it. A scan compiles it: keys and values are computed once before the loop, and gradients
     reach them. The weights are tagged ``"attention_weights"``.
 
     Parameters
@@ -51,23 +73,10 @@ class AttentionCell(Cell):
     ((2, 14), (2, 8), (2, 6))
     """
 
+    memory: Memory | None = None
+
     def __init__(self, cell: Cell, attention: Attention) -> None:
-        if not isinstance(cell, Cell) or not isinstance(attention, Attention):
-            raise ArgumentError(
-                f"AttentionCell: expected a Cell and an Attention, got {type(cell).__name__} and "
-                f"{type(attention).__name__}; pass e.g. GRUCell(64, 32) and DotAttention(32, 32)."
-            )
-        if cell.input_size is not None and cell.input_size <= attention.context_size:
-            raise ArgumentError(
-                f"AttentionCell: expected a cell with an input_size above the context's {attention.context_size}, got "
-                f"{cell.input_size}; build it with the size of x + {attention.context_size}."
-            )
-        hidden = getattr(cell, "output_size", getattr(cell, "hidden_size", attention.query_size))
-        if hidden != attention.query_size:
-            raise ArgumentError(
-                f"AttentionCell: expected queries of the cell's output size {hidden}, got {attention.query_size}; "
-                f"build the attention with query_size={hidden}."
-            )
+        check_attention("AttentionCell", cell, attention)
         self.cell, self.attention = cell, attention
         self.input_size = None if cell.input_size is None else cell.input_size - attention.context_size
         self.output_size = attention.query_size + attention.context_size
@@ -94,7 +103,7 @@ class AttentionCell(Cell):
         """
         return state, zeros((batch_size, self.attention.context_size), self.dtype)
 
-    def over(self, memory: Memory) -> Cell:
+    def over(self, memory: Memory) -> AttentionCell:
         """Return a cell that reads a memory and shares the parameters of this one.
 
         Parameters
@@ -104,10 +113,12 @@ class AttentionCell(Cell):
 
         Returns
         -------
-        Cell
-            An ordinary cell, to step or to run with `Recurrent`.
+        AttentionCell
+            A cell to step or to run with `Recurrent`.
         """
-        return BoundAttentionCell(self, memory)
+        cell = copy.copy(self)
+        cell.memory = memory
+        return cell
 
     def attend(self, x: Tensor, state: Tree, memory: Memory) -> tuple[Tensor, Tree]:
         """Run one step.
@@ -145,23 +156,10 @@ class AttentionCell(Cell):
         return concat([y, contexts[:, 0]], axis=-1), (after, contexts[:, 0])
 
     def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-        """Raise: a memory is missing; see `over`."""
-        raise ArgumentError(
-            "AttentionCell: expected a memory, got none; call cell.over(attention.prepare(memory)), or run it with "
-            "AttentionDecoder."
-        )
-
-
-class BoundAttentionCell(Cell):
-    """An `AttentionCell` together with the memory that it reads; `AttentionCell.over` returns it."""
-
-    def __init__(self, cell: AttentionCell, memory: Memory) -> None:
-        self.cell, self.memory = cell, memory
-        self.input_size, self.output_size = cell.input_size, cell.output_size
-        self.state_shape, self.state_names = cell.state_shape, cell.state_names
-
-    def initial_state(self, batch_size: int, dtype: DTypeLike | None = None) -> Tree:
-        return self.cell.initial_state(batch_size, dtype)
-
-    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-        return self.cell.attend(x, state, self.memory)
+        """Run one step on the memory given to `over`."""
+        if self.memory is None:
+            raise ArgumentError(
+                "AttentionCell: expected a memory, got none; call cell.over(attention.prepare(memory)), or run it with "
+                "AttentionDecoder."
+            )
+        return self.attend(x, state, self.memory)

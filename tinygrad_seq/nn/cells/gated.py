@@ -67,6 +67,7 @@ class GatedCell(Cell):
 
     states: ClassVar[int] = 1
     gates: ClassVar[int]
+    _proj_size: int = 0
     input_size: int
     hidden_size: int
     weight_ih: Parameter
@@ -82,17 +83,6 @@ class GatedCell(Cell):
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        self._create(input_size, hidden_size, bias, device, dtype)
-
-    def _create(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool,
-        device: str | None,
-        dtype: DTypeLike | None,
-        proj_size: int = 0,
-    ) -> None:
         name = type(self).__name__
         check_sizes(name, input_size=input_size, hidden_size=hidden_size)
         check_switches(name, bias=bias)
@@ -101,11 +91,11 @@ class GatedCell(Cell):
         self._adopt(
             {
                 "weight_ih": Parameter(zeros((rows, input_size), dtype)),
-                "weight_hh": Parameter(zeros((rows, proj_size or hidden_size), dtype)),
+                "weight_hh": Parameter(zeros((rows, self._proj_size or hidden_size), dtype)),
                 "bias_ih": Parameter(zeros(rows, dtype)) if bias else None,
                 "bias_hh": Parameter(zeros(rows, dtype)) if bias else None,
             }
-            | ({"weight_hr": Parameter(zeros((proj_size, hidden_size), dtype))} if proj_size else {})
+            | ({"weight_hr": Parameter(zeros((self._proj_size, hidden_size), dtype))} if self._proj_size else {})
         )
         self.reset_parameters()
 

@@ -40,8 +40,9 @@ class LSTMCell(GatedCell):
         h' = o * tanh(c')                                        W_hr (o * tanh(c')) with a `proj_size`
 
     Variant: PyTorch's, with tanh for both squashing functions, the full gradient, no peepholes, and two biases, which
-    add up to one. The projection is that of Sak et al., 2014, without its second, non-recurrent projection. Input x
-    (N, I); state (h, c), h (N, P) and c (N, H); output h' (N, P). P is H without a projection.
+    add up to one. The projection is that of Sak et al., 2014, without its second, non-recurrent projection.
+
+    Shapes: input x (N, I); state (h, c), h (N, P) and c (N, H); output h' (N, P). P is H without a projection.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ class LSTMCell(GatedCell):
         proj_size: int = 0,
     ) -> None:
         check_projection("LSTMCell", hidden_size, proj_size)
-        self._create(input_size, hidden_size, bias, device, dtype, proj_size)
+        self._proj_size = proj_size
+        super().__init__(input_size, hidden_size, bias, device, dtype)
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         h, c = state

@@ -122,9 +122,11 @@ class LinearAttentionCell(MatrixCell):
         z' = z + k
         y  = S'ᵀ q / (z' · q + eps)                               per head
 
-    Variant: normalised, eps = 1e-6. Source: idiap/fast-transformers ``recurrent/attention/linear_attention.py``. Input
-    x (N, I); state (S, z), (N, A, D, D) and (N, A, D) with D = H / A; output y (N, H), the heads concatenated. S and v
-    / eps must not overflow: in float32 inputs may reach about 1e9.
+    Variant: normalised, eps = 1e-6. Source: idiap/fast-transformers ``recurrent/attention/linear_attention.py``. S and
+    v / eps must not overflow: in float32 inputs may reach about 1e9.
+
+    Shapes: input x (N, I); state (S, z), (N, A, D, D) and (N, A, D) with D = H / A; output y (N, H), the heads
+    concatenated.
 
     Parameters
     ----------
@@ -168,8 +170,9 @@ class RetNetCell(MatrixCell):
         y  = S'ᵀ q
 
     Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source:
-    fla-org/flash-linear-attention ``ops/retention/naive.py``. Input x (N, I); state S (N, A, D, D) with D = H / A;
-    output y (N, H), the heads concatenated.
+    fla-org/flash-linear-attention ``ops/retention/naive.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -213,8 +216,9 @@ class GLACell(MatrixCell):
         y  = S'ᵀ q
 
     Variant: without the norm over heads and the output gate, which are layers after the cell. Source:
-    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``. Input x (N, I); state S (N, A, D, D) with D
-    = H / A; output y (N, H), the heads concatenated.
+    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -267,8 +271,9 @@ class DeltaNetCell(MatrixCell):
 
     Variant: silu and vectors of length 1, as in Yang et al. (2024), where Schlag et al. have a positive feature map and
     keys that sum to 1; without short convolutions and norm. Source: fla-org/flash-linear-attention
-    ``ops/delta_rule/naive.py``. Input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads
-    concatenated.
+    ``ops/delta_rule/naive.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -300,7 +305,7 @@ class DeltaNetCell(MatrixCell):
         return merge(read(S, q / math.sqrt(self.head_size))), S
 
 
-class GatedDeltaNetCell(MatrixCell):
+class GatedDeltaNetCell(DeltaNetCell):
     """Delta rule with a forget gate (Yang et al., Gated delta networks, 2025).
 
     ::
@@ -312,8 +317,9 @@ class GatedDeltaNetCell(MatrixCell):
         y  = S'ᵀ q / sqrt(D)
 
     Variant: without short convolutions, norm and output gate. Source: fla-org/flash-linear-attention
-    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``. Input x (N, I); state S (N, A, D, D) with D = H /
-    A; output y (N, H), the heads concatenated.
+    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -336,7 +342,6 @@ class GatedDeltaNetCell(MatrixCell):
     (2, 6)
     """
 
-    weight_beta: Parameter = declare("A I")
     weight_forget: Parameter = declare("A I")
     A_log: Parameter = declare("A", lambda a: uniform_(a, 0.0, 16.0))
     bias_forget: Parameter = declare("A", lambda d: uniform_(d, math.log(0.001), math.log(0.1)))
@@ -349,10 +354,5 @@ class GatedDeltaNetCell(MatrixCell):
             self.bias_forget.copy_(log(exp(exp(self.bias_forget)) - 1))
 
     def forward(self, x: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        q, k, v = (silu(part) for part in self._query_key_value(x))
-        q, k = unit(q), tag(unit(k), "key")
-        beta = tag(sigmoid(linear(x, self.weight_beta)), "write_gate")
         rate = exp(self.A_log) * softplus(linear(x, self.weight_forget, self.bias_forget))
-        S = tag(exp(-rate), "forget_gate")[..., None, None] * S
-        S = S + outer(k, beta[..., None] * (v - read(S, k)))
-        return merge(read(S, q / math.sqrt(self.head_size))), S
+        return super().forward(x, tag(exp(-rate), "forget_gate")[..., None, None] * S)

@@ -7,7 +7,9 @@ from typing import Literal, Unpack
 from numpy.typing import DTypeLike
 
 from ...errors import ArgumentError
-from ..cells import ElmanCell, GRUCell, LSTMCell
+from ..cells.elman import ElmanCell
+from ..cells.gru import GRUCell
+from ..cells.lstm import LSTMCell
 from .options import Options
 from .stacked_layers import StackedLayers
 

@@ -90,12 +90,14 @@ class Loop:
 
 def is_elementwise(eqn: Eqn) -> bool:
     """Return whether an equation is computed element by element in the loop."""
-    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST}
+    kind = eqn.primitive.kind
+    return kind is OpKind.ELEMENTWISE or kind is OpKind.CAST  # a set would hash both, slowly
 
 
 def is_layout(eqn: Eqn) -> bool:
     """Return whether an equation only says where its results are: a view or a `concat`."""
-    return eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN}
+    kind = eqn.primitive.kind
+    return kind is OpKind.VIEW or kind is OpKind.JOIN
 
 
 def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from ...ops.primitive import OpKind
 from ..ir.step import Var
 from .arrange import Loop, is_layout
-from .layout import Buffer, Kind, Layout, contiguous, pieces, view
+from .layout import Buffer, Kind, Layout, concatenated, contiguous, view
 from .schedule import LoopNest, Phase, eqns_of
 
 
@@ -72,7 +72,7 @@ def _find_reuse(loop: Loop, phases: list[Phase], placed: Collection[Var], reusab
                 pieces_of.setdefault(loop.root(var), {})[var] = None
             if isinstance(item, LoopNest):
                 nests[eqn.result] = item
-    concatenated = {part for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
+    parts = {part for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
     found: dict[Var, Var] = {}
     for source in reusable:
         splits = {_split_of(loop, piece) for piece in pieces_of.get(source, ())}
@@ -87,7 +87,7 @@ def _find_reuse(loop: Loop, phases: list[Phase], placed: Collection[Var], reusab
                 and (piece in loop.batched) == (var in loop.batched)
                 and last[piece] is nests.get(var)
             ]
-            if fits and var not in placed and var not in concatenated and var not in found:
+            if fits and var not in placed and var not in parts and var not in found:
                 found[var] = fits[0]
                 free.remove(fits[0])
     return found
@@ -163,7 +163,7 @@ def _lay_out(loop: Loop, buffers: dict[Var, Buffer], overwritten: dict[Var, Var]
     layouts = {var: contiguous(buffer) for var, buffer in buffers.items()}
     for eqn in loop.eqns:
         if eqn.primitive.kind is OpKind.JOIN:
-            layouts |= pieces(loop, eqn, layouts[eqn.result], eqn.operands)
+            layouts |= concatenated(loop, eqn, layouts[eqn.result])
     views = [eqn for eqn in loop.eqns if eqn.primitive.kind is OpKind.VIEW]
     for eqn in views:
         if eqn.operands[0] in layouts:

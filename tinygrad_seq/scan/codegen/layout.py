@@ -10,7 +10,6 @@ operands of a `concat` are written where the whole will be read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -104,11 +103,11 @@ def contiguous(buffer: Buffer) -> Layout:
     return Layout(buffer, (), tuple(strides))
 
 
-def pieces(loop: Loop, eqn: Eqn, whole: Layout, parts: Sequence[Var]) -> dict[Var, Layout]:
-    """Return the layouts of the `parts` of a split or `concat`, side by side in that of the whole."""
+def concatenated(loop: Loop, eqn: Eqn, whole: Layout) -> dict[Var, Layout]:
+    """Return the layouts of the operands of a `concat`, side by side in that of its result."""
     axis, start = eqn.params["axis"] - whole.buffer.batched, 0
     layouts = {}
-    for part in parts:
+    for part in eqn.operands:
         offsets = (*whole.offsets, _times(whole.strides[axis], start, (eqn, part))) if start else whole.offsets
         layouts[part] = Layout(whole.buffer, offsets, whole.strides)
         start += loop.features(part)[axis]

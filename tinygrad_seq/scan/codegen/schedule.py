@@ -24,10 +24,16 @@ _sum = TABLE["sum"]
 
 @dataclass(eq=False)
 class LoopNest:
-    """Elementwise equations over one set of axes, and sums over the last of them."""
+    """Elementwise equations over one set of axes, with results in registers, and sums over the last of them."""
 
     shape: tuple[int, ...]
     eqns: list[Eqn] = field(default_factory=list)
+    registers: set[Var] = field(default_factory=set)
+
+    def add(self, eqn: Eqn) -> None:
+        self.eqns.append(eqn)
+        if is_elementwise(eqn):
+            self.registers.update(eqn.results)
 
 
 # Work on one batch element: a loop nest, or a reduction, product or lookup by itself.
@@ -136,12 +142,12 @@ def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collectio
     nests: list[LoopNest] = []
     while eqns:
         nest: LoopNest | None = None
-        inside: set[Var] = set()  # in registers of this nest
         progress = True
         while progress:
             progress = False
             for eqn in tuple(eqns):
-                if any(var in pending and (var not in inside or is_layout(eqn)) for var in eqn.reads):
+                inside = nest.registers if nest is not None and not is_layout(eqn) else ()
+                if any(var in pending and var not in inside for var in eqn.reads):
                     continue
                 shape = loop.features(eqn.result if is_elementwise(eqn) else eqn.operands[0])
                 if nest is not None and not is_layout(eqn) and nest.shape != shape:
@@ -154,24 +160,15 @@ def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collectio
                 if nest is None:
                     nest = LoopNest(shape)
                     nests.append(nest)
-                nest.eqns.append(eqn)
-                if is_elementwise(eqn):
-                    inside.update(eqn.results)
+                nest.add(eqn)
             if nest is not None and not progress:
-                progress = _join(loop, nest, inside, pending, later, needed)
+                progress = _join(loop, nest, pending, later, needed)
         if nest is not None:
             pending.difference_update([eqn.result for eqn in nest.eqns])
     return nests
 
 
-def _join(
-    loop: Loop,
-    nest: LoopNest,
-    inside: set[Var],
-    pending: Collection[Var],
-    later: dict[Eqn, None],
-    needed: Collection[Eqn],
-) -> bool:
+def _join(loop: Loop, nest: LoopNest, pending: set[Var], later: dict[Eqn, None], needed: Collection[Eqn]) -> bool:
     """Move an equation to `nest` that is not needed yet but reads what is in registers there.
 
     One that is needed later waits if its operands have to be loaded anyway: its result would have to be loaded as well.
@@ -181,11 +178,10 @@ def _join(
         if (
             is_elementwise(eqn)
             and loop.features(eqn.result) == nest.shape
-            and any(var in inside or (var in loaded and eqn not in needed) for var in eqn.reads)
-            and not any(var in pending and var not in inside for var in eqn.reads)
+            and any(var in nest.registers or (var in loaded and eqn not in needed) for var in eqn.reads)
+            and not any(var in pending and var not in nest.registers for var in eqn.reads)
         ):
-            nest.eqns.append(eqn)
-            inside.update(eqn.results)
+            nest.add(eqn)
             del later[eqn]
             return True
     return False

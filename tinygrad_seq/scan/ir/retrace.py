@@ -1,22 +1,23 @@
-"""Steps that were traced before: the same walk along what they did then.
+"""Traces that reuse earlier ones.
 
-A step is run on `Tracer`s at every call, for it may read whatever Python holds and do something else than the last
-time. Most do the same, and then nothing need be written down again. Operations are the branches of a tree, whose root
-says what shapes and dtypes enter; a step follows them, and where it ends its equations lie ready::
+A step is run on `Tracer`s at every call, for it may read any Python state and do something else than last time. Most
+steps do the same, and then no equation is made again. Operations are the branches of a tree, one tree per shapes and
+dtypes of the inputs; a step follows the branches, and where it ends its `Step` is stored::
 
     root ── linear(x0, w0, w1) ──▶ ○ ── linear(h0, w2, w3) ──▶ ○ ── add ──▶ ○ ── tanh ──▶ ●  Step
                                                                             └─── relu ──▶ ●  Step
 
-Where it turns off, a branch grows. What it closes over is met by position, the first array, the second ...: so two
-cells with other weights go the same way, and the arrays themselves are forgotten. Nor do Python numbers lead elsewhere,
-where they may become runtime arguments (`numbers`).
+A new operation adds a branch. Arrays that the step closes over are known by their order, the first, the second ...: so
+two cells with different weights share a path, and the tree holds no arrays. Python numbers that may become runtime
+arguments (`numbers`) do not branch either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
 
 from ...base.memo import Memo
 from ...base.tree import Tree
@@ -29,7 +30,8 @@ from .trace import Builder, Key, identity, infer
 Rebuild = Callable[[Sequence[Any]], Tree]
 
 
-class Traced(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Traced:
     """A step as written down.
 
     Attributes
@@ -50,14 +52,14 @@ class Traced(NamedTuple):
     rebuild_carry: Rebuild
     rebuild_y: Rebuild
 
-    @property
+    @cached_property
     def step(self) -> Step:
-        """Return the step with its numbers."""
+        """The step with its numbers."""
         return with_numbers(self.template, self.numbers) if self.numbers else self.template
 
 
 class Place:
-    """What a step has done so far; the branches are what steps did next.
+    """What a step has done so far; the branches are what steps have done next.
 
     Attributes
     ----------
@@ -66,7 +68,7 @@ class Place:
     results
         Its results.
     eqn
-        The operation as an equation; None if it was there before on this way.
+        The operation as an equation; None if it is on this path already.
     branches
         By key: the next places.
     steps
@@ -82,7 +84,7 @@ class Place:
 
 
 class Root(Place):
-    """What enters a step, before it has done anything; `grown` counts the places that were added to the tree."""
+    """The inputs of a step, before its first operation; `grown` counts the places that were added to the tree."""
 
     __slots__ = ("_constants", "carry", "grown", "xs")
 
@@ -99,8 +101,8 @@ class Root(Place):
 
 
 MOST_PLACES: Final = 50_000
-"""Places of all trees of a generation, of 1 to 2 KB each: a step with a Python number that changes grows its tree at
-every call, and a batch of another size begins a tree."""
+"""Places of all trees of a generation, of 1 to 2 KB each: a step with an option that changes adds some at every call,
+and each batch size has a tree."""
 _roots: Memo[Any, Root] = Memo(MOST_PLACES, lambda root: 1 + root.grown)
 
 

@@ -10,12 +10,19 @@ import numpy as np
 
 from ...ops.primitive import Primitive
 from .check import check
-from .step import Eqn, Step, Var
+from .step import Atom, Eqn, Step, Var, evaluate
 from .trace import Builder, Tracer
 
 # Takes the operands (Tracers and scalars) and the parameters of an equation and returns its results.
 Rule = Callable[..., Any]
 RuleOf = Callable[[Primitive], Rule | None]
+
+
+class Renamed(dict[Var, Var]):
+    """What has become of variables; those not mentioned have stayed themselves."""
+
+    def __missing__(self, var: Var) -> Var:
+        return var
 
 
 class Rewriter(Builder):
@@ -47,26 +54,25 @@ class Rewriter(Builder):
             self._active.remove(primitive)
 
 
-def rewrite(eqns: Iterable[Eqn], builder: Rewriter, same: Mapping[Var, Var] | None = None) -> dict[Var, Var]:
+def rewrite(eqns: Iterable[Eqn], builder: Rewriter, same: Mapping[Var, Var] | None = None) -> Renamed:
     """Write down what the equations are by the rules of `builder`, and return what has become of each variable.
 
-    Those not mentioned have stayed themselves. `same` says so of variables from an earlier rewriting.
+    `same` says so of variables from an earlier rewriting.
     """
-    became: dict[Var, Var] = dict(same or {})
-    for eqn in eqns:
-        operands = [
-            Tracer(builder, became.get(operand, operand)) if operand.__class__ is Var else operand
-            for operand in eqn.operands
-        ]
-        results = builder.apply(eqn.primitive, operands, eqn.params)
-        for result, value in zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True):
-            became[result] = value._var if value.__class__ is Tracer else builder.constant(np.asarray(value))
+
+    def apply(eqn: Eqn, atoms: list[Atom]) -> list[Var]:
+        found = builder.apply(eqn.primitive, map(builder.tracer, atoms), eqn.params)
+        results = found if eqn.primitive.multiple else (found,)
+        return [x._var if x.__class__ is Tracer else builder.constant(np.asarray(x)) for x in results]
+
+    became = Renamed(same or {})
+    evaluate(eqns, became, apply)
     return became
 
 
 def rewrite_step(
     step: Step, rule_of: RuleOf, same: Mapping[Var, Var] | None = None, invariant: Collection[Var] = ()
-) -> tuple[Step, dict[Var, Var]]:
+) -> tuple[Step, Renamed]:
     """Return `step` with primitives replaced, and what has become of each variable.
 
     Parameters
@@ -79,8 +85,7 @@ def rewrite_step(
     builder = Rewriter(rule_of, invariant)
     became = rewrite(step.eqns, builder, same)
     consts, xs, carry_out, ys, sums = (
-        tuple([became.get(var, var) for var in part])
-        for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
+        tuple([became[var] for var in part]) for part in (step.consts, step.xs, step.carry_out, step.ys, step.sums)
     )
     changed = replace(
         step,

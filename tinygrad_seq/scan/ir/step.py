@@ -13,7 +13,7 @@ Operands are variables or Python scalars, which are *weak*: they take the dtype 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -71,6 +71,11 @@ class Eqn:
         """The only result."""
         (result,) = self.results
         return result
+
+    def apply(self, operands: Iterable[Any]) -> Sequence[Any]:
+        """Return its results for operands of any kind."""
+        found: Any = self.primitive(*operands, **self.params)
+        return found if self.primitive.multiple else (found,)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -138,6 +143,25 @@ class Stages:
     after: tuple[Eqn, ...]
     kept: tuple[Var, ...] = field(default=())
     added: tuple[Var, ...] = field(default=())
+
+
+def evaluate(
+    eqns: Iterable[Eqn],
+    env: MutableMapping[Var, Any],
+    apply: Callable[[Eqn, list[Any]], Iterable[Any]] = Eqn.apply,
+) -> None:
+    """Evaluate equations one after the other, on values of any kind.
+
+    Parameters
+    ----------
+    env
+        The values by variable, to which those of the results are added.
+    apply
+        Returns the results of an equation for the values of its operands.
+    """
+    for eqn in eqns:
+        operands = [env[operand] if operand.__class__ is Var else operand for operand in eqn.operands]
+        env.update(zip(eqn.results, apply(eqn, operands), strict=True))
 
 
 def live(eqns: Iterable[Eqn], roots: Iterable[Var]) -> tuple[Eqn, ...]:

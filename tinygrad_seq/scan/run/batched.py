@@ -17,12 +17,12 @@ from ...base.modes import ieee
 from ...kernels.gemm.matmul import multiply
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
-from ...ops.primitive import OpKind, Rule
-from ..ir.step import Eqn, Var
+from ...ops.primitive import OpKind
+from ..ir.step import Eqn, Var, evaluate
 
 Env = dict[Var, np.ndarray]
 Lift = Callable[..., Any]
-Lifted = Callable[[int, Env], None]
+Batched = Callable[[int, Env], None]
 
 SMALL, SMALL_VECTOR = 131072, 8192
 """Most multiplications in a product of matrices, and of a matrix and a vector, that are left to NumPy in a stack."""
@@ -69,25 +69,6 @@ def _is_small(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(limit >= M * K * N)
 
 
-def plan_lift(eqn: Eqn, over: Collection[Var]) -> Lifted:
-    """Return a function of T and an `Env` that evaluates one equation for all times and adds its results.
-
-    `over` holds the variables that have a time axis; the results must be in it if an operand is.
-    """
-    values_of, results = _choose(eqn, tuple([operand in over for operand in eqn.operands])), eqn.results
-    operands, multiple = eqn.operands, eqn.primitive.multiple
-
-    def lifted(T: int, env: Env) -> None:
-        values = values_of(T, *[env[o] if o.__class__ is Var else o for o in operands])
-        if not multiple:
-            env[results[0]] = np.asarray(values, results[0].dtype)
-            return
-        for result, value in zip(results, values, strict=True):
-            env[result] = np.asarray(value, result.dtype)
-
-    return lifted
-
-
 def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
     """Return a function of T and the operands, of which the `lifted` ones have a time axis, for the results."""
     primitive, params = eqn.primitive, eqn.params
@@ -96,8 +77,9 @@ def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
         return (lambda T, *xs: _matmul(lifted, *xs)) if any(lifted) else (lambda T, *xs: product(*xs))  # noqa: ARG005
     if not any(lifted):
         return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
-    if primitive.batched is not None:
-        return partial(_batched, primitive.batched, params, lifted)
+    batched = primitive.batched
+    if batched is not None:
+        return lambda T, *xs: batched(T, lifted, *xs, **params)
     if primitive.axes is not None and (axes := params[primitive.axes]) is not None:
         shifted = axes + 1 if isinstance(axes, int) else tuple([axis + 1 for axis in axes])
         params = params | {primitive.axes: shifted}
@@ -112,10 +94,6 @@ def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
     return partial(_one_by_one, eqn, lifted)
 
 
-def _batched(rule: Rule, params: dict[str, Any], lifted: tuple[bool, ...], T: int, *operands: Any) -> Any:
-    return rule(T, lifted, *operands, **params)
-
-
 def _one_by_one(eqn: Eqn, lifted: tuple[bool, ...], T: int, *operands: Any) -> Any:
     rows = [
         eqn.primitive.forward(*[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params)
@@ -124,13 +102,21 @@ def _one_by_one(eqn: Eqn, lifted: tuple[bool, ...], T: int, *operands: Any) -> A
     return [np.stack(column) for column in zip(*rows, strict=True)] if eqn.primitive.multiple else np.stack(rows)
 
 
-def plan_all(eqns: Iterable[Eqn], over: Collection[Var]) -> Lifted:
-    """Return a function that evaluates equations for all times, one after the other."""
-    planned = [plan_lift(eqn, over) for eqn in eqns]
+def results_of(eqn: Eqn, found: Any) -> list[np.ndarray]:
+    """Return what the forward of an equation returned as arrays of the right dtypes, one for each result."""
+    values = found if eqn.primitive.multiple else (found,)
+    return [np.asarray(value, result.dtype) for result, value in zip(eqn.results, values, strict=True)]
+
+
+def plan_all(eqns: Iterable[Eqn], over: Collection[Var]) -> Batched:
+    """Return a function of T and an `Env` that evaluates equations for all times and adds their results.
+
+    `over` holds the variables that have a time axis; the results must be in it if an operand is.
+    """
+    rules = {eqn: _choose(eqn, tuple([operand in over for operand in eqn.operands])) for eqn in eqns}
 
     @ieee
-    def evaluate(T: int, env: Env) -> None:
-        for lifted in planned:
-            lifted(T, env)
+    def run(T: int, env: Env) -> None:
+        evaluate(rules, env, lambda eqn, operands: results_of(eqn, rules[eqn](T, *operands)))
 
-    return evaluate
+    return run

@@ -1,12 +1,14 @@
-"""The loop of a step on NumPy, one operation at a time: what runs without a compiler, and checks the compiled one."""
+"""The loop of a step on NumPy, one operation at a time: used without Numba's compiler, and to test the kernels."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from ...base.modes import ieee
-from ..ir.step import Stages, Var
-from .batched import Env
+from ..ir.step import Eqn, Stages, Var, evaluate
+from .batched import Env, results_of
 
 
 @ieee
@@ -20,12 +22,16 @@ def run_loop(
     window: int | None,
     start: int,
 ) -> tuple[np.ndarray, ...]:
-    """Run the loop over `T` times, `start` having gone before; stack into `env` and return the last carry.
+    """Run the loop for `T` steps, which follow the first `start`; stack into `env` and return the last carry.
 
     Every variable of ``stages.kept``, ``stages.added`` and of the carry, before and after the step, is stacked
     ``(T, *shape)``. With a `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached
     there.
     """
+
+    def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
+        return results_of(eqn, eqn.primitive.forward(*operands, **eqn.params))
+
     step = stages.step
     wanted = dict.fromkeys((*stages.kept, *stages.added, *step.carry, *step.carry_out))
     stacks = {var: np.empty((T, *var.shape), var.dtype) for var in wanted}
@@ -34,11 +40,7 @@ def run_loop(
     varying = [var for var in env if var in over]
     for t in reversed(range(T)) if reverse else range(T):
         now = constants | {var: env[var][t] for var in varying} | dict(zip(step.carry, carry, strict=True))
-        for eqn in stages.during:
-            operands = [now[operand] if operand.__class__ is Var else operand for operand in eqn.operands]
-            values = eqn.primitive.forward(*operands, **eqn.params)
-            for result, value in zip(eqn.results, values if eqn.primitive.multiple else (values,), strict=True):
-                now[result] = np.asarray(value, result.dtype)
+        evaluate(stages.during, now, apply)
         for var, stack in stacks.items():
             stack[t] = now[var]
         carry = tuple([now[var] for var in step.carry_out])

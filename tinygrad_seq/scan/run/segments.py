@@ -1,6 +1,6 @@
-"""The memory dial: a run in segments, of which only the first carry is remembered.
+"""Rematerialisation by segments: only the first carry of each segment is saved.
 
-remember="all"    forward  ───────────────▶   backward ◀───────────────        what is read is kept for all steps
+remember="all"    forward  ───────────────▶   backward ◀───────────────        the residuals of all steps are saved
 remember=4        forward  ───▶───▶───▶───▶   then, for the last segment first:   forward ───▶   backward ◀───
 """
 
@@ -25,8 +25,8 @@ class Run(NamedTuple):
     T, reverse, window
         As in `scan`.
     segment
-        Steps after which the carry is remembered; what is between is computed again for the backward loop. None: what
-        that loop reads is remembered.
+        The number of steps after which the carry is saved; the residuals in between are rematerialised for the
+        backward loop. None: all residuals are saved.
     start
         The number of steps that were run before these.
     """
@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some steps of a run: its options, and their place in the arrays over time."""
+    """A segment of a run: its options, and its slice of the arrays over time."""
 
     run: Run
     times: slice
@@ -65,7 +65,7 @@ def run_of(T: int, reverse: bool, window: int | None, remember: Remember) -> Run
 
 
 def check_remember(name: str, remember: Any) -> None:
-    """Refuse what is no way to remember, in the name of `name`."""
+    """Validate `remember`; `name` prefixes the error."""
     count = isinstance(remember, int | np.integer) and not isinstance(remember, bool)
     if (remember < 1) if count else (not isinstance(remember, str) or remember not in {"all", "sqrt"}):
         raise ArgumentError(
