@@ -10,6 +10,21 @@ from ..ops import activation, exponential, normalisation, trigonometric
 from .checks import check_tensor
 from .module.module import Module
 
+__all__ = [
+    "ELU",
+    "GELU",
+    "Identity",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+]
+
 
 class _Activation(Module):
     """Base of activations: `function` of x and of the attributes that `options` names."""
