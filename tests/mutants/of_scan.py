@@ -155,16 +155,16 @@ MUTANTS = [
     ),
     Mutant(
         "a softmax in the loop is not shifted by its maximum",
-        "scan/passes/lower.py",
-        "    e = exp(_shifted(_as_real(x), axis))",
-        "    e = exp(_as_real(x))",
+        "ops/normalisation.py",
+        "    e = exp(_exponents(x, axis))",
+        "    e = exp(x)",
         ("tests/scan/test_special_values.py", *COMPILED),
     ),
     Mutant(
         "a variance in the loop divides by n",
-        "scan/passes/lower.py",
-        "    freedom = _count(x.shape, axes) - correction",
-        "    freedom = _count(x.shape, axes)",
+        "ops/reduction.py",
+        "    return _total(deviation * deviation, axes) / _freedom(x, axes, correction)",
+        "    return _total(deviation * deviation, axes) / _freedom(x, axes, 0)",
         COMPILED,
     ),
     Mutant(
@@ -190,9 +190,9 @@ MUTANTS = [
     ),
     Mutant(
         "a lifted concat does not repeat what is the same at every time",
-        "scan/run/batched.py",
-        "full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, batched, strict=True)]",
-        "full = [x if over else np.zeros((T, *x.shape), x.dtype) for x, over in zip(xs, batched, strict=True)]",
+        "ops/joining.py",
+        "full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, lifted, strict=True)]",
+        "full = [x if over else np.zeros((T, *x.shape), x.dtype) for x, over in zip(xs, lifted, strict=True)]",
         COMPILED,
     ),
     Mutant(

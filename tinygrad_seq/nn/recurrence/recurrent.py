@@ -133,7 +133,7 @@ class Recurrent(SequenceLayer):
         if len(set(times.values())) > 1:
             raise ShapeError(f"Recurrent: expected one length T, got {times}; cut or pad all inputs to the same T.")
         if cell.input_size is not None:
-            check_features(type(cell).__name__, xs, cell.input_size, cell.dtype)
+            check_features("Recurrent", xs, cell.input_size, cell.dtype)
 
     def _split(self, state: Tree, batch_size: int) -> list[Tree]:
         """Return the state of each pass."""

@@ -12,13 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...ops.primitive import TABLE, OpKind, Primitive
+from ...ops.primitive import OpKind, Primitive
 from .check import check
 from .step import Atom, Eqn, Step, Var
 
 _LARGEST = 1e38
-_DECIDING = {(TABLE["pow"], 0), (TABLE["pow"], 1), (TABLE["where"], 0)}
-"""Operands whose value decides what is compiled: exponents have code of their own, and a condition chooses."""
 
 
 def changeable(primitive: Primitive, atoms: Sequence[Atom]) -> tuple[int, ...]:
@@ -38,7 +36,7 @@ def changeable(primitive: Primitive, atoms: Sequence[Atom]) -> tuple[int, ...]:
             if atom.__class__ is float
             and abs(atom) < _LARGEST
             and atom not in (0, 1)
-            and (primitive, position) not in _DECIDING
+            and position not in primitive.static
         ]
     )
 

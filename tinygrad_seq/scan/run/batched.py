@@ -17,11 +17,10 @@ from ...base.modes import ieee
 from ...kernels.gemm.matmul import multiply
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
-from ...ops.primitive import OpKind
+from ...ops.primitive import OpKind, Rule
 from ..ir.step import Eqn, Var, evaluate
 
 Env = dict[Var, np.ndarray]
-Rule = Callable[..., Any]
 Evaluate = Callable[[int, Env], None]
 
 SMALL, SMALL_VECTOR = 131072, 8192
@@ -34,7 +33,7 @@ def _aligned(x: Any, batched: bool, rank: int) -> Any:
     return x.reshape(x.shape[0], *[1] * missing, *x.shape[1:]) if missing else x
 
 
-def _matmul(T: int, batched: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:  # noqa: ARG001
+def _matmul(batched: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not batched[1] and b.ndim == 2:
         return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     rank = max(x.ndim - over for x, over in zip((a, b), batched, strict=True))
@@ -69,47 +68,20 @@ def _is_small(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(limit >= M * K * N)
 
 
-def _shifted(axes: Iterable[int]) -> tuple[int, ...]:
-    return tuple([axis + 1 for axis in axes])
-
-
-def _broadcast(T: int, batched: tuple[bool, ...], x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.broadcast_to(_aligned(x, batched[0], len(shape)), (T, *shape))
-
-
-def _concat(T: int, batched: tuple[bool, ...], *xs: np.ndarray, axis: int, ends: tuple[int, ...]) -> np.ndarray:  # noqa: ARG001
-    full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, batched, strict=True)]
-    return np.concatenate(full, axis + 1)
-
-
-def _split(T: int, batched: Any, x: np.ndarray, cuts: tuple[int, ...], axis: int) -> Any:  # noqa: ARG001
-    lead = (slice(None),) * (axis + 1)
-    return [x[(*lead, slice(*ends))] for ends in zip((0, *cuts), (*cuts, x.shape[axis + 1]), strict=True)]
-
-
-BATCHED: dict[str, Rule] = {
-    "matmul": _matmul,
-    "reshape": lambda T, batched, x, shape: x.reshape(T, *shape),  # noqa: ARG005
-    "permute_dims": lambda T, batched, x, axes: x.transpose(0, *_shifted(axes)),  # noqa: ARG005
-    "index": lambda T, batched, x, key: x[(slice(None), *key)],  # noqa: ARG005
-    "broadcast_to": _broadcast,
-    "concat": _concat,
-    "split": _split,
-}
-
-
 def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
     """Return a function of T and the operands, of which the `batched` ones have a time axis, for the results."""
     primitive, params = eqn.primitive, eqn.params
-    name, forward, kind = primitive.name, primitive.forward, primitive.kind
+    forward, kind = primitive.forward, primitive.kind
+    if primitive is matmul:  # by the kernels of the package, not by NumPy
+        return (lambda T, *xs: _matmul(batched, *xs)) if any(batched) else (lambda T, *xs: product(*xs))  # noqa: ARG005
     if not any(batched):
-        run = product if primitive is matmul else forward  # by the kernels of the package, not by NumPy
-        return lambda T, *xs: run(*xs, **params)  # noqa: ARG005
-    if name in BATCHED:
-        return lambda T, *xs: BATCHED[name](T, batched, *xs, **params)
-    if kind is OpKind.REDUCTION:
-        shifted = params | {"axes": _shifted(params["axes"])}
-        return lambda T, *xs: forward(*xs, **shifted)  # noqa: ARG005
+        return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
+    if primitive.batched is not None:
+        return partial(_call, primitive.batched, params, batched)
+    if primitive.axes is not None and (axes := params[primitive.axes]) is not None:
+        shifted = axes + 1 if isinstance(axes, int) else tuple([axis + 1 for axis in axes])
+        params = params | {primitive.axes: shifted}
+        return lambda T, x: forward(x, **params)  # noqa: ARG005
     if kind is OpKind.ELEMENTWISE or kind is OpKind.CAST:
         rank = max(operand.ndim for operand in eqn.reads)
         return lambda T, *xs: forward(  # noqa: ARG005
@@ -118,6 +90,10 @@ def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
     if kind is OpKind.LOOKUP and batched == (False, True):  # the axes of the indices are where the looked up was
         return lambda T, *xs: np.moveaxis(forward(*xs, **params), params.get("axis", 0), 0)  # noqa: ARG005
     return partial(_one_by_one, eqn, batched)
+
+
+def _call(rule: Rule, params: dict[str, Any], batched: tuple[bool, ...], T: int, *operands: Any) -> Any:
+    return rule(T, batched, *operands, **params)
 
 
 def _one_by_one(eqn: Eqn, batched: tuple[bool, ...], T: int, *operands: Any) -> Any:
