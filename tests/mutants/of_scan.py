@@ -100,8 +100,8 @@ MUTANTS = [
     Mutant(
         "a broadcast is not undone in the backward step",
         "scan/passes/differentiate.py",
-        "part = sum_to(part, shape=operand.shape) if fits else broadcast_to(part, operand.shape)",
-        "part = broadcast_to(part[tuple([0] * (part.ndim - len(operand.shape)))], operand.shape) if fits else part",
+        "append(unbroadcast(part, *operand.aval))",
+        "append(unbroadcast(part, part.shape, operand.dtype))",
         COMPILED,
     ),
     Mutant(

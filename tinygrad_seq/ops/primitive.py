@@ -12,7 +12,7 @@ saves no more than that:
     ``x_like``   only its shape and dtype are (a `Like`)
     ``_x``       nothing is: the rule receives None
 
-Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
+Broadcasting is undone by the driver (`shape.unbroadcast`), never by a rule.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class OpKind(Enum):
     LOOKUP = auto()  # slices of the first operand at the indices in the second, along the first axis or that in `axis`
     DRAW = auto()  # an index, drawn from the scores along the last axis by given random numbers
     OTHER = auto()
+
+    __hash__ = object.__hash__  # that of Enum is a call in Python
 
 
 def _reads(name: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axes, normalise_axis
+from .casting import astype
 from .primitive import TABLE, Array, OpKind, Primitive
 from .public import Public
 from .views import of_broadcast, of_permutation, of_reshape
@@ -135,6 +136,16 @@ def check_matrix(name: str, x: Array) -> None:
     """Raise ShapeError if `x` has fewer than two axes."""
     if x.ndim < 2:
         raise ShapeError(f"{name}: expected at least two axes, got shape {x.shape} {x.dtype}; reshape it to a matrix.")
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Return the cotangent `g` as that of an operand of `shape` and `dtype`: summed where it was broadcast, cast back.
+
+    Where `g` has fewer axes, as a rule's constant may, it is broadcast.
+    """
+    if g.shape != shape:
+        g = sum_to(g, shape=shape) if len(g.shape) >= len(shape) else broadcast_to(g, shape)
+    return g if g.dtype == dtype else astype(g, dtype)
 
 
 # ------------------------------------------------------------------------------------------------------- shape

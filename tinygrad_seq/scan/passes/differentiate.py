@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops.casting import astype
 from ...ops.primitive import NOTHING
-from ...ops.shape import broadcast_to, sum_to
+from ...ops.shape import unbroadcast
 from ..ir.check import check
 from ..ir.step import Eqn, Step, Var, dependents, live
 from ..ir.trace import Builder, Tracer
@@ -176,9 +175,4 @@ def _pull_back(eqn: Eqn, builder: Builder, active: set[Var], cotangents: dict[Va
             if not np.any(part):
                 continue
             part = Tracer(builder, builder.constant(np.asarray(part)))
-        if part.shape != operand.shape:
-            fits = len(part.shape) >= len(operand.shape)
-            part = sum_to(part, shape=operand.shape) if fits else broadcast_to(part, operand.shape)
-        if part.dtype != operand.dtype:
-            part = astype(part, operand.dtype)
-        cotangents.setdefault(operand, []).append(part)
+        cotangents.setdefault(operand, []).append(unbroadcast(part, *operand.aval))

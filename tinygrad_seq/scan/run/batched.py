@@ -76,8 +76,9 @@ def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
         return (lambda T, *xs: _matmul(batched, *xs)) if any(batched) else (lambda T, *xs: product(*xs))  # noqa: ARG005
     if not any(batched):
         return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
-    if primitive.batched is not None:
-        return partial(_call, primitive.batched, params, batched)
+    rule = primitive.batched
+    if rule is not None:
+        return lambda T, *xs: rule(T, batched, *xs, **params)
     if primitive.axes is not None and (axes := params[primitive.axes]) is not None:
         shifted = axes + 1 if isinstance(axes, int) else tuple([axis + 1 for axis in axes])
         params = params | {primitive.axes: shifted}
@@ -90,10 +91,6 @@ def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
     if kind is OpKind.LOOKUP and batched == (False, True):  # the axes of the indices are where the looked up was
         return lambda T, *xs: np.moveaxis(forward(*xs, **params), params.get("axis", 0), 0)  # noqa: ARG005
     return partial(_one_by_one, eqn, batched)
-
-
-def _call(rule: Rule, params: dict[str, Any], batched: tuple[bool, ...], T: int, *operands: Any) -> Any:
-    return rule(T, batched, *operands, **params)
 
 
 def _one_by_one(eqn: Eqn, batched: tuple[bool, ...], T: int, *operands: Any) -> Any:
