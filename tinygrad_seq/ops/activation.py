@@ -24,7 +24,7 @@ relu = elementwise(
     code="{0} if {0} > 0 or {0} != {0} else 0.0",
     cheap=True,
     doc="Return ``max(x, 0)``. The gradient at 0 is 0.",
-    public=Public(example="[-1.0, 0.5, 2.0] -> tensor([0. , 0.5, 2. ])"),
+    public=Public(example="[-1.0, 0.5, 2.0] -> [0. , 0.5, 2. ]"),
 )
 _leaky_relu = elementwise(
     "leaky_relu",
@@ -118,7 +118,7 @@ silu = elementwise(
     vectorised=True,
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
-    public=Public("swish", example="[2.0] -> tensor([1.7616])"),
+    public=Public("swish", example="[2.0] -> [1.7616]"),
 )
 softsign = elementwise(
     "softsign",
@@ -126,7 +126,7 @@ softsign = elementwise(
     vjp=(lambda g, _y, x: g * square(reciprocal(abs(x) + 1)),),
     code="math.copysign(1.0, {0}) if math.isinf({0}) else {0} / (1 + abs({0}))",
     doc="Return ``x / (1 + |x|)``.",
-    public=Public(example="[-1.0, 0.0, 3.0] -> tensor([-0.5 ,  0.  ,  0.75])"),
+    public=Public(example="[-1.0, 0.0, 3.0] -> [-0.5 ,  0.  ,  0.75]"),
 )
 
 

@@ -12,7 +12,7 @@ from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
 from .primitive import Array, elementwise
-from .public import Public
+from .public import Public, named
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:
@@ -27,7 +27,7 @@ add = elementwise(
     symbol="+",
     cheap=True,
     doc="Return ``a + b``.",
-    public=Public(operator="add", example="[1.0, 2.0], [3.0, 2.0] -> tensor([4., 4.])"),
+    public=Public(operator="add", example="[1.0, 2.0], [3.0, 2.0] -> [4., 4.]"),
 )
 subtract = elementwise(
     "subtract",
@@ -36,7 +36,7 @@ subtract = elementwise(
     symbol="-",
     cheap=True,
     doc="Return ``a - b``.",
-    public=Public("sub", operator="sub", example="[1.0, 2.0], [3.0, 2.0] -> tensor([-2.,  0.])"),
+    public=Public("sub", operator="sub", example="[1.0, 2.0], [3.0, 2.0] -> [-2.,  0.]"),
 )
 multiply = elementwise(
     "multiply",
@@ -45,7 +45,7 @@ multiply = elementwise(
     symbol="*",
     cheap=True,
     doc="Return ``a * b``.",
-    public=Public("mul", operator="mul", example="[1.0, 2.0], [3.0, 2.0] -> tensor([3., 4.])"),
+    public=Public("mul", operator="mul", example="[1.0, 2.0], [3.0, 2.0] -> [3., 4.]"),
 )
 divide = elementwise(
     "divide",
@@ -53,9 +53,7 @@ divide = elementwise(
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
     symbol="/",
     doc="Return ``a / b``. A nonzero number over 0 is infinite, and 0 / 0 is NaN.",
-    public=Public(
-        "true_divide", "div", operator="truediv", example="[1.0, 2.0], [3.0, 2.0] -> tensor([0.3333, 1.    ])"
-    ),
+    public=Public("true_divide", "div", operator="truediv", example="[1.0, 2.0], [3.0, 2.0] -> [0.3333, 1.    ]"),
 )
 floor_divide = elementwise(
     "floor_divide",
@@ -63,7 +61,7 @@ floor_divide = elementwise(
     vjp=(_zero, _zero),
     code="{0} // {1}",
     doc="Return ``floor(a / b)``. The gradient is zero.",
-    public=Public(operator="floordiv", example="[5.0, -5.0], 3.0 -> tensor([ 1., -2.])"),
+    public=Public(operator="floordiv", example="[5.0, -5.0], 3.0 -> [ 1., -2.]"),
 )
 remainder = elementwise(
     "remainder",
@@ -71,7 +69,7 @@ remainder = elementwise(
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
     symbol="%",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
-    public=Public("mod", operator="mod", example="[5.0, -5.0], 3.0 -> tensor([2., 1.])"),
+    public=Public("mod", operator="mod", example="[5.0, -5.0], 3.0 -> [2., 1.]"),
 )
 fmod = elementwise(
     "fmod",
@@ -80,7 +78,7 @@ fmod = elementwise(
     code="math.copysign(abs({0}) % abs({1}), {0})",
     integer_code="{0} % {1} - {1} if {0} % {1} != 0 and ({0} < 0) != ({1} < 0) else {0} % {1}",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
-    public=Public(example="[5.0, -5.0], 3.0 -> tensor([ 2., -2.])"),
+    public=Public(example="[5.0, -5.0], 3.0 -> [ 2., -2.]"),
 )
 negative = elementwise(
     "negative",
@@ -89,7 +87,7 @@ negative = elementwise(
     code="-{0}",
     cheap=True,
     doc="Return ``-x``.",
-    public=Public("neg", operator="neg", example="[-2.0, 3.0] -> tensor([ 2., -3.])"),
+    public=Public("neg", operator="neg", example="[-2.0, 3.0] -> [ 2., -3.]"),
 )
 abs = elementwise(
     "abs",
@@ -98,7 +96,7 @@ abs = elementwise(
     code="abs({0})",
     cheap=True,
     doc="Return ``|x|``. The gradient at 0 is 0.",
-    public=Public("absolute", operator="abs", example="[-2.0, 3.0] -> tensor([2., 3.])"),
+    public=Public("absolute", operator="abs", example="[-2.0, 3.0] -> [2., 3.]"),
 )
 sign = elementwise(
     "sign",
@@ -107,7 +105,7 @@ sign = elementwise(
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
     cheap=True,
     doc="Return the sign: -1, 0 or 1. The gradient is zero.",
-    public=Public(example="[-2.0, 0.0, 3.0] -> tensor([-1.,  0.,  1.])"),
+    public=Public(example="[-2.0, 0.0, 3.0] -> [-1.,  0.,  1.]"),
 )
 
 
@@ -128,7 +126,7 @@ floor = elementwise(
     code=_rounding("math.floor"),
     integer_code="{0}",
     doc="Return the floor. The gradient is zero.",
-    public=Public(example="[-1.5, 1.5] -> tensor([-2.,  1.])"),
+    public=Public(example="[-1.5, 1.5] -> [-2.,  1.]"),
 )
 ceil = elementwise(
     "ceil",
@@ -137,7 +135,7 @@ ceil = elementwise(
     code=_rounding("math.ceil"),
     integer_code="{0}",
     doc="Return the ceiling. The gradient is zero.",
-    public=Public(example="[-1.5, 1.5] -> tensor([-1.,  2.])"),
+    public=Public(example="[-1.5, 1.5] -> [-1.,  2.]"),
 )
 round = elementwise(
     "round",
@@ -146,7 +144,7 @@ round = elementwise(
     code=_rounding("round"),
     integer_code="{0}",
     doc="Return the nearest integer, halves to even. The gradient is zero.",
-    public=Public("rint", example="[0.5, 1.5, 2.4] -> tensor([0., 2., 2.])"),
+    public=Public("rint", example="[0.5, 1.5, 2.4] -> [0., 2., 2.]"),
 )
 trunc = elementwise(
     "trunc",
@@ -155,7 +153,7 @@ trunc = elementwise(
     code=_rounding("math.trunc"),
     integer_code="{0}",
     doc="Return the integer part. The gradient is zero.",
-    public=Public(example="[-1.5, 1.5] -> tensor([-1.,  1.])"),
+    public=Public(example="[-1.5, 1.5] -> [-1.,  1.]"),
 )
 
 # --------------------------------------------------------------------------------------------------- powers
@@ -167,7 +165,7 @@ square = elementwise(
     code="{0} * {0}",
     cheap=True,
     doc="Return ``x * x``.",
-    public=Public(example="[-2.0, 3.0] -> tensor([4., 9.])"),
+    public=Public(example="[-2.0, 3.0] -> [4., 9.]"),
 )
 sqrt = elementwise(
     "sqrt",
@@ -175,7 +173,7 @@ sqrt = elementwise(
     vjp=(lambda g, y, _x: g / (y * 2),),
     code="math.sqrt({0})",
     doc="Return ``√x``. NaN below 0; the gradient at 0 is inf.",
-    public=Public(example="[4.0, 9.0] -> tensor([2., 3.])"),
+    public=Public(example="[4.0, 9.0] -> [2., 3.]"),
 )
 cbrt = elementwise(
     "cbrt",
@@ -183,7 +181,7 @@ cbrt = elementwise(
     vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
     doc="Return the real cube root. The gradient at 0 is inf.",
-    public=Public(example="[2.0] -> tensor([1.2599])"),
+    public=Public(example="[2.0] -> [1.2599]"),
 )
 reciprocal = elementwise(
     "reciprocal",
@@ -191,7 +189,7 @@ reciprocal = elementwise(
     vjp=(lambda g, y, _x: -g * (y * y),),
     code="1 / {0}",
     doc="Return ``1 / x``. Infinite at 0, with the sign of the zero.",
-    public=Public(example="[2.0, 4.0] -> tensor([0.5 , 0.25])"),
+    public=Public(example="[2.0, 4.0] -> [0.5 , 0.25]"),
 )
 rsqrt = elementwise(
     "rsqrt",
@@ -199,7 +197,7 @@ rsqrt = elementwise(
     vjp=(lambda g, y, _x: g * (y * y * y) * -0.5,),
     code="1 / math.sqrt({0})",
     doc="Return ``1 / √x``. inf at 0 and NaN below.",
-    public=Public(example="[4.0, 0.25] -> tensor([0.5, 2. ])"),
+    public=Public(example="[4.0, 0.25] -> [0.5, 2. ]"),
 )
 
 
@@ -255,8 +253,9 @@ pow = elementwise(
     _pow,
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
     symbol="**",
+    static=(0, 1),
     doc="Return ``a ** b``. A negative base needs integer exponents (NaN otherwise).",
-    public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> tensor([4., 9.])"),
+    public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> [4., 9.]"),
 )
 hypot = elementwise(
     "hypot",
@@ -264,7 +263,7 @@ hypot = elementwise(
     vjp=(lambda g, y, a, _b: g * ratio(a, y), lambda g, y, _a, b: g * ratio(b, y)),
     code="math.hypot({0}, {1})",
     doc="Return ``√(a² + b²)`` without overflow. The gradient at the origin is 0.",
-    public=Public(example="[3.0, 5.0], [4.0, 12.0] -> tensor([ 5., 13.])"),
+    public=Public(example="[3.0, 5.0], [4.0, 12.0] -> [ 5., 13.]"),
 )
 
 # --------------------------------------------------------------------------------------------------- choices
@@ -285,7 +284,7 @@ maximum = elementwise(
     code="{0} if {0} > {1} or {0} != {0} else {1}",
     cheap=True,
     doc="Return the larger of `a` and `b`. A tie shares the gradient evenly.",
-    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> tensor([3., 2.])"),
+    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> [3., 2.]"),
 )
 minimum = elementwise(
     "minimum",
@@ -297,11 +296,12 @@ minimum = elementwise(
     code="{0} if {0} < {1} or {0} != {0} else {1}",
     cheap=True,
     doc="Return the smaller of `a` and `b`. A tie shares the gradient evenly.",
-    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> tensor([1., 2.])"),
+    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> [1., 2.]"),
 )
 
 
 @Public("clamp")
+@named
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
 
@@ -343,5 +343,5 @@ lerp = elementwise(
     code="{0} * (1 - {2}) + {1} * {2}",
     cheap=True,
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
-    public=Public(example="[0.0, 10.0], [1.0, 20.0], 0.5 -> tensor([ 0.5, 15. ])"),
+    public=Public(example="[0.0, 10.0], [1.0, 20.0], 0.5 -> [ 0.5, 15. ]"),
 )

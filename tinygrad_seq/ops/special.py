@@ -25,7 +25,7 @@ erf = elementwise(
     code="math.erf({0})",
     vectorised=True,
     doc="Return the error function, to 2 ulp.",
-    public=Public(example="[0.0, 1.0] -> tensor([0.    , 0.8427])"),
+    public=Public(example="[0.0, 1.0] -> [0.    , 0.8427]"),
 )
 erfc = elementwise(
     "erfc",
@@ -34,7 +34,7 @@ erfc = elementwise(
     code="math.erfc({0})",
     vectorised=True,
     doc="Return ``1 - erf(x)``, accurate where that is tiny.",
-    public=Public(method=False, example="[0.0, 1.0] -> tensor([1.    , 0.1573])"),
+    public=Public(method=False, example="[0.0, 1.0] -> [1.    , 0.1573]"),
 )
 
 

@@ -1,7 +1,7 @@
-"""Dropout where the state meets a matrix: recurrent dropout and DropConnect, for a cell that knows of neither.
+"""Dropout where the state is multiplied with a matrix: recurrent dropout and DropConnect, for any cell.
 
-The step is written down and run with two values for whatever is the state or a part of it: the plain one, and one with
-elements dropped, which products with matrices read. So what a gated cell carries on, ``z * h``, is left alone::
+The step is traced and run with two values for the state and each part of it: the plain one, and one with elements
+dropped, which products with matrices read. So what a gated cell carries over, ``z * h``, is not dropped::
 
     state h ──┬────────────────► z * h          plain
               └─► h * mask ────► [·; x] @ W     dropped
@@ -28,8 +28,8 @@ from .inputs import Arrays, Inputs, InputStep, Outputs
 def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> InputStep:
     """Return a step in which products with matrices read a state, and weights, with elements dropped.
 
-    ``inputs["recurrent"]`` has a factor for each array of the state, if it is there; `weights` has one for each weight
-    that the state is multiplied with (see `draw_drop_connect`), if it is not empty.
+    ``inputs["recurrent"]``, if there, has a factor for each array of the state; `weights`, if not empty, has one for
+    each weight that the state is multiplied with (see `draw_drop_connect`).
     """
     known: dict[Any, Written] = {}
 
@@ -93,7 +93,7 @@ def draw_recurrent(cell: str, step: InputStep, state: Tree, x: Tree, rate: float
 def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: float) -> list[np.ndarray]:
     """Return a factor of 0 or ``1 / (1 - rate)`` for each element of the weights that the state is multiplied with.
 
-    Of a weight that ``[h; x]`` is multiplied with, the columns of x are not dropped.
+    If a weight is multiplied with ``[h; x]``, the columns of x are not dropped.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def _write_down(step: InputStep, state: Tree, x: Tree) -> Written:
         return write_down(step, state, {"x": x})
     except CompileError as error:
         raise ArgumentError(
-            "recurrent_dropout, drop_connect: expected a cell whose step can be written down without numbers, got one "
-            f"that cannot: {error}"
+            "recurrent_dropout, drop_connect: expected a cell whose step can be traced, got one that cannot; use "
+            f"zoneout or variational_dropout, or change the cell: {error}"
         ) from error
 
 
@@ -146,7 +146,7 @@ def _weights(eqn: Eqn, consts: Sequence[Any]) -> list[int]:
 
 
 def _met(eqn: Eqn, position: int, of_state: dict[Any, Any]) -> Any:
-    """Return which elements of a weight the state is multiplied with, so that it broadcasts to the weight's shape."""
+    """Return which elements of a weight the state is multiplied with, as an array that broadcasts to its shape."""
     other = of_state[eqn.operands[1 - position]]
     summed, row = eqn.primitive.summed, other.reshape(-1, other.shape[-1]).any(axis=0)
     if position == 1 and summed is not None and eqn.operands[1].ndim == 2:
