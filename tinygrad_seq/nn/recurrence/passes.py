@@ -23,7 +23,7 @@ from ..cell import Cell, step_of_one
 from ..init import uniform_
 from ..masks import Flags, Mask
 from ..module.parameter import Parameter
-from ..module.reinitialise import redraw
+from ..module.reinitialise import reinitialise
 from .options import Options
 from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
@@ -45,7 +45,7 @@ class Pass(NamedTuple):
         Its cell.
     reverse
         Whether it goes from the last step to the first.
-    first
+    learned
         The learned initial state of one row, without an axis for it; None to use the cell's own.
     projection
         (P, H), the matrix that the outputs are multiplied with; None to leave them as they are.
@@ -53,7 +53,7 @@ class Pass(NamedTuple):
 
     cell: Cell
     reverse: bool
-    first: Tree
+    learned: Tree
     projection: Parameter | None
 
     def place(self, layer: int) -> str:
@@ -62,18 +62,19 @@ class Pass(NamedTuple):
 
     def initial_state(self, rows: int) -> Tree:
         """Return the initial state of `rows` sequences."""
-        if self.first is None:
+        if self.learned is None:
             return self.cell.initial_state(rows)
-        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.first)
+        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.learned)
 
-    def redraw(self, layer: str) -> None:
+    def reinitialise(self, layer: str) -> None:
         """Re-initialise all parameters; a learned initial state is set to that of the cell."""
-        redraw(layer, self.cell)
-        if self.first is not None:
+        reinitialise(layer, self.cell)
+        if self.learned is not None:
             with no_grad():
-                for learned, own in zip(flatten(self.first)[0], flatten(self.cell.initial_state(1))[0], strict=True):
-                    if isinstance(learned, Parameter):
-                        learned.copy_(own[0])
+                own = flatten(self.cell.initial_state(1))[0]
+                for parameter, initial in zip(flatten(self.learned)[0], own, strict=True):
+                    if isinstance(parameter, Parameter):
+                        parameter.copy_(initial[0])
         if self.projection is not None:
             draw_projection(self.projection)
 
