@@ -145,6 +145,7 @@ def run_pass(
     varying: Inputs = {"x": xs.arrays}
     fixed: Inputs = {}
     step = _with_options(cell, one, begin, flags, options, training, nudges, varying, fixed)
+    held = valid is not None and options["masked_output"] == "held"
     show = options["return_all_states"] or nudges is not None
     cut = runs and options["window"] is not None and valid is not None
 
@@ -153,7 +154,7 @@ def run_pass(
             state, outputs = step(state, inputs | fixed)
             return state, outputs._replace(states=state) if show or cut else outputs
 
-        return _scan(step_of_scan, state, varying, one.reverse, options)
+        return _scan(step_of_scan, state, varying, one.reverse, options, held)
 
     if not runs:
         sources = [xs.arrays, *map(vars, one.cell.modules()), one.projection]
@@ -164,8 +165,8 @@ def run_pass(
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
         last, outputs = run_segments(run, segments, begin, varying, fixed, _outputs_of_ended, one.reverse, cut)
     ys = outputs.y
-    if valid is not None and options["masked_output"] == "held":
-        ys = hold_padding(ys, valid, one.reverse, options["window"], options["stride"])
+    if held and valid is not None and not _overlaps(options, T):
+        ys = hold_padding(ys, valid, one.reverse, options["window"])
     if cut and valid is not None:
         last = _last_states(outputs.states, begin, valid, one.reverse)
     states = rebuild(outputs.states) if show else None
@@ -332,11 +333,20 @@ def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> A
     return [where(per_row(counts, last), last, first) for last, first in zip(found, begin, strict=True)]
 
 
-def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options) -> tuple[Any, Any]:
-    """Return the last carry and the outputs of a scan over `xs`, in overlapping windows if there is a stride."""
+def _overlaps(options: Options, T: int) -> bool:
+    """Return whether the windows of truncated backpropagation over T steps overlap."""
+    window, stride = options["window"], options["stride"]
+    return window is not None and stride not in (None, window) and window < T
+
+
+def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool = False) -> tuple[Any, Any]:
+    """Return the last carry and the outputs of a scan over `xs`, in overlapping windows if there is a stride.
+
+    With `held` the outputs of overlapping windows are held where ``xs["mask"]`` is False; those of others are not.
+    """
     window, stride, remember = options["window"], options["stride"], options["remember"]
     T = first_leaf(xs).shape[0]
-    if window is None or stride in (None, window) or window >= T:
+    if window is None or stride is None or not _overlaps(options, T):
         return scan(step, carry, xs, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()
     for turn in range(-(-T // stride)):
@@ -346,6 +356,9 @@ def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options) -> 
         first = map_leaves(Tensor.detach, first) if back else first
         inputs = _times(xs, T - end if reverse else back, T - back if reverse else end)
         carry, ys = scan(step, first, inputs, reverse=reverse, remember=remember)
+        if held:
+            before = [y[0 if reverse else -1].detach() for y in parts[back // stride - 1].y] if back else None
+            ys = ys._replace(y=hold_padding(ys.y, inputs["mask"], reverse, before=before))
         begins.append(carry)
         parts.append(_times(ys, 0 if reverse else begin - back, end - begin if reverse else end - back))
     columns = zip(*[flatten(part)[0] for part in (parts[::-1] if reverse else parts)], strict=True)
