@@ -149,7 +149,7 @@ def parameter_faults(
     parameters: list[inspect.Parameter], sections: dict[str, str], allowed: tuple[str, ...]
 ) -> list[str]:
     described = next((names_in(sections[name]) for name in allowed if name in sections), [])
-    names = [p.name for p in parameters]
+    names = [p.name for p in parameters if not p.name.startswith("_")]
     return [] if set(described) == set(names) else [f"Parameters section: expected {names}, got {described}"]
 
 

@@ -253,6 +253,7 @@ pow = elementwise(
     _pow,
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
     symbol="**",
+    static=(0, 1),
     doc="Return ``a ** b``. A negative base needs integer exponents (NaN otherwise).",
     public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> [4., 9.]"),
 )

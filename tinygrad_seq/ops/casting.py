@@ -80,12 +80,13 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
 
 
 # The same values under another name, which a gradient can be taken with respect to by itself.
-alias = Primitive("alias", lambda x: x, (lambda g, _y, _x: g,), kind=OpKind.CAST)
+alias = Primitive("alias", lambda x: x, (lambda g, _y, _x: g,), kind=OpKind.CAST, structure=lambda x: x)
 clone = Primitive(
     "clone",
     lambda x: x.copy(),
     (lambda g, _y, _x: g,),
     kind=OpKind.CAST,
+    structure=lambda x: x,
     doc="Return a copy that gradient flows through.",
     public=Public("copy", example="[1.0, 2.0] -> [1., 2.]"),
 )

@@ -177,6 +177,7 @@ where = elementwise(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     code="{1} if {0} else {2}",
+    static=(0,),
     cheap=True,
     doc="Return `a` where `condition` is true and `b` elsewhere. The side not chosen gets a gradient of exactly zero.",
     public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> [1., 0.]"),

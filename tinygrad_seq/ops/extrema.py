@@ -11,8 +11,8 @@ from ..errors import ShapeError
 from .arithmetic import maximum
 from .axes import normalise_axes, normalise_axis
 from .casting import astype
-from .comparison import equal, where
-from .primitive import Array, OpKind, Primitive, Rule
+from .comparison import equal, not_equal, where
+from .primitive import TABLE, Array, OpKind, Primitive, Rule
 from .public import Public
 from .shape import reshape
 
@@ -32,6 +32,7 @@ _count_true = Primitive(
     "count_nonzero",
     lambda x, axes, keepdims: np.add.reduce(x != 0, axis=axes, keepdims=keepdims, dtype=np.int64),
     (None,),
+    formula=lambda x, axes, keepdims: TABLE["sum"](astype(not_equal(x, 0), "int64"), axes=axes, keepdims=keepdims),
 )
 
 
@@ -52,7 +53,9 @@ _all = _reducer("all", np.logical_and, None, True, "{total} and {value} != 0")
 
 
 def _index_of(name: str, find: Callable[..., Any]) -> Primitive:
-    return Primitive(name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,))
+    return Primitive(
+        name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,), axes="axis"
+    )
 
 
 _argmax = _index_of("argmax", np.argmax)

@@ -103,6 +103,7 @@ _index = Primitive(
     (lambda g, _y, x_like, key: _index_place(g, shape=x_like.shape, key=key),),
     kind=OpKind.VIEW,
     view=of_slices,
+    batched=lambda _T, _lifted, x, key: x[(slice(None), *key)],
     add_into=_add_slice,
 )
 _index_place = Primitive("index_place", _place, (lambda g, _y, _g, shape, key: _index(g, key=key),))

@@ -104,12 +104,25 @@ def _linear_rule_bias(g: Array, _y: None, _x: None, _weight: None, _bias: None) 
     return g
 
 
-_linear = Primitive("linear", _linear_forward, (_linear_rule_x, _linear_rule_weight), kind=OpKind.PRODUCT, summed=-1)
+def _product(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    y = matmul(x, permute_dims(weight, (1, 0)))
+    return y if bias is None else y + bias
+
+
+_linear = Primitive(
+    "linear",
+    _linear_forward,
+    (_linear_rule_x, _linear_rule_weight),
+    kind=OpKind.PRODUCT,
+    structure=_product,
+    summed=-1,
+)
 _linear_bias = Primitive(
     "linear_bias",
     _linear_forward,
     (_linear_rule_x, _linear_rule_weight, _linear_rule_bias),
     kind=OpKind.PRODUCT,
+    structure=_product,
     summed=-1,
 )
 

@@ -12,7 +12,7 @@ saves no more than that:
     ``x_like``   only its shape and dtype are (a `Like`)
     ``_x``       nothing is: the rule receives None
 
-Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
+Broadcasting is undone by the driver (`shape.unbroadcast`), never by a rule.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class OpKind(Enum):
     JOIN = auto()  # those of all operands, one operand after the other along an axis
     REDUCTION = auto()  # on all along the axes in the parameter `axes`
     PRODUCT = auto()  # sums of products of two operands, with or without a third to be added
-    LOOKUP = (
-        auto()
-    )  # slices of the first operand, at the indices in the second, along the parameter `axis` or the first
+    LOOKUP = auto()  # slices of the first operand at the indices in the second, along the first axis or that in `axis`
     DRAW = auto()  # an index, drawn from the scores along the last axis by given random numbers
     OTHER = auto()
+
+    __hash__ = object.__hash__  # that of Enum is a call in Python
 
 
 def _reads(name: str) -> int:
@@ -114,8 +114,22 @@ class Primitive:
         comparison if the result is a boolean.
     integer_code
         The `code` for integers where it is another.
+    static
+        The positions of operands whose values decide what is compiled, where they are Python numbers.
     vectorised
         Whether `kernels.scalar` has a function of this name, which compiled loops call in place of the `code`.
+    formula
+        ``formula(*operands, **params)`` returns the results by other operations: what a compiled scan does in place of
+        the forward.
+    structure
+        The same for what only moves elements, or is a product: it is replaced before differentiation already, so that
+        gradients are those of the other operations. The compiler adds its own (see `scan.passes.lower`).
+    axes
+        The name of the parameter that holds an axis of the only operand, or a tuple of them; ``"axes"`` of a reduction.
+    batched
+        ``batched(T, lifted, *operands, **params)`` returns the results for all times at once, given which operands have
+        a time axis in front. Without it elementwise operations broadcast, those with `axes` count from the axis after
+        that of time, and the rest runs time by time.
     fold
         Of a reduction: the value it starts with, None for the first element, and the statement that adds ``{value}`` to
         ``{total}``.
@@ -129,8 +143,9 @@ class Primitive:
 
     opaque = False
     __slots__ = (
-        "__dict__", "_count", "_plans", "add_into", "cheap", "code", "fold", "forward", "from_end", "integer_code",
-        "kind", "linear", "multiple", "name", "rules", "summed", "symbol", "variadic", "vectorised", "view",
+        "__dict__", "_count", "_plans", "add_into", "axes", "batched", "cheap", "code", "fold", "formula", "forward",
+        "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure", "summed",
+        "symbol", "variadic", "vectorised", "view",
     )  # fmt: skip
 
     def __init__(
@@ -145,7 +160,12 @@ class Primitive:
         integer_code: str | None = None,
         cheap: bool = False,
         linear: bool = False,
+        static: tuple[int, ...] = (),
         vectorised: bool = False,
+        formula: Rule | None = None,
+        structure: Rule | None = None,
+        batched: Rule | None = None,
+        axes: str | None = None,
         fold: tuple[float | None, str] | None = None,
         view: Callable[..., tuple[Elements, ...]] | None = None,
         from_end: bool = False,
@@ -165,7 +185,9 @@ class Primitive:
         self._count = len(self.rules) if code is not None or public is not None else 0
         self.kind = kind
         self.code, self.symbol, self.integer_code = code, symbol, integer_code
-        self.cheap, self.linear, self.vectorised = cheap, linear, vectorised
+        self.cheap, self.linear, self.static, self.vectorised = cheap, linear, static, vectorised
+        self.formula, self.structure, self.batched = formula, structure, batched
+        self.axes = "axes" if kind is OpKind.REDUCTION else axes
         self.fold, self.view, self.from_end, self.summed = fold, view, from_end, summed
         self.multiple = multiple
         self.add_into = add_into
