@@ -334,8 +334,8 @@ MUTANTS = [
     Mutant(
         "a learned first state is not drawn anew",
         "nn/recurrence/passes.py",
-        "                    learned.copy_(own[0])",
-        "                    pass",
+        "                        parameter.copy_(initial[0])",
+        "                        pass",
         RECURRENT,
     ),
     Mutant(

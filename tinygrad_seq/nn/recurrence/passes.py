@@ -23,7 +23,7 @@ from ..cell import Cell, step_of_one
 from ..init import uniform_
 from ..masks import Flags, Mask
 from ..module.parameter import Parameter
-from ..module.reinitialise import redraw
+from ..module.reinitialise import reinitialise
 from .options import Options
 from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
@@ -45,7 +45,7 @@ class Pass(NamedTuple):
         Its cell.
     reverse
         Whether it goes from the last step to the first.
-    first
+    learned
         The learned initial state of one row, without an axis for it; None to use the cell's own.
     projection
         (P, H), the matrix that the outputs are multiplied with; None to leave them as they are.
@@ -53,7 +53,7 @@ class Pass(NamedTuple):
 
     cell: Cell
     reverse: bool
-    first: Tree
+    learned: Tree
     projection: Parameter | None
 
     def place(self, layer: int) -> str:
@@ -62,18 +62,19 @@ class Pass(NamedTuple):
 
     def initial_state(self, rows: int) -> Tree:
         """Return the initial state of `rows` sequences."""
-        if self.first is None:
+        if self.learned is None:
             return self.cell.initial_state(rows)
-        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.first)
+        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.learned)
 
-    def redraw(self, layer: str) -> None:
+    def reinitialise(self, layer: str) -> None:
         """Re-initialise all parameters; a learned initial state is set to that of the cell."""
-        redraw(layer, self.cell)
-        if self.first is not None:
+        reinitialise(layer, self.cell)
+        if self.learned is not None:
             with no_grad():
-                for learned, own in zip(flatten(self.first)[0], flatten(self.cell.initial_state(1))[0], strict=True):
-                    if isinstance(learned, Parameter):
-                        learned.copy_(own[0])
+                own = flatten(self.cell.initial_state(1))[0]
+                for parameter, initial in zip(flatten(self.learned)[0], own, strict=True):
+                    if isinstance(parameter, Parameter):
+                        parameter.copy_(initial[0])
         if self.projection is not None:
             draw_projection(self.projection)
 
@@ -144,6 +145,7 @@ def run_pass(
     varying: Inputs = {"x": xs.arrays}
     fixed: Inputs = {}
     step = _with_options(cell, one, begin, flags, options, training, nudges, varying, fixed)
+    held = valid is not None and options["masked_output"] == "held"
     show = options["return_all_states"] or nudges is not None
     cut = runs and options["window"] is not None and valid is not None
 
@@ -152,7 +154,7 @@ def run_pass(
             state, outputs = step(state, inputs | fixed)
             return state, outputs._replace(states=state) if show or cut else outputs
 
-        return _scan(step_of_scan, state, varying, one.reverse, options)
+        return _scan(step_of_scan, state, varying, one.reverse, options, held)
 
     if not runs:
         sources = [xs.arrays, *map(vars, one.cell.modules()), one.projection]
@@ -163,8 +165,8 @@ def run_pass(
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
         last, outputs = run_segments(run, segments, begin, varying, fixed, _outputs_of_ended, one.reverse, cut)
     ys = outputs.y
-    if valid is not None and options["masked_output"] == "held":
-        ys = hold_padding(ys, valid, one.reverse, options["window"], options["stride"])
+    if held and valid is not None and not _overlaps(options, T):
+        ys = hold_padding(ys, valid, one.reverse, options["window"])
     if cut and valid is not None:
         last = _last_states(outputs.states, begin, valid, one.reverse)
     states = rebuild(outputs.states) if show else None
@@ -331,11 +333,20 @@ def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> A
     return [where(per_row(counts, last), last, first) for last, first in zip(found, begin, strict=True)]
 
 
-def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options) -> tuple[Any, Any]:
-    """Return the last carry and the outputs of a scan over `xs`, in overlapping windows if there is a stride."""
+def _overlaps(options: Options, T: int) -> bool:
+    """Return whether the windows of truncated backpropagation over T steps overlap."""
+    window, stride = options["window"], options["stride"]
+    return window is not None and stride not in (None, window) and window < T
+
+
+def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool = False) -> tuple[Any, Any]:
+    """Return the last carry and the outputs of a scan over `xs`, in overlapping windows if there is a stride.
+
+    With `held` the outputs of overlapping windows are held where ``xs["mask"]`` is False; those of others are not.
+    """
     window, stride, remember = options["window"], options["stride"], options["remember"]
     T = first_leaf(xs).shape[0]
-    if window is None or stride in (None, window) or window >= T:
+    if window is None or stride is None or not _overlaps(options, T):
         return scan(step, carry, xs, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()
     for turn in range(-(-T // stride)):
@@ -345,6 +356,9 @@ def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options) -> 
         first = map_leaves(Tensor.detach, first) if back else first
         inputs = _times(xs, T - end if reverse else back, T - back if reverse else end)
         carry, ys = scan(step, first, inputs, reverse=reverse, remember=remember)
+        if held:
+            before = [y[0 if reverse else -1].detach() for y in parts[back // stride - 1].y] if back else None
+            ys = ys._replace(y=hold_padding(ys.y, inputs["mask"], reverse, before=before))
         begins.append(carry)
         parts.append(_times(ys, 0 if reverse else begin - back, end - begin if reverse else end - back))
     columns = zip(*[flatten(part)[0] for part in (parts[::-1] if reverse else parts)], strict=True)
