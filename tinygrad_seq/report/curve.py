@@ -25,10 +25,19 @@ def draw_curves(curves: Mapping[str, Curve], *, width: int = 72, height: int = 1
 
     Parameters
     ----------
-    curves
+    curves : mapping[str, Curve]
         Points (x, y) by name.
-    width, height
+    width : int, default 72
         Of the area inside the axes, in characters.
+    height : int, default 16
+        Of the area inside the axes, in characters.
+    x_label : str, default "step"
+        What stands below the axis.
+
+    Returns
+    -------
+    str
+        `height` lines and those of the axes and the legend.
 
     Raises
     ------
@@ -88,12 +97,34 @@ def save_curves(
 
     The legend says how each curve begins and ends; one of a few points has them marked.
 
+    Parameters
+    ----------
+    curves : mapping[str, Curve]
+        Points (x, y) by name.
+    path : str or PathLike
+        The file to write.
+    title : str, default ""
+        What stands above.
+    x_label : str, default "step"
+        What stands below.
+    y_label : str, default ""
+        What stands at the side.
+
     Raises
     ------
     ArgumentError
         If matplotlib is not installed, or there is no point to draw.
     CheckpointError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "loss.png")
+    >>> ts.report.save_curves({"loss": [(0, 2.0), (1, 1.0)]}, path)
+    >>> path.exists()
+    True
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -30,11 +30,15 @@ def time_xray(
 
     Parameters
     ----------
-    inspections
+    inspections : mapping[str, Inspection or PassInspection]
         By name what `layer.inspect` returned, of one layer and direction, or ``inspection.one(layer, direction)``;
         after a backward pass, whose loss should look at the last step only.
-    row
+    path : str or PathLike
+        The file to write.
+    row : int, default 0
         The number of the sequence whose values are drawn.
+    title : str, default ""
+        What stands above.
 
     Raises
     ------
@@ -112,6 +116,16 @@ def time_xray(
 
 def gradient_reach(inspection: Inspection | PassInspection) -> np.ndarray:
     """Return the norm of dL/dh_t, the mean over the sequences, by distance from the step that was last, (T,).
+
+    Parameters
+    ----------
+    inspection : Inspection or PassInspection
+        What `layer.inspect` returned, after a backward pass.
+
+    Returns
+    -------
+    ndarray
+        (T,), from the last step backwards.
 
     Examples
     --------

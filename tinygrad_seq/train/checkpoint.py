@@ -26,10 +26,26 @@ _ARRAY, _TUPLE = "$array", "$tuple"
 def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write `content`, a nested dict of arrays, tensors, numbers, texts, lists and tuples, to `path`.
 
+    Parameters
+    ----------
+    content : dict
+        What to write; keys are strings.
+    path : str or PathLike
+        Where to write; an existing file is replaced.
+
     Raises
     ------
     CheckpointError
         If it cannot be written. What stood at `path` before is untouched then.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> import tempfile
+    >>> path = f"{tempfile.mkdtemp()}/checkpoint"
+    >>> ts.train.save_checkpoint({"step": 3}, path)
+    >>> ts.train.load_checkpoint(path)
+    {'step': 3}
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     text = json.dumps({"version": _VERSION, "content": _take_out(content, "", arrays)})
@@ -39,10 +55,29 @@ def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> No
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the nested dict that `save_checkpoint` wrote to `path`, with ndarrays where tensors were.
 
+    Parameters
+    ----------
+    path : str or PathLike
+        A file that `save_checkpoint` wrote.
+
+    Returns
+    -------
+    dict
+        The content.
+
     Raises
     ------
     CheckpointError
         If the file is missing, cut short, damaged in any byte, no checkpoint, or of a newer version of the package.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> import tempfile
+    >>> path = f"{tempfile.mkdtemp()}/checkpoint"
+    >>> ts.train.save_checkpoint({"step": 3, "weight": ts.ones(2)}, path)
+    >>> ts.train.load_checkpoint(path)["weight"]
+    array([1., 1.], dtype=float32)
     """
     arrays, metadata = read_arrays(path)
     text = metadata.get(_FORMAT)

@@ -31,33 +31,71 @@ Check = tuple[Callable[[Any], bool], str]
 class TrainingConfig:
     """Every setting of a run. Sizes are in elements, `window` and `batch_size` in tokens; `steps` are updates.
 
-    Attributes
+    Parameters
     ----------
-    corpus
+    corpus : str, default "pydoc"
         ``"pydoc"``, ``"stdlib"`` or the path of a UTF-8 file or folder.
-    unit
+    level : {"char", "word"}, default "char"
+        ``"char"`` or ``"word"``.
+    unit : str, default "paragraph"
         What ``<EOS>`` stands after: each paragraph, line or document. P(text) is the probability of one unit.
-    cell
-        ``"lstm"``, ``"gru"``, ``"rnn"``, or ``"FILE.py:Class"``, a subclass of `tinygrad_seq.nn.Cell`.
-    validation
+    max_vocabulary : int, default 10000
+        How many words to keep at most.
+    validation : float, default 0.1
         The part at the end of the text that is held out.
-    schedule
-        Of the learning rate: ``"cosine"`` falls to a hundredth over `steps`, ``"constant"`` stays, ``"plateau"``
-        halves when the held-out loss has not improved twice; the first two rise along a line over `warmup` steps.
-    clip_norm
+    cell : str, default "gru"
+        ``"lstm"``, ``"gru"``, ``"rnn"``, or ``"FILE.py:Class"``, a subclass of `tinygrad_seq.nn.Cell`.
+    embedding_size : int, default 64
+        Of the vector of a token.
+    hidden_size : int, default 256
+        H of the recurrent layers.
+    num_layers : int, default 1
+        How many recurrent layers there are.
+    dropout : float, default 0.0
+        Between layers, from 0 to 1.
+    optimizer : str, default "adam"
+        ``"adam"``, ``"adamw"``, ``"sgd"``, ``"rmsprop"`` or ``"adagrad"``.
+    lr : float, default 0.004
+        The learning rate.
+    weight_decay : float, default 0.0
+        Of the optimiser.
+    schedule : str, default "cosine"
+        Of the learning rate: ``"cosine"`` falls to a hundredth over `steps`, ``"constant"`` stays, ``"plateau"`` halves
+        when the held-out loss has not improved twice; the first two rise along a line over `warmup` steps.
+    warmup : int, default 20
+        How many steps the rate rises.
+    clip_norm : float, default 1.0
         The greatest norm of the gradient; 0 never clips.
-    restart
-        How often, in training, a unit begins from the initial state, as a text does that is sampled or scored; else
-        the state goes on from the unit before.
-    minutes, patience
-        0, or when to stop before `steps`: after this time, or this many evaluations without improvement.
-    sample_length
+    batch_size : int, default 32
+        How many streams of text are read at once.
+    window : int, default 64
+        T, how many tokens a step of training reads of each stream.
+    restart : float, default 0.1
+        How often, in training, a unit begins from the initial state, as a text does that is sampled or scored; else the
+        state goes on from the unit before.
+    steps : int, default 1200
+        How many updates are made.
+    minutes : float, default 0.0
+        When to stop before `steps`; 0 for no limit.
+    evaluate_every : int, default 100
+        After how many steps the held-out loss is computed.
+    patience : int, default 0
+        After how many evaluations without improvement to stop; 0 never does.
+    sample_length : int, default 200
         How many tokens are sampled at each evaluation, to look at.
+    seed : int, default 0
+        Of everything random.
 
     Raises
     ------
     ArgumentError
         If a setting is not what it may be.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.train.TrainingConfig(cell="lstm", hidden_size=64).corpus
+    'pydoc'
     """
 
     corpus: str = "pydoc"
@@ -103,7 +141,23 @@ class TrainingConfig:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> TrainingConfig:
-        """Return the config of `settings`; CheckpointError if they are not what `to_json` returns."""
+        """Return the config of `settings`.
+
+        Parameters
+        ----------
+        settings : dict
+            What `to_json` returned.
+
+        Returns
+        -------
+        TrainingConfig
+            The config.
+
+        Raises
+        ------
+        CheckpointError
+            If the settings are not those of a config.
+        """
         names = {field.name for field in dataclasses.fields(cls)}
         if settings.keys() != names:
             raise CheckpointError(

@@ -136,10 +136,21 @@ class LanguageModel(nn.Module):
 
         Parameters
         ----------
-        prompt
+        prompt : array_like
             Shape (T,), integers, T >= 1, e.g. only ``<EOS>``.
-        temperature, top_k, generator, exclude
-            See `choose_token`.
+        temperature : float, default 1.0
+            0 always takes the likeliest token.
+        top_k : int, default None
+            How many of the likeliest tokens may come; None allows all.
+        generator : numpy.random.Generator, default None
+            What draws; by default the process-wide generator.
+        exclude : sequence of int, default ()
+            Tokens that may not come.
+
+        Returns
+        -------
+        iterator of int
+            The tokens.
 
         Raises
         ------

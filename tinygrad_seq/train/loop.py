@@ -22,7 +22,27 @@ from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 
 
 class Step(NamedTuple):
-    """One update: its number (from 1), the loss in nats per token, the norm of the gradient before clipping."""
+    """One update: its number (from 1), the loss in nats per token, the norm of the gradient before clipping.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    loss : float
+        In nats per token.
+    gradient_norm : float
+        Before clipping.
+    lr : float
+        The learning rate.
+    tokens : int
+        How many tokens were read.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.train.Step(number=1, loss=4.5, gradient_norm=0.5, lr=1e-3, tokens=2048).loss
+    4.5
+    """
 
     number: int
     loss: float
@@ -147,6 +167,11 @@ class TrainingSteps:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`, with the same kind of model, text, optimiser and schedule.
 
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+
         Raises
         ------
         CheckpointError
@@ -179,10 +204,33 @@ def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: 
 
     The text is read as in training: by at most `batch_size` readers, the state going on from window to window.
 
+    Parameters
+    ----------
+    model : Module
+        A `LanguageModel` or another module that takes tokens and a state.
+    tokens : array_like
+        Integers (T,).
+    batch_size : int, default 32
+        How many streams are read at once.
+    window : int, default 64
+        How many tokens of each stream are read at a time.
+
+    Returns
+    -------
+    float
+        In nats per token.
+
     Raises
     ------
     DataError
         If there are fewer than 2 tokens.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> model = ts.train.LanguageModel(5, embedding_size=4, hidden_size=8)
+    >>> ts.train.evaluate(model, [1, 2, 3, 4, 1, 2], batch_size=1, window=2) > 0
+    True
     """
     row = np.asarray(tokens)
     readers = max(1, min(batch_size, (len(row) - 1) // window))

@@ -36,10 +36,26 @@ _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 class Run:
     """A run folder, which exists; `create` makes one and `open` finds one.
 
-    Attributes
+    Parameters
     ----------
-    facts
+    folder : Path
+        An existing run folder.
+    config : TrainingConfig
+        The settings of the run.
+    vocabulary : Vocabulary
+        The tokens of the model.
+    facts : dict
         What else is known of the run: the corpus, its hash, characters per token, versions.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> import tempfile
+    >>> vocabulary = ts.data.Vocabulary.build("a text")
+    >>> folder = f"{tempfile.mkdtemp()}/run"
+    >>> run = ts.train.Run.create(folder, ts.train.TrainingConfig(), vocabulary, {"corpus": "pydoc"})
+    >>> ts.train.Run.open(folder).facts["corpus"]
+    'pydoc'
     """
 
     folder: Path
@@ -62,6 +78,24 @@ class Run:
         """Return a new run folder, which appears whole or not at all; with `force` it takes an old run's place.
 
         The file of a cell of the user's is copied into it.
+
+        Parameters
+        ----------
+        folder : str or PathLike
+            Where to make it.
+        config : TrainingConfig
+            The settings of the run.
+        vocabulary : Vocabulary
+            The tokens of the model.
+        facts : dict
+            What else to keep: the corpus, its hash, versions.
+        force : bool, default False
+            Whether to replace an old run in that place.
+
+        Returns
+        -------
+        Run
+            The new run.
 
         Raises
         ------
@@ -99,6 +133,16 @@ class Run:
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
         """Return the run in `folder`.
+
+        Parameters
+        ----------
+        folder : str or PathLike
+            A run folder.
+
+        Returns
+        -------
+        Run
+            The run.
 
         Raises
         ------
@@ -150,6 +194,16 @@ class Run:
     def load(self, name: str | None = None) -> dict[str, Any]:
         """Return the checkpoint `name`, e.g. ``"best"`` or ``"step-001000"``, or the newest.
 
+        Parameters
+        ----------
+        name : str, default None
+            Such as ``"best"`` or ``"step-001000"``; None for the newest.
+
+        Returns
+        -------
+        dict
+            The content of the checkpoint.
+
         Raises
         ------
         CheckpointError
@@ -169,7 +223,23 @@ class Run:
             raise CheckpointError(f"{str(error).rstrip('.')}; {hint}.") from error
 
     def load_model(self, name: str | None = None) -> tuple[LanguageModel, int]:
-        """Return the model of a checkpoint, by default the best, and the step it is of; errors as `load`."""
+        """Return the model of a checkpoint, by default the best, and the step it is of; errors as `load`.
+
+        Parameters
+        ----------
+        name : str, default None
+            As in `load`; None for the best.
+
+        Returns
+        -------
+        tuple of LanguageModel and int
+            The model, and the step it is of.
+
+        Raises
+        ------
+        CheckpointError
+            As `load`.
+        """
         content = self.load(name or ("best" if self.best.exists() else None))
         model = build_model(self.config, len(self.vocabulary))
         model.load_state_dict(content["steps"]["model"])
@@ -191,6 +261,20 @@ class Run:
     def save(self, step: int, content: dict[str, Any], *, best: bool = False) -> Path:
         """Write a checkpoint, also as the best if it is, then delete the oldest; return its path.
 
+        Parameters
+        ----------
+        step : int
+            The number of the step.
+        content : dict
+            What to write.
+        best : bool, default False
+            Whether it is the best so far.
+
+        Returns
+        -------
+        Path
+            Where the checkpoint is.
+
         Raises
         ------
         CheckpointError
@@ -206,7 +290,18 @@ class Run:
         return path
 
     def update_config(self, config: TrainingConfig) -> Run:
-        """Return the run with another config, which is also written."""
+        """Return the run with another config, which is also written.
+
+        Parameters
+        ----------
+        config : TrainingConfig
+            The new settings, which are also written.
+
+        Returns
+        -------
+        Run
+            The run with them.
+        """
         file = self.folder / "config.json"
         content = json.loads(file.read_bytes())
         name = config.cell.rpartition(":")[2]

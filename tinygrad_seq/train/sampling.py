@@ -25,16 +25,21 @@ def choose_token(
 
     Parameters
     ----------
-    logits
+    logits : array_like
         Shape (V,).
-    temperature
+    temperature : float, default 1.0
         0 gives the likeliest token and draws nothing (the first of several).
-    top_k
+    top_k : int, default None
         How many of the likeliest tokens may come; None allows all.
-    generator
+    generator : numpy.random.Generator, default None
         What draws (the process-wide generator if not given).
-    exclude
+    exclude : sequence of int, default ()
         Tokens that may not come.
+
+    Returns
+    -------
+    int
+        The index of the token.
 
     Raises
     ------

@@ -30,12 +30,26 @@ class Session:
 
     Everything is checked and made in memory here; nothing is written before `rows`.
 
+    Parameters
+    ----------
+    config : TrainingConfig
+        The settings.
+    vocabulary : Vocabulary, default None
+        The tokens; None builds them from the corpus.
+
     Raises
     ------
     DataError
         If the corpus is missing, blank or too short for one window.
     ArgumentError
         If the cell cannot be loaded.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> session = ts.train.Session(ts.train.TrainingConfig(hidden_size=8, embedding_size=4))
+    >>> type(session).__name__
+    'Session'
     """
 
     def __init__(self, config: TrainingConfig, vocabulary: Vocabulary | None = None) -> None:
@@ -69,6 +83,18 @@ class Session:
     @classmethod
     def resume(cls, run: Run, checkpoint: str | None = None) -> Session:
         """Return the session of `run` as it was when the checkpoint, by default the newest, was written.
+
+        Parameters
+        ----------
+        run : Run
+            A run that is not finished.
+        checkpoint : str, default None
+            The name of a checkpoint; None for the newest.
+
+        Returns
+        -------
+        Session
+            The session, which goes on bit for bit.
 
         Raises
         ------
@@ -108,6 +134,18 @@ class Session:
         Each row is added to the metrics of `run` first; a checkpoint is written with each evaluation, and when
         `stop()`, asked after every step, says so.
 
+        Parameters
+        ----------
+        run : Run
+            Where metrics and checkpoints are written.
+        stop : callable or sequence of callable, default <function Session.<lambda> at 0x7f0966270d60>
+            Asked after every step whether to write a checkpoint and end.
+
+        Returns
+        -------
+        iterator of Row
+            What was measured, in order.
+
         Raises
         ------
         CheckpointError
@@ -135,7 +173,15 @@ class Session:
                 return
 
     def save(self, run: Run, *, best: bool = False) -> None:
-        """Write a checkpoint from which `resume` goes on bit for bit."""
+        """Write a checkpoint from which `resume` goes on bit for bit.
+
+        Parameters
+        ----------
+        run : Run
+            Where to write.
+        best : bool, default False
+            Whether it is also the best checkpoint.
+        """
         content = {
             "steps": self.steps.state_dict(),
             "stopping": self.stopping.state_dict(),

@@ -40,7 +40,18 @@ class EarlyStopping:
         self.waited = 0
 
     def improves(self, loss: float) -> bool:
-        """Count one evaluation and return whether `loss` is the lowest so far."""
+        """Count one evaluation and return whether `loss` is the lowest so far.
+
+        Parameters
+        ----------
+        loss : float
+            The loss of the evaluation.
+
+        Returns
+        -------
+        bool
+            Whether it is the lowest; NaN never is.
+        """
         better = loss < self.best
         self.best = min(self.best, loss)
         self.waited = 0 if better else self.waited + 1
@@ -56,7 +67,13 @@ class EarlyStopping:
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+        """
         self.best, self.waited = state["best"], state["waited"]
 
 
@@ -74,6 +91,13 @@ def graceful_stop() -> Iterator[StopRequest]:
     """Return a context in which Ctrl-C (SIGINT) and SIGTERM only set the `StopRequest`; a second one ends at once.
 
     It must be entered in the main thread, which is the one that Python tells about signals.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> with ts.train.graceful_stop() as stop:
+    ...     bool(stop)
+    False
     """
     request = StopRequest()
     numbers = (signal.SIGINT, signal.SIGTERM)
