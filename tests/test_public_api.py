@@ -105,7 +105,7 @@ def faults_of(entry: Entry) -> list[str]:
     found = annotation_faults(parameters)
     found += return_faults(signature)
     sections = sections_of(text)
-    if entry.overrides is not None and "Parameters" not in sections:
+    if entry.overrides is not None and not (own and "Parameters" in sections):
         return found  # the base describes them
     found += parameter_faults(parameters, sections, ("Parameters",))
     returned = signature.return_annotation

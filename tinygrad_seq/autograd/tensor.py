@@ -132,7 +132,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     _grad: Tensor | None = None
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
-        self._array = to_array("tensor", data, dtype)
+        self._array = to_array("tensor" if type(self) is Tensor else type(self).__name__, data, dtype)
         self._source = None
         self._requires_grad = False
         if requires_grad:

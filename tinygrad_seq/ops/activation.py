@@ -22,6 +22,7 @@ relu = elementwise(
     lambda x: np.maximum(x, 0),
     vjp=(lambda g, y, _x: where(y > 0, g, 0),),
     code="{0} if {0} > 0 or {0} != {0} else 0.0",
+    cheap=True,
     doc="Return ``max(x, 0)``. The gradient at 0 is 0.",
     public=Public(example="[-1.0, 0.5, 2.0] -> [0. , 0.5, 2. ]"),
 )
@@ -30,6 +31,7 @@ _leaky_relu = elementwise(
     lambda x, slope: np.where(x > 0, x, x * slope),
     vjp=(lambda g, _y, x, slope: where(x > 0, g, g * slope), lambda g, _y, x, _slope: where(x > 0, 0, g * x)),
     code="{0} if {0} > 0 else {0} * {1}",
+    cheap=True,
 )
 _elu = elementwise(
     "elu",
@@ -113,6 +115,7 @@ silu = elementwise(
     "silu",
     compiled("silu", _silu),
     vjp=(_silu_rule,),
+    vectorised=True,
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
     public=Public("swish", example="[2.0] -> [1.7616]"),
@@ -160,12 +163,14 @@ _gelu = elementwise(
     compiled("gelu"),
     vjp=(_gelu_rule,),
     code="max({0}, -1000.0) * 0.5 * math.erfc({0} * -0.7071067811865476)",
+    vectorised=True,
 )
 _gelu_by_tanh = elementwise(
     "gelu_tanh",
     compiled("gelu_tanh", _gelu_tanh),
     vjp=(_gelu_tanh_rule,),
     code=f"max({{0}}, -1000.0) / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
+    vectorised=True,
 )
 
 

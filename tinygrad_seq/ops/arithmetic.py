@@ -24,7 +24,8 @@ add = elementwise(
     "add",
     np.add,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
-    code="{0} + {1}",
+    symbol="+",
+    cheap=True,
     doc="Return ``a + b``.",
     public=Public(operator="add", example="[1.0, 2.0], [3.0, 2.0] -> [4., 4.]"),
 )
@@ -32,7 +33,8 @@ subtract = elementwise(
     "subtract",
     np.subtract,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
-    code="{0} - {1}",
+    symbol="-",
+    cheap=True,
     doc="Return ``a - b``.",
     public=Public("sub", operator="sub", example="[1.0, 2.0], [3.0, 2.0] -> [-2.,  0.]"),
 )
@@ -40,7 +42,8 @@ multiply = elementwise(
     "multiply",
     np.multiply,
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
-    code="{0} * {1}",
+    symbol="*",
+    cheap=True,
     doc="Return ``a * b``.",
     public=Public("mul", operator="mul", example="[1.0, 2.0], [3.0, 2.0] -> [3., 4.]"),
 )
@@ -48,7 +51,7 @@ divide = elementwise(
     "divide",
     np.divide,
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
-    code="{0} / {1}",
+    symbol="/",
     doc="Return ``a / b``. A nonzero number over 0 is infinite, and 0 / 0 is NaN.",
     public=Public("true_divide", "div", operator="truediv", example="[1.0, 2.0], [3.0, 2.0] -> [0.3333, 1.    ]"),
 )
@@ -64,7 +67,7 @@ remainder = elementwise(
     "remainder",
     np.remainder,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
-    code="{0} % {1}",
+    symbol="%",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
     public=Public("mod", operator="mod", example="[5.0, -5.0], 3.0 -> [2., 1.]"),
 )
@@ -73,6 +76,7 @@ fmod = elementwise(
     np.fmod,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
+    integer_code="{0} % {1} - {1} if {0} % {1} != 0 and ({0} < 0) != ({1} < 0) else {0} % {1}",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
     public=Public(example="[5.0, -5.0], 3.0 -> [ 2., -2.]"),
 )
@@ -81,6 +85,7 @@ negative = elementwise(
     np.negative,
     vjp=(lambda g, _y, _x: -g,),
     code="-{0}",
+    cheap=True,
     doc="Return ``-x``.",
     public=Public("neg", operator="neg", example="[-2.0, 3.0] -> [ 2., -3.]"),
 )
@@ -89,6 +94,7 @@ abs = elementwise(
     np.absolute,
     vjp=(lambda g, _y, x: g * sign(x),),
     code="abs({0})",
+    cheap=True,
     doc="Return ``|x|``. The gradient at 0 is 0.",
     public=Public("absolute", operator="abs", example="[-2.0, 3.0] -> [2., 3.]"),
 )
@@ -97,6 +103,7 @@ sign = elementwise(
     np.sign,
     vjp=(_zero,),
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
+    cheap=True,
     doc="Return the sign: -1, 0 or 1. The gradient is zero.",
     public=Public(example="[-2.0, 0.0, 3.0] -> [-1.,  0.,  1.]"),
 )
@@ -117,6 +124,7 @@ floor = elementwise(
     np.floor,
     vjp=(_zero,),
     code=_rounding("math.floor"),
+    integer_code="{0}",
     doc="Return the floor. The gradient is zero.",
     public=Public(example="[-1.5, 1.5] -> [-2.,  1.]"),
 )
@@ -125,6 +133,7 @@ ceil = elementwise(
     np.ceil,
     vjp=(_zero,),
     code=_rounding("math.ceil"),
+    integer_code="{0}",
     doc="Return the ceiling. The gradient is zero.",
     public=Public(example="[-1.5, 1.5] -> [-1.,  2.]"),
 )
@@ -133,6 +142,7 @@ round = elementwise(
     _round,
     vjp=(_zero,),
     code=_rounding("round"),
+    integer_code="{0}",
     doc="Return the nearest integer, halves to even. The gradient is zero.",
     public=Public("rint", example="[0.5, 1.5, 2.4] -> [0., 2., 2.]"),
 )
@@ -141,6 +151,7 @@ trunc = elementwise(
     np.trunc,
     vjp=(_zero,),
     code=_rounding("math.trunc"),
+    integer_code="{0}",
     doc="Return the integer part. The gradient is zero.",
     public=Public(example="[-1.5, 1.5] -> [-1.,  1.]"),
 )
@@ -152,6 +163,7 @@ square = elementwise(
     np.square,
     vjp=(lambda g, _y, x: g * (x * 2),),
     code="{0} * {0}",
+    cheap=True,
     doc="Return ``x * x``.",
     public=Public(example="[-2.0, 3.0] -> [4., 9.]"),
 )
@@ -240,7 +252,8 @@ pow = elementwise(
     "pow",
     _pow,
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
-    code="{0} ** {1}",
+    symbol="**",
+    static=(0, 1),
     doc="Return ``a ** b``. A negative base needs integer exponents (NaN otherwise).",
     public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> [4., 9.]"),
 )
@@ -269,6 +282,7 @@ maximum = elementwise(
         lambda g, _y, a, b: _share(less(a, b), equal(a, b), g),
     ),
     code="{0} if {0} > {1} or {0} != {0} else {1}",
+    cheap=True,
     doc="Return the larger of `a` and `b`. A tie shares the gradient evenly.",
     public=Public(example="[1.0, 2.0], [3.0, 2.0] -> [3., 2.]"),
 )
@@ -280,6 +294,7 @@ minimum = elementwise(
         lambda g, _y, a, b: _share(less(b, a), equal(a, b), g),
     ),
     code="{0} if {0} < {1} or {0} != {0} else {1}",
+    cheap=True,
     doc="Return the smaller of `a` and `b`. A tie shares the gradient evenly.",
     public=Public(example="[1.0, 2.0], [3.0, 2.0] -> [1., 2.]"),
 )
@@ -326,6 +341,7 @@ lerp = elementwise(
         lambda g, _y, start, end, _weight: g * (end - start),
     ),
     code="{0} * (1 - {2}) + {1} * {2}",
+    cheap=True,
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
     public=Public(example="[0.0, 10.0], [1.0, 20.0], 0.5 -> [ 0.5, 15. ]"),
 )

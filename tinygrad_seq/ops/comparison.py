@@ -11,7 +11,8 @@ equal = elementwise(
     "equal",
     np.equal,
     vjp=(None, None),
-    code="{0} == {1}",
+    symbol="==",
+    cheap=True,
     doc="Return ``a == b`` as booleans.",
     public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
@@ -19,7 +20,8 @@ not_equal = elementwise(
     "not_equal",
     np.not_equal,
     vjp=(None, None),
-    code="{0} != {1}",
+    symbol="!=",
+    cheap=True,
     doc="Return ``a != b`` as booleans.",
     public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
@@ -27,7 +29,8 @@ less = elementwise(
     "less",
     np.less,
     vjp=(None, None),
-    code="{0} < {1}",
+    symbol="<",
+    cheap=True,
     doc="Return ``a < b`` as booleans.",
     public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
@@ -35,7 +38,8 @@ less_equal = elementwise(
     "less_equal",
     np.less_equal,
     vjp=(None, None),
-    code="{0} <= {1}",
+    symbol="<=",
+    cheap=True,
     doc="Return ``a <= b`` as booleans.",
     public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> [ True,  True]"),
 )
@@ -43,7 +47,8 @@ greater = elementwise(
     "greater",
     np.greater,
     vjp=(None, None),
-    code="{0} > {1}",
+    symbol=">",
+    cheap=True,
     doc="Return ``a > b`` as booleans.",
     public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> [False, False]"),
 )
@@ -51,7 +56,8 @@ greater_equal = elementwise(
     "greater_equal",
     np.greater_equal,
     vjp=(None, None),
-    code="{0} >= {1}",
+    symbol=">=",
+    cheap=True,
     doc="Return ``a >= b`` as booleans.",
     public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
@@ -61,6 +67,7 @@ bitwise_and = elementwise(
     np.bitwise_and,
     vjp=(None, None),
     code="{0} & {1}",
+    cheap=True,
     doc="Return ``a & b`` of booleans or integers.",
     public=Public(operator="and", example="[6, 5], 3 -> [2, 1]"),
 )
@@ -69,6 +76,7 @@ bitwise_or = elementwise(
     np.bitwise_or,
     vjp=(None, None),
     code="{0} | {1}",
+    cheap=True,
     doc="Return ``a | b`` of booleans or integers.",
     public=Public(operator="or", example="[6, 5], 3 -> [7, 7]"),
 )
@@ -77,6 +85,7 @@ bitwise_xor = elementwise(
     np.bitwise_xor,
     vjp=(None, None),
     code="{0} ^ {1}",
+    cheap=True,
     doc="Return ``a ^ b`` of booleans or integers.",
     public=Public(operator="xor", example="[6, 5], 3 -> [5, 6]"),
 )
@@ -85,6 +94,7 @@ invert = elementwise(
     np.invert,
     vjp=(None,),
     code="~{0}",
+    cheap=True,
     doc="Return ``~x`` of booleans or integers.",
     public=Public("bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> [False,  True]"),
 )
@@ -93,6 +103,7 @@ logical_and = elementwise(
     np.logical_and,
     vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
+    cheap=True,
     doc="Return whether both `a` and `b` are nonzero.",
     public=Public(example="[True, True], [True, False] -> [ True, False]"),
 )
@@ -101,6 +112,7 @@ logical_or = elementwise(
     np.logical_or,
     vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
+    cheap=True,
     doc="Return whether `a` or `b` is nonzero.",
     public=Public(example="[True, False], [False, False] -> [ True, False]"),
 )
@@ -109,6 +121,7 @@ logical_xor = elementwise(
     np.logical_xor,
     vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
+    cheap=True,
     doc="Return whether exactly one of `a` and `b` is nonzero.",
     public=Public(example="[True, True], [True, False] -> [False,  True]"),
 )
@@ -117,6 +130,7 @@ logical_not = elementwise(
     np.logical_not,
     vjp=(None,),
     code="{0} == 0",
+    cheap=True,
     doc="Return whether `x` is zero.",
     public=Public(example="[0.0, 2.0] -> [ True, False]"),
 )
@@ -126,6 +140,7 @@ isnan = elementwise(
     np.isnan,
     vjp=(None,),
     code="math.isnan({0})",
+    cheap=True,
     doc="Return where `x` is not a number.",
     public=Public(example="[1.0, ts.nan] -> [False,  True]"),
 )
@@ -134,6 +149,7 @@ isinf = elementwise(
     np.isinf,
     vjp=(None,),
     code="math.isinf({0})",
+    cheap=True,
     doc="Return where `x` is infinite.",
     public=Public(example="[1.0, -ts.inf] -> [False,  True]"),
 )
@@ -142,6 +158,7 @@ isfinite = elementwise(
     np.isfinite,
     vjp=(None,),
     code="math.isfinite({0})",
+    cheap=True,
     doc="Return where `x` is finite.",
     public=Public(example="[1.0, ts.inf] -> [ True, False]"),
 )
@@ -160,6 +177,8 @@ where = elementwise(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     code="{1} if {0} else {2}",
+    static=(0,),
+    cheap=True,
     doc="Return `a` where `condition` is true and `b` elsewhere. The side not chosen gets a gradient of exactly zero.",
     public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> [1., 0.]"),
 )

@@ -24,6 +24,7 @@ exp = elementwise(
     np.exp,
     vjp=(lambda g, y, _x: g * y,),
     code="math.exp({0})",
+    vectorised=True,
     doc="Return ``e**x``.",
     public=Public(example="[0.0, 1.0] -> [1.    , 2.7183]"),
 )
@@ -40,6 +41,7 @@ expm1 = elementwise(
     np.expm1,
     vjp=(lambda g, _y, x: g * exp(x),),  # y + 1 would cancel for x << 0
     code="math.expm1({0})",
+    vectorised=True,
     doc="Return ``e**x - 1``, accurate near 0.",
     public=Public(example="[0.0, 1.0] -> [0.    , 1.7183]"),
 )
@@ -48,6 +50,7 @@ log = elementwise(
     np.log,
     vjp=(lambda g, _y, x: g / x,),
     code="math.log({0})",
+    vectorised=True,
     doc="Return ``ln x``. -inf at 0 and NaN below; the gradient at 0 is inf.",
     public=Public(example="[1.0, 2.0] -> [0.    , 0.6931]"),
 )
@@ -72,6 +75,7 @@ log1p = elementwise(
     np.log1p,
     vjp=(lambda g, _y, x: g / (x + 1),),
     code="math.log1p({0})",
+    vectorised=True,
     doc="Return ``ln(1 + x)``, accurate near 0. -inf at -1 and NaN below.",
     public=Public(example="[0.0, 1.0] -> [0.    , 0.6931]"),
 )
@@ -96,6 +100,7 @@ sigmoid = elementwise(
     compiled("sigmoid", _sigmoid),
     vjp=(_sigmoid_rule,),
     code="1 / (1 + math.exp(-{0}))",
+    vectorised=True,
     doc="Return ``1 / (1 + e**-x)``.",
     public=Public(example="[2.0] -> [0.8808]"),
 )
@@ -120,6 +125,7 @@ softplus = elementwise(
     compiled("softplus", _softplus),
     vjp=(lambda g, _y, x: g * sigmoid(x),),
     code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
+    vectorised=True,
     doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
     public=Public(example="[0.0, 100.0] -> [  0.6931, 100.    ]"),
 )
@@ -128,6 +134,7 @@ log_sigmoid = elementwise(
     compiled("log_sigmoid", _log_sigmoid),
     vjp=(lambda g, _y, x: g * sigmoid(-x),),
     code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
+    vectorised=True,
     doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
     public=Public("logsigmoid", example="[0.0, -100.0] -> [  -0.6931, -100.    ]"),
 )
@@ -140,6 +147,7 @@ logaddexp = elementwise(
         lambda g, _y, a, b: g * sigmoid(difference(b, a)),
     ),
     code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
+    vectorised=True,
     doc="Return ``ln(e**a + e**b)`` without overflow.",
     public=Public(example="[100.0], [100.0] -> [100.6931]"),
 )

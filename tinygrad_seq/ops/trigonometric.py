@@ -97,6 +97,7 @@ tanh = elementwise(
     np.tanh,
     vjp=(lambda g, y, _x: g - g * (y * y),),
     code="math.tanh({0})",
+    vectorised=True,
     doc="Return the hyperbolic tangent.",
     public=Public(example="[-1.0, 0.0, 1.0] -> [-0.7616,  0.    ,  0.7616]"),
 )

@@ -66,6 +66,10 @@ def scan(
             ys.append(y)
         return carry, ts.stack(ys)
 
+        ┌────────────────────────────────────────────────────────────────────┐
+        │ A scan step returns (carry, y); a cell returns (output, state).    │
+        └────────────────────────────────────────────────────────────────────┘
+
     Parameters
     ----------
     step

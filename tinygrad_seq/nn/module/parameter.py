@@ -1,4 +1,4 @@
-"""Tensors that belong to a module: trained ones (`Parameter`) and fixed ones (`Buffer`)."""
+"""Tensors that belong to a module: `Parameter`, which is trained, and `Buffer`, which is not."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def _dtype(data: ArrayLike, dtype: np.typing.DTypeLike | None) -> np.typing.DTyp
 
 
 class Parameter(Tensor):
-    """A tensor that a module finds among its attributes, trains and saves.
+    """A tensor that is an attribute of a module, and that the module trains and saves.
 
     Parameters
     ----------
-    data
-        The first values, of any shape; they are copied.
-    requires_grad
+    data : array_like
+        The initial values, of any shape; they are copied.
+    requires_grad : bool, default True
         Whether it is trained.
-    dtype
-        By default that of a Tensor; float32 for anything else, also for float64 ndarrays.
+    dtype : dtype, default None
+        None for the dtype of a Tensor, and float32 for other data, including float64 ndarrays.
 
     Examples
     --------
@@ -41,7 +41,14 @@ class Parameter(Tensor):
 class Buffer(Tensor):
     """A tensor that a module saves and casts with its parameters but does not train.
 
-    Change it with ``self.mean.copy_(values)``; parameters of the constructor as in `Parameter`.
+    Change its values with ``self.mean.copy_(values)``.
+
+    Parameters
+    ----------
+    data : array_like
+        The initial values, of any shape; they are copied.
+    dtype : dtype, default None
+        As in `Parameter`.
 
     Examples
     --------
