@@ -12,10 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER))
+from benchmarks._table import read, summary, tables, update
 
-from _table import read, summary, tables, update  # noqa: E402 (the line above makes it importable)
+FOLDER = Path(__file__).resolve().parent
 
 COMPARISONS = [
     "layers",
@@ -54,7 +53,7 @@ def main() -> int:
         return 0
     failed = []
     for subject in options.subjects or [*COMPARISONS, *SCRIPTS]:
-        command = [sys.executable, str(FOLDER / f"{subject}.py"), *(["--quick"] if options.quick else [])]
+        command = [sys.executable, "-m", f"benchmarks.{subject}", *(["--quick"] if options.quick else [])]
         if subject in COMPARISONS:
             command += ["--peers", options.peers] if options.peers else []
             command += ["--with-torch-compile"] if options.with_torch_compile else []

@@ -47,5 +47,5 @@ class CustomCell:
         for name, shape in shapes(self.cell, self.I, self.H).items():
             centre = 1.0 if name.startswith("gain") else 0.0
             parameters[name] = (centre + rng.uniform(-1, 1, shape) / self.H**0.5).astype(np.float32)
-        arrays = (rng.standard_normal((self.T, self.N, size)).astype(np.float32) for size in (self.I, self.H))
-        return parameters, *arrays
+        xs, g = (rng.standard_normal((self.T, self.N, size)).astype(np.float32) for size in (self.I, self.H))
+        return parameters, xs, g

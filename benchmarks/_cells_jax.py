@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _cells import CustomCell
-from _workload import Workload
 from jax.nn import sigmoid
+
+from benchmarks._cells import CustomCell
+from benchmarks._workload import Workload
 
 
 def norm(x, gain, shift):

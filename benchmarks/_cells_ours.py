@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from _cells import CustomCell
-from _workload import Workload
-
 import tinygrad_seq as ts
+from benchmarks._cells import CustomCell
+from benchmarks._workload import Workload, gradient_of
 
 
 class Custom(ts.nn.Cell):
     """Base class: parameters from outside, one state of H values."""
+
+    W: ts.nn.Parameter
+    U: ts.nn.Parameter
+    V: ts.nn.Parameter
+    b: ts.nn.Parameter
+    d: ts.nn.Parameter
+    u: ts.nn.Parameter
+    gain_x: ts.nn.Parameter
+    gain_h: ts.nn.Parameter
+    gain_c: ts.nn.Parameter
+    shift_x: ts.nn.Parameter
+    shift_h: ts.nn.Parameter
+    shift_c: ts.nn.Parameter
+    see_i: ts.nn.Parameter
+    see_f: ts.nn.Parameter
+    see_o: ts.nn.Parameter
 
     def __init__(self, parameters, hidden_size):
         self.state_shape, self.size = (hidden_size,), hidden_size
@@ -96,6 +111,6 @@ def ours(custom: CustomCell) -> Workload:
 
     def arrays():
         ys = train()
-        return {"ys": ys.numpy(), "xs": xs.grad.numpy(), **{k: p.grad.numpy() for k, p in cell.named_parameters()}}
+        return {"ys": ys.numpy(), "xs": gradient_of(xs), **{k: gradient_of(p) for k, p in cell.named_parameters()}}
 
     return Workload(train, infer, arrays)

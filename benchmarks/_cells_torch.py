@@ -8,10 +8,11 @@ import os
 from typing import Final
 
 import torch
-from _cells import CustomCell
-from _workload import Workload
 from torch import Tensor, nn
 from torch.nn import functional
+
+from benchmarks._cells import CustomCell
+from benchmarks._workload import Workload
 
 
 class Custom(nn.Module):

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def agree(mine: dict[str, list[float]], other: dict[str, list[float]], tolerance
     )
 
 
-def statistics_of(values: list[float]) -> dict[str, object]:
+def statistics_of(values: list[float]) -> dict[str, Any]:
     """Return the median, quartiles, minimum and number of `values`."""
     low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return {
@@ -91,7 +92,7 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def summary(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, float]]:
+def summary(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, Any]]:
     """Return the median, quartiles and minimum in milliseconds, and the ratio of medians, peer / ours."""
     base = statistics.median(seconds[ours])
     rows = {}

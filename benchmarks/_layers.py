@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from _workload import Workload
+
+from benchmarks._workload import Workload, gradient_of
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 SHAPES = [
@@ -38,12 +39,12 @@ class Layer:
         shapes = {
             "weight_ih_l0": (rows, self.I),
             "weight_hh_l0": (rows, self.H),
-            "bias_ih_l0": rows,
-            "bias_hh_l0": rows,
+            "bias_ih_l0": (rows,),
+            "bias_hh_l0": (rows,),
         }
         weights = {k: rng.uniform(-1, 1, s).astype(np.float32) / np.float32(self.H**0.5) for k, s in shapes.items()}
-        arrays = (rng.standard_normal((self.T, self.N, size)).astype(np.float32) for size in (self.I, self.H))
-        return weights, *arrays
+        xs, g = (rng.standard_normal((self.T, self.N, size)).astype(np.float32) for size in (self.I, self.H))
+        return weights, xs, g
 
 
 def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
@@ -69,7 +70,7 @@ def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
 
     def arrays():
         ys = train()
-        return {"ys": ys.numpy(), "xs": xs.grad.numpy(), **{name: p.grad.numpy() for name, p in parameters.items()}}
+        return {"ys": ys.numpy(), "xs": gradient_of(xs), **{name: gradient_of(p) for name, p in parameters.items()}}
 
     return Workload(train, infer, arrays)
 
@@ -106,7 +107,7 @@ def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None
 
     def arrays():
         ys = train().detach()
-        return {"ys": ys.numpy(), "xs": xs.grad.numpy(), **{name: p.grad.numpy() for name, p in parameters.items()}}
+        return {"ys": ys.numpy(), "xs": gradient_of(xs), **{name: gradient_of(p) for name, p in parameters.items()}}
 
     return Workload(train, infer, arrays)
 

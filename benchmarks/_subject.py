@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _harness import agree, environment, fingerprint, machine_facts, pin_to_one_core, save, statistics_of
+from benchmarks._harness import agree, environment, fingerprint, machine_facts, pin_to_one_core, save, statistics_of
 
 OURS = "tinygrad_seq"
 

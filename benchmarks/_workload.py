@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from _harness import time_for
+
+from benchmarks._harness import time_for
+
+
+def gradient_of(leaf: Any) -> np.ndarray:
+    """Return the gradient of a tensor of this package or of PyTorch."""
+    found: np.ndarray = leaf.grad.numpy()
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Has a change made the package slower? Subjects run in turn in a checkout of an earlier commit and in this one.
 
-Run: python benchmarks/before_after.py COMMIT [--subjects layers custom_cells eager_overhead] [--rounds 3]
+Run: python -m benchmarks.before_after COMMIT [--subjects layers custom_cells eager_overhead] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from _harness import ROOT, environment, machine_facts, save, statistics_of
+from benchmarks._harness import ROOT, environment, machine_facts, save, statistics_of
 
 SUBJECTS = ("layers", "custom_cells", "eager_overhead")
 
 
 def cases_of(subject: str) -> list[str]:
     """Return the names of a subject's cases."""
-    code = f"import {subject}, json; print(json.dumps(list({subject}.SUBJECT.cases)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True
-    )
+    code = f"import json; from benchmarks import {subject}; print(json.dumps(list({subject}.SUBJECT.cases)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 

@@ -2,7 +2,7 @@
 
 Cells with a matrix state have four heads. There are no peers: the cells are compared with each other, in turn in one
 process. The measure is processor time per step, which other programs disturb less than wall-clock time.
-`cells_page.py` writes `docs/cells.md` from the results. Run: python benchmarks/cells.py
+`cells_page.py` writes `docs/cells.md` from the results. Run: python -m benchmarks.cells
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from _subject import OURS, Contestant, Subject
 
 import tinygrad_seq as ts
+from benchmarks._subject import OURS, Contestant, Subject
 from tinygrad_seq import nn
 
 T, N, I, H, HEADS = 50, 32, 64, 128, 4
@@ -50,7 +50,8 @@ def step_of(name: str) -> Callable[[], None]:
 
 def measure(names: tuple[str, ...], budget: float) -> dict:
     """Return the processor seconds of steps of each cell: three steps per cell in turn, repeatedly."""
-    steps, seconds = {name: step_of(name) for name in names}, {name: [] for name in names}
+    steps = {name: step_of(name) for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for train in steps.values():
         train()
     end = time.perf_counter() + budget * len(names)

@@ -1,8 +1,8 @@
 """Write `docs/cells.md`: every cell of `nn.cells` with its equations, source, number of parameters and measured speed.
 
 The text comes from the docstrings and the figures from ``results/cells.json``; nothing is typed by hand.
-Run: python benchmarks/cells_page.py             after a docstring has changed
-     python benchmarks/cells_page.py --measure   to run cells.py first
+Run: python -m benchmarks.cells_page             after a docstring has changed
+     python -m benchmarks.cells_page --measure   to run cells.py first
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from _harness import RESULTS, ROOT
-from cells import CELLS
+from benchmarks._harness import RESULTS, ROOT
+from benchmarks.cells import CELLS
 
 MEASURED, PAGE = RESULTS / "cells.json", ROOT / "docs" / "cells.md"
 
@@ -45,7 +45,7 @@ the recurrent layers. In the equations x is the input, a prime marks a new value
 
 > **A cell's `forward` returns `(output, state)`; a scan step returns `(carry, y)`.**
 
-`python benchmarks/cells_page.py` writes this page from the docstrings and from `benchmarks/results/cells.json`.
+`python -m benchmarks.cells_page` writes this page from the docstrings and from `benchmarks/results/cells.json`.
 """
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", action="store_true", help="measure first; takes some minutes")
     if parser.parse_args().measure:
-        subprocess.run([sys.executable, str(RESULTS.parent / "cells.py")], check=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.cells"], cwd=ROOT, check=True)
     PAGE.write_text(page(json.loads(MEASURED.read_text(encoding="utf-8"))), encoding="utf-8")
     print("wrote", PAGE.relative_to(ROOT))
 

@@ -2,7 +2,7 @@
 
 The cold start has an empty cache folder (TGS_CACHE_DIR); the warm start, in another process, uses the folder that the
 cold start filled. The package's own kernels, which are compiled once per machine, are compiled in advance.
-Run: python benchmarks/compile_time.py
+Run: python -m benchmarks.compile_time
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from typing import Any
 
-from _cells import CustomCell
-from _layers import Layer
-from _subject import OURS, Contestant, Subject
+from benchmarks._cells import CustomCell
+from benchmarks._layers import Layer
+from benchmarks._subject import OURS, Contestant, Subject
 
 CASES = {"LSTM": Layer("LSTM", 50, 32, 64, 128), "layer-norm LSTM": CustomCell("layer-norm LSTM")}
 OTHER_SIZES = {"T": 37, "N": 5, "I": 24, "H": 40}
@@ -38,13 +39,13 @@ def probe(case: str) -> dict[str, float]:
     """Return the extra time of the first step in this process, and of the first step at new sizes."""
     from numba.core import event
 
-    if isinstance(CASES[case], Layer):
-        from _layers import ours
-    else:
-        from _cells_ours import ours
-    first = first_above_second(ours(CASES[case]).train)
+    from benchmarks import _cells_ours, _layers
+
+    model: Any = CASES[case]
+    ours: Any = _layers.ours if isinstance(model, Layer) else _cells_ours.ours
+    first = first_above_second(ours(model).train)
     with event.install_recorder("numba:compile") as compiled:
-        other = first_above_second(ours(replace(CASES[case], **OTHER_SIZES)).train)
+        other = first_above_second(ours(replace(model, **OTHER_SIZES)).train)
     starts = sum(found.is_start for _, found in compiled.buffer)
     return {"first": first, "new sizes": other, "compilations at new sizes": starts}
 
@@ -64,12 +65,12 @@ def ours(case: str, _: float) -> dict:
 
 
 def with_jax(case: str, _: float) -> dict:
-    if isinstance(CASES[case], Layer):
-        from _layers import with_jax
-    else:
-        from _cells_jax import with_jax
-    cold = first_above_second(with_jax(CASES[case]).train)
-    return {"cold": [cold], "new sizes": [first_above_second(with_jax(replace(CASES[case], **OTHER_SIZES)).train)]}
+    from benchmarks import _cells_jax, _layers
+
+    model: Any = CASES[case]
+    make: Any = _layers.with_jax if isinstance(model, Layer) else _cells_jax.with_jax
+    cold = first_above_second(make(model).train)
+    return {"cold": [cold], "new sizes": [first_above_second(make(replace(model, **OTHER_SIZES)).train)]}
 
 
 SUBJECT = Subject(

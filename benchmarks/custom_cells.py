@@ -3,15 +3,15 @@
 PyTorch runs them in a Python loop: eager, with TorchScript and, given --with-torch-compile, with torch.compile. JAX
 uses scan. "hoisted" means that the part of the cell that does not depend on the state was moved out of the loop by
 hand. The measure "first" is the first training step, including compilation.
-Run: python benchmarks/custom_cells.py
+Run: python -m benchmarks.custom_cells
 """
 
 from __future__ import annotations
 
 import time
 
-from _cells import CELLS, CustomCell
-from _subject import OURS, Contestant, Subject
+from benchmarks._cells import CELLS, CustomCell
+from benchmarks._subject import OURS, Contestant, Subject
 
 
 def timed_from_the_first(work, budget: float) -> dict:
@@ -21,14 +21,14 @@ def timed_from_the_first(work, budget: float) -> dict:
 
 
 def ours(custom: CustomCell, budget: float) -> dict:
-    from _cells_ours import ours
+    from benchmarks._cells_ours import ours
 
     return timed_from_the_first(ours(custom), budget)
 
 
 def with_torch(how: str, hoisted: bool):
     def run(custom: CustomCell, budget: float) -> dict:
-        from _cells_torch import with_torch
+        from benchmarks._cells_torch import with_torch
 
         return timed_from_the_first(with_torch(custom, how, hoisted), budget)
 
@@ -37,7 +37,7 @@ def with_torch(how: str, hoisted: bool):
 
 def with_jax(hoisted: bool):
     def run(custom: CustomCell, budget: float) -> dict:
-        from _cells_jax import with_jax
+        from benchmarks._cells_jax import with_jax
 
         return timed_from_the_first(with_jax(custom, hoisted), budget)
 

@@ -1,14 +1,15 @@
 """Eager overhead: forward and backward of a recurrent loop of 250 small operations, where tape overhead dominates.
 
 T=50, N=8, H=16, five operations per step (two matmuls, two additions, tanh), float32, one thread.
-Run: python benchmarks/eager_overhead.py
+Run: python -m benchmarks.eager_overhead
 """
 
 from __future__ import annotations
 
 import numpy as np
-from _harness import time_for
-from _subject import OURS, Contestant, Subject
+
+from benchmarks._harness import time_for
+from benchmarks._subject import OURS, Contestant, Subject
 
 T, N, H = 50, 8, 16
 _rng = np.random.default_rng(0)

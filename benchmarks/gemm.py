@@ -5,7 +5,7 @@ Recurrent shapes run with B packed in advance (`gemm`), packed in the call (`pac
 ``--eager`` measures what
 the eager `matmul` and `linear` call, including the allocation of the result and all checks, in the three layouts of a
 linear layer, on one thread and on two.
-Run: python benchmarks/gemm.py [--eager]
+Run: python -m benchmarks.gemm [--eager]
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import sys
 import time
 
 import numpy as np
-from _harness import environment, machine_facts, pin_to_one_core, save, summary
+
+from benchmarks._harness import environment, machine_facts, pin_to_one_core, save, summary
 
 RECURRENT = [(16, 64, 256), (32, 128, 512), (64, 256, 1024), (20, 650, 2600)]
 SQUARE = [(size, size, size) for size in (512, 1024, 2048)]
@@ -119,7 +120,7 @@ def in_turn(calls, shape):
     """Return the seconds per call of each contestant; each sample measures all contestants in turn."""
     flops = 2 * np.prod(shape, dtype=float)
     batch, samples = max(1, int(1e7 / flops)), int(np.clip(2e10 / flops, 3, 30))
-    seconds = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
     for _ in range(samples):

@@ -1,6 +1,6 @@
 """Start-up: the time of ``import tinygrad_seq`` against ``import numba`` alone, in fresh processes in turn.
 
-Run: python benchmarks/import_time.py
+Run: python -m benchmarks.import_time
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from _harness import environment, machine_facts, save, summary
+from benchmarks._harness import environment, machine_facts, save, summary
 
 STATEMENTS = {"numba": "import numba", "tinygrad_seq": "import tinygrad_seq"}
 

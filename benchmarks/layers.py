@@ -1,12 +1,12 @@
 """RNN, GRU and LSTM: training step (to inputs and all weights) and inference, against torch.nn and JAX's scan.
 
-Run: python benchmarks/layers.py
+Run: python -m benchmarks.layers
 """
 
 from __future__ import annotations
 
-from _layers import GATES, SHAPES, Layer, ours, with_jax, with_torch
-from _subject import OURS, Contestant, Subject
+from benchmarks._layers import GATES, SHAPES, Layer, ours, with_jax, with_torch
+from benchmarks._subject import OURS, Contestant, Subject
 
 CASES = [Layer(cell, *shape) for cell in GATES for shape in SHAPES]
 

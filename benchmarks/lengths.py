@@ -1,6 +1,6 @@
 """LSTM training step over sequences of lengths spread from 1 to T, against torch.nn.LSTM on packed sequences.
 
-Run: python benchmarks/lengths.py
+Run: python -m benchmarks.lengths
 
 ``padded`` is the same batch without lengths, in this package and in PyTorch: every sequence runs to T.
 """
@@ -8,9 +8,10 @@ Run: python benchmarks/lengths.py
 from __future__ import annotations
 
 import numpy as np
-from _harness import time_for
-from _layers import Layer, ours, with_torch
-from _subject import OURS, Contestant, Subject
+
+from benchmarks._harness import time_for
+from benchmarks._layers import Layer, ours, with_torch
+from benchmarks._subject import OURS, Contestant, Subject
 
 SHAPES = [(200, 32, 64, 128), (50, 32, 64, 128), (200, 8, 64, 128)]
 CASES = [Layer("LSTM", *shape) for shape in SHAPES]

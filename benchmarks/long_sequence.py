@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 T, N, I, H = 100_000, 1, 64, 128
 WAYS = ("all", "sqrt", "1024")
@@ -21,7 +22,8 @@ def measure(remember: str) -> dict[str, float]:
     """Return the peak memory of this process before and after three training steps, and the shortest step time."""
     import tinygrad_seq as ts
 
-    layer = ts.nn.LSTM(I, H, remember=int(remember) if remember.isdigit() else remember)
+    kept: Any = int(remember) if remember.isdigit() else remember
+    layer = ts.nn.LSTM(I, H, remember=kept)
     layer(ts.randn(4, N, I))[0].sum().backward()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     xs = ts.randn(T, N, I)

@@ -1,7 +1,7 @@
 """Peak memory of a training step: the peak resident memory minus that before the step, against PyTorch, on Linux.
 
 A small step first loads all code. Memory that malloc holds free is returned before the counter is reset.
-Run: python benchmarks/memory.py
+Run: python -m benchmarks.memory
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from _layers import Layer, ours, with_torch
-from _subject import OURS, Contestant, Subject
+from benchmarks._layers import Layer, ours, with_torch
+from benchmarks._subject import OURS, Contestant, Subject
+from benchmarks._workload import Workload
 
 CASES = [
     Layer("LSTM", 50, 32, 64, 128),
@@ -41,7 +42,7 @@ def peak_of(call: Callable[[], object]) -> int:
     return resident("VmHWM") - before
 
 
-def measure(workload: Callable[[Layer], object], layer: Layer) -> dict:
+def measure(workload: Callable[[Layer], Workload], layer: Layer) -> dict:
     small = workload(replace(layer, T=3, N=2, I=8, H=16))
     small.train()
     return {"peak": [peak_of(workload(layer).train)]}

@@ -10,7 +10,7 @@ minGRU     2 in, 1 out    2 in, h, dh, 2 out           3, with backward 9
 IndRNN     1 in, 1 out    h, dh, 1 out                 2, with backward 5
 SRU        4 in, 1 out    4 in, c, dh, 4 out; c saved  5, with backward 16
 
-Run: python benchmarks/memory_bound.py
+Run: python -m benchmarks.memory_bound
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import statistics
 import time
 
 import numpy as np
-from _harness import time_for
-from _subject import OURS, Contestant, Subject
+
+from benchmarks._harness import time_for
+from benchmarks._subject import OURS, Contestant, Subject
 
 T, N, H = 512, 32, 256
 # The number of inputs, and the buffers that the forward pass and the whole training step must touch.

@@ -1,7 +1,7 @@
 """Cross entropy, softmax and normalisation, forward and backward, against plain NumPy and PyTorch.
 
 Also the other parts of a language model's training step outside its recurrent layer: embedding, clipping, Adam.
-Run: python benchmarks/normalisation.py   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
+Run: python -m benchmarks.normalisation   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
-from _harness import environment, machine_facts, pin_to_one_core, save
+
+from benchmarks._harness import environment, machine_facts, pin_to_one_core, save
 
 Calls = Iterator[tuple[str, Callable[[], Any]]]
 
 ROWS = [(32, 16), (2048, 100), (2048, 1000), (256, 30_000)]
 FEATURES = [(32, 128), (2048, 256)]
 TABLES = [(2048, 100, 256), (2048, 30_000, 256)]  # tokens, vocabulary, width
-MODELS = {"3 small tensors": [(64,), (16, 16), (8, 8)], "3 x (256, 1024)": [(256, 1024)] * 3}
+MODELS: dict[str, list[tuple[int, ...]]] = {
+    "3 small tensors": [(64,), (16, 16), (8, 8)],
+    "3 x (256, 1024)": [(256, 1024)] * 3,
+}
 DTYPES = ("float32", "float64")
 SECONDS = 0.15
 
@@ -65,8 +70,8 @@ def of_tensors(library: Any, functional: Any, tensor: Callable[[np.ndarray, bool
             pull(lambda x, w, b, n=width: functional.layer_norm(x, n, w, b), cotangent, *leaves),
         )
         yield f"rms_norm {shape}", pull(lambda x, w, n=width: functional.rms_norm(x, n, w), cotangent, *leaves[:2])
-    for tokens, vocabulary, width in TABLES:
-        w, g = draw((vocabulary, width), (tokens, width), dtype=dtype)
+    for tokens, vocabulary, size in TABLES:
+        w, g = draw((vocabulary, size), (tokens, size), dtype=dtype)
         weight, indices = tensor(w, True), tensor(classes(tokens, vocabulary), False)
         ours = library.__name__ == "tinygrad_seq"
         look = (
@@ -74,7 +79,7 @@ def of_tensors(library: Any, functional: Any, tensor: Callable[[np.ndarray, bool
             if ours
             else (lambda w, i=indices: functional.embedding(i, w))
         )
-        yield f"embedding {tokens, vocabulary, width}", pull(look, tensor(g, False), weight)
+        yield f"embedding {tokens, vocabulary, size}", pull(look, tensor(g, False), weight)
     clip = (
         library.optim.clip_grad_norm_ if hasattr(library.optim, "clip_grad_norm_") else library.nn.utils.clip_grad_norm_
     )
@@ -82,7 +87,7 @@ def of_tensors(library: Any, functional: Any, tensor: Callable[[np.ndarray, bool
         parameters = [tensor(array, True) for array in draw(*shapes, dtype=dtype)]
         for parameter, g in zip(parameters, draw(*shapes, dtype=dtype), strict=True):
             parameter.grad = tensor(g, False)
-        yield f"clip_grad_norm_ {name}", lambda p=parameters: clip(p, 1.0)
+        yield f"clip_grad_norm_ {name}", partial(clip, parameters, 1.0)
         yield f"Adam {name}", library.optim.Adam(parameters, lr=1e-3).step
 
 
@@ -137,13 +142,13 @@ def of_numpy(dtype: str) -> Calls:
 
     for shape in ROWS:
         (x, g), target = draw(shape, shape, dtype=dtype), classes(*shape)
-        yield f"cross_entropy {shape}", lambda x=x, target=target: cross_entropy(x, target)
-        yield f"softmax {shape}", lambda x=x, g=g: softmax_both(x, g)
-        yield f"log_softmax {shape}", lambda x=x, g=g: log_softmax_both(x, g)
+        yield f"cross_entropy {shape}", partial(cross_entropy, x, target)
+        yield f"softmax {shape}", partial(softmax_both, x, g)
+        yield f"log_softmax {shape}", partial(log_softmax_both, x, g)
     for shape in FEATURES:
         x, g, w, b = draw(shape, shape, shape[1:], shape[1:], dtype=dtype)
-        yield f"layer_norm {shape}", lambda x=x, g=g, w=w, b=b: norm(x, g, w, b)
-        yield f"rms_norm {shape}", lambda x=x, g=g, w=w: norm(x, g, w, None)
+        yield f"layer_norm {shape}", partial(norm, x, g, w, b)
+        yield f"rms_norm {shape}", partial(norm, x, g, w, None)
 
 
 def calls_of(contestant: str, dtype: str) -> Calls:

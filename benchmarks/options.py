@@ -1,6 +1,6 @@
 """Training step of LSTM and GRU with one option of recurrent layers, divided by the step without it.
 
-Run: python benchmarks/options.py
+Run: python -m benchmarks.options
 
 Both run in turn, call by call, in one process. The measure is median processor time, which a busy machine disturbs
 little. Two directions are compared with two plain runs, and dropout between layers with two plain layers.
@@ -12,10 +12,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from _layers import Layer
-from _subject import OURS, Contestant, Subject
+
+from benchmarks._layers import Layer
+from benchmarks._subject import OURS, Contestant, Subject
 
 SIZES = [(50, 32, 64, 128), (64, 64, 128, 256)]
 OPTIONS: dict[str, dict] = {
@@ -78,7 +80,8 @@ def pair(case: Case) -> tuple[Callable[[], None], Callable[[], None], int]:
 
     layer, rng = case.layer, np.random.default_rng(0)
     kind, T, N, H = getattr(ts.nn, layer.cell), layer.T, layer.N, layer.H
-    options, plain, call = OPTIONS[case.option], {}, {}
+    options, plain = OPTIONS[case.option], {}
+    call: dict[str, Any] = {}
     times = 1
     if case.option == "residual":
         layer = Layer(layer.cell, T, N, H, H)

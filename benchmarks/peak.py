@@ -2,21 +2,21 @@
 
 Only the products with the weights count, one forward and two backward: 6 T N G H (I + H) for G gates. Everything else,
 such as activations, is overhead. The peak is measured in the same process, as in gemm.py.
-Run: python benchmarks/peak.py
+Run: python -m benchmarks.peak
 """
 
 from __future__ import annotations
 
-from _harness import time_for
-from _layers import GATES, SHAPES, Layer, ours, with_jax, with_torch
-from _subject import OURS, Contestant, Subject
+from benchmarks._harness import time_for
+from benchmarks._layers import GATES, SHAPES, Layer, ours, with_jax, with_torch
+from benchmarks._subject import OURS, Contestant, Subject
 
 LARGE = (64, 64, 128, 256)
 CASES = [*(Layer("LSTM", *shape) for shape in SHAPES), Layer("GRU", *LARGE), Layer("RNN", *LARGE)]
 
 
 def measure(workload, layer: Layer, budget: float) -> dict:
-    from gemm import fma_peak
+    from benchmarks.gemm import fma_peak
 
     T, N, I, H = layer.T, layer.N, layer.I, layer.H
     flops, peak = 6.0 * T * N * GATES[layer.cell] * H * (I + H), 1e9 * fma_peak("float32")

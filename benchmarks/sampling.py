@@ -3,17 +3,19 @@
 Each token is embedded and goes through one step and the projection; the next one is drawn from the softmax, here by the
 model's `sample`, in PyTorch by torch.multinomial, and after onnxruntime by NumPy. At temperature 0 all contestants must
 produce the same text.
-Run: python benchmarks/sampling.py
+Run: python -m benchmarks.sampling
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
-from _harness import time_for
-from _subject import OURS, Contestant, Subject
+
+from benchmarks._harness import time_for
+from benchmarks._subject import OURS, Contestant, Subject
 
 V, E, H = 100, 64, 256
 FIRST, GREEDY, BATCH = 5, 60, 100
@@ -27,7 +29,7 @@ def weights() -> dict[str, np.ndarray]:
     return {"E": rng.standard_normal((V, E)).astype(np.float32), **drawn}
 
 
-def measure(tokens: Callable[[bool], object], budget: float) -> dict:
+def measure(tokens: Callable[[bool], Iterator[Any]], budget: float) -> dict:
     """Return the first tokens at temperature 0, and the seconds per token at temperature 1.
 
     `tokens` returns an endless iterator, greedy or not.

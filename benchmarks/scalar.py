@@ -1,6 +1,6 @@
 """Elementwise functions, including the call: nanoseconds per element here, in NumPy and in PyTorch, one thread.
 
-Run: python benchmarks/scalar.py   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
+Run: python -m benchmarks.scalar   (BENCH_TORCH_PYTHON names another interpreter for PyTorch)
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _harness import environment, machine_facts, pin_to_one_core, save
+
+from benchmarks._harness import environment, machine_facts, pin_to_one_core, save
 
 NAMES = ["tanh", "sigmoid", "softplus", "log_sigmoid", "silu", "gelu", "gelu_tanh", "erf", "erfc", "logaddexp"]
 SHAPES = {"128": (8, 16), "4096": (4096,), "1000000": (1000, 1000)}
@@ -88,7 +89,7 @@ def work(contestant: str) -> None:
     """Print the median nanoseconds per element of every case; None if the library does not have the function."""
     pin_to_one_core()
     functions, convert = {"ours": of_ours, "numpy": of_numpy, "torch": of_torch}[contestant]()
-    results = []
+    results: list[float | None] = []
     for name, size, dtype in CASES:
         if name not in functions:
             results.append(None)
@@ -126,10 +127,10 @@ def main() -> None:
             rounds[contestant].append(json.loads(done.stdout.splitlines()[-1]))
     rows = []
     for position, (name, size, dtype) in enumerate(CASES):
-        medians = {}
+        medians: dict[str, float] = {}
         for contestant in present:
-            values = [each[position] for each in rounds[contestant]]
-            if None not in values:
+            values = [value for each in rounds[contestant] if (value := each[position]) is not None]
+            if values:
                 medians[contestant] = statistics.median(values)
         row = {"function": name, "elements": int(size), "dtype": dtype}
         row |= {f"{contestant}_ns_per_element": round(value, 3) for contestant, value in medians.items()}

@@ -1,15 +1,15 @@
 """LSTM training step over T, N and H, and on one and two threads, against torch.nn.LSTM.
 
-Run: python benchmarks/scaling.py
+Run: python -m benchmarks.scaling
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from _harness import time_for
-from _layers import SHAPES, Layer, ours, with_torch
-from _subject import OURS, Contestant, Subject
+from benchmarks._harness import time_for
+from benchmarks._layers import SHAPES, Layer, ours, with_torch
+from benchmarks._subject import OURS, Contestant, Subject
 
 BASE = Layer("LSTM", 50, 32, 64, 128)
 CASES = [

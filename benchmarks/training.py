@@ -2,15 +2,16 @@
 
 A step consists of embedding, recurrent layer, projection, cross entropy, backward, clip_grad_norm_ and Adam. The state
 is detached and carried to the next window. Tokens per second are T * N divided by the median step time.
-Run: python benchmarks/training.py
+Run: python -m benchmarks.training
 """
 
 from __future__ import annotations
 
 import numpy as np
-from _harness import time_for
-from _layers import GATES
-from _subject import OURS, Contestant, Subject
+
+from benchmarks._harness import time_for
+from benchmarks._layers import GATES
+from benchmarks._subject import OURS, Contestant, Subject
 
 V, E, T, N, H, WINDOWS = 100, 64, 64, 32, 256, 8
 

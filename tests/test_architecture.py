@@ -55,6 +55,14 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 MAX_LINES = 400
+# Folders that ask the row of a primitive what they must know of it, and do not list primitives by name.
+ASKS_THE_ROW = ("nn", "scan")
+WORDS_ALLOWED = {  # displays of words that happen to be names of primitives too
+    "nn.cells.elman": "the values of the option nonlinearity",
+    "nn.recurrence.options": "the values of the option merge",
+    "nn.recurrence.torch_layers": "the values of the options nonlinearity and merge",
+    "scan.run.segments": "the values of the option remember",
+}
 SAME_NAME = {  # pairs of files that share a name on purpose
     "functional.py",  # ts.functional and ts.nn.functional are public
     "train.py",  # cli/train.py is the command of the package train
@@ -184,6 +192,82 @@ def size_faults(package: Path) -> list[str]:
     return [f"{path.relative_to(package)}: {count} lines" for path, count in lines.items() if count > MAX_LINES]
 
 
+def primitive_names(package: Path) -> set[str]:
+    """Return the names of the rows in ``ops``: the first argument, a word, of a call there."""
+    declared = [
+        node.args[0]
+        for path in (package / "ops").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+        if re.fullmatch("Primitive|elementwise|_[a-z_]+", node.func.id)
+    ]
+    return {first.value for first in declared if isinstance(first, ast.Constant) and isinstance(first.value, str)}
+
+
+def is_primitive_name(node: ast.AST, aliases: set[str]) -> bool:
+    """Return whether an expression is the name of a primitive, or a variable that holds it."""
+    if isinstance(node, ast.Attribute) and node.attr == "name":
+        owner = node.value
+        return "primitive" in (getattr(owner, "attr", None), getattr(owner, "id", None))
+    return isinstance(node, ast.Name) and node.id in aliases
+
+
+def decisions_by_name(tree: ast.Module) -> Iterator[int]:
+    """Yield the lines that compare or look up the name of a primitive."""
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)]:
+        nodes = list(ast.walk(function))
+        aliases: set[str] = set()
+        for node in nodes:
+            if isinstance(node, ast.Assign):
+                for target in node.targets:
+                    pairs = (
+                        zip(target.elts, node.value.elts, strict=False)
+                        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+                        else [(target, node.value)]
+                    )
+                    aliases |= {to.id for to, of in pairs if isinstance(to, ast.Name) and is_primitive_name(of, set())}
+        for node in nodes:
+            if isinstance(node, ast.Compare):
+                asked = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
+            elif isinstance(node, ast.Subscript):
+                asked = [node.slice]
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in {"get", "startswith", "endswith"}
+            ):
+                asked = [node.func.value, *node.args]
+            elif isinstance(node, ast.Match):
+                asked = [node.subject]
+            else:
+                continue
+            if any(is_primitive_name(part, aliases) for part in asked):
+                yield getattr(node, "lineno", 0)
+
+
+def tables_of_names(tree: ast.Module, names: set[str]) -> Iterator[int]:
+    """Yield the lines of displays of two or more words that all name primitives, and of dicts with such keys."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Dict | ast.List | ast.Set | ast.Tuple):
+            continue
+        items = node.keys if isinstance(node, ast.Dict) else node.elts
+        words = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+        if len(words) == len(items) >= 2 and words <= names:
+            yield node.lineno
+
+
+def name_table_faults(package: Path) -> list[str]:
+    """Return where code that should ask a primitive's row decides by its name."""
+    names, faults = primitive_names(package), []
+    for name, path in modules_of(package).items():
+        if name.split(".")[0] in ASKS_THE_ROW:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            faults += [f"{name}: line {line} decides by the name of a primitive" for line in decisions_by_name(tree)]
+            listed = [] if name in WORDS_ALLOWED else tables_of_names(tree, names)
+            faults += [f"{name}: line {line} lists primitives by name" for line in listed]
+    return sorted(set(faults))
+
+
 def backward_faults(package: Path) -> list[str]:
     """Return the functions that are a backward pass written by hand."""
     return [
@@ -218,7 +302,9 @@ def text_faults(folder: Path, *patterns: re.Pattern[str]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- the tests
 
 
-@pytest.mark.parametrize("rule", [floor_faults, name_faults, size_faults, backward_faults, readme_faults])
+@pytest.mark.parametrize(
+    "rule", [floor_faults, name_faults, size_faults, name_table_faults, backward_faults, readme_faults]
+)
 def test_package_keeps_the_rule(rule) -> None:
     assert rule(PACKAGE) == []
 
@@ -266,6 +352,7 @@ GOOD = {
     "autograd/tape.py": "from ..errors import GraphError\n",
     "autograd/tensor.py": "from . import tape\nclass Tensor:\n    def backward(self): tape.run(self)\n",
     "autograd/README.md": "",
+    "ops/shape.py": 'flip = Primitive("flip")\nroll = elementwise("roll")\n',
     "nn/__init__.py": "from .recurrence.recurrent import LSTM\n",
     "nn/cell.py": "",
     "nn/recurrence/recurrent.py": "from ...autograd.tensor import Tensor\nfrom tinygrad_seq.errors import ShapeError\n"
@@ -290,6 +377,22 @@ PLANTED = [
     (floor_faults, "nn/helpers.py", "", "nn: helpers stands on no floor"),
     (name_faults, "nn/tape.py", "", "autograd/tape.py and nn/tape.py"),
     (size_faults, "nn/cell.py", '"""Two\nlines."""\n' + "\n" * (MAX_LINES + 1), "401 lines"),
+    (name_table_faults, "nn/cell.py", "VIEWS = frozenset({'flip', 'roll'})\n", "line 1 lists primitives"),
+    (name_table_faults, "nn/cell.py", "RULES = {'flip': 1, 'roll': 2}\n", "line 1 lists primitives"),
+    (
+        name_table_faults,
+        "nn/cell.py",
+        "def f(eqn): return eqn.primitive.name == 'flip'\n",
+        "line 1 decides by the name",
+    ),
+    (name_table_faults, "nn/cell.py", "def f(eqn): return RULES[eqn.primitive.name]\n", "line 1 decides by the name"),
+    (name_table_faults, "nn/cell.py", "f = lambda eqn: RULES.get(eqn.primitive.name)\n", "line 1 decides by the name"),
+    (
+        name_table_faults,
+        "nn/cell.py",
+        "def f(eqn):\n    name, x = eqn.primitive.name, 1\n    return name in X\n",
+        "line 3 decides by the name",
+    ),
     (backward_faults, "nn/cell.py", "class LSTM:\n    def backward(self, g): ...\n", "LSTM.backward"),
     (backward_faults, "nn/cell.py", "if True:\n    def lstm_backward(g): ...\n", "lstm_backward"),
     (backward_faults, "nn/cell.py", "gru_backward = lambda g: g\n", "gru_backward"),

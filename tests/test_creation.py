@@ -127,7 +127,8 @@ def test_tensor_of_tensors_and_nested_lists():
     copied = ts.tensor(x)
     assert copied.dtype == np.float64
     assert not copied.requires_grad
-    assert ts.tensor([[ts.tensor(1.0), 2.0]]).shape == (1, 2)
+    mixed: list[Any] = [ts.tensor(1.0), 2.0]
+    assert ts.tensor([mixed]).shape == (1, 2)
 
 
 def test_default_dtype():

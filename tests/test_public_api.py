@@ -105,7 +105,7 @@ def faults_of(entry: Entry) -> list[str]:
     found = annotation_faults(parameters)
     found += return_faults(signature)
     sections = sections_of(text)
-    if entry.overrides is not None and "Parameters" not in sections:
+    if entry.overrides is not None and not (own and "Parameters" in sections):
         return found  # the base describes them
     found += parameter_faults(parameters, sections, ("Parameters",))
     returned = signature.return_annotation
@@ -149,7 +149,7 @@ def parameter_faults(
     parameters: list[inspect.Parameter], sections: dict[str, str], allowed: tuple[str, ...]
 ) -> list[str]:
     described = next((names_in(sections[name]) for name in allowed if name in sections), [])
-    names = [p.name for p in parameters]
+    names = [p.name for p in parameters if not p.name.startswith("_")]
     return [] if set(described) == set(names) else [f"Parameters section: expected {names}, got {described}"]
 
 

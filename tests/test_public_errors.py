@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import ArgumentError, DtypeError
+from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError, TinygradSeqError
 from tinygrad_seq.ops.public import PUBLIC
 
 NAMES = [name for name, operation in PUBLIC.items() if operation.function.__name__ == name]
@@ -28,6 +29,37 @@ def test_error_names_the_public_function(name: str, mistake: str) -> None:
     args, kwargs = MISTAKES[mistake]
     with pytest.raises((TypeError, ArgumentError), match=rf"^{name}(?:\(\)|:)"):
         getattr(ts, name)(*args, **kwargs)
+
+
+NO_MISTAKE = {("outer", "shape"), ("kron", "shape")}  # any two shapes fit
+SECOND: dict[str, Any] = {"shape": ts.ones(5), "text": "abc", "object": object()}
+
+
+def takes_two_arrays(name: str) -> bool:
+    parameters = inspect.signature(PUBLIC[name].function).parameters.values()
+    return sum("Array" in str(parameter.annotation) for parameter in parameters) > 1
+
+
+CASES = [(name, mistake) for name in NAMES if takes_two_arrays(name) for mistake in SECOND]
+
+
+@pytest.mark.parametrize(("name", "mistake"), [case for case in CASES if case not in NO_MISTAKE])
+def test_error_of_another_operand_names_the_public_function(name: str, mistake: str) -> None:
+    operands: list[Any] = []
+    options: dict[str, Any] = {}
+    for parameter in inspect.signature(PUBLIC[name].function).parameters.values():
+        value = ts.ones((2, 3)) if not operands else SECOND[mistake] if "Array" in str(parameter.annotation) else 0
+        if parameter.kind is parameter.POSITIONAL_ONLY or not operands:
+            operands.append(value)
+        elif "Array" in str(parameter.annotation) or parameter.default is parameter.empty:
+            options[parameter.name] = value
+    with pytest.raises(TinygradSeqError, match=rf"^{name}: "):
+        getattr(ts, name)(*operands, **options)
+
+
+def test_a_method_names_itself() -> None:
+    with pytest.raises(ShapeError, match=r"^clip: expected operands that fit"):
+        ts.ones((2, 3)).clip(ts.ones(5))
 
 
 def test_where_says_how_it_is_called() -> None:

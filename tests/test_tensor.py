@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -125,7 +127,8 @@ def test_the_constructor_copies_and_converts_as_tensor_does():
     np.testing.assert_array_equal(grad_of(x).numpy(), [2.0, 4.0])
     assert ts.Tensor([1.0, 2.0]).dtype == ts.float32
     assert ts.Tensor([1, 2], "float64").tolist() == [1.0, 2.0]
-    for refused in ("abc", None, np.ones(2, np.float16), [1j]):
+    wrong: list[Any] = ["abc", None, np.ones(2, np.float16), [1j]]
+    for refused in wrong:
         with pytest.raises(DtypeError, match="tensor: expected"):
             ts.Tensor(refused)
 

@@ -72,6 +72,14 @@ if TYPE_CHECKING:
     from . import report as report
     from . import testing as testing
     from . import train as train
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
+        if name in ("report", "testing", "train"):
+            return importlib.import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -160,10 +168,3 @@ __all__ += functional.__all__
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "report", "train"])
-
-
-def __getattr__(name: str) -> Any:
-    """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
-    if name in ("report", "testing", "train"):
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,21 +1,16 @@
 """Same weights, data and optimiser as PyTorch: the loss curves of an LSTM language model over 200 steps, float64.
 
 Embedding -> two-layer LSTM -> linear, cross entropy, state carried from window to window and detached, gradients
-clipped by norm, Adam. Run: python benchmarks/parity/language_model.py      (needs the bench extra)
+clipped by norm, Adam. Run: python -m benchmarks.parity.language_model      (needs the bench extra)
 """
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import tinygrad_seq as ts
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from _harness import machine_facts, save
+from benchmarks._harness import machine_facts, save
 
 V, E, H, LAYERS, T, N, STEPS = 40, 24, 32, 2, 16, 8, 200
 

@@ -1,6 +1,6 @@
 """Compare layers with PyTorch: same weights, same data; the largest difference of outputs and gradients in float64.
 
-    python benchmarks/parity/layers.py
+    python -m benchmarks.parity.layers
 
 Needs torch (the extra ``bench``). Exits with 1 if a difference is above the tolerance.
 """
@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import tinygrad_seq as ts
+from benchmarks._harness import machine_facts, save
+from benchmarks._workload import gradient_of
 from tinygrad_seq import nn
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from _harness import machine_facts, save
 
 TOLERANCE = 1e-12
 T, N, I, H = 11, 4, 5, 7
@@ -29,7 +28,7 @@ def cases() -> Iterator[tuple[str, nn.Module, torch.nn.Module, tuple[int, ...], 
     for layers in (1, 3):
         for bias in (True, False):
             for batch_first in (True, False):
-                options = {"num_layers": layers, "bias": bias, "batch_first": batch_first}
+                options: dict[str, Any] = {"num_layers": layers, "bias": bias, "batch_first": batch_first}
                 name = f"layers={layers} bias={bias:d} batch_first={batch_first:d}"
                 shape = (N, T, I) if batch_first else (T, N, I)
                 for kind in ("RNN", "GRU", "LSTM"):
@@ -70,7 +69,7 @@ def difference(ours: nn.Module, theirs: torch.nn.Module, shape: tuple[int, ...],
     torch_leaves = [*torch_inputs, *theirs.parameters()]
     return (
         max(gap(a.numpy(), b.detach().numpy()) for a, b in zip(outputs, torch_outputs, strict=True)),
-        max(gap(a.grad.numpy(), b.grad.numpy()) for a, b in zip(leaves, torch_leaves, strict=True)),
+        max(gap(gradient_of(a), gradient_of(b)) for a, b in zip(leaves, torch_leaves, strict=True)),
     )
 
 

@@ -1,6 +1,6 @@
 """Compare RNN, GRU and LSTM with PyTorch over all combinations of arguments: outputs, states and gradients.
 
-    python benchmarks/parity/recurrent.py
+    python -m benchmarks.parity.recurrent
 
 Needs torch (the extra ``bench``). Weights and data are the same; gradients are those of all parameters, the inputs and
 the initial states. Sequences of different lengths are packed in PyTorch and passed with ``lengths=`` here. Exits with 1
@@ -13,7 +13,6 @@ import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,10 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tinygrad_seq as ts
+from benchmarks._harness import machine_facts, save
+from benchmarks._workload import gradient_of
 from tinygrad_seq import nn
 from tinygrad_seq.nn.recurrence import shrinking
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from _harness import machine_facts, save
 
 TOLERANCE = {"float64": 1e-12, "float32": 5e-5}
 T, N, I, H = 30, 5, 3, 6
@@ -102,7 +100,7 @@ def difference(case: Case) -> tuple[float, float]:
     torch_leaves = [*torch_inputs, *theirs.parameters()]
     return (
         max(gap(a.numpy(), b.detach().numpy()) for a, b in zip(outputs, torch_outputs, strict=True)),
-        max(gap(a.grad.numpy(), b.grad.numpy()) for a, b in zip(leaves, torch_leaves, strict=True)),
+        max(gap(gradient_of(a), gradient_of(b)) for a, b in zip(leaves, torch_leaves, strict=True)),
     )
 
 
@@ -143,8 +141,8 @@ def main() -> int:
         counts[case.dtype] += 1
     print(f"{sum(counts.values())} cases; largest differences to torch {torch.__version__}: outputs, gradients")
     for kind, rows in found.items():
-        for name, gaps in rows.items():
-            print(f"{kind:18} {name:16} {gaps[0]:.1e}  {gaps[1]:.1e}")
+        for name, (outputs, gradients) in rows.items():
+            print(f"{kind:18} {name:16} {outputs:.1e}  {gradients:.1e}")
     worst_of = {
         dtype: max(max(gaps) for rows in found.values() for name, gaps in rows.items() if name.endswith(dtype))
         for dtype in TOLERANCE

@@ -1,6 +1,6 @@
 """Compare attention and CTC with PyTorch: same weights, same data; the largest difference of values and gradients.
 
-    python benchmarks/parity/seq2seq.py
+    python -m benchmarks.parity.seq2seq
 
 All in float64: multi-head attention over its arguments, masks and shapes; CTC over its arguments, after a log_softmax;
 and a compiled decoder with additive or dot attention, beside the same loop written with PyTorch's cells. Needs torch
@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 import tinygrad_seq as ts
+from benchmarks._harness import machine_facts, save
 from tinygrad_seq import nn
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from _harness import machine_facts, save
 
 TOLERANCE = 1e-12
 L, S, N, E, HEADS = 6, 5, 4, 8, 2
@@ -32,6 +30,11 @@ PADDING = np.arange(S) >= LENGTHS[:, None]
 Run = Callable[[Any, list], Any]
 Case = tuple[str, Any, Any, list[np.ndarray], Run, Run]
 """Name, our module, theirs (or None), inputs, and what each computes of its module and inputs."""
+
+
+def attend(mask: dict[str, Any], module: Any, xs: list[Any]) -> Any:
+    """Return what an attention makes of its three inputs under a mask."""
+    return module(*xs, **mask)
 
 
 def attention_cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -59,8 +62,8 @@ def attention_cases(rng: np.random.Generator) -> Iterator[Case]:
                 ours,
                 theirs,
                 [rng.standard_normal(shape) for shape in shapes],
-                lambda module, xs, mask=mask: module(*xs, **mask),
-                lambda module, xs, mask=mask: module(*xs, **{k: as_torch(v) for k, v in mask.items()}),
+                partial(attend, mask),
+                partial(attend, {k: as_torch(v) for k, v in mask.items()}),
             )
     one = [rng.standard_normal(shape) for shape in ((L, E), (S, E), (S, E))]
     call: Run = lambda module, xs: module(*xs)  # noqa: E731
@@ -80,7 +83,7 @@ def ctc_cases(rng: np.random.Generator) -> Iterator[Case]:
     inputs, counts = np.array([12, 5, 9, 8]), np.array([4, 3, 0, 2])
     joined = np.concatenate([row[:count] for row, count in zip(targets, counts, strict=True)])
     common = {"input_lengths": inputs, "target_lengths": counts}
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         **{reduction: {"targets": targets, "reduction": reduction, **common} for reduction in ("none", "sum", "mean")},
         "targets in one row": {"targets": joined, **common},
         "blank": {"targets": targets - 1, "blank": C - 1, **common},

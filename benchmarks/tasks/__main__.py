@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .._harness import environment, machine_facts, save
+from benchmarks._harness import environment, machine_facts, save
+
 from ._task import Learner, Task, train
 
 SUBJECTS = ("chorales", "adding", "copy_memory", "reber", "digits")
@@ -97,7 +98,8 @@ def run(subject: str, options: argparse.Namespace) -> None:
 
 
 def tasks_of(subject: str) -> str:
-    return importlib.import_module(f".{subject}", __package__).__doc__.splitlines()[0]
+    module: Any = importlib.import_module(f".{subject}", __package__)
+    return str(module.__doc__).splitlines()[0]
 
 
 def send(subject: str, name: str, library: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from .._harness import RESULTS, ROOT
+from benchmarks._harness import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "tasks.md"
 OURS = "tinygrad_seq"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def squared_error(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
     return float(((outputs - batch.targets) ** 2).sum()), outputs.size
 
 
-COMMON = {
+COMMON: dict[str, Any] = {
     "what": f"adding problem, T={T}",
     "metric": "mean squared error",
     "inputs": 2,

@@ -68,12 +68,13 @@ def batches(parts: list[np.ndarray], rng: np.random.Generator) -> Iterator[Batch
 def nats(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
     """Return the sum of the logistic losses over keys and frames, and the number of frames."""
     losses = np.logaddexp(0, outputs) - outputs * batch.targets
+    assert batch.weights is not None
     counted = batch.weights > 0
     return float((losses * counted).sum()), int(counted.sum())
 
 
 BAI, CHUNG = "Bai et al., 2018", "Chung et al., 2014"
-COMMON = {
+COMMON: dict[str, Any] = {
     "metric": "nats per frame",
     "layer": "LSTM",
     "inputs": KEYS,

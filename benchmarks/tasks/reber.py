@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def strings_right(outputs: np.ndarray, batch: Batch) -> tuple[float, int]:
 
 
 SOURCE = "Hochreiter and Schmidhuber, 1997"
-COMMON = {
+COMMON: dict[str, Any] = {
     "what": "embedded Reber grammar",
     "metric": "strings right",
     "inputs": len(SYMBOLS),

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from pathlib import Path
-from types import ModuleType
 
-import pytest
-
+from benchmarks import cells_page
 from tests.nn.cell_names import CELLS
 from tinygrad_seq import nn
 
-BENCHMARKS = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 
-
-@pytest.fixture
-def cells_page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("cells_page")
-
-
-def test_page_is_what_the_script_writes(cells_page: ModuleType) -> None:
+def test_page_is_what_the_script_writes() -> None:
     results = json.loads(cells_page.MEASURED.read_text(encoding="utf-8"))
-    assert cells_page.PAGE.read_text(encoding="utf-8") == cells_page.page(results), "run benchmarks/cells_page.py"
+    assert cells_page.PAGE.read_text(encoding="utf-8") == cells_page.page(results), (
+        "run python -m benchmarks.cells_page"
+    )
 
 
-def test_every_cell_is_on_it_with_equations_source_and_speed(cells_page: ModuleType) -> None:
+def test_every_cell_is_on_it_with_equations_source_and_speed() -> None:
     text = cells_page.PAGE.read_text(encoding="utf-8")
     for name in CELLS:
         section = text.split(f"\n### {name}\n")[1].split("\n### ")[0]
@@ -36,7 +26,7 @@ def test_every_cell_is_on_it_with_equations_source_and_speed(cells_page: ModuleT
         assert "–" not in row, f"{name} has not been measured"
 
 
-def test_a_cell_without_a_measurement(cells_page: ModuleType) -> None:
+def test_a_cell_without_a_measurement() -> None:
     row = cells_page.row_of(nn.ElmanCell, "elman", {"LSTMCell": 10.0})
     assert row.endswith("| 24,832 | – | – |")
     assert cells_page.row_of(nn.ElmanCell, "elman", {"LSTMCell": 10.0, "ElmanCell": 25.0}).endswith("| 25 | 2.50 |")

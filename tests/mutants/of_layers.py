@@ -19,7 +19,7 @@ MUTANTS = [
     Mutant(
         "padding reaches gradients: a step reads it",
         "nn/recurrence/passes.py",
-        '    over["x"] = fill_padding(over["x"], valid, reverse=reverse)\n',
+        '    varying["x"] = fill_padding(varying["x"], valid, reverse=reverse)\n',
         "",
         PADDING,
     ),

@@ -17,17 +17,16 @@ MUTANTS = [
     ),
     Mutant(
         "a gradient keeps the dtype of the operation above",
-        "autograd/tape.py",
-        "            if c.dtype is not parent.dtype and c.dtype != parent.dtype:\n"
-        "                c = astype(c, parent.dtype)\n",
-        "",
+        "ops/shape.py",
+        "    return g if g.dtype == dtype else astype(g, dtype)",
+        "    return g",
         (*TAPE, "tests/test_tensor.py", "tests/ops/test_casting.py"),
     ),
     Mutant(
         "broadcasting is not undone",
-        "autograd/tape.py",
-        "            if c.shape != parent.shape:\n                c = sum_to(c, shape=parent.shape)\n",
-        "",
+        "ops/shape.py",
+        "        g = sum_to(g, shape=shape) if len(g.shape) >= len(shape) else broadcast_to(g, shape)",
+        "        pass",
         TAPE,
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -293,6 +294,13 @@ def test_chaos_free_network_dies_away_without_inputs_and_bias(rng) -> None:
 def test_every_docstring_says_how_the_cell_differs_from_its_source(name: str) -> None:
     """The cells of the notes are their own source."""
     assert "Variant: " in (getattr(nn, name).__doc__ or "")
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_docstring_gives_the_shapes(name: str) -> None:
+    assert re.search(
+        r"\n    Shapes: input x \(N, \w+\); state .*\boutput \w", getattr(nn, name).__doc__ or "", re.DOTALL
+    )
 
 
 def test_phased_lstm_sleeps_without_a_leak_in_evaluation(rng) -> None:

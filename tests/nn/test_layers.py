@@ -274,3 +274,37 @@ def test_inputs_of_another_precision_than_the_parameters_are_refused(name: str, 
 def test_errors_name_the_initialiser(name: str) -> None:
     with pytest.raises(ArgumentError, match=f"^{name}: expected a Parameter or a Tensor to fill, got list; "):
         getattr(nn.init, name)([1.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "message"),
+    [
+        ("uniform_", 3, {"low": "a"}, "low to be a finite number, got 'a'"),
+        ("uniform_", 3, {"low": 2, "high": 1}, "high to be a finite number >= 2, got 1"),
+        ("normal_", 3, {"mean": None}, "mean to be a finite number, got None"),
+        ("constant_", 3, {"value": "a"}, "value to be a number, got 'a'"),
+        ("xavier_uniform_", (3, 3), {"gain": -1}, "gain to be a finite number >= 0, got -1"),
+        ("xavier_normal_", (3, 3), {"gain": "a"}, "gain to be a finite number >= 0, got 'a'"),
+        ("orthogonal_", (3, 3), {"gain": "a"}, "gain to be a finite number, got 'a'"),
+        ("kaiming_uniform_", (3, 3), {"nonlinearity": "swish"}, "one of linear, sigmoid, .*, leaky_relu, got 'swish'"),
+        ("kaiming_uniform_", (3, 3), {"slope": "a"}, "slope to be a finite number, got 'a'"),
+    ],
+)
+def test_bad_numbers_of_initialisers(name: str, shape: Any, options: dict[str, Any], message: str) -> None:
+    x = ts.ones(shape)
+    with pytest.raises(ArgumentError, match=f"^{name}: expected {message}"):
+        getattr(nn.init, name)(x, **options)
+    assert (x.numpy() == 1).all()
+
+
+ACTIVATIONS = [
+    *("ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "Sigmoid"),
+    *("SiLU", "Softmax", "Softplus", "Softsign", "Tanh"),
+]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("x", ["text", None, [1.0]], ids=lambda x: type(x).__name__)
+def test_activations_refuse_what_is_no_array(name: str, x: Any) -> None:
+    with pytest.raises(DtypeError, match=f"^{name}: expected a tensor, got {type(x).__name__}; "):
+        getattr(nn, name)()(x)

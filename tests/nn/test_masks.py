@@ -47,7 +47,7 @@ XS, CLASSES = np.zeros((T, N, K), np.float32), np.zeros((T, N), int)
 CALLS: dict[str, Callable[..., Any]] = {
     "GRU": ts.nn.GRU(K, K),
     "Recurrent": ts.nn.Recurrent(ts.nn.GRUCell(K, K)),
-    "CRF": ts.nn.CRF(K).decode,
+    "CRF.decode": ts.nn.CRF(K).decode,
     "DotAttention": lambda xs, **given: ts.nn.DotAttention(K, K)(xs, xs, **given),
     "sequence_cross_entropy": lambda xs, **given: ts.nn.functional.sequence_cross_entropy(xs, CLASSES, **given),
     "accuracy": lambda xs, **given: accuracy(xs, CLASSES, **given),

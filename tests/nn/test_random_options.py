@@ -155,7 +155,7 @@ def test_dropout_in_products_wants_a_product(rng: np.random.Generator) -> None:
     for option in ("recurrent_dropout", "drop_connect"):
         with pytest.raises(ArgumentError, match=f"{option}: expected a cell that multiplies its state with a matrix"):
             nn.Recurrent(Leaky(), **{option: 0.5})(xs)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="expected a cell whose step can be written down without numbers"):
+    with pytest.raises(ArgumentError, match="expected a cell whose step can be traced"):
         nn.Recurrent(Branching(), recurrent_dropout=0.5)(xs)
 
 

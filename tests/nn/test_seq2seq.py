@@ -173,6 +173,11 @@ def test_a_stack_is_the_layers_one_after_the_other(rng) -> None:
             "cell to be a Cell",
         ),
         (lambda m: nn.Seq2Seq(nn.GRU(2, 3, batch_first=True), m.cell, m, m), ArgumentError, "time-major"),
+        (
+            lambda m: nn.Seq2Seq(3, m.cell, m, m),  # type: ignore[arg-type]
+            ArgumentError,
+            "expected encoder to be a module, got int",
+        ),
         (lambda m: nn.StackedCell(), ArgumentError, "expected cells"),
         (lambda m: nn.StackedCell([m.cell]), ArgumentError, "got list at position 0"),  # type: ignore[arg-type]
     ],

@@ -20,7 +20,7 @@ from tinygrad_seq.autograd.tagging import collect_tags
 from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, DtypeError
 from tinygrad_seq.nn.recurrence import passes
-from tinygrad_seq.nn.recurrence.trace_cache import step_of_cell
+from tinygrad_seq.nn.recurrence.trace_cache import is_library, step_of_cell
 from tinygrad_seq.scan import compiled
 from tinygrad_seq.scan.repeated import SteadyStep
 
@@ -256,6 +256,27 @@ def test_a_library_cell_around_one_of_the_user_is_not_steady(xs) -> None:
     assert not isinstance(step_of_cell(stacked), SteadyStep)
     assert isinstance(step_of_cell(nn.GRUCell(I, H)), SteadyStep)
     assert not isinstance(step_of_cell(Own(I, H)), SteadyStep)
+
+
+PUBLIC = [value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, nn.Module)]
+
+
+@pytest.mark.parametrize("kind", PUBLIC)
+def test_public_modules_are_of_the_library_and_classes_derived_from_them_are_not(kind: type[nn.Module]) -> None:
+    assert is_library(object.__new__(kind))
+    assert not is_library(object.__new__(type("Own", (kind,), {})))
+
+
+# Their attribute `state_shape` is a dict, which can change in place.
+TRACED_AT_EVERY_CALL = {
+    *("phased lstm", "phased lstm, timestamps", "qrnn", "qrnn, k = 1", "qrnn, k = 3", "rwkv4"),
+    *("slstm", "mlstm", "mlstm, no norm"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_cells_of_the_library_reuse_their_traces(name: str) -> None:
+    assert isinstance(step_of_cell(ROWS[name].make()), SteadyStep) == (name not in TRACED_AT_EVERY_CALL)
 
 
 def test_a_forward_that_is_put_in_its_place(xs, monkeypatch) -> None:

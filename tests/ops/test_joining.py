@@ -128,7 +128,7 @@ MISTAKES = [
     (lambda x: concat([]), ShapeError, "concat: expected one or more arrays, got none"),
     (lambda x: stack([]), ShapeError, "stack: expected one or more arrays, got none"),
     (lambda x: hstack([]), ShapeError, "hstack: expected one or more arrays"),
-    (lambda x: vstack([]), ShapeError, "vstack: expected a sequence of arrays"),
+    (lambda x: vstack([]), ShapeError, "vstack: expected one or more arrays"),
     (
         lambda x: concat([x, x[:, :2]]),
         ShapeError,

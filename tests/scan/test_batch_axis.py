@@ -12,12 +12,11 @@ import tinygrad_seq as ts
 from tests.scan.cells import CELLS
 from tests.scan.traps import TRAPS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.ops.primitive import TABLE
+from tinygrad_seq.ops.primitive import TABLE, OpKind
 from tinygrad_seq.scan import pipeline, program_of, variants
 from tinygrad_seq.scan.codegen import batch_axis
 from tinygrad_seq.scan.ir import check
 from tinygrad_seq.scan.ir.step import Aval, Eqn, Var
-from tinygrad_seq.scan.passes.partition import VIEWS
 
 # Traps in which some values do not have the batch axis of the carry.
 UNBATCHED = [
@@ -46,7 +45,7 @@ def kernels(case: Any, **sizes: int) -> list[Any]:
 def test_in_a_loop_with_a_batch_axis_every_computed_value_has_it(name: str) -> None:
     for kernel in kernels((CELLS | TRAPS)[name]):
         for eqn in kernel.loop.eqns:
-            if kernel.loop.batched and eqn.primitive.name not in VIEWS:
+            if kernel.loop.batched and eqn.primitive.kind is not OpKind.VIEW:
                 assert kernel.loop.batched.issuperset(eqn.results)
         for var, layout in kernel.layouts.items():
             assert var in kernel.loop.batched or not layout.buffer.batched

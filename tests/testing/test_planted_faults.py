@@ -20,7 +20,6 @@ from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.scan import api, compiled, pipeline, variants
 from tinygrad_seq.scan.codegen import batch_axis, buffers, loop_source
-from tinygrad_seq.scan.passes import lower
 from tinygrad_seq.scan.run import batched, kernel, segments
 from tinygrad_seq.testing.soak import outcome_of, program_of
 
@@ -61,7 +60,8 @@ def test_a_wrong_rule_is_found(plant, name: str) -> None:
     assert first_found("graph", "finite differences") is not None
 
 
-def scaled(function: Callable) -> Callable:
+def scaled(function: Callable | None) -> Callable:
+    assert function is not None
     return lambda *args, **options: 1.5 * function(*args, **options)
 
 
@@ -76,14 +76,15 @@ def second_without_window(operands, program, run):
 
 RIGHT_UNROLL = compiled._unroll
 SCAN_FAULTS = {
-    "a formula": ("values", lower.FORMULAS, "mean", scaled(lower.FORMULAS["mean"])),
+    "a formula": ("values", TABLE["mean"], "formula", scaled(TABLE["mean"].formula)),
     "a formula of a gradient": (
         "gradients",
-        lower.FORMULAS,
-        "softmax_adjoint",
-        scaled(lower.FORMULAS["softmax_adjoint"]),
+        TABLE["softmax_adjoint"],
+        "formula",
+        scaled(TABLE["softmax_adjoint"].formula),
     ),
-    "a lift": ("values", batched.LIFTS, "matmul", scaled(batched.LIFTS["matmul"])),
+    "a product for all times": ("values", batched, "_matmul", scaled(batched._matmul)),
+    "a concat for all times": ("values", TABLE["concat"], "batched", scaled(TABLE["concat"].batched)),
     "no window": ("gradients", api, "run_of", without(window=None)),
     "no window in second derivatives": ("second derivatives", compiled, "_unroll", second_without_window),
     "no reverse": ("values", api, "run_of", without(reverse=False)),

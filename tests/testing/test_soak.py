@@ -12,8 +12,8 @@ from numba import config
 
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import CompileError
+from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.scan import compiled, variants
-from tinygrad_seq.scan.passes import lower
 from tinygrad_seq.testing import soak
 from tinygrad_seq.testing.generate import draw_step
 from tinygrad_seq.testing.properties import check_step
@@ -23,11 +23,12 @@ from tinygrad_seq.testing.soak import outcome_of, program_of, smallest
 @pytest.fixture
 def wrong_mean(monkeypatch) -> None:
     """Make the mean of a compiled scan wrong, and its loop run on NumPy."""
-    right = lower.FORMULAS["mean"]
+    right = TABLE["mean"].formula
+    assert right is not None
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     monkeypatch.setattr(variants, "_known", Memo(1000))
-    monkeypatch.setitem(lower.FORMULAS, "mean", lambda *args, **options: 1.5 * right(*args, **options))
+    monkeypatch.setattr(TABLE["mean"], "formula", lambda *args, **options: 1.5 * right(*args, **options))
 
 
 def failing() -> int:

@@ -104,9 +104,16 @@ def transforms(x: Tensor) -> None:
 
     gradient: Tensor = ts.grad(loss)(x)
     _, gradient = ts.value_and_grad(loss)(x)
-    h: Tensor
-    h, _ = ts.scan(lambda h, x_t: (h + x_t, h), ts.zeros(3), gradient)
-    h.backward()
+
+    def step(state: tuple[Tensor, Tensor], x_t: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        h, c = state
+        return (h + x_t, c * h), h
+
+    (h, _), ys = ts.scan(step, (ts.zeros(3), ts.zeros(3)), gradient)
+    assert_type(h, Tensor)
+    assert_type(ys, Tensor)
+    last, _ = ts.scan(lambda h, x_t: (h + x_t, h), ts.zeros(3), gradient, reverse=True)
+    last.backward()
     ts.gradcheck(loss, [x])
 
 

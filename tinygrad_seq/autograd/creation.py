@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..base.settings import default_dtype
 from ..errors import ArgumentError, ShapeError
@@ -15,7 +15,7 @@ from .tensor import Tensor, wrap
 Shape = int | tuple[int, ...]
 
 
-def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a new tensor with a copy of `data`.
 
     Parameters
@@ -52,7 +52,7 @@ def tensor(data: Array, dtype: DTypeLike | None = None, requires_grad: bool = Fa
     return wrap(to_array("tensor", data, dtype), requires_grad)
 
 
-def asarray(data: Array, dtype: DTypeLike | None = None) -> Tensor:
+def asarray(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """Return `data` as a tensor: a Tensor unchanged, an ndarray without a copy, anything else as `tensor` does.
 
     The owner of a shared ndarray may write to it at any time; graphs keep copies of it.
@@ -184,7 +184,7 @@ def ones(shape: Shape, dtype: DTypeLike | None = None, requires_grad: bool = Fal
     return wrap(np.ones(check_shape("ones", shape), kind), requires_grad)
 
 
-def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
+def zeros_like(x: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """Return zeros with the shape and dtype of `x`.
 
     Parameters
@@ -205,11 +205,11 @@ def zeros_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
     >>> ts.zeros_like(ts.ones(2))
     tensor([0., 0.])
     """
-    x = _shaped(x)
-    return zeros(x.shape, dtype or x.dtype)
+    like = _shaped(x)
+    return zeros(like.shape, dtype or like.dtype)
 
 
-def ones_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
+def ones_like(x: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """Return ones with the shape and dtype of `x`.
 
     Parameters
@@ -230,11 +230,11 @@ def ones_like(x: Array, dtype: DTypeLike | None = None) -> Tensor:
     >>> ts.ones_like(ts.zeros(2))
     tensor([1., 1.])
     """
-    x = _shaped(x)
-    return ones(x.shape, dtype or x.dtype)
+    like = _shaped(x)
+    return ones(like.shape, dtype or like.dtype)
 
 
-def full_like(x: Array, value: float, dtype: DTypeLike | None = None) -> Tensor:
+def full_like(x: ArrayLike, value: float, dtype: DTypeLike | None = None) -> Tensor:
     """Return a tensor with the shape and dtype of `x`, filled with `value`.
 
     Parameters
@@ -257,8 +257,8 @@ def full_like(x: Array, value: float, dtype: DTypeLike | None = None) -> Tensor:
     >>> ts.full_like(ts.zeros(2), 0.5)
     tensor([0.5, 0.5])
     """
-    x = _shaped(x)
-    return full(x.shape, value, dtype or x.dtype)
+    like = _shaped(x)
+    return full(like.shape, value, dtype or like.dtype)
 
 
 def _shaped(x: Array) -> Array:

@@ -28,7 +28,7 @@ def _public(operation: Public) -> Callable[..., Any]:
     function = operation.function
     caller = function.__name__
     lift = _lift_each if operation.operands == "each" else _lift
-    name = "" if isinstance(function, Primitive) else function.__code__.co_varnames[0]
+    name = "" if isinstance(function, Primitive) else getattr(function, "__wrapped__", function).__code__.co_varnames[0]
 
     def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:
@@ -70,14 +70,15 @@ def _lift(caller: str, operand: Any) -> Any:
 
 
 def _lift_each(caller: str, operands: Any) -> Any:
-    if operands.__class__ in LEVELS or isinstance(operands, np.ndarray):
-        return _lift(caller, operands)
-    if not isinstance(operands, Iterable) or isinstance(operands, str | Mapping):
-        raise ArgumentError(
-            f"{caller}: expected an iterable of arrays, got {type(operands).__name__}; pass a list or tuple of them, "
-            "or the values() of a dict."
-        )
-    return [_lift(caller, operand) for operand in operands]
+    if operands.__class__ is not list:
+        if isinstance(operands, np.ndarray):
+            return as_tensor(caller, operands)
+        if not isinstance(operands, Iterable) or isinstance(operands, str | Mapping):
+            raise ArgumentError(
+                f"{caller}: expected an iterable of arrays, got {type(operands).__name__}; pass a list or tuple of "
+                "them, or the values() of a dict."
+            )
+    return [operand if operand.__class__ in LEVELS else _lift(caller, operand) for operand in operands]
 
 
 def _holds_tensors(operand: Any) -> bool:

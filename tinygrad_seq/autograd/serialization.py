@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..base.files import write_atomically
 from ..errors import ArgumentError, CheckpointError, DtypeError
-from ..ops.primitive import Array
 from .tensor import Tensor, wrap
 
 _SUPPORTED = frozenset(
@@ -21,7 +21,9 @@ _SUPPORTED = frozenset(
 _READABLE = frozenset({"F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL"})
 
 
-def save(tensors: Mapping[str, Array], path: str | os.PathLike[str], *, metadata: dict[str, str] | None = None) -> None:
+def save(
+    tensors: Mapping[str, ArrayLike], path: str | os.PathLike[str], *, metadata: dict[str, str] | None = None
+) -> None:
     """Write `tensors` to `path` as a safetensors file, atomically.
 
     Parameters

@@ -21,7 +21,7 @@ from ..base.modes import Origin, check_finite, mode
 from ..errors import GraphError, ShapeError
 from ..ops.casting import astype
 from ..ops.primitive import Array, Primitive
-from ..ops.shape import sum_to
+from ..ops.shape import unbroadcast
 
 # A number is also a mark in time: a node is newer than a mark if its number is smaller.
 next_number = itertools.count(0, -1).__next__
@@ -193,10 +193,8 @@ def backpropagate(
                 if params
                 else rules[position](g, output, *saved)
             )
-            if c.shape != parent.shape:
-                c = sum_to(c, shape=parent.shape)
-            if c.dtype is not parent.dtype and c.dtype != parent.dtype:
-                c = astype(c, parent.dtype)
+            if c.shape != parent.shape or c.dtype is not parent.dtype:
+                c = unbroadcast(c, parent.shape, parent.dtype)
             if anomaly:
                 check_finite(c, f"the gradient of {primitive.name!r}", node.origin)
             if parent.__class__ is Node and parent not in pending:  # inlined from `send`, for the most common case

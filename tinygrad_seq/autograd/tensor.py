@@ -131,8 +131,8 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     _retains: bool = False  # `grad` is kept though it is no leaf
     _grad: Tensor | None = None
 
-    def __init__(self, data: Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
-        self._array = to_array("tensor", data, dtype)
+    def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
+        self._array = to_array("tensor" if type(self) is Tensor else type(self).__name__, data, dtype)
         self._source = None
         self._requires_grad = False
         if requires_grad:
@@ -225,7 +225,7 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
         self._grad = value
 
     def backward(
-        self, gradient: Array | None = None, *, retain_graph: bool = False, create_graph: bool = False
+        self, gradient: ArrayLike | None = None, *, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
         """Add the gradient of this tensor with respect to every leaf to the leaf's ``grad``.
 

@@ -38,8 +38,6 @@ class Corpus:
         The length of the text.
     sha256 : str
         The SHA-256 hash of the text in UTF-8.
-    _documents : tuple of callable
-        Functions that open the documents.
 
     Examples
     --------
@@ -87,6 +85,11 @@ def load_corpus(name_or_path: str | os.PathLike[str]) -> Corpus:
     -------
     Corpus
         The text.
+
+    Returns
+    -------
+    Corpus
+        The text, which is read as a stream.
 
     Raises
     ------

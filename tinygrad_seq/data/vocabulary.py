@@ -264,6 +264,11 @@ class Vocabulary:
         str
             The text.
 
+        Returns
+        -------
+        str
+            The text.
+
         Raises
         ------
         ShapeError, DtypeError
@@ -314,6 +319,16 @@ class Vocabulary:
         -------
         Vocabulary
             An equal vocabulary.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            A file that `save` wrote.
+
+        Returns
+        -------
+        Vocabulary
+            The same tokens at the same indices.
 
         Raises
         ------

@@ -109,6 +109,11 @@ class Windows:
         state : dict
             What `state_dict` returned.
 
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+
         Raises
         ------
         DataError

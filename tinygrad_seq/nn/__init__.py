@@ -20,8 +20,7 @@ from .attention.attention_cell import AttentionCell
 from .attention.decoder import AttentionDecoder
 from .attention.dot_attention import DotAttention
 from .attention.mechanism import Attention
-from .attention.multihead import MultiHeadAttention
-from .attention.multihead import MultiHeadAttention as MultiheadAttention
+from .attention.multihead import MultiHeadAttention, MultiheadAttention
 from .cell import Cell, detach_state
 from .cells.additive import ATRCell, CFNCell, FastGRNNCell, LeakyRNNCell, RANCell, STARCell
 from .cells.diagonal import HGRNCell, IndRNNCell, MinGRUCell, MinLSTMCell, QRNNCell, SRUCell

@@ -1,4 +1,4 @@
-"""The functions of networks under PyTorch's name for them. All but the sequence losses are in `tinygrad_seq` too."""
+"""Functions of networks, under PyTorch's name. All but the sequence losses and `ctc_loss` are in `tinygrad_seq` too."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
     Raises
     ------
     ArgumentError
-        If the nonlinearity is not one of those above.
+        If the nonlinearity is not one of those above, or the slope not a number.
 
     Examples
     --------
@@ -62,13 +62,7 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
     >>> round(ts.nn.init.calculate_gain("relu"), 3)
     1.414
     """
-    if nonlinearity == "leaky_relu":
-        return math.sqrt(2.0 / (1 + slope**2))
-    if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
-        raise ArgumentError(
-            f"calculate_gain: expected one of {', '.join(_GAINS)}, leaky_relu, got {nonlinearity!r}; pass one."
-        )
-    return _GAINS[nonlinearity]
+    return _gain("calculate_gain", nonlinearity, slope)
 
 
 def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
@@ -91,7 +85,7 @@ def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = N
     Raises
     ------
     ArgumentError
-        If x is not a Tensor.
+        If x is not a Tensor, or not low <= high.
 
     Examples
     --------
@@ -99,6 +93,8 @@ def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = N
     >>> bool((ts.nn.init.uniform_(ts.zeros(100), -2, -1) < -1).all())
     True
     """
+    check_numbers("uniform_", -np.inf, np.inf, low=low)
+    check_numbers("uniform_", low, np.inf, high=high)
     return _fill("uniform_", x, current_generator(generator).uniform(low, high, _shape("uniform_", x)))
 
 
@@ -122,7 +118,7 @@ def normal_(x: T, mean: float = 0.0, std: float = 1.0, generator: Generator = No
     Raises
     ------
     ArgumentError
-        If x is not a Tensor, or `std` not a number >= 0.
+        If x is not a Tensor, or `mean` not a number or `std` not one >= 0.
 
     Examples
     --------
@@ -130,6 +126,7 @@ def normal_(x: T, mean: float = 0.0, std: float = 1.0, generator: Generator = No
     >>> ts.nn.init.normal_(ts.zeros(2), mean=3.0, std=0.0)
     tensor([3., 3.])
     """
+    check_numbers("normal_", -np.inf, np.inf, mean=mean)
     check_numbers("normal_", 0, np.inf, std=std)
     return _fill("normal_", x, current_generator(generator).normal(mean, std, _shape("normal_", x)))
 
@@ -152,7 +149,7 @@ def constant_(x: T, value: float) -> T:
     Raises
     ------
     ArgumentError
-        If x is not a Tensor.
+        If x is not a Tensor, or `value` not a number.
 
     Examples
     --------
@@ -160,6 +157,8 @@ def constant_(x: T, value: float) -> T:
     >>> ts.nn.init.constant_(ts.zeros(2), 0.5)
     tensor([0.5, 0.5])
     """
+    if not isinstance(value, int | float | np.number):
+        raise ArgumentError(f"constant_: expected value to be a number, got {value!r}; pass e.g. 0.5.")
     return _fill("constant_", x, value)
 
 
@@ -237,7 +236,7 @@ def xavier_uniform_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     Raises
     ------
     ArgumentError, ShapeError
-        If x is not a Tensor, is empty, or has fewer than two axes.
+        If x is not a Tensor, is empty or has fewer than two axes, or the gain is not a number.
 
     Examples
     --------
@@ -245,6 +244,7 @@ def xavier_uniform_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     >>> bool((abs(ts.nn.init.xavier_uniform_(ts.zeros((2, 4)))) <= 1).all())
     True
     """
+    check_numbers("xavier_uniform_", 0, np.inf, gain=gain)
     bound = gain * math.sqrt(6.0 / sum(_fans("xavier_uniform_", x)))
     return uniform_(x, -bound, bound, generator)
 
@@ -269,7 +269,7 @@ def xavier_normal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     Raises
     ------
     ArgumentError, ShapeError
-        If x is not a Tensor, is empty, or has fewer than two axes.
+        If x is not a Tensor, is empty or has fewer than two axes, or the gain is not a number.
 
     Examples
     --------
@@ -277,6 +277,7 @@ def xavier_normal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     >>> ts.nn.init.xavier_normal_(ts.zeros((2, 4)), gain=0.0).sum()
     tensor(0.)
     """
+    check_numbers("xavier_normal_", 0, np.inf, gain=gain)
     return normal_(x, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", x))), generator)
 
 
@@ -311,7 +312,7 @@ def kaiming_uniform_(x: T, nonlinearity: str = "leaky_relu", slope: float = 0.0,
     True
     """
     fan_in, _ = _fans("kaiming_uniform_", x)
-    bound = calculate_gain(nonlinearity, slope) * math.sqrt(3.0 / fan_in)
+    bound = _gain("kaiming_uniform_", nonlinearity, slope) * math.sqrt(3.0 / fan_in)
     return uniform_(x, -bound, bound, generator)
 
 
@@ -338,7 +339,7 @@ def orthogonal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     Raises
     ------
     ArgumentError, ShapeError
-        If x is not a Tensor, is empty, or has fewer than two axes.
+        If x is not a Tensor, is empty or has fewer than two axes, or the gain is not a number.
 
     Examples
     --------
@@ -347,12 +348,24 @@ def orthogonal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     >>> [round(value, 3) for value in (x @ x.T).flatten().tolist()]
     [1.0, 0.0, 0.0, 1.0]
     """
+    check_numbers("orthogonal_", -np.inf, np.inf, gain=gain)
     _fans("orthogonal_", x)
     rows, columns = x.shape[0], x.size // x.shape[0]
     drawn = current_generator(generator).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = quiet().run(np.linalg.qr, drawn)
     q *= np.sign(np.diag(r))
     return _fill("orthogonal_", x, gain * (q if rows >= columns else q.T).reshape(x.shape))
+
+
+def _gain(caller: str, nonlinearity: str, slope: float) -> float:
+    check_numbers(caller, -np.inf, np.inf, slope=slope)
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + slope**2))
+    if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
+        raise ArgumentError(
+            f"{caller}: expected one of {', '.join(_GAINS)}, leaky_relu, got {nonlinearity!r}; pass one."
+        )
+    return _GAINS[nonlinearity]
 
 
 def _fill(caller: str, x: T, values: Any) -> T:

@@ -1,4 +1,4 @@
-"""Which steps of which sequences count, and where sequences begin anew: `lengths`, `mask` and `reset` of every call."""
+"""Which steps of a batch count, and where sequences begin: the arguments `lengths`, `mask` and `reset`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Lengths = NDArray[np.int64]
 
 
 class Flags(NamedTuple):
-    """What a call says of its steps, time-major; None where it says nothing, or that all count.
+    """Which steps of a call count, time-major; None where nothing is given, or all steps count.
 
     Attributes
     ----------
     lengths
-        (N,), from 0 to T: the steps from there on are left out.
+        (N,), from 0 to T: the number of steps that count.
     mask
-        (T, N): the steps that are not left out.
+        (T, N): the steps that count.
     reset
-        (T, N): the steps before which the state starts anew.
+        (T, N): the steps before which the state is set to the initial state.
     """
 
     lengths: Lengths | None
@@ -33,23 +33,23 @@ class Flags(NamedTuple):
     reset: Mask | None
 
     def valid(self, T: int) -> Mask | None:
-        """Return the steps (T, N) that count, whichever way they were given; None if all do."""
+        """Return the steps (T, N) that count, given as lengths or as a mask; None if all do."""
         return self.mask if self.lengths is None else _before(self.lengths, T)
 
     def with_mask(self, T: int) -> Flags:
-        """Return the same with a mask in the place of lengths."""
+        """Return the same flags with a mask in place of lengths."""
         return Flags(None, self.valid(T), self.reset)
 
 
 def check_flags(
     caller: str, T: int, N: int, batch_first: bool, lengths: Any = None, mask: Any = None, reset: Any = None
 ) -> Flags:
-    """Return what a call was given for T steps of N sequences, checked.
+    """Check the flags of a call for T steps of N sequences.
 
     Raises
     ------
     ArgumentError, ShapeError, DtypeError
-        Lengths and a mask at once; a shape, a dtype or a length that does not fit.
+        If both lengths and a mask are given, or a shape, a dtype or a length does not fit.
     """
     check_switches(caller, batch_first=batch_first)
     if lengths is not None and mask is not None:
@@ -64,12 +64,12 @@ def check_flags(
 
 
 def check_lengths(caller: str, name: str, given: Any, N: int, longest: int | None, shortest: int = 0) -> Lengths:
-    """Return lengths (N,) from `shortest` to `longest`, without an upper limit if that is None.
+    """Check lengths (N,) from `shortest` to `longest`; None for no upper limit.
 
     Raises
     ------
     ArgumentError, ShapeError, DtypeError
-        For a length, the shape, the dtype.
+        If a length, the shape or the dtype does not fit.
     """
     lengths = to_array(f"{caller}.{name}", given)
     facts = f"{caller}: expected {name} of shape ({N},), integers, got {lengths.shape} {lengths.dtype}; "
@@ -101,23 +101,28 @@ def _check_steps(caller: str, name: str, T: int, N: int, batch_first: bool, give
 
 
 def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False) -> Mask:
-    """Return the mask (T, N) that is true before the end of each sequence, at the steps ``t < lengths[n]``.
+    """Return the mask (T, N) that is true before the end of each sequence: at the steps ``t < lengths[n]``.
 
     Parameters
     ----------
-    lengths
-        How many steps each sequence has, integers (N,) from 0 to T.
-    T
-        The number of steps of the padded sequences; by default the greatest length.
-    batch_first
+    lengths : array_like of int
+        (N,), the number of steps of each sequence, from 0 to T.
+    T : int, default None
+        The number of steps of the padded sequences; None for the greatest length.
+    batch_first : bool, default False
         Whether the mask is (N, T) instead.
+
+    Returns
+    -------
+    ndarray of bool
+        (T, N), or (N, T).
 
     Raises
     ------
     ShapeError, DtypeError
         If the lengths are not N integers.
     ArgumentError
-        If T is no integer >= 0, or a length is outside 0 to T.
+        If T is not an integer >= 0, or a length is outside 0 to T.
 
     Examples
     --------

@@ -22,14 +22,16 @@ relu = elementwise(
     lambda x: np.maximum(x, 0),
     vjp=(lambda g, y, _x: where(y > 0, g, 0),),
     code="{0} if {0} > 0 or {0} != {0} else 0.0",
+    cheap=True,
     doc="Return ``max(x, 0)``. The gradient at 0 is 0.",
-    public=Public(example="[-1.0, 0.5, 2.0] -> tensor([0. , 0.5, 2. ])"),
+    public=Public(example="[-1.0, 0.5, 2.0] -> [0. , 0.5, 2. ]"),
 )
 _leaky_relu = elementwise(
     "leaky_relu",
     lambda x, slope: np.where(x > 0, x, x * slope),
     vjp=(lambda g, _y, x, slope: where(x > 0, g, g * slope), lambda g, _y, x, _slope: where(x > 0, 0, g * x)),
     code="{0} if {0} > 0 else {0} * {1}",
+    cheap=True,
 )
 _elu = elementwise(
     "elu",
@@ -113,9 +115,10 @@ silu = elementwise(
     "silu",
     compiled("silu", _silu),
     vjp=(_silu_rule,),
+    vectorised=True,
     code="max({0}, -1000.0) / (1 + math.exp(-{0}))",  # -0 at -inf
     doc="Return ``x * sigmoid(x)``, also named swish.",
-    public=Public("swish", example="[2.0] -> tensor([1.7616])"),
+    public=Public("swish", example="[2.0] -> [1.7616]"),
 )
 softsign = elementwise(
     "softsign",
@@ -123,7 +126,7 @@ softsign = elementwise(
     vjp=(lambda g, _y, x: g * square(reciprocal(abs(x) + 1)),),
     code="math.copysign(1.0, {0}) if math.isinf({0}) else {0} / (1 + abs({0}))",
     doc="Return ``x / (1 + |x|)``.",
-    public=Public(example="[-1.0, 0.0, 3.0] -> tensor([-0.5 ,  0.  ,  0.75])"),
+    public=Public(example="[-1.0, 0.0, 3.0] -> [-0.5 ,  0.  ,  0.75]"),
 )
 
 
@@ -160,12 +163,14 @@ _gelu = elementwise(
     compiled("gelu"),
     vjp=(_gelu_rule,),
     code="max({0}, -1000.0) * 0.5 * math.erfc({0} * -0.7071067811865476)",
+    vectorised=True,
 )
 _gelu_by_tanh = elementwise(
     "gelu_tanh",
     compiled("gelu_tanh", _gelu_tanh),
     vjp=(_gelu_tanh_rule,),
     code=f"max({{0}}, -1000.0) / (1 + math.exp(-{{0}} * ({{0}} * {{0}} * {_B!r} + {_A!r})))",
+    vectorised=True,
 )
 
 

@@ -12,7 +12,7 @@ from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
 from .primitive import Array, elementwise
-from .public import Public
+from .public import Public, named
 
 
 def _zero(g: Array, _y: None, _a: None, _b: None = None) -> np.ndarray:
@@ -24,35 +24,36 @@ add = elementwise(
     "add",
     np.add,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
-    code="{0} + {1}",
+    symbol="+",
+    cheap=True,
     doc="Return ``a + b``.",
-    public=Public(operator="add", example="[1.0, 2.0], [3.0, 2.0] -> tensor([4., 4.])"),
+    public=Public(operator="add", example="[1.0, 2.0], [3.0, 2.0] -> [4., 4.]"),
 )
 subtract = elementwise(
     "subtract",
     np.subtract,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
-    code="{0} - {1}",
+    symbol="-",
+    cheap=True,
     doc="Return ``a - b``.",
-    public=Public("sub", operator="sub", example="[1.0, 2.0], [3.0, 2.0] -> tensor([-2.,  0.])"),
+    public=Public("sub", operator="sub", example="[1.0, 2.0], [3.0, 2.0] -> [-2.,  0.]"),
 )
 multiply = elementwise(
     "multiply",
     np.multiply,
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
-    code="{0} * {1}",
+    symbol="*",
+    cheap=True,
     doc="Return ``a * b``.",
-    public=Public("mul", operator="mul", example="[1.0, 2.0], [3.0, 2.0] -> tensor([3., 4.])"),
+    public=Public("mul", operator="mul", example="[1.0, 2.0], [3.0, 2.0] -> [3., 4.]"),
 )
 divide = elementwise(
     "divide",
     np.divide,
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y) / b),
-    code="{0} / {1}",
+    symbol="/",
     doc="Return ``a / b``. A nonzero number over 0 is infinite, and 0 / 0 is NaN.",
-    public=Public(
-        "true_divide", "div", operator="truediv", example="[1.0, 2.0], [3.0, 2.0] -> tensor([0.3333, 1.    ])"
-    ),
+    public=Public("true_divide", "div", operator="truediv", example="[1.0, 2.0], [3.0, 2.0] -> [0.3333, 1.    ]"),
 )
 floor_divide = elementwise(
     "floor_divide",
@@ -60,47 +61,51 @@ floor_divide = elementwise(
     vjp=(_zero, _zero),
     code="{0} // {1}",
     doc="Return ``floor(a / b)``. The gradient is zero.",
-    public=Public(operator="floordiv", example="[5.0, -5.0], 3.0 -> tensor([ 1., -2.])"),
+    public=Public(operator="floordiv", example="[5.0, -5.0], 3.0 -> [ 1., -2.]"),
 )
 remainder = elementwise(
     "remainder",
     np.remainder,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * floor_divide(a, b)),
-    code="{0} % {1}",
+    symbol="%",
     doc="Return ``a - floor(a / b) * b``, which has the sign of `b`.",
-    public=Public("mod", operator="mod", example="[5.0, -5.0], 3.0 -> tensor([2., 1.])"),
+    public=Public("mod", operator="mod", example="[5.0, -5.0], 3.0 -> [2., 1.]"),
 )
 fmod = elementwise(
     "fmod",
     np.fmod,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, a, b: -g * (floor_divide(abs(a), abs(b)) * sign(a) * sign(b))),
     code="math.copysign(abs({0}) % abs({1}), {0})",
+    integer_code="{0} % {1} - {1} if {0} % {1} != 0 and ({0} < 0) != ({1} < 0) else {0} % {1}",
     doc="Return ``a - trunc(a / b) * b``, which has the sign of `a`.",
-    public=Public(example="[5.0, -5.0], 3.0 -> tensor([ 2., -2.])"),
+    public=Public(example="[5.0, -5.0], 3.0 -> [ 2., -2.]"),
 )
 negative = elementwise(
     "negative",
     np.negative,
     vjp=(lambda g, _y, _x: -g,),
     code="-{0}",
+    cheap=True,
     doc="Return ``-x``.",
-    public=Public("neg", operator="neg", example="[-2.0, 3.0] -> tensor([ 2., -3.])"),
+    public=Public("neg", operator="neg", example="[-2.0, 3.0] -> [ 2., -3.]"),
 )
 abs = elementwise(
     "abs",
     np.absolute,
     vjp=(lambda g, _y, x: g * sign(x),),
     code="abs({0})",
+    cheap=True,
     doc="Return ``|x|``. The gradient at 0 is 0.",
-    public=Public("absolute", operator="abs", example="[-2.0, 3.0] -> tensor([2., 3.])"),
+    public=Public("absolute", operator="abs", example="[-2.0, 3.0] -> [2., 3.]"),
 )
 sign = elementwise(
     "sign",
     np.sign,
     vjp=(_zero,),
     code="1.0 if {0} > 0 else -1.0 if {0} < 0 else {0}",
+    cheap=True,
     doc="Return the sign: -1, 0 or 1. The gradient is zero.",
-    public=Public(example="[-2.0, 0.0, 3.0] -> tensor([-1.,  0.,  1.])"),
+    public=Public(example="[-2.0, 0.0, 3.0] -> [-1.,  0.,  1.]"),
 )
 
 
@@ -119,32 +124,36 @@ floor = elementwise(
     np.floor,
     vjp=(_zero,),
     code=_rounding("math.floor"),
+    integer_code="{0}",
     doc="Return the floor. The gradient is zero.",
-    public=Public(example="[-1.5, 1.5] -> tensor([-2.,  1.])"),
+    public=Public(example="[-1.5, 1.5] -> [-2.,  1.]"),
 )
 ceil = elementwise(
     "ceil",
     np.ceil,
     vjp=(_zero,),
     code=_rounding("math.ceil"),
+    integer_code="{0}",
     doc="Return the ceiling. The gradient is zero.",
-    public=Public(example="[-1.5, 1.5] -> tensor([-1.,  2.])"),
+    public=Public(example="[-1.5, 1.5] -> [-1.,  2.]"),
 )
 round = elementwise(
     "round",
     _round,
     vjp=(_zero,),
     code=_rounding("round"),
+    integer_code="{0}",
     doc="Return the nearest integer, halves to even. The gradient is zero.",
-    public=Public("rint", example="[0.5, 1.5, 2.4] -> tensor([0., 2., 2.])"),
+    public=Public("rint", example="[0.5, 1.5, 2.4] -> [0., 2., 2.]"),
 )
 trunc = elementwise(
     "trunc",
     np.trunc,
     vjp=(_zero,),
     code=_rounding("math.trunc"),
+    integer_code="{0}",
     doc="Return the integer part. The gradient is zero.",
-    public=Public(example="[-1.5, 1.5] -> tensor([-1.,  1.])"),
+    public=Public(example="[-1.5, 1.5] -> [-1.,  1.]"),
 )
 
 # --------------------------------------------------------------------------------------------------- powers
@@ -154,8 +163,9 @@ square = elementwise(
     np.square,
     vjp=(lambda g, _y, x: g * (x * 2),),
     code="{0} * {0}",
+    cheap=True,
     doc="Return ``x * x``.",
-    public=Public(example="[-2.0, 3.0] -> tensor([4., 9.])"),
+    public=Public(example="[-2.0, 3.0] -> [4., 9.]"),
 )
 sqrt = elementwise(
     "sqrt",
@@ -163,7 +173,7 @@ sqrt = elementwise(
     vjp=(lambda g, y, _x: g / (y * 2),),
     code="math.sqrt({0})",
     doc="Return ``√x``. NaN below 0; the gradient at 0 is inf.",
-    public=Public(example="[4.0, 9.0] -> tensor([2., 3.])"),
+    public=Public(example="[4.0, 9.0] -> [2., 3.]"),
 )
 cbrt = elementwise(
     "cbrt",
@@ -171,7 +181,7 @@ cbrt = elementwise(
     vjp=(lambda g, y, _x: g * (square(reciprocal(y)) * (1 / 3)),),
     code="math.copysign(abs({0}) ** (1 / 3), {0})",
     doc="Return the real cube root. The gradient at 0 is inf.",
-    public=Public(example="[2.0] -> tensor([1.2599])"),
+    public=Public(example="[2.0] -> [1.2599]"),
 )
 reciprocal = elementwise(
     "reciprocal",
@@ -179,7 +189,7 @@ reciprocal = elementwise(
     vjp=(lambda g, y, _x: -g * (y * y),),
     code="1 / {0}",
     doc="Return ``1 / x``. Infinite at 0, with the sign of the zero.",
-    public=Public(example="[2.0, 4.0] -> tensor([0.5 , 0.25])"),
+    public=Public(example="[2.0, 4.0] -> [0.5 , 0.25]"),
 )
 rsqrt = elementwise(
     "rsqrt",
@@ -187,7 +197,7 @@ rsqrt = elementwise(
     vjp=(lambda g, y, _x: g * (y * y * y) * -0.5,),
     code="1 / math.sqrt({0})",
     doc="Return ``1 / √x``. inf at 0 and NaN below.",
-    public=Public(example="[4.0, 0.25] -> tensor([0.5, 2. ])"),
+    public=Public(example="[4.0, 0.25] -> [0.5, 2. ]"),
 )
 
 
@@ -242,9 +252,10 @@ pow = elementwise(
     "pow",
     _pow,
     vjp=(_pow_rule_a, lambda g, _y, a, b: g * _power_log(a, b)),
-    code="{0} ** {1}",
+    symbol="**",
+    static=(0, 1),
     doc="Return ``a ** b``. A negative base needs integer exponents (NaN otherwise).",
-    public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> tensor([4., 9.])"),
+    public=Public("power", operator="pow", example="[2.0, 3.0], 2 -> [4., 9.]"),
 )
 hypot = elementwise(
     "hypot",
@@ -252,7 +263,7 @@ hypot = elementwise(
     vjp=(lambda g, y, a, _b: g * ratio(a, y), lambda g, y, _a, b: g * ratio(b, y)),
     code="math.hypot({0}, {1})",
     doc="Return ``√(a² + b²)`` without overflow. The gradient at the origin is 0.",
-    public=Public(example="[3.0, 5.0], [4.0, 12.0] -> tensor([ 5., 13.])"),
+    public=Public(example="[3.0, 5.0], [4.0, 12.0] -> [ 5., 13.]"),
 )
 
 # --------------------------------------------------------------------------------------------------- choices
@@ -271,8 +282,9 @@ maximum = elementwise(
         lambda g, _y, a, b: _share(less(a, b), equal(a, b), g),
     ),
     code="{0} if {0} > {1} or {0} != {0} else {1}",
+    cheap=True,
     doc="Return the larger of `a` and `b`. A tie shares the gradient evenly.",
-    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> tensor([3., 2.])"),
+    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> [3., 2.]"),
 )
 minimum = elementwise(
     "minimum",
@@ -282,12 +294,14 @@ minimum = elementwise(
         lambda g, _y, a, b: _share(less(b, a), equal(a, b), g),
     ),
     code="{0} if {0} < {1} or {0} != {0} else {1}",
+    cheap=True,
     doc="Return the smaller of `a` and `b`. A tie shares the gradient evenly.",
-    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> tensor([1., 2.])"),
+    public=Public(example="[1.0, 2.0], [3.0, 2.0] -> [1., 2.]"),
 )
 
 
 @Public("clamp")
+@named
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Return `x` limited to ``[min, max]``; the gradient passes where ``min <= x <= max``.
 
@@ -327,6 +341,7 @@ lerp = elementwise(
         lambda g, _y, start, end, _weight: g * (end - start),
     ),
     code="{0} * (1 - {2}) + {1} * {2}",
+    cheap=True,
     doc="Return ``start * (1 - weight) + end * weight``, which is exact at weights 0 and 1.",
-    public=Public(example="[0.0, 10.0], [1.0, 20.0], 0.5 -> tensor([ 0.5, 15. ])"),
+    public=Public(example="[0.0, 10.0], [1.0, 20.0], 0.5 -> [ 0.5, 15. ]"),
 )

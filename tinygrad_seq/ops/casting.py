@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import DtypeError
-from .primitive import Array, Primitive
+from .primitive import Array, OpKind, Primitive
 from .public import Public
 
 _SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
@@ -18,6 +18,8 @@ _astype = Primitive(
     "astype",
     lambda x, dtype: x.astype(dtype),
     (lambda g, _y, x_like, dtype: astype(g, x_like.dtype),),
+    kind=OpKind.CAST,
+    cheap=True,
 )
 
 
@@ -78,11 +80,13 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
 
 
 # The same values under another name, which a gradient can be taken with respect to by itself.
-alias = Primitive("alias", lambda x: x, (lambda g, _y, _x: g,))
+alias = Primitive("alias", lambda x: x, (lambda g, _y, _x: g,), kind=OpKind.CAST, structure=lambda x: x)
 clone = Primitive(
     "clone",
     lambda x: x.copy(),
     (lambda g, _y, _x: g,),
+    kind=OpKind.CAST,
+    structure=lambda x: x,
     doc="Return a copy that gradient flows through.",
-    public=Public("copy", example="[1.0, 2.0] -> tensor([1., 2.])"),
+    public=Public("copy", example="[1.0, 2.0] -> [1., 2.]"),
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import AnomalyError, ArgumentError, DtypeError, ShapeError
 from .casting import as_array
-from .primitive import Array, Primitive
+from .primitive import Array, OpKind, Primitive
 from .public import Public
 
 
@@ -48,7 +48,7 @@ def _draw(logits: np.ndarray, uniforms: np.ndarray, temperature: np.ndarray, top
     return drawn
 
 
-_categorical = Primitive("categorical", _draw, (None, None, None))
+_categorical = Primitive("categorical", _draw, (None, None, None), kind=OpKind.DRAW)
 
 
 @Public(method=False)

@@ -5,55 +5,61 @@ from __future__ import annotations
 import numpy as np
 
 from .primitive import Array, elementwise
-from .public import Public
+from .public import Public, named
 
 equal = elementwise(
     "equal",
     np.equal,
     vjp=(None, None),
-    code="{0} == {1}",
+    symbol="==",
+    cheap=True,
     doc="Return ``a == b`` as booleans.",
-    public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
+    public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 not_equal = elementwise(
     "not_equal",
     np.not_equal,
     vjp=(None, None),
-    code="{0} != {1}",
+    symbol="!=",
+    cheap=True,
     doc="Return ``a != b`` as booleans.",
-    public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
+    public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
 less = elementwise(
     "less",
     np.less,
     vjp=(None, None),
-    code="{0} < {1}",
+    symbol="<",
+    cheap=True,
     doc="Return ``a < b`` as booleans.",
-    public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True, False])"),
+    public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
 less_equal = elementwise(
     "less_equal",
     np.less_equal,
     vjp=(None, None),
-    code="{0} <= {1}",
+    symbol="<=",
+    cheap=True,
     doc="Return ``a <= b`` as booleans.",
-    public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> tensor([ True,  True])"),
+    public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> [ True,  True]"),
 )
 greater = elementwise(
     "greater",
     np.greater,
     vjp=(None, None),
-    code="{0} > {1}",
+    symbol=">",
+    cheap=True,
     doc="Return ``a > b`` as booleans.",
-    public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False, False])"),
+    public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> [False, False]"),
 )
 greater_equal = elementwise(
     "greater_equal",
     np.greater_equal,
     vjp=(None, None),
-    code="{0} >= {1}",
+    symbol=">=",
+    cheap=True,
     doc="Return ``a >= b`` as booleans.",
-    public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> tensor([False,  True])"),
+    public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 
 bitwise_and = elementwise(
@@ -61,66 +67,72 @@ bitwise_and = elementwise(
     np.bitwise_and,
     vjp=(None, None),
     code="{0} & {1}",
+    cheap=True,
     doc="Return ``a & b`` of booleans or integers.",
-    public=Public(operator="and", example="[6, 5], 3 -> tensor([2, 1])"),
+    public=Public(operator="and", example="[6, 5], 3 -> [2, 1]"),
 )
 bitwise_or = elementwise(
     "bitwise_or",
     np.bitwise_or,
     vjp=(None, None),
     code="{0} | {1}",
+    cheap=True,
     doc="Return ``a | b`` of booleans or integers.",
-    public=Public(operator="or", example="[6, 5], 3 -> tensor([7, 7])"),
+    public=Public(operator="or", example="[6, 5], 3 -> [7, 7]"),
 )
 bitwise_xor = elementwise(
     "bitwise_xor",
     np.bitwise_xor,
     vjp=(None, None),
     code="{0} ^ {1}",
+    cheap=True,
     doc="Return ``a ^ b`` of booleans or integers.",
-    public=Public(operator="xor", example="[6, 5], 3 -> tensor([5, 6])"),
+    public=Public(operator="xor", example="[6, 5], 3 -> [5, 6]"),
 )
 invert = elementwise(
     "invert",
     np.invert,
     vjp=(None,),
     code="~{0}",
+    cheap=True,
     doc="Return ``~x`` of booleans or integers.",
-    public=Public(
-        "bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> tensor([False,  True])"
-    ),
+    public=Public("bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> [False,  True]"),
 )
 logical_and = elementwise(
     "logical_and",
     np.logical_and,
     vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
+    cheap=True,
     doc="Return whether both `a` and `b` are nonzero.",
-    public=Public(example="[True, True], [True, False] -> tensor([ True, False])"),
+    public=Public(example="[True, True], [True, False] -> [ True, False]"),
 )
 logical_or = elementwise(
     "logical_or",
     np.logical_or,
     vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
+    cheap=True,
     doc="Return whether `a` or `b` is nonzero.",
-    public=Public(example="[True, False], [False, False] -> tensor([ True, False])"),
+    public=Public(example="[True, False], [False, False] -> [ True, False]"),
 )
 logical_xor = elementwise(
     "logical_xor",
     np.logical_xor,
     vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
+    cheap=True,
     doc="Return whether exactly one of `a` and `b` is nonzero.",
-    public=Public(example="[True, True], [True, False] -> tensor([False,  True])"),
+    public=Public(example="[True, True], [True, False] -> [False,  True]"),
 )
 logical_not = elementwise(
     "logical_not",
     np.logical_not,
     vjp=(None,),
     code="{0} == 0",
+    cheap=True,
     doc="Return whether `x` is zero.",
-    public=Public(example="[0.0, 2.0] -> tensor([ True, False])"),
+    public=Public(example="[0.0, 2.0] -> [ True, False]"),
 )
 
 isnan = elementwise(
@@ -128,24 +140,27 @@ isnan = elementwise(
     np.isnan,
     vjp=(None,),
     code="math.isnan({0})",
+    cheap=True,
     doc="Return where `x` is not a number.",
-    public=Public(example="[1.0, ts.nan] -> tensor([False,  True])"),
+    public=Public(example="[1.0, ts.nan] -> [False,  True]"),
 )
 isinf = elementwise(
     "isinf",
     np.isinf,
     vjp=(None,),
     code="math.isinf({0})",
+    cheap=True,
     doc="Return where `x` is infinite.",
-    public=Public(example="[1.0, -ts.inf] -> tensor([False,  True])"),
+    public=Public(example="[1.0, -ts.inf] -> [False,  True]"),
 )
 isfinite = elementwise(
     "isfinite",
     np.isfinite,
     vjp=(None,),
     code="math.isfinite({0})",
+    cheap=True,
     doc="Return where `x` is finite.",
-    public=Public(example="[1.0, ts.inf] -> tensor([ True, False])"),
+    public=Public(example="[1.0, ts.inf] -> [ True, False]"),
 )
 
 
@@ -162,12 +177,15 @@ where = elementwise(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     code="{1} if {0} else {2}",
+    static=(0,),
+    cheap=True,
     doc="Return `a` where `condition` is true and `b` elsewhere. The side not chosen gets a gradient of exactly zero.",
-    public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> tensor([1., 0.])"),
+    public=Public(method=False, example="[True, False], [1.0, 2.0], 0.0 -> [1., 0.]"),
 )
 
 
 @Public()
+@named
 def masked_fill(x: Array, mask: Array, value: float) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
 

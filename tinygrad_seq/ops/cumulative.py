@@ -36,6 +36,7 @@ _cumsum = Primitive(
     "cumsum",
     _running_sum,
     (lambda g, _y, _x, axis, reverse: _cumsum(g, axis=axis, reverse=not reverse),),
+    axes="axis",
 )
 
 
@@ -86,7 +87,7 @@ def _cumprod_rule(g: Array, _y: None, x: Array, axis: int) -> Array:
     return moveaxis(before * r, 0, axis)
 
 
-_cumprod = Primitive("cumprod", np.cumprod, (_cumprod_rule,))
+_cumprod = Primitive("cumprod", np.cumprod, (_cumprod_rule,), axes="axis")
 
 
 @Public("cumulative_prod")

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
+from .comparison import where
 from .indexing import getitem, take
 from .primitive import Array, Primitive
 from .public import Public
@@ -16,6 +17,12 @@ from .shape import check_matrix
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
 Width = int | Iterable[int] | Iterable[Iterable[int]]
+
+
+def _triangle(x: Array, k: int) -> np.ndarray:
+    rows, columns = x.shape[-2:]
+    return np.tri(rows, columns, k, dtype=np.bool_)
+
 
 _pad = Primitive(
     "pad",
@@ -26,8 +33,18 @@ _pad = Primitive(
         ),
     ),
 )
-_tril = Primitive("tril", lambda x, k: np.tril(x, operator.index(k)), (lambda g, _y, _x, k: _tril(g, k=k),))
-_triu = Primitive("triu", lambda x, k: np.triu(x, operator.index(k)), (lambda g, _y, _x, k: _triu(g, k=k),))
+_tril = Primitive(
+    "tril",
+    lambda x, k: np.tril(x, operator.index(k)),
+    (lambda g, _y, _x, k: _tril(g, k=k),),
+    structure=lambda x, k: where(_triangle(x, k), x, 0),
+)
+_triu = Primitive(
+    "triu",
+    lambda x, k: np.triu(x, operator.index(k)),
+    (lambda g, _y, _x, k: _triu(g, k=k),),
+    structure=lambda x, k: where(_triangle(x, k - 1), 0, x),
+)
 
 
 @Public()

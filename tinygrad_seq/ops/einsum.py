@@ -15,9 +15,9 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .casting import as_array
-from .primitive import Array, Like, Primitive
+from .primitive import TABLE, Array, Like, OpKind, Primitive
 from .public import Public
-from .shape import broadcast_to, reshape
+from .shape import broadcast_to, permute_dims, reshape
 
 LETTERS: Final = string.ascii_letters
 
@@ -52,10 +52,50 @@ def _expand(g: Array, have: str, letters: str, shape: tuple[int, ...]) -> Array:
     return broadcast_to(g, shape) if missing else g
 
 
+def _contract_one(x: Array, letters: str, result: str) -> Array:
+    if len(set(letters)) != len(letters):
+        return _one(x, letters=letters, result=result)
+    axes = tuple([at for at, letter in enumerate(letters) if letter not in result])
+    if axes:
+        x = TABLE["sum"](x, axes=axes, keepdims=False)
+    left = [letter for letter in letters if letter in result]
+    return permute_dims(x, tuple([left.index(letter) for letter in result]))
+
+
+def _contract_two(a: Array, b: Array, letters: tuple[str, str], result: str) -> Array:
+    """Return the product of two operands summed over the letters that `result` has not, as a `matmul`."""
+    in_a, in_b = (
+        "".join([letter for letter in own if letter in other or letter in result])
+        for own, other in (letters, letters[::-1])
+    )
+    if any(len(set(own)) != len(own) for own in letters):
+        return _two(a, b, letters=letters, result=result)
+    a, b = _contract_one(a, letters[0], in_a), _contract_one(b, letters[1], in_b)
+    size = dict(zip(in_a + in_b, a.shape + b.shape, strict=True))
+    batch = "".join([letter for letter in in_a if letter in in_b and letter in result])
+    summed = "".join([letter for letter in in_a if letter not in result])
+    left = "".join([letter for letter in in_a if letter not in in_b])
+    right = "".join([letter for letter in in_b if letter not in in_a])
+
+    def grouped(x: Array, own: str, *groups: str) -> Array:
+        x = permute_dims(x, tuple([own.index(letter) for letter in "".join(groups)]))
+        lead = tuple([size[letter] for letter in batch])
+        return reshape(x, (*lead, *[math.prod([size[letter] for letter in group]) for group in groups[1:]]))
+
+    if summed:
+        y = TABLE["matmul"](grouped(a, in_a, batch, left, summed), grouped(b, in_b, batch, summed, right))
+    else:
+        y = grouped(a, in_a, batch, left, "") * grouped(b, in_b, batch, "", right)
+    made = batch + left + right
+    y = reshape(y, tuple([size[letter] for letter in made]))
+    return permute_dims(y, tuple([made.index(letter) for letter in result]))
+
+
 _one = Primitive(
     "einsum_one",
     lambda x, letters, result: np.asarray(np.einsum(f"{letters}->{result}", x)),
     (_one_rule,),
+    structure=_contract_one,
 )
 
 
@@ -99,6 +139,8 @@ _two = Primitive(
         lambda g, _y, a_like, b, letters, result: _two_rule(g, letters[0], a_like.shape, b, letters[1], result),
         lambda g, _y, a, b_like, letters, result: _two_rule(g, letters[1], b_like.shape, a, letters[0], result),
     ),
+    kind=OpKind.PRODUCT,
+    structure=_contract_two,
 )
 
 

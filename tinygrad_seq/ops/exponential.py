@@ -24,8 +24,9 @@ exp = elementwise(
     np.exp,
     vjp=(lambda g, y, _x: g * y,),
     code="math.exp({0})",
+    vectorised=True,
     doc="Return ``e**x``.",
-    public=Public(example="[0.0, 1.0] -> tensor([1.    , 2.7183])"),
+    public=Public(example="[0.0, 1.0] -> [1.    , 2.7183]"),
 )
 exp2 = elementwise(
     "exp2",
@@ -33,23 +34,25 @@ exp2 = elementwise(
     vjp=(lambda g, y, _x: g * y * _LN2,),
     code="math.exp2({0})",
     doc="Return ``2**x``.",
-    public=Public(example="[0.0, 3.0] -> tensor([1., 8.])"),
+    public=Public(example="[0.0, 3.0] -> [1., 8.]"),
 )
 expm1 = elementwise(
     "expm1",
     np.expm1,
     vjp=(lambda g, _y, x: g * exp(x),),  # y + 1 would cancel for x << 0
     code="math.expm1({0})",
+    vectorised=True,
     doc="Return ``e**x - 1``, accurate near 0.",
-    public=Public(example="[0.0, 1.0] -> tensor([0.    , 1.7183])"),
+    public=Public(example="[0.0, 1.0] -> [0.    , 1.7183]"),
 )
 log = elementwise(
     "log",
     np.log,
     vjp=(lambda g, _y, x: g / x,),
     code="math.log({0})",
+    vectorised=True,
     doc="Return ``ln x``. -inf at 0 and NaN below; the gradient at 0 is inf.",
-    public=Public(example="[1.0, 2.0] -> tensor([0.    , 0.6931])"),
+    public=Public(example="[1.0, 2.0] -> [0.    , 0.6931]"),
 )
 log2 = elementwise(
     "log2",
@@ -57,7 +60,7 @@ log2 = elementwise(
     vjp=(lambda g, _y, x: g / (x * _LN2),),
     code="math.log2({0})",
     doc="Return the binary logarithm. -inf at 0 and NaN below; the gradient at 0 is inf.",
-    public=Public(example="[1.0, 8.0] -> tensor([0., 3.])"),
+    public=Public(example="[1.0, 8.0] -> [0., 3.]"),
 )
 log10 = elementwise(
     "log10",
@@ -65,15 +68,16 @@ log10 = elementwise(
     vjp=(lambda g, _y, x: g / (x * _LN10),),
     code="math.log10({0})",
     doc="Return the decimal logarithm. -inf at 0 and NaN below; the gradient at 0 is inf.",
-    public=Public(example="[50.0] -> tensor([1.6990])"),
+    public=Public(example="[50.0] -> [1.6990]"),
 )
 log1p = elementwise(
     "log1p",
     np.log1p,
     vjp=(lambda g, _y, x: g / (x + 1),),
     code="math.log1p({0})",
+    vectorised=True,
     doc="Return ``ln(1 + x)``, accurate near 0. -inf at -1 and NaN below.",
-    public=Public(example="[0.0, 1.0] -> tensor([0.    , 0.6931])"),
+    public=Public(example="[0.0, 1.0] -> [0.    , 0.6931]"),
 )
 
 # ------------------------------------------------------------------------------------------------- logistic functions
@@ -96,8 +100,9 @@ sigmoid = elementwise(
     compiled("sigmoid", _sigmoid),
     vjp=(_sigmoid_rule,),
     code="1 / (1 + math.exp(-{0}))",
+    vectorised=True,
     doc="Return ``1 / (1 + e**-x)``.",
-    public=Public(example="[2.0] -> tensor([0.8808])"),
+    public=Public(example="[2.0] -> [0.8808]"),
 )
 
 
@@ -120,16 +125,18 @@ softplus = elementwise(
     compiled("softplus", _softplus),
     vjp=(lambda g, _y, x: g * sigmoid(x),),
     code="max({0}, 0.0) + math.log1p(math.exp(-abs({0})))",
+    vectorised=True,
     doc="Return ``ln(1 + e**x)`` without overflow, accurate in both tails.",
-    public=Public(example="[0.0, 100.0] -> tensor([  0.6931, 100.    ])"),
+    public=Public(example="[0.0, 100.0] -> [  0.6931, 100.    ]"),
 )
 log_sigmoid = elementwise(
     "log_sigmoid",
     compiled("log_sigmoid", _log_sigmoid),
     vjp=(lambda g, _y, x: g * sigmoid(-x),),
     code="min({0}, 0.0) - math.log1p(math.exp(-abs({0})))",
+    vectorised=True,
     doc="Return ``ln(sigmoid(x))`` without overflow, accurate in both tails.",
-    public=Public("logsigmoid", example="[0.0, -100.0] -> tensor([  -0.6931, -100.    ])"),
+    public=Public("logsigmoid", example="[0.0, -100.0] -> [  -0.6931, -100.    ]"),
 )
 logaddexp = elementwise(
     "logaddexp",
@@ -140,6 +147,7 @@ logaddexp = elementwise(
         lambda g, _y, a, b: g * sigmoid(difference(b, a)),
     ),
     code="max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else 0.6931471805599453)",
+    vectorised=True,
     doc="Return ``ln(e**a + e**b)`` without overflow.",
-    public=Public(example="[100.0], [100.0] -> tensor([100.6931])"),
+    public=Public(example="[100.0], [100.0] -> [100.6931]"),
 )

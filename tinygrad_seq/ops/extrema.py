@@ -11,8 +11,8 @@ from ..errors import ShapeError
 from .arithmetic import maximum
 from .axes import normalise_axes, normalise_axis
 from .casting import astype
-from .comparison import equal, where
-from .primitive import Array, Primitive, Rule
+from .comparison import equal, not_equal, where
+from .primitive import TABLE, Array, OpKind, Primitive, Rule
 from .public import Public
 from .shape import reshape
 
@@ -32,21 +32,30 @@ _count_true = Primitive(
     "count_nonzero",
     lambda x, axes, keepdims: np.add.reduce(x != 0, axis=axes, keepdims=keepdims, dtype=np.int64),
     (None,),
+    formula=lambda x, axes, keepdims: TABLE["sum"](astype(not_equal(x, 0), "int64"), axes=axes, keepdims=keepdims),
 )
 
 
-def _reducer(name: str, ufunc: np.ufunc, rule: Rule | None) -> Primitive:
-    return Primitive(name, lambda x, axes, keepdims: ufunc.reduce(x, axis=axes, keepdims=keepdims), (rule,))
+def _reducer(name: str, ufunc: np.ufunc, rule: Rule | None, start: bool | None, step: str) -> Primitive:
+    return Primitive(
+        name,
+        lambda x, axes, keepdims: ufunc.reduce(x, axis=axes, keepdims=keepdims),
+        (rule,),
+        kind=OpKind.REDUCTION,
+        fold=(start, f"{{total}} = {step}"),
+    )
 
 
-_max = _reducer("max", np.maximum, _share)
-_min = _reducer("min", np.minimum, _share)
-_any = _reducer("any", np.logical_or, None)
-_all = _reducer("all", np.logical_and, None)
+_max = _reducer("max", np.maximum, _share, None, "{value} if {value} > {total} or {value} != {value} else {total}")
+_min = _reducer("min", np.minimum, _share, None, "{value} if {value} < {total} or {value} != {value} else {total}")
+_any = _reducer("any", np.logical_or, None, False, "{total} or {value} != 0")
+_all = _reducer("all", np.logical_and, None, True, "{total} and {value} != 0")
 
 
 def _index_of(name: str, find: Callable[..., Any]) -> Primitive:
-    return Primitive(name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,))
+    return Primitive(
+        name, lambda x, axis, keepdims: np.asarray(find(x, axis, keepdims=keepdims), np.int64), (None,), axes="axis"
+    )
 
 
 _argmax = _index_of("argmax", np.argmax)

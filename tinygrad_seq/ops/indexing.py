@@ -16,9 +16,10 @@ from ..errors import DtypeError, IndexRangeError, ShapeError
 from ..kernels.scatter import scatter_add_rows
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
-from .primitive import LEVELS, Array, Primitive
+from .primitive import LEVELS, Array, OpKind, Primitive
 from .public import Public
 from .shape import broadcast_to, check_matrix, flatten
+from .views import of_slices
 
 _BASIC = frozenset({int, slice, EllipsisType, NoneType})
 
@@ -100,6 +101,9 @@ _index = Primitive(
     "index",
     _pick,
     (lambda g, _y, x_like, key: _index_place(g, shape=x_like.shape, key=key),),
+    kind=OpKind.VIEW,
+    view=of_slices,
+    batched=lambda _T, _lifted, x, key: x[(slice(None), *key)],
     add_into=_add_slice,
 )
 _index_place = Primitive("index_place", _place, (lambda g, _y, _g, shape, key: _index(g, key=key),))
@@ -109,6 +113,8 @@ _take = Primitive(
     "take",
     _take_forward,
     (lambda g, _y, x_like, indices, axis: _take_add(g, indices, shape=x_like.shape, axis=axis), None),
+    kind=OpKind.LOOKUP,
+    from_end=True,
 )
 _take_add = Primitive(
     "take_add", _add_slices, (lambda g, _y, _g, indices, shape, axis: _take(g, indices, axis=axis), None)
@@ -117,6 +123,7 @@ _embedding = Primitive(
     "embedding",
     _embed,
     (lambda g, _y, weight_like, indices: _take_add(g, indices, shape=weight_like.shape, axis=0), None),
+    kind=OpKind.LOOKUP,
 )
 _diagonal = Primitive(
     "diagonal",

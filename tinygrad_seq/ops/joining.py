@@ -10,9 +10,10 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axis
 from .indexing import take
-from .primitive import Array, Primitive
+from .primitive import Array, OpKind, Primitive
 from .public import Public
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
+from .views import of_split
 
 
 def _pieces(x: np.ndarray, cuts: tuple[int, ...], axis: int) -> tuple[np.ndarray, ...]:
@@ -25,18 +26,53 @@ def _slices(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     return tuple([moved[index, ...] for index in range(len(moved))])
 
 
+def _concat_batched(
+    T: int,
+    lifted: tuple[bool, ...],
+    *xs: np.ndarray,
+    axis: int,
+    ends: tuple[int, ...],
+) -> np.ndarray:
+    full = [x if over else np.broadcast_to(x, (T, *x.shape)) for x, over in zip(xs, lifted, strict=True)]
+    return np.concatenate(full, axis + 1)
+
+
+def _split_to_unstack(x: Array, axis: int) -> tuple[Array, ...]:
+    pieces = _split(x, cuts=tuple(range(1, x.shape[axis])), axis=axis) if x.shape[axis] > 1 else (x,)
+    return tuple([reshape(piece, (*x.shape[:axis], *x.shape[axis + 1 :])) for piece in pieces])
+
+
 _concat = Primitive(
     "concat",
     lambda *xs, axis, ends: np.concatenate(xs, axis),
     lambda g, _y, *_xs, axis, ends: _split(g, cuts=ends[:-1], axis=axis),
+    kind=OpKind.JOIN,
+    batched=_concat_batched,
 )
 _stack = Primitive(
     "stack",
     lambda *xs, axis: np.stack(xs, axis) if axis else np.concatenate([x[None] for x in xs]),  # 5 us less
     lambda g, _y, *_xs, axis: _unstack(g, axis=axis),
+    kind=OpKind.JOIN,
+    structure=lambda *xs, axis: concat([expand_dims(x, axis) for x in xs], axis),
 )
-_split = Primitive("split", _pieces, (lambda g, _y, _x, cuts, axis: concat(g, axis),), multiple=True)
-_unstack = Primitive("unstack", _slices, (lambda g, _y, _x, axis: _stack(*g, axis=axis),), multiple=True)
+_split = Primitive(
+    "split",
+    _pieces,
+    (lambda g, _y, _x, cuts, axis: concat(g, axis),),
+    kind=OpKind.VIEW,
+    view=of_split,
+    axes="axis",
+    multiple=True,
+)
+_unstack = Primitive(
+    "unstack",
+    _slices,
+    (lambda g, _y, _x, axis: _stack(*g, axis=axis),),
+    kind=OpKind.VIEW,
+    structure=_split_to_unstack,
+    multiple=True,
+)
 
 
 # ----------------------------------------------------------------------------------------------------- joining
@@ -171,7 +207,7 @@ def _at_least(x: Array, ndim: int) -> Array:
 
 
 def _listed(name: str, arrays: Iterable[Array]) -> list[Array]:
-    listed = [*arrays]
+    listed = arrays if isinstance(arrays, list) else [*arrays]
     if not listed:
         raise ShapeError(f"{name}: expected one or more arrays, got none; pass at least one array.")
     return listed

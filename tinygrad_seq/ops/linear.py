@@ -11,8 +11,8 @@ from ..errors import ArgumentError, IndexRangeError, ShapeError
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
-from .primitive import Array, Primitive
-from .public import Public
+from .primitive import Array, OpKind, Primitive
+from .public import Public, named
 from .shape import expand_dims, moveaxis, permute_dims, reshape
 
 
@@ -54,6 +54,9 @@ matmul = Primitive(
     "matmul",
     _matmul,
     (_matmul_rule_a, _matmul_rule_b),
+    kind=OpKind.PRODUCT,
+    symbol="@",
+    summed=-2,
     doc="""Return the matrix product ``a @ b``.
 
     The last two axes are matrices and the others broadcast; a 1-d operand is a row on the left, a column on the right.
@@ -101,8 +104,27 @@ def _linear_rule_bias(g: Array, _y: None, _x: None, _weight: None, _bias: None) 
     return g
 
 
-_linear = Primitive("linear", _linear_forward, (_linear_rule_x, _linear_rule_weight))
-_linear_bias = Primitive("linear_bias", _linear_forward, (_linear_rule_x, _linear_rule_weight, _linear_rule_bias))
+def _product(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    y = matmul(x, permute_dims(weight, (1, 0)))
+    return y if bias is None else y + bias
+
+
+_linear = Primitive(
+    "linear",
+    _linear_forward,
+    (_linear_rule_x, _linear_rule_weight),
+    kind=OpKind.PRODUCT,
+    structure=_product,
+    summed=-1,
+)
+_linear_bias = Primitive(
+    "linear_bias",
+    _linear_forward,
+    (_linear_rule_x, _linear_rule_weight, _linear_rule_bias),
+    kind=OpKind.PRODUCT,
+    structure=_product,
+    summed=-1,
+)
 
 
 @Public(method=False)
@@ -155,6 +177,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 @Public()
+@named
 def inner(a: Array, b: Array) -> Array:
     """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``.
 
@@ -186,6 +209,7 @@ def inner(a: Array, b: Array) -> Array:
 
 
 @Public()
+@named
 def outer(a: Array, b: Array) -> Array:
     """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands.
 
@@ -251,6 +275,7 @@ def vecdot(a: Array, b: Array, axis: int = -1) -> Array:
 
 
 @Public()
+@named
 def dot(a: Array, b: Array) -> Array:
     """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`.
 
@@ -351,6 +376,7 @@ def _paired_axes(a: Array, b: Array, axes: object) -> tuple[tuple[int, ...], tup
 
 
 @Public()
+@named
 def kron(a: Array, b: Array) -> Array:
     """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks.
 

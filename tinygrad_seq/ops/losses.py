@@ -17,7 +17,7 @@ from .limits import scaled
 from .normalisation import log_softmax, softmax, softmax_pull
 from .one_hot import one_hot
 from .primitive import Array, Primitive
-from .public import Public
+from .public import Public, named
 from .reduction import mean, sum
 from .shape import expand_dims, reshape
 from .targets import (
@@ -460,6 +460,7 @@ def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta:
 
 
 @Public(method=False)
+@named
 def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
     """Return `huber_loss` with ``delta=beta``, divided by `beta`; with ``beta=0`` it is `l1_loss`.
 

@@ -12,10 +12,13 @@ import numpy as np
 
 from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, DtypeError, ShapeError
+from .arithmetic import sqrt
 from .axes import normalise_axis
-from .casting import as_array
+from .casting import as_array, astype
+from .comparison import where
 from .compiled_forward import as_rows, row_kernel, writable
-from .exponential import as_real, exp, sigmoid
+from .exponential import as_real, exp, log, sigmoid
+from .extrema import max as greatest
 from .limits import ratio, scaled
 from .primitive import Array, Like, Primitive
 from .public import Public
@@ -70,6 +73,21 @@ def _by_rows(kernel: str, shape: tuple[int, ...], rows: list[np.ndarray]) -> np.
     return out.reshape(shape)
 
 
+def _exponents(x: Array, axis: int) -> Array:
+    x = x if x.dtype.kind == "f" else astype(x, "float64")
+    return x - greatest(x, axis, keepdims=True)
+
+
+def _softmax_formula(x: Array, axis: int) -> Array:
+    e = exp(_exponents(x, axis))
+    return e / sum(e, axis, keepdims=True)
+
+
+def _log_softmax_formula(x: Array, axis: int) -> Array:
+    y = _exponents(x, axis)
+    return y - log(sum(exp(y), axis, keepdims=True))
+
+
 # The adjoints are operations of their own, each one pass over memory; their own rules are written with operators.
 softmax_pull = Primitive(
     "softmax_adjoint",
@@ -78,6 +96,7 @@ softmax_pull = Primitive(
         lambda h, _out, _g, y, axis: softmax_pull(h, y, axis=axis),
         lambda h, _out, g, y, axis: h * (g - sum(g * y, axis, keepdims=True)) - g * sum(h * y, axis, keepdims=True),
     ),
+    formula=lambda g, y, axis: y * (g - sum(g * y, axis, keepdims=True)),
 )
 _log_softmax_pull = Primitive(
     "log_softmax_adjoint",
@@ -86,10 +105,19 @@ _log_softmax_pull = Primitive(
         lambda h, _out, _g, y, axis: h - sum(h * exp(y), axis, keepdims=True),
         lambda h, _out, g, y, axis: -scaled(sum(g, axis, keepdims=True), h * exp(y)),
     ),
+    formula=lambda g, y, axis: g - scaled(sum(g, axis, keepdims=True), exp(y)),
 )
-_softmax = Primitive("softmax", _softmax_forward, (lambda g, y, _x, axis: softmax_pull(g, y, axis=axis),))
+_softmax = Primitive(
+    "softmax",
+    _softmax_forward,
+    (lambda g, y, _x, axis: softmax_pull(g, y, axis=axis),),
+    formula=_softmax_formula,
+)
 _log_softmax = Primitive(
-    "log_softmax", _log_softmax_forward, (lambda g, y, _x, axis: _log_softmax_pull(g, y, axis=axis),)
+    "log_softmax",
+    _log_softmax_forward,
+    (lambda g, y, _x, axis: _log_softmax_pull(g, y, axis=axis),),
+    formula=_log_softmax_formula,
 )
 
 
@@ -231,6 +259,11 @@ def _pull_rule_y(
     return -u * (mean(g * y, axes, keepdims=True) + along) - g * mean(u * y, axes, keepdims=True)
 
 
+def _pull_formula(g: Array, y: Array, scale: Array, along: Array, axes: Axes, centre: bool) -> Array:
+    out = g - y * (mean(g * y, axes, keepdims=True) + along)
+    return (out - mean(g, axes, keepdims=True) if centre else out) * scale
+
+
 # The adjoint of `_standardise` as one operation: its arrays are large, and each temporary one costs as much as a pass.
 _pull = Primitive(
     "standardise_adjoint",
@@ -243,6 +276,7 @@ _pull = Primitive(
         lambda h, out, _g, _y, scale, _along, axes, centre: ratio(h * out, scale),
         lambda h, _out, _g, y, scale, _along, axes, centre: -h * scale * y,
     ),
+    formula=_pull_formula,
 )
 
 
@@ -253,7 +287,15 @@ def _standardise_rule(
     return _pull(g, y, scale, g_scale * scale / _count(x_like.shape, axes), axes=axes, centre=centre)
 
 
-_standardise = Primitive("standardise", _standardise_forward, (_standardise_rule,), multiple=True)
+def _standardise_formula(x: Array, axes: Axes, eps: float, centre: bool) -> tuple[Array, Array]:
+    y = x - mean(x, axes, keepdims=True) if centre else x
+    scale = 1 / sqrt(mean(y * y, axes, keepdims=True) + eps)
+    return y * scale, scale
+
+
+_standardise = Primitive(
+    "standardise", _standardise_forward, (_standardise_rule,), multiple=True, formula=_standardise_formula
+)
 
 
 @Public(method=False)
@@ -380,7 +422,12 @@ def _mask_forward(x: np.ndarray, keep: np.ndarray, scale: float) -> np.ndarray:
     return y
 
 
-_dropout = Primitive("dropout", _mask_forward, (lambda g, _y, _x, keep, scale: _dropout(g, keep, scale=scale), None))
+_dropout = Primitive(
+    "dropout",
+    _mask_forward,
+    (lambda g, _y, _x, keep, scale: _dropout(g, keep, scale=scale), None),
+    structure=lambda x, keep, scale: where(keep, x * scale, 0),
+)
 
 
 @Public(method=False)

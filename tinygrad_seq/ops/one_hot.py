@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..errors import ArgumentError
 from .casting import as_dtype
 from .indexing import as_indices, check_range
-from .primitive import Array, Primitive
+from .primitive import TABLE, Array, Primitive
 from .public import Public
 from .shape import as_shape
 
@@ -19,7 +21,22 @@ def _set_ones(indices: np.ndarray, num_classes: int, dtype: np.dtype) -> np.ndar
     return out.reshape(*indices.shape, num_classes)
 
 
-_one_hot = Primitive("one_hot", _set_ones, (None,))
+_MOST_CLASSES = 1024
+
+
+def _look_up(indices: Array, num_classes: int, dtype: np.dtype) -> Array:
+    """Return rows of the identity matrix: a lookup, which checks the indices in the loop too; not of a large one."""
+    if num_classes > _MOST_CLASSES:
+        return _one_hot(indices, num_classes=num_classes, dtype=dtype)
+    return TABLE["embedding"](_identity(num_classes, np.dtype(dtype)), indices)
+
+
+@functools.cache
+def _identity(size: int, dtype: np.dtype) -> np.ndarray:
+    return np.eye(size, dtype=dtype)
+
+
+_one_hot = Primitive("one_hot", _set_ones, (None,), structure=_look_up)
 
 
 @Public(method=False)

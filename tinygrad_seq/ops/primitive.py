@@ -12,12 +12,13 @@ saves no more than that:
     ``x_like``   only its shape and dtype are (a `Like`)
     ``_x``       nothing is: the rule receives None
 
-Broadcasting is undone by the driver (`tape.backpropagate`), never by a rule.
+Broadcasting is undone by the driver (`shape.unbroadcast`), never by a rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 from inspect import Signature
 from types import MethodType
 from typing import Any, Final
@@ -26,6 +27,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .public import Public, operand_names, signature_of
+from .views import Elements
 
 # An ndarray, a Tensor or a Tracer: what every operation and rule is generic over.
 Array = Any
@@ -59,6 +61,22 @@ class Like:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+class OpKind(Enum):
+    """How the elements of the results depend on those of the operands: what a compiler must know of a primitive."""
+
+    ELEMENTWISE = auto()  # on those in the same place, with NumPy broadcasting
+    CAST = auto()  # the same elements, as another array or of another dtype
+    VIEW = auto()  # the same elements, found in another way
+    JOIN = auto()  # those of all operands, one operand after the other along an axis
+    REDUCTION = auto()  # on all along the axes in the parameter `axes`
+    PRODUCT = auto()  # sums of products of two operands, with or without a third to be added
+    LOOKUP = auto()  # slices of the first operand at the indices in the second, along the first axis or that in `axis`
+    DRAW = auto()  # an index, drawn from the scores along the last axis by given random numbers
+    OTHER = auto()
+
+    __hash__ = object.__hash__  # that of Enum is a call in Python
+
+
 def _reads(name: str) -> int:
     if name.startswith("_"):
         return NOTHING
@@ -85,10 +103,50 @@ class Primitive:
         Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
     opaque
         Whether its rules may read Tensors that are not among its operands.
+    kind
+        How the elements of the results depend on those of the operands.
+    cheap
+        Whether it costs a few instructions per element, so that computing it again is better than storing it.
+    linear
+        Whether it is the same before a sum over time and after it.
+    symbol
+        The infix operator of two operands, as in the printed form; between two numbers it is the `code` too, and a
+        comparison if the result is a boolean.
+    integer_code
+        The `code` for integers where it is another.
+    static
+        The positions of operands whose values decide what is compiled, where they are Python numbers.
+    vectorised
+        Whether `kernels.scalar` has a function of this name, which compiled loops call in place of the `code`.
+    formula
+        ``formula(*operands, **params)`` returns the results by other operations: what a compiled scan does in place of
+        the forward.
+    structure
+        The same for what only moves elements, or is a product: it is replaced before differentiation already, so that
+        gradients are those of the other operations. The compiler adds its own (see `scan.passes.lower`).
+    axes
+        The name of the parameter that holds an axis of the only operand, or a tuple of them; ``"axes"`` of a reduction.
+    batched
+        ``batched(T, lifted, *operands, **params)`` returns the results for all times at once, given which operands have
+        a time axis in front. Without it elementwise operations broadcast, those with `axes` count from the axis after
+        that of time, and the rest runs time by time.
+    fold
+        Of a reduction: the value it starts with, None for the first element, and the statement that adds ``{value}`` to
+        ``{total}``.
+    view
+        Of a view: ``view(shape, **params)`` returns `Elements` of each result.
+    from_end
+        Whether a lookup counts negative indices from the end.
+    summed
+        Of a product: the axis of the second operand along which it is summed, None if its parameters say so.
     """
 
     opaque = False
-    __slots__ = ("__dict__", "_count", "_plans", "add_into", "code", "forward", "multiple", "name", "rules", "variadic")
+    __slots__ = (
+        "__dict__", "_count", "_plans", "add_into", "axes", "batched", "cheap", "code", "fold", "formula", "forward",
+        "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure", "summed",
+        "symbol", "variadic", "vectorised", "view",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -96,7 +154,22 @@ class Primitive:
         forward: Callable[..., Any],
         vjp: tuple[Rule | None, ...] | Rule = (),
         *,
+        kind: OpKind = OpKind.OTHER,
         code: str | None = None,
+        symbol: str | None = None,
+        integer_code: str | None = None,
+        cheap: bool = False,
+        linear: bool = False,
+        static: tuple[int, ...] = (),
+        vectorised: bool = False,
+        formula: Rule | None = None,
+        structure: Rule | None = None,
+        batched: Rule | None = None,
+        axes: str | None = None,
+        fold: tuple[float | None, str] | None = None,
+        view: Callable[..., tuple[Elements, ...]] | None = None,
+        from_end: bool = False,
+        summed: int | None = None,
         multiple: bool = False,
         add_into: Callable[..., None] | None = None,
         doc: str | None = None,
@@ -110,7 +183,12 @@ class Primitive:
         self.rules: tuple[Rule | None, ...] = (vjp,) if callable(vjp) else vjp
         # The number of operands of a row that is called as it is; one that a function calls has options.
         self._count = len(self.rules) if code is not None or public is not None else 0
-        self.code = code
+        self.kind = kind
+        self.code, self.symbol, self.integer_code = code, symbol, integer_code
+        self.cheap, self.linear, self.static, self.vectorised = cheap, linear, static, vectorised
+        self.formula, self.structure, self.batched = formula, structure, batched
+        self.axes = "axes" if kind is OpKind.REDUCTION else axes
+        self.fold, self.view, self.from_end, self.summed = fold, view, from_end, summed
         self.multiple = multiple
         self.add_into = add_into
         self._plans: dict[int | tuple[int, int], Plan] = {}
@@ -203,8 +281,9 @@ def elementwise(
     *,
     vjp: tuple[Rule | None, ...] = (),
     code: str | None = None,
-    doc: str | None = None,
-    public: Public | None = None,
+    symbol: str | None = None,
+    **traits: Any,
 ) -> Primitive:
     """Declare a primitive that works element by element, with NumPy broadcasting, and has a scalar source text."""
-    return Primitive(name, forward, vjp, code=code, doc=doc, public=public)
+    code = f"{{0}} {symbol} {{1}}" if code is None and symbol is not None else code
+    return Primitive(name, forward, vjp, kind=OpKind.ELEMENTWISE, code=code, symbol=symbol, **traits)

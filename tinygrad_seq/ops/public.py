@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from ..errors import ArgumentError, DtypeError, ShapeError, TinygradSeqError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,8 +73,24 @@ _DOCUMENT = """{summary}
     --------
     >>> import tinygrad_seq as ts
     >>> ts.{name}({arguments})
-    {value}
+    tensor({value})
     """
+
+
+def named(function: F) -> F:
+    """Return `function` with the errors of the operations that it calls raised in its own name."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TinygradSeqError as error:
+            if type(error) not in (ArgumentError, DtypeError, ShapeError):
+                raise
+            _, colon, text = str(error).partition(":")
+            raise type(error)(f"{function.__name__}{colon}{text}") from error.__cause__
+
+    return call  # type: ignore[return-value]
 
 
 def document(row: Any, example: str) -> str:

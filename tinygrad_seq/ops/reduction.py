@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError
-from .arithmetic import abs, pow, sign
+from .arithmetic import abs, pow, sign, sqrt
 from .axes import normalise_axes
-from .comparison import equal, where
-from .exponential import as_real
+from .casting import astype
+from .comparison import equal, isfinite, isinf, logical_and, logical_not, logical_or, where
+from .exponential import as_real, exp, log
 from .extrema import max, min
 from .joining import concat
 from .limits import ratio
-from .primitive import Array, Like, Primitive
+from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
-from .shape import permute_dims, reshape
+from .shape import broadcast_to, permute_dims, reshape
 
 Axis = int | Sequence[int] | None
 Axes = tuple[int, ...]
@@ -43,17 +44,43 @@ _spread = Primitive(
     "spread",
     lambda g, shape, axes: np.broadcast_to(kept(g, shape, axes), shape),
     (lambda g, _y, x_like, shape, axes: _sum(g, axes=axes, keepdims=x_like.ndim == g.ndim),),
+    structure=lambda g, shape, axes: broadcast_to(kept(g, shape, axes), shape),
 )
 _sum = Primitive(
     "sum",
     lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
     (lambda g, _y, x_like, axes, keepdims: _spread(g, shape=x_like.shape, axes=axes),),
+    kind=OpKind.REDUCTION,
+    linear=True,
+    fold=(0, "{total} += {value}"),
 )
 
 
 def _divide(total: Any, count: float) -> Any:
     """Return ``total / count``, and NaN where nothing was counted."""
     return total / count if count > 0 else total * math.nan
+
+
+def _dropping(formula: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a formula that drops the reduced axes unless ``keepdims``, given one that keeps them at size 1."""
+
+    def dropping(x: Array, axes: Axes, keepdims: bool, **options: Any) -> Array:
+        y = formula(x, axes, **options)
+        return y if keepdims else reshape(y, tuple([n for axis, n in enumerate(x.shape) if axis not in axes]))
+
+    return dropping
+
+
+def _average(x: Array, axes: Axes) -> Array:
+    return _total(x, axes) / builtins.max(_count(x.shape, axes), 1)
+
+
+def _total(x: Array, axes: Axes) -> Array:
+    return _sum(x, axes=axes, keepdims=True) if axes else x
+
+
+def _greatest(x: Array, axes: Axes) -> Array:
+    return max(x, axes, keepdims=True) if axes else x
 
 
 def _mean_rule(g: Array, _y: None, x_like: Like, axes: Axes, keepdims: bool) -> Array:
@@ -64,6 +91,7 @@ _mean = Primitive(
     "mean",
     lambda x, axes, keepdims: _divide(np.add.reduce(x, axis=axes, keepdims=keepdims), _count(x.shape, axes)),
     (_mean_rule,),
+    formula=_dropping(_average),
 )
 
 
@@ -150,7 +178,13 @@ def _prod_rule(g: Array, _y: None, x: Array, axes: Axes, keepdims: bool) -> Arra
     return permute_dims(reshape(others, front.shape), back) * kept(g, x.shape, axes)
 
 
-_prod = Primitive("prod", lambda x, axes, keepdims: np.multiply.reduce(x, axis=axes, keepdims=keepdims), (_prod_rule,))
+_prod = Primitive(
+    "prod",
+    lambda x, axes, keepdims: np.multiply.reduce(x, axis=axes, keepdims=keepdims),
+    (_prod_rule,),
+    kind=OpKind.REDUCTION,
+    fold=(1, "{total} *= {value}"),
+)
 
 
 @Public()
@@ -206,9 +240,17 @@ def _std_rule(g: Array, y: Array, x: Array, axes: Axes, correction: float, keepd
     return _deviation(x, axes) * kept(scale, x.shape, axes)
 
 
-_var = Primitive("var", _variance, (_var_rule,))
+def _variance_formula(x: Array, axes: Axes, correction: float) -> Array:
+    deviation = _deviation(x, axes)
+    return _total(deviation * deviation, axes) / _freedom(x, axes, correction)
+
+
+_var = Primitive("var", _variance, (_var_rule,), formula=_dropping(_variance_formula))
 _std = Primitive(
-    "std", lambda x, axes, correction, keepdims: np.sqrt(_variance(x, axes, correction, keepdims)), (_std_rule,)
+    "std",
+    lambda x, axes, correction, keepdims: np.sqrt(_variance(x, axes, correction, keepdims)),
+    (_std_rule,),
+    formula=lambda x, **options: sqrt(_var(x, **options)),
 )
 
 
@@ -291,10 +333,19 @@ def _softmax_weights(x: np.ndarray, y: np.ndarray, axes: Axes) -> Any:
     return weights / np.where(total == 0, 1, total)
 
 
+def _weights_formula(x: Array, y: Array, axes: Axes) -> Array:
+    infinite = isinf(y)
+    shifted = where(infinite, -math.inf, x - where(infinite, 0, y))
+    weights = exp(where(logical_and(infinite, logical_and(equal(x, y), y > 0)), 0, shifted))
+    total = _total(weights, axes)
+    return weights / where(equal(total, 0), 1, total)
+
+
 _weights = Primitive(
     "softmax_weights",
     _softmax_weights,
     (lambda g, w, _x, _y, axes: w * (g - _sum(g * w, axes=axes, keepdims=True)), None),
+    formula=_weights_formula,
 )
 
 
@@ -310,7 +361,16 @@ def _log_sum_exp_rule(g: Array, y: Array, x: Array, axes: Axes, keepdims: bool) 
     return _weights(x, kept(y, x.shape, axes), axes=axes) * kept(g, x.shape, axes)
 
 
-_logsumexp = Primitive("logsumexp", _log_sum_exp, (_log_sum_exp_rule,))
+def _log_sum_exp_formula(x: Array, axes: Axes) -> Array:
+    x = x if x.dtype.kind == "f" else astype(x, "float64")
+    if not axes:
+        return x
+    top = _greatest(x, axes)
+    top = where(isfinite(top), top, 0)
+    return log(_total(exp(x - top), axes)) + top
+
+
+_logsumexp = Primitive("logsumexp", _log_sum_exp, (_log_sum_exp_rule,), formula=_dropping(_log_sum_exp_formula))
 
 
 @Public()
@@ -360,10 +420,20 @@ def _euclidean(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
     return y if keepdims else y.squeeze(axes)
 
 
+def _euclidean_formula(x: Array, axes: Axes) -> Array:
+    least, most = SQUARES
+    top = _greatest(abs(x), axes)
+    usual = logical_or(logical_and(top > least, top < most), logical_or(equal(top, 0), logical_not(isfinite(top))))
+    scale = where(usual, 1, top)
+    y = x / scale
+    return sqrt(_total(y * y, axes)) * scale
+
+
 _norm2 = Primitive(
     "norm2",
     _euclidean,
     (lambda g, y, x, axes, keepdims: x * kept(ratio(g, y), x.shape, axes),),
+    formula=_dropping(_euclidean_formula),
 )
 
 
@@ -381,7 +451,14 @@ def _power_norm_rule(g: Array, y: Array, x: Array, order: float, axes: Axes, kee
     return sign(x) * pow(share, order - 1) * kept(g, x.shape, axes)
 
 
-_norm = Primitive("norm", _power_norm, (_power_norm_rule,))
+def _power_norm_formula(x: Array, axes: Axes, order: float) -> Array:
+    size = abs(x)
+    top = _greatest(size, axes)
+    top = where(logical_and(top > 0, isfinite(top)), top, 1)
+    return _total((size / top) ** order, axes) ** (1 / order) * top
+
+
+_norm = Primitive("norm", _power_norm, (_power_norm_rule,), formula=_dropping(_power_norm_formula))
 
 
 @Public()

@@ -11,8 +11,10 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axes, normalise_axis
-from .primitive import Array, Primitive
+from .casting import astype
+from .primitive import TABLE, Array, OpKind, Primitive
 from .public import Public
+from .views import of_broadcast, of_permutation, of_reshape
 
 Shape = int | Iterable[int]
 
@@ -27,30 +29,74 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.add.reduce(x, axis=stretched, keepdims=True)
 
 
+def _broadcast_batched(T: int, _lifted: object, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(x.reshape(T, *[1] * (len(shape) + 1 - x.ndim), *x.shape[1:]), (T, *shape))
+
+
+def _sum_stretched(x: Array, shape: tuple[int, ...]) -> Array:
+    extra = x.ndim - len(shape)
+    axes = tuple([axis for axis, size in enumerate(x.shape) if axis < extra or shape[axis - extra] != size])
+    return _reshape(TABLE["sum"](x, axes=axes, keepdims=True) if axes else x, shape=shape)
+
+
+def _reversed(x: Array, axis: tuple[int, ...]) -> Array:
+    return x[tuple([slice(None, None, -1) if at in axis else slice(None) for at in range(x.ndim)])]
+
+
+def _rolled(x: Array, shift: tuple[int, ...], axis: tuple[int, ...]) -> Array:
+    for count, at in zip(shift, axis, strict=True):
+        size = x.shape[at]
+        cut = -count % size if size else 0
+        if cut:
+            front, back = TABLE["split"](x, cuts=(cut,), axis=at)
+            x = TABLE["concat"](back, front, axis=at, ends=(size - cut, size))
+    return x
+
+
 sum_to = Primitive(
     "sum_to",
     _sum_to,
     (lambda g, _y, x_like, shape: _broadcast(g, shape=x_like.shape),),
+    structure=_sum_stretched,
     doc="Return `x` summed over the axes that broadcasting from `shape` to ``x.shape`` would add or stretch.",
 )
 _broadcast = Primitive(
     "broadcast_to",
     np.broadcast_to,
     (lambda g, _y, x_like, shape: sum_to(g, shape=x_like.shape),),
+    kind=OpKind.VIEW,
+    linear=True,
+    structure=lambda x, shape: x if x.shape == shape else _broadcast(x, shape=shape),
+    view=of_broadcast,
+    batched=_broadcast_batched,
 )
 _reshape = Primitive(
-    "reshape", lambda x, shape: x.reshape(shape), (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),)
+    "reshape",
+    lambda x, shape: x.reshape(shape),
+    (lambda g, _y, x_like, shape: _reshape(g, shape=x_like.shape),),
+    kind=OpKind.VIEW,
+    linear=True,
+    structure=lambda x, shape: x if x.shape == shape else _reshape(x, shape=shape),
+    view=of_reshape,
+    batched=lambda T, _lifted, x, shape: x.reshape(T, *shape),
 )
 _permute = Primitive(
     "permute_dims",
     lambda x, axes: x.transpose(axes),
     (lambda g, _y, _x, axes: _permute(g, axes=_inverse(axes)),),
+    kind=OpKind.VIEW,
+    linear=True,
+    view=of_permutation,
+    batched=lambda _T, _lifted, x, axes: x.transpose(0, *[axis + 1 for axis in axes]),
 )
-_flip = Primitive("flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),))
+_flip = Primitive(
+    "flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW, structure=_reversed, axes="axis"
+)
 _roll = Primitive(
     "roll",
     np.roll,
     (lambda g, _y, _x, shift, axis: _roll(g, shift=tuple([-one for one in shift]), axis=axis),),
+    structure=_rolled,
 )
 
 
@@ -90,6 +136,16 @@ def check_matrix(name: str, x: Array) -> None:
     """Raise ShapeError if `x` has fewer than two axes."""
     if x.ndim < 2:
         raise ShapeError(f"{name}: expected at least two axes, got shape {x.shape} {x.dtype}; reshape it to a matrix.")
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Return the cotangent `g` as that of an operand of `shape` and `dtype`: summed where it was broadcast, cast back.
+
+    Where `g` has fewer axes, as a rule's constant may, it is broadcast.
+    """
+    if g.shape != shape:
+        g = sum_to(g, shape=shape) if len(g.shape) >= len(shape) else broadcast_to(g, shape)
+    return g if g.dtype == dtype else astype(g, dtype)
 
 
 # ------------------------------------------------------------------------------------------------------- shape

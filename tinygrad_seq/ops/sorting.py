@@ -33,7 +33,7 @@ def _extremes(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
     return np.take_along_axis(chosen, order, axis)
 
 
-_argsort = Primitive("argsort", _order, (None,))
+_argsort = Primitive("argsort", _order, (None,), axes="axis")
 _argtopk = Primitive("argtopk", _extremes, (None,))
 
 

@@ -23,16 +23,18 @@ erf = elementwise(
     compiled("erf"),
     vjp=(lambda g, _y, x: g * (_gauss(x, 1) * _TWO_OVER_ROOT_PI),),
     code="math.erf({0})",
+    vectorised=True,
     doc="Return the error function, to 2 ulp.",
-    public=Public(example="[0.0, 1.0] -> tensor([0.    , 0.8427])"),
+    public=Public(example="[0.0, 1.0] -> [0.    , 0.8427]"),
 )
 erfc = elementwise(
     "erfc",
     compiled("erfc"),
     vjp=(lambda g, _y, x: g * (_gauss(x, 1) * -_TWO_OVER_ROOT_PI),),
     code="math.erfc({0})",
+    vectorised=True,
     doc="Return ``1 - erf(x)``, accurate where that is tiny.",
-    public=Public(method=False, example="[0.0, 1.0] -> tensor([1.    , 0.1573])"),
+    public=Public(method=False, example="[0.0, 1.0] -> [1.    , 0.1573]"),
 )
 
 
@@ -46,5 +48,6 @@ ndtr = elementwise(
     compiled("ndtr"),
     vjp=(lambda g, _y, x: g * density(x),),
     code="0.5 * math.erfc({0} * -0.7071067811865476)",
+    vectorised=True,
     doc="Return the distribution function of the standard normal law, accurate in its lower tail.",
 )

@@ -105,7 +105,12 @@ def class_weights(caller: str, weight: Array | None, logits: Array) -> np.ndarra
     """Return the factor of each class (V,), in the dtype of the logits."""
     if weight is None:
         return None
-    factors = np.asarray(plain(weight), logits.dtype)
+    factors = np.asarray(plain(weight))
+    if factors.dtype.kind not in "fiub":
+        raise DtypeError(
+            f"{caller}: expected a weight per class, got {type(weight).__name__} ({factors.dtype}); pass numbers."
+        )
+    factors = factors.astype(logits.dtype, copy=False)
     if factors.shape != logits.shape[-1:]:
         raise ShapeError(
             f"{caller}: expected a weight per class, shape {logits.shape[-1:]}, got {factors.shape}; reshape it."

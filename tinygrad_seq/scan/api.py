@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -24,6 +24,25 @@ from .run.segments import Remember, check_remember, run_of
 
 if TYPE_CHECKING:
     from .program import Program
+
+
+C = TypeVar("C")
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+class _ScanOptions(TypedDict, total=False):
+    length: int | None
+    reverse: bool
+    compile: bool | None
+    window: int | None
+    remember: Remember
+
+
+@overload
+def scan(step: Callable[[C, X], tuple[C, Y]], init: C, xs: X, **options: Unpack[_ScanOptions]) -> tuple[C, Y]: ...
+@overload
+def scan(step: StepFunction, init: Tree, xs: Tree = None, **options: Unpack[_ScanOptions]) -> tuple[Tree, Tree]: ...
 
 
 def scan(
@@ -46,6 +65,10 @@ def scan(
             carry, y = step(carry, x)
             ys.append(y)
         return carry, ts.stack(ys)
+
+        ┌────────────────────────────────────────────────────────────────────┐
+        │ A scan step returns (carry, y); a cell returns (output, state).    │
+        └────────────────────────────────────────────────────────────────────┘
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from .ir.step import Eqn, Step, Var, dependents
 from .passes.differentiate import differentiate
 from .passes.hoist import hoist
 from .passes.loop_only import loop_only
-from .passes.lower import FORMULAS, STRUCTURE
+from .passes.lower import lowering, structure
 from .passes.partition import partition
 from .passes.residuals import choose_residuals
 from .passes.slices import slices_as_splits
@@ -21,7 +21,7 @@ from .run.direction import Direction, Plan
 def normalise(traced: Step) -> tuple[Step, tuple[Eqn, ...]]:
     """Return a step in few primitives, without the equations on its constants, and these."""
     step = slices_as_splits(traced)
-    step, _ = rewrite_step(step, STRUCTURE, invariant=step.consts)
+    step, _ = rewrite_step(step, structure, invariant=step.consts)
     return hoist(step)
 
 
@@ -42,14 +42,14 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
     """
     normal, invariants = normalise(traced)
     wanted = dependents(invariants, wanted).intersection(normal.inputs)
-    forward, renamed = rewrite_step(normal, FORMULAS)
+    forward, renamed = rewrite_step(normal, lowering)
     if streaming:
         forward, products = hoist(multiply_tables(forward))
         return Plan(normal, wanted, (*invariants, *products), Direction(loop_only(forward)))
     if not wanted:
         return Plan(normal, wanted, invariants, build(forward))
     gradient = differentiate(normal, wanted)
-    backward, _ = rewrite_step(gradient.step, STRUCTURE | FORMULAS, renamed)
+    backward, _ = rewrite_step(gradient.step, lowering, renamed)
     reads = [renamed[var] for var in gradient.reads]
     backward, residuals, stacked = choose_residuals(forward, backward, reads, gradient.cotangents)
     forwards, backwards = build(forward, stacked), build(backward, backward=True)

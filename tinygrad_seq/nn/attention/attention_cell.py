@@ -17,6 +17,26 @@ from ..cell import Cell
 from .mechanism import Attention, Memory
 
 
+def check_attention(caller: str, cell: Cell, attention: Attention) -> None:
+    """Raise unless the attention reads the output of the cell, and the cell has room for the context."""
+    if not isinstance(cell, Cell) or not isinstance(attention, Attention):
+        raise ArgumentError(
+            f"{caller}: expected a Cell and an Attention, got {type(cell).__name__} and "
+            f"{type(attention).__name__}; pass e.g. GRUCell(64, 32) and DotAttention(32, 32)."
+        )
+    if cell.input_size is not None and cell.input_size <= attention.context_size:
+        raise ArgumentError(
+            f"{caller}: expected a cell with an input_size above the context's {attention.context_size}, got "
+            f"{cell.input_size}; build it with the size of x + {attention.context_size}."
+        )
+    hidden = getattr(cell, "output_size", getattr(cell, "hidden_size", attention.query_size))
+    if hidden != attention.query_size:
+        raise ArgumentError(
+            f"{caller}: expected queries of the cell's output size {hidden}, got {attention.query_size}; "
+            f"build the attention with query_size={hidden}."
+        )
+
+
 class AttentionCell(Cell):
     """A cell with attention and input feeding (Luong, Pham and Manning, 2015).
 
@@ -56,22 +76,7 @@ class AttentionCell(Cell):
     memory: Memory | None = None
 
     def __init__(self, cell: Cell, attention: Attention) -> None:
-        if not isinstance(cell, Cell) or not isinstance(attention, Attention):
-            raise ArgumentError(
-                f"AttentionCell: expected a Cell and an Attention, got {type(cell).__name__} and "
-                f"{type(attention).__name__}; pass e.g. GRUCell(64, 32) and DotAttention(32, 32)."
-            )
-        if cell.input_size is not None and cell.input_size <= attention.context_size:
-            raise ArgumentError(
-                f"AttentionCell: expected a cell with an input_size above the context's {attention.context_size}, got "
-                f"{cell.input_size}; build it with the size of x + {attention.context_size}."
-            )
-        hidden = getattr(cell, "output_size", getattr(cell, "hidden_size", attention.query_size))
-        if hidden != attention.query_size:
-            raise ArgumentError(
-                f"AttentionCell: expected queries of the cell's output size {hidden}, got {attention.query_size}; "
-                f"build the attention with query_size={hidden}."
-            )
+        check_attention("AttentionCell", cell, attention)
         self.cell, self.attention = cell, attention
         self.input_size = None if cell.input_size is None else cell.input_size - attention.context_size
         self.output_size = attention.query_size + attention.context_size

@@ -14,7 +14,7 @@ from ..cell import Cell
 from ..module.module import Module
 from ..recurrence.options import Options
 from ..recurrence.recurrent import Recurrent
-from .attention_cell import AttentionCell
+from .attention_cell import AttentionCell, check_attention
 from .mechanism import Attention
 
 
@@ -58,6 +58,7 @@ class AttentionDecoder(Module):
                 "AttentionDecoder: expected stateful=False, because each call has its own memory, got True; "
                 "pass the state from call to call."
             )
+        check_attention("AttentionDecoder", cell, attention)
         self.recurrent = Recurrent(AttentionCell(cell, attention), batch_first=batch_first, **options)
         if len(self.recurrent.cells) > 1:
             raise ArgumentError(

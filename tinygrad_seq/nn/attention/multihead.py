@@ -90,13 +90,14 @@ class MultiHeadAttention(Attention):
         vdim: int | None = None,
         batch_first: bool = False,
     ) -> None:
+        name = type(self).__name__
         key_size, value_size = (embed_dim if size is None else size for size in (kdim, vdim))
-        check_sizes("MultiHeadAttention", embed_dim=embed_dim, num_heads=num_heads, kdim=key_size, vdim=value_size)
-        check_switches("MultiHeadAttention", bias=bias, batch_first=batch_first)
-        check_probability("MultiHeadAttention", dropout=dropout)
+        check_sizes(name, embed_dim=embed_dim, num_heads=num_heads, kdim=key_size, vdim=value_size)
+        check_switches(name, bias=bias, batch_first=batch_first)
+        check_probability(name, dropout=dropout)
         if embed_dim % num_heads:
             raise ArgumentError(
-                f"MultiHeadAttention: expected embed_dim to be a multiple of num_heads, got {embed_dim} and "
+                f"{name}: expected embed_dim to be a multiple of num_heads, got {embed_dim} and "
                 f"{num_heads}; change one of them."
             )
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
@@ -177,7 +178,8 @@ class MultiHeadAttention(Attention):
             If an array or a mask has another shape or dtype.
         """
         switches = {"need_weights": need_weights, "average_attn_weights": average_attn_weights, "is_causal": is_causal}
-        check_switches("MultiHeadAttention", **switches)
+        name = type(self).__name__
+        check_switches(name, **switches)
         query, key = asarray(query), asarray(key)
         value = key if value is None else asarray(value)
         single, batch = query.ndim == 2, 0 if self.batch_first else 1
@@ -186,13 +188,13 @@ class MultiHeadAttention(Attention):
         self._check(query, key, value)
         query, key, value = (x if self.batch_first else swapaxes(x, 0, 1) for x in (query, key, value))
         (N, L), S, heads = query.shape[:2], key.shape[1], self.num_heads
-        valid = check_flags("MultiHeadAttention", S, N, False, lengths).valid(S)
+        valid = check_flags(name, S, N, False, lengths).valid(S)
         counts = np.ones((N, S), bool) if valid is None else valid.T
         shapes: Shapes = {(S,) if single else (N, S): (N, 1, 1, S)}
-        hidden, added = _as_mask("key_padding_mask", key_padding_mask, self.dtype, shapes)
+        hidden, added = _as_mask(name, "key_padding_mask", key_padding_mask, self.dtype, shapes)
         counts = counts & ~hidden[:, 0, 0]
         shapes = {(L, S): (1, 1, L, S), (N * heads, L, S): (N, heads, L, S)}
-        hidden, biases = _as_mask("attn_mask", attn_mask, self.dtype, shapes)
+        hidden, biases = _as_mask(name, "attn_mask", attn_mask, self.dtype, shapes)
         allowed = counts[:, None, None] & ~hidden
         if is_causal:
             allowed = allowed & np.tri(L, S, dtype=bool)
@@ -210,7 +212,7 @@ class MultiHeadAttention(Attention):
     def prepare(self, memory: Tensor, lengths: ArrayLike | None = None, mask: ArrayLike | None = None) -> Memory:
         if self.value_size != self.memory_size:
             raise ArgumentError(
-                "MultiHeadAttention.prepare: expected kdim = vdim, because the memory is both keys and values, got "
+                f"{type(self).__name__}.prepare: expected kdim = vdim, because the memory is both keys and values, got "
                 f"{self.memory_size} and {self.value_size}; build it with equal sizes."
             )
         values, counts = self._rows_first(memory, lengths, mask)
@@ -253,7 +255,7 @@ class MultiHeadAttention(Attention):
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         batch = 0 if self.batch_first else 1
         for x, size in ((query, self.embed_dim), (key, self.memory_size), (value, self.value_size)):
-            check_features("MultiHeadAttention", x, size, self.dtype)
+            check_features(type(self).__name__, x, size, self.dtype)
         shapes = [x.shape for x in (query, key, value)]
         if (
             any(len(shape) != 3 for shape in shapes)
@@ -262,12 +264,44 @@ class MultiHeadAttention(Attention):
         ):
             axes = "(N, L, E), (N, S, kdim), (N, S, vdim)" if self.batch_first else "(L, N, E), (S, N, ..), (S, N, ..)"
             raise ShapeError(
-                f"MultiHeadAttention: expected query, key and value {axes}, got {shapes[0]}, {shapes[1]} and "
+                f"{type(self).__name__}: expected query, key and value {axes}, got {shapes[0]}, {shapes[1]} and "
                 f"{shapes[2]}; pass the same N for all and the same S for key and value."
             )
 
 
-def _as_mask(name: str, given: Any, dtype: np.dtype, shapes: Shapes) -> tuple[Mask, Tensor | None]:
+class MultiheadAttention(MultiHeadAttention):
+    """`MultiHeadAttention` under PyTorch's name, with the same parameters.
+
+    Parameters
+    ----------
+    embed_dim : int
+        E, the size of queries and outputs.
+    num_heads : int
+        The number of heads, a divisor of E.
+    dropout : float, default 0.0
+        The probability, in [0, 1], that a weight is dropped in training.
+    bias : bool, default True
+        Whether there are biases.
+    kdim, vdim : int, optional
+        The sizes of keys and values; E by default.
+    batch_first : bool, default False
+        Whether arrays are (N, L, E) instead of (L, N, E).
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer >= 1, `num_heads` does not divide `embed_dim`, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> x = ts.randn(5, 3, 8)
+    >>> ts.nn.MultiheadAttention(8, num_heads=2)(x, x, x)[0].shape
+    (5, 3, 8)
+    """
+
+
+def _as_mask(caller: str, name: str, given: Any, dtype: np.dtype, shapes: Shapes) -> tuple[Mask, Tensor | None]:
     """Return where a mask hides keys, and what it adds to the scores, in the shape that `shapes` gives for its own."""
     if given is None:
         return np.zeros((1, 1, 1, 1), bool), None
@@ -275,14 +309,14 @@ def _as_mask(name: str, given: Any, dtype: np.dtype, shapes: Shapes) -> tuple[Ma
     if values.shape not in shapes:
         expected = " or ".join(map(str, shapes))
         raise ShapeError(
-            f"MultiHeadAttention: expected {name} of shape {expected}, got {values.shape} {values.dtype}; reshape it."
+            f"{caller}: expected {name} of shape {expected}, got {values.shape} {values.dtype}; reshape it."
         )
     shape = shapes[values.shape]
     if values.dtype == bool:
         return values.reshape(shape), None
     if values.dtype != dtype:
         raise DtypeError(
-            f"MultiHeadAttention: expected {name} as bool or {dtype}, got {values.shape} {values.dtype}; "
+            f"{caller}: expected {name} as bool or {dtype}, got {values.shape} {values.dtype}; "
             "cast it: True and -inf hide a key."
         )
     hidden = _hides(values)

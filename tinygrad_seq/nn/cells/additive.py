@@ -27,8 +27,9 @@ class RANCell(HiddenAndCellState):
         c' = i * (W_c x) + f * c
         h' = tanh(c')
 
-    Variant: h' = tanh(c'); the paper also has h' = c'. Source: torchrecurrent ``RANCell``. Input x (N, I); state (h,
-    c), (N, H) each; output h' (N, H).
+    Variant: h' = tanh(c'); the paper also has h' = c'. Source: torchrecurrent ``RANCell``.
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -75,7 +76,9 @@ class CFNCell(DeclaredCell):
 
     Variant: the candidate has a bias b_c, as in the source; the paper has none. b_c starts at 0; once training changes
     it, the state no longer decays to 0 without inputs. Freeze it to keep that property. Source: torchrecurrent
-    ``CFNCell``. Input x (N, I); state h and output h' (N, H).
+    ``CFNCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -118,8 +121,9 @@ class ATRCell(AffineCell):
         f  = sigmoid(p - q)                                      forget gate
         h' = i * p + f * h
 
-    Variant: with a bias b, as in the source; the paper's equations have none. Source: torchrecurrent ``ATRCell``. Input
-    x (N, I); state h and output h' (N, H).
+    Variant: with a bias b, as in the source; the paper's equations have none. Source: torchrecurrent ``ATRCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -158,7 +162,9 @@ class STARCell(DeclaredCell):
         h' = tanh((1 - k) * h + k * z)
 
     Variant: Xavier uniform weights and zero biases as initial values; the equations are the paper's. Source:
-    torchrecurrent ``STARCell``. Input x (N, I); state h and output h' (N, H).
+    torchrecurrent ``STARCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -198,7 +204,9 @@ class LeakyRNNCell(AffineCell):
         h' = (1 - a) * h + a * tanh(W x + U h + b)
 
     Variant: a fixed leak a, the same for all units; a = 1 is `ElmanCell`. Freeze W and U with ``requires_grad_(False)``
-    for a reservoir. Source: ReservoirComputing.jl ``ESN``. Input x (N, I); state h and output h' (N, H).
+    for a reservoir. Source: ReservoirComputing.jl ``ESN``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -251,8 +259,9 @@ class FastGRNNCell(DeclaredCell):
         n  = tanh(a + b_n)                                       candidate
         h' = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h
 
-    Variant: full-rank, not quantised. Source: microsoft/EdgeML ``FastGRNNCell``. Input x (N, I); state h and output h'
-    (N, H).
+    Variant: full-rank, not quantised. Source: microsoft/EdgeML ``FastGRNNCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------

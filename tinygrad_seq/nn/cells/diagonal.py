@@ -28,7 +28,8 @@ class IndRNNCell(DeclaredCell):
         h' = relu(W x + u * h + b)
 
     Variant: relu. Source: batzner/indrnn ``IndRNNCell``. For long sequences clip u to ±2^(1/T), as the paper does.
-    Input x (N, I); state h and output h' (N, H).
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -68,8 +69,9 @@ class SRUCell(DeclaredCell):
         c' = f * c + (1 - f) * (W_c x)
         y  = r * c' + (1 - r) * s        s = x if I = H, else W_s x
 
-    Variant: no activation of c', no rescaling of s. Source: asappresearch/sru, ``elementwise_recurrence_naive``. Input
-    x (N, I); state c and output y (N, H).
+    Variant: no activation of c', no rescaling of s. Source: asappresearch/sru, ``elementwise_recurrence_naive``.
+
+    Shapes: input x (N, I); state c and output y (N, H).
 
     Parameters
     ----------
@@ -129,9 +131,10 @@ class QRNNCell(DeclaredCell):
         c' = f * c + (1 - f) * z
         y  = o * c'
 
-    Variant: fo-pooling, causal. Source: salesforce/pytorch-qrnn (whose f is 1 - f here). Input x (N, I); state {"c",
-    "late"}, c (N, H) and late a list of k - 1 arrays (N, 3H); output y (N, H). late[j] holds what the inputs so far
-    contribute to the gates j + 1 steps ahead, so that every product is with the current x and leaves the loop.
+    Variant: fo-pooling, causal. Source: salesforce/pytorch-qrnn (whose f is 1 - f here). late[j] holds what the inputs
+    so far contribute to the gates j + 1 steps ahead, so that every product is with the current x and leaves the loop.
+
+    Shapes: input x (N, I); state {"c", "late"}, c (N, H) and late a list of k - 1 arrays (N, 3H); output y (N, H).
 
     Parameters
     ----------
@@ -200,7 +203,9 @@ class MinGRUCell(MinimalCell):
         h' = (1 - z) * h + z * n         g(a) = a + 1/2 where a >= 0, else sigmoid(a)
 
     Variant: g keeps the state positive, as in the log-space form; initial states must be >= 0. Source:
-    lucidrains/minGRU-pytorch (there without biases). Input x (N, I); state h and output h' (N, H).
+    lucidrains/minGRU-pytorch (there without biases).
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -243,7 +248,9 @@ class MinLSTMCell(MinimalCell):
 
     Variant: normalised gates, computed as the sigmoid of log f - log i, which is right even if both underflow to 0; g
     as in `MinGRUCell`. Source: lucidrains/minGRU-pytorch ``minLSTM`` (which gives other results if a sequence is run in
-    chunks). Input x (N, I); state h and output h' (N, H).
+    chunks).
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -285,7 +292,9 @@ class HGRNCell(DeclaredCell):
 
     Variant: real-valued, and l is a constant; in the paper the state is complex, and l is learned and grows from layer
     to layer. Source: fla-org/flash-linear-attention, ``layers/hgrn.py`` and ``ops/hgrn/naive.py``; its norm and output
-    gate are layers after this one. Input x (N, I); state h and output h' (N, H).
+    gate are layers after this one.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------

@@ -24,7 +24,9 @@ class ElmanCell(GatedCell):
         h' = tanh(W_ih x + b_ih + W_hh h + b_hh)      (or relu)
 
     Variant: PyTorch's, with tanh or relu where Elman had logistic units, and with two biases, which add up to one.
-    `nn.RNNCell` is the same cell under PyTorch's name. Input x (N, I); state h and output h' (N, H).
+    `nn.RNNCell` is the same cell under PyTorch's name.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------

@@ -50,8 +50,9 @@ class SLSTMCell(AffineCell):
 
     Variant: sigmoid forget gate; one head, so U is full; biases start at 0, where the published code spreads those of
     f; no convolution before i and f and no norm after h'; m' is i for each unit with n = 0, as at the start (in the
-    published code only if all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``. Input x (N, I);
-    state {"h", "c", "n", "m"}, (N, H) each; output h' (N, H).
+    published code only if all n are 0). Source: NX-AI/xlstm ``blocks/slstm/src/vanilla/slstm.py``.
+
+    Shapes: input x (N, I); state {"h", "c", "n", "m"}, (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -103,9 +104,11 @@ class MLSTMCell(MatrixCell):
 
     Variant: eps = 1e-6; the gates depend on x, in the published code on q, k and v; the sigmoid output gate is the
     paper's, the published code has a silu; no convolution before q and k, no skip connection, no weight in the norm.
-    Source: NX-AI/xlstm ``blocks/mlstm``: ``cell.py`` and in ``backends.py`` ``recurrent_step_stabilized_simple``. Input
-    x (N, I); state {"C", "n", "m"}, (N, A, D, D), (N, A, D) and (N, A) with D = H / A; output y (N, H), the heads
-    concatenated. C must not overflow: in float32 inputs may reach about 1e9.
+    Source: NX-AI/xlstm ``blocks/mlstm``: ``cell.py`` and in ``backends.py`` ``recurrent_step_stabilized_simple``. C
+    must not overflow: in float32 inputs may reach about 1e9.
+
+    Shapes: input x (N, I); state {"C", "n", "m"}, (N, A, D, D), (N, A, D) and (N, A) with D = H / A; output y (N, H),
+    the heads concatenated.
 
     Parameters
     ----------
@@ -181,9 +184,10 @@ class RWKV4Cell(DeclaredCell):
 
     Variant: the state stores a and b divided by e^p, with p their largest exponent; W is initialised uniformly, and mu,
     w and u as in the first layer of the published code; the output projection is a layer after this one. Source:
-    BlinkDL/RWKV-LM ``RWKV-v4/src/model_run.py``. Input x (N, I); state {"a", "b", "p", "late"}, late (N, 3H), the
-    others (N, H); output y (N, H). late holds what x contributes to the next r, k and v, so that all products leave the
-    loop. b = 0 marks empty sums, whatever p is.
+    BlinkDL/RWKV-LM ``RWKV-v4/src/model_run.py``. late holds what x contributes to the next r, k and v, so that all
+    products leave the loop. b = 0 marks empty sums, whatever p is.
+
+    Shapes: input x (N, I); state {"a", "b", "p", "late"}, late (N, 3H), the others (N, H); output y (N, H).
 
     Parameters
     ----------

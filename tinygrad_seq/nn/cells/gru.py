@@ -23,7 +23,9 @@ class GRUCell(GatedCell):
 
     Variant: PyTorch's, which resets after the product as version 1 of the paper on arXiv does (version 3 resets before
     it), with biases, which the paper leaves out. `NotesGRUCell` resets before the product, and its update gate has the
-    opposite meaning. Input x (N, I); state h and output h' (N, H).
+    opposite meaning.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------

@@ -23,8 +23,9 @@ class MGUCell(DeclaredCell):
         n  = tanh(W_n x + U_n (f * h) + b_n)                     candidate
         h' = (1 - f) * h + f * n
 
-    Variant: reset before the product, as published. Source: torchrecurrent ``MGUCell``, chainer ``StatefulMGU``. Input
-    x (N, I); state h and output h' (N, H).
+    Variant: reset before the product, as published. Source: torchrecurrent ``MGUCell``, chainer ``StatefulMGU``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -70,7 +71,9 @@ class ResetAfterMGUCell(AffineCell):
         h' = (1 - f) * n + f * h
 
     Variant: resets after the product, with f in the role of a GRU's update gate; `MGUCell` differs in both. Source:
-    flax ``linen.MGUCell`` (there without d_n). Input x (N, I); state h and output h' (N, H).
+    flax ``linen.MGUCell`` (there without d_n).
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -115,8 +118,9 @@ class UGRNNCell(AffineCell):
         c  = tanh(W_c x + U_c h + b_c)                           candidate
         h' = g * h + (1 - g) * c
 
-    Variant: biases start at 0 (b_g starts at 1 in the paper). Source: torchrecurrent ``UGRNNCell``. Input x (N, I);
-    state h and output h' (N, H).
+    Variant: biases start at 0 (b_g starts at 1 in the paper). Source: torchrecurrent ``UGRNNCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -156,7 +160,9 @@ class LiGRUCell(AffineCell):
         h' = z * h + (1 - z) * c
 
     Variant: biases instead of the batch normalisation of W x; scale the inputs instead. Source: torchrecurrent
-    ``LiGRUCell``. Input x (N, I); state h and output h' (N, H).
+    ``LiGRUCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -197,8 +203,9 @@ class MUT1Cell(DeclaredCell):
         n  = tanh(U_n (r * h) + tanh(W_n x + b_n) + d_n)         candidate
         h' = z * n + (1 - z) * h
 
-    Variant: W_n x + b_n inside the inner tanh. Source: torchrecurrent ``MUT1Cell``. Input x (N, I); state h and output
-    h' (N, H).
+    Variant: W_n x + b_n inside the inner tanh. Source: torchrecurrent ``MUT1Cell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -245,7 +252,9 @@ class MinimalRNNCell(DeclaredCell):
         h' = u * h + (1 - u) * z
 
     Variant: one tanh layer as the map from x to z, which the paper leaves open. Source: torchrecurrent
-    ``MinimalRNNCell``. Input x (N, I); state h and output h' (N, H).
+    ``MinimalRNNCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------

@@ -40,8 +40,9 @@ class LSTMCell(GatedCell):
         h' = o * tanh(c')                                        W_hr (o * tanh(c')) with a `proj_size`
 
     Variant: PyTorch's, with tanh for both squashing functions, the full gradient, no peepholes, and two biases, which
-    add up to one. The projection is that of Sak et al., 2014, without its second, non-recurrent projection. Input x
-    (N, I); state (h, c), h (N, P) and c (N, H); output h' (N, P). P is H without a projection.
+    add up to one. The projection is that of Sak et al., 2014, without its second, non-recurrent projection.
+
+    Shapes: input x (N, I); state (h, c), h (N, P) and c (N, H); output h' (N, P). P is H without a projection.
 
     Parameters
     ----------

@@ -36,8 +36,9 @@ class PeepholeLSTMCell(AffineCell, HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: diagonal peepholes; the output gate sees the new cell state; the full gradient, which the paper truncates.
-    Source: ONNX ``LSTM`` with ``P``, torchrecurrent ``PeepholeLSTMCell``. Input x (N, I); state (h, c), (N, H) each;
-    output h' (N, H).
+    Source: ONNX ``LSTM`` with ``P``, torchrecurrent ``PeepholeLSTMCell``.
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ class FullPeepholeLSTMCell(AffineCell, HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: full matrices, as in the source; those of the paper are diagonal. Source: chainer ``StatefulPeepholeLSTM``.
-    Input x (N, I); state (h, c), (N, H) each; output h' (N, H).
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -136,7 +138,9 @@ class CoupledLSTMCell(AffineCell, HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: without peepholes. Source: TensorFlow ``CoupledInputForgetGateLSTMCell``, DyNet ``CoupledLSTMBuilder``
-    (both with optional peepholes). Input x (N, I); state (h, c), (N, H) each; output h' (N, H).
+    (both with optional peepholes).
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -180,7 +184,8 @@ class OriginalLSTMCell(AffineCell, HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: tanh for both squashing functions, and the full gradient. Source: torchrecurrent ``OriginalLSTMCell``.
-    Input x (N, I); state (h, c), (N, H) each; output h' (N, H).
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -222,7 +227,9 @@ class JANETCell(AffineCell):
         h' = sigmoid(s) * h + (1 - sigmoid(s - beta)) * g
 
     Variant: a fixed beta, as published; biases start at 0, where the paper chooses those of f by sequence length
-    (chrono initialisation). Source: torchrecurrent ``JANETCell``. Input x (N, I); state h and output h' (N, H).
+    (chrono initialisation). Source: torchrecurrent ``JANETCell``.
+
+    Shapes: input x (N, I); state h and output h' (N, H).
 
     Parameters
     ----------
@@ -273,8 +280,10 @@ class MultiplicativeLSTMCell(HiddenAndCellState):
         h' = o * tanh(c')
 
     Variant: tanh of the candidate, h' = o * tanh(c'). Source: torchrecurrent ``MultiplicativeLSTMCell``. `MLSTMCell` is
-    another cell, with a matrix memory. Input x (N, I); state (h, c), (N, H) each; output h' (N, H). The product m must
-    not overflow: in float32 inputs may reach 1e30 with states that the cell computed.
+    another cell, with a matrix memory. The product m must not overflow: in float32 inputs may reach 1e30 with states
+    that the cell computed.
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------
@@ -327,8 +336,9 @@ class PhasedLSTMCell(AffineCell):
         h'  = k * h~ + (1 - k) * h
 
     Variant: no peepholes, alpha = 0.001 in training and 0 in evaluation. Source: dannyneil/public_plstm (which adds the
-    shift s where the paper subtracts it). Input x (N, I); state {"h", "c", "t"}, (N, H), (N, H) and (N,); output h'
-    (N, H).
+    shift s where the paper subtracts it).
+
+    Shapes: input x (N, I); state {"h", "c", "t"}, (N, H), (N, H) and (N,); output h' (N, H).
 
     Parameters
     ----------

@@ -122,9 +122,11 @@ class LinearAttentionCell(MatrixCell):
         z' = z + k
         y  = S'ᵀ q / (z' · q + eps)                               per head
 
-    Variant: normalised, eps = 1e-6. Source: idiap/fast-transformers ``recurrent/attention/linear_attention.py``. Input
-    x (N, I); state (S, z), (N, A, D, D) and (N, A, D) with D = H / A; output y (N, H), the heads concatenated. S and v
-    / eps must not overflow: in float32 inputs may reach about 1e9.
+    Variant: normalised, eps = 1e-6. Source: idiap/fast-transformers ``recurrent/attention/linear_attention.py``. S and
+    v / eps must not overflow: in float32 inputs may reach about 1e9.
+
+    Shapes: input x (N, I); state (S, z), (N, A, D, D) and (N, A, D) with D = H / A; output y (N, H), the heads
+    concatenated.
 
     Parameters
     ----------
@@ -168,8 +170,9 @@ class RetNetCell(MatrixCell):
         y  = S'ᵀ q
 
     Variant: without the rotation of q and k (xPos); group norm and gate are layers after the cell. Source:
-    fla-org/flash-linear-attention ``ops/retention/naive.py``. Input x (N, I); state S (N, A, D, D) with D = H / A;
-    output y (N, H), the heads concatenated.
+    fla-org/flash-linear-attention ``ops/retention/naive.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -213,8 +216,9 @@ class GLACell(MatrixCell):
         y  = S'ᵀ q
 
     Variant: without the norm over heads and the output gate, which are layers after the cell. Source:
-    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``. Input x (N, I); state S (N, A, D, D) with D
-    = H / A; output y (N, H), the heads concatenated.
+    fla-org/flash-linear-attention ``ops/gla/naive.py``, ``layers/gla.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -267,8 +271,9 @@ class DeltaNetCell(MatrixCell):
 
     Variant: silu and vectors of length 1, as in Yang et al. (2024), where Schlag et al. have a positive feature map and
     keys that sum to 1; without short convolutions and norm. Source: fla-org/flash-linear-attention
-    ``ops/delta_rule/naive.py``. Input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads
-    concatenated.
+    ``ops/delta_rule/naive.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------
@@ -312,8 +317,9 @@ class GatedDeltaNetCell(DeltaNetCell):
         y  = S'ᵀ q / sqrt(D)
 
     Variant: without short convolutions, norm and output gate. Source: fla-org/flash-linear-attention
-    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``. Input x (N, I); state S (N, A, D, D) with D = H /
-    A; output y (N, H), the heads concatenated.
+    ``ops/gated_delta_rule/naive.py``, ``layers/gated_deltanet.py``.
+
+    Shapes: input x (N, I); state S (N, A, D, D) with D = H / A; output y (N, H), the heads concatenated.
 
     Parameters
     ----------

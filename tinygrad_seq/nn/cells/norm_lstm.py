@@ -30,8 +30,9 @@ class LayerNormLSTMCell(AffineCell, HiddenAndCellState):
 
     Variant: `carry_normalised` selects one of two published forms, which are different functions. With False, c' goes
     to the next step, as in the paper. Source: lmnt-com/haste ``LayerNormLSTMCell``. With True, n does. Source:
-    PyTorch's ``benchmarks/fastrnns/custom_lstms.py``. The shifts of the two norms in z are one b. Input x (N, I); state
-    (h, c), (N, H) each; output h' (N, H).
+    PyTorch's ``benchmarks/fastrnns/custom_lstms.py``. The shifts of the two norms in z are one b.
+
+    Shapes: input x (N, I); state (h, c), (N, H) each; output h' (N, H).
 
     Parameters
     ----------

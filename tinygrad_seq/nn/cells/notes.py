@@ -40,7 +40,9 @@ class NotesRNNCell(DeclaredCell):
         a' = tanh(Wa [a; x] + ba)
 
     Source: course notes, "Recurrent Neural Network model". The course's assignment stores Wa in two parts:
-    ``Wa = np.hstack([Waa, Wax])``. Input x (N, n_x); state a and output a' (N, n_a).
+    ``Wa = np.hstack([Waa, Wax])``.
+
+    Shapes: input x (N, n_x); state a and output a' (N, n_a).
 
     Parameters
     ----------
@@ -78,8 +80,9 @@ class NotesSimplifiedGRUCell(DeclaredCell):
         Γu = sigmoid(Wu [c; x] + bu)                 update gate
         c' = Γu * c~ + (1 - Γu) * c                  a' = c'
 
-    Source: course notes, "Vanishing gradients & the Gated Recurrent Unit". Input x (N, n_x); state c and output c' (N,
-    n_a).
+    Source: course notes, "Vanishing gradients & the Gated Recurrent Unit".
+
+    Shapes: input x (N, n_x); state c and output c' (N, n_a).
 
     Parameters
     ----------
@@ -124,7 +127,9 @@ class NotesGRUCell(DeclaredCell):
         c' = Γu * c~ + (1 - Γu) * c                  a' = c'
 
     Source: the "modified full GRU" that the course notes refer to; Cho et al., 2014, v3. Γu is one minus the update
-    gate of PyTorch. Input x (N, n_x); state c and output c' (N, n_a).
+    gate of PyTorch.
+
+    Shapes: input x (N, n_x); state c and output c' (N, n_a).
 
     Parameters
     ----------
@@ -174,7 +179,9 @@ class NotesLSTMCell(DeclaredCell):
         a' = Γo * tanh(c')
 
     Source: course notes, "Long Short Term Memory" (which print bf for bo). The course's assignment calls Wu and bu Wi
-    and bi. Input x (N, n_x); state (a, c), (N, n_a) each; output a' (N, n_a).
+    and bi.
+
+    Shapes: input x (N, n_x); state (a, c), (N, n_a) each; output a' (N, n_a).
 
     Parameters
     ----------

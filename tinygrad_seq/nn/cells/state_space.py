@@ -39,7 +39,9 @@ class LRUCell(DeclaredCell):
         y  = Re(C s') + D x
 
     Variant: D is a matrix, as in the paper (a vector in minimal-LRU, where I = H). Source: NicolasZucchet/minimal-LRU,
-    ``lru/model.py``. Input x (N, I); state (Re s, Im s), (N, S) each; output y (N, H).
+    ``lru/model.py``.
+
+    Shapes: input x (N, I); state (Re s, Im s), (N, S) each; output y (N, H).
 
     Parameters
     ----------
@@ -129,8 +131,9 @@ class S4DCell(DeclaredCell):
 
     Variant: with an input projection W; B = 1, not learned; one of each conjugate pair is stored. Source:
     state-spaces/s4, ``models/s4/s4d.py``, whose convolution kernel is 2 Re(sum C (exp(d A) - 1) / A exp(d A)^t); its
-    GELU and output layer are layers after this one. Input x (N, I); state (Re s, Im s), (N, H, S/2) each; output y
-    (N, H).
+    GELU and output layer are layers after this one.
+
+    Shapes: input x (N, I); state (Re s, Im s), (N, H, S/2) each; output y (N, H).
 
     Parameters
     ----------
@@ -219,9 +222,11 @@ class MambaCell(DeclaredCell):
         y  = (sum C * s' + D * u) * silu(z)
 
     Variant: selective scan with its projections and gate. The block's short convolution before the silu and its output
-    projection are not part of the cell. Source: state-spaces/mamba, ``selective_scan_ref`` and ``mamba_simple.py``.
-    Input x (N, I); state s (N, H, S); output y (N, H). An output is a product of up to five inputs, and its gradient of
-    more: in float32 inputs and states may reach about 1e3.
+    projection are not part of the cell. Source: state-spaces/mamba, ``selective_scan_ref`` and ``mamba_simple.py``. An
+    output is a product of up to five inputs, and its gradient of more: in float32 inputs and states may reach about
+    1e3.
+
+    Shapes: input x (N, I); state s (N, H, S); output y (N, H).
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...autograd.conversion import to_array
-from ...autograd.creation import asarray
+from ...autograd.creation import as_tensor
 from ...autograd.tensor import Tensor
 from ...base.tree import Tree
 from ...errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
@@ -85,7 +85,7 @@ def ctc_loss(
     >>> ts.exp(-ts.nn.functional.ctc_loss(log_probs, [[1]])).item()
     0.75
     """
-    scores: Tensor = asarray(log_probs)
+    scores = as_tensor("ctc_loss", log_probs)
     check_switches("ctc_loss", zero_infinity=zero_infinity)
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"ctc_loss: expected reduction none, mean or sum, got {reduction!r}; pass one of them.")

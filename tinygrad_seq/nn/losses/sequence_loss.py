@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...autograd.creation import asarray, zeros
+from ...autograd.creation import as_tensor, zeros
 from ...autograd.tensor import Tensor
 from ...errors import ArgumentError, ShapeError
 from ...functional import cross_entropy, index_add
@@ -136,7 +136,7 @@ def _over_valid_steps(
 ) -> Tensor:
     if reduction not in _REDUCTIONS:
         raise ArgumentError(f"{caller}: expected reduction to be one of {_REDUCTIONS}, got {reduction!r}; choose one.")
-    prediction, target = asarray(prediction), asarray(target)
+    prediction, target = as_tensor(caller, prediction), as_tensor(caller, target)
     axes = "(N, T, ...)" if batch_first else "(T, N, ...)"
     if prediction.ndim < 2 or target.shape[:2] != prediction.shape[:2]:
         raise ShapeError(

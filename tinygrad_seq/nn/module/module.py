@@ -8,11 +8,11 @@ from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...errors import ArgumentError, DtypeError
-from ...ops.primitive import Array
 from .parameter import Buffer, Parameter
 from .summary import as_html, as_text, summarise
 
@@ -54,7 +54,23 @@ class Module:
     training: bool = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the module computes; every subclass writes its own."""
+        """Return what the module computes; every subclass defines it.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Whatever the subclass takes.
+
+        Returns
+        -------
+        Any
+            Whatever the subclass returns.
+
+        Raises
+        ------
+        NotImplementedError
+            If the subclass does not define it.
+        """
         raise NotImplementedError(
             f"{type(self).__name__}: expected a method forward, got none; write `def forward(self, x): ...`."
         )
@@ -76,7 +92,7 @@ class Module:
     # ---------------------------------------------------------------------------------------------- walking
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every parameter with its dotted name; one that is shared comes once, under its first name."""
+        """Yield every parameter with its dotted name; a shared one once, under its first name."""
         return _once((name, found) for name, found in walk(self) if isinstance(found, Parameter))
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
@@ -104,26 +120,64 @@ class Module:
         return (module for _, module in _once(("", found) for found in _held(vars(self))))
 
     def count_parameters(self, trainable: bool = False) -> int:
-        """Return the number of values in all parameters, or only in those that require grad."""
+        """Return the number of values in all parameters.
+
+        Parameters
+        ----------
+        trainable : bool, default False
+            Whether to count only parameters that require a gradient.
+
+        Returns
+        -------
+        int
+            The number of values; shared parameters count once.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> ts.nn.Linear(3, 2).count_parameters()
+        8
+        """
         return sum(found.size for found in self.parameters() if found.requires_grad or not trainable)
 
     # --------------------------------------------------------------------------------------------- changing
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` with every module inside this one, the inner ones first, and with it; return the module."""
+        """Call `function` with every module inside this one, inner modules first, and then with this one.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a module; what it returns is ignored.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         for module in reversed([*self.modules()]):
             function(module)
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Switch layers like `Dropout` on, or off with ``mode=False``; return the module.
+        """Put this module and all modules in it into training mode, in which layers like `Dropout` are active.
 
-        The `train` of every module inside is called once, so one that overrides it decides about its own part: a
-        frozen module writes ``def train(self, mode=True): return super().train(False)``.
+        The method is called once for every module inside, so a module can override it for its own part: a frozen module
+        defines ``def train(self, mode=True): return super().train(False)``.
+
+        Parameters
+        ----------
+        mode : bool, default True
+            False for evaluation mode.
+
+        Returns
+        -------
+        Module
+            This module.
         """
         called, seen = _switching.get()
-        if called is self:  # by the module that holds this one
-            _switching.set(_NOT_SWITCHING)  # a second call is the caller's own; the first caller resets this
+        if called is self:  # called by the module that holds this one
+            _switching.set(_NOT_SWITCHING)  # a further call in an override is its own; the caller resets this
         else:
             seen = {id(self)}
         self.training = mode
@@ -138,22 +192,49 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Switch layers like `Dropout` off; return the module."""
+        """Put this module and all modules in it into evaluation mode: ``train(False)``."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set whether all parameters are trained; return the module."""
+        """Set whether the parameters are trained.
+
+        Parameters
+        ----------
+        requires_grad : bool, default True
+            False to freeze them.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
         return self
 
     def zero_grad(self) -> None:
-        """Drop the gradient of every parameter."""
+        """Set the gradient of every parameter to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def to(self, dtype: np.typing.DTypeLike) -> Self:
-        """Cast all floating-point parameters, their gradients and buffers in place; return the module."""
+        """Cast all floating-point parameters, their gradients and buffers in place.
+
+        Parameters
+        ----------
+        dtype : dtype
+            float32 or float64.
+
+        Returns
+        -------
+        Module
+            This module.
+
+        Raises
+        ------
+        DtypeError
+            If `dtype` is another one.
+        """
         try:
             chosen = None if dtype is None else np.dtype(dtype)
         except TypeError:
@@ -178,24 +259,29 @@ class Module:
     # ----------------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters and buffers by name; a shared one stands under each of its names."""
+        """Return copies of all parameters and buffers by name; a shared one under each of its names."""
         return {name: found.numpy().copy() for name, found in self._saved()}
 
-    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> tuple[list[str], list[str]]:
-        """Copy the arrays of `state` into the parameters and buffers; return the missing and the unexpected names.
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Copy the arrays of `state` into the parameters and buffers.
 
         Parameters
         ----------
-        state
+        state : mapping of str to array_like
             Arrays or Tensors by name, e.g. from `state_dict` or from PyTorch.
-        strict
-            Refuse missing and unexpected names; otherwise they are left alone.
+        strict : bool, default True
+            Whether missing and unexpected names are errors; otherwise they are ignored.
+
+        Returns
+        -------
+        missing, unexpected : list of str
+            The names that `state` lacks, and those that the module lacks.
 
         Raises
         ------
         ArgumentError
-            A name, shape or dtype does not fit, or names of one shared array come with different values; it lists them
-            all, and nothing has been written.
+            If a name, shape or dtype does not fit, or a shared array is given different values under its names. The
+            message lists all of them, and nothing has been written.
 
         Examples
         --------
@@ -255,7 +341,7 @@ class Module:
         return as_html(walk(self))
 
 
-# The module whose `train` is being called by the one that holds it, and the ids of all modules that were called.
+# The module whose `train` is being called by the module that holds it, and the ids of all modules called so far.
 _Switching = tuple[Module | None, set[int]]
 _NOT_SWITCHING: _Switching = (None, set())
 _switching: ContextVar[_Switching] = ContextVar("switching", default=_NOT_SWITCHING)
@@ -263,7 +349,21 @@ _switching: ContextVar[_Switching] = ContextVar("switching", default=_NOT_SWITCH
 
 @contextmanager
 def evaluating(module: Module) -> Iterator[None]:
-    """Return a context in which `module` is in evaluation; after it every module inside has its own mode again.
+    """Return a context in which `module` is in evaluation mode; afterwards each module in it has its old mode again.
+
+    Parameters
+    ----------
+    module : Module
+        The module to evaluate.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    ArgumentError
+        If `module` is not a Module.
 
     Examples
     --------
@@ -275,12 +375,14 @@ def evaluating(module: Module) -> Iterator[None]:
     >>> [part.training for part in model.modules()]
     [True, True, False]
     """
+    if not isinstance(module, Module):
+        raise ArgumentError(f"evaluating: expected a Module, got {type(module).__name__}; pass the model itself.")
     modes = [(part, part.training) for part in module.modules()]
 
     def restore() -> None:
         for part, mode in modes:
             if part.training != mode:
-                part.train(mode)  # which may do more than set the attribute
+                part.train(mode)  # an override may do more than set the attribute
         for part, mode in modes:
             part.training = mode
 
@@ -290,7 +392,7 @@ def evaluating(module: Module) -> Iterator[None]:
             yield
         finally:
             restore()
-    finally:  # an interrupt cannot cut both short
+    finally:  # an interrupt can cut one of the two calls short, not both
         restore()
 
 
@@ -299,7 +401,7 @@ _SAVED = (Parameter, Buffer)
 
 
 def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Yield the modules, parameters and buffers in `value` with their names, a shared one under every name."""
+    """Yield the modules, parameters and buffers in `value` with their names; a shared one under every name."""
     if isinstance(value, _SAVED):
         yield name, value
         return
@@ -316,7 +418,7 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
     else:
         return
     for key, part in parts:
-        if isinstance(part, _SAVED):  # what `walk` would yield, without a generator for each
+        if isinstance(part, _SAVED):  # as `walk` would yield it, without a generator for each
             yield f"{name}.{key}" if name else str(key), part
         elif part.__class__ not in _PLAIN:
             yield from walk(part, f"{name}.{key}" if name else str(key), inside)
@@ -328,7 +430,7 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _held(value: Any) -> Iterator[Module]:
-    """Yield the modules in `value`, a container, but not those inside of them."""
+    """Yield the modules in `value`, a container, but not those inside these."""
     for part in value.values() if isinstance(value, dict) else value:
         if isinstance(part, Module):
             yield part

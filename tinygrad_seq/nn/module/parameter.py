@@ -1,31 +1,31 @@
-"""Tensors that belong to a module: trained ones (`Parameter`) and fixed ones (`Buffer`)."""
+"""Tensors that belong to a module: `Parameter`, which is trained, and `Buffer`, which is not."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
 from ...base.settings import default_dtype
-from ...ops.primitive import Array
 
 
-def _dtype(data: Array, dtype: np.typing.DTypeLike | None) -> np.typing.DTypeLike | None:
+def _dtype(data: ArrayLike, dtype: np.typing.DTypeLike | None) -> np.typing.DTypeLike | None:
     if dtype is None and not isinstance(data, Tensor) and np.asarray(data).dtype.kind == "f":
         return default_dtype()
     return dtype
 
 
 class Parameter(Tensor):
-    """A tensor that a module finds among its attributes, trains and saves.
+    """A tensor that is an attribute of a module, and that the module trains and saves.
 
     Parameters
     ----------
-    data
-        The first values, of any shape; they are copied.
-    requires_grad
+    data : array_like
+        The initial values, of any shape; they are copied.
+    requires_grad : bool, default True
         Whether it is trained.
-    dtype
-        By default that of a Tensor; float32 for anything else, also for float64 ndarrays.
+    dtype : dtype, default None
+        None for the dtype of a Tensor, and float32 for other data, including float64 ndarrays.
 
     Examples
     --------
@@ -34,14 +34,21 @@ class Parameter(Tensor):
     tensor([0.5, 1.5], requires_grad=True)
     """
 
-    def __init__(self, data: Array, requires_grad: bool = True, dtype: np.typing.DTypeLike | None = None) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: np.typing.DTypeLike | None = None) -> None:
         super().__init__(data, _dtype(data, dtype), requires_grad)
 
 
 class Buffer(Tensor):
     """A tensor that a module saves and casts with its parameters but does not train.
 
-    Change it with ``self.mean.copy_(values)``; parameters of the constructor as in `Parameter`.
+    Change its values with ``self.mean.copy_(values)``.
+
+    Parameters
+    ----------
+    data : array_like
+        The initial values, of any shape; they are copied.
+    dtype : dtype, default None
+        As in `Parameter`.
 
     Examples
     --------
@@ -50,5 +57,5 @@ class Buffer(Tensor):
     False
     """
 
-    def __init__(self, data: Array, dtype: np.typing.DTypeLike | None = None) -> None:
+    def __init__(self, data: ArrayLike, dtype: np.typing.DTypeLike | None = None) -> None:
         super().__init__(data, _dtype(data, dtype))

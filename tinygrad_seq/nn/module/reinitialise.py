@@ -1,4 +1,4 @@
-"""First values once more: all parameters of a module, those of the modules in it included."""
+"""Re-initialise all parameters of a module and of the modules in it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from .module import Module
 
 
 def redraw(caller: str, module: Module) -> None:
-    """Draw every parameter of `module` anew, by the method `reset_parameters` that it or the modules in it have.
+    """Re-initialise every parameter of `module` with the methods `reset_parameters` of it and of the modules in it.
 
     Raises
     ------
     ArgumentError
-        If there is a parameter that none of these methods reaches; nothing has been drawn.
+        If one of the parameters is in no module with such a method; then nothing has changed. The message begins with
+        `caller`.
     """
     drawn = [each for each in module.modules() if hasattr(each, "reset_parameters")]
     reached = {id(parameter) for each in drawn for parameter in each.parameters()}
     if any(id(parameter) not in reached for parameter in module.parameters()):
         kind = type(module).__name__
         raise ArgumentError(
-            f"{caller}: expected a {kind} with a method reset_parameters, which draws all its parameters anew, got "
-            "none; write that method, or build each layer's cell yourself: a list of cells, of two directions pairs."
+            f"{caller}: expected a {kind} with a method reset_parameters, which re-initialises all its parameters, got "
+            "none; write that method, or pass a list with a cell for each layer (a pair for two directions)."
         )
-    for each in reversed(drawn):  # the outer ones last, as in constructors
+    for each in reversed(drawn):  # outer modules last, as in constructors
         each.reset_parameters()

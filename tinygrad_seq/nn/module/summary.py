@@ -9,7 +9,7 @@ from typing import Any
 
 from .parameter import Buffer, Parameter
 
-# A module, parameter or buffer with its dotted name, as found by walking; shared ones come again.
+# Modules, parameters and buffers with their dotted names; shared ones are repeated.
 Found = Iterable[tuple[str, Any]]
 
 
@@ -48,8 +48,8 @@ def summarise(found: Found) -> Any:
 
 
 def _labelled(found: Found) -> Iterator[tuple[str, Any, bool]]:
-    """Yield the indented label of each thing found, the thing, and whether it has come before."""
-    inside: list[str] = []  # the beginnings of names in the modules around
+    """Yield an indented label for each thing found, the thing, and whether it was found before."""
+    inside: list[str] = []  # the name prefixes of the enclosing modules
     seen: set[int] = set()
     for name, value in found:
         while inside and not name.startswith(inside[-1]):

@@ -29,7 +29,7 @@ from .transforms.inputs import Arrays, Leaves, per_row
 
 
 class Call(NamedTuple):
-    """One call of a layer, its arguments checked and its inputs flattened.
+    """What one call of a layer does to its inputs.
 
     Attributes
     ----------
@@ -37,10 +37,6 @@ class Call(NamedTuple):
         The name of the layer in messages.
     passes
         Those of layer 0, then those of layer 1 ...; `directions` (1 or 2) of each layer.
-    xs
-        The inputs, (T, N, ...).
-    states
-        The state that each pass starts from, (N, ...).
     flags
         Which steps count, and where sequences begin.
     options, dropout, training
@@ -52,8 +48,6 @@ class Call(NamedTuple):
     caller: str
     passes: Sequence[Pass]
     directions: int
-    xs: Leaves
-    states: Sequence[Tree]
     flags: Flags
     options: Options
     dropout: float
@@ -61,14 +55,23 @@ class Call(NamedTuple):
     nudges: Sequence[Arrays] | None = None
 
 
-def run_call(call: Call) -> tuple[Leaves, list[Outcome]]:
+def run_call(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
     """Return the outputs of the last layer, (T, N, ...), and the outcome of each pass.
 
     Where sequences that have ended can leave the loop, the rows are sorted by length for the run.
+
+    Parameters
+    ----------
+    call
+        What to do.
+    xs
+        The inputs, (T, N, ...).
+    states
+        The state that each pass starts from, (N, ...).
     """
-    xs, flags = call.xs, call.flags
+    flags = call.flags
     if flags.lengths is None:
-        return _run_layers(call)
+        return _run_layers(call, xs, states)
     T, N = xs.arrays[0].shape[:2]
     if (
         call.nudges is not None
@@ -76,13 +79,12 @@ def run_call(call: Call) -> tuple[Leaves, list[Outcome]]:
         or not isinstance(xs.arrays[0], Tensor)  # inside a step that is traced
         or any(_binds_rows(one.cell, N) for one in call.passes)
     ):
-        return _run_layers(call._replace(flags=flags.with_mask(T)))
+        return _run_layers(call._replace(flags=flags.with_mask(T)), xs, states)
     order = np.argsort(-flags.lengths, kind="stable")
     back = np.argsort(order)
     flags = Flags(flags.lengths[order], None, None if flags.reset is None else flags.reset[:, order])
-    states = [reorder_rows(state, order) for state in call.states]
-    ordered = call._replace(xs=xs.map(lambda x: reorder_steps(x, order)), states=states, flags=flags)
-    ys, outcomes = _run_layers(ordered)
+    states = [reorder_rows(state, order) for state in states]
+    ys, outcomes = _run_layers(call._replace(flags=flags), xs.map(lambda x: reorder_steps(x, order)), states)
     restored = [
         Outcome(one.ys, reorder_rows(one.state, back), map_leaves(lambda x: reorder_steps(x, back), one.states))
         for one in outcomes
@@ -103,9 +105,9 @@ def _binds_rows(cell: Cell, N: int) -> bool:
     return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
 
 
-def _run_layers(call: Call) -> tuple[Leaves, list[Outcome]]:
+def _run_layers(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
     """Run one layer after the other, each in its directions."""
-    xs, options, count = call.xs, call.options, call.directions
+    options, count = call.options, call.directions
     T, N = xs.arrays[0].shape[:2]
     mask = call.flags.valid(T)
     if mask is not None and (options["residual"] or mode.anomaly):  # these read padding too
@@ -118,7 +120,7 @@ def _run_layers(call: Call) -> tuple[Leaves, list[Outcome]]:
         for k in range(first, first + count):
             one, nudges = call.passes[k], None if call.nudges is None else call.nudges[k]
             with Within(one.place(first // count), N):
-                outcomes.append(run_pass(one, inputs, call.states[k], call.flags, options, call.training, nudges))
+                outcomes.append(run_pass(one, inputs, states[k], call.flags, options, call.training, nudges))
         ys = _merge([outcome.ys for outcome in outcomes[first:]], options["merge"])
         strict = first > 0 or count == len(call.passes)
         xs = add_residual(call.caller, xs, ys, strict, options, mask) if options["residual"] else ys

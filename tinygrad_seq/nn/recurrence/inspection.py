@@ -1,4 +1,4 @@
-"""What happened inside a recurrent layer: every gate, every state, and the gradient of the loss at every step."""
+"""Record what happens inside a recurrent layer: each gate, each state, and the gradient of the loss at each step."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Anomaly(NamedTuple):
 
     Attributes
     ----------
-    place
-        Cell, layer and, of two, direction.
-    step, row
+    place : str
+        The cell, the layer and, if there are two, the direction.
+    step, row : int
         t and the number of the sequence.
-    what
+    what : str
         The tagged value, the state or the gradient of a state.
-    value
+    value : float
         nan, inf or -inf.
     """
 
@@ -47,15 +47,26 @@ class PassInspection:
     Attributes
     ----------
     place : str
-        As ``LSTMCell, layer 1``; ``GRUCell, layer 0, backwards``.
+        ``LSTMCell, layer 1``, or ``GRUCell, layer 0, backwards``.
     layer : int
-        From 0.
+        The number of the layer, from 0.
     reverse : bool
-        Whether it went from the last step to the first.
+        Whether it ran from the last step to the first.
     tags : dict
-        By name what the cell tagged, (T, N, ...), connected to the graph. Out of the mask it is 0.
+        The values that the cell tagged by name, (T, N, ...), connected to the graph; 0 at steps that do not count.
     states : Tensor, or a tuple, list or dict of them
-        The state after every step, (T, N, H), in the structure of the cell's state.
+        The state after each step, (T, N, H), in the structure of the cell's state.
+    _names : sequence of str
+        The names of the arrays of the state in reports.
+    _nudges : sequence of Tensor or None
+        Zeros that were added to the states; their gradients are dL/dh_t.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> one = ts.nn.GRU(3, 5).inspect(ts.randn(7, 2, 3)).one()
+    >>> one.place, one["update_gate"].shape
+    ('GRUCell, layer 0', (7, 2, 5))
     """
 
     place: str
@@ -76,20 +87,20 @@ class PassInspection:
         return self.tags[name]
 
     def named_states(self) -> dict[str, Tensor]:
-        """Return the states by what reports call them: ``state 'h'``, ``state 'c'``; see `Cell.state_names`."""
+        """Return the states by their names in reports: ``state 'h'``, ``state 'c'``; see `Cell.state_names`."""
         return dict(zip(self._names, flatten(self.states)[0], strict=True))
 
     @property
     def gradients(self) -> Tree:
-        """dL/dh_t for every state and step, (T, N, H), in the structure of `states` (None for integers).
+        """dL/dh_t for each state and step, (T, N, H), in the structure of `states` (None for integers).
 
-        It is the whole effect that h_t has on the loss: through the outputs, the other states and all later steps.
-        As with ``x.grad``, backward passes add up, and it is there only after one.
+        This is the whole effect of h_t on the loss: through the outputs, the other states and all later steps. As with
+        ``x.grad``, the gradients of several backward passes add up.
 
         Raises
         ------
         GraphError
-            If no gradient has arrived.
+            If there has been no backward pass through the layer.
         """
         wanted = [nudge for nudge in self._nudges if nudge is not None]
         if all(nudge.grad is None for nudge in wanted):
@@ -100,11 +111,11 @@ class PassInspection:
         return flatten(self.states)[1]([_gradient_of(nudge) for nudge in self._nudges])
 
     def gradient_norms(self) -> Tree:
-        """Return the norm of dL/dh_t for every state and step, (T, N), in the structure of `states`."""
+        """Return the norm of dL/dh_t for each state and step, (T, N), in the structure of `states`."""
         return map_leaves(lambda g: np.sqrt(_squares(g)), self.gradients)
 
     def total_gradient_norm(self) -> np.ndarray:
-        """Return the norm of dL/ds_t for every step, (T, N), s being all states together."""
+        """Return the norm of dL/ds_t for each step, (T, N), where s is all states together."""
         return np.sqrt(sum(_squares(g) for g in flatten(self.gradients)[0]))
 
     def first_anomaly(self) -> Anomaly | None:
@@ -138,13 +149,13 @@ class PassInspection:
 class Inspection:
     """What happened in a recurrent layer in one call: what `layer.inspect(xs)` returns.
 
-    ``inspection["forget_gate"]`` is what the cell tagged by that name, (T, N, H); of several layers
-    ``inspection[1, "forget_gate"]``, of the backward direction ``inspection[1, "backwards", "forget_gate"]``.
+    ``inspection["forget_gate"]`` is the value that the cell tagged with that name, (T, N, H). With several layers it is
+    ``inspection[1, "forget_gate"]``, in the backward direction ``inspection[1, "backwards", "forget_gate"]``.
 
     Attributes
     ----------
-    ys, state
-        What ``layer(xs)`` returns; a loss of them sends gradients back as usual.
+    ys, state : Tensors
+        What ``layer(xs)`` returns, connected to the graph.
     passes : tuple of PassInspection
         One for each layer and direction: layer 0 forward, layer 0 backward, layer 1 ...
 
@@ -177,19 +188,24 @@ class Inspection:
         return self.one(*where)[name]
 
     def one(self, layer: int | None = None, direction: str = "forwards") -> PassInspection:
-        """Return what happened in one layer, which need not be named if there is but one, and direction.
+        """Return what happened in one layer and direction.
 
         Parameters
         ----------
-        layer
-            From 0.
-        direction
-            ``"forwards"`` or ``"backwards"``, of a layer that has both.
+        layer : int, default None
+            The number of the layer, from 0; None if there is only one.
+        direction : {"forwards", "backwards"}, default "forwards"
+            The direction, if the layer has two.
+
+        Returns
+        -------
+        PassInspection
+            The one with this layer and direction.
 
         Raises
         ------
         ArgumentError
-            If there is no such pass, or several.
+            If there is no such pass, or there are several.
         """
         found = [one for one in self.passes if layer is None or one.layer == layer]
         if layer is not None and len(found) > 1:
@@ -205,27 +221,27 @@ class Inspection:
 
     @property
     def states(self) -> Tree:
-        """See `PassInspection.states`; of several passes a tuple."""
+        """See `PassInspection.states`; a tuple if there are several passes."""
         return self._each(lambda one: one.states)
 
     @property
     def gradients(self) -> Tree:
-        """See `PassInspection.gradients`; of several passes a tuple."""
+        """See `PassInspection.gradients`; a tuple if there are several passes."""
         return self._each(lambda one: one.gradients)
 
     def gradient_norms(self) -> Tree:
-        """See `PassInspection.gradient_norms`; of several passes a tuple."""
+        """Return `PassInspection.gradient_norms`; a tuple if there are several passes."""
         return self._each(PassInspection.gradient_norms)
 
     def total_gradient_norm(self) -> Any:
-        """See `PassInspection.total_gradient_norm`; of several passes a tuple."""
+        """Return `PassInspection.total_gradient_norm`; a tuple if there are several passes."""
         return self._each(PassInspection.total_gradient_norm)
 
     def first_anomaly(self) -> Anomaly | None:
-        """Return where the first NaN or infinity is: of the values layer by layer; then, if there are, of gradients.
+        """Return the first NaN or infinity, or None if everything is finite.
 
-        Gradients are looked at from the last layer to the first, in the order of the backward pass. None if all is
-        finite. `detect_anomaly` names the operation and the line, too, but takes the time of running step by step.
+        It looks at the values layer by layer, then, after a backward pass, at the gradients from the last layer to the
+        first. `detect_anomaly` also names the operation and the line, but runs step by step.
         """
         reached = [one for one in self.passes[::-1] if any(n is not None and n.grad is not None for n in one._nudges)]
         looks = [*[one.first_anomaly for one in self.passes], *[one.first_gradient_anomaly for one in reached]]
@@ -237,7 +253,7 @@ class Inspection:
 
 
 def make_nudges(state: Tree, T: int) -> list[Any]:
-    """Return zeros (T, N, ...) that want a gradient, for each floating-point array of a state (N, ...)."""
+    """Return zeros (T, N, ...) that require a gradient, for each floating-point array of a state (N, ...)."""
     return [
         zeros((T, *leaf.shape), leaf.dtype, requires_grad=True) if leaf.dtype.kind == "f" else None
         for leaf in flatten(state)[0]

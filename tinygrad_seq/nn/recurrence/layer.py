@@ -1,7 +1,8 @@
-"""What all recurrent layers do: layers, directions and options, around the passes of their cells."""
+"""`SequenceLayer`: what all recurrent layers have in common, for any cell."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,12 +29,18 @@ from .transforms.zoneout import check_zoneout
 class SequenceLayer(Module):
     """Base of `Recurrent`, `RNN`, `GRU` and `LSTM`.
 
-    A subclass says what its passes are, checks inputs, and turns its state into one for each pass and back.
+    A subclass gives the cells of its passes, checks inputs, and converts its state into one for each pass and back.
 
     Attributes
     ----------
     options : Options
-        All of them, as given or by default.
+        All options, with defaults for those that were not given.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.LSTM(3, 5, window=20).options["window"]
+    20
     """
 
     batch_first: bool
@@ -52,7 +59,17 @@ class SequenceLayer(Module):
         dropout: float,
         options: Options,
     ) -> None:
-        """Check and keep the options; `cells` are those of all passes, `sizes` what each layer's read and put out."""
+        """Check and store the options.
+
+        Parameters
+        ----------
+        cells
+            The cells of all passes.
+        sizes
+            The input and output size of each layer's cells; None where unknown.
+        bidirectional, batch_first, dropout, options
+            The arguments of the layer.
+        """
         name = type(self).__name__
         check_probability(name, dropout=dropout)
         if dropout and len(cells) == 1 + bidirectional:
@@ -70,14 +87,14 @@ class SequenceLayer(Module):
         self.initial_states = [learned_state(cell) for cell in cells] if learned else None
         self._kept: list[Tree] | None = None
 
-    # ------------------------------------------------------------------------------------ what a subclass says
+    # -------------------------------------------------------------------------------- what a subclass defines
 
     def _pass_cells(self) -> Sequence[Cell]:
-        """Return the cell of each pass: see `_passes`."""
+        """Return the cell of each pass, in the order of `_passes`."""
         raise NotImplementedError
 
     def _check_inputs(self, xs: Tree) -> None:
-        """Refuse inputs that do not fit the first cell."""
+        """Raise if the inputs do not fit the first cell."""
         raise NotImplementedError
 
     def _split(self, state: Tree, batch_size: int) -> list[Tree]:
@@ -108,38 +125,40 @@ class SequenceLayer(Module):
 
         Parameters
         ----------
-        xs
-            (T, N, I), or (N, T, I) with `batch_first`; nested tuples, lists and dicts of arrays if the cell takes them.
-        state
-            The state to start from, by default the initial state. Its gradient flows.
-        lengths
-            (N,), integers from 0 to T: how many steps of each sequence count. The others have no effect on anything,
-            their output is 0 (see `masked_output`), and no gradient arrives there; the direction that goes backwards
-            begins at the last step that counts. Where no step counts the state stays as it was. Nothing need be sorted
-            or packed; where it pays, what has ended leaves the loop, if the cells are of this package.
-        mask
-            (T, N), or (N, T) with `batch_first`, bool: the same for any steps: where it is False the state stays.
-        reset
-            (T, N), or (N, T) with `batch_first`, bool: the steps before which a new sequence begins: there the state
-            is set to the initial state, in both directions. A flag at a step that does not count holds for the next
-            one that does.
+        xs : Tensor (T, N, I), or nested tuples, lists and dicts of them if the cell takes them
+            The inputs; (N, T, I) with `batch_first`.
+        state : Tensors, default None
+            The state to start from, whose gradient flows; None for the initial state.
+        lengths : array_like of int (N,), default None
+            The number of steps that count in each sequence, from 0 to T. The other steps have no effect on anything,
+            their outputs are 0 (see `masked_output`), and they get no gradient; the direction that goes backwards
+            starts with the last step that counts. A sequence without steps keeps its state. Nothing needs sorting or
+            packing; where it pays, sequences that have ended leave the loop, if the cells are of this package.
+        mask : array_like of bool (T, N), default None
+            The same for any steps: where it is False the step does not count. (N, T) with `batch_first`.
+        reset : array_like of bool (T, N), default None
+            The steps before which a new sequence begins: the state is set to the initial state, in both directions. A
+            flag at a step that does not count applies to the next step that does. (N, T) with `batch_first`.
 
         Returns
         -------
-        ys
-            (T, N, H), or the structure of the cell's output; of both directions (T, N, 2H) if they are joined.
-        state
-            After the last step that counts; pass it (through `detach_state`) to the next call to go on.
-        states
-            Only with `return_all_states`: as `state`, with an axis of time before that of the sequences.
+        ys : Tensor (T, N, H), or the structure of the cell's output
+            (T, N, 2H) if the outputs of two directions are concatenated; (N, T, ...) with `batch_first`.
+        state : Tensors
+            The state after the last step that counts; pass it to the next call to continue, through `detach_state` to
+            cut the gradient.
+        states : Tensors
+            Only with `return_all_states`: as `state`, with a time axis before that of the sequences.
 
         Raises
         ------
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        call = self._enter(xs, state, lengths, mask, reset)
-        ys, outcomes = run_call(call)
+        leaves = self._enter(xs)
+        T, N = leaves.arrays[0].shape[:2]
+        call, states = self._call(T, N, state, lengths, mask, reset)
+        ys, outcomes = run_call(call, leaves, states)
         finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
@@ -147,17 +166,18 @@ class SequenceLayer(Module):
             return self._pack(ys), self._join(finals)
         return self._pack(ys), self._join(finals), self._join([self._pack(Leaves.of(each.states)) for each in outcomes])
 
-    def _enter(self, xs: Tree, state: Tree, lengths: Any, mask: Any, reset: Any) -> Call:
-        """Check the arguments of a call and flatten its inputs."""
-        xs = Leaves.of(xs).map(as_leaf)
+    def _enter(self, inputs: Tree) -> Leaves:
+        """Return the inputs of a call, checked, flattened and time-major."""
+        xs = Leaves.of(inputs).map(functools.partial(as_leaf, caller=type(self).__name__))
         self._check_inputs(xs.tree())
-        if self.batch_first:
-            xs = xs.map(_swap)
-        name, (T, N) = type(self).__name__, xs.arrays[0].shape[:2]
+        return xs.map(_swap) if self.batch_first else xs
+
+    def _call(self, T: int, N: int, state: Tree, lengths: Any, mask: Any, reset: Any) -> tuple[Call, list[Tree]]:
+        """Return what a call does to T steps of N sequences, and the state that each pass starts from."""
+        name, passes = type(self).__name__, self._passes()
         flags = check_flags(name, T, N, self.batch_first, lengths, mask, reset)
-        passes = self._passes()
-        states, directions = self._begin(passes, state, N), 1 + self.bidirectional
-        return Call(name, passes, directions, xs, states, flags, self.options, self.dropout, self.training)
+        call = Call(name, passes, 1 + self.bidirectional, flags, self.options, self.dropout, self.training)
+        return call, self._begin(passes, state, N)
 
     def _pack(self, arrays: Leaves) -> Tree:
         """Return time-major arrays in their structure, with the axes as the caller wants them."""
@@ -166,7 +186,7 @@ class SequenceLayer(Module):
     # -------------------------------------------------------------------------------------------------- states
 
     def reset_parameters(self) -> None:
-        """Draw every parameter anew, and let learned first states be those of the cells again.
+        """Re-initialise all parameters; learned initial states are set to those of the cells.
 
         Raises
         ------
@@ -177,11 +197,22 @@ class SequenceLayer(Module):
             one.redraw(type(self).__name__)
 
     def initial_state(self, batch_size: int) -> Tree:
-        """Return the state that `forward` starts from by default."""
+        """Return the state that `forward` starts from by default.
+
+        Parameters
+        ----------
+        batch_size : int
+            N, the number of sequences.
+
+        Returns
+        -------
+        Tensors
+            In the form in which `forward` takes a state.
+        """
         return self._join([one.initial_state(batch_size) for one in self._passes()])
 
     def reset_states(self) -> None:
-        """Let a `stateful` layer start from its initial state again."""
+        """Make a `stateful` layer start from its initial state in the next call."""
         self._kept = None
 
     def _begin(self, passes: Sequence[Pass], state: Tree, batch_size: int) -> list[Tree]:
@@ -206,11 +237,21 @@ class SequenceLayer(Module):
     def inspect(
         self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
     ) -> Inspection:
-        """Return what happens inside in a call with these arguments, those of `forward`: see `Inspection`.
+        """Run the layer as `forward` does and return what happens inside: see `Inspection`.
 
-        Everything a cell tagged and every state, at all times, and after a backward pass dL/dh_t. It is compiled as
-        `forward` is, and leaves a `stateful` layer where it was. Its arrays are time-major; one sequence alone, (T, I),
-        is given as a batch.
+        It records all tagged values, the states after all steps, and after a backward pass dL/dh_t. It is compiled as
+        `forward` is, and does not change the state of a `stateful` layer. The recorded arrays are time-major. A single
+        sequence must be given as a batch.
+
+        Parameters
+        ----------
+        xs, state, lengths, mask, reset
+            See `forward`.
+
+        Returns
+        -------
+        Inspection
+            Outputs, state, and what happened in each layer and direction.
 
         Examples
         --------
@@ -222,20 +263,34 @@ class SequenceLayer(Module):
         >>> inspection.one(layer=1).gradient_norms().shape
         (7, 2)
         """
-        call = self._enter(xs, state, lengths, mask, reset)
-        nudges = [make_nudges(each, call.xs.arrays[0].shape[0]) for each in call.states]
-        ys, outcomes = run_call(call._replace(nudges=nudges))
+        leaves = self._enter(xs)
+        T, N = leaves.arrays[0].shape[:2]
+        call, states = self._call(T, N, state, lengths, mask, reset)
+        nudges = [make_nudges(each, T) for each in states]
+        ys, outcomes = run_call(call._replace(nudges=nudges), leaves, states)
         found = []
         for k, (one, outcome, each) in enumerate(zip(call.passes, outcomes, nudges, strict=True)):
-            layer, (leaves, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
-            numbers = one.cell.name_states(rebuild(range(len(leaves))))
+            layer, (arrays, rebuild) = k // (1 + self.bidirectional), flatten(outcome.state)
+            numbers = one.cell.name_states(rebuild(range(len(arrays))))
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             about = (one.place(layer), layer, one.reverse)
             found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
         return Inspection(self._pack(ys), self._join([outcome.state for outcome in outcomes]), tuple(found))
 
     def stream(self, batch_size: int, state: Tree = None) -> Stream:
-        """Return this layer as a function of one step's inputs (N, I), which keeps its state: see `Stream`.
+        """Return this layer as a function of one step's inputs (N, I) that keeps its state: see `Stream`.
+
+        Parameters
+        ----------
+        batch_size : int
+            N, the number of sequences.
+        state : Tensors, default None
+            The state to start from; None for the initial state.
+
+        Returns
+        -------
+        Stream
+            A function of the inputs of one step.
 
         Examples
         --------
@@ -272,17 +327,27 @@ class SequenceLayer(Module):
         return step
 
     def explain(self, xs: Tree, layer: int = 0) -> str:
-        """Return what the step of a layer was compiled to; of the first layer, `xs` are the inputs.
+        """Return a report on the compiled step of a layer.
 
-        It shows what is done before, during and after the loop over time, forward and backward, what is saved, the
-        memory that takes, and the generated source.
+        It shows what runs before, in and after the loop over time, forward and backward, what is saved, how much memory
+        that takes, and the generated source.
 
         Parameters
         ----------
-        xs
-            As in `forward`; for a further layer, the outputs of the one before.
-        layer
+        xs : Tensor (T, N, I)
+            The inputs of the layer: those of `forward`, or for a further layer the outputs of the layer before.
+        layer : int, default 0
             The number of the layer, from 0.
+
+        Returns
+        -------
+        str
+            The report.
+
+        Raises
+        ------
+        ShapeError, ArgumentError, CompileError
+            If xs or the number does not fit, or the step cannot be compiled.
         """
         xs = map_leaves(as_leaf, xs)
         shape: tuple[int, ...] = next((leaf.shape for leaf in flatten(xs)[0]), ())

@@ -1,4 +1,4 @@
-"""The options that all recurrent layers have, for any cell."""
+"""`Options`: the options of all recurrent layers, for any cell."""
 
 from __future__ import annotations
 
@@ -15,44 +15,50 @@ class Options(TypedDict, total=False):
 
     Attributes
     ----------
-    merge
-        How the outputs of the two directions of a bidirectional layer become one: ``"concat"`` (PyTorch's way),
-        ``"sum"`` or ``"mean"``.
-    variational_dropout
-        The probability of a feature of every layer's input to be dropped, for a whole sequence: one mask for all
-        times (Gal and Ghahramani, 2016).
-    recurrent_dropout
-        The same of the state, where it is multiplied with a matrix; what a gate carries on is left alone.
-    drop_connect
-        The probability of a weight that the state is multiplied with to be dropped, one mask for all times and
-        sequences (Wan et al., 2013; Merity et al., 2017).
-    zoneout
-        The probability of a unit of the state to stay as it is, drawn at every step; not in training its expectation
-        is taken (Krueger et al., 2017). One number, or one for each array, in the structure of the state.
-    residual
-        Each layer adds its input to its output, except the first of several whose input has another size. Further
-        layers of unequal sizes are refused: at once, or when they first run if a cell does not tell its sizes.
-    learn_initial_state
-        The first state, the same for all sequences, is a parameter, in the beginning 0.
-    masked_output
-        What the output is where `lengths` or `mask` leave a step out: ``"zeros"``, or ``"held"``: that of the step
-        before, as in Keras. A `residual` layer adds the input of that step too; with two directions, that of the step
-        before in time.
-    go_backwards
-        From the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
-    return_all_states
-        `forward` returns ``(ys, state, states)``: the state after every step, too.
-    stateful
-        A call goes on from the state that the last one ended with, cut off from its graph, until `reset_states`.
-    window
-        Truncated backpropagation: no gradient crosses from one block of `window` steps into the one before. Blocks are
-        counted from where a direction begins: backwards from T, whatever `lengths` say. The last state of a sequence
-        sends gradients through the block in which the sequence ends.
-    stride
-        With `window`, a multiple of it: the outputs of every `stride` steps send gradients back over `window` steps
-        (k1 and k2 of Williams and Peng, 1990), at the price of window / stride forward runs.
-    remember
-        ``"all"``, ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+    merge : {"concat", "sum", "mean"}, default "concat"
+        How the outputs of the two directions of a bidirectional layer are combined; ``"concat"`` as in PyTorch.
+    variational_dropout : float, default 0.0
+        The probability of dropping a feature of each layer's input for a whole sequence: one mask for all steps (Gal
+        and Ghahramani, 2016).
+    recurrent_dropout : float, default 0.0
+        The same for the state where it is multiplied with a matrix; what a gate carries over is not dropped.
+    drop_connect : float, default 0.0
+        The probability of dropping a weight that the state is multiplied with; one mask for all steps and sequences
+        (Wan et al., 2013; Merity et al., 2017).
+    zoneout : float, or a tuple, list or dict of them, default 0.0
+        The probability that a unit of the state keeps its value, drawn at each step; in evaluation its expectation is
+        used (Krueger et al., 2017). One number, or one for each array, in the structure of the state.
+    residual : bool, default False
+        Each layer adds its input to its output, except the first of several layers if its input has another size.
+        Further layers of unequal sizes raise an error: in the constructor, or in the first call if the size of a cell
+        is unknown.
+    learn_initial_state : bool, default False
+        The initial state, the same for all sequences, is a parameter, initially 0.
+    masked_output : {"zeros", "held"}, default "zeros"
+        The output at steps excluded by `lengths` or `mask`; ``"held"`` is the output of the step before, as in Keras. A
+        `residual` layer adds the input of that step too; with two directions, that of the step before in time.
+    go_backwards : bool, default False
+        Run from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
+    return_all_states : bool, default False
+        `forward` returns ``(ys, state, states)``, with the state after every step.
+    stateful : bool, default False
+        A call starts from the last state of the call before, detached from its graph, until `reset_states`.
+    window : int, default None
+        Truncated backpropagation: no gradient flows from one block of `window` steps into the block before. Blocks are
+        counted from the step that a direction starts with, backwards from T, whatever `lengths` are. The last state of
+        a sequence has a gradient through the block in which the sequence ends.
+    stride : int, default None
+        A divisor of `window`: the outputs of each block of `stride` steps send gradients back over `window` steps (k1
+        and k2 of Williams and Peng, 1990), at the cost of window / stride forward runs.
+    remember : {"all", "sqrt"} or int, default "all"
+        ``"sqrt"`` or a number of steps: less memory for more time, as in `scan`.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> options: ts.nn.Options = {"zoneout": 0.1, "residual": True}
+    >>> ts.nn.GRU(5, 5, num_layers=2, **options).options["zoneout"]
+    0.1
     """
 
     merge: Literal["concat", "sum", "mean"]
@@ -93,12 +99,12 @@ _SWITCHES: Final = ("residual", "learn_initial_state", "go_backwards", "return_a
 
 
 def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
-    """Return all options, those that are not given as by default.
+    """Return all options, with defaults for those that are not given.
 
     Raises
     ------
     ArgumentError
-        If an option is unknown or outside its range, or two exclude each other.
+        If an option is unknown or outside its range, or two options exclude each other.
     """
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
@@ -131,19 +137,19 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
 
 
 def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:
-    """Refuse residual layers whose output has another size than their input, except the first of several.
+    """Raise if a residual layer, except the first of several, has an output of another size than its input.
 
     Parameters
     ----------
     sizes
         The input and output size of the cells of each layer; None where that is not known.
     joined
-        Whether two directions are joined.
+        Whether the outputs of two directions are concatenated.
 
     Raises
     ------
     ShapeError
-        If a layer cannot be residual.
+        If the sizes of a layer differ.
     """
     before = None
     for number, (reads, gives) in enumerate(sizes):

@@ -1,9 +1,9 @@
-"""Padding is never computed with: what a step, a score or an embedding reads in its place.
+"""Replace padding, so that no step, score or embedding computes with it.
 
-A step runs on all rows of a batch, also on those that it does not count for, and `where` drops what it makes of them.
-That is not enough: the gradient of a dropped value is 0, and a cell that is singular at what it was given turns it into
-``0 * inf = NaN``, which reaches every weight. So a row that does not count is given what a step that does count was
-given: the inputs and the state of the first step that counts in its row. Every number that arises is computed anyway.
+A step runs on all rows of a batch, including rows for which it does not count, and `where` drops their results. That is
+not enough: the gradient of a dropped value is 0, and a cell that is singular at its inputs turns this into
+``0 * inf = NaN``, which reaches every weight. So a row that does not count gets the inputs and the state of the first
+step that counts in its row. All numbers in the results of these rows are computed for that step anyway.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Indices = NDArray[np.intp]
 
 
 def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
-    """Return a row and a step for each row of a mask (T, N) that is true somewhere: the first step that counts.
+    """Return the first step that counts in each row of a mask (T, N) that is true somewhere.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
     Returns
     -------
     rows, steps
-        (N,) each. The row is the row itself, or the first row that has a step if it has none.
+        (N,) each: ``rows[n]`` is n, or the first row with a step if row n has none; ``steps[n]`` is the step in it.
     """
     counts = valid.any(axis=0)
     rows = np.where(counts, np.arange(valid.shape[1]), counts.argmax())
@@ -119,15 +119,15 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Run what is of interest for its shape only: without a record, and without a look for anomalies."""
+    """Run something only for its shapes: no gradient is recorded, and anomalies are not reported."""
     with no_grad(), Switch(anomaly=False):
         yield
 
 
 def send_zeros(tree: Tree, sources: Iterable[Any]) -> Tree:
-    """Return the same arrays; their backward pass also sends zeros to all floating-point Tensors of `sources`.
+    """Return the same arrays, whose backward pass also sends zeros to all floating-point Tensors of `sources`.
 
-    Where no step counts nothing is computed. This is how a backward pass still finds its way to every parameter.
+    If no step counts, nothing is computed; this way each parameter still gets a gradient.
     """
     tensors = [x for x in sources if isinstance(x, Tensor) and x.dtype.kind == "f"]
     zero = builtins.sum([sum(reshape(x, (-1,))[:0]) for x in tensors])  # reads no value

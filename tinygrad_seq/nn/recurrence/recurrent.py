@@ -23,26 +23,26 @@ from .passes import draw_projection
 class Recurrent(SequenceLayer):
     """A recurrent layer made of any cell: its step, applied from t = 0 to T - 1.
 
-    The step is compiled, forward and backward, when it first runs on a machine; `explain` shows what became of it. A
-    cell that cannot be compiled runs step by step, with one `CompileWarning` that names the line and the reason; inside
+    The step is compiled, forward and backward, when it first runs on a machine; `explain` shows the result. A cell that
+    cannot be compiled runs step by step, with one `CompileWarning` that names the line and the reason; inside
     `disable_compile` every cell does.
 
     Parameters
     ----------
-    cell
-        A `Cell`, or a list of cells, one per layer; each further cell reads the outputs of the one before.
-    num_layers
-        For a single cell: the number of layers. The further ones are copies of it with parameters drawn anew, so the
-        cell must read what it puts out, and it or its modules must have a method ``reset_parameters``. Where the sizes
-        differ, pass a list: ``[GRUCell(8, 64), GRUCell(64, 64)]``.
-    batch_first
+    cell : Cell, or list of cells
+        A cell, or one per layer; each further cell reads the outputs of the layer before.
+    num_layers : int, default 1
+        The number of layers if a single cell is given. Further layers are copies of it with re-initialised parameters,
+        so the cell must read its own output, and it or its modules must have a method ``reset_parameters``. If the
+        sizes differ, pass a list: ``[GRUCell(8, 64), GRUCell(64, 64)]``.
+    batch_first : bool, default False
         Whether inputs and outputs are (N, T, ...) instead of (T, N, ...).
-    dropout
-        The probability of an output of a layer, except the last, to be dropped in training.
-    bidirectional
-        Whether a second cell goes from the end to the beginning: a copy with parameters drawn anew, or the second of
-        a pair: ``[(GRUCell(8, 64), GRUCell(8, 64)), ...]``.
-    proj_size
+    dropout : float, default 0.0
+        The probability of dropping an output of a layer, except the last, in training.
+    bidirectional : bool, default False
+        Whether a second cell runs from the end to the beginning: a copy with re-initialised parameters, or the second
+        of a pair: ``[(GRUCell(8, 64), GRUCell(8, 64)), ...]``.
+    proj_size : int, default 0
         P > 0: the outputs of each layer and direction are multiplied with a matrix (P, H).
     **options
         See `Options`: variational, recurrent and weight dropout, zoneout, residual layers, learned initial states,
@@ -51,13 +51,13 @@ class Recurrent(SequenceLayer):
     Attributes
     ----------
     cells : list of Cell
-        One per layer; of two directions the forward and the backward one in turn.
+        One per layer; with two directions the forward and the backward one in turn.
     projections : list of Parameter
         (P, H), one for each cell, if there is a `proj_size`.
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, ShapeError
         If an argument is outside its range, or the cell cannot be copied into further layers.
 
     Examples
@@ -102,13 +102,14 @@ class Recurrent(SequenceLayer):
 
     @property
     def num_layers(self) -> int:
+        """The number of layers."""
         return len(self.cells) // (1 + self.bidirectional)
 
     def _pass_cells(self) -> list[Cell]:
         return self.cells
 
     def _check_inputs(self, xs: Tree) -> None:
-        """Refuse inputs that do not fit the first cell."""
+        """Raise if the inputs do not fit the first cell."""
         cell, axes = self.cells[0], "(N, T, " if self.batch_first else "(T, N, "
         axes, rank = (f"{axes}...)", 2) if cell.input_size is None else (f"{axes}{cell.input_size})", 3)
         times, sizes = {}, {}
@@ -132,7 +133,7 @@ class Recurrent(SequenceLayer):
         if len(set(times.values())) > 1:
             raise ShapeError(f"Recurrent: expected one length T, got {times}; cut or pad all inputs to the same T.")
         if cell.input_size is not None:
-            check_features(type(cell).__name__, xs, cell.input_size, cell.dtype)
+            check_features("Recurrent", xs, cell.input_size, cell.dtype)
 
     def _split(self, state: Tree, batch_size: int) -> list[Tree]:
         """Return the state of each pass."""
@@ -172,7 +173,7 @@ def _check_cells(layers: Sequence[Any], bidirectional: bool) -> None:
 
 
 def _output_size(cell: Cell) -> int | None:
-    """Return the size of a cell's output as far as it is known: `output_size`, or else `hidden_size`."""
+    """Return the size of a cell's output: its `output_size`, else its `hidden_size`, else None."""
     size: int | None = getattr(cell, "output_size", getattr(cell, "hidden_size", None))
     return size
 
@@ -188,7 +189,7 @@ def _projection(cell: Cell, size: int) -> Parameter:
 
 
 def _check_reads_itself(cell: Cell, both: bool, proj_size: int) -> None:
-    """Refuse a cell that cannot read what a layer of it puts out."""
+    """Raise if a cell cannot read the output of a layer of it."""
     hidden = proj_size or _output_size(cell)
     if cell.input_size is not None and hidden is not None and cell.input_size != hidden * (1 + both):
         raise ArgumentError(
@@ -198,7 +199,7 @@ def _check_reads_itself(cell: Cell, both: bool, proj_size: int) -> None:
 
 
 def _redrawn(cell: Cell) -> Cell:
-    """Return a copy of `cell` with parameters drawn anew."""
+    """Return a copy of `cell` with re-initialised parameters."""
     other = copy.deepcopy(cell)
     redraw("Recurrent", other)
     return other

@@ -1,13 +1,13 @@
-"""A batch whose sequences end at different times, run so that those that have ended leave the loop.
+"""Run a batch of sequences of different lengths so that sequences that have ended leave the loop.
 
-The rows are in the order of their lengths, the longest first. Time is cut where a few rows more have ended, and from
-there on the loop runs on the rows before them::
+The rows are sorted by length, the longest first. Time is cut into segments where some more rows have ended; from there
+on the loop runs on the rows before them::
 
     row 0   ████████████████████████          segment 1: all rows
     row 1   ███████████████                   segment 2: rows 0 to 3
     row 2   ██████████████                    segment 3: row 0 and 1 ...
     row 3   ███████
-    row 4   ████        what has ended inside a segment is held by the mask of the step
+    row 4   ████        rows that end inside a segment are held by the mask of the step
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ..masks import Lengths
 from .transforms.inputs import take_steps
 
 PARTS = 16
-"""The number of row counts that segments can have; a program is made for each that comes up."""
+"""The number of different row counts of segments; each one that occurs needs a program of its own."""
 SEGMENT = 32e6
-"""What a segment costs, a millisecond of Python or two, in products of a weight and a value."""
+"""The cost of a segment, one or two milliseconds of Python, in multiplications of a weight and a value."""
 
 
 class Segment(NamedTuple):
-    """Times from `start` to before `stop`, in which the first `rows` rows run."""
+    """The steps from `start` to `stop` (exclusive), in which the first `rows` rows run."""
 
     start: int
     stop: int
@@ -40,10 +40,10 @@ class Segment(NamedTuple):
 
 
 def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool, weights: int) -> list[Segment]:
-    """Return the segments, in order of time, of a batch with these lengths, which fall: those that cost least.
+    """Return the cheapest segments, in order of time, for a batch with these lengths, in descending order.
 
-    `weights` is the number of weights of the cell, so of products in a step of a row. With a `window` segments begin
-    and end where gradients are cut anyway, counted from the end if `reverse`.
+    `weights` is the number of weights of the cell, which is the number of multiplications per step and row. With a
+    `window`, segments begin and end where gradients are cut anyway, counted from the end if `reverse`.
     """
     N = len(lengths)
     ends = -(-lengths // window) * window if window else lengths
@@ -54,7 +54,7 @@ def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool, w
     rows_from = {0: N} | {int(ends[rows]): rows for rows in range(N - group, 0, -group) if ends[rows] < last}
     times, rows = [*rows_from, last], [*rows_from.values()]
     price = SEGMENT / max(weights, 1)
-    least, before = [0.0], [0]  # up to each time: the cost in steps of a row, and where the segment up to there begins
+    least, before = [0.0], [0]  # up to each time: the cost in steps of a row, and where the last segment begins
     for end, stop in enumerate(times[1:], 1):
         costs = [least[k] + (stop - times[k]) * rows[k] + price for k in range(end)]
         before.append(int(np.argmin(costs)))
@@ -71,29 +71,29 @@ def run_segments(
     run: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]],
     segments: list[Segment],
     carry: Tree,
-    over: Tree,
-    rows: Tree,
+    varying: Tree,
+    fixed: Tree,
     fill: Callable[[Tree, Tree], Tree],
     reverse: bool,
     cut: bool,
 ) -> tuple[Tree, Tree]:
-    """Return the last carry (N, ...) and the outputs (T, N, ...) of a scan that goes from segment to segment.
+    """Return the last carry (N, ...) and the outputs (T, N, ...) of a scan in segments.
 
     Parameters
     ----------
     run
-        ``run(carry, over, rows) -> (carry, ys)`` over the times and rows that it is given.
-    carry, over, rows
-        The first carry (N, ...); what differs from step to step (T, N, ...); what does not, (N, ...).
+        ``run(carry, varying, fixed) -> (carry, ys)`` for some steps and rows.
+    carry, varying, fixed
+        The initial carry (N, ...), the inputs with a time axis (T, N, ...) and those without (N, ...).
     fill
-        ``fill(ys, carry)`` returns the output of a step (N, ...) in which `carry` stays as it is, in the structure of
+        ``fill(ys, carry)`` returns the output (N, ...) of a step that leaves `carry` unchanged, in the structure of
         `ys`.
     reverse
         Whether time runs backwards.
     cut
-        Whether no gradient crosses from one segment into another.
+        Whether no gradient flows from one segment into another.
     """
-    leaves, rebuild = flatten(over)
+    leaves, rebuild = flatten(varying)
     cuts = tuple([segment.start for segment in segments[1:]])
     pieces = [split(leaf, cuts) for leaf in leaves]
     N = flatten(carry)[0][0].shape[0]
@@ -105,7 +105,7 @@ def run_segments(
         rest = _rows(carry, n, N)
         if n:
             part = rebuild([_part(piece[number], n, N) for piece in pieces])
-            last, ys = run(_rows(carry, 0, n), part, _rows(rows, 0, n))
+            last, ys = run(_rows(carry, 0, n), part, _rows(fixed, 0, n))
             carry = last if n == N else _joined([last, rest], 0)
         done.append((segments[number], ys, rest))
     like = next(ys for segment, ys, _ in done if segment.rows)
@@ -138,7 +138,7 @@ def _joined(trees: list[Tree], axis: int) -> Tree:
 
 
 def _with_rest(segment: Segment, ys: Tree, rest: Tree, N: int) -> Tree:
-    """Return the outputs of a segment for all rows, `rest` being those of the rows that have ended, at each step."""
+    """Return the outputs of a segment for all rows; `rest` is the output of the ended rows at each step."""
     if segment.rows == N:
         return ys
     steps = segment.stop - segment.start

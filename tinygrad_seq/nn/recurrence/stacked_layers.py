@@ -171,7 +171,7 @@ class StackedLayers(SequenceLayer):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        xs = as_leaf(xs)
+        xs = as_leaf(xs, type(self).__name__)
         if xs.ndim != 2:
             return super().forward(xs, state, lengths=lengths, mask=mask, reset=reset)
         if any(given is not None for given in (lengths, mask, reset)):

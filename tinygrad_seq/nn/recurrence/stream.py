@@ -1,4 +1,4 @@
-"""`Stream`: a recurrent layer that is given its inputs one at a time, as they come."""
+"""`Stream`: a recurrent layer that gets its inputs one step at a time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 
 class Streamable(Protocol):
-    """What a layer has that streams: its step, its passes, and states in two forms, its own and one for each pass."""
+    """What a layer needs to stream: its step, its passes, and states in two forms, its own and one for each pass."""
 
+    def initial_state(self, batch_size: int) -> Tree: ...
     def _step(self) -> StepFunction: ...
     def _passes(self) -> Sequence[Any]: ...
     def _split(self, state: Any, batch_size: int) -> Sequence[Tree]: ...
@@ -30,26 +31,26 @@ class Streamable(Protocol):
 
 
 class Stream:
-    """A recurrent layer that advances one step at each call: what `layer.stream(batch_size)` returns.
+    """A recurrent layer that advances one step per call: what `layer.stream(batch_size)` returns.
 
-    The step is compiled, its weights laid out and all memory set aside once, at the latest in the first call; after
-    that a call costs little more than the arithmetic of the step. No gradient flows, and nothing is dropped. The
-    weights are those of the moment the stream was made: after they have changed, call `refresh`. A stream is one
-    sequence (or N of them) in progress: use it in one thread at a time.
+    The step is compiled, its weights are packed and all memory is allocated once, at the latest in the first call;
+    after that a call costs little more than the arithmetic of the step. No gradient flows, and nothing is dropped. The
+    stream has a copy of the weights: call `refresh` after they have changed. A stream holds N sequences in progress:
+    use it in one thread at a time.
 
     Parameters
     ----------
-    layer
-        `Recurrent`, `RNN`, `GRU` or `LSTM`.
-    batch_size
-        N.
-    state
-        The state to start from, as the layer's `forward` takes it (L, N, H); its initial state by default.
+    layer : Recurrent, RNN, GRU or LSTM
+        A layer that goes forwards.
+    batch_size : int
+        N, the number of sequences.
+    state : Tensors, default None
+        The state to start from, as the layer's `forward` takes it, (L, N, H); None for its initial state.
 
     Raises
     ------
     ShapeError, DtypeError, ArgumentError
-        If the state does not fit the layer.
+        If the layer goes backwards, or the state does not fit it.
 
     Examples
     --------
@@ -65,16 +66,12 @@ class Stream:
     """
 
     def __init__(self, layer: Streamable, batch_size: int, state: Tree = None) -> None:
-        check_sizes("stream", batch_size=batch_size)
-        layer._step()  # refuses a layer that goes backwards
+        check_sizes(f"{type(layer).__name__}.stream", batch_size=batch_size)
+        layer._step()  # raises if the layer goes backwards
         self._layer, self._batch = layer, (int(batch_size),)
         self._stepper: CompiledStepper | EagerStepper | None = None
         self._expected: list[tuple[tuple[int, ...], np.dtype]] = []
-        self._begin: Sequence[Tree] = (
-            [map_leaves(_values, one.initial_state(batch_size)) for one in layer._passes()]
-            if state is None
-            else self._parts(state)
-        )
+        self._begin = self._parts(layer.initial_state(batch_size) if state is None else state)
         self._states = self._begin
         cell = layer._passes()[0].cell
         if cell.input_size is not None:
@@ -85,13 +82,12 @@ class Stream:
 
         Parameters
         ----------
-        x
-            (N, I), or what the cell takes: always of the same structure, shapes and dtypes.
+        x : Tensor (N, I), or what the cell takes
+            With the same structure, shapes and dtypes in each call.
 
         Returns
         -------
-        y
-            (N, H), or the structure of the cell's output.
+        y : Tensor (N, H), or the structure of the cell's output
 
         Raises
         ------
@@ -109,7 +105,7 @@ class Stream:
 
     @property
     def state(self) -> Tree:
-        """The state after the last step, in the layer's form; it may be set."""
+        """The state after the last step, in the layer's form; assign to it to continue from another state."""
         states = self._states if self._stepper is None else self._stepper.carry
         return self._layer._join(states)
 
@@ -118,11 +114,11 @@ class Stream:
         self._advance_from(self._parts(state))
 
     def reset(self) -> None:
-        """Go back to the state that the stream began with."""
+        """Set the state to the one that the stream started from."""
         self._advance_from(self._begin)
 
     def refresh(self) -> None:
-        """Take on the weights that the layer has now; the state stays."""
+        """Copy the current weights of the layer; the state is unchanged."""
         if self._stepper is not None:
             self._states = self._parts(self.state)
             self._prepare(self._x)

@@ -13,7 +13,7 @@ from ...base.tree import Tree, map_leaves
 from ...errors import ArgumentError
 from ...ops.indexing import take
 from ...ops.normalisation import log_softmax
-from ..checks import check_sizes
+from ..checks import check_numbers, check_sizes
 from .decoding import Step, Tokens, check_search, first_tokens, scores_of
 
 Floats = NDArray[np.float64]
@@ -93,12 +93,10 @@ def beam_search(
     """
     check_search("beam_search", step, max_length, eos)
     check_sizes("beam_search", beam_size=beam_size, num_best=num_best)
-    if num_best > beam_size or not (
-        isinstance(length_penalty, int | float | np.number) and 0 <= length_penalty < np.inf
-    ):
+    check_numbers("beam_search", 0, np.inf, length_penalty=length_penalty)
+    if num_best > beam_size:
         raise ArgumentError(
-            f"beam_search: expected num_best <= beam_size and a length_penalty >= 0, got {num_best} > {beam_size} or "
-            f"{length_penalty!r}; widen the beam, or correct the penalty."
+            f"beam_search: expected num_best <= beam_size, got {num_best} and {beam_size}; widen the beam."
         )
     with no_grad():
         first = first_tokens("beam_search", state, start)

@@ -55,7 +55,7 @@ class Seq2Seq(Module):
     Raises
     ------
     ArgumentError
-        If `cell` is not a Cell, or the encoder is batch-first.
+        If `cell` is not a Cell, another part is not callable, or the encoder is batch-first.
 
     Examples
     --------
@@ -90,6 +90,11 @@ class Seq2Seq(Module):
                 f"Seq2Seq: expected cell to be a Cell, got {type(cell).__name__}; pass e.g. GRUCell(64, 128), "
                 "AttentionCell(cell, attention), or several as a StackedCell."
             )
+        for name, part in {"encoder": encoder, "target_embedding": target_embedding, "readout": readout}.items():
+            if not callable(part):
+                raise ArgumentError(
+                    f"Seq2Seq: expected {name} to be a module, got {type(part).__name__}; pass a layer or a function."
+                )
         if getattr(encoder, "batch_first", False):
             raise ArgumentError("Seq2Seq: expected a time-major encoder, got batch_first=True; leave it out.")
         self.encoder, self.cell, self.target_embedding, self.readout = encoder, cell, target_embedding, readout

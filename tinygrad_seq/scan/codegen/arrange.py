@@ -15,13 +15,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from ...ops.arithmetic import add
 from ...ops.casting import alias
-from ...ops.primitive import TABLE
+from ...ops.primitive import TABLE, OpKind, Primitive
 from ..ir.check import check_eqns
-from ..ir.rewrite import rewrite
+from ..ir.rewrite import Rewriter, Rule, rewrite
 from ..ir.step import Eqn, Stages, Var, live
-from ..ir.trace import Builder, Tracer
-from ..passes.partition import REDUCTIONS, VIEWS
+from ..ir.trace import Tracer
+
+_index, _split = TABLE["index"], TABLE["split"]  # the views that take parts of an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class Loop:
 
         Elsewhere it is a size like any other, so that the code for all sizes serves 1 too.
         """
-        return any(eqn.primitive.name in REDUCTIONS for eqn in self.eqns)
+        return any(eqn.primitive.kind is OpKind.REDUCTION for eqn in self.eqns)
 
     def features(self, var: Var) -> tuple[int, ...]:
         """Return the shape of `var` without the batch axis."""
@@ -88,12 +90,14 @@ class Loop:
 
 def is_elementwise(eqn: Eqn) -> bool:
     """Return whether an equation is computed element by element in the loop."""
-    return eqn.primitive.code is not None or eqn.primitive.name in {"alias", "astype"}
+    kind = eqn.primitive.kind
+    return kind is OpKind.ELEMENTWISE or kind is OpKind.CAST  # a set would hash both, slowly
 
 
 def is_layout(eqn: Eqn) -> bool:
     """Return whether an equation only says where its results are: a view or a `concat`."""
-    return eqn.primitive.name in VIEWS or eqn.primitive.name == "concat"
+    kind = eqn.primitive.kind
+    return kind is OpKind.VIEW or kind is OpKind.JOIN
 
 
 def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
@@ -103,7 +107,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     separate from what is stacked.
     """
     cut, renamed = _cut_operands_first(stages)
-    saved = tuple(dict.fromkeys([renamed.get(var, var) for var in stages.kept]))
+    saved = tuple(dict.fromkeys([renamed.get(var, var) for var in stages.saved]))
     carry_out = [renamed.get(var, var) for var in stages.step.carry_out]
     computed = {result for eqn in cut if not is_layout(eqn) for result in eqn.results}
     eqns: list[Eqn] = []
@@ -121,7 +125,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     parts: set[Var] = set()
     for eqn in cut:
         operands = eqn.operands
-        if eqn.primitive.name == "concat":
+        if eqn.primitive.kind is OpKind.JOIN:
             operands = tuple([own(operand, taken) for operand in operands])
             parts.update(operands)
         eqns.append(Eqn(eqn.primitive, operands, eqn.params, eqn.results))
@@ -129,9 +133,9 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
         producers = _producers(eqns)
         parts.update([_root(var, producers) for var in saved])
     left = tuple([own(var, parts) for var in carry_out])
-    sums, sums_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
-    for var, total, out in zip(stages.added, sums, sums_out, strict=True):
-        eqns.append(Eqn(TABLE["add"], (total, renamed.get(var, var)), {}, (out,)))
+    sums, sums_out = (tuple([Var(var.aval) for var in stages.time_sums]) for _ in range(2))
+    for var, total, out in zip(stages.time_sums, sums, sums_out, strict=True):
+        eqns.append(Eqn(add, (total, renamed.get(var, var)), {}, (out,)))
     check_eqns(eqns, (*left, *sums_out))
     return Loop(tuple(eqns), stages.step.carry, left, saved, renamed, sums, sums_out)
 
@@ -156,7 +160,7 @@ def _producers(eqns: Iterable[Eqn]) -> dict[Var, Eqn]:
 
 
 def _root(var: Var, producers: Mapping[Var, Eqn]) -> Var:
-    while (eqn := producers.get(var)) is not None and eqn.primitive.name in VIEWS:
+    while (eqn := producers.get(var)) is not None and eqn.primitive.kind is OpKind.VIEW:
         var = eqn.operands[0]
     return var
 
@@ -164,8 +168,7 @@ def _root(var: Var, producers: Mapping[Var, Eqn]) -> Var:
 def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]]:
     """Return the equations with splits and slices moved before elementwise operations, and the renamed variables."""
     uses = Counter([operand for eqn in stages.during for operand in set(eqn.reads)])
-    outputs = {*stages.kept, *stages.added, *stages.step.carry_out}
-    builder = Builder()
+    outputs = {*stages.saved, *stages.time_sums, *stages.step.carry_out}
     passing: set[Var] = set()  # elementwise results, as rewritten, that only one equation reads
 
     def through(x: Any, cut: Callable[[Any, int], list[Any]], count: int) -> list[Any] | None:
@@ -186,7 +189,7 @@ def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]
             return [operand] * (len(cuts) + 1) if broadcast else list(split(operand, cuts, at))
 
         found = through(x, cut, len(cuts) + 1)
-        return TABLE["split"](x, cuts=cuts, axis=axis) if found is None else found
+        return _split(x, cuts=cuts, axis=axis) if found is None else found
 
     def index(x: Any, key: tuple[slice, ...]) -> Any:
         def cut(operand: Any, offset: int) -> list[Any]:
@@ -194,11 +197,13 @@ def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]
             return [index(operand, tuple(own)) if operand.ndim else operand]
 
         found = through(x, cut, 1)
-        return TABLE["index"](x, key=key) if found is None else found[0]
+        return _index(x, key=key) if found is None else found[0]
 
+    rules: dict[Primitive, Rule] = {_split: split, _index: index}
+    builder = Rewriter(rules.get)
     renamed: dict[Var, Var] = {}
     for eqn in stages.during:
-        _, renamed = rewrite([eqn], {"split": split, "index": index}, builder, renamed)
-        if eqn.primitive.code is not None and uses[eqn.result] == 1 and eqn.result not in outputs:
+        renamed = rewrite([eqn], builder, renamed)
+        if eqn.primitive.kind is OpKind.ELEMENTWISE and uses[eqn.result] == 1 and eqn.result not in outputs:
             passing.add(renamed[eqn.result])
     return live(builder.eqns, [renamed.get(var, var) for var in outputs]), renamed

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from ...base.modes import ieee
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.check import CHECKING, check_stages
 from ..ir.step import Eqn, Stages, Var
-from ..passes.partition import REDUCTIONS, VIEWS
 from .arrange import Loop, is_elementwise
 
 
@@ -50,8 +51,8 @@ def hoist_unbatched(stages: Stages) -> Stages:
             stages,
             before=(*stages.before, *moved),
             during=during,
-            kept=tuple([var for var in stages.kept if var in made]),
-            added=tuple([var for var in stages.added if var in made]),
+            saved=tuple([var for var in stages.saved if var in made]),
+            time_sums=tuple([var for var in stages.time_sums if var in made]),
         )
     )
 
@@ -59,7 +60,8 @@ def hoist_unbatched(stages: Stages) -> Stages:
 def with_batch_axis(loop: Loop) -> Loop:
     """Return `loop` with its batch size and the variables that have a batch axis."""
     found = _batch_axis(loop.eqns, loop.carry, loop.carry_out, loop.time_sums, loop.time_sums_out)
-    if found is None or not all(found[1].issuperset(e.results) for e in loop.eqns if e.primitive.name not in VIEWS):
+    computed = [eqn for eqn in loop.eqns if eqn.primitive.kind is not OpKind.VIEW]
+    if found is None or not all(found[1].issuperset(eqn.results) for eqn in computed):
         return replace(loop, batch_size=1, batched=frozenset())
     check_batch_axis(loop.eqns, *found)
     return replace(loop, batch_size=found[0], batched=found[1])
@@ -100,24 +102,22 @@ def _batch_axis(
 
 def _has_batch_axis(eqn: Eqn, N: int, batched: set[Var]) -> bool:
     """Return whether the results have a batch axis; raise `_ConflictError` if the equation mixes batch elements."""
-    name, reads = eqn.primitive.name, list(eqn.reads)
+    kind, reads, params = eqn.primitive.kind, list(eqn.reads), eqn.params
     mine = [var for var in reads if var in batched]
-    if name == "broadcast_to" and not mine:
-        (operand,) = eqn.operands
-        return eqn.result.shape[:1] == (N,) and (operand.ndim < eqn.result.ndim or operand.shape[0] == 1)
+    if kind is OpKind.VIEW:
+        return _view_has_batch_axis(eqn, N, mine)
     if not mine:
         return False
-    x, params = mine[0], eqn.params
-    if is_elementwise(eqn) or name == "concat":
+    if is_elementwise(eqn) or kind is OpKind.JOIN:
         rank = eqn.result.ndim
         _require([var for var in mine if var.ndim == rank] == mine, [var for var in mine if var.ndim != rank])
         others = [var for var in reads if var not in batched and var.ndim == rank]
-        if name == "concat":
+        if kind is OpKind.JOIN:
             _require(params["axis"] != 0 and not others, reads)
         else:
             _require(all(var.shape[0] == 1 for var in others), mine + others)
         return True
-    if name == "matmul":
+    if eqn.primitive is matmul:  # all other products are lowered to it
         a, b = eqn.operands
         fits = a.ndim >= 2 and (b not in batched or b.ndim >= 3) and (a in batched or b.ndim >= 3)
         rank = eqn.result.ndim
@@ -126,26 +126,27 @@ def _has_batch_axis(eqn: Eqn, N: int, batched: set[Var]) -> bool:
         )
         _require(fits and apart and (a not in batched or a.ndim >= 3 or b.ndim == 2), mine)
         return True
-    if name == "embedding" or name == "take":
+    if kind is OpKind.LOOKUP:
         _require(eqn.operands[0] not in batched, [eqn.operands[0]])
-    elif name == "categorical":
+    elif kind is OpKind.DRAW:
         _require(all(var in batched for var in eqn.operands[:2]) and eqn.operands[2] not in batched, reads)
-    elif name in REDUCTIONS:
+    elif kind is OpKind.REDUCTION:
         _require(0 not in params["axes"], mine)
-    elif name == "reshape":
-        _require(eqn.result.shape[:1] == x.shape[:1], mine)
-    elif name == "permute_dims":
-        _require(params["axes"][0] == 0, mine)
-    elif name == "index":
-        part = params["key"][0]
-        _require(part.start == 0 and part.stop == N and part.step == 1, mine)
-    elif name == "split":
-        _require(params["axis"] != 0, mine)
-    elif name == "broadcast_to":
-        _require(eqn.result.ndim == x.ndim and eqn.result.shape[0] == N, mine)
     else:  # nothing is known of it
         raise _ConflictError(*mine)
     return True
+
+
+def _view_has_batch_axis(eqn: Eqn, N: int, batched: list[Var]) -> bool:
+    """Return the same of a view: the batch axis is that of its operand, or a broadcast one."""
+    assert eqn.primitive.view is not None
+    for result, found in zip(eqn.results, eqn.primitive.view(eqn.operands[0].shape, **eqn.params), strict=True):
+        first, *others = found.steps or (None,)
+        if not batched:
+            return first is None and result.shape[:1] == (N,)
+        moved = {axis for axis, count in (*filter(None, others), *found.starts) if count}.union(*found.adjacent)
+        _require(first == (0, 1) and result.shape[0] == N and 0 not in moved, batched)
+    return bool(batched)
 
 
 def _require(fits: bool, suspects: Iterable[Var]) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ...ops.primitive import OpKind
 from ..ir.step import Var
-from ..passes.partition import VIEWS
 from .arrange import Loop, is_layout
-from .layout import Buffer, Kind, Layout, contiguous, pieces, view
+from .layout import Buffer, Kind, Layout, concatenated, contiguous, view
 from .schedule import LoopNest, Phase, eqns_of
 
 
@@ -72,7 +72,7 @@ def _find_reuse(loop: Loop, phases: list[Phase], placed: Collection[Var], reusab
                 pieces_of.setdefault(loop.root(var), {})[var] = None
             if isinstance(item, LoopNest):
                 nests[eqn.result] = item
-    concatenated = {part for eqn in loop.eqns if eqn.primitive.name == "concat" for part in eqn.operands}
+    parts = {part for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
     found: dict[Var, Var] = {}
     for source in reusable:
         splits = {_split_of(loop, piece) for piece in pieces_of.get(source, ())}
@@ -87,26 +87,26 @@ def _find_reuse(loop: Loop, phases: list[Phase], placed: Collection[Var], reusab
                 and (piece in loop.batched) == (var in loop.batched)
                 and last[piece] is nests.get(var)
             ]
-            if fits and var not in placed and var not in concatenated and var not in found:
+            if fits and var not in placed and var not in parts and var not in found:
                 found[var] = fits[0]
                 free.remove(fits[0])
     return found
 
 
 def _split_of(loop: Loop, piece: Var) -> object:
-    """Return what separates `piece` from the other pieces of its root: the root itself, or a `split` of it."""
+    """Return what separates `piece` from the other pieces of its root: the root itself, or a view in pieces of it."""
     eqn = loop.producer.get(piece)
     if eqn is None:
         return piece
-    return eqn if eqn.primitive.name == "split" and eqn.operands[0] not in loop.producer else None
+    return eqn if eqn.primitive.multiple and eqn.operands[0] not in loop.producer else None
 
 
 def _of_results(loop: Loop, phases: list[Phase], saved: set[Var], placed: set[Var]) -> dict[Var, Buffer]:
     """Return the buffers of results that are saved, or read outside of the loop nest that computes them."""
     used, registers = _find_uses(loop, phases)
-    concats = [eqn for eqn in loop.eqns if eqn.primitive.name == "concat"]
+    concats = [eqn for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN]
     placed = placed.union(
-        *[eqn.operands for eqn in concats], *[e.results for e in loop.eqns if e.primitive.name in VIEWS]
+        *[eqn.operands for eqn in concats], *[e.results for e in loop.eqns if e.primitive.kind is OpKind.VIEW]
     )
     buffers = {}
     for eqn in loop.eqns:
@@ -162,9 +162,9 @@ def _lay_out(loop: Loop, buffers: dict[Var, Buffer], overwritten: dict[Var, Var]
     """Return the layouts of all variables in memory."""
     layouts = {var: contiguous(buffer) for var, buffer in buffers.items()}
     for eqn in loop.eqns:
-        if eqn.primitive.name == "concat":
-            layouts |= pieces(loop, eqn, layouts[eqn.result], eqn.operands)
-    views = [eqn for eqn in loop.eqns if eqn.primitive.name in VIEWS]
+        if eqn.primitive.kind is OpKind.JOIN:
+            layouts |= concatenated(loop, eqn, layouts[eqn.result])
+    views = [eqn for eqn in loop.eqns if eqn.primitive.kind is OpKind.VIEW]
     for eqn in views:
         if eqn.operands[0] in layouts:
             layouts |= view(loop, eqn, layouts[eqn.operands[0]])

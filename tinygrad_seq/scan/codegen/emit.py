@@ -12,13 +12,14 @@ from typing import Final, NamedTuple
 
 from ...errors import CompileError
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
-from ..passes.partition import REDUCTIONS
 from .arrange import Loop
 from .expression import NAMES, literal, type_name
 from .kernel_text import KernelText, Stride, indented
 from .layout import Buffer, Layout
-from .lookup import LOOKUPS, STATUS_SIZE, draw, lookup
+from .lookup import STATUS_SIZE, draw, lookup
 from .loop_nests import loop_nest, reduction
 from .matrix_products import large_product, small_product
 from .schedule import LoopNest, Phase
@@ -46,11 +47,10 @@ _CLOCK: Final = (
     "place = start + T - one - p",
 )
 _BLOCK: Final = f"block = place // u8({SUM_ROWS})"
-_ITEMS: Final[dict[str, Callable[[KernelText, Eqn], list[str]]]] = {
-    **dict.fromkeys(REDUCTIONS, reduction),
-    **dict.fromkeys(LOOKUPS, lookup),
-    "matmul": small_product,
-    "categorical": draw,
+_ITEMS: Final[dict[OpKind, Callable[[KernelText, Eqn], list[str]]]] = {
+    OpKind.REDUCTION: reduction,
+    OpKind.LOOKUP: lookup,
+    OpKind.DRAW: draw,
 }
 
 
@@ -143,12 +143,14 @@ def _phase(text: KernelText, phase: Phase) -> list[str]:
 
 def _item(text: KernelText, eqn: Eqn) -> list[str]:
     """Return the lines of an equation that has a loop of its own."""
-    if eqn.primitive.name not in _ITEMS:
+    # All products are lowered to matrix products, but for those with a letter twice in one operand of an einsum.
+    emitter = small_product if eqn.primitive is matmul else _ITEMS.get(eqn.primitive.kind)
+    if emitter is None:
         raise CompileError(
             f"scan: expected operations that have a compiled form, got {eqn.primitive.name!r} on what depends "
             "on the carry; move it out of the recurrence, or pass compile=False."
         )
-    return _ITEMS[eqn.primitive.name](text, eqn)
+    return emitter(text, eqn)
 
 
 def _per_element(text: KernelText, lines: list[str]) -> list[str]:

@@ -10,6 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from ...errors import CompileError
+from ...ops.arithmetic import pow
+from ...ops.comparison import where
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
 
 NAMES: Final = {
@@ -17,16 +20,6 @@ NAMES: Final = {
     "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8", "bool": "b1",
 }  # fmt: skip
 """The names of the dtypes in generated source."""
-
-VECTORISED: Final = frozenset(
-    {
-        "exp", "expm1", "log", "log1p", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "softplus", "log_sigmoid",
-        "logaddexp", "erf", "erfc", "ndtr",
-    }
-)  # fmt: skip
-"""The functions of `kernels.scalar`."""
-
-COMPARISONS: Final = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
 
 _NUMBER = re.compile(r"(?<![\w.{])(\d+\.?\d*(?:e[-+]?\d+)?)(?![\w}])")
 
@@ -56,19 +49,18 @@ def expression(eqn: Eqn, operands: list[str], argument: Callable[[int, float], s
         Returns the name of the runtime argument, a float64, for the Python scalar at a position. All are runtime
         arguments but 0 and 1, because they may be sizes, as in a mean.
     """
-    name, result = eqn.primitive.name, eqn.result.dtype
-    if name == "alias":
-        return operands[0]
-    if name == "astype":
+    primitive, result = eqn.primitive, eqn.result.dtype
+    if primitive.kind is OpKind.CAST:
         return _cast(operands[0], eqn.operands[0].dtype, result)
     dtypes = [o.dtype if o.__class__ is Var else float(o) if isinstance(o, float) else o for o in eqn.operands]
-    if name in COMPARISONS:
+    if primitive.symbol is not None and result.kind == "b":
         found = _compared(eqn, operands)
         if found is not None:
             return found
-    choice = name == "where"
+    choice = primitive is where  # the one operation with an operand, the condition, that gives the result no dtype
     inner = np.result_type(*(dtypes[1:] if choice else dtypes))
-    inner = result if inner.char == "e" or (result.kind == "f" and inner.kind != "f") else inner
+    if inner.char == "e" or (result.kind == "f" != inner.kind) or (result.kind in "iu" and inner.kind == "b"):
+        inner = result
     texts = []
     for position, (operand, text) in enumerate(zip(eqn.operands, operands, strict=True)):
         if choice and position == 0:
@@ -78,18 +70,15 @@ def expression(eqn: Eqn, operands: list[str], argument: Callable[[int, float], s
             texts.append(literal(operand, inner) if known else f"{type_name(inner)}({argument(position, operand)})")
         else:
             texts.append(text if operand.dtype == inner else f"{type_name(inner)}({text})")
-    if name in VECTORISED and inner.kind == "f":
-        return f"scalar.{name}({', '.join(texts)})"
-    if inner.kind != "f":
-        found = _of_integers(eqn, texts)
-        if found is not None:
-            return f"{type_name(result)}({found})"
-    if name == "pow":
-        found = _power(eqn.operands[1], texts, inner)
+    if primitive.vectorised and inner.kind == "f":
+        return f"scalar.{primitive.name}({', '.join(texts)})"
+    if primitive is pow:  # the one operation that takes less work for some values of an operand
+        found = _power(eqn, texts, inner)
         if found is not None:
             return found
+    code = primitive.code if inner.kind == "f" else primitive.integer_code or primitive.code
     code = _NUMBER.sub(lambda match: literal(float(match[1]) if inner.kind == "f" else int(float(match[1])), inner),
-                       eqn.primitive.code or "")  # fmt: skip
+                       code or "")  # fmt: skip
     return f"{type_name(result)}({code.format(*[f'({text})' for text in texts])})"
 
 
@@ -97,6 +86,8 @@ def _cast(text: str, dtype: np.dtype, result: np.dtype) -> str:
     """Return a number of `dtype` as one of dtype `result`."""
     if result.kind == "b":
         return f"{text} != 0"
+    if dtype == result:
+        return text
     cast = f"{type_name(result)}({text})"
     if (
         dtype.kind == "f" and result.kind == "u"
@@ -122,26 +113,14 @@ def _compared(eqn: Eqn, operands: list[str]) -> str | None:
     return None
 
 
-def _of_integers(eqn: Eqn, texts: list[str]) -> str | None:
-    """Return an operation on integers whose `code` is that for floating point."""
-    name, exponent = eqn.primitive.name, eqn.operands[-1]
-    if name in {"floor", "ceil", "round", "trunc"}:
-        return texts[0]
-    if name == "fmod":  # the sign is that of the first, not of the second as in %
-        a, b = (f"{type_name(eqn.result.dtype)}({text})" for text in texts)
-        other_sign = f"{a} % {b} != 0 and ({a} < 0) != ({b} < 0)"
-        return f"{a} % {b} - {b} if {other_sign} else {a} % {b}"
-    if name == "pow" and exponent.__class__ is Var and exponent.dtype.kind == "i":
+def _power(eqn: Eqn, texts: list[str], dtype: np.dtype) -> str | None:
+    """Return a power with one of the exponents for which there is something simpler."""
+    x, exponent = texts[0], eqn.operands[1]
+    if dtype.kind != "f" and exponent.__class__ is Var and exponent.dtype.kind == "i":
         raise CompileError(
             f"scan: expected exponents that cannot be negative, as integers have no such power, got {exponent.dtype} "
             "for 'pow' of integers; make the base or the exponent a float, or pass compile=False."
         )
-    return None
-
-
-def _power(exponent: Any, texts: list[str], dtype: np.dtype) -> str | None:
-    """Return a power with one of the exponents for which there is something simpler."""
-    x = texts[0]
     simple: dict[float, str] = {2: f"{x} * {x}", 3: f"{x} * {x} * {x}", 1: x}
     if dtype.kind == "f":
         simple |= {0.5: f"math.sqrt({x})", -1: f"{literal(1, dtype)} / {x}"}

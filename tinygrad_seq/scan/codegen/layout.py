@@ -10,9 +10,7 @@ operands of a `concat` are written where the whole will be read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -105,11 +103,11 @@ def contiguous(buffer: Buffer) -> Layout:
     return Layout(buffer, (), tuple(strides))
 
 
-def pieces(loop: Loop, eqn: Eqn, whole: Layout, parts: Sequence[Var]) -> dict[Var, Layout]:
-    """Return the layouts of the `parts` of a split or `concat`, side by side in that of the whole."""
+def concatenated(loop: Loop, eqn: Eqn, whole: Layout) -> dict[Var, Layout]:
+    """Return the layouts of the operands of a `concat`, side by side in that of its result."""
     axis, start = eqn.params["axis"] - whole.buffer.batched, 0
     layouts = {}
-    for part in parts:
+    for part in eqn.operands:
         offsets = (*whole.offsets, _times(whole.strides[axis], start, (eqn, part))) if start else whole.offsets
         layouts[part] = Layout(whole.buffer, offsets, whole.strides)
         start += loop.features(part)[axis]
@@ -124,25 +122,24 @@ def view(loop: Loop, eqn: Eqn, source: Layout) -> dict[Var, Layout]:
     CopyNeededError
         If a reshape merges axes that are not adjacent in memory.
     """
-    name, (operand, *_) = eqn.primitive.name, eqn.operands
-    if name == "split":
-        return pieces(loop, eqn, source, eqn.results)
-    skip = int(operand in loop.batched)
-    buffer, offsets, strides = source
-    shape, out = loop.features(operand), loop.features(eqn.result)
-    if name == "index":
-        for axis, (key, stride) in enumerate(zip(eqn.params["key"][skip:], strides, strict=True)):
-            if key.start:
-                offsets = (*offsets, _times(stride, key.start, (eqn, axis)))
-            if key.step != 1:
-                strides = (*strides[:axis], _times(stride, key.step, (eqn, axis, "step")), *strides[axis + 1 :])
-    elif name == "permute_dims":
-        strides = tuple([strides[axis - skip] for axis in eqn.params["axes"][skip:]])
-    elif name == "broadcast_to":
-        strides = broadcast(loop, shape, strides, out)
-    else:
-        strides = _reshape(eqn, shape, out, strides)
-    return {eqn.result: Layout(buffer, offsets, strides)}
+    operand = eqn.operands[0]
+    buffer, offsets, own = source
+    strides = dict(enumerate(own, int(operand in loop.batched)))  # the batch axis stays where it is
+    layouts = {}
+    assert eqn.primitive.view is not None
+    for result, found in zip(eqn.results, eqn.primitive.view(operand.shape, **eqn.params), strict=True):
+        for outer, inner in found.adjacent:
+            if as_int(strides[outer]) != as_int(strides[inner]) * operand.shape[inner]:
+                raise CopyNeededError(eqn, operand)
+        starts = [_times(strides[axis], count, (result, axis, "start")) for axis, count in found.starts]
+        steps: list[Number] = []
+        for axis in range(int(result in loop.batched), result.ndim):
+            along, step = found.steps[axis] or (axis, 0)
+            repeats = step == 0 or (loop.has_reductions and result.shape[axis] == 1)
+            stride = 0 if repeats else strides[along]
+            steps.append(stride if step == 1 else _times(stride, step, (result, axis)))
+        layouts[result] = Layout(buffer, (*offsets, *starts), tuple(steps))
+    return layouts
 
 
 def broadcast(
@@ -162,34 +159,3 @@ def _times(stride: Number, count: int, purpose: object) -> Number:
     """Return ``stride * count`` as a number of its own."""
     step = as_int(stride)
     return 0 if step == 0 else (purpose, step * count)
-
-
-def _reshape(eqn: Eqn, old: tuple[int, ...], new: tuple[int, ...], strides: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Return the strides of a reshaped view: groups of axes with the same number of elements are split or merged."""
-    found: list[Number] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        if i < len(old) and old[i] == 1 and not (j < len(new) and new[j] == 1):
-            i += 1
-            continue
-        if j < len(new) and new[j] == 1 and not (i < len(old) and old[i] == 1):
-            found.append(0)
-            j += 1
-            continue
-        i0, j0 = i, j
-        a, b = old[i], new[j]
-        i, j = i + 1, j + 1
-        while a != b:
-            if a < b:
-                a, i = a * old[i], i + 1
-            else:
-                b, j = b * new[j], j + 1
-        solid = [axis for axis in range(i0, i) if old[axis] != 1] or [i0]
-        for outer, inner in pairwise(solid):  # the axes merged must be adjacent in memory
-            if as_int(strides[outer]) != as_int(strides[inner]) * old[inner]:
-                raise CopyNeededError(eqn, eqn.operands[0])
-        last = strides[solid[-1]]
-        for axis in range(j0, j):
-            step = math.prod(new[axis + 1 : j])
-            found.append(last if axis == j - 1 else _times(last, step, (eqn, axis)))
-    return tuple(found)

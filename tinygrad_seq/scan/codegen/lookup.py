@@ -14,11 +14,11 @@ import numpy as np
 from ...errors import CompileError
 from ...ops.choice import refuse_scores
 from ...ops.indexing import check_range
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn
 from .kernel_text import KernelText
 from .layout import CopyNeededError, Number
 
-LOOKUPS: Final = frozenset({"embedding", "take"})
 STATUS_SIZE: Final = 3
 """The numbers of a status: whether something failed, the position of the equation in ``Source.checked``, the index."""
 
@@ -36,7 +36,7 @@ def lookup(text: KernelText, eqn: Eqn) -> list[str]:
     shape, inner = text.loop.features(indices), table.shape[1:]
     count = text.number((table, "count"), table.shape[0])
     index = text.element(at)
-    negative = eqn.primitive.name == "take"
+    negative = eqn.primitive.from_end
     leading: list[Number] = [0 for _ in shape]
     lowest = f"-i8({count})" if negative else "0"
     within = text.index(source, (*leading, *source.strides[1:]))
@@ -93,7 +93,7 @@ def raise_status(checked: tuple[Eqn, ...], status: np.ndarray) -> None:
     status[0] = 0
     eqn, index = checked[status[1]], status[2]
     operand = eqn.operands[0]
-    if eqn.primitive.name == "categorical":
+    if eqn.primitive.kind is OpKind.DRAW:
         refuse_scores(operand.shape)
     size, indices = operand.shape[0], np.full(eqn.operands[1].shape, index, eqn.operands[1].dtype)
-    check_range(eqn.primitive.name, indices, size, -size if eqn.primitive.name == "take" else 0)
+    check_range(eqn.primitive.name, indices, size, -size if eqn.primitive.from_end else 0)

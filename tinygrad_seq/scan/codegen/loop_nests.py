@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from numba import config
 
 from ..ir.step import Eqn, Var
 from .arrange import is_elementwise
-from .expression import VECTORISED, expression, literal, type_name
+from .expression import expression, literal, type_name
 from .kernel_text import KernelText
 from .layout import as_int
 from .schedule import LoopNest, summed_from
-
-# Where each reduction starts (None: at the first element), and what it does with each value.
-_STEPS: Final = {
-    "sum": (0, "{total} += {value}"),
-    "prod": (1, "{total} *= {value}"),
-    "max": (None, "{total} = {value} if {value} > {total} or {value} != {value} else {total}"),
-    "min": (None, "{total} = {value} if {value} < {total} or {value} != {value} else {total}"),
-    "any": (False, "{total} = {total} or {value} != 0"),
-    "all": (True, "{total} = {total} and {value} != 0"),
-}
 
 
 def loop_nest(text: KernelText, nest: LoopNest) -> list[str]:
@@ -63,7 +53,7 @@ def loop_nest(text: KernelText, nest: LoopNest) -> list[str]:
 
 def _loops(text: KernelText, nest: LoopNest, body: list[str], sums: dict[Eqn, str]) -> list[str]:
     """Return the loops of a loop nest around its body; each sum starts before the loops that it is over."""
-    numbers = "elements" if any(eqn.primitive.name in VECTORISED for eqn in nest.eqns) else "range"
+    numbers = "elements" if any(eqn.primitive.vectorised for eqn in nest.eqns) else "range"
     for axis in reversed(range(len(nest.shape))):
         if nest.shape[axis] != 1 or not text.loop.has_reductions:
             body = text.around(nest.shape, [axis], body, nest, numbers)
@@ -102,7 +92,7 @@ def disjoint_groups(text: KernelText, variables: Sequence[Var]) -> dict[Var, int
 
 def reduction(text: KernelText, eqn: Eqn) -> list[str]:
     """Return the lines of a reduction over feature axes."""
-    name, operand, result = eqn.primitive.name, eqn.operands[0], eqn.result
+    operand, result = eqn.operands[0], eqn.result
     dtype, source, target = result.dtype, text.layouts[operand], text.layouts[result]
     shape = text.loop.features(operand)
     axes = [axis - (operand in text.loop.batched) for axis in eqn.params["axes"]]
@@ -116,7 +106,8 @@ def reduction(text: KernelText, eqn: Eqn) -> list[str]:
     value = text.element(source)
     if operand.dtype != dtype and dtype.kind != "b":
         value = f"{type_name(dtype)}({value})"
-    start, step = _STEPS[name]
+    assert eqn.primitive.fold is not None
+    start, step = eqn.primitive.fold
     total = f"total{text.fresh(result)}"
     summing = text.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"))
     first = (

@@ -14,17 +14,26 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from ...ops.linear import matmul
+from ...ops.primitive import TABLE
 from ..ir.step import Eqn, Var, dependents, live
-from ..passes.residuals import CHEAP
 from .arrange import Loop, is_elementwise, is_layout
+
+_sum = TABLE["sum"]
 
 
 @dataclass(eq=False)
 class LoopNest:
-    """Elementwise equations over one set of axes, and sums over the last of them."""
+    """Elementwise equations over one set of axes, with results in registers, and sums over the last of them."""
 
     shape: tuple[int, ...]
     eqns: list[Eqn] = field(default_factory=list)
+    registers: set[Var] = field(default_factory=set)
+
+    def add(self, eqn: Eqn) -> None:
+        self.eqns.append(eqn)
+        if is_elementwise(eqn):
+            self.registers.update(eqn.results)
 
 
 # Work on one batch element: a loop nest, or a reduction, product or lookup by itself.
@@ -98,7 +107,7 @@ def _levels(loop: Loop) -> dict[Eqn, int]:
 
 def _is_product(loop: Loop, eqn: Eqn, constants: Collection[Var]) -> bool:
     """Return whether an equation is the product of the whole batch with one matrix that is the same at every time."""
-    if eqn.primitive.name != "matmul":
+    if eqn.primitive is not matmul:  # all other products are lowered to it
         return False
     a, b = eqn.operands
     alike = a.dtype == b.dtype == eqn.result.dtype and a.dtype.kind == "f"
@@ -108,7 +117,8 @@ def _is_product(loop: Loop, eqn: Eqn, constants: Collection[Var]) -> bool:
 def summed_from(loop: Loop, eqn: Eqn) -> int | None:
     """Return the first of the last feature axes that an equation sums over; None if it does anything else."""
     operand = eqn.operands[0]
-    if eqn.primitive.name != "sum" or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
+    # Of all reductions only sums: `kernels.reduce` adds across a vector register.
+    if eqn.primitive is not _sum or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
         return None
     shape = loop.features(operand)
     axes = {axis - (operand in loop.batched) for axis in eqn.params["axes"]}
@@ -132,12 +142,12 @@ def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collectio
     nests: list[LoopNest] = []
     while eqns:
         nest: LoopNest | None = None
-        inside: set[Var] = set()  # in registers of this nest
         progress = True
         while progress:
             progress = False
             for eqn in tuple(eqns):
-                if any(var in pending and (var not in inside or is_layout(eqn)) for var in eqn.reads):
+                inside = nest.registers if nest is not None and not is_layout(eqn) else ()
+                if any(var in pending and var not in inside for var in eqn.reads):
                     continue
                 shape = loop.features(eqn.result if is_elementwise(eqn) else eqn.operands[0])
                 if nest is not None and not is_layout(eqn) and nest.shape != shape:
@@ -150,24 +160,15 @@ def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collectio
                 if nest is None:
                     nest = LoopNest(shape)
                     nests.append(nest)
-                nest.eqns.append(eqn)
-                if is_elementwise(eqn):
-                    inside.update(eqn.results)
+                nest.add(eqn)
             if nest is not None and not progress:
-                progress = _join(loop, nest, inside, pending, later, needed)
+                progress = _join(loop, nest, pending, later, needed)
         if nest is not None:
             pending.difference_update([eqn.result for eqn in nest.eqns])
     return nests
 
 
-def _join(
-    loop: Loop,
-    nest: LoopNest,
-    inside: set[Var],
-    pending: Collection[Var],
-    later: dict[Eqn, None],
-    needed: Collection[Eqn],
-) -> bool:
+def _join(loop: Loop, nest: LoopNest, pending: set[Var], later: dict[Eqn, None], needed: Collection[Eqn]) -> bool:
     """Move an equation to `nest` that is not needed yet but reads what is in registers there.
 
     One that is needed later waits if its operands have to be loaded anyway: its result would have to be loaded as well.
@@ -177,11 +178,10 @@ def _join(
         if (
             is_elementwise(eqn)
             and loop.features(eqn.result) == nest.shape
-            and any(var in inside or (var in loaded and eqn not in needed) for var in eqn.reads)
-            and not any(var in pending and var not in inside for var in eqn.reads)
+            and any(var in nest.registers or (var in loaded and eqn not in needed) for var in eqn.reads)
+            and not any(var in pending and var not in nest.registers for var in eqn.reads)
         ):
-            nest.eqns.append(eqn)
-            inside.update(eqn.results)
+            nest.add(eqn)
             del later[eqn]
             return True
     return False
@@ -199,7 +199,7 @@ def _rematerialise(loop: Loop, phases: list[Phase]) -> None:
         nests = [item for item in phase.items if isinstance(item, LoopNest)]
         for number, nest in enumerate(nests):
             for eqn in nest.eqns:
-                if eqn.primitive.name not in CHEAP or eqn.result in stored or loop.is_scalar(eqn.result):
+                if not eqn.primitive.cheap or eqn.result in stored or loop.is_scalar(eqn.result):
                     continue
                 if all(var in stored or var not in elementwise or loop.is_scalar(var) for var in eqn.reads):
                     for later in nests[number + 1 :]:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 
+from ...ops.linear import matmul
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Step, Var
 from ..passes.differentiate import Backward
-from ..passes.partition import REDUCTIONS
 from ..run.direction import Direction, Plan
 from ..run.segments import Run
 from .memory import Prediction, predict
@@ -82,13 +83,13 @@ def _work(direction: Direction) -> str:
 
 
 def _product_flops(eqn: Eqn) -> int:
-    if eqn.primitive.name != "matmul":
+    if eqn.primitive is not matmul:  # all other products are lowered to it
         return 0
     return 2 * math.prod(eqn.result.shape) * eqn.operands[0].shape[-1]  # type: ignore[no-any-return]
 
 
 def _counts(eqn: Eqn) -> bool:
-    return eqn.primitive.code is not None or eqn.primitive.name in REDUCTIONS
+    return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.REDUCTION}
 
 
 def _largest(eqn: Eqn) -> Var:

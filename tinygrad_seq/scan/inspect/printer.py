@@ -10,10 +10,6 @@ from ..ir.step import Eqn, Stages, Step, Var
 from ..passes.differentiate import Backward
 
 _SHORT = {"float32": "f32", "float64": "f64", "bool": "bool", "int64": "i64", "int32": "i32"}
-_INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "pow": "**", "less": "<",
-    "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=", "remainder": "%",
-}  # fmt: skip
 _WIDTH = 100
 
 
@@ -84,11 +80,10 @@ def show_stages(stages: Stages, names: Mapping[Var, str], rematerialised: Iterab
 
 def _apply(eqn: Eqn, names: Mapping[Var, str]) -> str:
     operands = [names[o] if o.__class__ is Var else repr(o) for o in eqn.operands]
-    name = eqn.primitive.name
-    if name in _INFIX:
-        return f"{operands[0]} {_INFIX[name]} {operands[1]}"
+    if eqn.primitive.symbol is not None:
+        return f"{operands[0]} {eqn.primitive.symbol} {operands[1]}"
     options = [f"{key}={_option(value)}" for key, value in eqn.params.items() if key != "ends"]
-    return f"{name}({', '.join(operands + options)})"
+    return f"{eqn.primitive.name}({', '.join(operands + options)})"
 
 
 def _option(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...autograd.array_protocol import ArrayProtocol
-from ...autograd.creation import asarray
+from ...autograd.creation import as_tensor
 from ...autograd.python_protocol import first_axis
 from ...autograd.recording import check_operand, explain
 from ...autograd.tensor import Tensor
@@ -185,7 +185,7 @@ class Tracer(ArrayProtocol, Operators):
 LEVELS[Tracer] = (TRACED, Tracer._apply)
 
 # The same values, through which no gradient flows.
-detached = Primitive("detach", lambda x: x, (None,))
+detached = Primitive("detach", lambda x: x, (None,), formula=lambda x: x)
 
 
 def identity(atom: Atom) -> Any:
@@ -271,6 +271,6 @@ def check_inner(T: int) -> None:
         )
 
 
-def as_leaf(value: Any) -> Any:
-    """Return what a step returned as a Tracer or Tensor."""
-    return value if value.__class__ is Tracer else asarray(value)
+def as_leaf(value: Any, caller: str = "asarray") -> Any:
+    """Return what a step returned as a Tracer or Tensor; `caller` is named by errors."""
+    return value if value.__class__ is Tracer else as_tensor(caller, value)

@@ -12,6 +12,8 @@ from ..ir.step import Aval, Eqn, Step, Var
 
 Shape = tuple[int, ...]
 
+_index, _split = TABLE["index"], TABLE["split"]  # this pass is about these two
+
 
 def as_slices(key: Any, shape: Shape) -> tuple[list[slice], list[int | None]]:
     """Return a key as one slice per axis, and for each axis of the result that of the operand, None for a new one."""
@@ -52,7 +54,7 @@ def slices_as_splits(step: Step) -> Step:
     """
     groups: dict[tuple[Var, int], list[tuple[Eqn, slice]]] = {}
     for eqn in step.eqns:
-        if eqn.primitive.name == "index" and eqn.operands[0].__class__ is Var:
+        if eqn.primitive is _index and eqn.operands[0].__class__ is Var:
             (x,) = eqn.operands
             slices, axes = as_slices(eqn.params["key"], x.shape)
             cut = [axis for axis, part in enumerate(slices) if not is_whole(part, x.shape[axis])]
@@ -70,6 +72,6 @@ def slices_as_splits(step: Step) -> Step:
         results = tuple(
             [by_start.get(a) or Var(Aval((*x.shape[:axis], b - a, *x.shape[axis + 1 :]), x.dtype)) for a, b in cuts]
         )
-        split = Eqn(TABLE["split"], (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
+        split = Eqn(_split, (x,), {"cuts": tuple([a for a, _ in cuts[1:]]), "axis": axis}, results)
         parts.update(dict.fromkeys([eqn for eqn, _ in found], split))
     return check(replace(step, eqns=tuple(dict.fromkeys([parts.get(eqn, eqn) for eqn in step.eqns]))))

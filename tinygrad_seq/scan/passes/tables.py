@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ops.primitive import TABLE
+from ...ops.linear import matmul
+from ...ops.primitive import TABLE, OpKind
 from ...ops.shape import reshape
 from ..ir.rewrite import rewrite_step
 from ..ir.step import Step
+
+_reshape = TABLE["reshape"]  # around a lookup of one token per batch element
 
 LARGEST: float = 2**22
 """Elements of the largest table of products that is made."""
@@ -15,19 +18,19 @@ LARGEST: float = 2**22
 
 def multiply_tables(step: Step) -> Step:
     """Return `step` with ``table[i] @ w`` as ``(table @ w)[i]``, for constant matrices; larger products stay."""
-    return rewrite_step(step, {"matmul": _product}, invariant=step.consts)[0]
+    return rewrite_step(step, {matmul: _product}.get, invariant=step.consts)[0]
 
 
 def _product(a: Any, b: Any) -> Any:
     builder, x = b._builder, a._var
     lookup = builder.producer.get(x)
-    while lookup is not None and lookup.primitive.name == "reshape" and lookup.operands[0].shape[-1:] == x.shape[-1:]:
+    while lookup is not None and lookup.primitive is _reshape and lookup.operands[0].shape[-1:] == x.shape[-1:]:
         lookup = builder.producer.get(lookup.operands[0])
-    if lookup is None or lookup.primitive.name not in {"embedding", "take"} or lookup.params.get("axis", 0) != 0:
-        return TABLE["matmul"](a, b)
+    if lookup is None or lookup.primitive.kind is not OpKind.LOOKUP or lookup.params.get("axis", 0) != 0:
+        return matmul(a, b)
     table, indices = map(builder.tracer, lookup.operands)
     constant = table.ndim == b.ndim == 2 and builder.invariant.issuperset((table._var, b._var))
     if not constant or table.shape[0] * b.shape[1] > LARGEST:
-        return TABLE["matmul"](a, b)
-    rows = lookup.primitive(TABLE["matmul"](table, b), indices, **lookup.params)
+        return matmul(a, b)
+    rows = lookup.primitive(matmul(table, b), indices, **lookup.params)
     return reshape(rows, (*a.shape[:-1], b.shape[1]))

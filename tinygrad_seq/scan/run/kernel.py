@@ -14,6 +14,7 @@ from ...kernels.gemm.packed import pack_at
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...kernels.llvm.address import address_of, empty
 from ...kernels.pool import run_all, split, workers
+from ...ops.linear import matmul
 from ..codegen.arrange import Loop, is_elementwise
 from ..codegen.emit import FIXED
 from ..codegen.kernel_text import Stride
@@ -170,7 +171,7 @@ class Kernel:
         if kind == "varying":
             return _time_varying(buffer)
         if kind == "sum":
-            term = self.stages.added[self.loop.time_sums.index(var)]
+            term = self.stages.time_sums[self.loop.time_sums.index(var)]
             return lambda T, env: env[term]  # noqa: ARG005
         slab = self.N if buffer.batched else 1, buffer.size
         return lambda T, env: empty((buffer.slabs(T), *slab), buffer.dtype)  # noqa: ARG005
@@ -178,8 +179,8 @@ class Kernel:
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what is read of the loop after it."""
         step = self.stages.step
-        found = dict.fromkeys((*self.stages.kept, *step.carry, *step.carry_out))
-        wanted = [var for var in found if var in self.stages.kept or var in history]
+        found = dict.fromkeys((*self.stages.saved, *step.carry, *step.carry_out))
+        wanted = [var for var in found if var in self.stages.saved or var in history]
         return [view for var in wanted if (view := self.view(var)) is not None]
 
     def view(self, var: Var) -> View | None:
@@ -238,7 +239,7 @@ def _seconds_per_element(loop: Loop) -> float:
         return 0.0
     total = 0.0
     for eqn in loop.eqns:
-        if eqn.primitive.name == "matmul":
+        if eqn.primitive is matmul:  # all other products are lowered to it
             total += 2 * math.prod(loop.features(eqn.result)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
         elif is_elementwise(eqn):
             total += math.prod(loop.features(eqn.result)) * ELEMENT_SECONDS

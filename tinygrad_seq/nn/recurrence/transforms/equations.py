@@ -1,4 +1,4 @@
-"""A step written down as its equations, for the transformations that look into a cell."""
+"""Trace a step into its equations, for the transformations that look into a cell."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Written(NamedTuple):
-    """A step as its equations, and what it tags: a variable, or an array that is the same at every step, by name."""
+    """The trace of a step, and its tagged values by name: a variable, or an array that is the same at every step."""
 
     traced: Traced
     tags: dict[str, Any]
 
 
 def write_down(step: InputStep, state: Tree, inputs: Inputs) -> Written:
-    """Return a step as its equations, which depend on the number of rows.
+    """Return the trace of a step for this number of rows.
 
     Raises
     ------
@@ -39,6 +39,6 @@ def write_down(step: InputStep, state: Tree, inputs: Inputs) -> Written:
 
 
 def apply(eqn: Eqn, operands: Sequence[Any], values: dict[Any, Any]) -> None:
-    """Do what an equation says to `operands`; the results go to `values`, by variable."""
+    """Apply an equation to `operands`; store the results in `values`, by variable."""
     results = eqn.primitive(*operands, **eqn.params)
     values.update(zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True))

@@ -1,7 +1,7 @@
-"""Dropout where the state meets a matrix: recurrent dropout and DropConnect, for a cell that knows of neither.
+"""Dropout where the state is multiplied with a matrix: recurrent dropout and DropConnect, for any cell.
 
-The step is written down and run with two values for whatever is the state or a part of it: the plain one, and one with
-elements dropped, which products with matrices read. So what a gated cell carries on, ``z * h``, is left alone::
+The step is traced and run with two values for the state and each part of it: the plain one, and one with elements
+dropped, which products with matrices read. So what a gated cell carries over, ``z * h``, is not dropped::
 
     state h ──┬────────────────► z * h          plain
               └─► h * mask ────► [·; x] @ W     dropped
@@ -18,21 +18,18 @@ from ....autograd.tagging import tag
 from ....base import settings
 from ....base.tree import Tree
 from ....errors import ArgumentError, CompileError
+from ....ops.arithmetic import multiply
+from ....ops.primitive import OpKind
 from ....scan.ir.step import Eqn, Var
 from .equations import Written, apply, write_down
 from .inputs import Arrays, Inputs, InputStep, Outputs
-
-_PRODUCTS = frozenset({"matmul", "linear", "linear_bias", "einsum"})
-_PASSING = frozenset(
-    {"concat", "stack", "split", "unstack", "index", "reshape", "permute_dims", "broadcast_to", "astype", "multiply"}
-)
 
 
 def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> InputStep:
     """Return a step in which products with matrices read a state, and weights, with elements dropped.
 
-    ``inputs["recurrent"]`` has a factor for each array of the state, if it is there; `weights` has one for each weight
-    that the state is multiplied with (see `draw_drop_connect`), if it is not empty.
+    ``inputs["recurrent"]``, if there, has a factor for each array of the state; `weights`, if not empty, has one for
+    each weight that the state is multiplied with (see `draw_drop_connect`).
     """
     known: dict[Any, Written] = {}
 
@@ -61,7 +58,7 @@ def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> Inp
                 apply(eqn, thinned, plain)
                 continue
             apply(eqn, operands, plain)
-            if touched and eqn.primitive.name in _PASSING:
+            if touched and _passes(eqn):
                 apply(eqn, thinned, dropped)
         for name, x in tags.items():
             tag(plain[x] if x.__class__ is Var else x, name)
@@ -86,7 +83,7 @@ def draw_recurrent(cell: str, step: InputStep, state: Tree, x: Tree, rate: float
             if not parts.isdisjoint(eqn.reads):
                 if _is_product(eqn):
                     read.add(var)
-                elif eqn.primitive.name in _PASSING:
+                elif _passes(eqn):
                     parts.update(eqn.results)
     _require(bool(read), "recurrent_dropout", cell)
     generator = settings.generator(None)
@@ -96,7 +93,7 @@ def draw_recurrent(cell: str, step: InputStep, state: Tree, x: Tree, rate: float
 def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: float) -> list[np.ndarray]:
     """Return a factor of 0 or ``1 / (1 - rate)`` for each element of the weights that the state is multiplied with.
 
-    Of a weight that ``[h; x]`` is multiplied with, the columns of x are not dropped.
+    If a weight is multiplied with ``[h; x]``, the columns of x are not dropped.
 
     Raises
     ------
@@ -115,10 +112,10 @@ def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: fl
                 weight = eqn.operands[position]
                 factor = _draw(generator, weight.shape, weight.dtype, rate)
                 factors.append(np.where(_met(eqn, position, of_state), factor, weight.dtype.type(1)))
-        elif eqn.primitive.name == "multiply":
+        elif eqn.primitive is multiply:
             part = next(of_state[o] for o in eqn.operands if o in of_state)
             of_state[eqn.result] = np.broadcast_to(part, eqn.result.shape)
-        elif eqn.primitive.name in _PASSING:
+        elif _passes(eqn):
             apply(eqn, [of_state.get(o, np.zeros(o.shape, bool)) for o in eqn.operands], of_state)
     _require(bool(factors), "drop_connect", cell)
     return factors
@@ -129,13 +126,18 @@ def _write_down(step: InputStep, state: Tree, x: Tree) -> Written:
         return write_down(step, state, {"x": x})
     except CompileError as error:
         raise ArgumentError(
-            "recurrent_dropout, drop_connect: expected a cell whose step can be written down without numbers, got one "
-            f"that cannot: {error}"
+            "recurrent_dropout, drop_connect: expected a cell whose step can be traced, got one that cannot; use "
+            f"zoneout or variational_dropout, or change the cell: {error}"
         ) from error
 
 
 def _is_product(eqn: Eqn) -> bool:
-    return eqn.primitive.name in _PRODUCTS
+    return eqn.primitive.kind is OpKind.PRODUCT
+
+
+def _passes(eqn: Eqn) -> bool:
+    """Return whether the result is a part of the state if an operand is: elements moved, or scaled as by ``z * h``."""
+    return eqn.primitive.kind in {OpKind.VIEW, OpKind.JOIN, OpKind.CAST} or eqn.primitive is multiply
 
 
 def _weights(eqn: Eqn, consts: Sequence[Any]) -> list[int]:
@@ -144,11 +146,11 @@ def _weights(eqn: Eqn, consts: Sequence[Any]) -> list[int]:
 
 
 def _met(eqn: Eqn, position: int, of_state: dict[Any, Any]) -> Any:
-    """Return which elements of a weight the state is multiplied with, so that it broadcasts to the weight's shape."""
+    """Return which elements of a weight the state is multiplied with, as an array that broadcasts to its shape."""
     other = of_state[eqn.operands[1 - position]]
-    name, row = eqn.primitive.name, other.reshape(-1, other.shape[-1]).any(axis=0)
-    if position == 1 and name != "einsum" and eqn.operands[1].ndim == 2:
-        return row[:, None] if name == "matmul" else row
+    summed, row = eqn.primitive.summed, other.reshape(-1, other.shape[-1]).any(axis=0)
+    if position == 1 and summed is not None and eqn.operands[1].ndim == 2:
+        return row[:, None] if summed == -2 else row
     return True
 
 
