@@ -162,7 +162,7 @@ def test_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys) -> None:
         ("Forward", "in line 16: KeyError: 'nope'; correct it"),
         ("Init", "in line 7: NameError"),
         ("Shape", "in line 22: ShapeError"),
-        ("Size", "give hidden_size values, got: ShapeError"),
+        ("Size", "hidden_size values per batch element, got: ShapeError"),
         ("Arguments", r"Arguments(input_size, hidden_size) to be a cell"),
         ("Missing", "NotImplementedError: Missing: expected a method forward"),
     ],
@@ -212,7 +212,7 @@ def test_bad_corpora(tmp_path: Path, capsys, content: str, message: str) -> None
 def test_a_run_that_exists(corpus: Path, tmp_path: Path, capsys) -> None:
     assert main(arguments(corpus, tmp_path / "run")) == 0
     weights = (tmp_path / "run" / "checkpoints" / "best.safetensors").read_bytes()
-    assert "--resume, replace it by --force" in refused(capsys, *arguments(corpus, tmp_path / "run"))
+    assert "--resume, replace it with --force" in refused(capsys, *arguments(corpus, tmp_path / "run"))
     assert (tmp_path / "run" / "checkpoints" / "best.safetensors").read_bytes() == weights
     assert main(arguments(corpus, tmp_path / "run", "--force", "--seed", "1")) == 0
     assert (tmp_path / "run" / "checkpoints" / "best.safetensors").read_bytes() != weights
@@ -230,7 +230,7 @@ def test_a_full_disk(corpus: Path, tmp_path: Path, capsys, monkeypatch: pytest.M
 
 def test_an_unwritable_folder(corpus: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "file").write_text("")
-    assert "choose another place with --out" in refused(capsys, *arguments(corpus, tmp_path / "file" / "run"))
+    assert "choose another folder" in refused(capsys, *arguments(corpus, tmp_path / "file" / "run"))
 
 
 def test_divergence_is_one_line(corpus: Path, tmp_path: Path, capsys) -> None:

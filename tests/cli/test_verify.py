@@ -82,7 +82,7 @@ def test_bad_input(code: str, capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "verify", f"{code}:Leaky", "--args", "4"
     )
     assert "expected no --args for ready" in refused(capsys, "verify", f"{code}:ready", "--args", "leak=1")
-    assert "expected Leaky(input_size=3, hidden_size=4, size=1) to be made" in refused(
+    assert "expected Leaky(input_size=3, hidden_size=4, size=1) to run" in refused(
         capsys, "verify", f"{code}:Leaky", "--args", "size=1"
     )
     assert "expected level 'short' or 'full'" in refused(capsys, "verify", f"{code}:Leaky", "--level", "long")

@@ -136,7 +136,7 @@ def test_a_step_with_what_it_closes_over(rng: np.random.Generator) -> None:
     assert "stream == whole" not in skipped(certificate)
     assert certificate["row alone == row in a batch"].status == "passed"
     assert (certificate.T, certificate.N) == (4, 2)
-    assert certificate["padded == unpadded, no gradient on padding"].detail.endswith("make it a nn.Cell")
+    assert certificate["padded == unpadded, no gradient on padding"].detail.endswith("write it as a nn.Cell")
     np.testing.assert_array_equal(w.numpy(), before)
     assert w.dtype == np.float32
     assert w.grad is None
@@ -292,15 +292,15 @@ class Broken(nn.Cell):
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ArgumentError, match="expected a cell, layer, step or module, got the class GRUCell; make"):
+    with pytest.raises(ArgumentError, match="expected a cell, layer, step or module, got the class GRUCell; pass"):
         ts.verify(nn.GRUCell)
     with pytest.raises(ArgumentError, match="verify: expected a cell, layer, step or module, got int"):
         ts.verify(3)
     with pytest.raises(ArgumentError, match="verify: expected init and xs for a step"):
         ts.verify(lambda h, x: (h, h))
-    with pytest.raises(ArgumentError, match="expected xs for Embedded, which has no input_size to draw them by"):
+    with pytest.raises(ArgumentError, match="expected xs for Embedded, which has no input_size to generate them"):
         ts.verify(Embedded())
-    with pytest.raises(ArgumentError, match=r"expected Broken to run in float64 on drawn inputs, .* ShapeError"):
+    with pytest.raises(ArgumentError, match=r"expected Broken to run in float64 on random inputs, .* ShapeError"):
         ts.verify(Broken(), **SHORT)
     with pytest.raises(ArgumentError, match="verify: expected parameters for a step only"):
         ts.verify(nn.GRUCell(2, 2), parameters=[])

@@ -1,6 +1,6 @@
-"""Random programs: hypothesis strategies for arrays, graphs, scan steps and cells, and the checks they must pass.
+"""Random programs: hypothesis strategies for arrays, graphs, scan steps and cells, and the checks that they must pass.
 
-Needs hypothesis (``pip install tinygrad-seq[testing]``). ``python -m tinygrad_seq.testing soak`` runs them for hours.
+Needs hypothesis (``pip install tinygrad-seq[testing]``). ``python -m tinygrad_seq.testing soak`` runs a soak test.
 """
 
 from .properties import Fault, Outcome, check_graph, check_step

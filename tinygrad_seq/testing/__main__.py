@@ -1,4 +1,4 @@
-"""``python -m tinygrad_seq.testing soak`` runs random programs for hours."""
+"""``python -m tinygrad_seq.testing soak`` runs a soak test with random programs."""
 
 import sys
 

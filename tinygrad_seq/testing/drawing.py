@@ -1,4 +1,4 @@
-"""Drawing equations one by one: the arrays that there are, which of them fit together, and what a result is."""
+"""Generate equations one by one: the arrays so far, which of them fit together, and shapes and bounds of results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .random_program import SYMBOLS, Equation, Leaf, Value
 from .reference import evaluate
 
 BOUND = 2.0
-"""No element of a program is larger in magnitude, whatever is drawn: nothing overflows and every domain is known."""
+"""The maximum magnitude of any element of a program, so that nothing overflows and every domain is known."""
 
 LARGEST = 300
-"""Elements of an array, at most; and four axes."""
+"""The maximum number of elements of an array; the maximum number of axes is four."""
 
 
 class Sketch(NamedTuple):
-    """An equation before it has a name: template, operands, and a bound of the result's magnitude."""
+    """An equation without a name: template, operands, and a bound on the magnitude of the result."""
 
     template: str
     operands: Sequence[Value]
@@ -29,22 +29,22 @@ class Sketch(NamedTuple):
 
 
 class Drawing:
-    """A program that grows: its leaves, its equations and all values so far.
+    """A program under construction: its leaves, its equations and all values so far.
 
     Parameters
     ----------
-    rng
-        Where choices come from.
-    dtype
-        That of the floating-point arrays.
-    sizes
-        From which the axes of new weights are drawn.
-    N
-        The size of the batch.
-    strict
-        Whether no weight has the batch as its first axis: those of a cell, as a layer moves batch elements about.
-    smooth
-        Whether to leave out what finite differences cannot follow: jumps, and values cut off from the gradient.
+    rng : random.Random
+        Source of all choices.
+    dtype : str
+        The dtype of floating-point arrays.
+    sizes : sequence of int
+        The possible sizes of the axes of new weights.
+    N : int, default 1
+        The batch size.
+    strict : bool, default False
+        Whether no weight may have a batch axis, as in a cell, because a layer reorders batch elements.
+    smooth : bool, default False
+        Whether to leave out what finite differences cannot check: jumps and detached values.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Drawing:
         return chance(self.rng, probability)
 
     def pick(self, kind: str = "f", fits: Callable[[Value], bool] | None = None) -> Value | None:
-        """Return a value, rather one of the last or one that nothing has read."""
+        """Return a random value, preferring recent ones and ones that no equation has read."""
         found = [value for value in self.values if value.kind == kind and (fits is None or fits(value))]
         if not found:
             return None
@@ -74,15 +74,15 @@ class Drawing:
         return self.rng.choice(found)
 
     def axes(self, value: Value, rank: int | None = None) -> list[int]:
-        """Return the axes that an equation may mix or move."""
+        """Return the axes that an equation may mix or move: all except the batch axis."""
         return list(range(int(value.rows), value.ndim if rank is None else rank))
 
     def some(self, axes: Sequence[int]) -> tuple[int, ...]:
-        """Return a subset of `axes` that is not empty, as Python would write it."""
+        """Return a random non-empty subset of `axes`, sorted."""
         chosen = self.rng.sample(list(axes), self.rng.randint(1, len(axes)))
         return tuple(sorted(chosen))
 
-    # ------------------------------------------------------------------------------------------- arrays given
+    # ------------------------------------------------------------------------------------------------- leaves
 
     def leaf(self, name: str, shape: tuple[int, ...], kind: str = "f", **options: Any) -> Value:
         """Add a leaf and return its value; `options` are those of `Value` and `Leaf`."""
@@ -99,7 +99,7 @@ class Drawing:
         return value
 
     def weight(self, shape: tuple[int, ...], kind: str = "f") -> Value:
-        """Return a weight or a constant of this shape, a new one or one that is used already."""
+        """Return a new or existing weight or constant of this shape."""
         old = [
             leaf.value
             for leaf in self.leaves.values()
@@ -111,12 +111,12 @@ class Drawing:
         tensor = self.smooth or self.chance(0.85)
         grad = kind == "f" and tensor and (self.smooth or self.chance(0.75))
         value = self.leaf(f"w{count}", shape, kind, grad=grad, tensor=tensor)
-        if not tensor:  # an ndarray alone would compute on NumPy
+        if not tensor:  # an equation of ndarrays alone would run in NumPy
             self.values.remove(value)
         return value
 
     def partner(self, value: Value, kind: str = "f") -> Value:
-        """Return a value that broadcasts with `value`: one that there is, or a weight."""
+        """Return a value that broadcasts with `value`: an existing one, or a weight."""
         if self.chance(0.6):
             found = self.pick(kind, lambda other: fit_together([value, other]))
             if found is not None:
@@ -133,7 +133,7 @@ class Drawing:
     # ----------------------------------------------------------------------------------------------- equations
 
     def add(self, sketch: Sketch) -> Value | None:
-        """Write an equation down and return its value; None if the result is too large or is no array."""
+        """Add an equation and return its value; return None if the result is too large or empty."""
         template, operands, bound = sketch
         ones = [np.ones(value.shape, value.dtype) for value in operands]
         result = np.asarray(evaluate(template, ones))
@@ -156,12 +156,12 @@ class Drawing:
 
 
 def chance(rng: Random, probability: float) -> bool:
-    """Return True with this probability; the smallest of random numbers gives False, so that less is drawn."""
+    """Return True with this probability; the smallest random number gives False, so hypothesis can shrink programs."""
     return rng.random() >= 1 - probability
 
 
 def fit_together(values: Sequence[Value]) -> bool:
-    """Return whether values broadcast, the batch staying the first axis where there is one."""
+    """Return whether values broadcast and every batch axis stays the first axis."""
     try:
         shape = np.broadcast_shapes(*[value.shape for value in values])
     except ValueError:
@@ -173,15 +173,15 @@ def fit_together(values: Sequence[Value]) -> bool:
 
 
 def divisors(number: int) -> list[int]:
-    """Return the divisors of a number in order."""
+    """Return the divisors of a number, sorted."""
     return [k for k in range(1, number + 1) if number % k == 0]
 
 
 def number(rng: Random, low: float, high: float) -> str:
-    """Return a Python number between `low` and `high`, as text."""
+    """Return a random number between `low` and `high` as text."""
     return f"{rng.uniform(low, high):.2f}"
 
 
 def letters(count: int) -> str:
-    """Return the first letters, one for each axis."""
+    """Return the first letters of the alphabet, one per axis."""
     return "".join(itertools.islice("abcdefgh", count))

@@ -1,4 +1,4 @@
-"""The table the elementwise operations are held to: per row an independent reference and a domain per operand."""
+"""The reference table of elementwise operations: an independent reference and a domain per operand."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Row(NamedTuple):
 
     Attributes
     ----------
-    reference
-        The function of NumPy, or of Python floats, that gives the right values.
-    domains
-        For each operand, the interval that random values are drawn from.
-    smooth
-        For each operand, whether its gradient is compared with finite differences.
+    name : str
+        The name of the primitive.
+    reference : callable
+        A function in NumPy or of Python floats that returns the correct values.
+    domains : tuple of (float, float)
+        The interval of random values, per operand.
+    smooth : tuple of bool
+        Whether the gradient is compared with finite differences, per operand.
     """
 
     name: str
@@ -37,7 +39,7 @@ class Row(NamedTuple):
         return TABLE[self.name]
 
     def operands(self, rng: np.random.Generator, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-        """Return random float64 operands of one shape each."""
+        """Return random float64 operands with the given shapes."""
         return [np.asarray(rng.uniform(*domain, shape)) for domain, shape in zip(self.domains, shapes, strict=True)]
 
 
@@ -125,10 +127,10 @@ ROWS = [
     _row("power_log", lambda a, b: a**b * np.log(a), (1.5, 3.0), ALL),
 ]
 
-# Parts of gradient rules, whose operands are floats.
+# Primitives of gradient rules; their operands are floats.
 PARTS = {"difference", "ratio", "scaled", "bounded", "one_minus_square", "power_log"}
 
-# Results are booleans, or operands integers: no gradient.
+# Primitives with boolean results or integer operands, without gradients.
 LOGIC = {
     "equal": np.equal, "not_equal": np.not_equal, "less": np.less, "less_equal": np.less_equal,
     "greater": np.greater, "greater_equal": np.greater_equal, "logical_and": np.logical_and,

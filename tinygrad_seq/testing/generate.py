@@ -1,4 +1,4 @@
-"""Whole programs from a `random.Random`: graphs and steps."""
+"""Generate whole programs from a `random.Random`: graphs and steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEP = {
 
 
 LONG = 258
-"""Steps of a long scan, whose sums over time are taken in two blocks."""
+"""The length of a long scan, whose sums over time are computed in two blocks."""
 
 
 def _grow(d: Drawing, table: dict[Operation, int], count: int) -> None:
@@ -42,7 +42,7 @@ def _grow(d: Drawing, table: dict[Operation, int], count: int) -> None:
 
 
 def draw_graph(rng: Random, depth: int = 12) -> Graph:
-    """Return a graph of up to `depth` equations whose gradients finite differences can check."""
+    """Return a random graph of up to `depth` equations whose gradients finite differences can check."""
     sizes = rng.sample([1, 2, 3, 4, 5], 3)
     d = Drawing(rng, "float64", sizes, smooth=True)
     for _ in range(rng.randint(1, 3)):
@@ -61,7 +61,7 @@ def draw_graph(rng: Random, depth: int = 12) -> Graph:
 
 
 def _shape(d: Drawing, N: int, batch: bool, longest: int = 3) -> tuple[int, ...]:
-    """Return the shape of a part of the carry or of an input, with the batch first or without it."""
+    """Return a random shape for a part of the carry or an input, with or without a batch axis."""
     own = [1 if d.chance(0.15) else d.rng.choice(d.sizes) for _ in range(d.rng.choice([0, 1, 1, 1, 2, 2, 3]))]
     if batch:
         return (N, *own[: longest - 1])
@@ -71,7 +71,7 @@ def _shape(d: Drawing, N: int, batch: bool, longest: int = 3) -> tuple[int, ...]
 
 
 def _nest(rng: Random, names: Sequence[str], alone: bool = True) -> Tree:
-    """Return names in a tree: as they are, in a tuple, a list or a dict, some of them deeper."""
+    """Return names as a random tree: alone, or in nested tuples, lists and dicts."""
     if len(names) == 1 and alone and chance(rng, 0.7):
         return names[0]
     parts: list[Any] = list(names)
@@ -85,7 +85,7 @@ def _nest(rng: Random, names: Sequence[str], alone: bool = True) -> Tree:
 
 
 def _fit(d: Drawing, target: Value) -> str:
-    """Return the name of a value like `target`: one that there is, or a new equation that makes one."""
+    """Return the name of a value with the shape and dtype of `target`: an existing one or that of a new equation."""
     like = [v for v in d.values if (v.shape, v.dtype) == (target.shape, target.dtype) and v.rows <= target.rows]
     fresh = [v for v in like if v.name.startswith("v")]
     if fresh and d.chance(0.8):
@@ -124,15 +124,15 @@ def _use(d: Drawing, value: Value) -> str:
 
 
 def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
-    """Return a scan of a step of up to `largest` equations.
+    """Return a random scan whose step has up to `largest` equations.
 
-    With `cell` every part of carry, inputs and outputs has the batch first, kept apart, and is floating point: a step
-    that `nn.Recurrent` can run.
+    With `cell`, `nn.Recurrent` can run the step: carry, inputs and outputs are floating-point with the batch axis
+    first, and batch elements are independent.
     """
     N = rng.choice([4, 6, 9]) if cell else rng.choice([1, 2, 2, 3, 3, 4, 9, 18])
     sizes = [rng.choice([1, 2, 3, 4, 5, 8, 17, 33]), rng.choice([2, 3, 4]), rng.choice([1, 2, 3])]
     d = Drawing(rng, "float32" if chance(rng, 0.15) else "float64", [n for n in sizes if not cell or n != N], N, cell)
-    apart = cell or d.chance(0.65)  # whether batch elements are kept apart, as in most cells
+    apart = cell or d.chance(0.65)  # whether batch elements are independent, as in most cells
     carry = []
     for i in range(rng.choice([1, 1, 2, 2, 3])):
         kind = "f" if i == 0 or cell or d.chance(0.7) else rng.choice("iib")
@@ -174,7 +174,7 @@ def draw_step(rng: Random, largest: int = 14, cell: bool = False) -> Step:
 
 
 def _layout(d: Drawing, rank: int, cell: bool) -> dict[str, str]:
-    """Return how the memory of a part of the carry or of an input lies, where it is not as it was drawn."""
+    """Return a random memory layout for a part of the carry or an input; mostly none."""
     if cell or not d.chance(0.2):
         return {}
     forms = ["ts.clone({0})", "ts.flip(ts.flip({0}, axis=0), axis=0)"] if rank else ["ts.clone({0})"]
@@ -184,7 +184,7 @@ def _layout(d: Drawing, rank: int, cell: bool) -> dict[str, str]:
 
 
 def _outputs(d: Drawing, cell: bool) -> Tree:
-    """Return the tree of outputs: what nothing read, and results, parts of the carry, inputs and weights."""
+    """Return a tree of outputs: values that no equation reads, and other results, carries, inputs and weights."""
     choices = [value for value in d.values if not cell or (value.rows and value.kind == "f")]
     chosen = [value.name for value in d.unread.values() if value in choices]
     if not chosen or d.chance(0.5):
@@ -207,7 +207,7 @@ def _options(rng: Random, T: int) -> tuple[tuple[str, Any], ...]:
 
 
 def _flags(rng: Random, T: int, N: int) -> tuple[tuple[str, Any], ...]:
-    """Return how a layer is called."""
+    """Return random arguments for the call of a layer."""
     flags: dict[str, Any] = {}
     if chance(rng, 0.3):
         flags["go_backwards"] = True

@@ -1,4 +1,4 @@
-"""What a program can do to its arrays: functions that draw one equation each, or None where nothing fits."""
+"""The operations of programs: each function generates one equation, or None if no value fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .random_program import SYMBOLS, Value
 
 Operation = Callable[[Drawing], Sketch | None]
 
-# ------------------------------------------------------------------------------------------------- element by element
+# --------------------------------------------------------------------------------------------------------- elementwise
 
 _JUMPS = ("floor", "ceil", "round", "trunc", "sign")
 _ROWS = [row for row in ROWS if row.name not in ("where", "floor_divide")]
@@ -23,7 +23,7 @@ _ROWS = [row for row in ROWS if row.name not in ("where", "floor_divide")]
 
 @functools.cache
 def _largest(row: str) -> float:
-    """Return the largest magnitude that an elementwise function reaches on its domains."""
+    """Return the maximum magnitude of an elementwise function on its domains."""
     found = next(candidate for candidate in ROWS if candidate.name == row)
     operands = found.operands(np.random.default_rng(0), *[(4000,)] * len(found.domains))
     corners = np.meshgrid(*found.domains)
@@ -31,7 +31,7 @@ def _largest(row: str) -> float:
 
 
 def elementwise(d: Drawing) -> Sketch | None:
-    """Call a row of the table of elementwise functions."""
+    """Call a function of the table of elementwise operations."""
     x = d.pick()
     if x is None:
         return None
@@ -48,7 +48,7 @@ def elementwise(d: Drawing) -> Sketch | None:
 
 
 def call(row: Row, operands: Sequence[Value | str]) -> Sketch:
-    """Return the call of a row on arrays, which are moved into its domains, and on numbers."""
+    """Return the call of an elementwise function on numbers and on arrays, which are mapped into its domains."""
     arrays: list[Value] = []
     texts: list[str] = []
     for operand, (low, high) in zip(operands, row.domains, strict=True):
@@ -83,13 +83,13 @@ def arithmetic(d: Drawing) -> Sketch | None:
 
 
 def jump(d: Drawing) -> Sketch | None:
-    """Apply a function with jumps, whose gradient is zero."""
+    """Apply a function with jumps and zero gradient."""
     x = d.pick()
     return None if x is None else Sketch(f"ts.{d.rng.choice(_JUMPS)}(2.1 * {{0}} + 0.137)", [x], 6)
 
 
 def clip(d: Drawing) -> Sketch | None:
-    """Cut off, or fold at an odd number."""
+    """Clip, or take the distance from an odd number."""
     x = d.pick()
     if x is None:
         return None
@@ -97,7 +97,7 @@ def clip(d: Drawing) -> Sketch | None:
 
 
 def compare(d: Drawing) -> Sketch | None:
-    """Make a mask; the two sides differ by an odd number, so that rounding decides nothing."""
+    """Create a mask; the operands differ by an odd number, so that rounding does not change the result."""
     x = d.pick()
     if x is None:
         return None
@@ -122,7 +122,7 @@ def logic(d: Drawing) -> Sketch | None:
 
 
 def choose(d: Drawing) -> Sketch | None:
-    """Choose by a mask, multiply with one, or make numbers of it."""
+    """Select by a mask, multiply by one, or convert one to numbers."""
     x = d.pick()
     if x is None:
         return None
@@ -142,7 +142,7 @@ def choose(d: Drawing) -> Sketch | None:
 
 
 def integers(d: Drawing) -> Sketch | None:
-    """Count, compare integers, or bring them into floating point."""
+    """Count, compare integers, or convert them to floating point."""
     i = d.pick("i")
     if i is None:
         return None
@@ -170,7 +170,7 @@ def integers(d: Drawing) -> Sketch | None:
 
 
 def reduce(d: Drawing) -> Sketch | None:
-    """Reduce any axes; some results are put beside what they were made of."""
+    """Reduce any axes; some results are combined with the reduced array."""
     x = d.pick("f", lambda x: bool(d.axes(x)))
     if x is None:
         return None
@@ -214,7 +214,7 @@ def reduce_others(d: Drawing) -> Sketch | None:
 
 
 def normalise(d: Drawing) -> Sketch | None:
-    """Apply a softmax or a norm."""
+    """Apply a softmax or a normalisation."""
     x = d.pick("f", lambda x: bool(d.axes(x)))
     if x is None:
         return None

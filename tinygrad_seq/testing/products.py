@@ -1,4 +1,4 @@
-"""Products, lookups, and what has no form in a compiled loop: functions that draw one equation each."""
+"""Products, lookups, and operations that compiled loops do not support: each function generates one equation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .random_program import SYMBOLS, Value
 
 
 def multiply(d: Drawing) -> Sketch | None:
-    """Multiply matrices, stacks of matrices or vectors, with a weight or with another value."""
+    """Multiply matrices, stacks of matrices or vectors by a weight or another value."""
     x = d.pick("f", lambda x: bool(d.axes(x)))
     if x is None:
         return None
@@ -38,7 +38,7 @@ def multiply(d: Drawing) -> Sketch | None:
 
 
 def gate(d: Drawing) -> Sketch | None:
-    """Write what most cells are made of: a function of a sum of products, of one gate or of several made at once."""
+    """Compute one gate or several gates at once: a function of a sum of products, as in most cells."""
     x = d.pick("f", lambda x: bool(d.axes(x)))
     if x is None:
         return None
@@ -63,7 +63,7 @@ def gate(d: Drawing) -> Sketch | None:
 
 
 def contract(d: Drawing) -> Sketch | None:
-    """Sum products over indices: ``einsum`` of one to three operands."""
+    """Apply ``einsum`` to one to three operands."""
     x = d.pick("f", lambda x: x.ndim >= 1)
     if x is None:
         return None
@@ -93,7 +93,7 @@ def contract(d: Drawing) -> Sketch | None:
 
 
 def pair_up(d: Drawing) -> Sketch | None:
-    """Multiply two values along one axis, or all their elements."""
+    """Multiply two values along one axis, or compute their outer product."""
     x = d.pick("f", lambda x: bool(d.axes(x)))
     if x is None:
         return None
@@ -108,7 +108,7 @@ def pair_up(d: Drawing) -> Sketch | None:
 
 
 def look_up(d: Drawing) -> Sketch | None:
-    """Look up entries of a table by integers."""
+    """Look up entries of a table by integer index."""
     i = d.pick("i", lambda i: i.ndim <= 2)
     if i is None:
         return None
@@ -121,11 +121,11 @@ def look_up(d: Drawing) -> Sketch | None:
     )
 
 
-# -------------------------------------------------------------------------------- what has no form in a compiled loop
+# ------------------------------------------------------------------------------- not supported inside compiled loops
 
 
 def outside(d: Drawing) -> Sketch | None:
-    """Apply what a compiled scan does outside of the loop only, on what does not depend on the carry."""
+    """Apply an operation that a compiled scan supports only outside the loop, to values independent of the carry."""
     x = d.pick("f", lambda x: bool(d.axes(x)) and (not x.carried or d.smooth or d.chance(0.03)))
     if x is None:
         return None
@@ -146,7 +146,7 @@ def outside(d: Drawing) -> Sketch | None:
 
 
 def gather(d: Drawing) -> Sketch | None:
-    """Gather or add at places given by integers; eager only."""
+    """Gather or add at integer positions; eager only."""
     x = d.pick("f", lambda x: x.ndim >= 1 and not x.rows)
     if x is None:
         return None
@@ -171,7 +171,7 @@ def gather(d: Drawing) -> Sketch | None:
 
 
 def tensors(d: Drawing) -> Sketch | None:
-    """Apply a product of linear algebra, or a convolution; eager only."""
+    """Apply an operation of linear algebra or a convolution; eager only."""
     x = d.pick("f", lambda x: x.ndim >= 1 and not x.rows)
     if x is None:
         return None
@@ -202,6 +202,6 @@ def inner_scan(d: Drawing) -> Sketch | None:
 
 
 def detach(d: Drawing) -> Sketch | None:
-    """Stop the gradient: of what depends on the carry, which is a Tensor for sure."""
+    """Stop the gradient of a value that depends on the carry, which is always a Tensor."""
     x = d.pick("f", lambda x: x.carried)
     return None if x is None else Sketch("{0}.detach()", [x])

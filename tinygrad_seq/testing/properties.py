@@ -1,9 +1,8 @@
-"""What must hold of a program: each check runs it in two ways and compares."""
+"""Properties of every program: each check runs a program in two ways and compares the results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,36 +10,35 @@ import numpy as np
 from ..autograd.creation import asarray
 from ..autograd.gradcheck import gradcheck
 from ..autograd.tensor import Tensor
-from ..base import settings
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError, GradientError
 from ..functional import stack
-from ..kernels import pool
 from ..scan import scan
+from ..verification.paths import on_threads
 from . import reference
 from .random_program import Graph, Step, leaves_of
 
-# Largest difference of two results, relative to the largest element: far above rounding, far below a wrong rule.
+# The largest difference allowed, relative to the largest element: far above rounding, far below the effect of a fault.
 TOLERANCE = {"float64": 1e-8, "float32": 2e-3}
-# A program whose steps are disturbed by so much must give nearly the same, or its results say nothing.
+# Relative disturbances of all values that must not change the results of a program; else it is unstable.
 DISTURBANCE = {"float64": 1e-12, "float32": 1e-6}
 
 
 class Fault(NamedTuple):
-    """A check that failed: its name, and what was expected and found.
+    """A failed check.
 
-    Parameters
+    Attributes
     ----------
     check : str
         The name of the check.
     text : str
-        What was expected and found.
+        The result found and the result expected.
 
     Examples
     --------
-    >>> import tinygrad_seq as ts
-    >>> ts.testing.Fault("gradient", "expected 1.0, found 2.0").check
-    'gradient'
+    >>> from tinygrad_seq.testing import Fault
+    >>> Fault("values", "output 0[2]: 1.5, expected 1.25 (1 of 4)").check
+    'values'
     """
 
     check: str
@@ -48,24 +46,27 @@ class Fault(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a program.
+    """The outcome of checking a program.
 
     Parameters
     ----------
     faults : list of Fault
         The checks that failed.
     checks : int
-        How many were made.
-    refused : bool, default False
-        Whether the compiler refused the step.
-    unstable : bool, default False
-        Whether a difference was put down to the program: rounding decides its result.
+        The number of checks.
+    refused : bool
+        Whether the compiler rejected the step.
+    unstable : bool
+        Whether rounding errors alone explain a difference, so that it is not a fault.
 
     Examples
     --------
-    >>> import tinygrad_seq as ts
-    >>> ts.testing.Outcome(faults=[], checks=3).refused
-    False
+    >>> from random import Random
+    >>> from tinygrad_seq.testing import check_graph
+    >>> from tinygrad_seq.testing.generate import draw_graph
+    >>> outcome = check_graph(draw_graph(Random(3)), order=1)
+    >>> outcome.faults, outcome.checks
+    ([], 2)
     """
 
     faults: list[Fault]
@@ -75,7 +76,7 @@ class Outcome(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The results of a program by name, whether each requires grad, and the gradient of each leaf."""
+    """The results of a program by name: values, `requires_grad` flags, and gradients of the leaves."""
 
     values: dict[str, np.ndarray]
     flags: dict[str, bool]
@@ -83,12 +84,12 @@ class Result(NamedTuple):
 
 
 def differences(what: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray], tolerance: float) -> list[Fault]:
-    """Return a fault for each array that differs by more than `tolerance`; integers and masks may not differ at all."""
+    """Return one fault per array that differs by more than `tolerance`; integers and masks must be equal."""
     faults = []
     for name, b in want.items():
         a = got[name]
         if a.shape != b.shape or a.dtype != b.dtype:
-            faults.append(Fault(what, f"{name}: {a.shape} {a.dtype}, right is {b.shape} {b.dtype}"))
+            faults.append(Fault(what, f"{name}: {a.shape} {a.dtype}, expected {b.shape} {b.dtype}"))
             continue
         if b.dtype.kind == "f":
             allowed = tolerance * max(float(np.abs(b).max(initial=0.0)), 1e-2)
@@ -97,7 +98,7 @@ def differences(what: str, got: dict[str, np.ndarray], want: dict[str, np.ndarra
             bad = a != b
         if bad.any():
             at = tuple(np.argwhere(bad)[0].tolist())
-            faults.append(Fault(what, f"{name}{list(at)}: {a[at]}, right is {b[at]} ({bad.sum()} of {bad.size})"))
+            faults.append(Fault(what, f"{name}{list(at)}: {a[at]}, expected {b[at]} ({bad.sum()} of {bad.size})"))
     return faults
 
 
@@ -105,14 +106,19 @@ def differences(what: str, got: dict[str, np.ndarray], want: dict[str, np.ndarra
 
 
 def check_graph(graph: Graph, order: int = 2) -> Outcome:
-    """Check values against NumPy, and first and second derivatives against finite differences.
+    """Compare values with NumPy, and first and second derivatives with finite differences.
 
     Parameters
     ----------
     graph : Graph
-        What `graphs` draws.
+        A graph from `graphs`.
     order : int, default 2
-        1 for first derivatives only.
+        1 checks first derivatives only.
+
+    Returns
+    -------
+    Outcome
+        The faults and the number of checks.
 
     Returns
     -------
@@ -151,7 +157,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def execute(definitions: str) -> dict[str, Any]:
-    """Return the names that the text of a program defines."""
+    """Run the text of a program and return the names that it defines."""
     scope: dict[str, Any] = {}
     exec(compile(definitions, "<program>", "exec"), scope)
     return scope
@@ -161,7 +167,7 @@ def execute(definitions: str) -> dict[str, Any]:
 
 
 class Scan:
-    """A drawn step, ready to run in each way."""
+    """A random step, ready to run compiled, step by step, or as a plain loop."""
 
     def __init__(self, step: Step, wrap: Callable[[Any], Any] | None = None) -> None:
         self.drawn = step
@@ -171,13 +177,13 @@ class Scan:
         self.floats = {leaf.value.dtype for leaf in step.leaves if leaf.value.kind == "f"}
 
     def run(self, compile: bool | None) -> tuple[Tree, Tree]:
-        """Return ``(carry, ys)`` by `scan`, or by a plain loop if `compile` is None."""
+        """Return ``(carry, ys)`` of `scan`, or of a plain loop if `compile` is None."""
         if compile is None:
             return self.scope["run"](plain_loop)  # type: ignore[no-any-return]
         return self.scope["run"](scan, compile=compile)  # type: ignore[no-any-return]
 
     def result(self, compile: bool | None) -> Result:
-        """Return values, flags and gradients of one way."""
+        """Return the values, flags and gradients of one run; `compile` as in `run`."""
         for name in self.leaves:
             self.scope[name].grad = None
         carry, ys = self.run(compile)
@@ -198,7 +204,7 @@ class Scan:
         return np.zeros(leaf.shape, leaf.dtype) if leaf.grad is None else np.asarray(leaf.grad.numpy())
 
     def second(self, compile: bool) -> dict[str, np.ndarray]:
-        """Return the Hessian of the loss times a random vector, by leaf."""
+        """Return the product of the Hessian of the loss and a random vector, by leaf."""
         leaves = [self.scope[name] for name in self.leaves]
         for again in (False, True):
             total = self.scope["directional"](leaves) if again else self.scope["loss"](*self.run(compile))
@@ -217,9 +223,9 @@ def plain_loop(
     length: int | None = None,
     reverse: bool = False,
     window: int | None = None,
-    remember: Any = None,  # noqa: ARG001 (it changes no result)
+    remember: Any = None,  # noqa: ARG001 (it does not change results)
 ) -> tuple[Tree, Tree]:
-    """Return what a scan means, computed without one; on ndarrays too."""
+    """Compute a scan as a plain Python loop, on Tensors or ndarrays."""
     columns, rebuild = flatten(xs)
     T = columns[0].shape[0] if columns else length or 0
     found: list[Any] = [None] * T
@@ -238,17 +244,22 @@ def plain_loop(
 
 
 def check_step(step: Step, second: bool = True) -> Outcome:
-    """Check that a scan is the same compiled, step by step, as a plain loop and on NumPy.
+    """Compare a scan compiled, step by step, as a plain loop and in NumPy.
 
-    Compared are values, the gradients of all arrays, which results require grad, second derivatives, and the bits that
-    one thread and two give.
+    Values, the gradients of all arrays, `requires_grad` flags and second derivatives must agree, and one thread and two
+    threads must give the same bits.
 
     Parameters
     ----------
     step : Step
-        What `steps` draws.
+        A scan from `steps`.
     second : bool, default True
-        Whether to compare second derivatives, for which the steps run one by one.
+        Whether to compare second derivatives, for which the scan runs step by step.
+
+    Returns
+    -------
+    Outcome
+        The faults and the number of checks.
 
     Returns
     -------
@@ -280,12 +291,12 @@ def check_step(step: Step, second: bool = True) -> Outcome:
         got = ways.result(True)
     except CompileError:
         return Outcome(faults + _stable(step, numeric, want, tolerance), checks, refused=True)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is a fault of the compiled scan)
+    except Exception as error:  # noqa: BLE001 (any exception is a fault of the compiled scan)
         return Outcome([*faults, Fault("error", f"{type(error).__name__}: {str(error)[:300]}")], checks + 1)
     numeric += differences("values", got.values, want.values, tolerance)
     numeric += differences("gradients", got.gradients, want.gradients, tolerance)
     faults += _flags("flags", got.flags, want.flags)
-    with _threads():
+    with on_threads(2):
         more = ways.result(True)
     faults += differences("threads", more.values, got.values, 0.0)
     faults += differences("threads", more.gradients, got.gradients, 0.0)
@@ -302,18 +313,18 @@ def check_step(step: Step, second: bool = True) -> Outcome:
 
 def _flags(what: str, got: dict[str, bool], want: dict[str, bool]) -> list[Fault]:
     wrong = [name for name in want if got[name] != want[name]]
-    return [Fault(what, f"requires_grad of {name} is {got[name]}, right is {want[name]}") for name in wrong]
+    return [Fault(what, f"requires_grad of {name} is {got[name]}, expected {want[name]}") for name in wrong]
 
 
 def _numpy(step: Step, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the values that NumPy gives, by the names and in the dtypes of `like`."""
+    """Return the values computed by NumPy, with the names and dtypes of `like`."""
     with np.errstate(all="ignore"):
         found = flatten(reference.execute(step.definitions())["run"](plain_loop))[0]
     return {name: np.asarray(y, a.dtype) for (name, a), y in zip(like.items(), found, strict=True)}
 
 
 def _stable(step: Step, faults: list[Fault], want: Result, tolerance: float) -> list[Fault]:
-    """Return numeric faults; none if rounding alone could make the difference."""
+    """Return numeric faults, or none if rounding errors alone could cause the difference."""
     if not faults:
         return []
     for seed in range(4):
@@ -330,19 +341,6 @@ def _stable(step: Step, faults: list[Fault], want: Result, tolerance: float) -> 
         ):
             return []
     return faults
-
-
-@contextmanager
-def _threads(count: int = 2) -> Iterator[None]:
-    """Run on several threads, however little there is to do."""
-    before, least = settings.get_num_threads(), pool.SECONDS_PER_THREAD
-    settings.set_num_threads(count)
-    pool.SECONDS_PER_THREAD = 1e-12
-    try:
-        yield
-    finally:
-        settings.set_num_threads(before)
-        pool.SECONDS_PER_THREAD = least
 
 
 def kinds(faults: Sequence[Fault]) -> str:

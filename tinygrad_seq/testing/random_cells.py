@@ -1,4 +1,4 @@
-"""Drawn steps as cells of a layer, and the checks of a layer: lengths, masks, resets, either direction."""
+"""Random steps as cells of a layer, and the checks of a layer: lengths, masks, resets, both directions."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from .random_program import Step
 
 
 class _Source:
-    """The names of an executed program, out of sight of `Module`, which would take its arrays for parts."""
+    """The names of an executed program, hidden from `Module`, which would register the arrays."""
 
     def __init__(self, scope: dict[str, Any]) -> None:
         self.scope = scope
 
 
 class DrawnCell(nn.Cell):
-    """The cell of a drawn step whose arrays all have the batch first; its weights are parameters.
+    """The cell of a random step whose arrays all have the batch axis first; its weights are parameters.
 
     Parameters
     ----------
     drawn : Step
-        The step, whose representation is the source.
+        The step; its representation is its source code.
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> import tinygrad_seq as ts
-    >>> cell = find(ts.testing.cells(), lambda cell: True)
-    >>> isinstance(cell, ts.nn.Cell)
-    True
+    >>> from random import Random
+    >>> from tinygrad_seq.base.tree import map_leaves
+    >>> from tinygrad_seq.testing import DrawnCell
+    >>> from tinygrad_seq.testing.generate import draw_step
+    >>> cell = DrawnCell(draw_step(Random(1), largest=3, cell=True))
+    >>> y, state = cell(map_leaves(lambda leaf: leaf[0], cell.xs), cell.state)
     """
 
     def __init__(self, drawn: Step) -> None:
@@ -58,12 +59,12 @@ class DrawnCell(nn.Cell):
 
     @property
     def xs(self) -> Tree:
-        """An input sequence, (T, N, ...), in the tree that the cell takes."""
+        """A random input sequence: a tree of Tensors (T, N, ...)."""
         return self._source.scope["xs"]
 
     @property
     def state(self) -> Tree:
-        """A first state, in the tree that the cell takes."""
+        """A random initial state: a tree of Tensors (N, ...)."""
         return self._source.scope["init"]
 
     def forward(self, x: Tree, state: Tree) -> tuple[Tree, Tree]:
@@ -77,15 +78,20 @@ class DrawnCell(nn.Cell):
 
 
 def check_cell(step: Step) -> Outcome:
-    """Check that a layer of the cell is the same compiled, step by step and as a plain loop, whatever is padded.
+    """Compare a layer of the cell compiled, step by step and as a plain loop, with padding.
 
-    Steps that do not count are NaN in the inputs of the layer. Compared are outputs, last state and the gradients of
-    inputs, state and parameters.
+    The inputs of padded or masked steps are NaN. Outputs, final state and the gradients of inputs, state and parameters
+    must agree.
 
     Parameters
     ----------
     step : Step
-        The ``drawn`` of a cell that `cells` draws.
+        The step of a cell: ``cell.drawn`` for a cell from `cells`.
+
+    Returns
+    -------
+    Outcome
+        The faults and the number of checks.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def check_cell(step: Step) -> Outcome:
 
 
 def _valid(step: Step, flags: dict[str, Any]) -> np.ndarray:
-    """Return which steps of which batch elements count: (T, N)."""
+    """Return which steps count per batch element: (T, N)."""
     N = step.leaves[0].value.shape[0]
     if "lengths" in flags:
         return np.arange(step.T)[:, None] < np.asarray(flags["lengths"])
@@ -137,13 +143,13 @@ def _per_row(flags: np.ndarray, x: Any) -> np.ndarray:
 
 
 def _padded(leaf: Tensor, valid: np.ndarray) -> Tensor:
-    """Return a leaf with NaN where nothing counts."""
+    """Return a leaf with NaN at the steps that do not count."""
     values = np.where(_per_row(valid, leaf), leaf.numpy(), np.nan).astype(leaf.dtype)
     return tensor(values, requires_grad=leaf.requires_grad)
 
 
 def _result(cell: DrawnCell, run: Callable[[], tuple[Tree, Tree]], xs: Tree) -> dict[str, np.ndarray]:
-    """Return the results of a way to run a cell, and the gradients of the loss, by name."""
+    """Run a cell and return its results and the gradients of the loss by name."""
     leaves = {f"input {i}": leaf for i, leaf in enumerate(flatten(xs)[0])}
     leaves |= {f"state {i}": leaf for i, leaf in enumerate(flatten(cell.state)[0])}
     leaves |= dict(cell.named_parameters())
@@ -162,7 +168,7 @@ def _result(cell: DrawnCell, run: Callable[[], tuple[Tree, Tree]], xs: Tree) -> 
 
 
 def _plain_layer(step: Step, cell: DrawnCell, valid: np.ndarray, reset: np.ndarray) -> tuple[Tree, Tree]:
-    """Return what a layer means: a loop in which the state stays, and the output is 0, where a step does not count."""
+    """Compute a layer as a plain loop: steps that do not count leave the state unchanged and return 0."""
     T, N = valid.shape
     state, first = cell.state, cell.initial_state(N)
     columns, rebuild = flatten(cell.xs)

@@ -1,7 +1,7 @@
-"""Programs as plain data: equations over named arrays, and the Python text they stand for.
+"""Programs as plain data: equations over named arrays, and their Python text.
 
-A program is drawn from a `random.Random`, printed as a script, and run by executing that same text, so that what fails
-is what is printed. Equations are templates such as ``ts.tanh({0})`` with the names of their operands.
+A program is generated from a `random.Random`, printed as a script, and run by executing the same text, so the printed
+program is exactly the one that failed. Equations are templates such as ``ts.tanh({0})`` with names of operands.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMS = {
     "in part": "(part.reshape(-1)[-2:] * 0.7).sum()",
     "turned": "(part * random(part.shape[::-1], part.dtype, seed).T).sum()",
 }
-"""How a result of a scan enters the loss: cotangents of all kinds of memory, and one that depends on the result."""
+"""How a result of a scan enters the loss: cotangents with several memory layouts; one depends on the result."""
 
 HEADER = """\
 import contextlib
@@ -44,17 +44,17 @@ def random(shape, dtype, seed, bound=1.0):
 
 
 class Value(NamedTuple):
-    """What is known of an array of a program.
+    """An array of a program.
 
     Attributes
     ----------
     name, shape, dtype
-        As in the program's text.
-    bound
-        No element is larger in magnitude.
-    rows
-        Whether the first axis is the batch, which no equation may mix or move.
-    carried
+        Name, shape and dtype in the text of the program.
+    bound : float
+        The maximum magnitude of its elements.
+    rows : bool
+        Whether the first axis is the batch axis, which no equation may mix or move.
+    carried : bool
         Whether it depends on the carry of a step.
     """
 
@@ -67,7 +67,7 @@ class Value(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """``f``, ``i`` or ``b``."""
+        """The kind of the dtype: ``f``, ``i`` or ``b``."""
         return np.dtype(self.dtype).kind
 
     @property
@@ -80,18 +80,20 @@ class Value(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """An array that a program is given: a part of the carry, an input, a weight.
+    """An input array of a program: a part of the carry, an input of the step, a weight.
 
     Attributes
     ----------
-    value, seed
-        What it is, and what its numbers are drawn from.
-    grad
+    value : Value
+        Name, shape and dtype.
+    seed : int
+        The seed of its numbers.
+    grad : bool
         Whether it requires grad.
-    tensor
+    tensor : bool
         False for an ndarray.
-    layout
-        A template by which the scan is given it, of the same values in other memory; or ``F`` for Fortran's order.
+    layout : str
+        A template that copies it to another memory layout before it is passed to the scan; or ``F`` for Fortran order.
     """
 
     value: Value
@@ -101,7 +103,7 @@ class Leaf(NamedTuple):
     layout: str = "{0}"
 
     def text(self, lead: tuple[int, ...] = ()) -> str:
-        """Return the line that makes it, with `lead` before its axes."""
+        """Return the line that creates it, with the axes `lead` in front."""
         name, shape, dtype, bound, *_ = self.value
         made = f"random({(*lead, *shape)}, {dtype!r}, {self.seed}{f', {bound:.3g}' if self.value.kind == 'f' else ''})"
         if self.layout == "F":
@@ -126,7 +128,7 @@ class Equation(NamedTuple):
 
 
 def fill(template: str, operands: Iterable[str]) -> str:
-    """Return a template with the names of its operands in place of ``{0}``, ``{1}``, ..."""
+    """Replace ``{0}``, ``{1}``, ... of a template by the names of its operands."""
     names = list(operands)
     return re.sub(r"\{(\d+)\}", lambda found: names[int(found[1])], template)
 
@@ -160,7 +162,7 @@ def paths(tree: Tree, root: str) -> Iterator[tuple[str, str]]:
 
 
 def needed(equations: Iterable[Equation], wanted: Iterable[str]) -> tuple[tuple[Equation, ...], set[str]]:
-    """Return the equations that `wanted` depends on, and all names that they and `wanted` read."""
+    """Return the equations that `wanted` depends on, and all names that they read, including `wanted`."""
     names, found = set(wanted), []
     for equation in reversed(list(equations)):
         if equation.value.name in names:
@@ -171,23 +173,23 @@ def needed(equations: Iterable[Equation], wanted: Iterable[str]) -> tuple[tuple[
 
 @dataclass(frozen=True)
 class Graph:
-    """A function of arrays, drawn at random: its leaves are its arguments.
+    """A random function of arrays; its leaves are its arguments.
 
     Attributes
     ----------
-    leaves
-        The arrays it is given.
-    equations
-        What it computes, in order.
-    outputs
-        The names of the arrays it returns.
+    leaves : tuple of Leaf
+        The arguments.
+    equations : tuple of Equation
+        The operations, in order.
+    outputs : tuple of str
+        The names of the returned arrays.
 
     Examples
     --------
-    >>> import tinygrad_seq as ts
-    >>> from hypothesis import find
-    >>> graph = find(ts.testing.graphs(), lambda graph: True)
-    >>> graph.arguments() in graph.definitions()
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_graph
+    >>> graph = draw_graph(Random(3), depth=2)
+    >>> graph.arguments() == ", ".join(leaf.value.name for leaf in graph.leaves)
     True
     """
 
@@ -196,12 +198,12 @@ class Graph:
     outputs: tuple[str, ...]
 
     def definitions(self, wrap: str = "") -> str:
-        """Return the text that defines the leaves and the function ``f``; `wrap` is called on each result.
+        """Return the text that defines the leaves and the function ``f``.
 
         Parameters
         ----------
         wrap : str, default ""
-            The name of a function that the text calls on each result.
+            The name of a function to apply to each result.
 
         Returns
         -------
@@ -213,12 +215,12 @@ class Graph:
         return "\n".join([HEADER, "", *given, "", "", f"def f({names}):", *_body(self.equations, wrap, self.outputs)])
 
     def script(self) -> str:
-        """Return a script that shows the fault."""
+        """Return a script that reproduces the fault."""
         names = ", ".join(leaf.value.name for leaf in self.leaves if leaf.tensor)
         return f"{self.definitions()}\n\n\nprint(ts.gradcheck(lambda *_: f({self.arguments()}), [{names}], order=2))\n"
 
     def arguments(self) -> str:
-        """Return the names of the leaves, as the arguments of a call."""
+        """Return the names of the leaves, separated by commas."""
         return ", ".join(leaf.value.name for leaf in self.leaves)
 
     def __repr__(self) -> str:
@@ -256,37 +258,36 @@ _RUN_LAYER = """\
 
 @dataclass(frozen=True)
 class Step:
-    """A scan, drawn at random: a step, its arrays and the options of the call.
+    """A random scan: a step, its arrays and the options of the call.
 
     Attributes
     ----------
-    leaves
+    leaves : tuple of Leaf
         The parts of the carry, the inputs of one step, weights and constants.
-    equations
+    equations : tuple of Equation
         The body of the step.
-    carry, xs, ys
-        Trees of names: what enters as carry and input, and what leaves as output.
-    carry_out
-        For each leaf of the carry the name of what leaves in its place.
-    T
+    carry, xs, ys : pytree of str
+        The names of the carry, the inputs and the outputs of the step.
+    carry_out : tuple of str
+        The name of the new value per leaf of the carry.
+    T : int
         The number of steps.
-    options
+    options : tuple of (str, Any)
         ``reverse``, ``window``, ``remember``.
-    read
-        Which of the results, leaves of ``(carry, ys)``, the loss reads.
-    layer
-        For a step that is run by `nn.Recurrent`: ``lengths``, ``mask``, ``reset`` and ``go_backwards``.
-    form
+    read : tuple of int or None
+        The results, leaves of ``(carry, ys)``, that the loss reads; None for all.
+    layer : tuple of (str, Any) or None
+        For a step that `nn.Recurrent` runs: ``lengths``, ``mask``, ``reset`` and ``go_backwards``.
+    form : str
         How a result enters the loss: a key of `FORMS`.
-    runs
-        How often the scan runs, each time from the carry of the time before.
+    runs : int
+        How often the scan runs, each time from the final carry of the previous run.
 
     Examples
     --------
-    >>> import tinygrad_seq as ts
-    >>> from hypothesis import find
-    >>> step = find(ts.testing.steps(), lambda step: True)
-    >>> "def step(" in step.definitions()
+    >>> from random import Random
+    >>> from tinygrad_seq.testing.generate import draw_step
+    >>> "def step(carry, x):" in draw_step(Random(5), largest=3).definitions()
     True
     """
 
@@ -309,7 +310,7 @@ class Step:
         Parameters
         ----------
         wrap : str, default ""
-            The name of a function that the text calls on each result.
+            The name of a function to apply to each result.
 
         Returns
         -------
@@ -341,7 +342,7 @@ class Step:
         return "\n".join(lines)
 
     def script(self) -> str:
-        """Return a script that prints what each way of running the scan gives."""
+        """Return a script that prints the results of the compiled and the step-by-step run."""
         leaves = ", ".join(leaf.value.name for leaf in self.leaves if leaf.grad)
         call = "    carry, ys = run(ts.scan, compile=compile)"
         cell = ""
@@ -354,7 +355,7 @@ class Step:
 
 {cell}for compile in (True, False):
 {call}
-    print("compiled" if compile else "step by step, which is right")
+    print("compiled" if compile else "step by step (the reference)")
     print("  carry", carry)
     print("  ys", ys)
     leaves = [{leaves}]
@@ -372,5 +373,5 @@ class Step:
 
 
 def rename(tree: Tree, names: dict[str, str]) -> Tree:
-    """Return a tree of names with some exchanged."""
+    """Return a tree of names with some of them replaced."""
     return map_leaves(lambda name: names.get(name, name), tree)

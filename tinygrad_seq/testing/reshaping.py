@@ -1,4 +1,4 @@
-"""What moves numbers and changes none: functions that draw one equation each, as in `operations`."""
+"""Operations that move elements without changing them: each function generates one equation, as in `operations`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _with_axes(d: Drawing, count: int = 1) -> Value | None:
 
 
 def reshape(d: Drawing) -> Sketch | None:
-    """Reshape: flat, an axis cut in two, two axes merged; with the batch apart."""
+    """Reshape: flatten, split an axis, merge two axes; the batch axis stays."""
     x = d.pick(_kind(d))
     if x is None:
         return None
@@ -53,7 +53,7 @@ def permute(d: Drawing) -> Sketch | None:
 
 
 def one_more(d: Drawing) -> Sketch | None:
-    """Add an axis, of size 1 or by repetition."""
+    """Add an axis of size 1 or by broadcasting."""
     x = d.pick(_kind(d), lambda x: x.ndim < 4)
     if x is None:
         return None
@@ -87,7 +87,7 @@ def one_less(d: Drawing) -> Sketch | None:
 
 
 def cut(d: Drawing) -> Sketch | None:
-    """Take a slice, or a part of a `split`."""
+    """Take a slice or a part of a `split`."""
     x = _with_axes(d)
     if x is None:
         return None
@@ -108,7 +108,7 @@ def cut(d: Drawing) -> Sketch | None:
 
 
 def rearrange(d: Drawing) -> Sketch | None:
-    """Change the order of the elements along an axis, or their number."""
+    """Change the order or the number of elements along an axis."""
     x = _with_axes(d)
     if x is None:
         return None
@@ -128,7 +128,7 @@ def rearrange(d: Drawing) -> Sketch | None:
 
 
 def join(d: Drawing) -> Sketch | None:
-    """Join values: ``concat`` or ``stack``."""
+    """Join values with ``concat`` or ``stack``."""
     x = d.pick(_kind(d))
     if x is None:
         return None

@@ -1,4 +1,4 @@
-"""A smaller program that fails in the same way: parts are left out for as long as the fault stays."""
+"""Shrink a failing program: remove parts as long as it still fails."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ Program = TypeVar("Program", bound=Graph | Step)
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 60.0) -> Program:
-    """Return the smallest program found within `seconds` for which `fails` is true, as it is for `program`.
+    """Search for a smaller program that fails in the same way.
 
     Parameters
     ----------
-    program : Program
-        A `Graph` or a `Step`.
-    fails : callable or sequence of callable
+    program : Graph or Step
+        A program for which `fails` is true.
+    fails : callable
         Whether a program shows the fault.
     seconds : float, default 60.0
-        When to stop looking.
+        The time limit of the search.
+
+    Returns
+    -------
+    Graph or Step
+        The smallest program found for which `fails` is true.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 
 
 
 def _is_sound(program: Graph | Step) -> bool:
-    """Return whether a step of a layer closes over nothing that has the batch."""
+    """Return whether a step of a layer uses no array with a batch axis besides its arguments."""
     if isinstance(program, Graph) or program.layer is None:
         return True
     entered = leaves_of([program.carry, program.xs])
@@ -95,7 +100,7 @@ def _smaller(program: Any) -> Iterator[Any]:
 
 
 def _plainer_call(step: Step) -> Iterator[Step]:
-    """Yield the step called more simply: fewer steps, runs and options, arrays as they are."""
+    """Yield the step with a simpler call: fewer steps, runs and options, default memory layouts."""
     if step.runs > 1 or step.form != "weighted":
         yield replace(step, runs=1, form="weighted")
         yield replace(step, runs=1)
@@ -120,7 +125,7 @@ def _smaller_step(step: Step) -> Iterator[Step]:
         yield _pruned(replace(step, ys=name, read=(len(step.carry_out),) if name else (0,)))
     entered = leaves_of(step.carry)
     if len(entered) > 1:
-        for name, out in zip(entered, step.carry_out, strict=True):  # a part of the carry becomes a constant
+        for name, out in zip(entered, step.carry_out, strict=True):  # turn a part of the carry into a constant
             left = tuple([other for other, part in zip(step.carry_out, entered, strict=True) if part != name])
             yield _pruned(replace(step, carry=_without(step.carry, name), carry_out=left, read=None))
             if out != name:
@@ -152,7 +157,7 @@ def _cut(layer: Flags, T: int) -> Flags:
 
 
 def _fewer_equations(program: Any) -> Iterator[Any]:
-    """Yield the program without one equation: its result is another value like it, a constant, or an input."""
+    """Yield the program without one equation, whose result becomes a similar value, a constant or an input."""
     values = [leaf.value for leaf in program.leaves]
     for position, equation in enumerate(program.equations):
         value = equation.value
@@ -178,7 +183,7 @@ def _renamed(program: Program, equations: list[Equation], names: dict[str, str])
 
 
 def _pruned(program: Program) -> Program:
-    """Return the program without what nothing reads."""
+    """Return the program without unused equations and leaves."""
     if isinstance(program, Graph):
         equations, names = needed(program.equations, program.outputs)
     else:

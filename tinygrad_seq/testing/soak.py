@@ -1,8 +1,8 @@
-"""The soak: random programs for hours, in several processes.
+"""The soak test: random programs for hours, in several processes.
 
-A process takes a batch of examples and ends, so that its memory is bounded; its folder of compiled code is emptied when
-it holds many files. Every second process runs compiled scans on NumPy (``NUMBA_DISABLE_JIT=1``): it compiles nothing,
-so it sees many times as many programs, but no machine code. An example is a kind and a number, which give its program.
+A process runs a batch of examples and exits, which bounds its memory; its folder of compiled code is emptied when it
+has many files. Every second process runs compiled scans in NumPy (``NUMBA_DISABLE_JIT=1``): without compilation it
+checks many more programs, but no machine code. An example is a kind and a seed, which determine its program.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from .random_program import Graph, Step
 from .shrink import shrink
 
 BATCH: Final = 150
-"""Examples of a process."""
+"""The number of examples per process."""
 MOST_FILES: Final = 5000
-"""Files of compiled code after which a process begins with an empty folder."""
+"""The number of files of compiled code after which the next process starts with an empty folder."""
 ERRORS: Final = ("error", "error of second derivatives", "exception")
 SILENCE: Final = 900.0
-"""Seconds without a result after which a process is taken to hang."""
+"""The time in seconds without a report after which a process is considered to hang."""
 
 
 class Kind(NamedTuple):
-    """How programs of a kind are drawn and checked."""
+    """The functions that generate and check programs of one kind."""
 
     draw: Callable[[Random], Any]
     check: Callable[[Any], Outcome]
@@ -52,7 +52,7 @@ KINDS: Final = {
     "cell": Kind(lambda rng: draw_step(rng, cell=True), check_cell),
 }
 ORDER: Final = {False: ("step", "step", "graph", "step", "cell"), True: ("step", "graph", "cell", "step")}
-"""The kinds that a process takes in turn, by whether it runs scans on NumPy."""
+"""The cycle of kinds in a process, by whether it runs scans in NumPy."""
 
 
 def program_of(kind: str, seed: int) -> Graph | Step:
@@ -61,17 +61,17 @@ def program_of(kind: str, seed: int) -> Graph | Step:
 
 
 def outcome_of(kind: str, program: Graph | Step) -> Outcome:
-    """Return what became of a program; an exception is a fault too."""
+    """Check a program; an exception is a fault too."""
     try:
         return KINDS[kind].check(program)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is a finding)
+    except Exception as error:  # noqa: BLE001 (any exception is a finding)
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {str(error)[:300]} ({Path(where.filename).name}:{where.lineno})"
         return Outcome([Fault("exception", text)], 1)
 
 
 def smallest(kind: str, program: Any, outcome: Outcome, seconds: float) -> Any:
-    """Return a smaller program that fails a check that `program` fails."""
+    """Return a smaller program that fails one of the checks that `program` fails."""
     failed = {fault.check for fault in outcome.faults}
     errors = {fault.text.split(":")[0] for fault in outcome.faults if fault.check in ERRORS}
 
@@ -87,9 +87,9 @@ def smallest(kind: str, program: Any, outcome: Outcome, seconds: float) -> Any:
 
 
 def work(first: int, count: int, out: Path) -> None:
-    """Run a batch of examples and report each as a line of JSON: when it begins, and what became of it.
+    """Run a batch of examples and report the start and the outcome of each as a line of JSON.
 
-    The first that fails a set of checks is shrunk and written as a script; the others are reported by their numbers.
+    The first example that fails a given set of checks is shrunk and written as a script; others are only reported.
     """
     interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
     shrunk: set[str] = set()
@@ -99,7 +99,7 @@ def work(first: int, count: int, out: Path) -> None:
         program = program_of(kind, seed)
         outcome = outcome_of(kind, program)
         report: dict[str, Any] = {"kind": kind, "seed": seed, **outcome._asdict()}
-        if outcome.faults and kinds(outcome.faults) not in shrunk:  # shrinking takes as long as many examples
+        if outcome.faults and kinds(outcome.faults) not in shrunk:  # shrinking is as expensive as many examples
             shrunk.add(kinds(outcome.faults))
             program = smallest(kind, program, outcome, 120.0)
             script = out / f"{kind}-{seed}.py"
@@ -109,7 +109,7 @@ def work(first: int, count: int, out: Path) -> None:
 
 
 def failing_script(program: Graph | Step, faults: list[Fault]) -> str:
-    """Return the script of a program with its faults said at the top."""
+    """Return the script of a program with its faults as comments at the top."""
     said = [line for fault in faults for line in f"{fault.check}: {fault.text}".splitlines()]
     return "\n".join([*[f"# {line}" for line in said], program.script()])
 
@@ -119,11 +119,11 @@ def _report(value: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-# ---------------------------------------------------------------------------------------------------- all of them
+# -------------------------------------------------------------------------------------------------- all processes
 
 
 class Soak:
-    """The processes of a run and what they have reported."""
+    """The processes of a run and their reports."""
 
     def __init__(self, seed: int, workers: int, out: Path) -> None:
         self.seed, self.workers, self.out = seed, workers, out
@@ -134,7 +134,7 @@ class Soak:
         self._reports: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
 
     def run(self, seconds: float) -> bool:
-        """Run for so long; return whether no check failed."""
+        """Run for the given time and return whether no check failed."""
         start = said = time.monotonic()
         running = [self._start(slot) for slot in range(self.workers)]
         begun: list[Any] = [None] * self.workers
@@ -170,7 +170,7 @@ class Soak:
         return not self.failures
 
     def command(self, first: int) -> list[str]:
-        """Return the command of a process that runs the batch of examples that begins with `first`."""
+        """Return the command of a process that runs the batch of examples starting at seed `first`."""
         return [sys.executable, "-m", "tinygrad_seq.testing", "work", str(first), str(BATCH), str(self.out)]
 
     def _start(self, slot: int) -> subprocess.Popen[str]:
@@ -223,7 +223,7 @@ class Soak:
             )
 
     def summary(self, seconds: float) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return the counts and the failures as JSON values."""
         counts = {kind: dict(count) for kind, count in self.counts.items()}
         return {"seed": self.seed, "seconds": round(seconds), "counts": counts, "failures": self.failures}
 
@@ -240,15 +240,15 @@ def main(arguments: list[str] | None = None) -> int:
     soak = commands.add_parser("soak", help="run random programs for hours")
     soak.add_argument("--hours", type=float, default=2.0)
     soak.add_argument("--seed", type=int, default=0)
-    soak.add_argument("--workers", type=int, default=2, help="processes; every second one compiles nothing")
-    soak.add_argument("--json", type=Path, help="where to write the counts and the failures")
-    soak.add_argument("--out", type=Path, default=Path("soak"), help="the folder for failing scripts")
-    for name, text in (("check", "run one example again"), ("show", "print the script of one example")):
+    soak.add_argument("--workers", type=int, default=2, help="number of processes; every second one compiles nothing")
+    soak.add_argument("--json", type=Path, help="file for the counts and the failures")
+    soak.add_argument("--out", type=Path, default=Path("soak"), help="folder for the scripts of failing programs")
+    for name, text in (("check", "run one example"), ("show", "print the script of one example")):
         one = commands.add_parser(name, help=text)
         one.add_argument("kind", choices=list(KINDS))
         one.add_argument("seed", type=int)
-        one.add_argument("--shrink", type=float, default=0.0, help="seconds to look for a smaller program")
-    batch = commands.add_parser("work", help="what a process of the soak runs")
+        one.add_argument("--shrink", type=float, default=0.0, help="time limit for shrinking, in seconds")
+    batch = commands.add_parser("work", help="run one batch of examples (used by soak)")
     batch.add_argument("first", type=int)
     batch.add_argument("count", type=int)
     batch.add_argument("out", type=Path)

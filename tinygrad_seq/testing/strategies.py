@@ -1,7 +1,6 @@
 """Hypothesis strategies: arrays, graphs, steps and cells.
 
-Programs are drawn by the functions that the soak uses, from a `random.Random` whose choices hypothesis makes, so that
-it can shrink them.
+They use the generators of the soak test with a `random.Random` that hypothesis controls, so it can shrink programs.
 """
 
 from __future__ import annotations
@@ -21,14 +20,19 @@ from .random_program import Graph, Step
 
 
 def shapes(max_rank: int = 3, max_size: int = 5) -> SearchStrategy[tuple[int, ...]]:
-    """Return a strategy of shapes, without empty axes.
+    """Return a strategy for shapes without empty axes.
 
     Parameters
     ----------
     max_rank : int, default 3
-        The most axes.
+        The maximum number of axes.
     max_size : int, default 5
-        The largest axis.
+        The maximum size of an axis.
+
+    Returns
+    -------
+    SearchStrategy of tuple of int
+        The strategy.
 
     Returns
     -------
@@ -52,23 +56,23 @@ def arrays(
     bound: float = 2.0,
     requires_grad: bool = True,
 ) -> Tensor:
-    """Return a strategy of Tensors of random numbers.
+    """Return a strategy for Tensors of random numbers.
 
     Parameters
     ----------
-    shape : tuple of float, default None
-        A shape or a strategy of shapes; by default `shapes`.
+    shape : tuple of int or SearchStrategy, optional
+        A shape or a strategy for shapes; by default `shapes`.
     dtype : str, default "float64"
-        Any dtype. Masks are drawn evenly; integers are from 0 to `bound`.
+        Any dtype. Booleans are uniform; integers are from 0 to `bound`.
     bound : float, default 2.0
-        No element is larger in magnitude.
+        The maximum magnitude of an element.
     requires_grad : bool, default True
         Whether a floating-point Tensor requires grad.
 
     Returns
     -------
-    SearchStrategy
-        Of Tensors.
+    SearchStrategy of Tensor
+        The strategy.
 
     Examples
     --------
@@ -91,9 +95,17 @@ def _randoms() -> SearchStrategy[Random]:
 
 
 def graphs(depth: int = 12) -> SearchStrategy[Graph]:
-    """Return a strategy of functions of arrays, of up to `depth` operations, whose derivatives `check_graph` checks.
+    """Return a strategy for functions of arrays, made of any primitives within their domains; see `check_graph`.
 
-    They are drawn from the whole table of primitives, within the domain of each.
+    Parameters
+    ----------
+    depth : int, default 12
+        The maximum number of operations.
+
+    Returns
+    -------
+    SearchStrategy of Graph
+        The strategy.
 
     Parameters
     ----------
@@ -119,10 +131,19 @@ def graphs(depth: int = 12) -> SearchStrategy[Graph]:
 
 
 def steps(largest: int = 14) -> SearchStrategy[Step]:
-    """Return a strategy of scans, with all their arrays and options, of a step of up to `largest` operations.
+    """Return a strategy for scans with all their arrays and options; see `check_step`.
 
-    Carries have any rank and structure, with the batch or without it; beside floating-point arrays there are counters
-    and masks.
+    Carries have any rank and structure, with or without a batch axis, and include integers and masks.
+
+    Parameters
+    ----------
+    largest : int, default 14
+        The maximum number of operations per step.
+
+    Returns
+    -------
+    SearchStrategy of Step
+        The strategy.
 
     Parameters
     ----------
@@ -148,7 +169,17 @@ def steps(largest: int = 14) -> SearchStrategy[Step]:
 
 
 def cells(largest: int = 10) -> SearchStrategy[DrawnCell]:
-    """Return a strategy of cells of up to `largest` operations, with an input sequence ``xs`` and a first ``state``.
+    """Return a strategy for cells, each with an input sequence ``xs`` and an initial ``state``; see `check_cell`.
+
+    Parameters
+    ----------
+    largest : int, default 10
+        The maximum number of operations per step.
+
+    Returns
+    -------
+    SearchStrategy of DrawnCell
+        The strategy.
 
     Parameters
     ----------

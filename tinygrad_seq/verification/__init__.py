@@ -1,4 +1,4 @@
-"""`verify`: the certificate of a cell, a layer, a step or a module."""
+"""`verify` checks the values and gradients of a cell, layer, step or module and returns a certificate."""
 
 from .certificate import Certificate, Check
 from .runner import verify

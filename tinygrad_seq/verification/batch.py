@@ -1,4 +1,4 @@
-"""Checks of the batch: a row alone, padded rows, rows with steps that are left out."""
+"""Checks of batches: one batch element alone, padding, masked steps, resets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .table import SkipError, check
 
 @check("row alone == row in a batch", ROWS)
 def rows(problem: Problem) -> Iterator[Finding]:
-    """Compare values and gradients of a batch with those of its rows, run one by one."""
+    """Compare values and gradients of a batch with those of its elements run one by one."""
     subject, evaluate = problem.subject, problem.draws()
     axis = subject.row_axis
     assert axis is not None
@@ -45,7 +45,7 @@ def _without_states(outputs: Outputs) -> Outputs:
 
 
 def _row_axes(problem: Problem, whole: Evaluation) -> dict[str, int]:
-    """Return the axis of the rows of each output; of a module's it is the one that is N long in all of them."""
+    """Return the batch axis of each output; for a module, the axis of size N in all of its outputs."""
     if problem.subject.state_axis or problem.state is not None:
         return {"ys": 1, "state": problem.subject.state_axis}
     shapes = [array.shape for array in whole.values.values()]
@@ -53,14 +53,14 @@ def _row_axes(problem: Problem, whole: Evaluation) -> dict[str, int]:
     for axis in (wanted, 0, 1):
         if all(len(shape) > axis and shape[axis] == problem.N for shape in shapes):
             return {"ys": axis}
-    raise SkipError(f"no axis of the outputs {shapes} is {problem.N} long, as that of the rows is")
+    raise SkipError(f"no axis of the outputs {shapes} has the batch size {problem.N}")
 
 
 # ---------------------------------------------------------------------------------------------------- padding
 
 
 def _variants(problem: Problem) -> Iterator[tuple[str, Problem]]:
-    """Yield the problem and, for a cell that reads what it puts out, two layers of it: the second reads padding too."""
+    """Yield the problem and, if output and input of a cell have one shape, a stack of two: the second reads padding."""
     yield "", problem
     subject = problem.subject
     if isinstance(subject, LayerSubject) and subject.cell is not None and isinstance(problem.xs, Tensor):
@@ -76,33 +76,33 @@ def _variants(problem: Problem) -> Iterator[tuple[str, Problem]]:
             )
 
 
-# Each row is run by itself: outputs of steps left out are zeros, and blocks of truncation would begin elsewhere.
+# Each batch element is run alone: skipped steps return zeros, and truncation windows would start elsewhere.
 _PLAIN: dict[str, Any] = {"masked_output": "zeros", "window": None, "stride": None}
 
 
 @check("padded == unpadded, no gradient on padding", LENGTHS)
 def padded(problem: Problem) -> Iterator[Finding]:
-    """Compare rows with `lengths` with each row cut to its length: values, zeros after the end, all gradients."""
+    """Compare a batch with `lengths` with each sequence cut to its length: values, zeros after the end, gradients."""
     lengths = lengths_of(problem)
     yield from _against_rows(problem, [np.arange(length) for length in lengths], {"lengths": lengths})
 
 
 @check("masked == left out, no gradient there", LENGTHS)
 def masked(problem: Problem) -> Iterator[Finding]:
-    """Compare rows with a `mask` with each row without the steps left out; one row has no step at all."""
+    """Compare a batch with a `mask` with each sequence without its masked steps; one sequence has no steps."""
     mask = _mask(problem)
     yield from _against_rows(problem, [np.flatnonzero(mask[:, n]) for n in range(problem.N)], {"mask": mask})
 
 
 def _against_rows(problem: Problem, steps: Sequence[np.ndarray], flags: Flags) -> Iterator[Finding]:
     for prefix, each in _variants(problem):
-        got = each.evaluate(partial(_flagged, each, flags))
+        got = each.evaluate(each.whole(flags=flags, **_PLAIN))
         yield from compare(got, each.evaluate(_alone(each, steps)), ROUNDING, prefix=prefix)
 
 
 @check("NaN in what is left out reaches nothing", LENGTHS)
 def poisoned(problem: Problem) -> Iterator[Finding]:
-    """Compare values and gradients, bit by bit, with finite numbers and with NaN and infinity in the padding."""
+    """Compare bits of values and gradients between finite numbers and NaN or infinity in the padding."""
     if not any(leaf.dtype.kind == "f" for leaf in flatten(problem.xs)[0]):
         raise SkipError("inputs are not floating-point")
     lengths, mask = lengths_of(problem), _mask(problem)
@@ -125,7 +125,7 @@ def _poison(valid: np.ndarray, bad: float, x: np.ndarray) -> np.ndarray:
 
 @check("reset == begin anew", LENGTHS, CARRY)
 def resets(problem: Problem) -> Iterator[Finding]:
-    """Compare rows with a `reset` with each row in two parts, of which one starts from the initial state."""
+    """Compare a batch with `reset` with each sequence in two parts, the second from the initial state."""
     T, N, subject = problem.T, problem.N, problem.subject
     begins = [1 + n % (T - 1) for n in range(N)] if T > 1 else [0] * N
     flags = np.zeros((T, N), bool)
@@ -146,17 +146,12 @@ def resets(problem: Problem) -> Iterator[Finding]:
         states = joined([state for _, state in found], subject.state_axis)
         return {"ys": joined([ys for ys, _ in found], 1), "state": states}
 
-    got = problem.evaluate(partial(_flagged, problem, {"reset": flags}))
+    got = problem.evaluate(problem.whole(flags={"reset": flags}, **_PLAIN))
     yield from compare(got, problem.evaluate(run), ROUNDING)
 
 
-def _flagged(problem: Problem, flags: Flags, xs: Tree, state: Tree) -> Outputs:
-    outputs = problem.subject.run(xs, state, evaluate=True, flags=flags, **_PLAIN)
-    return {"ys": outputs["ys"], "state": outputs["state"]}
-
-
 def _alone(problem: Problem, steps: Sequence[np.ndarray]) -> Any:
-    """Return the run of each row alone, over its own `steps` only; the outputs of the others are 0."""
+    """Return a run of each batch element alone, over its own `steps`; the outputs of other steps are 0."""
     subject, T = problem.subject, problem.T
 
     def run(xs: Tree, state: Tree) -> Outputs:
@@ -184,7 +179,7 @@ def _alone(problem: Problem, steps: Sequence[np.ndarray]) -> Any:
 
 
 def _spread(y: Tensor, steps: np.ndarray, T: int) -> Tensor:
-    """Return outputs of some steps at their places among T, zeros elsewhere."""
+    """Return the outputs of some steps at their positions among T, with zeros elsewhere."""
     zero = Tensor(np.zeros((1, *y.shape[1:]), y.dtype))
     places = np.full(T, len(steps))
     places[steps] = np.arange(len(steps))
@@ -193,7 +188,7 @@ def _spread(y: Tensor, steps: np.ndarray, T: int) -> Tensor:
 
 
 def _mask(problem: Problem) -> np.ndarray:
-    """Return a mask with holes at the beginning, inside and at the end; if there are rows, one has no step at all."""
+    """Return a mask with gaps at the start, inside and at the end; if N > 1, one sequence has no steps."""
     mask = np.ones((problem.T, problem.N), bool)
     mask[-1, ::2] = False
     mask[: problem.T // 2, 1::2] = False

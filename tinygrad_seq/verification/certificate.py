@@ -1,4 +1,4 @@
-"""`Certificate`: what `verify` returns, to be read, printed, saved as JSON or raised."""
+"""`Certificate`, the result of `verify`: printable, convertible to JSON, or raised as an error."""
 
 from __future__ import annotations
 
@@ -14,33 +14,32 @@ Status = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a certificate.
+    """The result of one check.
 
     Parameters
     ----------
     name : str
-        What should be equal to what.
-    status : Status
+        What should equal what.
+    status : str
         ``"passed"``, ``"failed"`` or ``"skipped"``.
-    worst : float, default None
-        The worst figure: a difference relative to the largest element, 0 where bits are compared; None if nothing was
-        compared.
-    tolerance : float, default None
-        How large it may be.
-    where : str, default ""
-        The number with the worst figure: parameter, time, row, index.
-    detail : str, default ""
-        What was found there and what was expected; the error that stopped the check; why it was skipped.
-    smallest : str, default ""
-        Of a failed check the smallest case in which it fails, as arguments of `verify`, and what is wrong there.
+    worst : float or None
+        The largest difference, relative to the largest element of the array; None if nothing was compared.
+    tolerance : float or None
+        The largest difference allowed; 0 if bits are compared.
+    where : str
+        The position of the largest difference: array, time, batch element, index.
+    detail : str
+        The value found and the value expected, the error that stopped the check, or the reason why it was skipped.
+    smallest : str
+        For a failed check, the smallest sizes for which it fails, as arguments of `verify`, and the difference there.
 
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> certificate = ts.verify(ts.nn.GRUCell(2, 3), T=3, N=2)
-    >>> check = certificate.checks[0]
-    >>> isinstance(check, ts.verification.Check), check.status
-    (True, 'passed')
+    >>> certificate = ts.verify(ts.nn.MGUCell(2, 3), level="short", compile=False)
+    >>> check = certificate["row alone == row in a batch"]
+    >>> check.status, check.worst <= check.tolerance
+    ('passed', True)
     """
 
     name: str
@@ -54,17 +53,19 @@ class Check:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The checks of a cell, layer, step or module: see `verify`.
+    """The results of all checks of a cell, layer, step or module; see `verify`.
 
     Attributes
     ----------
-    subject
-        What was checked.
-    level
+    subject : str
+        The name of the object that was checked.
+    level : str
         ``"short"`` or ``"full"``.
-    T, N, seed
-        The sizes and the seed of the data.
-    checks
+    T, N : int
+        The sequence length and the batch size.
+    seed : int
+        The seed of the data.
+    checks : tuple of Check
         The result of each check.
 
     Examples
@@ -95,16 +96,16 @@ class Certificate:
         return tuple(check for check in self.checks if check.status == "failed")
 
     def __getitem__(self, name: str) -> Check:
-        """Return the check of that name."""
+        """Return the check with the given name."""
         return next(check for check in self.checks if check.name == name)
 
     def raise_on_failure(self) -> None:
-        """Raise an error that names the first failed check and its smallest case, unless all passed.
+        """Raise an error if a check failed.
 
         Raises
         ------
         VerificationError
-            If a check failed.
+            If a check failed; the message has the first failed check and its smallest failing case.
         """
         if self.passed:
             return
@@ -116,7 +117,7 @@ class Certificate:
         )
 
     def to_json(self) -> str:
-        """Return the certificate as JSON; figures that are not finite are text, ``"inf"``."""
+        """Return the certificate as JSON; numbers that are not finite become strings, e.g. ``"inf"``."""
 
         def plain(value: Any) -> Any:
             return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Numbers beside numbers: `Evaluation`, `Finding` and how far two evaluations are apart."""
+"""Compare two evaluations: `Evaluation`, `Finding` and the differences between arrays."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
-# Two ways to add the same float64 numbers differ by rounding: a few eps times the number of terms.
+# Two orders of adding the same float64 numbers differ by rounding: a few eps times the number of terms.
 ROUNDING = 1e-10
 # Derivatives of higher order and finite differences: their own error is about 1e-9 (see `differences`).
 DIFFERENCES = 1e-6
-# The same bits.
+# Bits must be equal.
 NONE = 0.0
 
-# Differences are relative to the largest element of an array, or to this if all are smaller.
+# Differences are relative to the largest element of an array, but at least to this.
 _LEAST_SCALE = 1e-3
 
 
 class Evaluation(NamedTuple):
-    """What a run gave.
+    """The results of a run.
 
     Attributes
     ----------
-    values
+    values : dict
         The outputs by name.
-    gradients
-        The gradients, of a fixed random weighting of the floating-point outputs, by the name of the leaf.
+    gradients : dict
+        The gradients of a fixed random weighting of the floating-point outputs, by name of the leaf.
     """
 
     values: Arrays
@@ -36,20 +36,20 @@ class Evaluation(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One comparison.
+    """The result of one comparison.
 
     Attributes
     ----------
-    where
-        In which array: ``gradient of 'weight_hh'``.
-    figure
-        How far it is off; infinite if it is not finite or has another shape or dtype.
-    tolerance
-        How far it may be.
-    detail
-        What was found and expected there.
-    place
-        The index of the worst element.
+    where : str
+        The array, e.g. ``gradient of 'weight_hh'``.
+    figure : float
+        The largest difference; infinite if a number is not finite, or the shape or dtype differs.
+    tolerance : float
+        The largest difference allowed.
+    detail : str
+        The number found and the number expected.
+    place : tuple of int
+        The index of the largest difference.
     """
 
     where: str
@@ -64,14 +64,14 @@ class Finding(NamedTuple):
 
     @property
     def badness(self) -> float:
-        """The figure in units of the tolerance, to find the worst of several."""
+        """The figure in units of the tolerance, for comparing findings."""
         return self.figure / self.tolerance if self.tolerance else (np.inf if self.figure else 0.0)
 
 
 def compare(
     got: Evaluation, want: Evaluation, tolerance: float, gradient_tolerance: float | None = None, prefix: str = ""
 ) -> Iterator[Finding]:
-    """Yield one finding for each array of two evaluations; with a tolerance of 0 the bits must be the same."""
+    """Yield one finding per array of two evaluations; with a tolerance of 0 the bits must be equal."""
     for name in want.values | got.values:
         yield closeness(prefix + name, got.values.get(name), want.values.get(name), tolerance)
     tolerance = tolerance if gradient_tolerance is None else gradient_tolerance
@@ -81,7 +81,7 @@ def compare(
 
 
 def closeness(name: str, got: np.ndarray | None, want: np.ndarray | None, tolerance: float) -> Finding:
-    """Return how far an array is from the one expected, and where it is farthest."""
+    """Return the largest difference between an array and the expected one, and its position."""
     if got is None or want is None:
         return Finding(name, np.inf, tolerance, f"{'missing' if got is None else 'not expected'}")
     if (got.shape, got.dtype) != (want.shape, want.dtype):
@@ -106,7 +106,7 @@ def closeness(name: str, got: np.ndarray | None, want: np.ndarray | None, tolera
 
 
 def finiteness(name: str, got: np.ndarray) -> Finding:
-    """Return whether all of an array is finite; its figure is how many elements are not."""
+    """Return a finding whose figure is the number of elements that are not finite."""
     bad = np.argwhere(~np.isfinite(got)) if got.dtype.kind == "f" else np.empty((0, 0))
     if not len(bad):
         return Finding(name, 0.0, NONE)
@@ -115,7 +115,7 @@ def finiteness(name: str, got: np.ndarray) -> Finding:
 
 
 def place_of(finding: Finding, axes: tuple[str, ...]) -> str:
-    """Return where the worst element is as text; `axes` are what the first axes of inputs and outputs are called."""
+    """Return the position of a finding as text; `axes` are the names of the first axes of inputs and outputs."""
     words = []
     rest = finding.place
     if finding.where.rpartition(" of ")[2].rpartition(": ")[2].partition(" ")[0] in ("xs", "ys"):

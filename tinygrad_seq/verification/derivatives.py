@@ -1,4 +1,4 @@
-"""Checks of derivatives: finite differences, forward mode, real-time recurrent learning, second derivatives."""
+"""Checks of derivatives: finite differences, forward mode, RTRL, second derivatives."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .problem import Problem, named, weights_of
 from .subject import FORWARD, Outputs
 from .table import SkipError, check
 
-# Elements of one leaf that are looked at one by one, to name the one that is wrong.
+# The number of elements of a leaf that are checked one by one to locate a wrong one.
 _MOST_ELEMENTS = 64
-# The steps of one-sided differences, and how precise they are, relative to the gradient.
+# The step sizes of one-sided differences, and their precision relative to the gradient.
 _SIDES, _KINK = (1e-5, 3e-6), DIFFERENCES / 5
 _AT_A_KINK = ", the derivatives of both sides of a kink"
-# Steps of the check of real-time recurrent learning, whose cost grows with the square of the state.
+# Limits of the check of RTRL, whose cost grows with the square of the state.
 _MOST_STEPS = 3
 _MOST_STATE = 256
 
 
 @check("gradients == finite differences")
 def finite_differences(problem: Problem) -> Iterator[Finding]:
-    """Compare the gradient of each parameter, input and part of the state with finite differences."""
+    """Compare the gradient of each parameter, input and state with finite differences."""
     starts = {"": problem}
-    if _learns_its_start(problem):
+    if problem.learns_its_start:
         starts["from the initial state: "] = problem.from_the_start()
     for prefix, start in starts.items():
         gradients = start.evaluate(compile=False, **problem.subject.whole_gradient()).gradients
@@ -48,12 +48,8 @@ def finite_differences(problem: Problem) -> Iterator[Finding]:
             yield _element(start, name, gradient, worst, prefix) if look else worst
 
 
-def _learns_its_start(problem: Problem) -> bool:
-    return any(leaf.requires_grad for leaf in flatten(problem.subject.initial_state(problem.N))[0])
-
-
 def _along(problem: Problem, name: str, gradient: np.ndarray, direction: np.ndarray, prefix: str = "") -> Finding:
-    """Return how far the derivative along a direction of one leaf is from its finite difference."""
+    """Compare the derivative along a direction of one leaf with its finite difference."""
 
     def line(step: float) -> np.ndarray:
         with problem.moved({name: step * direction}):
@@ -67,16 +63,16 @@ def _along(problem: Problem, name: str, gradient: np.ndarray, direction: np.ndar
     if figure > DIFFERENCES and (sides := _sides_of_a_kink(line, scale)):
         least, most = sides
         inside = least - _KINK * scale <= found <= most + _KINK * scale
-        detail = f"got {found:.10g}, expected one from {least:.6g} to {most:.6g}{_AT_A_KINK}"
+        detail = f"got {found:.10g}, expected a number from {least:.6g} to {most:.6g}{_AT_A_KINK}"
         return Finding(f"{prefix}gradient of {name}", 0.0 if inside else figure, DIFFERENCES, detail)
     detail = f"along a random direction got {found:.10g}, expected {expected:.10g}"
     if numeric.error / scale > DIFFERENCES:
-        detail += f" give or take {numeric.error:.1g}: a kink, a jump, or arithmetic less precise than float64"
+        detail += f" ± {numeric.error:.1g}: a kink, a jump, or arithmetic less precise than float64"
     return Finding(f"{prefix}gradient of {name}", figure, DIFFERENCES, "" if figure <= DIFFERENCES else detail)
 
 
 def _sides_of_a_kink(line: Callable[[float], np.ndarray], scale: float) -> tuple[float, float] | None:
-    """Return the derivatives of the two sides, the smaller first, if the line has a kink at 0, as relu has."""
+    """Return the derivatives of the two sides, smaller first, if the line has a kink at 0 such as that of relu."""
     here, slack = line(0.0), _KINK * scale
 
     def side(h: float) -> float:
@@ -88,7 +84,7 @@ def _sides_of_a_kink(line: Callable[[float], np.ndarray], scale: float) -> tuple
 
 
 def _element(problem: Problem, name: str, gradient: np.ndarray, worst: Finding, prefix: str) -> Finding:
-    """Return the finding for the element that is farthest off, as far as one is found."""
+    """Return the finding of the element with the largest difference, or `worst` if all elements pass."""
     found = []
     for position in range(min(gradient.size, _MOST_ELEMENTS)):
         direction = np.zeros(gradient.shape)
@@ -103,7 +99,7 @@ def _element(problem: Problem, name: str, gradient: np.ndarray, worst: Finding, 
 
 @check("jvp == gradients")
 def forward_mode(problem: Problem) -> Iterator[Finding]:
-    """Compare the inner product of w and J v (`ts.jvp`) with that of J'w (the gradients) and v."""
+    """Compare the inner product of w and J v (`ts.jvp`) with that of J^T w (the gradients) and v."""
     for compile in (False,) if problem.short else (False, None):
         tangents, f, primals = _function(problem, compile)
         gradients = problem.evaluate(compile=compile, **problem.subject.whole_gradient()).gradients
@@ -124,7 +120,7 @@ def _path(compile: bool | None) -> str:
 
 
 def _function(problem: Problem, compile: bool | None) -> tuple[Arrays, Any, tuple[Tensor, ...]]:
-    """Return tangents of the inputs and the state by name, the outputs as a function of them, their values."""
+    """Return tangents of the inputs and the state by name, the outputs as a function of both, and their values."""
     (xs, rebuild_xs), (state, rebuild_state) = flatten(problem.xs), flatten(problem.state)
     floats = [leaf for leaf in (*xs, *state) if leaf.dtype.kind == "f"]
     names = {id(leaf): name for name, leaf in problem.leaves.items()}
@@ -145,7 +141,7 @@ def _function(problem: Problem, compile: bool | None) -> tuple[Arrays, Any, tupl
 
 @check("hvp == differenced gradients")
 def second_derivatives(problem: Problem) -> Iterator[Finding]:
-    """Compare the Hessian of the weighting, times a direction through all leaves, with differenced gradients."""
+    """Compare Hessian-vector products of the weighting, in a direction over all leaves, with differenced gradients."""
     rng = np.random.default_rng(9)
     leaves = problem.leaves
     direction = {name: 0.3 * rng.standard_normal(leaf.shape) for name, leaf in leaves.items()}
@@ -165,16 +161,12 @@ def second_derivatives(problem: Problem) -> Iterator[Finding]:
         products = _products(problem, direction, compile)
         for name, leaf in leaves.items():
             want = expected[name].reshape(leaf.shape)
-            yield _second(f"Hessian product of {name}{_path(compile)}", products[name], want)
+            yield closeness(f"Hessian product of {name}{_path(compile)}", products[name], want, DIFFERENCES)
     yield from _public_hvp(problem, direction)
 
 
-def _second(where: str, got: np.ndarray, want: np.ndarray) -> Finding:
-    return closeness(where, got, want, DIFFERENCES)
-
-
 def _products(problem: Problem, direction: Arrays, compile: bool | None) -> Arrays:
-    """Return the products of the Hessian by name: the gradient of the gradients' inner product with the direction."""
+    """Return Hessian-vector products by name: the gradients of the inner product of gradients and direction."""
     leaves = problem.leaves
     outputs = problem.outputs(compile=compile, **problem.subject.whole_gradient())
     first = problem.pull(outputs, differentiable=True)
@@ -188,7 +180,7 @@ def _products(problem: Problem, direction: Arrays, compile: bool | None) -> Arra
 
 
 def _public_hvp(problem: Problem, direction: Arrays) -> Iterator[Finding]:
-    """`ts.hvp` over inputs and state is the same as the pull-back of the pull-back."""
+    """Compare `ts.hvp` for inputs and state with double backward."""
     try:
         tangents, f, primals = _function(problem, False)
     except SkipError:
@@ -208,7 +200,7 @@ def _public_hvp(problem: Problem, direction: Arrays) -> Iterator[Finding]:
 
 @check("real-time recurrent learning == backpropagation", FORWARD)
 def online(problem: Problem) -> Iterator[Finding]:
-    """Compare gradients computed forwards (`ts.grad_rtrl`) with backpropagation through time."""
+    """Compare gradients of real-time recurrent learning (`ts.grad_rtrl`) with backpropagation through time."""
     small = problem.at(min(problem.T, _MOST_STEPS), problem.N if problem.subject.row_axis is None else 1)
     step, form = small.subject.step()
     state = form(small.state)

@@ -1,4 +1,4 @@
-"""Derivatives along a line by finite differences, with a step that is chosen by the estimated error."""
+"""Finite differences along a line, with a step size chosen by the estimated error."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Each is tried with its half and quarter, from which the error of order 2 and 4 is extrapolated away.
+# Each is used with its half and quarter, so that extrapolation removes the errors of order 2 and 4.
 _STEPS = (1e-3, 1e-4, 1e-2, 1e-5)
 
 
 class Slope(NamedTuple):
-    """A numeric derivative, and how far the last two extrapolations are apart."""
+    """A numeric derivative, and the difference between the last two extrapolations."""
 
     value: np.ndarray
     error: float
 
 
 def slope(line: Callable[[float], np.ndarray], enough: float) -> Slope:
-    """Return the derivative of `line`, arrays of any shape, at 0.
+    """Return the derivative at 0 of `line`, a function with array values of any shape.
 
-    Central differences with three steps are extrapolated (Richardson). Steps of other sizes are tried until the
-    estimated error, relative to the largest element, is at most `enough`; then the one with the least error counts.
-    The error of the result is about 1e-10 where the function is smooth.
+    Central differences with three step sizes are extrapolated (Richardson). Further step sizes are tried until the
+    estimated error, relative to the largest element, is at most `enough`; the result with the smallest error is
+    returned. For smooth functions its error is about 1e-10.
 
     Parameters
     ----------
-    line
-        A function of the distance.
-    enough
-        The relative error that is good enough.
+    line : callable
+        A function of the distance from the point.
+    enough : float
+        The relative error that is small enough.
     """
     best = Slope(np.asarray(np.nan), np.inf)
     for step in _STEPS:

@@ -1,4 +1,4 @@
-"""Checks of the ways to compute: call after call, compiled, remembering less, on threads, in float32, at extremes."""
+"""Checks of execution: repeated calls, compiled, less memory, threads, float32, extreme inputs."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor
 from ..base.modes import no_grad
 from ..base.settings import get_num_threads, set_num_threads
-from ..base.tree import Tree, map_leaves
+from ..base.tree import Tree, flatten, map_leaves
 from ..kernels import pool
 from .compare import NONE, ROUNDING, Finding, closeness, compare, finiteness
 from .problem import Problem, named
 from .subject import COMPILED, LENGTHS, WINDOW, LayerSubject, Outputs
 from .table import SkipError, check
 
-# A float32 run beside the float64 run of the same numbers, relative to the largest element: about 1000 eps.
+# The difference between a float32 run and a float64 run of the same numbers: about 1000 eps of the largest element.
 SINGLE_VALUES, SINGLE_GRADIENTS = 1e-4, 1e-3
-# Enough rows for the compiled loop to be split over threads, in parts of unequal size.
+# A batch size at which the compiled loop is split over threads, in parts of unequal size.
 _MANY_ROWS = 61
 
 
 @check("every call gives the same numbers")
 def repeatable(problem: Problem) -> Iterator[Finding]:
-    """Compare two calls, bit by bit, and look for numbers that are not finite."""
+    """Compare the bits of two calls, and check that all numbers are finite."""
     first, second = (problem.evaluate(compile=False) for _ in range(2))
     yield from compare(second, first, NONE)
     for name, array in (first.values | first.gradients).items():
@@ -37,15 +36,15 @@ def repeatable(problem: Problem) -> Iterator[Finding]:
 
 @check("compiled == step by step", COMPILED)
 def compiled(problem: Problem) -> Iterator[Finding]:
-    """Compare values and all gradients of the compiled loop with the steps one by one, also for T = 1 and N = 1."""
+    """Compare values and all gradients of the compiled loop with step-by-step execution, also for T = 1 and N = 1."""
     how: dict[str, Any] = {"evaluate": problem.compiled_in_evaluation}
     cases = [(_sizes(problem, each), each) for each in (problem, *_small(problem))]
-    if any(leaf.requires_grad for leaf in _initial(problem)):
+    if problem.learns_its_start:
         cases.append(("from the start: ", problem.from_the_start()))
     for prefix, each in cases:
         got, want = (each.evaluate(compile=compile, **how) for compile in (True, False))
         yield from compare(got, want, ROUNDING, prefix=prefix)
-    for role in ("ys", "state"):  # a loss may read one of the two only
+    for role in ("ys", "state"):  # a loss may read only one of the two
         run = partial(_only, problem, role, how)
         got, want = (problem.evaluate(run, compile=compile) for compile in (True, False))
         yield from compare(got, want, ROUNDING, prefix=f"a loss of {role} alone: ")
@@ -65,15 +64,9 @@ def _small(problem: Problem) -> list[Problem]:
     return [problem.at(T, N) for T, N in sorted(sizes) if problem.subject.row_axis is not None or N == problem.N]
 
 
-def _initial(problem: Problem) -> list[Tensor]:
-    found: list[Tensor] = []
-    map_leaves(found.append, problem.subject.initial_state(problem.N))
-    return found
-
-
 @check("compiled == step by step, with lengths", COMPILED, LENGTHS, short=False)
 def compiled_lengths(problem: Problem) -> Iterator[Finding]:
-    """Do the same with sequences of different lengths."""
+    """Compare compiled and step-by-step execution of sequences with different lengths."""
     lengths = lengths_of(problem)
     how: dict[str, Any] = {"evaluate": problem.compiled_in_evaluation, "flags": {"lengths": lengths}}
     got, want = (problem.evaluate(compile=compile, **how) for compile in (True, False))
@@ -81,14 +74,14 @@ def compiled_lengths(problem: Problem) -> Iterator[Finding]:
 
 
 def lengths_of(problem: Problem) -> np.ndarray:
-    """Return lengths of which one is shorter than T and one is 1, as far as there are rows."""
+    """Return lengths T - 1, 1, T, T - 1, ... for the sequences of the batch."""
     T = problem.T
     return np.array([(max(T - 1, 1), 1, T)[n % 3] for n in range(problem.N)])
 
 
 @check("remember gives the same bits", COMPILED, WINDOW)
 def remember(problem: Problem) -> Iterator[Finding]:
-    """Compare the gradients, bit by bit, of a forward run that keeps everything and of ones that keep less."""
+    """Compare the bits of gradients between runs that save all residuals and runs that rematerialise some."""
     how: dict[str, Any] = {"compile": True, "evaluate": problem.compiled_in_evaluation}
     whole = problem.evaluate(remember="all", **how)
     for choice in (1, 2, "sqrt"):
@@ -97,17 +90,17 @@ def remember(problem: Problem) -> Iterator[Finding]:
 
 @check("every number of threads gives the same bits")
 def threads(problem: Problem) -> Iterator[Finding]:
-    """Compare one, two and three threads, bit by bit, on a batch with enough rows to be split."""
+    """Compare the bits of one, two and three threads, on a batch that is large enough to be split."""
     large = problem if problem.short else _large(problem)
-    with _threads(1):
+    with on_threads(1):
         one = large.evaluate()
     for count in (2, 3):
-        with _threads(count):
+        with on_threads(count):
             yield from compare(large.evaluate(), one, NONE, prefix=f"{count} threads: ")
 
 
 def _large(problem: Problem) -> Problem:
-    """Return the problem with so many rows that the work is split; as it is if its rows cannot be multiplied."""
+    """Return the problem with a batch large enough to be split, or as it is if its batch size cannot change."""
     subject = problem.subject
     if not isinstance(subject, LayerSubject) or problem.given_xs is not None or problem.not_compiled:
         return problem
@@ -115,8 +108,8 @@ def _large(problem: Problem) -> Problem:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Work on so many threads inside, however little work it is."""
+def on_threads(count: int) -> Iterator[None]:
+    """Return a context with `count` threads, also for very small work."""
     before, worth = get_num_threads(), pool.SECONDS_PER_THREAD
     set_num_threads(count)
     pool.SECONDS_PER_THREAD = 1e-12
@@ -157,10 +150,10 @@ def _single(x: Tensor) -> Tensor:
 
 @check("extreme inputs and sizes of 1 stay finite")
 def extremes(problem: Problem) -> Iterator[Finding]:
-    """Look for numbers that are not finite at inputs of 1000, of either and both signs, for one step and one row."""
+    """Check that inputs of 1000, -1000 and both signs give finite numbers, also for one step and one batch element."""
     small = [problem, *_small(problem)]
     cases = [(f"{_sizes(problem, each)}inputs as they are", each) for each in small[1:]]
-    if any(leaf.dtype.kind == "f" for leaf in _leaves(problem.xs)):
+    if any(leaf.dtype.kind == "f" for leaf in flatten(problem.xs)[0]):
         for each in small:
             for label, change in (
                 ("of both signs times 1000", lambda x: np.where(x < 0, -1e3, 1e3)),
@@ -189,9 +182,3 @@ def _finite(problem: Problem, dtype: type, prefix: str) -> Iterator[Finding]:
         yield finiteness(prefix + name, array)
     for name, array in found.gradients.items():
         yield finiteness(f"{prefix}gradient of {name}", array)
-
-
-def _leaves(tree: Tree) -> list[Tensor]:
-    found: list[Tensor] = []
-    map_leaves(lambda x: found.append(asarray(x)), tree)
-    return found

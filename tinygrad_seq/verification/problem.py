@@ -1,4 +1,4 @@
-"""`Problem`: a subject with data of one size, run in any way, and the gradients of a weighting of its outputs."""
+"""`Problem`: a subject with data of one size; runs it and returns outputs and gradients of a weighting of them."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _BURN_IN = 2
 
 @dataclass
 class Problem:
-    """A subject with inputs (T, N, ...) and a state that it can reach, all in float64.
+    """A subject with inputs (T, N, ...) and a reachable state, all in float64.
 
     Attributes
     ----------
-    subject
-        What is verified.
-    T, N
-        The sizes.
-    short
-        Whether only what is quick is done: what is not about the compiler runs step by step.
-    compile
-        Whether the compiler may be used at all.
-    seed
-        Of the data, and of the masks that the subject draws.
-    given_xs, given_init
-        The inputs and the state that the user gave; None to draw them.
-    make
-        Makes the user's cell, layer or module anew.
-    locate
-        Whether a wrong derivative is looked for element by element.
+    subject : Subject
+        The subject to verify.
+    T, N : int
+        The sequence length and the batch size.
+    short : bool
+        Whether checks that do not concern the compiler run step by step.
+    compile : bool
+        Whether the compiler may be used.
+    seed : int
+        The seed of the data and of the subject's random masks.
+    given_xs, given_init : pytree
+        The user's inputs and state; None generates random ones.
+    make : callable, optional
+        Constructs the user's cell, layer or module.
+    locate : bool
+        Whether to locate a wrong derivative element by element.
     """
 
     subject: Subject
@@ -78,13 +78,13 @@ class Problem:
             size = subject.layer._passes()[0].cell.input_size
         if size is None:
             raise ArgumentError(
-                f"verify: expected xs for {subject.name}, which has no input_size to draw them by, got None; "
+                f"verify: expected xs for {subject.name}, which has no input_size to generate them, got None; "
                 "pass xs=, an array (T, N, ...) or a tree of them."
             )
         return _leaf(rng.standard_normal((T, self.N, size)))
 
     def _cut(self, tree: Tree, first: int) -> Tree:
-        """Return what the user gave as float64 leaves, no more than T steps and N rows of it."""
+        """Return the user's arrays as float64 leaves, cut to T steps and N batch elements."""
 
         def part(x: Any) -> Tensor:
             array = asarray(x).numpy()
@@ -98,11 +98,11 @@ class Problem:
 
     @property
     def cuts_time(self) -> bool:
-        """Whether axis 0 of the inputs is known to be time."""
+        """Whether time is known to be axis 0 of the inputs."""
         return not self.subject.lacks(CARRY) or isinstance(self.subject, LayerSubject)
 
     def _reach_state(self, rng: np.random.Generator) -> Tree:
-        """Return the state that was given, or one that the subject comes to: any other may be none that it can have."""
+        """Return the user's state, or one that the subject reaches; an arbitrary state may be invalid."""
         if self.given_init is not None:
             return self._cut(self.given_init, 1)
         first = self.subject.initial_state(self.N)
@@ -114,17 +114,17 @@ class Problem:
         return map_leaves(lambda x: _leaf(x.numpy()), state)
 
     def at(self, T: int, N: int, xs: Tree = None) -> Problem:
-        """Return the same problem at other sizes, or with other inputs."""
+        """Return the problem with other sizes or inputs."""
         return replace(self, T=T, N=N, given_xs=self.given_xs if xs is None else xs)
 
     def from_the_start(self) -> Problem:
-        """Return the same problem from the state that the subject starts from by default."""
+        """Return the problem with the initial state of the subject."""
         other = replace(self)
         other.state = None
         return other
 
     def with_xs(self, change: Callable[[np.ndarray], np.ndarray]) -> Problem:
-        """Return the same problem with its floating-point inputs changed."""
+        """Return the problem with its floating-point inputs transformed by `change`."""
         other = replace(self)
         other.xs = map_leaves(lambda x: _leaf(change(x.numpy())) if x.dtype.kind == "f" else x, self.xs)
         other.state = self.state
@@ -134,14 +134,14 @@ class Problem:
 
     @property
     def leaves(self) -> dict[str, Tensor]:
-        """All that gradients are taken for, by name: parameters, inputs, the state."""
+        """The leaves of the gradients by name: parameters, inputs, state."""
         found = {repr(name): parameter for name, parameter in self.subject.parameters().items()}
         for role, tree in (("xs", self.xs), ("state", self.state)):
             found |= {name_of(role, path): leaf for path, leaf in named_leaves(tree) if leaf.dtype.kind == "f"}
         return found
 
     def lacks(self, need: str) -> str:
-        """Return why a check that needs something cannot run; nothing if it can."""
+        """Return why a check with this need cannot run; an empty string if it can."""
         if need == COMPILED:
             return self.not_compiled
         one_row = "there is one row only; pass N=2 or more" if need == ROWS and self.N == 1 else ""
@@ -149,7 +149,7 @@ class Problem:
 
     @property
     def not_compiled(self) -> str:
-        """Why the compiled path cannot be looked at."""
+        """Why the compiled path cannot be checked; an empty string if it can."""
         if not self.compile:
             return "compile=False, or inside disable_compile or detect_anomaly"
         with self._engine(True):
@@ -157,9 +157,14 @@ class Problem:
 
     @property
     def compiled_in_evaluation(self) -> bool:
-        """Whether it is compiled in evaluation only, as a cell that draws random numbers in training."""
+        """Whether it can be compiled only in evaluation mode, like a cell that draws random numbers in training."""
         with self._engine(True):
             return bool(self.subject.refusal(self.xs, self.state, False))
+
+    @property
+    def learns_its_start(self) -> bool:
+        """Whether the initial state has parameters."""
+        return any(leaf.requires_grad for leaf in flatten(self.subject.initial_state(self.N))[0])
 
     def draws(self) -> bool:
         """Return whether the subject draws random numbers, as dropout does in training."""
@@ -174,11 +179,20 @@ class Problem:
 
     @contextmanager
     def _engine(self, compile: bool | None) -> Iterator[None]:
-        """Run scans compiled or step by step; what cannot be compiled is no news here."""
+        """Return a context that runs scans compiled or step by step, without warnings of the compiler."""
         compiled = (not self.short if compile is None else compile) and self.compile
         with warnings.catch_warnings(), nullcontext() if compiled else disable_compile():
             warnings.simplefilter("ignore", CompileWarning)
             yield
+
+    def whole(self, **options: Any) -> Run:
+        """Return a run of the whole sequence in evaluation mode, with options of `Subject.run`: outputs and state."""
+
+        def run(xs: Tree, state: Tree) -> Outputs:
+            outputs = self.subject.run(xs, state, evaluate=True, **options)
+            return {"ys": outputs["ys"], "state": outputs["state"]}
+
+        return run
 
     def outputs(self, run: Run | None = None, *, compile: bool | None = None, **how: Any) -> Outputs:
         """Return the outputs; see `evaluate`."""
@@ -189,14 +203,14 @@ class Problem:
             return self.subject.run(self.xs, self.state, **how)
 
     def evaluate(self, run: Run | None = None, *, compile: bool | None = None, **how: Any) -> Evaluation:
-        """Return the outputs and the gradients of a weighting of them, which is the same for outputs of the same form.
+        """Return the outputs and the gradients of a weighting of them, equal for outputs of the same structure.
 
         Parameters
         ----------
-        run
-            Computes the outputs of inputs and state in another way.
-        compile
-            Whether scans may be compiled; None: unless the problem is short.
+        run : callable, optional
+            Another function from inputs and state to outputs.
+        compile : bool, optional
+            Whether scans may be compiled; by default, unless the problem is short.
         **how
             Options of `Subject.run`.
         """
@@ -209,7 +223,7 @@ class Problem:
         return Evaluation({name: leaf.numpy() for name, leaf in named(outputs).items()}, gradients)
 
     def pull(self, outputs: Outputs, *, differentiable: bool = False, every: bool = False) -> dict[Tensor, Tensor]:
-        """Return the gradients of the weighting by leaf, of `every` leaf of the graph or of those of the problem."""
+        """Return the gradients of the weighting for `every` leaf of the graph, or for the leaves of the problem."""
         weights = weights_of(outputs)
         live = {name: y for name, y in named(outputs).items() if y.requires_grad}
         return pull_back(
@@ -221,13 +235,13 @@ class Problem:
         )
 
     def loss(self, outputs: Outputs) -> np.ndarray:
-        """Return the weighting as a number."""
+        """Return the weighted sum of the outputs."""
         weights = weights_of(outputs)
         return np.asarray(sum(float((w * named(outputs)[name].numpy()).sum()) for name, w in weights.items()))
 
     @contextmanager
     def moved(self, steps: dict[str, np.ndarray]) -> Iterator[None]:
-        """Move leaves of the problem, inside."""
+        """Return a context in which `steps` are added to leaves of the problem."""
         leaves = self.leaves
         before = {name: (leaves[name]._array, leaves[name]._exposed) for name in steps}
         try:
@@ -245,39 +259,39 @@ def named(outputs: Outputs) -> dict[str, Tensor]:
 
 
 def weights_of(outputs: Outputs) -> Arrays:
-    """Return a random weight for each floating-point output, the same ones for outputs of the same form."""
+    """Return random weights per floating-point output, equal for outputs of the same structure."""
     rng = np.random.default_rng(7)
     leaves = {name: leaf for name, leaf in named(outputs).items() if leaf.dtype.kind == "f"}
     return {name: rng.standard_normal(leaf.shape) for name, leaf in leaves.items()}
 
 
 def _leaf(values: np.ndarray) -> Tensor:
-    """Return values as a Tensor: numbers as float64, which require grad, integers and booleans as they are."""
+    """Return values as a Tensor: floating-point ones as float64 that require grad, others unchanged."""
     floating = values.dtype.kind == "f"
     return Tensor(values.astype(np.float64) if floating else values, requires_grad=floating)
 
 
-# --------------------------------------------------------------------------------------- parts of trees and back
+# ------------------------------------------------------------------------------------ splitting and joining trees
 
 
 def part(tree: Tree, key: slice, axis: int) -> Tree:
-    """Return a part of every array along an axis, of an array without that axis the whole."""
+    """Return a slice of every array along an axis; arrays without that axis are unchanged."""
     return map_leaves(lambda x: x[(slice(None),) * axis + (key,)] if x.ndim > axis else x, tree)
 
 
 def row(tree: Tree, n: int, axis: int) -> Tree:
-    """Return one row of every array, the axis kept."""
+    """Return one batch element of every array; the axis stays."""
     return part(tree, slice(n, n + 1), axis)
 
 
 def joined(trees: Sequence[Tree], axis: int) -> Tree:
-    """Return trees of one form as one, their arrays put together along an axis: the opposite of `part`."""
+    """Concatenate the arrays of trees of one structure along an axis, the inverse of `part`."""
     columns = zip(*[flatten(tree)[0] for tree in trees], strict=True)
     return flatten(trees[0])[1]([concat(list(xs), axis) if xs[0].ndim > axis else xs[0] for xs in columns])
 
 
 def sizes_of(xs: Tree, row_axis: int | None) -> tuple[int, int]:
-    """Return T and N of inputs that the user gave."""
+    """Return T and N of the user's inputs."""
     leaves = [asarray(leaf) for leaf in flatten(xs)[0]]
     axes = max(1, 0 if row_axis is None else row_axis + 1)
     if not leaves or any(leaf.ndim < axes for leaf in leaves[:1]) or not leaves[0].shape[0]:

@@ -1,4 +1,4 @@
-"""`verify`: all checks of the table on one subject, and the smallest case in which one fails."""
+"""`verify`: run all checks on one subject, and find the smallest failing case."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..base.modes import mode
 from ..base.tree import Tree, describe
 from ..errors import ArgumentError, ShapeError
 from ..nn.checks import check_sizes, check_switches
-from . import batch, derivatives, paths, saving, through_time  # noqa: F401 (they enter their checks)
+from . import batch, derivatives, paths, saving, through_time  # noqa: F401 (these register their checks)
 from .certificate import Certificate, Check
 from .compare import Finding, place_of
 from .problem import Problem, sizes_of
 from .subject import LayerSubject, Subject, subject_of
 from .table import TABLE, Row, SkipError
 
-# The cases that are tried to find the smallest in which a check fails.
+# The maximum number of smaller cases to try for a failed check.
 _MOST_CASES = 12
 
 
@@ -39,57 +39,60 @@ def verify(
     make: Callable[[], Any] | None = None,
     seed: int = 0,
 ) -> Certificate:
-    """Return the certificate of a cell, layer, step or module: whether its values and gradients are right in every way.
+    """Verify the values and gradients of a cell, layer, step or module.
 
-    What should be equal is compared in float64: the gradients with finite differences, compiled with step by step, the
-    whole with chunks and a stream, a row in a batch with the row alone, padded with unpadded, backwards with forwards
-    on reversed time, truncated with detached, forward mode and real-time recurrent learning with backpropagation,
-    Hessian products with differenced gradients, any number of threads with one, float32 with float64, loaded with
-    saved; and extreme inputs must give finite numbers.
+    The checks compare results in float64 that should be equal: gradients with finite differences, compiled with
+    step-by-step execution, the whole sequence with chunks and a stream, a batch element with the same element alone,
+    padded with unpadded, backwards with forwards on reversed time, truncated with detached, forward mode and real-time
+    recurrent learning with backpropagation, Hessian-vector products with differenced gradients, several threads with
+    one, float32 with float64, loaded with saved. Extreme inputs must give finite numbers.
 
-    All is done on a copy (the Tensors of a step are put back). Parameters are moved a little: at zeros and ties, where
-    training often starts, many faults do not show. Dropout stays on where both sides draw the same masks, and is off
-    elsewhere.
+    All checks run on a copy (the Tensors of a step are restored). Parameters are changed slightly, because zeros and
+    ties, where training often starts, hide many faults. Dropout stays enabled where both sides draw the same masks, and
+    is disabled elsewhere.
 
     Parameters
     ----------
-    subject
+    subject : Cell, Module or callable
         A `Cell`; `Recurrent`, `RNN`, `GRU` or `LSTM` with any options; a function ``step(carry, x) -> (carry, y)`` as
-        `scan` takes it; or a module whose ``forward(xs)`` maps sequences to outputs.
-    init
-        The state to start from. A step needs it; for cells and layers it is one that they come to in two steps.
-    xs
-        The inputs: (T, N, ...), also with `batch_first`, or a tree of such arrays, floating-point or integers. By
-        default they are drawn, for cells and layers that have an `input_size`.
-    parameters
-        Of a step: the Tensors that it uses, a list or dict; by default those that one call reaches.
-    batch_axis
-        Of a step (1) or a module: which axis of `xs` is that of the rows, if rows are independent.
-    T, N
-        The sizes, 4 and 2 by default, or those of `xs`.
-    level
-        ``"short"``: step by step, but for the comparison with the compiled path, a second or two; ``"full"``: every
-        check on the compiled path too, with long batches over several threads, some ten seconds.
-    compile
-        Whether the compiler may be used at all.
-    checks
+        for `scan`; or a module whose ``forward(xs)`` maps sequences to outputs.
+    init : pytree, optional
+        The state to start from. Required for a step; for cells and layers, by default a state reached in two steps.
+    xs : pytree, optional
+        The inputs: an array (T, N, ...), also with `batch_first`, or a tree of such arrays, floating-point or integer.
+        By default random numbers, for cells and layers that have an `input_size`.
+    parameters : pytree of Tensor, optional
+        For a step: the Tensors that it uses; by default those that one call reaches.
+    batch_axis : int, optional
+        For a step (1) or a module: the batch axis of `xs`, if batch elements are independent.
+    T : int, optional
+        The sequence length; by default 4, or that of `xs`.
+    N : int, optional
+        The batch size; by default 2, or that of `xs`.
+    level : str, default "full"
+        ``"short"`` runs step by step, except for one comparison with the compiled path, in one or two seconds.
+        ``"full"`` runs every check on the compiled path too, with large batches on several threads, in about ten
+        seconds.
+    compile : bool, default True
+        Whether the compiler may be used.
+    checks : iterable of str, optional
         The names of the checks to run; by default all.
-    make
-        Makes the cell, layer or module anew: what is loaded is then loaded into another one, which finds what is drawn
-        at random in ``__init__`` and not saved.
-    seed
-        Of the data and of the masks.
+    make : callable, optional
+        Constructs the cell, layer or module. The saved state is then loaded into a new object, which detects random
+        values that ``__init__`` draws and that are not saved.
+    seed : int, default 0
+        The seed of the data and of random masks.
 
     Returns
     -------
     Certificate
-        See there; `print` it, or call `raise_on_failure`.
+        The results; `print` it, or call `raise_on_failure`.
 
     Raises
     ------
     ArgumentError
-        If the subject cannot be run at all; or an argument is outside its range. A single check that cannot run is
-        reported as skipped, with the reason.
+        If the subject cannot be run, or an argument is outside its range. A single check that cannot run is reported as
+        skipped, with the reason.
 
     Examples
     --------
@@ -98,7 +101,7 @@ def verify(
     >>> certificate.passed
     True
 
-    A gradient that is cut off:
+    A cell that cuts off a gradient:
 
     >>> class Cut(ts.nn.Cell):
     ...     input_size, state_shape = 2, (2,)
@@ -130,15 +133,15 @@ def _check_arguments(T: Any, N: Any, level: Any, compile: Any, checks: Any) -> N
     check_sizes("verify", **{name: size for name, size in (("T", T), ("N", N)) if size is not None})
     check_switches("verify", compile=compile)
     if level not in ("short", "full"):
-        raise ArgumentError(f"verify: expected level 'short' or 'full', got {level!r}; pass one of them.")
+        raise ArgumentError(f"verify: expected level 'short' or 'full', got {level!r}; correct it.")
     names = [row.name for row in TABLE]
     for name in checks or ():
         if name not in names:
-            raise ArgumentError(f"verify: expected checks among {names}, got {name!r}; correct its name.")
+            raise ArgumentError(f"verify: expected checks among {names}, got {name!r}; correct the name.")
 
 
 class _Mover:
-    """Moves parameters away from where they are, by a tenth or so: signs stay, zeros become small numbers."""
+    """Changes parameters by up to a fifth; signs stay, and zeros become small numbers."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng([seed, 2])
@@ -151,7 +154,7 @@ class _Mover:
 def _prepare(
     subject: Subject, T: int, N: int, short: bool, compile: bool, seed: int, xs: Tree, init: Tree, make: Any
 ) -> Problem:
-    """Return the problem of a subject that can be run, by which all its numbers are finite or not."""
+    """Return the problem of a subject, after a trial run."""
     try:
         problem = Problem(subject, T, N, short, compile, seed, xs, init, make=make)
         problem.evaluate(compile=False)
@@ -164,17 +167,17 @@ def _prepare(
     if isinstance(subject, LayerSubject) and N > 1 and subject.holds_rows(N):
         try:
             problem.at(T, 1).evaluate(compile=False)
-        except ShapeError:  # what it holds has a row for each sequence: no check may change their number
+        except ShapeError:  # it holds arrays with one row per batch element, so no check may change the batch size
             subject.row_axis = None
     return problem
 
 
 def _cannot_run(subject: Subject, xs: Tree, init: Tree, error: Exception) -> ArgumentError:
-    given = "drawn inputs" if xs is None else f"xs {describe(xs)}"
+    given = "random inputs" if xs is None else f"xs {describe(xs)}"
     state = "" if init is None else f" and init {describe(init)}"
     return ArgumentError(
-        f"verify: expected {subject.name} to run in float64 on {given}{state}, so no check can be made; got "
-        f"{type(error).__name__}: {str(error).rstrip('.')}; pass xs= and init= as it takes them, and correct it."
+        f"verify: expected {subject.name} to run in float64 on {given}{state}, got {type(error).__name__}: "
+        f"{str(error).rstrip('.')}; correct it, or pass xs= and init= that it accepts."
     )
 
 
@@ -190,7 +193,7 @@ def _run(row: Row, problem: Problem) -> Check:
         findings = [*row.function(problem)]
     except SkipError as reason:
         return Check(row.name, "skipped", detail=f"cannot run: {reason}")
-    except Exception as error:  # noqa: BLE001 (the code of the user may raise anything; it is what the check found)
+    except Exception as error:  # noqa: BLE001 (the user's code may raise anything; the error is the finding)
         return _raised(row, error)
     worst = max(findings, key=lambda finding: finding.badness, default=Finding("", 0.0, 0.0))
     status: Literal["passed", "failed"] = "passed" if worst.passed else "failed"
@@ -199,7 +202,7 @@ def _run(row: Row, problem: Problem) -> Check:
 
 
 def _with_smallest(row: Row, problem: Problem, check: Check) -> Check:
-    """Return a failed check with the smallest sizes at which it fails too, its own if at no smaller ones."""
+    """Return a failed check with the smallest sizes for which it fails."""
     if check.status != "failed":
         return check
     sizes = (problem.T, problem.N)
@@ -210,7 +213,7 @@ def _with_smallest(row: Row, problem: Problem, check: Check) -> Check:
 
 
 def _at(row: Row, problem: Problem, T: int, N: int) -> Check:
-    """Return the result of one check at other sizes, at which the subject may not even run."""
+    """Return the result of one check at other sizes, at which the subject may not run at all."""
     try:
         case = problem.at(T, N)
     except Exception as error:  # noqa: BLE001 (as above)
@@ -223,7 +226,7 @@ def _raised(row: Row, error: Exception) -> Check:
 
 
 def _smaller(problem: Problem) -> list[tuple[int, int]]:
-    """Return smaller sizes, the smallest first."""
+    """Return smaller sizes (T, N), smallest first."""
     times = range(1, problem.T + 1) if problem.cuts_time else [problem.T]
     rows = range(1, problem.N + 1) if problem.subject.row_axis is not None else [problem.N]
     sizes = sorted(((t, n) for t in times for n in rows), key=lambda size: (size[0] * size[1], size))

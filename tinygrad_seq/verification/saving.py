@@ -1,4 +1,4 @@
-"""Checks of what is kept: saved, loaded, pickled, copied."""
+"""Checks of saving, loading and pickling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .table import SkipError, check
 
 @check("saved and loaded gives the same numbers", MODULE)
 def saved(problem: Problem) -> Iterator[Finding]:
-    """Load what was saved into other parameters and compare; see that every gradient goes to a parameter."""
+    """Load the saved state into other parameters and compare; check that every leaf of the graph is a parameter."""
     module = problem.subject.module
     assert module is not None
     before = problem.evaluate(compile=False)
@@ -34,7 +34,7 @@ def saved(problem: Problem) -> Iterator[Finding]:
 
 
 def _another(problem: Problem, module: Module) -> Module:
-    """Return a module that has nothing of the first one's values: made anew, or else a copy whose values are zeros."""
+    """Return a module without the values of the first one: a new one from `make`, or else a copy filled with zeros."""
     if problem.make is not None:
         made = subject_of(problem.make(), None, None, None, problem.subject.row_axis).module
         assert made is not None
@@ -50,7 +50,7 @@ def _unsaved(problem: Problem) -> Iterator[Finding]:
     for leaf in problem.pull(problem.outputs(compile=False), every=True):
         if all(leaf is not other for other in known):
             yield Finding(
-                f"a Tensor {leaf.shape} that is no parameter",
+                f"a Tensor {leaf.shape} that is not a parameter",
                 np.inf,
                 NONE,
                 "it requires grad but is not in state_dict(): neither trained nor saved; make it an nn.Parameter",
@@ -59,18 +59,18 @@ def _unsaved(problem: Problem) -> Iterator[Finding]:
 
 @check("pickled gives the same numbers", MODULE)
 def pickled(problem: Problem) -> Iterator[Finding]:
-    """Pickle and compare."""
+    """Compare the module with its pickled copy."""
     module = problem.subject.module
     assert module is not None
     try:
         other = pickle.loads(pickle.dumps(module))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise SkipError(f"pickle refuses it: {error}") from error
+        raise SkipError(f"it cannot be pickled: {error}") from error
     yield from compare(_with(problem, other), problem.evaluate(compile=False), NONE)
 
 
 def _with(problem: Problem, module: Module) -> Evaluation:
-    """Return the evaluation of the problem with another module in the place of the subject's."""
+    """Evaluate the problem with another module."""
     subject = copy.copy(problem.subject)
     other = problem.with_xs(lambda x: x)
     other.subject = _replaced(subject, module)

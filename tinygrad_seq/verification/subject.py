@@ -1,4 +1,4 @@
-"""What is verified, in one form: a cell, a recurrent layer, a step of a scan or a module."""
+"""One interface for the objects that can be verified: cells, recurrent layers, steps of a scan, modules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +31,8 @@ Outputs = dict[str, Tree]
 Flags = Mapping[str, np.ndarray]
 _NONE: Flags = {}
 
-# What some checks need and not every subject has; the values say what it is missing where it is missing.
-CARRY = "a state that is passed from part to part, forwards in time or backwards"
+# The needs of checks that not every subject meets, worded for the message "X does not have ...".
+CARRY = "a state that is carried over time, forwards or backwards"
 FORWARD = "one direction, forwards in time"
 ROWS = "a batch axis"
 LENGTHS = "lengths, masks and resets"
@@ -44,25 +44,24 @@ COMPILED = "a step that can be compiled"
 
 
 class Subject:
-    """Base of the forms; time is axis 0 of inputs and outputs.
+    """Base class of the subjects; time is axis 0 of inputs and outputs.
 
     Attributes
     ----------
-    name
-        What reports call it.
-    module
-        A copy of the module whose parameters these are; None for a step.
-    needs
-        What it has of the list above.
-    row_axis, state_axis
-        The axis of the rows of inputs and of states.
-    axes
-        What the first axes of inputs and outputs are, as far as that is known.
-    goes_backwards
-        Whether it goes from the last step to the first.
+    name : str
+        The name in reports.
+    module : Module or None
+        A copy of the user's module; None for a step.
+    row_axis : int or None
+        The batch axis of the inputs; None if unknown.
+    state_axis : int
+        The batch axis of the states.
+    axes : tuple of str
+        The names of the first axes of inputs and outputs, if known.
+    goes_backwards : bool
+        Whether it runs from the last step to the first.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
     module: Module | None = None
     row_axis: int | None = 1
     state_axis = 0
@@ -73,47 +72,49 @@ class Subject:
         self.name = name
 
     def lacks(self, need: str) -> str:
-        """Return why a check that needs something cannot run; nothing if it can."""
-        return "" if need in self.needs else f"{self.name} does not have {need}"
+        """Return why a check with this need cannot run; an empty string if it can."""
+        return f"{self.name} does not have {need}"
 
     def run(self, xs: Tree, state: Tree, *, evaluate: bool = False, flags: Flags = _NONE, **options: Any) -> Outputs:
         """Return the outputs by name: "ys", and "state" if there is one.
 
         Parameters
         ----------
-        evaluate
-            Switch dropout and its like off; otherwise they are as they were given.
-        flags
+        xs, state : pytree
+            The inputs and the initial state.
+        evaluate : bool, default False
+            Whether to run in evaluation mode, without dropout; by default, in the user's mode.
+        flags : mapping, optional
             The lengths, mask and resets of a recurrent layer.
         **options
-            Of a recurrent layer or a scan, in the place of its own: `window`, `remember`, `go_backwards` ...
+            Options of a recurrent layer or a scan that replace its own: `window`, `remember`, `go_backwards` ...
         """
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Tensor]:
-        """Return all that is trained, by name."""
+        """Return the trainable parameters by name."""
         assert self.module is not None
         return {name: p for name, p in self.module.named_parameters() if p.requires_grad and p.dtype.kind == "f"}
 
     def initial_state(self, rows: int) -> Tree:
-        """Return the state that it starts from by default."""
+        """Return the default initial state."""
         return None
 
     def whole_gradient(self) -> dict[str, Any]:
-        """Return the options with which no gradient is cut off."""
+        """Return the options that disable truncation of gradients."""
         return {}
 
     def step(self) -> tuple[StepFunction, Callable[[Tree], Tree]]:
-        """Return one step, for subjects that go forwards, and a function from its own form of a state to the step's."""
+        """Return one step, for subjects that run forwards, and a function that converts a state for the step."""
         raise NotImplementedError
 
     def refusal(self, xs: Tree, state: Tree, evaluate: bool) -> str:
-        """Return why it cannot be compiled, as it is or in evaluation; nothing if it can."""
+        """Return why it cannot be compiled, in the user's mode or in evaluation; an empty string if it can."""
         return ""
 
     @contextmanager
     def as_dtype(self, dtype: Any, change: Callable[[np.ndarray], np.ndarray] = lambda array: array) -> Iterator[None]:
-        """Give all parameters and buffers another dtype, and other values, inside."""
+        """Return a context in which parameters and buffers have another dtype, and values transformed by `change`."""
         module = self.module
         held: list[Tensor] = [*self.parameters().values()] if module is None else [*module.parameters()]
         held += [] if module is None else module.buffers()
@@ -135,7 +136,7 @@ class Subject:
 
 
 class _OfModule(Subject):
-    """A subject that is a module, or has one: its own copy, so that nothing of the user's changes."""
+    """A subject with a module, which is a copy of the user's."""
 
     def __init__(self, name: str, module: Module) -> None:
         super().__init__(name)
@@ -144,7 +145,7 @@ class _OfModule(Subject):
 
     @contextmanager
     def _mode(self, evaluate: bool) -> Iterator[None]:
-        """Switch to evaluation, or leave every part as it was given."""
+        """Return a context in evaluation mode, or in the user's mode."""
         for each, _ in self._flags if evaluate else ():
             each.training = False
         try:
@@ -166,17 +167,17 @@ class LayerSubject(_OfModule):
         self._variants: dict[tuple[Any, ...], SequenceLayer] = {}
 
     def holds_rows(self, N: int) -> bool:
-        """Return whether its modules hold arrays (N, ...) beside parameters and buffers, such as a memory."""
+        """Return whether its modules hold arrays (N, ...) other than parameters and buffers, such as a memory."""
         held = flatten([vars(module) for module in self.layer.modules()])[0]
         return any(not isinstance(x, Parameter | Buffer) and getattr(x, "shape", ())[:1] == (N,) for x in held)
 
     def lacks(self, need: str) -> str:
         if need in (ROWS, LENGTHS) and self.row_axis is None:
-            return f"{self.name} holds arrays with a row for each sequence, and runs with that number of rows only"
+            return f"{self.name} holds arrays with one row per sequence, so its batch size cannot change"
         if need in (CARRY, FORWARD, STREAM) and self.bidirectional:
-            return f"{self.name} goes in both directions"
+            return f"{self.name} is bidirectional"
         if need in (FORWARD, STREAM) and self.goes_backwards:
-            return f"{self.name} goes backwards"
+            return f"{self.name} runs backwards"
         return ""
 
     def parameters(self) -> dict[str, Tensor]:
@@ -196,7 +197,7 @@ class LayerSubject(_OfModule):
         return {"ys": ys, "state": final, **({"states": rest[0]} if rest else {})}
 
     def _with(self, options: dict[str, Any]) -> SequenceLayer:
-        """Return the layer with some options replaced; it has the same parameters."""
+        """Return the layer with some options replaced and the same parameters."""
         key = tuple(sorted(options.items(), key=lambda item: item[0]))
         if key not in self._variants:
             layer = copy.copy(self.layer)
@@ -234,7 +235,7 @@ class LayerSubject(_OfModule):
 
 
 class StepSubject(Subject):
-    """A step of a scan, with the Tensors that it closes over."""
+    """A step of a scan, with the Tensors that it uses."""
 
     def __init__(self, step: StepFunction, parameters: Tree, row_axis: int | None) -> None:
         super().__init__(f"step {getattr(step, '__name__', type(step).__name__)!r}")
@@ -244,9 +245,9 @@ class StepSubject(Subject):
 
     def lacks(self, need: str) -> str:
         if need in (LENGTHS, MODULE):
-            return f"{self.name} is a function and does not have {need}; make it a nn.Cell"
+            return f"{self.name} is a function and does not have {need}; write it as a nn.Cell"
         if need == ROWS and self.row_axis is None:
-            return f"{self.name} does not tell which axis is that of the batch; pass batch_axis=1 if it is that of xs"
+            return f"the batch axis of {self.name} is unknown; pass batch_axis=1 if xs has one"
         return ""
 
     def parameters(self) -> dict[str, Tensor]:
@@ -280,7 +281,7 @@ class ModuleSubject(_OfModule):
 
     def lacks(self, need: str) -> str:
         if need == ROWS and self.row_axis is None:
-            return f"{self.name} does not tell which axis is that of the batch; pass batch_axis"
+            return f"the batch axis of {self.name} is unknown; pass batch_axis"
         if need in (MODULE, ROWS, COMPILED):
             return ""
         return f"{self.name} is a module and does not have {need}"
@@ -295,27 +296,27 @@ class ModuleSubject(_OfModule):
 
 
 def _has_no_dtype(module: Module) -> bool:
-    """Return whether a module is a cell without parameters, whose dtype is the default one."""
+    """Return whether a module is a cell without parameters, which uses the default dtype."""
     return isinstance(module, Cell) and not any(p.dtype.kind == "f" for p in module.parameters())
 
 
 def subject_of(given: Any, init: Tree, xs: Tree, parameters: Tree, batch_axis: int | None) -> Subject:
-    """Return what was given as a subject.
+    """Return the user's object as a subject.
 
     Raises
     ------
     ArgumentError
-        If it is none of a cell, layer, module and step, or lacks what such a one needs.
+        If it is not a cell, layer, module or step, or an argument that it needs is missing.
     """
     if isinstance(given, type):
         raise ArgumentError(
-            f"verify: expected a cell, layer, step or module, got the class {given.__name__}; make one, e.g. "
+            f"verify: expected a cell, layer, step or module, got the class {given.__name__}; pass an instance, e.g. "
             f"{given.__name__}(3, 4)."
         )
     if isinstance(given, Module) and parameters is not None:
         raise ArgumentError(
-            f"verify: expected parameters for a step only, got them with the {type(given).__name__}, whose own are "
-            "verified; leave them out."
+            f"verify: expected parameters for a step only, got parameters with a {type(given).__name__}; leave them "
+            "out."
         )
     if isinstance(given, Cell):
         cell = copy.deepcopy(given)
@@ -337,12 +338,12 @@ def subject_of(given: Any, init: Tree, xs: Tree, parameters: Tree, batch_axis: i
 
 
 def _alike(module: Module) -> bool:
-    """Return whether all parts of a module are in one mode, which a layer around it then has too."""
+    """Return whether all parts of a module are in the same mode, training or evaluation."""
     return len({each.training for each in module.modules()}) == 1
 
 
 def _closed_over(step: StepFunction, init: Tree, xs: Tree) -> dict[str, Tensor]:
-    """Return the leaves that a step reads besides its arguments and that require grad, by the names they have in it."""
+    """Return the leaves that require grad and that a step uses besides its arguments, by their names in the step."""
     own = [leaf for leaf in flatten([init, xs])[0] if isinstance(leaf, Tensor)]
     first = map_leaves(lambda x: asarray(x)[0], xs)
     carry, y = step(map_leaves(asarray, init), first)

@@ -1,4 +1,4 @@
-"""The table of checks: name, what it needs, the function."""
+"""The table of checks: name, needs, function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Compare = Callable[[Problem], Iterable[Finding]]
 
 
 class SkipError(Exception):
-    """Raised by a check that cannot run, with the reason."""
+    """Raised by a check that cannot run; the message is the reason."""
 
 
 class Row(NamedTuple):
@@ -20,13 +20,13 @@ class Row(NamedTuple):
 
     Attributes
     ----------
-    name
-        What should be equal to what.
-    needs
-        What the subject must have, from the list in `subject`.
-    short
-        Whether it belongs to the short form.
-    function
+    name : str
+        What should equal what.
+    needs : tuple of str
+        The needs that the subject must meet; see `subject`.
+    short : bool
+        Whether the check belongs to the short level.
+    function : callable
         Yields one finding per comparison.
     """
 
@@ -40,7 +40,7 @@ TABLE: list[Row] = []
 
 
 def check(name: str, *needs: str, short: bool = True) -> Callable[[Compare], Compare]:
-    """Return a decorator that enters a function into the table."""
+    """Return a decorator that registers a function in the table."""
 
     def enter(function: Compare) -> Compare:
         TABLE.append(Row(name, needs, short, function))

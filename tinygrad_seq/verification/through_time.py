@@ -1,4 +1,4 @@
-"""Checks of time: in the whole, in parts, streamed, in the other direction, with truncated backpropagation."""
+"""Checks over time: chunks, streams, reversed direction, truncated backpropagation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .table import check
 
 
 def in_parts(problem: Problem, ends: list[int], between: Callable[[Any], Any] = lambda x: x, **options: Any) -> Run:
-    """Return the run in parts that end at `ends`, each from the state in which the one before ended."""
+    """Return a run in parts that end at `ends`, each from the final state of the previous part."""
     backwards = problem.subject.goes_backwards
 
     def run(xs: Tree, state: Tree) -> Outputs:
@@ -40,19 +40,11 @@ def in_parts(problem: Problem, ends: list[int], between: Callable[[Any], Any] = 
     return run
 
 
-def _whole(problem: Problem, **options: Any) -> Run:
-    def run(xs: Tree, state: Tree) -> Outputs:
-        outputs = problem.subject.run(xs, state, evaluate=True, **options)
-        return {"ys": outputs["ys"], "state": outputs["state"]}
-
-    return run
-
-
 @check("whole == chunk by chunk == step by step", CARRY)
 def chunks(problem: Problem) -> Iterator[Finding]:
-    """Compare the whole sequence with chunks of it, each from the state in which the one before ended."""
+    """Compare the whole sequence with chunks, each from the final state of the previous chunk."""
     T, uncut = problem.T, problem.subject.whole_gradient()
-    whole = problem.evaluate(_whole(problem, **uncut))
+    whole = problem.evaluate(problem.whole(**uncut))
     for ends in ([1, T], list(range(1, T + 1))) if T > 1 else ():
         label = "step by step: " if len(ends) == T else f"chunks of 1 and {T - 1}: "
         yield from compare(problem.evaluate(in_parts(problem, ends, **uncut)), whole, ROUNDING, prefix=label)
@@ -60,9 +52,9 @@ def chunks(problem: Problem) -> Iterator[Finding]:
 
 @check("stream == whole", STREAM, short=False)
 def streamed(problem: Problem) -> Iterator[Finding]:
-    """Compare with the step bound once and called with one input after the other (`layer.stream`)."""
+    """Compare the whole sequence with a stream that takes one input at a time (`layer.stream`)."""
     subject = problem.subject
-    want = {name: leaf.numpy() for name, leaf in named(problem.outputs(_whole(problem))).items()}
+    want = {name: leaf.numpy() for name, leaf in named(problem.outputs(problem.whole())).items()}
 
     def run(xs: Tree, state: Tree) -> Outputs:
         (columns, rebuild), found = flatten(xs), []
@@ -85,13 +77,13 @@ def streamed(problem: Problem) -> Iterator[Finding]:
 
 @check("backwards == forwards on reversed time", REVERSE)
 def directions(problem: Problem) -> Iterator[Finding]:
-    """Compare with the layer turned round on turned inputs; two directions with plain loops over their cells."""
+    """Compare with the reversed layer on reversed inputs; bidirectional layers with plain loops over their cells."""
     subject = problem.subject
-    whole = problem.evaluate(_whole(problem))
+    whole = problem.evaluate(problem.whole())
     if isinstance(subject, LayerSubject) and subject.bidirectional:
         yield from compare(problem.evaluate(_loops(problem, subject.layer)), whole, ROUNDING)
         return
-    turned = _whole(problem, go_backwards=not subject.goes_backwards)
+    turned = problem.whole(go_backwards=not subject.goes_backwards)
 
     def run(xs: Tree, state: Tree) -> Outputs:
         outputs = turned(_flipped(xs), state)
@@ -101,7 +93,7 @@ def directions(problem: Problem) -> Iterator[Finding]:
 
 
 def _loops(problem: Problem, layer: SequenceLayer) -> Run:
-    """Return the run of a layer with two directions as plain loops over its cells, not in training."""
+    """Return a run of a bidirectional layer as plain loops over its cells, in evaluation mode."""
 
     def run(xs: Tree, state: Tree) -> Outputs:
         passes, finals = layer._passes(), []
@@ -147,15 +139,15 @@ def _flipped(tree: Tree) -> Tree:
 
 @check("window = T == full; window = 1 and 2 == detached", WINDOW)
 def windows(problem: Problem) -> Iterator[Finding]:
-    """Compare truncated backpropagation with states detached by hand, and a window of T with none."""
+    """Compare truncated backpropagation with explicitly detached states, and a window of T with no window."""
     T = problem.T
-    full = problem.evaluate(_whole(problem, window=None, stride=None))
-    yield from compare(problem.evaluate(_whole(problem, window=T, stride=None)), full, ROUNDING, prefix=f"window={T}: ")
+    full = problem.evaluate(problem.whole(window=None, stride=None))
+    yield from compare(problem.evaluate(problem.whole(window=T, stride=None)), full, ROUNDING, prefix=f"window={T}: ")
     if problem.lacks(CARRY):
         return
     for window in (1, 2):
         ends = [*range(window, T, window), T]
         detached = in_parts(problem, ends, Tensor.detach, **problem.subject.whole_gradient())
         want: Evaluation = problem.evaluate(detached, compile=False)
-        got = problem.evaluate(_whole(problem, window=window, stride=None))
+        got = problem.evaluate(problem.whole(window=window, stride=None))
         yield from compare(got, want, ROUNDING, prefix=f"window={window}: ")
