@@ -194,13 +194,13 @@ def size_faults(package: Path) -> list[str]:
 
 def primitive_names(package: Path) -> set[str]:
     """Return the names of the rows in ``ops``: the first argument, a word, of a call there."""
-    calls = [
-        node
+    declared = [
+        node.args[0]
         for path in (package / "ops").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+        if re.fullmatch("Primitive|elementwise|_[a-z_]+", node.func.id)
     ]
-    declared = [call.args[0] for call in calls if re.fullmatch("Primitive|elementwise|_[a-z_]+", call.func.id)]
     return {first.value for first in declared if isinstance(first, ast.Constant) and isinstance(first.value, str)}
 
 
@@ -231,20 +231,26 @@ def decisions_by_name(tree: ast.Module) -> Iterator[int]:
                 asked = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
             elif isinstance(node, ast.Subscript):
                 asked = [node.slice]
-            elif isinstance(node, ast.Call) and getattr(node.func, "attr", None) in {"get", "startswith", "endswith"}:
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in {"get", "startswith", "endswith"}
+            ):
                 asked = [node.func.value, *node.args]
             elif isinstance(node, ast.Match):
                 asked = [node.subject]
             else:
                 continue
             if any(is_primitive_name(part, aliases) for part in asked):
-                yield node.lineno
+                yield getattr(node, "lineno", 0)
 
 
 def tables_of_names(tree: ast.Module, names: set[str]) -> Iterator[int]:
     """Yield the lines of displays of two or more words that all name primitives, and of dicts with such keys."""
     for node in ast.walk(tree):
-        items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", ())
+        if not isinstance(node, ast.Dict | ast.List | ast.Set | ast.Tuple):
+            continue
+        items = node.keys if isinstance(node, ast.Dict) else node.elts
         words = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
         if len(words) == len(items) >= 2 and words <= names:
             yield node.lineno

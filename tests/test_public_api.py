@@ -1,8 +1,4 @@
-"""Every public name is documented and typed: the signature, the numpydoc sections and the annotations agree.
-
-`NOT_YET` lists the names that do not pass, one per line, as ``package: name``. A name that passes must leave the list,
-so the list can only shrink; at the end the file is gone.
-"""
+"""Every public name is documented and typed: the signature, the numpydoc sections and the annotations agree."""
 
 from __future__ import annotations
 
@@ -15,7 +11,6 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,8 +21,6 @@ from tinygrad_seq.ops.public import PUBLIC as OPERATIONS
 PACKAGE = "tinygrad_seq"
 _NAMES = "errors nn nn.init nn.functional optim data metrics train report verification testing"
 PUBLIC = ("", *_NAMES.split())  # "" is the package itself
-LIST = Path(__file__).parent / "public_api_not_yet.txt"
-NOT_YET = set(LIST.read_text(encoding="utf-8").splitlines()) if LIST.exists() else set()
 
 HEADING = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 # What says in its summary line what it returns, and takes nothing, has no more to say in a section.
@@ -149,8 +142,9 @@ def parameter_faults(
     parameters: list[inspect.Parameter], sections: dict[str, str], allowed: tuple[str, ...]
 ) -> list[str]:
     described = next((names_in(sections[name]) for name in allowed if name in sections), [])
-    names = [p.name for p in parameters]
-    return [] if set(described) == set(names) else [f"Parameters section: expected {names}, got {described}"]
+    names = [p.name for p in parameters if not p.name.startswith("_")]
+    shown = {name for name in described if not name.startswith("_")}
+    return [] if shown == set(names) else [f"Parameters section: expected {names}, got {described}"]
 
 
 def is_ours(value: Any) -> bool:
@@ -197,15 +191,7 @@ ENTRIES = [entry for package in PUBLIC for entry in entries_of(package, SEEN)]
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 def test_public_name_is_documented_and_typed(entry: Entry) -> None:
-    faults = faults_of(entry)
-    if str(entry) in NOT_YET:
-        assert faults, f"{entry} passes: remove its line from {LIST.name}"
-    else:
-        assert not faults
-
-
-def test_the_list_names_public_names_only() -> None:
-    assert {str(entry) for entry in ENTRIES} >= NOT_YET
+    assert faults_of(entry) == []
 
 
 # The examples of rows of the table, which pytest does not find by itself.

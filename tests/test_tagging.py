@@ -22,7 +22,7 @@ def test_a_tag_returns_its_value_and_names_it_to_a_collector() -> None:
 
 @pytest.mark.parametrize("name", ["", 3])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ts.ArgumentError, match="tag: expected a name"):
+    with pytest.raises(ts.ArgumentError, match="tag: expected a non-empty name"):
         ts.tag(ts.ones(3), name)
 
 

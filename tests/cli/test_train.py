@@ -64,7 +64,7 @@ class Arguments(Missing):
 def test_train_shows_what_it_does(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(corpus, tmp_path / "run")) == 0
     shown = capsys.readouterr().out
-    for part in ("chars to learn from", "step  5/10", "step 10/10", "held out: loss", "bits/char", "perplexity",
+    for part in ("chars for training", "step  5/10", "step 10/10", "held out: loss", "bits/char", "perplexity",
                  "tokens/s", "|gradient|", "ETA", "tinygrad-seq sample"):  # fmt: skip
         assert part in shown
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -163,7 +163,7 @@ def test_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys) -> None:
         ("Init", "in line 7: NameError"),
         ("Shape", "in line 22: ShapeError"),
         ("Size", "give hidden_size values, got: ShapeError"),
-        ("Arguments", r"Arguments(input_size, hidden_size), to take a step"),
+        ("Arguments", r"Arguments(input_size, hidden_size) to be a cell"),
         ("Missing", "NotImplementedError: Missing: expected a method forward"),
     ],
 )
@@ -185,9 +185,9 @@ def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, n
         (["--hidden", "0"], "hidden_size to be an integer >= 1"),
         (["--hidden", "big"], "Invalid value for '--hidden"),
         (["--colour", "red"], "No such option"),
-        (["--window", "9999"], "give more text"),
-        (["--threads", "-1"], "set_num_threads"),
-        (["--threads", "0"], "set_num_threads"),
+        (["--window", "9999"], "pass a longer text"),
+        (["--threads", "-1"], "train: expected"),
+        (["--threads", "0"], "train: expected"),
         (["--hidden", "100000000"], "out of memory"),
         (["--resume"], "without a readable config.json"),
         (["--checkpoint", "best"], "only with --resume"),
@@ -201,7 +201,7 @@ def test_bad_settings_are_one_line_and_make_no_folder(corpus: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("", "got none in"), ("\n \n\n", "one token"), ("ab", "give more text")]
+    ("content", "message"), [("", "got none in"), ("\n \n\n", "one token"), ("ab", "pass a longer text")]
 )
 def test_bad_corpora(tmp_path: Path, capsys, content: str, message: str) -> None:
     (tmp_path / "corpus.txt").write_text(content)

@@ -74,7 +74,7 @@ def test_objects_and_functions_that_make_them(code: str, name: str, capsys: pyte
 def test_bad_input(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected FILE.py:NAME, got 'Leaky'" in refused(capsys, "verify", "Leaky")
     assert "expected a Python file, got 'nowhere.py'" in refused(capsys, "verify", "nowhere.py:Leaky")
-    assert "got these: Leaky, Leaking, Sized, ready, a_step" in refused(capsys, "verify", f"{code}:Lstm")
+    assert "got Leaky, Leaking, Sized, ready, a_step" in refused(capsys, "verify", f"{code}:Lstm")
     assert "Sized requires, got none for size, kind; pass --args 'size=...'" in refused(
         capsys, "verify", f"{code}:Sized"
     )

@@ -24,7 +24,7 @@ def test_a_second_warmup_finds_everything(monkeypatch, capsys) -> None:
     assert compilations() == before
     layer, in_all = capsys.readouterr().out.splitlines()
     assert layer.startswith("GRU ")
-    assert in_all.startswith("in all ")
+    assert in_all.startswith("total ")
     assert all("already there" in line for line in (layer, in_all))
 
 

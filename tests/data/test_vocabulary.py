@@ -268,7 +268,7 @@ GOOD = {"format": "tinygrad_seq.vocabulary", "version": 1, "level": "char", "tok
         ({**GOOD, "level": "byte"}, "'byte'"),
         ({**GOOD, "level": ["char"]}, "'char'"),
         ({**GOOD, "tokens": None}, "no list 'tokens'"),
-        ({**GOOD, "tokens": ["a", "b", "c"]}, "begins with <PAD>"),
+        ({**GOOD, "tokens": ["a", "b", "c"]}, "starts with <PAD>"),
         ({**GOOD, "tokens": [*SPECIAL, "a", "a"]}, "'a' twice"),
         ({**GOOD, "tokens": [*SPECIAL, 7]}, "got 7"),
     ],

@@ -34,11 +34,11 @@ def test_options_reach_sacrebleu() -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((FOUND, [EXPECTED]), {}, ShapeError, "put a single text into a list"),
+        ((FOUND, [EXPECTED]), {}, ShapeError, "pass a single text in a list"),
         (([FOUND], [EXPECTED, EXPECTED]), {}, ShapeError, "got 1 and 2"),
         (([], []), {}, ShapeError, "got 0 and 0"),
         (([FOUND.split()], [EXPECTED]), {}, DataError, "join tokens"),
-        (([FOUND], [[]]), {}, DataError, "a reference for each text"),
+        (([FOUND], [[]]), {}, DataError, "at least one reference per text"),
         (([FOUND], [EXPECTED]), {"tokenise": "13a"}, ArgumentError, "tokenise"),
         (([FOUND], [EXPECTED]), {"tokenize": "none of them"}, ArgumentError, "options of sacrebleu"),
         (([FOUND], [EXPECTED]), {"smooth_method": "rough"}, ArgumentError, "options of sacrebleu"),

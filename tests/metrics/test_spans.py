@@ -112,7 +112,7 @@ def test_what_is_no_list_is_refused() -> None:
 
 
 def test_unequal_numbers_are_refused() -> None:
-    with pytest.raises(ShapeError, match="got 1 and 2; pass a list"):
+    with pytest.raises(ShapeError, match="got 1 and 2; pass lists"):
         score_spans([["O"]], [["O"], ["O"]])
     with pytest.raises(ShapeError, match="got 1 and 2 in sequence 1"):
         score_spans([["O"], ["O"]], [["O"], ["O", "O"]])

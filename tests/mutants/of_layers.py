@@ -19,7 +19,7 @@ MUTANTS = [
     Mutant(
         "padding reaches gradients: a step reads it",
         "nn/recurrence/passes.py",
-        '    over["x"] = fill_padding(over["x"], valid, reverse=reverse)\n',
+        '    varying["x"] = fill_padding(varying["x"], valid, reverse=reverse)\n',
         "",
         PADDING,
     ),
@@ -334,8 +334,8 @@ MUTANTS = [
     Mutant(
         "a learned first state is not drawn anew",
         "nn/recurrence/passes.py",
-        "                    learned.copy_(own[0])",
-        "                    pass",
+        "                        parameter.copy_(initial[0])",
+        "                        pass",
         RECURRENT,
     ),
     Mutant(

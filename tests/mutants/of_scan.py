@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "one contribution to a constant is lost",
         "scan/passes/differentiate.py",
-        "sums = tuple([part._var for const, _ in consts for part in cotangents.get(const, ())])",
-        "sums = tuple([cotangents[const][0]._var for const, count in consts for _ in range(count)])",
+        "sums = tuple([var for parts in contributions.values() for var in parts])",
+        "sums = tuple([parts[0] for parts in contributions.values() for _ in parts])",
         COMPILED,
     ),
     Mutant(
@@ -114,8 +114,8 @@ MUTANTS = [
     Mutant(
         "what the next carry needs is done after the loop",
         "scan/passes/partition.py",
-        "        if not _any(eqn.results, feeding) and heavy:",
-        "        if heavy:",
+        "        if not _any(eqn.results, feeding) and expensive:",
+        "        if expensive:",
         COMPILED,
     ),
     Mutant(
@@ -142,8 +142,8 @@ MUTANTS = [
     Mutant(
         "a segment begins with the carry of the one before",
         "scan/program.py",
-        "self.forward.run(again, [border[number] for border in borders], part.run)",
-        "self.forward.run(again, [border[max(number - 1, 0)] for border in borders], part.run)",
+        "self._rematerialise(env, [x[number] for x in saved], part)",
+        "self._rematerialise(env, [x[max(number - 1, 0)] for x in saved], part)",
         REMEMBER,
     ),
     Mutant(

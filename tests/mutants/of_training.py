@@ -16,22 +16,22 @@ MUTANTS = [
     Mutant(
         "Adam does not correct its mean",
         "optim/adam.py",
-        "real(lr / (1 - beta1**step))",
-        "real(lr)",
+        "lr / (1 - beta1**step)",
+        "lr",
         OPTIMIZER,
     ),
     Mutant(
         "Adam does not correct its variance",
         "optim/adam.py",
-        "real((1 - beta2**step) ** 0.5)",
-        "real(1.0)",
+        "(1 - beta2**step) ** 0.5",
+        "1.0",
         OPTIMIZER,
     ),
     Mutant(
         "AdamW decays without the rate",
         "optim/adam.py",
-        "real(1 - lr * decay if self._decoupled else 1)",
-        "real(1 - decay if self._decoupled else 1)",
+        "1 - lr * decay if self._decoupled else 1",
+        "1 - decay if self._decoupled else 1",
         OPTIMIZER,
     ),
     Mutant(
@@ -51,8 +51,8 @@ MUTANTS = [
     Mutant(
         "the first gradient of SGD is damped",
         "optim/sgd.py",
-        'real(1 if first else 1 - group["dampening"])',
-        'real(1 - group["dampening"])',
+        '1 if first else 1 - group["dampening"]',
+        '1 - group["dampening"]',
         OPTIMIZER,
     ),
     Mutant(

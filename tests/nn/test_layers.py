@@ -295,3 +295,16 @@ def test_bad_numbers_of_initialisers(name: str, shape: Any, options: dict[str, A
     with pytest.raises(ArgumentError, match=f"^{name}: expected {message}"):
         getattr(nn.init, name)(x, **options)
     assert (x.numpy() == 1).all()
+
+
+ACTIVATIONS = [
+    *("ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "Sigmoid"),
+    *("SiLU", "Softmax", "Softplus", "Softsign", "Tanh"),
+]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("x", ["text", None, [1.0]], ids=lambda x: type(x).__name__)
+def test_activations_refuse_what_is_no_array(name: str, x: Any) -> None:
+    with pytest.raises(DtypeError, match=f"^{name}: expected a tensor, got {type(x).__name__}; "):
+        getattr(nn, name)()(x)

@@ -415,3 +415,23 @@ def test_a_stateful_layer_can_be_cast(rng: np.random.Generator) -> None:
         layer.reset_states()
         expected = layer(xs, tuple([part.astype("float64") for part in kept]))[0]
     np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("window", "stride"), [(2, None), (4, 2)])
+def test_a_window_cuts_the_gradient_of_held_outputs(window: int, stride: int | None, backwards: bool) -> None:
+    class Sum(nn.Cell):
+        state_shape = (1,)
+
+        def forward(self, x: Any, h: Any) -> Any:
+            return h + x, h + x
+
+    options: dict[str, Any] = {"window": window, "stride": stride, "go_backwards": backwards}
+    xs = ts.zeros((6, 1, 1), requires_grad=True)
+    mask = np.array([[True], [True], [True], [False], [False], [False]])
+    layer = nn.Recurrent(Sum(), masked_output="held", **options)
+    ys, _ = layer(xs, mask=mask[::-1] if backwards else mask)
+    ys[0 if backwards else 5].sum().backward()  # the output of step 2; no gradient flows to steps before step 4, or 2
+    reached = [0, 0, 1, 0, 0, 0] if stride else [0] * 6
+    found = [0] * 6 if xs.grad is None else xs.grad.numpy().ravel().tolist()
+    assert found == (reached[::-1] if backwards else reached)

@@ -254,7 +254,7 @@ def test_bad_inputs() -> None:
     xs = ts.zeros((T, N, I))
     zeros = ts.zeros((N, H))
     for given, state, error, message in [
-        (ts.zeros((T, N, 3)), None, ShapeError, "GRUCell: expected 2 features on the last axis"),
+        (ts.zeros((T, N, 3)), None, ShapeError, "Recurrent: expected 2 features on the last axis"),
         (ts.zeros(T), None, ShapeError, r"expected xs of shape \(T, N, 2\), got \(5,\) float32"),
         (ts.zeros((T, I)), None, ShapeError, r"expected xs of shape \(T, N, 2\), got \(5, 2\) float32"),
         (ts.zeros((T, N, I), "float64"), None, DtypeError, "expected xs as float32 like the cell"),

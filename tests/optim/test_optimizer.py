@@ -283,7 +283,7 @@ BAD_PARAMS: dict[str, tuple[Any, str]] = {
     ),
     "a module": (lambda: ts.nn.Linear(2, 2), r"got a Linear; pass e.g. model.parameters\(\)"),
     "a set": (lambda: {one()}, "a list of tensors or of groups, got a set"),
-    "a group of a set": (lambda: [{"params": {one()}}], "a list of tensors, got a set, which has no order"),
+    "a group of a set": (lambda: [{"params": {one()}}], "a list of tensors, got an unordered set"),
     "a tensor": (one, "put it in a list"),
     "a group": (lambda: {"params": [one()]}, "put it in a list"),
     "an array": (lambda: [np.ones(3)], "expected tensors, got a ndarray"),
@@ -292,7 +292,7 @@ BAD_PARAMS: dict[str, tuple[Any, str]] = {
     "a tensor in two groups": (lambda: [{"params": p} for p in [[one()]] * 2], "twice"),
     "the result of an operation": (lambda: [one() * 2], "leaf"),
     "a group without params": (lambda: [{"lr": 0.1}], "'params'"),
-    "a group and a tensor": (lambda: [{"params": [one()]}, one()], "do not mix"),
+    "a group and a tensor": (lambda: [{"params": [one()]}, one()], "tensors or groups, not both"),
     "an option misspelt": (lambda: [{"params": [one()], "learning_rate": 0.1}], "learning_rate"),
     "a bad option in a group": (lambda: [{"params": [one()], "lr": -1}], "lr to be"),
 }

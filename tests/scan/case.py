@@ -15,7 +15,11 @@ import numpy as np
 
 import tinygrad_seq as ts
 from tinygrad_seq.base.tree import Tree, describe, flatten, map_leaves
+from tinygrad_seq.kernels import categorical, reduce  # noqa: F401  before a test turns the compiler on: see below
 from tinygrad_seq.scan.ir.leaves import alike, named_leaves
+
+# Some tests turn the compiler on under NUMBA_DISABLE_JIT=1. Kernels that are first imported then would be compiled, and
+# crash when they run without it.
 
 # Largest difference between the two paths, in units of the dtype's eps and of the largest element of the array (of 1 if
 # that is smaller). Both add in an order of their own, with approximations of exp and tanh of their own: rounding, which

@@ -55,8 +55,8 @@ def test_stages_in_disorder(stages: Stages) -> None:
         check_stages(replace(stages, before=stages.before + stages.during, during=()))
     with pytest.raises(AssertionError, match="computed after the loop"):
         check_stages(replace(stages, during=(), after=stages.during + stages.after))
-    with pytest.raises(AssertionError, match="not kept"):
-        check_stages(replace(stages, kept=()))
+    with pytest.raises(AssertionError, match="not saved"):
+        check_stages(replace(stages, saved=()))
 
 
 # --------------------------------------------------------------------------------- a wrong shape or dtype in each pass

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tinygrad_seq.ops.arithmetic import sqrt
 from tinygrad_seq.ops.joining import concat, stack
 from tinygrad_seq.ops.primitive import TABLE, OpKind, Primitive, elementwise
@@ -175,7 +176,7 @@ def run(case, compile: bool, remember="all") -> tuple[list[np.ndarray], list[np.
     h0, xs, u = operands()
     last, ys = ts.scan(body, h0, xs, compile=compile, remember=remember)
     (last.sum() + (ys * ys).sum()).backward()
-    return [last.numpy(), ys.numpy()], [part.grad.numpy() for part in (h0, xs, u)]
+    return [last.numpy(), ys.numpy()], [grad_of(part).numpy() for part in (h0, xs, u)]
 
 
 @pytest.mark.parametrize("remember", ["all", 2])

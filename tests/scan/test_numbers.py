@@ -119,7 +119,7 @@ def test_numbers_that_change_one_after_the_other(made: list[Any]) -> None:
         return h, h
 
     seen = [scanned(step)]
-    for numbers[:] in ([0.25, 0.5, 0.5], [0.25, 0.75, 0.5], [0.25, 0.25, 0.25], [0.1, 0.2, 0.3], [0.3, 0.3, 0.4]):
+    for numbers[:] in ([0.25, 0.25, 0.5], [0.75, 0.75, 0.5], [0.25, 0.75, 0.5], [0.1, 0.2, 0.3], [0.3, 0.3, 0.4]):
         seen.append(scanned(step))
     assert len(made) == 4
     for numbers[:] in np.random.default_rng(0).random((20, 3)).tolist():

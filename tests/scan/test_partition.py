@@ -85,10 +85,10 @@ def test_gradients_of_vectors_are_added_up_in_the_loop() -> None:
     for name in ("ind_rnn", "sru", "peephole_lstm", "layer_norm_lstm", "lstm", "elman"):
         direction = program(CELLS[name]).backward
         assert direction is not None
-        added[name] = len(direction.stages.added)
-        assert set(direction.stages.added).isdisjoint(direction.stages.kept)
+        added[name] = len(direction.stages.time_sums)
+        assert set(direction.stages.time_sums).isdisjoint(direction.stages.saved)
         if direction.kernel is not None:
-            assert direction.kernel.stages.added == direction.stages.added
+            assert direction.kernel.stages.time_sums == direction.stages.time_sums
     assert added == {"ind_rnn": 1, "sru": 4, "peephole_lstm": 3, "layer_norm_lstm": 4, "lstm": 0, "elman": 0}
 
 

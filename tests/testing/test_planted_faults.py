@@ -60,7 +60,8 @@ def test_a_wrong_rule_is_found(plant, name: str) -> None:
     assert first_found("graph", "finite differences") is not None
 
 
-def scaled(function: Callable) -> Callable:
+def scaled(function: Callable | None) -> Callable:
+    assert function is not None
     return lambda *args, **options: 1.5 * function(*args, **options)
 
 

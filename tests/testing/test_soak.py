@@ -24,6 +24,7 @@ from tinygrad_seq.testing.soak import outcome_of, program_of, smallest
 def wrong_mean(monkeypatch) -> None:
     """Make the mean of a compiled scan wrong, and its loop run on NumPy."""
     right = TABLE["mean"].formula
+    assert right is not None
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     monkeypatch.setattr(variants, "_known", Memo(1000))

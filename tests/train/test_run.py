@@ -49,7 +49,7 @@ def test_create_then_open(tmp_path: Path, tiny: TrainingConfig) -> None:
 def test_an_existing_run_is_refused_and_force_replaces_it(tmp_path: Path, tiny: TrainingConfig) -> None:
     run = Run.create(tmp_path / "run", tiny, VOCABULARY, {})
     run.save(3, {"a": 1})
-    with pytest.raises(CheckpointError, match="--resume, replace it by --force"):
+    with pytest.raises(CheckpointError, match="--resume, replace it with --force"):
         Run.create(tmp_path / "run", tiny, VOCABULARY, {})
     assert [path.name for path in run.checkpoints()] == ["step-000003.safetensors"]
     again = Run.create(tmp_path / "run", tiny, VOCABULARY, {}, force=True)
@@ -61,7 +61,7 @@ def test_force_never_deletes_what_is_no_run(tmp_path: Path, tiny: TrainingConfig
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     for target in (tmp_path / "mine", tmp_path / "mine" / "letter.txt"):
-        with pytest.raises(CheckpointError, match="that is no run"):
+        with pytest.raises(CheckpointError, match="is not a run"):
             Run.create(target, tiny, VOCABULARY, {}, force=True)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_nothing_and_loses_nothing(tmp_path: Path, tiny, monk
 
 def test_an_unwritable_place_is_one_clear_line(tmp_path: Path, tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"expected to create the run folder .*; choose another place with --out"):
+    with pytest.raises(CheckpointError, match=r"expected to create the run folder .*; choose another folder"):
         Run.create(tmp_path / "file" / "run", tiny, VOCABULARY, {})
 
     def refused(*arguments: object, **options: object) -> None:
@@ -159,9 +159,9 @@ def test_a_cell_of_the_users_goes_into_the_run(tmp_path: Path, tiny: TrainingCon
 @pytest.mark.parametrize(
     ("source", "name", "message"),
     [
-        (None, "Leaky", "is not there"),
-        (CELL, "Leaki", "named 'Leaki' .* these: Leaky"),
-        ("x = 1", "x", "none at all"),
+        (None, "Leaky", "does not exist"),
+        (CELL, "Leaki", "named 'Leaki' .* got Leaky"),
+        ("x = 1", "x", "no cells"),
         ("import nonsense_module", "A", "ModuleNotFoundError: No module named 'nonsense_module'"),
         ("def (", "A", "SyntaxError"),
     ],

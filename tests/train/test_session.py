@@ -160,9 +160,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, tiny, monkeypatch
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"window": 10_000}, "give more text, or make batch_size or window smaller"),
+        ({"window": 10_000}, "pass a longer text, or reduce batch_size or window"),
         ({"corpus": "/nowhere/at/all"}, "which is none of them"),
-        ({"cell": "/nowhere/cell.py:A"}, "is not there"),
+        ({"cell": "/nowhere/cell.py:A"}, "does not exist"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_once(tiny: TrainingConfig, changes, message: str) -> None:

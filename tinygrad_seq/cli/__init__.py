@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,21 +19,21 @@ from . import cache, info, sample, score, train, verify, warmup
 
 app = typer.Typer(
     name="tinygrad-seq",
-    help="Train a recurrent language model on a text, write with it, and compare sentences by probability.",
-    epilog="Begin with: tinygrad-seq train --corpus pydoc --out runs/demo",
+    help="Train a recurrent language model on a text, generate text with it, and rank sentences by probability.",
+    epilog="Start with: tinygrad-seq train --corpus pydoc --out runs/demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("train", epilog=train.EXAMPLES)(train.train)
-app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
-app.command("score", epilog=score.EXAMPLES)(score.score)
-app.command("info", epilog=info.EXAMPLES)(info.info)
-app.command("cache", epilog=cache.EXAMPLES)(cache.cache)
-app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
-app.command("warmup", epilog=warmup.EXAMPLES)(warmup.warmup)
+app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=sample.EXAMPLES)(sample.sample)
+app.command(epilog=score.EXAMPLES)(score.score)
+app.command(epilog=info.EXAMPLES)(info.info)
+app.command(epilog=cache.EXAMPLES)(cache.cache)
+app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.command(epilog=warmup.EXAMPLES)(warmup.warmup)
 
-# Typer brings its own copy of click or needs click itself, by version; this is the base of its errors in both.
+# Some versions of Typer contain a copy of click, others import it; this is the base class of its errors in both.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 
@@ -44,9 +45,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; valid at any position."),
     no_compile: bool = typer.Option(
-        False, "--no-compile", help="Run the recurrent layers step by step; may stand anywhere."
+        False, "--no-compile", help="Run the recurrent layers step by step; valid at any position."
     ),
     version: bool = typer.Option(
         False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
@@ -56,7 +57,10 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 1 if a check failed, 2 after an error, 130 after Ctrl-C."""
+    """Run the command line and return the exit code: 0, 1 if a check failed, 2 after an error, 130 after Ctrl-C.
+
+    An error of the package is printed in one line that names the command in place of the function that raised it.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     debug = "--debug" in options
@@ -68,23 +72,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that has no braille still shows the rest
-    # Two threads of OpenBLAS gain little on steps this small, and beside one busy core they are eight times slower.
+            stream.reconfigure(errors="replace")  # a terminal without braille still shows the other characters
+    # Two threads of OpenBLAS gain little on steps this small, and are eight times slower if one core is busy.
     set_num_threads(1)
     try:
         with contextlib.nullcontext() if compiling else disable_compile():
             code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()
     except TinygradSeqError as error:
-        return _fail(error, str(error), debug)
-    except OSError as error:  # of the standard output; those of files are CheckpointErrors and DataErrors
-        # What is still in the buffer goes nowhere, as Python's manual advises.
+        command = next((word for word in given if not word.startswith("-")), "tinygrad-seq")
+        return _fail(error, re.sub(r"^[A-Za-z_][\w.]*: (?=expected |')", f"{command}: ", str(error)), debug)
+    except OSError as error:  # from the standard output; errors of files are CheckpointErrors and DataErrors
+        # Discard what is still buffered, as Python's documentation advises.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # nobody reads on, e.g. `| head`
+        if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, e.g. `| head`
             return 1
         return _fail(error, f"tinygrad-seq: expected to write to the standard output, got: {error}.", debug)
     except MemoryError as error:
-        return _fail(error, f"tinygrad-seq: out of memory: {error}; make the model, batch or window smaller.", debug)
+        return _fail(error, f"tinygrad-seq: out of memory: {error}; reduce the model, batch or window.", debug)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except _ClickException as error:

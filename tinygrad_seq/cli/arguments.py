@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments shared by several commands."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder: what --out named.", show_default=False)]
+Folder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The run folder, as given to train --out.", show_default=False)
+]
 Checkpoint = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Which checkpoint, e.g. step-001000 or best.", show_default="the best"),
+    typer.Option(metavar="NAME", help="The checkpoint, e.g. step-001000 or best.", show_default="the best"),
 ]
 
 
 def examples(*lines: str) -> str:
-    """Return example commands as the end of a help text."""
+    """Return example commands as the epilog of a help text."""
     return "Examples:\n\n" + "\n\n".join(f"tinygrad-seq {line}" for line in lines)

@@ -16,10 +16,10 @@ EXAMPLES = examples("cache", "cache --clear")
 
 def cache(
     clear: Annotated[
-        bool, typer.Option("--clear", help="Delete them; each is compiled again when next needed.")
+        bool, typer.Option("--clear", help="Delete the compiled code; it is compiled again on next use.")
     ] = False,
 ) -> None:
-    """Show where compiled cells are kept, how many, and how large; or delete them."""
+    """Show the folder, number and size of compiled cells, or delete them."""
     folder, files = cache_folder.locate(), cache_folder.entries()
     kernels = sum(path.suffix == ".code" for path in files)
     size = sum(path.stat().st_size for path in files)
@@ -33,6 +33,6 @@ def cache(
     except OSError as error:
         raise CheckpointError(
             f"cache: expected to delete the compiled kernels in '{folder}', got: {error}; "
-            "ask its owner, or set TGS_CACHE_DIR to another folder."
+            "check its permissions, or set TGS_CACHE_DIR to another folder."
         ) from error
     sys.stdout.write(f"{folder}\ndeleted: {held}\n")

@@ -15,7 +15,7 @@ from ..train.metrics import Row
 from ..train.run import Run
 from .arguments import Folder, examples
 
-_AXES = 14  # columns that the labels of the axes take beside the curve
+_AXES = 14  # columns for the axis labels next to the curve
 EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")
 
 
@@ -23,10 +23,10 @@ def info(
     run: Folder,
     png: Annotated[
         Path | None,
-        typer.Option(help="Also draw the curve into this file; needs the extra 'plot'.", show_default=False),
+        typer.Option(help="Also save the curve to this file; needs the extra 'plot'.", show_default=False),
     ] = None,
 ) -> None:
-    """Show what a run is, its sizes, its metrics and its loss curve."""
+    """Show the settings, sizes, metrics and loss curve of a run."""
     opened = Run.open(run)
     rows = opened.rows()
     curves = bits_curves(rows)
@@ -39,7 +39,7 @@ def info(
 
 
 def bits_curves(rows: list[Row]) -> dict[str, list[tuple[float, float]]]:
-    """Return bits per character over the steps, in training and on the held-out text."""
+    """Return bits per character by step, in training and on the held-out text."""
     names = {"training": "bits_per_character", "held out": "validation_bits_per_character"}
     return {label: [(row["step"], row[name]) for row in rows if name in row] for label, name in names.items()}
 
@@ -66,7 +66,7 @@ def _facts(run: Run) -> str:
         f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
         "checkpoints": ", ".join(path.stem for path in run.checkpoints())
-        + (f"; best is of step {step}" if run.best.exists() else ""),
+        + (f"; best is from step {step}" if run.best.exists() else ""),
     }
     text = "\n".join(f"{name:<12} {value}" for name, value in lines.items())
     return text if model is None else f"{text}\n\n{model!r}"

@@ -1,4 +1,4 @@
-"""What a training run shows while it runs: a live line in a terminal, plain lines anywhere else."""
+"""The progress display of a training run: a progress bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def make_display(run: Run, session: Session) -> PlainDisplay:
-    """Return the display that fits where the output goes, with the facts of the run shown."""
+    """Print the facts of the run and return the display that suits the output."""
     facts, config = run.facts, run.config
     sys.stdout.write(
-        f"{facts['corpus']}: {facts['training_tokens']:,} {config.level}s to learn from, "
+        f"{facts['corpus']}: {facts['training_tokens']:,} {config.level}s for training, "
         f"{facts['validation_tokens']:,} held out, {len(run.vocabulary):,} different\n"
         f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters, "
         f"steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)\n"
@@ -28,14 +28,18 @@ def make_display(run: Run, session: Session) -> PlainDisplay:
 
 
 class PlainDisplay:
-    """One line for each evaluation, and one every ten seconds.
+    """Print one line per evaluation, and one every ten seconds.
 
     Parameters
     ----------
-    steps, minutes
-        When the run ends.
-    step, seconds
-        Where it begins.
+    steps : int
+        The last step of the run.
+    minutes : float
+        The time limit of the run; 0 for none.
+    step : int
+        The step at which this process started.
+    seconds : float
+        The training time before that.
     """
 
     def __init__(self, steps: int, minutes: float, step: int, seconds: float) -> None:
@@ -50,7 +54,7 @@ class PlainDisplay:
         sys.stdout.flush()
 
     def show(self, row: Row) -> None:
-        """Show what was measured."""
+        """Show the metrics of a row."""
         if "validation_loss" not in row and time.monotonic() < self._last_line + _SECONDS_BETWEEN_LINES:
             return
         self._last_line = time.monotonic()
@@ -76,7 +80,7 @@ class PlainDisplay:
 
 
 class LiveDisplay(PlainDisplay):
-    """A progress bar with the measures beside it; evaluations scroll by above."""
+    """Show a progress bar with the current metrics below the evaluations."""
 
     def __enter__(self) -> Self:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -101,7 +105,7 @@ class LiveDisplay(PlainDisplay):
 
 
 def held_out(row: Row) -> str:
-    """Return the measures on the held-out text."""
+    """Return the metrics on the held-out text as one line."""
     return (
         f"  held out: loss {row['validation_loss']:.3f}  {row['validation_bits_per_character']:.3f} bits/char  "
         f"perplexity {row['validation_perplexity']:.2f}"
@@ -109,5 +113,5 @@ def held_out(row: Row) -> str:
 
 
 def indented(text: str) -> str:
-    """Return the lines of `text` that are not blank, set off from the rest."""
+    """Return the non-blank lines of `text`, indented."""
     return "".join(f"  | {line}\n" for line in text.splitlines() if line.strip())

@@ -23,14 +23,18 @@ EXAMPLES = examples(
 
 def sample(
     run: Folder,
-    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
-    length: Annotated[int, typer.Option(help="How many tokens to write.")] = 500,
-    temperature: Annotated[float, typer.Option(help="Below 1 bolder, above 1 wilder; 0 takes the likeliest.")] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens may come.", show_default="all")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed writes the same.", show_default="random")] = None,
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
+    length: Annotated[int, typer.Option(help="Number of tokens to generate.")] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Lower is more predictable, higher more random; 0 takes the most probable token.")
+    ] = 0.8,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the k most probable tokens only.", show_default="all")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.", show_default="random")] = None,
     checkpoint: Checkpoint = None,
 ) -> None:
-    """Write with a trained model, token by token. A run with a cell of its own runs the code of that cell."""
+    """Generate text with a trained model. A run with its own cell executes the code of that cell."""
     if length < 1 or (seed is not None and seed < 0):
         raise ArgumentError(f"sample: expected length >= 1 and seed >= 0, got {length} and {seed}; correct them.")
     opened = Run.open(run)

@@ -23,14 +23,14 @@ def score(
     run: Folder,
     sentences: Annotated[
         list[str] | None,
-        typer.Argument(help="The sentences; without any they are read from the standard input, one a line."),
+        typer.Argument(help="The sentences; by default they are read from standard input, one per line."),
     ] = None,
     checkpoint: Checkpoint = None,
 ) -> None:
     """Rank sentences by probability.
 
     P(sentence) is the probability that a unit of the text (paragraph, line or document, as trained) is this sentence:
-    it begins after <EOS>, and the <EOS> that ends it counts as a token. log P is in nats.
+    it starts after <EOS>, and the <EOS> that ends it counts as a token. log P is in nats.
     """
     texts = sentences or [line.rstrip("\n") for line in sys.stdin or () if line.strip()]
     opened = Run.open(run)

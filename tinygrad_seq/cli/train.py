@@ -28,37 +28,37 @@ EXAMPLES = examples(
     "train --corpus names.txt --unit line --cell mycell.py:MyCell",
     "train --out runs/demo --resume --steps 3000",
 )
-# What may change when a run goes on; anything else would make it another run.
+# The settings that may change when a run is resumed.
 _CHANGEABLE = ("steps", "minutes", "patience")
 
 _TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The run"
-# The options that are settings of the run: where the help shows them, what it says, and a short name.
+# The options that are settings of the run: panel, help text, and optionally a short name.
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "corpus": (_TEXT, "pydoc, stdlib, or the path of a UTF-8 file or folder."),
     "level": (_TEXT, f"What a token is: {', '.join(LEVELS)}."),
-    "unit": (_TEXT, f"What <EOS> stands after, and score gives the probability of: {', '.join(UNITS)}."),
-    "max_vocabulary": (_TEXT, "How many tokens to keep; rarer ones are <UNK>."),
-    "validation": (_TEXT, "The part at the end of the text that is held out."),
+    "unit": (_TEXT, f"What <EOS> ends, and score gives the probability of: {', '.join(UNITS)}."),
+    "max_vocabulary": (_TEXT, "Maximum number of tokens; rarer ones become <UNK>."),
+    "validation": (_TEXT, "Fraction of the text, at its end, that is held out."),
     "cell": (
         _MODEL,
-        f"{', '.join(CELLS)}, or FILE.py:Class, an nn.Cell made as Class(input_size, hidden_size).",
+        f"{', '.join(CELLS)}, or FILE.py:Class, an nn.Cell constructed as Class(input_size, hidden_size).",
     ),
-    "embedding_size": (_MODEL, "Size of a token's vector.", "--embedding"),
+    "embedding_size": (_MODEL, "Size of the embedding vectors.", "--embedding"),
     "hidden_size": (_MODEL, "Size of each recurrent layer.", "--hidden"),
-    "num_layers": (_MODEL, "Recurrent layers.", "--layers"),
-    "dropout": (_MODEL, "Part of the values dropped before and after each layer."),
+    "num_layers": (_MODEL, "Number of recurrent layers.", "--layers"),
+    "dropout": (_MODEL, "Dropout probability before and after each layer."),
     "optimizer": (_TRAINING, f"{', '.join(OPTIMIZERS)} (sgd with momentum 0.9)."),
     "lr": (_TRAINING, "Learning rate."),
     "weight_decay": (_TRAINING, "Weight decay."),
-    "schedule": (_TRAINING, f"Of the learning rate: {', '.join(SCHEDULES)}."),
-    "warmup": (_TRAINING, "Steps in which the rate rises."),
-    "clip_norm": (_TRAINING, "Greatest norm of the gradient; 0 never clips.", "--clip"),
-    "batch_size": (_TRAINING, "Readers of the text, side by side.", "--batch"),
-    "window": (_TRAINING, "Tokens between two cuts of backpropagation through time."),
-    "restart": (_TRAINING, "How often a unit begins from the initial state, as in sample and score."),
-    "steps": (_TRAINING, "Updates in all."),
-    "minutes": (_TRAINING, "Stop after this time; 0 never."),
-    "patience": (_TRAINING, "Stop after so many evaluations without improvement; 0 never."),
+    "schedule": (_TRAINING, f"Learning-rate schedule: {', '.join(SCHEDULES)}."),
+    "warmup": (_TRAINING, "Steps during which the learning rate increases."),
+    "clip_norm": (_TRAINING, "Maximum norm of the gradient; 0 disables clipping.", "--clip"),
+    "batch_size": (_TRAINING, "Number of text streams read in parallel.", "--batch"),
+    "window": (_TRAINING, "Length of truncated backpropagation through time, in tokens."),
+    "restart": (_TRAINING, "Probability that a unit starts from the initial state, as in sample and score."),
+    "steps": (_TRAINING, "Number of updates."),
+    "minutes": (_TRAINING, "Stop after this time; 0 for no limit."),
+    "patience": (_TRAINING, "Stop after this many evaluations without improvement; 0 for never."),
     "evaluate_every": (_RUN, "Steps between evaluations, samples and checkpoints."),
     "sample_length": (_RUN, "Tokens sampled at each evaluation; 0 for none."),
     "seed": (_RUN, "The same seed gives the same run."),
@@ -70,7 +70,7 @@ def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
 
 
 def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` with an option for each field of `TrainingConfig`, which it gets as ``**settings``."""
+    """Return `command` with one option per field of `TrainingConfig`, passed to it as ``**settings``."""
     signature = inspect.signature(command, eval_str=True)
     context, *own, _ = signature.parameters.values()
     options = []
@@ -88,28 +88,26 @@ def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 def train(
     context: typer.Context,
     threads: Annotated[
-        int, _option(_RUN, "Threads of the kernels and of NumPy's BLAS; more help only on an idle machine.")
+        int, _option(_RUN, "Threads of the kernels and of NumPy's BLAS; more than 1 helps only on an idle machine.")
     ] = 1,
-    out: Annotated[Path | None, _option(_RUN, "The run folder, a new one.", show_default="runs/CORPUS")] = None,
+    out: Annotated[Path | None, _option(_RUN, "The new run folder.", show_default="runs/CORPUS")] = None,
     resume: Annotated[
         bool,
-        _option(
-            _RUN, "Go on with the run in --out, bit for bit; only steps, minutes, patience may change.", "--resume"
-        ),
+        _option(_RUN, "Continue the run in --out, bit for bit; only steps, minutes, patience may change.", "--resume"),
     ] = False,
     checkpoint: Annotated[
-        str | None, _option(_RUN, "With --resume: from which checkpoint.", metavar="NAME", show_default="the newest")
+        str | None, _option(_RUN, "Resume from this checkpoint.", metavar="NAME", show_default="the newest")
     ] = None,
     force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
     **settings: Any,
 ) -> None:
-    """Train a language model; Ctrl-C saves and says how to go on."""
+    """Train a language model. Ctrl-C saves a checkpoint and prints the command to resume."""
     set_num_threads(threads)
     folder = out or Path("runs") / Path(settings["corpus"]).stem
     if resume and force:
         raise ArgumentError("train: expected --resume or --force, got both; leave one out.")
     if checkpoint and not resume:
-        raise ArgumentError("train: expected --checkpoint only with --resume, got it alone; add --resume.")
+        raise ArgumentError("train: expected --checkpoint only with --resume, got --checkpoint alone; add --resume.")
     settings["corpus"] = _absolute(settings["corpus"])
     if resume:
         given = {name: value for name, value in settings.items() if _is_given(context, name)}
@@ -128,13 +126,13 @@ def _run(run: Run, session: Session) -> None:
             display.show(row)
     if request and session.steps.number < run.config.steps:
         sys.stdout.write(
-            f"Stopped and saved at step {session.steps.number}. Go on with:\n"
+            f"Stopped and saved at step {session.steps.number}. Continue with:\n"
             f"  tinygrad-seq train --out {shlex.quote(str(run.folder))} --resume\n"
         )
         raise typer.Exit(128 + request.signal)
     if session.stopping.exhausted:
         sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")
-    sys.stdout.write(f"Write with it:  tinygrad-seq sample {shlex.quote(str(run.folder))}\n")
+    sys.stdout.write(f"Generate text:  tinygrad-seq sample {shlex.quote(str(run.folder))}\n")
 
 
 def _resumed(folder: Path, given: dict[str, Any], checkpoint: str | None) -> tuple[Run, Session]:
@@ -143,8 +141,8 @@ def _resumed(folder: Path, given: dict[str, Any], checkpoint: str | None) -> tup
     for name, value in given.items():
         if name not in _CHANGEABLE and value != stored[name]:
             raise ArgumentError(
-                f"train: expected {name}={stored[name]!r}, as '{folder}' was begun, got {value!r}; leave the option "
-                "out, or begin a new run."
+                f"train: expected {name}={stored[name]!r}, as '{folder}' was started, got {value!r}; leave the option "
+                "out, or start a new run."
             )
     changed = {name: given[name] for name in _CHANGEABLE if name in given}
     updated = dataclasses.replace(run, config=dataclasses.replace(run.config, **changed))
@@ -158,6 +156,6 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def _absolute(corpus: str) -> str:
-    """Return a corpus that is a path so that it is found from any folder."""
+    """Return a corpus that is a path as an absolute path."""
     path = Path(corpus)
     return str(path.resolve()) if path.exists() and corpus not in ("pydoc", "stdlib") else corpus

@@ -26,7 +26,7 @@ EXAMPLES = examples(
     "verify cells.py:MyCell --args 'input_size=8 hidden_size=16' --level short",
     "verify steps.py:make_step --json certificate.json",
 )
-# What required arguments of these names are by default.
+# Default values of required arguments with these names.
 _DEFAULTS = {"input_size": 3, "hidden_size": 4}
 
 
@@ -35,26 +35,26 @@ def verify(
         str,
         typer.Argument(
             metavar="FILE.py:NAME",
-            help="A class of cells, layers or modules; such an object; or a function that makes one, or returns the "
-            "tuple (step, init, xs) of a scan, or (cell, None, xs).",
+            help="A class of cells, layers or modules; an instance; or a function that returns an instance, the tuple "
+            "(step, init, xs) of a scan, or (cell, None, xs).",
             show_default=False,
         ),
     ],
     args: Annotated[
-        str, typer.Option("--args", metavar="TEXT", help="Arguments to make it with: 'input_size=3 hidden_size=4'.")
+        str, typer.Option("--args", metavar="TEXT", help="Arguments of the class: 'input_size=3 hidden_size=4'.")
     ] = "",
-    level: Annotated[str, typer.Option(help="short: a second or two; full: all checks on the compiled path.")] = "full",
-    steps: Annotated[int | None, typer.Option("--steps", help="T, the steps of the sequences.")] = None,
-    rows: Annotated[int | None, typer.Option("--rows", help="N, the sequences of the batch.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the data and of random masks.")] = 0,
+    level: Annotated[str, typer.Option(help="short: one or two seconds; full: all checks, compiled.")] = "full",
+    steps: Annotated[int | None, typer.Option("--steps", help="T, the length of the sequences.")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="N, the batch size.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the data and of random masks.")] = 0,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write it as JSON.", show_default=False)
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.", show_default=False)
     ] = None,
 ) -> None:
-    """Check a cell, layer, step or module of yours: gradients, compiled code, streams, padding; exit 1 if one fails."""
+    """Verify your cell, layer, step or module: gradients, compiled code, streams, padding. Exit 1 if a check fails."""
     file, _, name = target.rpartition(":")
     if not file or not name:
-        raise ArgumentError(f"verify: expected FILE.py:NAME, got {target!r}; name a class of a Python file.")
+        raise ArgumentError(f"verify: expected FILE.py:NAME, got {target!r}; pass e.g. cells.py:MyCell.")
     found = _find(Path(file), name)
     given = _parse(args)
     options: dict[str, Any] = {"T": steps, "N": rows, "level": level, "seed": seed}
@@ -68,7 +68,7 @@ def verify(
         if isinstance(made, Module):
             options["make"] = partial(make, given)
     elif given:
-        raise ArgumentError(f"verify: expected no --args for {name}, an object, got {args!r}; leave it out.")
+        raise ArgumentError(f"verify: expected no --args for {name}, an instance, got {args!r}; leave it out.")
     certificate = certify(*subject, **options)
     _show(certificate)
     if json is not None:
@@ -86,13 +86,13 @@ def _find(path: Path, name: str) -> Any:
     if found is None or not (callable(found) or isinstance(found, Module)):
         raise ArgumentError(
             f"verify: expected a class, module or function named {name!r} in '{path}', got "
-            f"{'these: ' + ', '.join(own) if own else 'none at all'}; correct the name after the colon."
+            f"{', '.join(own) or 'none'}; correct the name after the colon."
         )
     return found
 
 
 def _parse(args: str) -> dict[str, Any]:
-    """Return the arguments in ``"hidden_size=4 activation=relu"``; what is no Python literal is text."""
+    """Return the arguments in ``"hidden_size=4 activation=relu"``; a value that is not a Python literal is a string."""
     given = {}
     for part in shlex.split(args):
         key, equals, text = part.partition("=")
@@ -108,7 +108,7 @@ def _parse(args: str) -> dict[str, Any]:
 
 
 def _with_defaults(found: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments with `_DEFAULTS` where the signature requires them."""
+    """Return the arguments, with `_DEFAULTS` for missing required ones."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [
         parameter.name
@@ -119,14 +119,14 @@ def _with_defaults(found: Any, name: str, given: dict[str, Any]) -> dict[str, An
     if missing:
         raise ArgumentError(
             f"verify: expected all arguments that {name} requires, got none for {', '.join(missing)}; pass "
-            f"--args '{missing[0]}=...', or the name of a function that makes it."
+            f"--args '{missing[0]}=...', or name a function that returns an instance."
         )
     return {**{key: _DEFAULTS[key] for key in required if key in _DEFAULTS}, **given}
 
 
 def _make(found: Callable[..., Any], file: str, name: str, given: dict[str, Any]) -> Any:
     call = ", ".join(f"{key}={value!r}" for key, value in given.items())
-    with code_of(file, f"{name}({call}) to be made", "verify"):
+    with code_of(file, f"{name}({call}) to run", "verify"):
         return found(**given)
 
 
@@ -142,7 +142,7 @@ def _show(certificate: Certificate) -> None:
 def _show_smaller(
     certificate: Certificate, make: Callable[..., Any], given: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    """Say with which smaller sizes of the object itself the first failed check fails too."""
+    """Print the smallest sizes of the object for which the first failed check still fails."""
     name = certificate.failures[0].name
     sizes = [key for key, value in given.items() if type(value) is int and value > 1]
     for size in (1, 2):
@@ -152,7 +152,7 @@ def _show_smaller(
         try:
             once = options | {"make": partial(make, smaller), "checks": [name]}
             found = certify(make(smaller), **once)[name]
-        except TinygradSeqError:  # it cannot be made or run at this size
+        except TinygradSeqError:  # it cannot be constructed or run at this size
             continue
         if found.status == "failed":
             call = " ".join(f"{key}={value}" for key, value in smaller.items())

@@ -35,20 +35,20 @@ LAYERS: dict[str, Callable[[], Layer]] = {
 
 
 def warmup() -> None:
-    """Compile the built-in cells in float32, for training, inference, streams and sampling, and keep them on disk.
+    """Compile the built-in cells in float32 for training, inference, streams and sampling, and store them on disk.
 
-    What is compiled serves all sizes. Anything else, such as a cell of your own, is compiled when it first runs.
+    The compiled code serves all sizes. Other code, such as your own cells, is compiled on first use.
     """
     runs = {name: partial(_run_layer, make()) for name, make in LAYERS.items()}
     runs |= {f"language model, {cell}": partial(_run_model, LanguageModel(5, 2, 3, cell=cell)) for cell in CELLS}
     before, start = compilations(), time.perf_counter()
     for name, run in runs.items():
         _report(name, run)
-    _write(_outcome("in all", before, start))
+    _write(_outcome("total", before, start))
 
 
 def _report(name: str, run: Callable[[], None]) -> None:
-    """Write what is at work and, when it has run, how many kernels had to be compiled and how long it took."""
+    """Run, then print the number of compiled kernels and the time."""
     before, start = compilations(), time.perf_counter()
     if sys.stdout.isatty():
         _write(f"{name} ...\r")

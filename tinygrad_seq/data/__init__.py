@@ -1,4 +1,4 @@
-"""Text and sequences made ready for training; the README beside this file shows how."""
+"""Prepare text and sequences for training; README.md in this folder shows how."""
 
 from .batches import Batch, bucket_batches, pad_sequences, unpad_sequences
 from .corpus import Corpus, load_corpus, split

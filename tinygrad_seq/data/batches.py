@@ -1,4 +1,4 @@
-"""Sequences of different lengths as padded batches, with little padding."""
+"""Padded batches of sequences with different lengths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,25 @@ from .sizes import positive_int
 
 
 class Batch(NamedTuple):
-    """A padded batch: `inputs` (T, N, ...), `lengths` (N,), and `indices` (N,), where in the list its sequences are."""
+    """A padded batch.
+
+    Attributes
+    ----------
+    inputs : ndarray, shape (T, N, ...)
+        The padded sequences.
+    lengths : ndarray, shape (N,), int64
+        Their lengths.
+    indices : ndarray, shape (N,), int64
+        Their positions in the original list, e.g. to look up labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_seq.data import bucket_batches
+    >>> (batch,) = bucket_batches([[5, 6], [7, 8]], 2, np.random.default_rng(0))
+    >>> batch.inputs.shape, batch.lengths, batch.padding
+    ((2, 2), array([2, 2]), 0.0)
+    """
 
     inputs: NDArray[Any]
     lengths: NDArray[np.int64]
@@ -22,26 +40,26 @@ class Batch(NamedTuple):
 
     @property
     def padding(self) -> float:
-        """The fraction of the T * N cells that holds no element of a sequence."""
+        """The fraction of the T * N entries that is padding."""
         return _padding(self.lengths)
 
 
 def pad_sequences(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return `sequences` side by side in one time-major array, filled up at the end, and their lengths.
+    """Stack sequences in one time-major array, padded at the end.
 
     Parameters
     ----------
-    sequences
-        N arrays of shape (t,) or (t, ...), of any lengths t, equal in the rest of the shape and in dtype.
-    value
-        What stands after the end of a sequence; 0 is the index of ``<PAD>``.
+    sequences : sequence of array_like
+        N arrays of shape (t, ...) with any lengths t; the other axes and the dtype must be equal.
+    value : float, default 0
+        The padding value; 0 is the index of ``<PAD>``.
 
     Returns
     -------
-    padded
-        Shape (T, N, ...), T the greatest length, of the dtype of the sequences.
-    lengths
-        Shape (N,), int64.
+    padded : ndarray, shape (T, N, ...)
+        The sequences, with their dtype; T is the maximum length.
+    lengths : ndarray, shape (N,), int64
+        The lengths of the sequences.
 
     Raises
     ------
@@ -66,12 +84,36 @@ def pad_sequences(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDA
 
 
 def unpad_sequences(padded: ArrayLike, lengths: ArrayLike) -> list[NDArray[Any]]:
-    """Return the N sequences that `padded`, shape (T, N, ...), holds, cut to `lengths`, shape (N,).
+    """Split a padded array into its sequences.
+
+    Parameters
+    ----------
+    padded : array_like, shape (T, N, ...)
+        What `pad_sequences` returned.
+    lengths : array_like of int, shape (N,)
+        The lengths of the sequences, from 0 to T.
+
+    Returns
+    -------
+    list of ndarray
+        N views of shape (t, ...).
+
+    Parameters
+    ----------
+    padded : array_like
+        (T, N, ...).
+    lengths : array_like
+        Integers (N,) from 0 to T.
+
+    Returns
+    -------
+    list of ndarray
+        N arrays (length, ...).
 
     Raises
     ------
     ShapeError
-        If the shapes do not fit each other.
+        If the shapes do not match.
     DtypeError
         If the lengths are not integers.
     IndexRangeError
@@ -108,24 +150,34 @@ def bucket_batches(
     max_padding: float = 0.25,
     value: float = 0,
 ) -> Iterator[Batch]:
-    """Return an iterator over one epoch of shuffled batches, each of sequences that are about equally long.
+    """Return one epoch of shuffled batches of sequences with similar lengths.
 
-    Every sequence comes exactly once. Those whose lengths lie within a factor of 1 - `max_padding` of each other share
-    a bucket; within it, who meets whom in a batch is random, and so is the order of all batches. Each bucket may leave
-    one batch that is smaller than the others.
+    Every sequence occurs exactly once. Sequences whose lengths are within a factor of 1 - `max_padding` of each other
+    share a bucket. Each bucket is shuffled and split into batches, and the batches of all buckets are shuffled. The
+    last batch of a bucket may be smaller.
 
     Parameters
     ----------
-    sequences
-        Arrays as `pad_sequences` takes them.
-    batch_size
-        N, how many sequences a batch has at most.
-    generator
-        What draws the order (the process-wide generator if not given): the same seed, the same batches.
-    max_padding
-        The greatest fraction of a batch that may be padding, from 0 (only equal lengths meet) to below 1.
-    value
-        What stands after the end of a sequence.
+    sequences : sequence of array_like
+        Arrays as for `pad_sequences`.
+    batch_size : int
+        N, the maximum number of sequences per batch.
+    generator : numpy.random.Generator, optional
+        Source of the random order; by default the process-wide generator.
+    max_padding : float, default 0.25
+        Maximum fraction of padding per batch, in [0, 1); 0 allows only equal lengths in a batch.
+    value : float, default 0
+        The padding value.
+
+    Returns
+    -------
+    iterator of Batch
+        The batches, padded when they are requested.
+
+    Returns
+    -------
+    iterator of Batch
+        Each sequence is in one of them.
 
     Raises
     ------
@@ -161,7 +213,7 @@ def bucket_batches(
 
 
 def _buckets(lengths: NDArray[np.int64], max_padding: float) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices of `lengths` in groups whose shortest is at least 1 - `max_padding` of the longest."""
+    """Yield the indices of `lengths` in groups whose minimum is at least 1 - `max_padding` times the maximum."""
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
     start = 0
@@ -185,7 +237,7 @@ def _pad(arrays: Sequence[NDArray[Any]], value: float) -> tuple[NDArray[Any], ND
 
 
 def _alike(caller: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
-    """Return `sequences` as arrays, at least one, that are equal in dtype and in shape beyond time."""
+    """Return `sequences` as arrays; raise unless there is one and all agree in dtype and in shape beyond time."""
     arrays = [np.asarray(sequence) for sequence in sequences]
     if not arrays:
         raise DataError(f"{caller}: expected at least one sequence, got none; pass a list with sequences in it.")
@@ -195,8 +247,8 @@ def _alike(caller: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
             arrays[n] = np.empty((0, *first.shape[1:]), first.dtype)
         elif array.ndim == 0 or array.shape[1:] != first.shape[1:]:
             raise ShapeError(
-                f"{caller}: expected sequences of shape (t, ...) alike beyond time, got {array.shape} for sequence {n} "
-                f"and {first.shape} for sequence {model}; give all the same features."
+                f"{caller}: expected sequences of shape (t, ...) equal beyond time, got {array.shape} for sequence {n} "
+                f"and {first.shape} for sequence {model}; give all sequences the same features."
             )
         elif array.dtype != first.dtype:
             raise DtypeError(
@@ -207,7 +259,7 @@ def _alike(caller: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
 
 
 def _check_value(caller: str, value: float, dtype: np.dtype[Any]) -> None:
-    """Raise ArgumentError unless `dtype` can hold `value`: no fraction among integers, nothing out of range."""
+    """Raise an ArgumentError if `dtype` cannot hold `value`: a fraction in an integer dtype, or out of range."""
     try:
         fits = bool(np.array(value, dtype) == value) or value != value
     except (OverflowError, ValueError):

@@ -1,4 +1,4 @@
-"""Texts to train on: two that come with Python, and any file or folder."""
+"""Training texts: two that come with Python, and any file or folder."""
 
 from __future__ import annotations
 
@@ -18,26 +18,37 @@ from ..errors import ArgumentError, DataError, ShapeError
 from .text_stream import is_binary, read_pieces
 
 Document = Callable[[], Iterator[str]]
-"""Opens a document and yields its text piece by piece."""
+"""A function that opens a document and yields its text in pieces."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text of one or more documents, which is read anew, as a stream, each time it is asked for.
+    """A text of one or more documents that is streamed from disk; `load_corpus` creates it.
 
-    Iterating over it yields pieces of text; joined, they are what `read` returns. Where a document does not end with
-    a line break, one is put between it and the next.
+    Iteration yields pieces of the text; joined, they are what `read` returns. If a document does not end with a line
+    break, one is inserted before the next document.
 
     Attributes
     ----------
-    name
-        Its short name.
-    description
-        Where the text comes from.
-    characters
-        How many characters `read` returns.
-    sha256
-        The hash of the text in UTF-8: the same hash, the same text.
+    name : str
+        A short name.
+    description : str
+        The origin of the text.
+    characters : int
+        The length of the text.
+    sha256 : str
+        The SHA-256 hash of the text in UTF-8.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from tinygrad_seq.data import load_corpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("a.txt", "b.txt"):
+    ...         _ = pathlib.Path(folder, name).write_text(f"text of {name}")
+    ...     corpus = load_corpus(folder)
+    ...     corpus.characters, list(corpus.documents())
+    (27, ['text of a.txt', 'text of b.txt'])
     """
 
     name: str
@@ -59,22 +70,32 @@ class Corpus:
 
 
 def load_corpus(name_or_path: str | os.PathLike[str]) -> Corpus:
-    """Return a corpus: one that comes with Python, or the text of a file or folder of yours.
+    """Open a corpus: one that comes with Python, or the text of a file or folder.
 
-    The text is read through once, so a file that cannot be used is found now and not in the middle of training.
+    The whole text is read once, so a file that cannot be used is reported now and not during training.
 
     Parameters
     ----------
-    name_or_path
+    name_or_path : str or path-like
         ``"pydoc"`` (the documentation that Python's ``help()`` shows, about 465,000 characters), ``"stdlib"`` (the
-        source code of the standard library), or the path of a UTF-8 file or of a folder, of which all files are taken,
-        in the order of their paths, except hidden and binary ones.
+        source code of the standard library), or the path of a UTF-8 file or of a folder. The files of a folder are
+        read in the order of their paths, except hidden and binary ones.
+
+    Returns
+    -------
+    Corpus
+        The text.
+
+    Returns
+    -------
+    Corpus
+        The text, which is read as a stream.
 
     Raises
     ------
     DataError
-        If there is no such corpus, file or folder; if it holds no text; if a file is binary or not UTF-8 (the message
-        names the file and the offset of the byte).
+        If there is no such corpus, file or folder; if it has no text; or if a file is binary or not UTF-8 (the message
+        names the file and the byte offset).
 
     Examples
     --------
@@ -97,28 +118,30 @@ def load_corpus(name_or_path: str | os.PathLike[str]) -> Corpus:
 
 
 def split(tokens: ArrayLike, validation: float = 0.1) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return `tokens`, shape (T,), as a training part and the validation part, which is the tail of the text.
+    """Split tokens into a training part and a validation part, which is the end of the text.
 
     Parameters
     ----------
-    tokens
-        Shape (T,), integers.
-    validation
-        The part of all tokens that is held out, between 0 and 1.
+    tokens : array_like of int, shape (T,)
+        The text.
+    validation : float, default 0.1
+        The fraction of tokens that is held out, between 0 and 1.
 
     Returns
     -------
-    training, validation
-        Views of shape (T - V,) and (V,), V = round(validation * T).
+    training : ndarray, shape (T - V,)
+        A view of the first tokens.
+    validation : ndarray, shape (V,)
+        A view of the last V = round(validation * T) tokens.
 
     Raises
     ------
     ArgumentError
         If `validation` is not between 0 and 1.
     ShapeError
-        If `tokens` is not one row.
+        If `tokens` is not one-dimensional.
     DataError
-        If there are so few tokens that one of the parts would be empty.
+        If one of the parts would be empty.
 
     Examples
     --------
@@ -130,17 +153,17 @@ def split(tokens: ArrayLike, validation: float = 0.1) -> tuple[NDArray[Any], NDA
         raise ArgumentError(f"split: expected validation between 0 and 1, got {validation!r}; pass e.g. 0.1.")
     array = np.asarray(tokens)
     if array.ndim != 1:
-        raise ShapeError(f"split: expected tokens of shape (T,), got {array.shape}; pass one row of tokens.")
+        raise ShapeError(f"split: expected tokens of shape (T,), got {array.shape}; pass one sequence of tokens.")
     cut = len(array) - round(validation * len(array))
     if not 0 < cut < len(array):
         raise DataError(
             f"split: expected enough tokens for two parts, got {len(array)} with validation={validation}; "
-            "give more text or another fraction."
+            "pass a longer text or another fraction."
         )
     return array[:cut], array[cut:]
 
 
-# ------------------------------------------------------------------------------------------------ where text is found
+# ------------------------------------------------------------------------------------------------ sources of text
 
 
 def _pydoc() -> Corpus:
@@ -148,7 +171,7 @@ def _pydoc() -> Corpus:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise DataError(
-            "load_corpus: expected this Python to have the module pydoc_data.topics, got none; "
+            "load_corpus: expected Python to have the module pydoc_data.topics, got none; "
             "install your system's full Python (not a 'minimal' one), or pass 'stdlib' or a path."
         ) from error
     texts = [topics[name] for name in sorted(topics) if topics[name]]
@@ -176,7 +199,7 @@ _NOT_STDLIB = frozenset({"site-packages", "dist-packages", "test", "tests", "idl
 
 
 def _walk(root: Path, skip: frozenset[str] = frozenset()) -> list[Path]:
-    """Return the files below `root` that are not hidden, in the order of their paths on any system."""
+    """Return the files below `root` that are not hidden, sorted by path in the same way on any system."""
     found: list[Path] = []
     for folder, subfolders, names in os.walk(root, onerror=_refuse_folder):
         subfolders[:] = [name for name in subfolders if name not in skip and not name.startswith(".")]
@@ -209,11 +232,11 @@ def _pieces(documents: Sequence[Document]) -> Iterator[str]:
 
 
 def _survey(name: str, description: str, documents: Sequence[Document]) -> Corpus:
-    """Return the corpus of `documents` after one pass over its text."""
+    """Read `documents` once and return them as a corpus."""
     digest, characters = hashlib.sha256(), 0
     for piece in _pieces(documents):
         digest.update(piece.encode())
         characters += len(piece)
     if not characters:
-        raise DataError(f"load_corpus: expected text, got none in {description}; choose one with text in it.")
+        raise DataError(f"load_corpus: expected text, got none in {description}; pass a file or folder with text.")
     return Corpus(name, description, characters, digest.hexdigest(), tuple(documents))

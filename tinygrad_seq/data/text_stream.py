@@ -1,4 +1,4 @@
-"""A UTF-8 file of any size as a stream of pieces of text."""
+"""Stream a UTF-8 file of any size as pieces of text."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ _CHUNK = 1 << 18
 
 
 def is_binary(path: Path) -> bool:
-    """Return whether a NUL byte stands among the first 8,000 of the file, as in images, archives and programs."""
+    """Return whether the first 8,000 bytes of a file contain a NUL byte, as in images, archives and programs."""
     with _open(path) as file:
         return b"\0" in file.read(8000)
 
 
 def read_pieces(path: Path, chunk: int = _CHUNK) -> Iterator[str]:
-    r"""Yield the text of `path` in non-empty pieces, made from about `chunk` bytes each.
+    r"""Yield the text of `path` in non-empty pieces of about `chunk` bytes.
 
-    A piece ends after a line break; if it has none, after a space; if it has neither, anywhere. Line breaks are
-    ``\n`` whatever they are in the file, and a byte order mark is dropped.
+    A piece ends after a line break, or else after a space, or else anywhere. All line breaks are converted to ``\n``,
+    and a byte order mark is dropped.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is binary (holds a NUL byte) or is not UTF-8; the message has
-        the offset of the byte.
+        If the file cannot be read, is binary (contains a NUL byte) or is not UTF-8; the message has the byte offset.
     """
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
     rest, end = "", 0

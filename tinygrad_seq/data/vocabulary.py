@@ -1,4 +1,4 @@
-"""Tokens to indices and back."""
+"""Conversion between tokens and indices."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ _VERSION = 1
 
 @dataclass(frozen=True, init=False, repr=False)
 class Vocabulary:
-    """The table of the tokens that a model knows: characters, or words and punctuation.
+    """The tokens that a model knows: characters, or words and punctuation.
 
-    Index 0 is ``<PAD>``, 1 is ``<UNK>`` (any token that is not in the table), 2 is ``<EOS>`` (end of a text).
+    Index 0 is ``<PAD>``, 1 is ``<UNK>`` (any unknown token), 2 is ``<EOS>`` (end of a text).
 
     Parameters
     ----------
-    tokens
+    tokens : iterable of str
         The ordinary tokens; the first gets index 3. `Vocabulary.build` finds them in a text.
-    level
-        ``"char"`` or ``"word"``: how `encode` takes a text apart.
+    level : str, default "char"
+        ``"char"`` or ``"word"``: how `encode` splits a text.
 
     Raises
     ------
     ArgumentError
         If `level` is neither.
     DataError
-        If a token is not a string, empty, there twice, special, or, at level ``"char"``, longer than one character.
+        If a token is empty, not a string, a duplicate, a special token, or, at level ``"char"``, longer than one
+        character.
 
     Examples
     --------
@@ -91,19 +92,24 @@ class Vocabulary:
         max_size: int = 10_000,
         min_count: int = 1,
     ) -> Vocabulary:
-        """Return the vocabulary of the most frequent tokens of `texts`, which are read once, as a stream.
+        """Build a vocabulary of the most frequent tokens. The texts are read once, as a stream.
 
         Parameters
         ----------
-        texts
-            A text, or an iterable of texts (a `Corpus` is one) or of lists of tokens that another tokeniser made. No
-            token crosses from one text into the next.
-        level
+        texts : str or iterable of str or of sequence of str
+            A text, or an iterable of texts (such as a `Corpus`) or of lists of tokens from another tokeniser. A token
+            never spans two texts.
+        level : str, default "char"
             ``"char"`` or ``"word"``.
-        max_size
-            How many tokens to keep at most, not counting the three special ones.
-        min_count
+        max_size : int, default 10000
+            Maximum number of tokens, not counting the three special tokens.
+        min_count : int, default 1
             How often a token must occur to be kept.
+
+        Returns
+        -------
+        Vocabulary
+            The most frequent tokens first; equally frequent tokens are sorted by code point.
 
         Raises
         ------
@@ -112,7 +118,7 @@ class Vocabulary:
         DataError
             If there is no token, or none occurs `min_count` times.
         DtypeError
-            If a text is no string.
+            If a text is not a string.
         """
         _check_level("Vocabulary.build", level)
         max_size = positive_int("Vocabulary.build", "max_size", max_size)
@@ -122,7 +128,7 @@ class Vocabulary:
             counts.update(_tokenize(text, level))
         return cls(_most_frequent(counts, max_size, min_count), level)
 
-    # ----------------------------------------------------------------------------------------------- looking up
+    # -------------------------------------------------------------------------------------------------- lookup
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -134,48 +140,80 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens, level={self.level!r})"
 
     def token(self, index: int) -> str:
-        """Return the token at `index`; raise IndexRangeError where there is none."""
+        """Return the token at an index.
+
+        Parameters
+        ----------
+        index : int
+            From 0 to the size of the vocabulary minus 1.
+
+        Returns
+        -------
+        str
+            The token.
+
+        Raises
+        ------
+        IndexRangeError
+            If there is no such index.
+        """
         if not 0 <= index < len(self):
             raise IndexRangeError(
                 f"Vocabulary.token: expected an index from 0 to {len(self) - 1}, got {index}; "
-                "is it another vocabulary's index?"
+                "check that the index belongs to this vocabulary."
             )
         return self.tokens[index]
 
     def index(self, token: str) -> int:
-        """Return the index of `token`; raise DataError, which names it, if the vocabulary lacks it."""
-        if token not in self._index:
-            raise DataError(
-                f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
-                f"use {UNK!r} for it or build the vocabulary from a text that has it."
-            )
-        return self._index[token]
-
-    # ---------------------------------------------------------------------------------------- texts and indices
-
-    def encode(self, text: str | Sequence[str], *, eos: bool = False, strict: bool = False) -> NDArray[np.int64]:
-        """Return the indices of the tokens of `text`.
+        """Return the index of a token.
 
         Parameters
         ----------
-        text
-            A text, or a list of tokens.
-        eos
-            Whether ``<EOS>`` follows the text.
-        strict
-            Whether a token outside the vocabulary is an error instead of ``<UNK>``.
+        token : str
+            A token of the vocabulary.
 
         Returns
         -------
-        ndarray
-            Shape (T,), int64.
+        int
+            Its index.
 
         Raises
         ------
         DataError
-            If `strict` and a token is outside the vocabulary; the message names it.
+            If the vocabulary does not contain it.
+        """
+        if token not in self._index:
+            raise DataError(
+                f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
+                f"use {UNK!r} instead, or build the vocabulary from a text that contains it."
+            )
+        return self._index[token]
+
+    # ------------------------------------------------------------------------------------- encoding and decoding
+
+    def encode(self, text: str | Sequence[str], *, eos: bool = False, strict: bool = False) -> NDArray[np.int64]:
+        """Convert a text to indices.
+
+        Parameters
+        ----------
+        text : str or sequence of str
+            A text, or a list of tokens.
+        eos : bool, default False
+            Whether to append ``<EOS>``.
+        strict : bool, default False
+            Whether an unknown token is an error instead of ``<UNK>``.
+
+        Returns
+        -------
+        ndarray, shape (T,), int64
+            One index per token.
+
+        Raises
+        ------
+        DataError
+            If `strict` is set and a token is unknown; the message names it.
         DtypeError
-            If `text` is neither.
+            If `text` is neither a string nor a list of strings.
         """
         tokens = _tokenize(text, self.level)
         indices = [self.index(token) if strict else self._index.get(token, self.unk) for token in tokens]
@@ -184,29 +222,59 @@ class Vocabulary:
     def encode_all(
         self, texts: str | Iterable[str | Sequence[str]], *, eos: bool = False, strict: bool = False
     ) -> NDArray[np.int64]:
-        """Return the indices of all `texts`, one after the other, shape (T,), int64; the rest is as in `encode`."""
+        """Convert several texts to one sequence of indices.
+
+        Parameters
+        ----------
+        texts : str or iterable of str or of sequence of str
+            Texts or lists of tokens, such as a `Corpus`.
+        eos : bool, default False
+            Whether to append ``<EOS>`` to each text.
+        strict : bool, default False
+            Whether an unknown token is an error instead of ``<UNK>``.
+
+        Returns
+        -------
+        ndarray, shape (T,), int64
+            One index per token, text after text.
+
+        Raises
+        ------
+        DataError, DtypeError
+            As `encode`.
+        """
         every = [texts] if isinstance(texts, str) else texts
         return np.concatenate([np.empty(0, np.int64), *(self.encode(text, eos=eos, strict=strict) for text in every)])
 
     def decode(self, indices: ArrayLike, *, skip_special: bool = False) -> str:
-        """Return the text that `indices`, integers of shape (T,), stand for.
+        """Convert indices to a text.
 
-        At level ``"char"`` this is the very text that was encoded (but for ``<UNK>``); at level ``"word"``, where
-        spaces are not tokens, a text with the usual spaces that has the same tokens.
+        At level ``"char"`` this is exactly the encoded text (except for ``<UNK>``). At level ``"word"`` spaces are not
+        tokens, and the result is a text with the usual spaces that has the same tokens.
 
         Parameters
         ----------
-        indices
-            Shape (T,), integers.
-        skip_special
-            Whether ``<PAD>``, ``<UNK>`` and ``<EOS>`` are left out.
+        indices : array_like of int, shape (T,)
+            The indices of the tokens.
+        skip_special : bool, default False
+            Whether to leave out ``<PAD>``, ``<UNK>`` and ``<EOS>``.
+
+        Returns
+        -------
+        str
+            The text.
+
+        Returns
+        -------
+        str
+            The text.
 
         Raises
         ------
         ShapeError, DtypeError
-            If `indices` are not one row, or not integers.
+            If `indices` is not one-dimensional, or not of integers.
         IndexRangeError
-            If one of them is outside the vocabulary.
+            If an index is outside the vocabulary.
         """
         array = np.asarray(indices)
         if array.ndim != 1:
@@ -220,23 +288,54 @@ class Vocabulary:
         kept = [token for token in tokens if self._index[token] >= first]
         return join_words(kept) if self.level == "word" else "".join(kept)
 
-    # ------------------------------------------------------------------------------------------------- as a file
+    # ------------------------------------------------------------------------------------------------------ files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary to `path` as JSON, whole or not at all; CheckpointError if that cannot be."""
+        """Write the vocabulary to a JSON file, atomically.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write or replace.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be written.
+        """
         content = {"format": _FORMAT, "version": _VERSION, "level": self.level, "tokens": self.tokens}
         write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        """Return the vocabulary that `save` wrote to `path`.
+        """Read a vocabulary that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to read.
+
+        Returns
+        -------
+        Vocabulary
+            An equal vocabulary.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            A file that `save` wrote.
+
+        Returns
+        -------
+        Vocabulary
+            The same tokens at the same indices.
 
         Raises
         ------
         CheckpointError
             If the file cannot be read.
         DataError
-            If it is not the JSON of a vocabulary, is cut short, or was written by a newer version of the package.
+            If it does not contain a vocabulary, is truncated, or was written by a newer version of the package.
         """
         try:
             content = json.loads(Path(path).read_bytes())
@@ -252,7 +351,7 @@ class Vocabulary:
             raise _malformed(path, f"version {content.get('version')!r} of the format (this package reads {_VERSION})")
         tokens, special = content.get("tokens"), list(SPECIAL_TOKENS)
         if not isinstance(tokens, list) or tokens[: len(special)] != special:
-            raise _malformed(path, f"no list 'tokens' that begins with {', '.join(special)}")
+            raise _malformed(path, f"no list 'tokens' that starts with {', '.join(special)}")
         try:
             return cls(tokens[len(special) :], content.get("level"))  # type: ignore[arg-type]
         except (ArgumentError, DataError) as error:
@@ -261,8 +360,8 @@ class Vocabulary:
 
 def _malformed(path: str | os.PathLike[str], got: str) -> DataError:
     return DataError(
-        f"Vocabulary.load: expected '{path}' to hold a vocabulary as JSON, got {got}; "
-        "restore the file or build the vocabulary again and save it."
+        f"Vocabulary.load: expected '{path}' to contain a vocabulary as JSON, got {got}; "
+        "restore the file, or build and save the vocabulary again."
     )
 
 
@@ -283,13 +382,13 @@ def _tokenize(text: str | Sequence[str], level: Level) -> Sequence[str]:
 
 
 def _most_frequent(counts: Counter[str], max_size: int, min_count: int) -> list[str]:
-    """Return the most frequent tokens, the most frequent first, equally frequent ones by their code points."""
+    """Return the most frequent tokens, sorted by frequency and then by code point."""
     for special in SPECIAL_TOKENS:
         counts.pop(special, None)
     ranked = sorted((-count, token) for token, count in counts.items() if count >= min_count)
     if not ranked:
         raise DataError(
-            f"Vocabulary: expected a text with at least one token that occurs {min_count} times, got "
-            f"{counts.total()} tokens, none of them so often; give more text or a smaller min_count."
+            f"Vocabulary.build: expected a text with at least one token that occurs {min_count} times, got "
+            f"{counts.total()} tokens, none of them that often; pass a longer text or a smaller min_count."
         )
     return [token for _, token in ranked[:max_size]]

@@ -1,4 +1,4 @@
-"""One long text as windows for truncated backpropagation through time."""
+"""Split one long text into windows for truncated backpropagation through time."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ Window = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Windows:
-    """The windows of a text, read by N readers at once, each going on where its last window ended.
+    """The windows of a text that is read in N parallel streams.
 
-    The text is cut into N streams of equal length, one for each row of the batch. The state that a recurrent network
-    has at the end of row n of one window is therefore the right one to begin row n of the next window with. Each
-    target is the token after its input. The last window is shorter if the streams are no multiple of `window`; the at
-    most N tokens that do not fill all rows are left out.
+    The text is split into N streams of equal length, one per batch element. So the state of a recurrent network after
+    batch element n of one window is the correct initial state of batch element n of the next window. Each target is the
+    token after its input. The last window is shorter if `window` does not divide the length of the streams. At most N
+    tokens at the end, which do not fill all streams, are left out.
 
-    Iterating goes on from `position` to the end of the text, then sets `position` back to 0 for the next pass. A loop
-    that was left by ``break`` is thus taken up again where it stopped.
+    Iteration continues from `position` to the end of the text, then sets `position` to 0 for the next pass. So a loop
+    that was left with ``break`` can be continued.
 
     Parameters
     ----------
-    tokens
-        Shape (tokens,), integers.
-    batch_size
+    tokens : array_like of int, shape (tokens,)
+        The text.
+    batch_size : int
         N, the number of streams.
-    window
-        T, how many time steps a window has.
+    window : int
+        T, the number of time steps per window.
 
     Attributes
     ----------
     position : int
-        How many windows of this pass have been handed out.
+        The number of windows of this pass that have been yielded.
 
     Raises
     ------
     ArgumentError
         If a size is not an integer >= 1.
     ShapeError, DtypeError
-        If `tokens` is not one row, or not of integers.
+        If `tokens` is not one-dimensional, or not of integers.
     DataError
-        If there are fewer tokens than one whole window needs: batch_size * window + 1.
+        If there are fewer than batch_size * window + 1 tokens, which one full window needs.
 
     Examples
     --------
@@ -63,12 +63,12 @@ class Windows:
         self.window = positive_int("Windows", "window", window)
         row = np.asarray(tokens)
         if row.ndim != 1:
-            raise ShapeError(f"Windows: expected tokens of shape (tokens,), got {row.shape}; pass one row of tokens.")
+            raise ShapeError(f"Windows: expected tokens of shape (tokens,), got {row.shape}; pass one sequence.")
         needed = self.batch_size * self.window + 1
         if len(row) < needed:
             raise DataError(
                 f"Windows: expected at least batch_size * window + 1 = {self.batch_size} * {self.window} + 1 = "
-                f"{needed} tokens, got {len(row)}; give more text, or make batch_size or window smaller."
+                f"{needed} tokens, got {len(row)}; pass a longer text, or reduce batch_size or window."
             )
         if row.dtype.kind not in "iu":
             raise DtypeError(f"Windows: expected integer tokens, got {row.dtype}; encode the text with a Vocabulary.")
@@ -81,11 +81,11 @@ class Windows:
         self.position = 0
 
     def __len__(self) -> int:
-        """Return the number of windows of one pass."""
+        """Return the number of windows per pass."""
         return (self._inputs.shape[1] + self.window - 1) // self.window
 
     def __getitem__(self, index: int) -> Window:
-        """Return window `index`, counted from 0, as inputs and targets of shape (T, N), int64; `position` stays."""
+        """Return window `index` as inputs and targets of shape (T, N), int64; `position` does not change."""
         if not 0 <= index < len(self):
             raise IndexRangeError(f"Windows: expected an index from 0 to {len(self) - 1}, got {index}; see len().")
         steps = slice(index * self.window, (index + 1) * self.window)
@@ -98,16 +98,26 @@ class Windows:
         self.position = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position and what it refers to, in a form that JSON can hold."""
+        """Return the position, the sizes and a checksum of the text, as JSON values."""
         return {"position": self.position, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the position of `state`, so that the next window is the very one that would have come.
+        """Restore the position, so that iteration continues with the same next window.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
 
         Raises
         ------
         DataError
-            If `state` is of another text or of other sizes, or its position is none of these windows.
+            If `state` belongs to another text or other sizes, or its position is out of range.
         """
         for name, here in self._identity().items():
             if state.get(name) != here:
@@ -119,7 +129,7 @@ class Windows:
         if not isinstance(position, int) or not 0 <= position <= len(self):
             raise DataError(
                 f"Windows.load_state_dict: expected a position from 0 to {len(self)}, got {position!r}; "
-                "the state is damaged, start from another checkpoint."
+                "the state is damaged, so use another checkpoint."
             )
         self.position = position
 

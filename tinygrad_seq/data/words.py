@@ -1,4 +1,4 @@
-"""Text to words and punctuation, and back to text that a person can read."""
+"""Split text into words and punctuation, and join them to readable text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TOKEN = re.compile(
     <PAD> | <UNK> | <EOS>
     | \w+ (?: (?: [.'’-] | (?<=\d),(?=\d) ) \w+ )*      # a word: don't, well-known, os.path, 1,000.50
     | \n
-    | (?P<sign>[^\w\s]) (?P=sign)*                      # punctuation; a run of one sign is one token: ... == '''
+    | (?P<sign>[^\w\s]) (?P=sign)*                      # punctuation; a repeated sign is one token: ... == '''
     """,
     re.VERBOSE,
 )
@@ -22,8 +22,20 @@ _QUOTES = frozenset("\"'`")
 
 
 def tokenize_words(text: str) -> list[str]:
-    r"""Return the words, punctuation signs, line breaks and special tokens of `text`, in order; other space is dropped.
+    r"""Split a text into words, punctuation, line breaks and special tokens; other white space is dropped.
 
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    list of str
+        The tokens, in order.
+
+    Examples
+    --------
     >>> tokenize_words('Well-known (since 1,000 years): "cats", don\'t purr...\n')
     ['Well-known', '(', 'since', '1,000', 'years', ')', ':', '"', 'cats', '"', ',', "don't", 'purr', '...', '\n']
     """
@@ -31,11 +43,23 @@ def tokenize_words(text: str) -> list[str]:
 
 
 def join_words(tokens: Iterable[str]) -> str:
-    r"""Return `tokens` as readable text that `tokenize_words` takes apart into the same tokens again.
+    r"""Join tokens to readable text that `tokenize_words` splits into the same tokens.
 
-    One space stands between two tokens, but none around a line break, before closing punctuation, after an opening
-    bracket and inside quotes (the first of a line opens, the next of its kind closes).
+    Tokens are separated by one space, except around a line break, before closing punctuation, after an opening bracket
+    and inside quotes (the first quote of a line opens, the next one of its kind closes).
 
+    Parameters
+    ----------
+    tokens : iterable of str
+        Tokens as `tokenize_words` returns them.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
     >>> join_words(['"', "Cats", '"', ",", "(", "really", ")", "...", "\n", "purr", "!"])
     '"Cats", (really)...\npurr!'
     """

@@ -1,4 +1,4 @@
-"""How good a sequence model is, in the measures of the field; the README beside this file shows each."""
+"""Standard metrics of sequence models; README.md in this folder explains each."""
 
 from .accuracy import accuracy
 from .bleu import bleu

@@ -1,4 +1,4 @@
-"""The share of right classes."""
+"""Classification accuracy."""
 
 from __future__ import annotations
 
@@ -15,23 +15,33 @@ from ..ops.primitive import Array
 def accuracy(
     prediction: Array, target: Array, lengths: Any = None, mask: Any = None, batch_first: bool = False
 ) -> float:
-    """Return the share, from 0 to 1, of predicted classes that are the target's.
+    """Return the fraction of correct classes.
 
     Parameters
     ----------
-    prediction
-        Class indices of the target's shape, or a score for each class (..., V), of which the greatest counts.
-    target
-        Class indices of any shape; (T, N) with `lengths` or a `mask`.
-    lengths, mask, batch_first
-        The steps that count, as in `sequence_loss`.
+    prediction : array_like
+        Class indices with the shape of `target`, or scores with an additional last axis of V classes, of which the
+        highest counts.
+    target : array_like of int
+        Class indices of any shape; (T, N) if `lengths` or `mask` is given.
+    lengths : array_like of int, shape (N,), optional
+        Lengths of the sequences; later steps do not count.
+    mask : array_like of bool, shape (T, N), optional
+        Steps that count.
+    batch_first : bool, default False
+        Whether the arrays are (N, T) instead of (T, N).
+
+    Returns
+    -------
+    float
+        From 0 to 1.
 
     Raises
     ------
     ShapeError, DtypeError
-        If prediction, lengths or mask do not fit the target.
+        If `prediction`, `lengths` or `mask` does not match `target`.
     ArgumentError
-        If nothing is left to count.
+        If no step counts.
     AnomalyError
         If a score that counts is NaN.
 
@@ -47,13 +57,13 @@ def accuracy(
         found = np.where(np.isnan(found).any(axis=-1), -1, found.argmax(axis=-1))
     if found.shape != expected.shape:
         raise ShapeError(
-            f"accuracy: expected predictions of the target's shape {expected.shape}, or with an axis of classes after "
-            f"it, got {found.shape}; reshape one of them."
+            f"accuracy: expected predictions of the target's shape {expected.shape}, or with an additional last axis "
+            f"of classes, got {found.shape}; reshape one of them."
         )
     if found.dtype.kind not in "iub" or expected.dtype.kind not in "iub":
         raise DtypeError(
             f"accuracy: expected class indices, got {found.dtype} and {expected.dtype} of shape {expected.shape}; "
-            "round probabilities of two classes, or pass a score for each class on a last axis."
+            "round probabilities of two classes, or pass one score per class on a last axis."
         )
     if lengths is not None or mask is not None:
         if expected.ndim != 2:
@@ -66,10 +76,10 @@ def accuracy(
             valid = valid.T if batch_first else valid
             found, expected = found[valid], expected[valid]
     if not expected.size:
-        raise ArgumentError("accuracy: expected a class to compare, got none; leave empty batches out.")
+        raise ArgumentError("accuracy: expected at least one class to compare, got none; leave empty batches out.")
     if scored and (found < 0).any():
         raise AnomalyError(
-            f"accuracy: expected scores of which one is the greatest, got NaN for {(found < 0).sum()} of {found.size} "
-            "classes; look for it in the model that made them."
+            f"accuracy: expected scores without NaN, got NaN for {(found < 0).sum()} of {found.size} classes; find its "
+            "origin in the model with ts.detect_anomaly()."
         )
     return float((found == expected).mean())

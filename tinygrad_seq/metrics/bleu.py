@@ -1,4 +1,4 @@
-"""BLEU, by sacrebleu."""
+"""BLEU, computed by sacrebleu."""
 
 from __future__ import annotations
 
@@ -10,23 +10,33 @@ from ..errors import ArgumentError, DataError, ShapeError
 
 
 def bleu(found: Sequence[str], expected: Sequence[str | Sequence[str]], **options: Any) -> float:
-    """Return the BLEU of N texts, from 0 to 100, as sacrebleu has it; needs sacrebleu, the extra ``metrics``.
+    """Return the corpus BLEU of N texts, computed by sacrebleu (the extra ``metrics``).
 
     Parameters
     ----------
-    found
-        N texts as a person would read them; sacrebleu splits them into words.
-    expected
-        N references, or N lists of references each.
-    **options
-        Those of ``sacrebleu.BLEU``, such as ``lowercase=True`` or ``tokenize="char"``.
+    found : sequence of str
+        N detokenised texts; sacrebleu splits them into words.
+    expected : sequence of str or of sequence of str
+        N references, or N lists of references.
+    **options : Any
+        Options of ``sacrebleu.BLEU``, such as ``lowercase=True`` or ``tokenize="char"``.
+
+    Returns
+    -------
+    float
+        From 0 to 100.
+
+    Returns
+    -------
+    float
+        From 0 to 100.
 
     Raises
     ------
     ArgumentError
         If sacrebleu is not installed, or does not know an option.
     ShapeError, DataError
-        If there are not as many references as texts, there is none, or one is no string.
+        If the numbers of texts and references differ, there are none, or one is not a string.
 
     Examples
     --------
@@ -39,16 +49,18 @@ def bleu(found: Sequence[str], expected: Sequence[str | Sequence[str]], **option
         from sacrebleu.metrics.bleu import BLEU
     except ImportError as error:
         raise ArgumentError(
-            "bleu: expected sacrebleu to be installed, got none; pip install 'tinygrad-seq[metrics]'."
+            "bleu: expected sacrebleu to be installed, got none; run pip install 'tinygrad-seq[metrics]'."
         ) from error
     references = [[texts] if isinstance(texts, str) else list(texts) for texts in expected]
     if isinstance(found, str) or isinstance(expected, str) or len(found) != len(references) or not references:
         raise ShapeError(
             f"bleu: expected a list of texts and as many references, got {len(found)} and {len(expected)}; "
-            "put a single text into a list."
+            "pass a single text in a list."
         )
     if not all(references) or not all(isinstance(text, str) for text in chain(found, *references)):
-        raise DataError("bleu: expected strings, with a reference for each text, got others; join tokens to texts.")
+        raise DataError(
+            "bleu: expected strings, with at least one reference per text, got others; join tokens to texts."
+        )
     try:
         metric = BLEU(**options)
     except (AssertionError, LookupError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Edit distances: how many tokens to insert, delete or replace until two sequences are one."""
+"""Edit distances: the number of insertions, deletions and replacements between two sequences."""
 
 from __future__ import annotations
 
@@ -14,19 +14,29 @@ Tokens = Sequence[Hashable] | NDArray[Any]
 
 
 def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> float:
-    """Return the least number of insertions, deletions and replacements that turn `found` into `expected`.
+    """Return the minimum number of insertions, deletions and replacements that turn `found` into `expected`.
 
     Parameters
     ----------
-    found, expected
-        Strings, compared by character; or sequences of any tokens: words, class indices.
-    normalize
-        Whether to divide by the longer length, for a distance from 0 to 1.
+    found, expected : sequence of hashable
+        Strings, compared by character, or sequences of tokens such as words or class indices.
+    normalize : bool, default False
+        Whether to divide by the length of the longer sequence.
+
+    Returns
+    -------
+    float
+        The number of edits, or a distance from 0 to 1 if `normalize` is set.
+
+    Returns
+    -------
+    float
+        The number of edits, an int; with `normalize` a share from 0 to 1.
 
     Raises
     ------
     DataError
-        If a sequence is none, or its tokens are not hashable.
+        If an argument is not a sequence, or its tokens are not hashable.
 
     Examples
     --------
@@ -41,17 +51,39 @@ def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> f
 
 
 def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArray[np.int64]:
-    """Return the edit distance of each of N pairs, (N,) int64.
+    """Return the edit distances of N pairs of sequences.
 
-    The table of Wagner and Fischer (1974), for all pairs at once: a row for each token of `found`, where the running
-    minimum stands for the chain of insertions.
+    Computes the table of Wagner and Fischer (1974) for all pairs at once, one row per token of `found`; a running
+    minimum replaces the chain of insertions.
+
+    Parameters
+    ----------
+    found, expected : sequence of sequence of hashable
+        N sequences each: strings, or sequences of tokens.
+
+    Returns
+    -------
+    ndarray, shape (N,), int64
+        The number of edits per pair.
+
+    Parameters
+    ----------
+    found : sequence of Tokens
+        N strings or sequences of tokens.
+    expected : sequence of Tokens
+        N strings or sequences of tokens.
+
+    Returns
+    -------
+    ndarray
+        (N,), int64.
 
     Raises
     ------
     ShapeError
-        If there are not as many sequences found as expected.
+        If the numbers of sequences differ.
     DataError
-        If a sequence is none, or its tokens are not hashable.
+        If an element is not a sequence, or its tokens are not hashable.
 
     Examples
     --------
@@ -62,7 +94,7 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
     if not (_is_list(found) and _is_list(expected)) or len(found) != len(expected):
         raise ShapeError(
             f"edit_distances: expected two lists of equally many sequences, got {_facts(found)} and "
-            f"{_facts(expected)}; edit_distance compares a single pair."
+            f"{_facts(expected)}; use edit_distance for a single pair."
         )
     codes: dict[Hashable, int] = {}
     ours, our_lengths = _encode(found, codes, padding=-1)
@@ -80,12 +112,34 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
 
 
 def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
-    """Return the edits that N texts need, in characters, over the number of characters expected.
+    """Return the total edit distance of N texts in characters, divided by the number of expected characters.
+
+    Parameters
+    ----------
+    found, expected : sequence of str
+        N texts each.
+
+    Returns
+    -------
+    float
+        0 if all texts are equal; may exceed 1.
+
+    Parameters
+    ----------
+    found : sequence of str
+        N texts.
+    expected : sequence of str
+        N references.
+
+    Returns
+    -------
+    float
+        0 where all texts are right; it can be above 1.
 
     Raises
     ------
     ArgumentError, ShapeError, DataError
-        If nothing is expected, the numbers of texts differ, or one is no string.
+        If all expected texts are empty, the numbers of texts differ, or one is not a string.
 
     Examples
     --------
@@ -97,12 +151,36 @@ def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float
 
 
 def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
-    """Return the edits that N texts need, in words between spaces, over the number of words expected.
+    """Return the total edit distance of N texts in words, divided by the number of expected words.
+
+    Words are split at white space.
+
+    Parameters
+    ----------
+    found, expected : sequence of str
+        N texts each.
+
+    Returns
+    -------
+    float
+        0 if all texts are equal; may exceed 1.
+
+    Parameters
+    ----------
+    found : sequence of str
+        N texts.
+    expected : sequence of str
+        N references.
+
+    Returns
+    -------
+    float
+        0 where all texts are right; it can be above 1.
 
     Raises
     ------
     ArgumentError, ShapeError, DataError
-        If nothing is expected, the numbers of texts differ, or one is no string.
+        If all expected texts are empty, the numbers of texts differ, or one is not a string.
 
     Examples
     --------
@@ -116,18 +194,18 @@ def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
 def _error_rate(caller: str, found: Sequence[str], expected: Sequence[str], split: Any) -> float:
     for texts in (found, expected):
         if not _is_list(texts) or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"{caller}: expected two lists of strings, got {_facts(texts)}; decode and list the texts.")
+            raise DataError(f"{caller}: expected two lists of strings, got {_facts(texts)}; pass lists of texts.")
     references = [split(text) for text in expected]
     distances = edit_distances([split(text) for text in found], references)
     if not (total := sum(map(len, references))):
-        raise ArgumentError(f"{caller}: expected texts to compare with, got empty ones; leave these out.")
+        raise ArgumentError(f"{caller}: expected a text that is not empty in expected, got none; pass some text.")
     return float(distances.sum()) / total
 
 
 def _encode(
     sequences: Sequence[Tokens], codes: dict[Hashable, int], padding: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the tokens by number, (N, T), and the lengths (N,)."""
+    """Return the tokens as integers (N, T), with padding, and the lengths (N,)."""
     lengths = np.zeros(len(sequences), np.int64)
     lists = []
     for n, sequence in enumerate(sequences):

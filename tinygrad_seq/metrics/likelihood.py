@@ -1,4 +1,4 @@
-"""How surprised a model is: a loss in nats in the units people compare."""
+"""Convert a loss in nats to bits per character and perplexity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,31 @@ from ..errors import ArgumentError
 
 
 def bits_per_character(loss: float, characters_per_token: float = 1.0) -> float:
-    """Return `loss`, in nats per token, as bits per character.
+    """Convert a loss to bits per character.
+
+    Parameters
+    ----------
+    loss : float
+        Nats per token.
+    characters_per_token : float, default 1.0
+        The number of characters of the text divided by its number of tokens.
+
+    Returns
+    -------
+    float
+        Bits per character.
+
+    Parameters
+    ----------
+    loss : float
+        The mean negative log-likelihood, in nats per token.
+    characters_per_token : float, default 1.0
+        How many characters a token has on average.
+
+    Returns
+    -------
+    float
+        ``loss / (ln 2 * characters_per_token)``.
 
     Raises
     ------
@@ -24,15 +48,33 @@ def bits_per_character(loss: float, characters_per_token: float = 1.0) -> float:
     if not characters_per_token > 0:
         raise ArgumentError(
             f"bits_per_character: expected characters_per_token > 0, got {characters_per_token}; pass the number of "
-            "characters of the text over its number of tokens."
+            "characters of the text divided by its number of tokens."
         )
     return float(loss) / math.log(2) / characters_per_token
 
 
 def perplexity(loss: float) -> float:
-    """Return `loss`, in nats per token, as the number of equally likely tokens that surprise as much.
+    """Convert a loss to perplexity: the number of equally likely tokens that would give the same loss.
 
-    It is no more than e**700, which a float can hold.
+    Parameters
+    ----------
+    loss : float
+        Nats per token.
+
+    Returns
+    -------
+    float
+        ``exp(loss)``, at most ``exp(700)``, so that it is finite.
+
+    Parameters
+    ----------
+    loss : float
+        The mean negative log-likelihood, in nats per token.
+
+    Returns
+    -------
+    float
+        ``exp(loss)``.
 
     Examples
     --------

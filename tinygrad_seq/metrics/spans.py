@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of the spans that tags mark, as conlleval counts them."""
+"""Precision, recall and F1 of tagged spans, with the rules of conlleval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,23 @@ _PREFIXES = ("B", "I", "E", "S")
 
 
 class Span(NamedTuple):
-    """The tokens from `start` up to, not including, `end`."""
+    """A labelled span of tokens.
+
+    Attributes
+    ----------
+    label : str
+        The label, e.g. ``"CITY"``.
+    start : int
+        The position of the first token.
+    end : int
+        The position after the last token.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import find_spans
+    >>> find_spans(["O", "B-CITY", "I-CITY"])
+    [Span(label='CITY', start=1, end=3)]
+    """
 
     label: str
     start: int
@@ -20,7 +36,24 @@ class Span(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How many spans were found, how many there are, and how many are both."""
+    """Counts of spans, with precision, recall and F1.
+
+    Attributes
+    ----------
+    correct : int
+        The number of found spans that are expected.
+    found : int
+        The number of found spans.
+    expected : int
+        The number of expected spans.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import Score
+    >>> score = Score(correct=1, found=2, expected=4)
+    >>> score.precision, score.recall, round(score.f1, 3)
+    (0.5, 0.25, 0.333)
+    """
 
     correct: int
     found: int
@@ -28,40 +61,64 @@ class Score(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """The share of the found spans that are right; 0 if none was found."""
+        """The fraction of found spans that are correct; 0 if none was found."""
         return self.correct / self.found if self.found else 0.0
 
     @property
     def recall(self) -> float:
-        """The share of the expected spans that were found; 0 if there is none."""
+        """The fraction of expected spans that were found; 0 if there are none."""
         return self.correct / self.expected if self.expected else 0.0
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of precision and recall; 0 if both are."""
+        """The harmonic mean of precision and recall; 0 if both are 0."""
         total = self.found + self.expected
         return 2 * self.correct / total if total else 0.0
 
 
 class Scores(NamedTuple):
-    """The score of all spans together, and of those of each label."""
+    """The scores of all spans and per label.
+
+    Attributes
+    ----------
+    micro : Score
+        The score of all spans together.
+    labels : dict of str to Score
+        The score per label.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.metrics import score_spans
+    >>> scores = score_spans([["B-CITY", "O"]], [["B-CITY", "B-DAY"]])
+    >>> scores.micro.recall, scores.labels["CITY"].recall
+    (0.5, 1.0)
+    """
 
     micro: Score
     labels: dict[str, Score]
 
 
 def find_spans(tags: Sequence[str]) -> list[Span]:
-    """Return the spans that `tags`, in the manner of IOB, BIO or IOBES, mark in a sequence, in order.
+    """Return the spans marked by IOB, BIO or IOBES tags.
 
-    A tag is ``O``, outside, or ``B`` (begin), ``I`` (inside), ``E`` (end) or ``S`` (single) and, after a hyphen, the
-    label: ``B-CITY``. Tags that contradict each other, as a network may give, are read as conlleval reads them: a span
-    begins at ``B`` and ``S``, after ``O``, ``E`` and ``S``, and where the label changes; it goes on to the next
-    beginning or ``O``.
+    A tag is ``O`` (outside), or ``B`` (begin), ``I`` (inside), ``E`` (end) or ``S`` (single) with a label: ``B-CITY``.
+    Inconsistent tags, as a network may predict, are read as by conlleval: a span begins at ``B`` and ``S``, after
+    ``O``, ``E`` and ``S``, and where the label changes; it ends before the next begin or ``O``.
 
     Parameters
     ----------
-    tags
-        A tag for each token (T,).
+    tags : sequence of str, length T
+        One tag per token.
+
+    Returns
+    -------
+    list of Span
+        The spans, in order.
+
+    Returns
+    -------
+    list of Span
+        In the order of the sequence.
 
     Raises
     ------
@@ -98,25 +155,30 @@ def _parse(tag: str) -> tuple[str, str]:
     if tag != "O" and prefix not in _PREFIXES:
         raise DataError(
             f"find_spans: expected O, or B, I, E or S with a label as in 'B-CITY', got {tag!r}; "
-            "look class indices up in the list of tags."
+            "convert class indices to tags first."
         )
     return prefix, label
 
 
 def score_spans(found: Sequence[Sequence[str]], expected: Sequence[Sequence[str]]) -> Scores:
-    """Return how well spans were found: right are those with the label, the start and the end of an expected one.
+    """Count the spans with the correct label, start and end.
 
     Parameters
     ----------
-    found, expected
-        N sequences of tags, as `find_spans` reads them; of equal lengths, padding left out.
+    found, expected : sequence of sequence of str
+        N sequences of tags each, as for `find_spans`, without padding.
+
+    Returns
+    -------
+    Scores
+        Precision, recall and F1 of all spans and per label.
 
     Raises
     ------
     ShapeError
-        If there are not equally many sequences and tags.
+        If the numbers of sequences or of tags differ.
     DataError
-        If a tag has no known form.
+        If a tag has another form.
 
     Examples
     --------
@@ -129,20 +191,20 @@ def score_spans(found: Sequence[Sequence[str]], expected: Sequence[Sequence[str]
     for sequences in (found, expected):
         if isinstance(sequences, str) or not hasattr(sequences, "__len__"):
             raise DataError(
-                f"score_spans: expected a list of sequences of tags, got {type(sequences).__name__}; list them."
+                f"score_spans: expected a list of sequences of tags, got {type(sequences).__name__}; pass a list."
             )
     if len(found) != len(expected):
         raise ShapeError(
-            f"score_spans: expected as many sequences found as expected, got {len(found)} and {len(expected)}; "
-            "pass a list of sequences, also for a single one."
+            f"score_spans: expected equally many sequences in found and expected, got {len(found)} and "
+            f"{len(expected)}; pass lists of sequences, also for a single one."
         )
     correct: Counter[str] = Counter()
     present: tuple[Counter[str], Counter[str]] = Counter(), Counter()
     for n, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         if len(ours) != len(theirs):
             raise ShapeError(
-                f"score_spans: expected as many tags found as expected, got {len(ours)} and {len(theirs)} in sequence "
-                f"{n}; cut both to the length of the sequence."
+                f"score_spans: expected equally many tags in found and expected, got {len(ours)} and {len(theirs)} in "
+                f"sequence {n}; cut both to the length of the sequence."
             )
         spans = find_spans(ours), find_spans(theirs)
         correct.update(span.label for span in {*spans[0]} & {*spans[1]})

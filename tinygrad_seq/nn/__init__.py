@@ -1,20 +1,7 @@
 """Modules: layers, recurrent cells and the layers that run them, losses, initial values."""
 
-from . import functional, init
-from .activations import (
-    ELU,
-    GELU,
-    Identity,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from . import activations, functional, init, layers
+from .activations import *  # noqa: F403
 from .attention.additive_attention import AdditiveAttention
 from .attention.attention_cell import AttentionCell
 from .attention.decoder import AttentionDecoder
@@ -22,41 +9,37 @@ from .attention.dot_attention import DotAttention
 from .attention.mechanism import Attention
 from .attention.multihead import MultiHeadAttention, MultiheadAttention
 from .cell import Cell, detach_state
-from .cells.additive import ATRCell, CFNCell, FastGRNNCell, LeakyRNNCell, RANCell, STARCell
-from .cells.diagonal import HGRNCell, IndRNNCell, MinGRUCell, MinLSTMCell, QRNNCell, SRUCell
-from .cells.elman import ElmanCell, RNNCell
-from .cells.exponential_gates import MLSTMCell, RWKV4Cell, SLSTMCell
-from .cells.gru import GRUCell
-from .cells.gru_variants import LiGRUCell, MGUCell, MinimalRNNCell, MUT1Cell, ResetAfterMGUCell, UGRNNCell
-from .cells.lstm import LSTMCell
-from .cells.lstm_variants import (
-    CoupledLSTMCell,
-    FullPeepholeLSTMCell,
-    JANETCell,
-    MultiplicativeLSTMCell,
-    OriginalLSTMCell,
-    PeepholeLSTMCell,
-    PhasedLSTMCell,
+from .cells import (
+    additive,
+    diagonal,
+    elman,
+    exponential_gates,
+    gru,
+    gru_variants,
+    lstm,
+    lstm_variants,
+    matrix_memory,
+    norm_lstm,
+    notes,
+    state_space,
 )
-from .cells.matrix_memory import DeltaNetCell, GatedDeltaNetCell, GLACell, LinearAttentionCell, RetNetCell
-from .cells.norm_lstm import LayerNormLSTMCell
-from .cells.notes import NotesGRUCell, NotesLSTMCell, NotesRNNCell, NotesSimplifiedGRUCell
-from .cells.state_space import LRUCell, MambaCell, S4DCell
-from .layers import Dropout, Embedding, Flatten, LayerNorm, Linear, RMSNorm, Sequential
+from .cells.additive import *  # noqa: F403
+from .cells.diagonal import *  # noqa: F403
+from .cells.elman import *  # noqa: F403
+from .cells.exponential_gates import *  # noqa: F403
+from .cells.gru import *  # noqa: F403
+from .cells.gru_variants import *  # noqa: F403
+from .cells.lstm import *  # noqa: F403
+from .cells.lstm_variants import *  # noqa: F403
+from .cells.matrix_memory import *  # noqa: F403
+from .cells.norm_lstm import *  # noqa: F403
+from .cells.notes import *  # noqa: F403
+from .cells.state_space import *  # noqa: F403
+from .layers import *  # noqa: F403
+from .losses import modules as losses_as_modules
 from .losses.crf import CRF
 from .losses.ctc import CTCLoss
-from .losses.modules import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-    SequenceCrossEntropyLoss,
-    SmoothL1Loss,
-)
+from .losses.modules import *  # noqa: F403
 from .masks import sequence_mask
 from .module.module import Module, evaluating
 from .module.parameter import Buffer, Parameter
@@ -73,102 +56,28 @@ from .seq2seq.stacked import StackedCell
 
 __all__ = [
     "CRF",
-    "ELU",
-    "GELU",
     "GRU",
     "LSTM",
     "RNN",
-    "ATRCell",
     "AdditiveAttention",
     "Attention",
     "AttentionCell",
     "AttentionDecoder",
-    "BCELoss",
-    "BCEWithLogitsLoss",
     "Buffer",
-    "CFNCell",
     "CTCLoss",
     "Cell",
-    "CoupledLSTMCell",
-    "CrossEntropyLoss",
-    "DeltaNetCell",
     "DotAttention",
-    "Dropout",
-    "ElmanCell",
-    "Embedding",
-    "FastGRNNCell",
-    "Flatten",
-    "FullPeepholeLSTMCell",
-    "GLACell",
-    "GRUCell",
-    "GatedDeltaNetCell",
-    "HGRNCell",
-    "HuberLoss",
-    "Identity",
-    "IndRNNCell",
     "Inspection",
-    "JANETCell",
-    "KLDivLoss",
-    "L1Loss",
-    "LRUCell",
-    "LSTMCell",
-    "LayerNorm",
-    "LayerNormLSTMCell",
-    "LeakyRNNCell",
-    "LeakyReLU",
-    "LiGRUCell",
-    "Linear",
-    "LinearAttentionCell",
-    "LogSoftmax",
-    "MGUCell",
-    "MLSTMCell",
-    "MSELoss",
-    "MUT1Cell",
-    "MambaCell",
-    "MinGRUCell",
-    "MinLSTMCell",
-    "MinimalRNNCell",
     "Module",
     "MultiHeadAttention",
     "MultiheadAttention",
-    "MultiplicativeLSTMCell",
-    "NLLLoss",
-    "NotesGRUCell",
-    "NotesLSTMCell",
-    "NotesRNNCell",
-    "NotesSimplifiedGRUCell",
     "Options",
-    "OriginalLSTMCell",
     "Parameter",
     "PassInspection",
-    "PeepholeLSTMCell",
-    "PhasedLSTMCell",
-    "QRNNCell",
-    "RANCell",
-    "RMSNorm",
-    "RNNCell",
-    "RWKV4Cell",
-    "ReLU",
     "Recurrent",
-    "ResetAfterMGUCell",
-    "RetNetCell",
-    "S4DCell",
-    "SLSTMCell",
-    "SRUCell",
-    "STARCell",
     "Seq2Seq",
-    "SequenceCrossEntropyLoss",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "SmoothL1Loss",
-    "Softmax",
-    "Softplus",
-    "Softsign",
     "StackedCell",
     "Stream",
-    "Tanh",
-    "UGRNNCell",
     "beam_search",
     "detach_state",
     "evaluating",
@@ -178,6 +87,21 @@ __all__ = [
     "sample_sequences",
     "sequence_mask",
 ]
+__all__ += activations.__all__
+__all__ += additive.__all__
+__all__ += diagonal.__all__
+__all__ += elman.__all__
+__all__ += exponential_gates.__all__
+__all__ += gru.__all__
+__all__ += gru_variants.__all__
+__all__ += lstm.__all__
+__all__ += lstm_variants.__all__
+__all__ += matrix_memory.__all__
+__all__ += norm_lstm.__all__
+__all__ += notes.__all__
+__all__ += state_space.__all__
+__all__ += layers.__all__
+__all__ += losses_as_modules.__all__
 
 # Each public module of this package may reuse cached traces; a class that is exported here is recognised by itself.
 register_library(value for value in [*vars().values()] if isinstance(value, type) and issubclass(value, Module))

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import ClassVar, Literal
 
 from ..autograd.tensor import Tensor
 from ..ops import activation, exponential, normalisation, trigonometric
+from .checks import check_tensor
 from .module.module import Module
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Identity",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+]
+
+
+class _Activation(Module):
+    """Base of activations: `function` of x and of the attributes that `options` names."""
+
+    function: ClassVar[Callable[..., Tensor]]
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_tensor(type(self).__name__, x)
+        return type(self).function(x, *(getattr(self, name) for name in self.options))
 
 
 class Identity(Module):
@@ -23,7 +51,7 @@ class Identity(Module):
         return x
 
 
-class Tanh(Module):
+class Tanh(_Activation):
     """Return tanh(x), elementwise.
 
     Examples
@@ -33,11 +61,10 @@ class Tanh(Module):
     tensor([0.])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return trigonometric.tanh(x)
+    function = staticmethod(trigonometric.tanh)
 
 
-class Sigmoid(Module):
+class Sigmoid(_Activation):
     """Return 1 / (1 + exp(-x)), elementwise.
 
     Examples
@@ -47,11 +74,10 @@ class Sigmoid(Module):
     tensor([0.5])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return exponential.sigmoid(x)
+    function = staticmethod(exponential.sigmoid)
 
 
-class ReLU(Module):
+class ReLU(_Activation):
     """Return max(x, 0), elementwise.
 
     Examples
@@ -61,11 +87,10 @@ class ReLU(Module):
     tensor([0., 2.])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.relu(x)
+    function = staticmethod(activation.relu)
 
 
-class LeakyReLU(Module):
+class LeakyReLU(_Activation):
     """Return x where it is positive and ``negative_slope * x`` elsewhere.
 
     Parameters
@@ -80,14 +105,14 @@ class LeakyReLU(Module):
     tensor([-0.5,  2. ])
     """
 
+    function = staticmethod(activation.leaky_relu)
+    options = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.leaky_relu(x, self.negative_slope)
 
-
-class ELU(Module):
+class ELU(_Activation):
     """Return x where it is positive and ``alpha * (exp(x) - 1)`` elsewhere.
 
     Parameters
@@ -102,14 +127,14 @@ class ELU(Module):
     tensor([-1.,  2.])
     """
 
+    function = staticmethod(activation.elu)
+    options = ("alpha",)
+
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.elu(x, self.alpha)
 
-
-class GELU(Module):
+class GELU(_Activation):
     """Return ``x * P(Z <= x)`` for a standard normal Z, elementwise (Hendrycks and Gimpel, 2016).
 
     Parameters
@@ -124,14 +149,14 @@ class GELU(Module):
     tensor([  0., 100.])
     """
 
+    function = staticmethod(activation.gelu)
+    options = ("approximate",)
+
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.gelu(x, self.approximate)
 
-
-class SiLU(Module):
+class SiLU(_Activation):
     """Return x * sigmoid(x), elementwise.
 
     Examples
@@ -141,11 +166,10 @@ class SiLU(Module):
     tensor([  0., 100.])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.silu(x)
+    function = staticmethod(activation.silu)
 
 
-class Softplus(Module):
+class Softplus(_Activation):
     """Return log(1 + exp(x)), elementwise.
 
     Examples
@@ -155,11 +179,10 @@ class Softplus(Module):
     tensor([  0.6931472, 100.       ])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return exponential.softplus(x)
+    function = staticmethod(exponential.softplus)
 
 
-class Softsign(Module):
+class Softsign(_Activation):
     """Return x / (1 + abs(x)), elementwise.
 
     Examples
@@ -169,11 +192,10 @@ class Softsign(Module):
     tensor([-0.5 ,  0.75])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.softsign(x)
+    function = staticmethod(activation.softsign)
 
 
-class Softmax(Module):
+class Softmax(_Activation):
     """Return exp(x) divided by its sum along an axis.
 
     Parameters
@@ -188,14 +210,14 @@ class Softmax(Module):
     tensor([0.5, 0.5])
     """
 
+    function = staticmethod(normalisation.softmax)
+    options = ("axis",)
+
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Tensor) -> Tensor:
-        return normalisation.softmax(x, self.axis)
 
-
-class LogSoftmax(Module):
+class LogSoftmax(_Activation):
     """Return the logarithm of the softmax along an axis.
 
     Parameters
@@ -210,8 +232,8 @@ class LogSoftmax(Module):
     tensor([-0.6931472, -0.6931472])
     """
 
+    function = staticmethod(normalisation.log_softmax)
+    options = ("axis",)
+
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
-
-    def forward(self, x: Tensor) -> Tensor:
-        return normalisation.log_softmax(x, self.axis)

@@ -29,6 +29,8 @@ from .init import normal_, ones_, uniform_, zeros_
 from .module.module import Module
 from .module.parameter import Parameter
 
+__all__ = ["Dropout", "Embedding", "Flatten", "LayerNorm", "Linear", "RMSNorm", "Sequential"]
+
 
 class Linear(Module):
     """An affine map of the last axis: ``x @ weight.T + bias``.

@@ -5,15 +5,56 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Array, Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params
 from .validation import FLAG, Rule, at_least_zero
 
 
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan & Singer 2011).
 
-    ``g += weight_decay p``; ``s += g^2``; ``p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)``. Arguments as in
-    PyTorch.
+    ``g += weight_decay p``; ``s += g^2``; ``p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)``. Names and defaults
+    are those of PyTorch.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        The tensors to update, float32 or float64, or groups of them; see `Optimizer`.
+    lr : float, default 1e-2
+        Learning rate, >= 0.
+    lr_decay : float, default 0.0
+        Decay of the learning rate with the number of updates t, >= 0.
+    weight_decay : float, default 0.0
+        Strength of L2 regularisation, >= 0.
+    initial_accumulator_value : float, default 0.0
+        Initial value of s, >= 0.
+    eps : float, default 1e-10
+        Added to the denominator, >= 0.
+    maximize : bool, default False
+        Whether to ascend along the gradients instead of descending.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is outside its range; see `Optimizer`.
+    DtypeError
+        If a parameter is neither float32 nor float64.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.01
+        The learning rate.
+    lr_decay : float, default 0.0
+        How much the rate falls per update.
+    weight_decay : float, default 0.0
+        The factor of the parameter that is added to its gradient.
+    initial_accumulator_value : float, default 0.0
+        The first value of s.
+    eps : float, default 1e-10
+        What keeps the divisor above 0.
+    maximize : bool, default False
+        Whether to go up the gradient.
 
     Examples
     --------
@@ -34,6 +75,8 @@ class Adagrad(Optimizer):
         "eps": at_least_zero(1e-10),
         "maximize": FLAG,
     }
+    _averages: ClassVar[dict[str, str | None]] = {"sum": None}
+    _kernel = staticmethod(update.adagrad)
 
     def __init__(
         self,
@@ -56,22 +99,8 @@ class Adagrad(Optimizer):
             maximize=maximize,
         )
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("sum",)
-
     def _initial_value(self, group: Group) -> float:
         return float(group["initial_accumulator_value"])
 
-    def _update(
-        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
-    ) -> None:
-        real = param.dtype.type
-        update.adagrad(
-            param,
-            grad,
-            buffers["sum"],
-            real(-1 if group["maximize"] else 1),
-            real(group["lr"] / (1 + (step - 1) * group["lr_decay"])),
-            real(group["weight_decay"]),
-            real(group["eps"]),
-        )
+    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+        return group["lr"] / (1 + (step - 1) * group["lr_decay"]), group["weight_decay"], group["eps"]

@@ -1,20 +1,61 @@
-"""Adam, and AdamW, which decays weights apart from the gradient."""
+"""Adam, and AdamW with decoupled weight decay."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Array, Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params
 from .validation import BETAS, FLAG, Rule, at_least_zero
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015, arXiv 1412.6980), with AMSGrad (Reddi et al. 2018) as an option.
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980), optionally with AMSGrad (Reddi et al. 2018).
 
     ``g += weight_decay p``; ``m = beta1 m + (1 - beta1) g``; ``v = beta2 v + (1 - beta2) g^2``;
-    ``p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``; with `amsgrad`, the largest v so far.
-    Arguments as in PyTorch.
+    ``p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``. With `amsgrad`, v is replaced by its maximum so
+    far. Names and defaults are those of PyTorch.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        The tensors to update, float32 or float64, or groups of them; see `Optimizer`.
+    lr : float, default 1e-3
+        Learning rate, >= 0.
+    betas : tuple of float, default (0.9, 0.999)
+        Decay of the running averages of the gradient and of its square, both in [0, 1).
+    eps : float, default 1e-8
+        Added to the denominator, >= 0.
+    weight_decay : float, default 0.0
+        Strength of L2 regularisation, >= 0.
+    amsgrad : bool, default False
+        Whether to divide by the largest average of squares so far.
+    maximize : bool, default False
+        Whether to ascend along the gradients instead of descending.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is outside its range; see `Optimizer`.
+    DtypeError
+        If a parameter is neither float32 nor float64.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.001
+        The learning rate.
+    betas : tuple of float, default (0.9, 0.999)
+        The decay rates of the running means of g and of its square, in [0, 1).
+    eps : float, default 1e-08
+        What keeps the divisor above 0.
+    weight_decay : float, default 0.0
+        The factor of the parameter that is added to its gradient.
+    amsgrad : bool, default False
+        Whether to divide by the largest v so far.
+    maximize : bool, default False
+        Whether to go up the gradient.
 
     Examples
     --------
@@ -35,7 +76,8 @@ class Adam(Optimizer):
         "amsgrad": FLAG,
         "maximize": FLAG,
     }
-    optional = frozenset({"max_exp_avg_sq"})
+    _averages: ClassVar[dict[str, str | None]] = {"exp_avg": None, "exp_avg_sq": None, "max_exp_avg_sq": "amsgrad"}
+    _kernel = staticmethod(update.adam)
     _decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -53,30 +95,18 @@ class Adam(Optimizer):
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
         )
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq") + (("max_exp_avg_sq",) if group["amsgrad"] else ())
-
-    def _update(
-        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
-    ) -> None:
-        real = param.dtype.type
+    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
-        update.adam(
-            param,
-            grad,
-            buffers["exp_avg"],
-            buffers["exp_avg_sq"],
-            buffers.get("max_exp_avg_sq", param[:0]),
-            real(-1 if group["maximize"] else 1),
-            real(lr / (1 - beta1**step)),
-            real(0 if self._decoupled else decay),
-            real(1 - lr * decay if self._decoupled else 1),
-            real(beta1),
-            real(1 - beta1),
-            real(beta2),
-            real(1 - beta2),
-            real((1 - beta2**step) ** 0.5),
-            real(group["eps"]),
+        return (
+            lr / (1 - beta1**step),
+            0 if self._decoupled else decay,
+            1 - lr * decay if self._decoupled else 1,
+            beta1,
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            (1 - beta2**step) ** 0.5,
+            group["eps"],
             bool(group["amsgrad"]),
         )
 
@@ -84,7 +114,49 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
-    As `Adam`, but weights decay by ``p -= lr weight_decay p`` and not through the gradient. Arguments as in PyTorch.
+    The same as `Adam`, except that weights decay by ``p -= lr weight_decay p`` instead of through the gradient. Names
+    and defaults are those of PyTorch.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        The tensors to update, float32 or float64, or groups of them; see `Optimizer`.
+    lr : float, default 1e-3
+        Learning rate, >= 0.
+    betas : tuple of float, default (0.9, 0.999)
+        Decay of the running averages of the gradient and of its square, both in [0, 1).
+    eps : float, default 1e-8
+        Added to the denominator, >= 0.
+    weight_decay : float, default 1e-2
+        Weight decay relative to the learning rate, >= 0.
+    amsgrad : bool, default False
+        Whether to divide by the largest average of squares so far.
+    maximize : bool, default False
+        Whether to ascend along the gradients instead of descending.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is outside its range; see `Optimizer`.
+    DtypeError
+        If a parameter is neither float32 nor float64.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.001
+        The learning rate.
+    betas : tuple of float, default (0.9, 0.999)
+        The decay rates of the running means of g and of its square, in [0, 1).
+    eps : float, default 1e-08
+        What keeps the divisor above 0.
+    weight_decay : float, default 0.01
+        The factor of the parameter that is added to its gradient.
+    amsgrad : bool, default False
+        Whether to divide by the largest v so far.
+    maximize : bool, default False
+        Whether to go up the gradient.
 
     Examples
     --------

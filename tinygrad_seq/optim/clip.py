@@ -1,4 +1,4 @@
-"""Gradient clipping: bounds on the norm of all gradients together, or on every element."""
+"""Gradient clipping by the total norm or by value."""
 
 from __future__ import annotations
 
@@ -17,24 +17,37 @@ from .validation import list_parameters
 def clip_grad_norm_(
     parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> float:
-    """Return the norm of all gradients as one vector, after scaling them so that it is at most `max_norm`.
+    """Scale all gradients in place so that their total norm is at most `max_norm`.
 
-    Gradients are scaled by ``min(1, max_norm / (norm + 1e-6))``, as in PyTorch. The norm is added up in float64.
+    Gradients are scaled by ``min(1, max_norm / (norm + 1e-6))``, as in PyTorch. The norm is accumulated in float64.
 
     Parameters
     ----------
-    parameters
-        Tensors; those without a gradient are skipped. An iterator that has none left is refused.
-    norm_type
+    parameters : iterable of Tensor, or Tensor
+        Tensors; those without a gradient are skipped.
+    max_norm : float
+        The bound, >= 0; ``float("inf")`` only measures.
+    norm_type : float, default 2.0
         The p of the p-norm, > 0; ``float("inf")`` is the largest magnitude.
-    error_if_nonfinite
-        Refuse a norm that is NaN or infinite. Otherwise it makes NaN or 0 of the gradients; check what is returned.
+    error_if_nonfinite : bool, default False
+        Whether to raise if the norm is NaN or infinite. Otherwise the gradients become NaN or 0; check the returned
+        norm.
+
+    Returns
+    -------
+    float
+        The norm of all gradients as one vector, before scaling.
+
+    Returns
+    -------
+    float
+        The norm before scaling.
 
     Raises
     ------
     ArgumentError
-        `max_norm` or `norm_type` is out of range, `parameters` is an iterator that was gone through before, or the norm
-        is not finite and `error_if_nonfinite` is set; the gradients are then unchanged.
+        If `max_norm` or `norm_type` is out of range, `parameters` is an iterator that has none left, or the norm is not
+        finite and `error_if_nonfinite` is set; the gradients are unchanged in that case.
 
     Examples
     --------
@@ -64,12 +77,26 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
-    """Limit every element of every gradient to ``[-clip_value, clip_value]``, in place.
+    """Clip every element of every gradient to ``[-clip_value, clip_value]``, in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor, or Tensor
+        Tensors; those without a gradient are skipped.
+    clip_value : float
+        The bound on the magnitude, >= 0.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor or Tensor
+        Tensors; those without a gradient are skipped.
+    clip_value : float
+        The largest magnitude allowed, 0 or more.
 
     Raises
     ------
     ArgumentError
-        `clip_value` is negative, or `parameters` is an iterator that was gone through before.
+        If `clip_value` is negative, or `parameters` is an iterator that has none left.
 
     Examples
     --------
@@ -92,7 +119,7 @@ def _check(function: str, name: str, value: object, fits: bool, expected: str) -
 
 
 def _gradients(function: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
-    """Return the gradient of every tensor of `parameters`, counting each tensor once."""
+    """Return the gradients of `parameters`, each tensor counted once."""
     tensors = list_parameters(f"{function}: ", parameters)
     return list({id(tensor): tensor.grad for tensor in tensors if tensor.grad is not None}.values())
 
@@ -102,7 +129,7 @@ def _norm(gradients: list[Tensor], norm_type: float) -> float:
     if norm_type == math.inf:
         return float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
     if norm_type == 2:
-        from ..kernels.strands import sum_of_squares  # on first use: LLVM's language takes a while to import
+        from ..kernels.strands import sum_of_squares  # imported on first use, because LLVM takes long to import
 
         return math.sqrt(sum(sum_of_squares(array) for array in arrays))
     return float(sum(np.sum(np.abs(array.astype(np.float64)) ** norm_type) for array in arrays) ** (1 / norm_type))

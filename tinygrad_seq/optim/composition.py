@@ -1,4 +1,4 @@
-"""Several schedules as one: one after the other, or all at once."""
+"""Schedules that combine others: in sequence, or all at once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .schedules import ReduceLROnPlateau
 
 
 class Composition(Scheduler):
-    """Base of the schedules that are made of others, which then no longer act by themselves.
+    """Base class of schedules that combine others, which then no longer act by themselves.
 
     Attributes
     ----------
     schedulers : list of Scheduler
-        Those it is made of.
+        The combined schedules.
     """
 
     schedulers: list[Scheduler]
 
     def _adopt(self, optimizer: Optimizer, schedulers: Iterable[Scheduler]) -> None:
-        """Take `schedulers` out of those that act on `optimizer` by themselves."""
+        """Remove `schedulers` from those that act on `optimizer` by themselves."""
         self.schedulers = list(schedulers)
         self._require(bool(self.schedulers), "at least one schedule", "none", "pass a list of schedules")
         free = optimizer._schedules if isinstance(optimizer, Optimizer) else []
@@ -31,24 +31,24 @@ class Composition(Scheduler):
             kind = type(schedule).__name__
             self._require(isinstance(schedule, Scheduler), "schedules", f"a {kind}", "pass e.g. a StepLR")
             plateau = isinstance(schedule, ReduceLROnPlateau)
-            advice = "leave it out and step it with the metric: schedules of one optimizer act together anyhow"
+            advice = "leave it out and step it with the metric: schedules of one optimizer act together anyway"
             self._require(not plateau, "schedules that need no metric", f"a {kind}", advice)
             alone = any(schedule is other for other in free)
             alone = alone and not any(schedule is other for other in self.schedulers[:number])
-            advice = "make each schedule once, with the same optimizer"
+            advice = "create each schedule once, with the same optimizer"
             got = f"{kind} number {number}"
             self._require(alone, "schedules that act on this optimizer by themselves", got, advice)
         free[:] = [schedule for schedule in free if not any(schedule is part for part in self.schedulers)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of what `load_state_dict` needs to go on exactly; it fits into JSON."""
+        """Return a copy of the state that `load_state_dict` restores exactly; JSON can hold it."""
         return {**super().state_dict(), "schedulers": [schedule.state_dict() for schedule in self.schedulers]}
 
     def _check_state(self, state_dict: Mapping[str, Any]) -> None:
         states = state_dict.get("schedulers") if isinstance(state_dict, Mapping) else None
         fits = isinstance(states, list) and len(states) == len(self.schedulers)
         expected = f"a state_dict with {len(self.schedulers)} schedulers"
-        self._require(fits, expected, state_dict, "load what the same schedule saved")
+        self._require(fits, expected, state_dict, "load the state of the same schedule")
         super()._check_state({name: value for name, value in state_dict.items() if name != "schedulers"})
         for schedule, state in zip(self.schedulers, states or (), strict=True):
             schedule._check_state(state)
@@ -60,21 +60,23 @@ class Composition(Scheduler):
 
 
 class SequentialLR(Composition):
-    """One schedule after the other: number k from step ``milestones[k - 1]`` on, where it begins at its t = 0.
+    """Run schedules in sequence: schedule k takes over at step ``milestones[k - 1]``, where its own t is 0.
 
     Parameters
     ----------
-    optimizer, schedulers
-        Schedules of that optimiser, just made; none of them a `ReduceLROnPlateau`.
-    milestones
-        The steps, in order, at which the second, third ... schedule takes over.
-    last_epoch
-        As in `Scheduler`.
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    schedulers : iterable of Scheduler
+        New schedules of that optimiser; none of them a `ReduceLROnPlateau`.
+    milestones : sequence of int
+        The steps, in order, at which the second and later schedules take over.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
 
     Raises
     ------
     ArgumentError
-        A schedule or a milestone is not as described.
+        If a schedule or a milestone is not as described.
 
     Examples
     --------
@@ -98,7 +100,7 @@ class SequentialLR(Composition):
         self.milestones = [self._count("milestone", milestone, least=0) for milestone in milestones]
         fits = len(self.milestones) == len(schedulers) - 1 and self.milestones == sorted(self.milestones)
         expected = f"{max(len(schedulers) - 1, 0)} milestones in order for {len(schedulers)} schedules"
-        self._require(fits, expected, milestones, "pass the steps at which the second and later ones begin")
+        self._require(fits, expected, milestones, "pass the steps at which the second and later schedules start")
         self._adopt(optimizer, schedulers)
         super().__init__(optimizer, last_epoch)
 
@@ -113,19 +115,19 @@ class SequentialLR(Composition):
 
 
 class ChainedScheduler(Composition):
-    """All schedules at once: each takes the rate of the one before it as its base; a `step` is one of each.
+    """Apply several schedules at once: each takes the rate of the previous one as its base; `step` steps all of them.
 
     Parameters
     ----------
-    schedulers
+    schedulers : iterable of Scheduler
         Schedules of one optimiser; none of them a `ReduceLROnPlateau`.
-    optimizer
-        That optimiser; None for the one of the first schedule.
+    optimizer : Optimizer, optional
+        That optimiser; by default the one of the first schedule.
 
     Raises
     ------
     ArgumentError
-        A schedule is not as described.
+        If a schedule is not as described.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""The part all optimisers share: groups of parameters, their checks, and state that can be saved."""
+"""What all optimisers share: parameter groups, validation, and state that can be saved."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
@@ -20,39 +20,56 @@ State: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor | Mapping[str, Any]]
 
 _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
-_INITIAL = "initial_lr"  # the rate of a group before any schedule; only there if the group has one
-_RELOAD = "load what state_dict() of the same optimiser on the same model returned"
+_INITIAL = "initial_lr"  # the learning rate of a group before any schedule; present only if the group has a schedule
+_RELOAD = "load the state_dict() of the same optimiser on the same model"
 
 
 class Optimizer(ABC):
-    """Base of the optimisers: changes parameters in place, given their gradients.
+    """Base class of the optimisers: updates parameters in place, given their gradients.
 
-    A subclass names the `rules` of its options, the running averages it keeps (`_buffers`, of which `optional` come
-    with an option) and the kernel of one update (`_update`).
+    A subclass defines the `rules` of its options, its running averages, the kernel of one update, and the numbers that
+    the kernel takes.
 
     Parameters
     ----------
-    params
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    **defaults
+    params : iterable of Tensor or of dict
+        Leaf tensors, float32 or float64, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the
+        defaults. A list, tuple or iterator; sets have no order and are rejected.
+    **defaults : Any
         The value of every option.
 
     Attributes
     ----------
     param_groups : list of dict
-        Per group ``"params"`` and every option. Options may be changed here: ``param_groups[0]["lr"] = 0.1``.
+        One dict per group, with ``"params"`` and every option. Options may be changed at any time:
+        ``param_groups[0]["lr"] = 0.1``.
 
     Raises
     ------
     ArgumentError
-        No parameters, the same one twice, something that is no leaf Tensor, or an option outside its range.
+        If there are no parameters, one occurs twice, one is not a leaf Tensor, or an option is outside its range.
     DtypeError
-        A parameter that is neither float32 nor float64.
+        If a parameter is neither float32 nor float64.
+
+    Examples
+    --------
+    Two groups with different learning rates:
+
+    >>> import tinygrad_seq as ts
+    >>> body, head = ts.nn.GRU(2, 3), ts.nn.Linear(3, 1)
+    >>> optimizer = ts.optim.Adam([{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.01}])
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.001, 0.01]
     """
 
     rules: ClassVar[dict[str, Rule]]
-    optional: ClassVar[frozenset[str]] = frozenset()
-    """The running averages of options: kept while these are switched off, lacking until they are first used."""
+    _averages: ClassVar[dict[str, str | None]]
+    """The running averages in the kernel's order, each with the option that enables it, or None if always kept.
+
+    An average is created when its option is first enabled, and stays when the option is disabled.
+    """
+    _kernel: ClassVar[Callable[..., None]]
+    """Updates a flat parameter in place: ``(param, grad, *averages, sign, *numbers)``; a disabled average is empty."""
 
     def __init__(self, params: Params, **defaults: Any) -> None:
         if isinstance(params, Tensor | Mapping):
@@ -65,19 +82,33 @@ class Optimizer(ABC):
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._states: list[State] = []
-        self._schedules: list[Any] = []  # see `Scheduler`, which keeps both
+        self._schedules: list[Any] = []  # `Scheduler` maintains both
         self._scheduled_lrs: list[float] = []
         for group in items if isinstance(items[0], Mapping) else [{"params": items}]:
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add one more group, ``{"params": tensors, option: value, ...}``; options not named take the defaults."""
+        """Add a parameter group.
+
+        Parameters
+        ----------
+        group : mapping
+            ``{"params": tensors, option: value, ...}``; missing options take the defaults of the optimiser.
+
+        Raises
+        ------
+        ArgumentError
+            If `group` is not such a mapping, an option is unknown or outside its range, or a parameter is not a leaf
+            Tensor or is already in a group.
+        DtypeError
+            If a parameter is neither float32 nor float64.
+        """
         if not isinstance(group, Mapping) or "params" not in group:
-            self._refuse("a group {'params': tensors, ...}", type(group).__name__, "do not mix both")
+            self._refuse("a group {'params': tensors, ...}", type(group).__name__, "pass tensors or groups, not both")
         if unknown := group.keys() - self.rules.keys() - {"params", _INITIAL}:
             self._refuse(f"the options {', '.join(self.rules)}", f"{sorted(unknown)}", "correct or remove them")
         if isinstance(group["params"], AbstractSet):
-            self._refuse("a list of tensors", f"a {type(group['params']).__name__}, which has no order", "sort it")
+            self._refuse("a list of tensors", f"an unordered {type(group['params']).__name__}", "pass a list")
         params = list_parameters(f"{type(self).__name__}: ", group["params"])
         seen = {id(param) for param in self._params()}
         for param in params:
@@ -91,19 +122,19 @@ class Optimizer(ABC):
         self._states.extend({"step": 0} for _ in params)
 
     def zero_grad(self) -> None:
-        """Drop the gradient of every parameter."""
+        """Set the gradient of every parameter to None."""
         for param in self._params():
             param.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; nothing is changed if any option or gradient is unfit.
+        """Update every parameter that has a gradient. If an option or gradient is invalid, no parameter changes.
 
-        An interrupt (Ctrl-C) in the middle may leave some parameters updated and others not; go on from a checkpoint.
+        An interrupt (Ctrl-C) during the update may leave only some parameters updated; resume from a checkpoint.
 
         Raises
         ------
         ArgumentError
-            An option in `param_groups` is outside its range.
+            If an option in `param_groups` is outside its range.
         """
         for group in self.param_groups:
             self._check_options(group)
@@ -111,18 +142,27 @@ class Optimizer(ABC):
         for group, param, state in self._slots():
             if param.grad is not None:
                 updates.append((group, param, self._contiguous(param.grad), state))
-        new = [self._add_buffers(group, param, state) for group, param, _, state in updates]
-        arrays = [param._writable() for _, param, _, _ in updates]
+        new = [self._add_averages(group, param, state) for group, param, _, state in updates]
+        arrays = [param._writable().reshape(-1) for _, param, _, _ in updates]
         for (group, _, grad, state), array, first in zip(updates, arrays, new, strict=True):
             state["step"] += 1
-            buffers = {name: state[name].reshape(-1) for name in self._buffers(group)}
-            self._update(array.reshape(-1), grad.reshape(-1), buffers, state["step"], first, group)
+            enabled = self._enabled(group)
+            averages = [state[name].reshape(-1) if name in enabled else array[:0] for name in self._averages]
+            numbers = (-1 if group["maximize"] else 1, *self._numbers(group, state["step"], first))
+            real = array.dtype.type
+            scalars = [number if isinstance(number, bool) else real(number) for number in numbers]
+            self._kernel(array, grad.reshape(-1), *averages, *scalars)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of all that `load_state_dict` needs to go on bit for bit, laid out as in PyTorch.
+        """Return a copy of the state that `load_state_dict` restores bit for bit, in PyTorch's layout.
 
         ``{"state": {0: {"step": 3, "exp_avg": array, ...}, ...}, "param_groups": [{"lr": 0.1, ..., "params": [0]}]}``.
-        Parameters are numbered through all groups; one that was never updated has no state.
+        Parameters are numbered across all groups; one that was never updated has no state.
+
+        Returns
+        -------
+        dict
+            Options and running averages; `ts.train.save_checkpoint` can write it.
         """
         groups: list[Group] = []
         numbers = iter(range(len(self._states)))
@@ -137,12 +177,23 @@ class Optimizer(ABC):
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over options and a copy of the state in `state_dict`, whose keys may be strings, as JSON makes them.
+        """Load the options and a copy of the state from `state_dict`.
+
+        Parameters
+        ----------
+        state_dict : mapping
+            What `state_dict` of the same optimiser on the same model returned. Parameter numbers may be strings, as
+            after a round trip through JSON.
+
+        Parameters
+        ----------
+        state_dict : mapping[str, Any]
+            What `state_dict` returned, of this optimiser or of one with as many parameters of the same shapes.
 
         Raises
         ------
         ArgumentError
-            It comes from another optimiser or another model. Nothing has been changed then.
+            If it belongs to another optimiser or model. Nothing changes in that case.
         """
         groups, states = self._read_state_dict(state_dict)
         for group, loaded in zip(self.param_groups, groups, strict=True):
@@ -151,49 +202,47 @@ class Optimizer(ABC):
 
     # ------------------------------------------------------------------------------------------ for subclasses
 
-    @abstractmethod
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        """Return the names of the running averages that the options of `group` need."""
-
     def _initial_value(self, group: Group) -> float:
-        """Return what new running averages are filled with."""
+        """Return the initial value of running averages."""
         return 0.0
 
     @abstractmethod
-    def _update(
-        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
-    ) -> None:
-        """Update `param` and `buffers` in place: flat arrays of one dtype.
+    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+        """Return the arguments of the kernel after the sign: floats, cast to the parameter's dtype, and bools.
 
-        `step` counts from 1; `first` says whether a running average is new, which is later where an option was switched
-        on later.
+        `step` counts from 1. `first` tells whether a running average is new: at step 1, and when an option has just
+        been enabled.
         """
 
-    # ------------------------------------------------------------------------------------------ what is stepped
+    # ------------------------------------------------------------------------------------- parameters and their state
 
     def _params(self) -> Iterator[Tensor]:
         return (param for group in self.param_groups for param in group["params"])
 
     def _slots(self) -> Iterator[tuple[Group, Tensor, State]]:
-        """Yield every parameter between its group and its state."""
+        """Yield (group, parameter, state) per parameter."""
         owned = ((group, param) for group in self.param_groups for param in group["params"])
         return ((group, param, state) for (group, param), state in zip(owned, self._states, strict=True))
 
-    def _add_buffers(self, group: Group, param: Tensor, state: State) -> bool:
-        """Add the running averages that `state` lacks, later those of options switched on since; return if any."""
-        lacking = [name for name in self._buffers(group) if name not in state]
-        for name in lacking:
-            state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
-        return bool(lacking)
+    def _enabled(self, group: Group) -> list[str]:
+        """Return the running averages that the options of `group` need."""
+        return [name for name, option in self._averages.items() if option is None or group[option]]
 
-    # ---------------------------------------------------------------------------------------------- the checks
+    def _add_averages(self, group: Group, param: Tensor, state: State) -> bool:
+        """Create the enabled running averages that `state` lacks, and return whether there were any."""
+        missing = [name for name in self._enabled(group) if name not in state]
+        for name in missing:
+            state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
+        return bool(missing)
+
+    # ---------------------------------------------------------------------------------------------- validation
 
     def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
         raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")
 
     def _check_param(self, param: Tensor) -> None:
         if not param.is_leaf:
-            self._refuse("leaf tensors", f"the result of an operation, {param.shape}", "pass what it was made of")
+            self._refuse("leaf tensors", f"the result of an operation, {param.shape}", "pass the tensors it depends on")
         if param.dtype not in _UPDATABLE:
             raise DtypeError(
                 f"{type(self).__name__}: expected float32 or float64 parameters, got {param.shape} {param.dtype}; "
@@ -209,12 +258,12 @@ class Optimizer(ABC):
         """Return the contiguous array of `grad`."""
         if grad._array.flags.c_contiguous:
             return grad._array
-        from ..kernels.transposition import contiguous  # on first use: LLVM's language takes a while to import
+        from ..kernels.transposition import contiguous  # imported on first use, because LLVM takes long to import
 
         return contiguous(grad._array)
 
     def _read_state_dict(self, state_dict: Mapping[str, Any]) -> tuple[list[Group], list[State]]:
-        """Return the groups of `state_dict` and a copy of the state of every parameter, or refuse them."""
+        """Validate `state_dict`; return its groups and a copy of the state per parameter."""
         if not isinstance(state_dict, Mapping) or state_dict.keys() != {"state", "param_groups"}:
             got = sorted(map(str, state_dict)) if isinstance(state_dict, Mapping) else type(state_dict).__name__
             self._refuse("a state_dict with 'state' and 'param_groups'", f"{got}", _RELOAD)
@@ -231,17 +280,18 @@ class Optimizer(ABC):
             self._refuse("one state per parameter", f"two, of {sorted(map(repr, state_dict['state']))}", _RELOAD)
         if unknown := saved.keys() - {str(number) for number in range(len(self._states))}:
             self._refuse(f"state of {len(self._states)} parameters", f"also of {sorted(unknown)}", _RELOAD)
+        optional = {name for name, option in self._averages.items() if option}
         owners = [group for group, size in zip(groups, sizes, strict=True) for _ in range(size)]
         states: list[State] = []
         for number, (group, param) in enumerate(zip(owners, self._params(), strict=True)):
             if (state := saved.get(str(number))) is not None:
-                self._check_state(number, param, state, {"step", *self._buffers(group)} - self.optional)
+                if state.keys() - optional != (names := {"step", *self._enabled(group)} - optional):
+                    self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(state)}", _RELOAD)
+                self._check_state(number, param, state)
             states.append({name: _copied(value) for name, value in (state or {"step": 0}).items()})
         return groups, states
 
-    def _check_state(self, number: int, param: Tensor, state: Mapping[str, Any], names: set[str]) -> None:
-        if state.keys() - self.optional != names:
-            self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(state)}", _RELOAD)
+    def _check_state(self, number: int, param: Tensor, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             if name == "step":
                 fits, expected = isinstance(value, int) and value >= 1, "an integer >= 1"

@@ -5,15 +5,61 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Array, Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params
 from .validation import FLAG, FRACTION, Rule, at_least_zero
 
 
 class RMSprop(Optimizer):
-    """RMSprop (Hinton 2012, Coursera lecture 6e), with momentum and the centred form of Graves (2013) as options.
+    """RMSprop (Hinton 2012, Coursera lecture 6e), optionally with momentum and centred (Graves 2013).
 
     ``g += weight_decay p``; ``v = alpha v + (1 - alpha) g^2``; ``b = momentum b + g / (sqrt(v) + eps)``;
-    ``p -= lr b``; with `centered` the square of the running mean of g is taken off v. Arguments as in PyTorch.
+    ``p -= lr b``. With `centered`, the square of the running mean of g is subtracted from v. Names and defaults are
+    those of PyTorch.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        The tensors to update, float32 or float64, or groups of them; see `Optimizer`.
+    lr : float, default 1e-2
+        Learning rate, >= 0.
+    alpha : float, default 0.99
+        Decay of the running average of squared gradients, in [0, 1].
+    eps : float, default 1e-8
+        Added to the denominator, >= 0.
+    weight_decay : float, default 0.0
+        Strength of L2 regularisation, >= 0.
+    momentum : float, default 0.0
+        Decay of the running average b, >= 0; 0 keeps no average.
+    centered : bool, default False
+        Whether to divide by the standard deviation of the gradient instead of its root mean square.
+    maximize : bool, default False
+        Whether to ascend along the gradients instead of descending.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is outside its range; see `Optimizer`.
+    DtypeError
+        If a parameter is neither float32 nor float64.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.01
+        The learning rate.
+    alpha : float, default 0.99
+        The decay rate of the running mean of the square of g.
+    eps : float, default 1e-08
+        What keeps the divisor above 0.
+    weight_decay : float, default 0.0
+        The factor of the parameter that is added to its gradient.
+    momentum : float, default 0.0
+        The decay rate of the running sum b.
+    centered : bool, default False
+        Whether to take the square of the running mean of g off v.
+    maximize : bool, default False
+        Whether to go up the gradient.
 
     Examples
     --------
@@ -35,7 +81,12 @@ class RMSprop(Optimizer):
         "centered": FLAG,
         "maximize": FLAG,
     }
-    optional = frozenset({"grad_avg", "momentum_buffer"})
+    _averages: ClassVar[dict[str, str | None]] = {
+        "square_avg": None,
+        "grad_avg": "centered",
+        "momentum_buffer": "momentum",
+    }
+    _kernel = staticmethod(update.rmsprop)
 
     def __init__(
         self,
@@ -60,26 +111,13 @@ class RMSprop(Optimizer):
             maximize=maximize,
         )
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        mean = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *mean, "momentum_buffer") if group["momentum"] else ("square_avg", *mean)
-
-    def _update(
-        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
-    ) -> None:
-        real = param.dtype.type
-        update.rmsprop(
-            param,
-            grad,
-            buffers["square_avg"],
-            buffers.get("grad_avg", param[:0]),
-            buffers.get("momentum_buffer", param[:0]),
-            real(-1 if group["maximize"] else 1),
-            real(group["lr"]),
-            real(group["weight_decay"]),
-            real(group["alpha"]),
-            real(1 - group["alpha"]),
-            real(group["eps"]),
-            real(group["momentum"]),
+    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+        return (
+            group["lr"],
+            group["weight_decay"],
+            group["alpha"],
+            1 - group["alpha"],
+            group["eps"],
+            group["momentum"],
             bool(group["centered"]),
         )

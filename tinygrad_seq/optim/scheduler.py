@@ -1,4 +1,4 @@
-"""What all schedules share: how they act on an optimiser together, and their saved state."""
+"""What all schedules share: how several of them act on one optimiser, and their saved state."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .optimizer import Optimizer
 
 
 class Scheduler(ABC):
-    """Base of the schedules: sets the learning rate of every group to a formula in t, the number of steps so far.
+    """Base class of the schedules: sets the learning rates to a function of t, the number of steps so far.
 
-    The rate comes from the rate the group had when its first schedule was made, never from the one before, so nothing
-    drifts, and the first rates and t are the whole state. Make the schedule after the optimiser; call `step` once an
-    epoch or once an update, after ``optimizer.step()``.
+    The rate is computed from the rate before the first schedule, never from the previous rate. So rounding errors do
+    not accumulate, and the initial rates and t are the whole state. Create the schedule after the optimiser; call
+    `step` once per epoch or once per update, after ``optimizer.step()``.
 
-    Several schedules of one optimiser act together, in the order in which they were made: each takes the rate of the
-    one before it as its base. So a plateau after a warm-up reduces the rate that the warm-up gives. Step each of them,
-    or combine them with `ChainedScheduler` or `SequentialLR`.
+    Several schedules of one optimiser act together, in the order of their creation: each takes the rate of the previous
+    schedule as its base. For example, a plateau after a warm-up reduces the rate of the warm-up. Step each schedule, or
+    combine them with `ChainedScheduler` or `SequentialLR`.
 
     Parameters
     ----------
-    optimizer
+    optimizer : Optimizer
         Its groups get an entry ``"initial_lr"``, the rate before any schedule, which its `state_dict` contains. To
-        begin anew from rates set by hand, remove that entry from every group; earlier schedules then no longer act.
-    last_epoch
-        -1 to begin at t = 0. To go on after t = n, pass n, with ``"initial_lr"`` in every group, e.g. from
-        ``optimizer.load_state_dict``: the schedule is then at t = n + 1, as in PyTorch. To be where a schedule was,
+        start over from rates set by hand, remove that entry from every group; earlier schedules then no longer act.
+    last_epoch : int, default -1
+        -1 starts at t = 0. To continue after t = n, pass n, with ``"initial_lr"`` in every group, e.g. from
+        ``optimizer.load_state_dict``: the schedule is then at t = n + 1, as in PyTorch. To restore a schedule exactly,
         pass its ``last_epoch - 1``, or use `load_state_dict`.
 
     Attributes
@@ -45,8 +45,19 @@ class Scheduler(ABC):
     Raises
     ------
     ArgumentError
-        An argument is outside its range, a group lacks its ``"initial_lr"``, or rates were set by hand since an earlier
+        If an argument is outside its range, a group has no ``"initial_lr"``, or rates were set by hand after an earlier
         schedule set them.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> optimizer = ts.optim.SGD([ts.tensor([1.0])], lr=1.0)
+    >>> warmup = ts.optim.LinearWarmup(optimizer, warmup_steps=2)
+    >>> decay = ts.optim.ExponentialLR(optimizer, gamma=0.5)
+    >>> for scheduler in (warmup, decay):
+    ...     scheduler.step()
+    >>> decay.get_last_lr()
+    [0.5]
     """
 
     _state: ClassVar[tuple[str, ...]] = ("base_lrs", "last_epoch")
@@ -60,11 +71,11 @@ class Scheduler(ABC):
             optimizer._schedules.clear()
         if t:
             advice = "load the optimizer's state_dict first, or give its groups an initial_lr"
-            self._require(all(begun), "initial_lr in every group to go on from last_epoch", "none", advice)
+            self._require(all(begun), "initial_lr in every group to continue from last_epoch", "none", advice)
         elif optimizer._schedules:
             now = [group["lr"] for group in optimizer.param_groups]
             advice = (
-                "make all schedules before optimizer.load_state_dict; to begin anew from these rates, remove "
+                "create all schedules before optimizer.load_state_dict; to start over from these rates, remove "
                 "'initial_lr' from every group"
             )
             set_last = optimizer._scheduled_lrs[: len(now)]
@@ -79,38 +90,48 @@ class Scheduler(ABC):
 
     @property
     def base_lrs(self) -> list[float]:
+        """The learning rate of every group before any schedule."""
         return [group["initial_lr"] for group in self.optimizer.param_groups if "initial_lr" in group]
 
     def step(self) -> None:
-        """Count one step and set the rates.
+        """Count one step and set the learning rates.
 
         Raises
         ------
         ArgumentError
-            The schedule no longer acts by itself, or a group was added without an ``"initial_lr"``.
+            If the schedule is part of another one or was replaced, or a group was added without an ``"initial_lr"``.
         """
         acts = any(schedule is self for schedule in self.optimizer._schedules)
         got = "one that is part of another, or was replaced"
-        self._require(acts, "a schedule that acts by itself", got, "step the one that it is part of")
+        self._require(acts, "a schedule that acts by itself", got, "step the schedule that contains it")
         self._go_to(self.last_epoch + 1)
         self._apply()
 
     def get_last_lr(self) -> list[float]:
-        """Return the rate of every group now."""
+        """Return the current learning rate of every group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of what `load_state_dict` needs to go on exactly; it fits into JSON."""
+        """Return a copy of the state that `load_state_dict` restores exactly; JSON can hold it."""
         return {name: list(value) if isinstance(value := getattr(self, name), list) else value for name in self._state}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`, and set the rates.
+        """Load `state_dict` and set the learning rates.
+
+        Parameters
+        ----------
+        state_dict : mapping
+            What `state_dict` of a schedule of the same kind returned.
+
+        Parameters
+        ----------
+        state_dict : mapping[str, Any]
+            What `state_dict` returned, of a schedule of the same kind.
 
         Raises
         ------
         ArgumentError
-            It comes from another kind of schedule, or from one over another number of groups. Nothing has been changed
-            then.
+            If it belongs to another kind of schedule, or to another number of groups. Nothing changes in that case.
         """
         self._check_state(state_dict)
         self._take_state(state_dict)
@@ -120,15 +141,15 @@ class Scheduler(ABC):
 
     @abstractmethod
     def _lr(self, base: float, t: int, group: int) -> float:
-        """Return the rate at step `t` of group number `group`, whose rate without this schedule is `base`."""
+        """Return the rate of group number `group` at step `t`; `base` is its rate without this schedule."""
 
     def _go_to(self, t: int) -> None:
-        """Be at step `t`; -1 is before the first."""
+        """Move to step `t`; -1 is before the first."""
         self.last_epoch = t
 
     def _check_state(self, state_dict: Mapping[str, Any]) -> None:
         fits = isinstance(state_dict, Mapping) and state_dict.keys() == set(self._state)
-        self._require(fits, f"a state_dict with {self._state}", state_dict, "load what the same schedule saved")
+        self._require(fits, f"a state_dict with {self._state}", state_dict, "load the state of the same schedule")
         rates, groups = state_dict["base_lrs"], len(self.optimizer.param_groups)
         self._require(len(rates) == groups, f"{groups} base_lrs", rates, "load it into the same number of groups")
         self._count("last_epoch", state_dict["last_epoch"], least=-1)
@@ -144,9 +165,9 @@ class Scheduler(ABC):
         return self._lr(base, self.last_epoch, group)
 
     def _apply(self) -> None:
-        """Set the rate of every group to what all schedules of the optimiser make of its first one."""
+        """Set the rate of every group: pass its initial rate through all schedules of the optimiser."""
         groups, bases = self.optimizer.param_groups, self.base_lrs
-        advice = "make the schedule after the last add_param_group"
+        advice = "create the schedule after the last add_param_group"
         self._require(len(groups) == len(bases), f"{len(bases)} groups", len(groups), advice)
         rates = []
         for number, rate in enumerate(bases):
@@ -162,7 +183,7 @@ class Scheduler(ABC):
             raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got!r}; {advice}.")
 
     def _count(self, name: str, value: int, least: int = 1) -> int:
-        """Return `value`, which must be an integer not below `least`."""
+        """Return `value`, which must be an integer >= `least`."""
         fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
         self._require(fits, f"an integer {name} >= {least}", value, "correct it")
         return int(value)

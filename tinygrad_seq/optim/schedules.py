@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate as a formula in the number of steps taken."""
+"""Learning-rate schedules: the rate as a function of the number of steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,34 @@ from .scheduler import Scheduler
 
 
 class StepLR(Scheduler):
-    """Multiply the rate by `gamma` every `step_size` steps: ``base gamma^floor(t / step_size)``.
+    """Multiply the learning rate by `gamma` every `step_size` steps: ``base gamma^floor(t / step_size)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    step_size : int
+        Steps between two reductions, >= 1.
+    gamma : float, default 0.1
+        The factor, >= 0.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    step_size : int
+        The number of steps between two reductions.
+    gamma : float, default 0.1
+        The factor of a reduction.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -35,7 +62,34 @@ class StepLR(Scheduler):
 
 
 class MultiStepLR(Scheduler):
-    """Multiply the rate by `gamma` at every step named in `milestones`: ``base gamma^(milestones <= t)``.
+    """Multiply the learning rate by `gamma` at each step in `milestones`: ``base gamma^(number of milestones <= t)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    milestones : iterable of int
+        The steps at which the rate changes, each >= 1.
+    gamma : float, default 0.1
+        The factor, >= 0.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    milestones : iterable of int
+        The steps at which the rate is reduced.
+    gamma : float, default 0.1
+        The factor of a reduction.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -60,7 +114,30 @@ class MultiStepLR(Scheduler):
 
 
 class ExponentialLR(Scheduler):
-    """Multiply the rate by `gamma` at every step: ``base gamma^t``.
+    """Multiply the learning rate by `gamma` at every step: ``base gamma^t``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    gamma : float
+        The factor, >= 0.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    gamma : float
+        The factor of a reduction.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -82,7 +159,30 @@ class ExponentialLR(Scheduler):
 
 
 class LambdaLR(Scheduler):
-    """Multiply the first rate by a function of the step, one for all groups or one for each: ``base lr_lambda(t)``.
+    """Multiply the initial learning rate by a function of the step: ``base lr_lambda(t)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    lr_lambda : callable or sequence of callable
+        A function of t for all groups, or one per group.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    lr_lambda : callable or sequence of callable
+        A function of t, or one per group.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -103,7 +203,7 @@ class LambdaLR(Scheduler):
     ) -> None:
         groups = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
         self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
-        self._require(len(self.lr_lambdas) == groups, f"1 or {groups} functions", lr_lambda, "pass one for each group")
+        self._require(len(self.lr_lambdas) == groups, f"1 or {groups} functions", lr_lambda, "pass one per group")
         super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
@@ -111,9 +211,36 @@ class LambdaLR(Scheduler):
 
 
 class CosineAnnealingLR(Scheduler):
-    """Swing the rate down to `eta_min` along half a cosine in `T_max` steps (Loshchilov & Hutter 2017), then up again.
+    """Decrease the learning rate to `eta_min` along half a cosine in `T_max` steps, then increase it again.
 
-    ``eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2``.
+    ``eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2`` (Loshchilov & Hutter 2017).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    T_max : int
+        Steps from the initial rate to `eta_min`, >= 1.
+    eta_min : float, default 0.0
+        The lowest rate, >= 0.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    T_max : int
+        The number of steps from the first rate to `eta_min`.
+    eta_min : float, default 0.0
+        The lowest rate.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -136,7 +263,30 @@ class CosineAnnealingLR(Scheduler):
 
 
 class LinearWarmup(Scheduler):
-    """Raise the rate along a line from ``base / warmup_steps`` at t = 0 to the full rate, and stay there.
+    """Increase the learning rate linearly from ``base / warmup_steps`` at t = 0 to the full rate, and keep it there.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    warmup_steps : int
+        Steps until the full rate, >= 1.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    warmup_steps : int
+        How many steps the rate rises.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -158,10 +308,41 @@ class LinearWarmup(Scheduler):
 
 
 class WarmupCosine(Scheduler):
-    """Raise the rate along a line in `warmup_steps`, then bring it down to `eta_min` along half a cosine.
+    """Increase the learning rate linearly in `warmup_steps`, then decrease it to `eta_min` along half a cosine.
 
-    ``base (t + 1) / warmup_steps`` before `warmup_steps`; from there a cosine that ends at `total_steps`, and
-    `eta_min` ever after.
+    The rate is ``base (t + 1) / warmup_steps`` before `warmup_steps`, then follows a cosine that ends at `total_steps`,
+    and stays at `eta_min`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    warmup_steps : int
+        Steps until the full rate, >= 0.
+    total_steps : int
+        Steps until `eta_min`, above `warmup_steps`.
+    eta_min : float, default 0.0
+        The final rate, >= 0.
+    last_epoch : int, default -1
+        The last step taken, or -1 to start; see `Scheduler`.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    warmup_steps : int
+        How many steps the rate rises.
+    total_steps : int
+        When the rate reaches `eta_min`.
+    eta_min : float, default 0.0
+        The lowest rate.
+    last_epoch : int, default -1
+        As in `Scheduler`.
 
     Examples
     --------
@@ -192,12 +373,56 @@ class WarmupCosine(Scheduler):
 
 
 class ReduceLROnPlateau(Scheduler):
-    """Multiply the rate by `factor` when a metric has not improved for more than `patience` steps.
+    """Multiply the learning rate by `factor` when a metric has not improved for more than `patience` steps.
 
-    A reduction is ``lr = max(min_lr, lr factor)``, left out if it changes the rate by `eps` or less; `min_lr` may be a
-    list, one per group. The metric improves when it is below the best so far by more than `threshold`, as a part of
-    the best (`threshold_mode` "rel") or as it is ("abs"); with `mode` "max", above. After a reduction `cooldown` steps
-    go by before steps without improvement count again. NaN never improves.
+    A reduction sets ``lr = max(min_lr, lr factor)``. NaN never counts as an improvement.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser whose learning rates to set.
+    mode : str, default "min"
+        ``"min"`` if lower metrics are better, ``"max"`` if higher ones are.
+    factor : float, default 0.1
+        The factor of a reduction, in [0, 1].
+    patience : int, default 10
+        Steps without improvement that are tolerated, >= 0.
+    threshold : float, default 1e-4
+        The metric improves if it beats the best so far by more than this.
+    threshold_mode : str, default "rel"
+        ``"rel"`` if `threshold` is a fraction of the best metric, ``"abs"`` if it is absolute.
+    cooldown : int, default 0
+        Steps after a reduction during which steps without improvement do not count.
+    min_lr : float or sequence of float, default 0.0
+        The lowest rate, or one per group.
+    eps : float, default 1e-8
+        Reductions that change the rate by at most this are skipped.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range; see `Scheduler`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates are set.
+    mode : str, default "min"
+        ``"min"`` for a metric that should fall, ``"max"`` for one that should rise.
+    factor : float, default 0.1
+        The factor of a reduction.
+    patience : int, default 10
+        How many steps without improvement are allowed.
+    threshold : float, default 0.0001
+        By how much the metric must improve.
+    threshold_mode : str, default "rel"
+        ``"rel"`` or ``"abs"``.
+    cooldown : int, default 0
+        How many steps after a reduction do not count.
+    min_lr : float or sequence of float, default 0.0
+        The lowest rate, or one per group.
+    eps : float, default 1e-08
+        The smallest change of a rate that is made.
 
     Examples
     --------
@@ -233,7 +458,7 @@ class ReduceLROnPlateau(Scheduler):
         self.cooldown = self._count("cooldown", cooldown, least=0)
         groups = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
         bounds: list[Any] = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
-        self._require(len(bounds) == groups, f"1 or {groups} numbers as min_lr", min_lr, "pass one for each group")
+        self._require(len(bounds) == groups, f"1 or {groups} numbers as min_lr", min_lr, "pass one per group")
         self.min_lrs = [self._number("min_lr", bound) for bound in bounds]
         self.eps = self._number("eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
@@ -241,7 +466,18 @@ class ReduceLROnPlateau(Scheduler):
         super().__init__(optimizer)
 
     def step(self, metric: float) -> None:  # type: ignore[override]
-        """Count one step that ended with `metric`, and set the rates."""
+        """Count one step with the given metric, and set the rates.
+
+        Parameters
+        ----------
+        metric : float
+            What was measured, e.g. the held-out loss.
+
+        Raises
+        ------
+        ArgumentError
+            As `Scheduler.step`.
+        """
         metric = float(metric)
         if self._improves(metric):
             self.best, self.num_bad_epochs = metric, 0
@@ -265,11 +501,11 @@ class ReduceLROnPlateau(Scheduler):
         for _ in range(self.reductions):
             reduced = max(base * self.factor, self.min_lrs[group])
             if base - reduced <= self.eps:
-                break  # so would all further ones
+                break  # and so would all further reductions
             base = reduced
         return base
 
 
 def _cosine(start: float, end: float, part: float) -> float:
-    """Return the height of half a cosine from `start` to `end` when `part` of its length is behind."""
+    """Return the value at fraction `part` of half a cosine from `start` to `end`."""
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2

@@ -5,20 +5,56 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Array, Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params
 from .validation import FINITE, FLAG, Rule, at_least_zero
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
+    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov momentum (Sutskever et al. 2013).
 
-    ``g += weight_decay p``; ``b = momentum b + (1 - dampening) g`` (the first time ``b = g``); ``p -= lr b``, or with
-    Nesterov ``p -= lr (g + momentum b)``. Arguments as in PyTorch.
+    ``g += weight_decay p``; ``b = momentum b + (1 - dampening) g`` (``b = g`` at the first update); ``p -= lr b``, or
+    with Nesterov momentum ``p -= lr (g + momentum b)``. Names and defaults are those of PyTorch.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        The tensors to update, float32 or float64, or groups of them; see `Optimizer`.
+    lr : float, default 1e-3
+        Learning rate, >= 0.
+    momentum : float, default 0.0
+        Decay of the running average of gradients, >= 0; 0 keeps no average.
+    dampening : float, default 0.0
+        Fraction of the gradient that does not enter the running average.
+    weight_decay : float, default 0.0
+        Strength of L2 regularisation, >= 0.
+    nesterov : bool, default False
+        Whether to use Nesterov momentum; needs ``momentum > 0`` and ``dampening=0``.
+    maximize : bool, default False
+        Whether to ascend along the gradients instead of descending.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
+    lr : float, default 0.001
+        The learning rate.
+    momentum : float, default 0.0
+        The decay rate of the running sum b.
+    dampening : float, default 0.0
+        The share of g that the running sum leaves out.
+    weight_decay : float, default 0.0
+        The factor of the parameter that is added to its gradient.
+    nesterov : bool, default False
+        Whether to look ahead along the running sum.
+    maximize : bool, default False
+        Whether to go up the gradient.
 
     Raises
     ------
     ArgumentError
-        An option outside its range, or `nesterov` without momentum or with dampening; see also `Optimizer`.
+        If an option is outside its range, or `nesterov` is set without momentum or with dampening; see `Optimizer`.
+    DtypeError
+        If a parameter is neither float32 nor float64.
 
     Examples
     --------
@@ -39,7 +75,8 @@ class SGD(Optimizer):
         "nesterov": FLAG,
         "maximize": FLAG,
     }
-    optional = frozenset({"momentum_buffer"})
+    _averages: ClassVar[dict[str, str | None]] = {"momentum_buffer": "momentum"}
+    _kernel = staticmethod(update.sgd)
 
     def __init__(
         self,
@@ -68,22 +105,12 @@ class SGD(Optimizer):
             got = f"momentum={group['momentum']}, dampening={group['dampening']}"
             self._refuse("momentum > 0 and dampening 0 with nesterov", got, "pass e.g. momentum=0.9, dampening=0")
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
-
-    def _update(
-        self, param: Array, grad: Array, buffers: dict[str, Array], step: int, first: bool, group: Group
-    ) -> None:
-        real = param.dtype.type
-        update.sgd(
-            param,
-            grad,
-            buffers.get("momentum_buffer", param[:0]),
-            real(-1 if group["maximize"] else 1),
-            real(group["lr"]),
-            real(group["weight_decay"]),
-            real(group["momentum"]),
-            real(0 if first else group["momentum"]),
-            real(1 if first else 1 - group["dampening"]),
+    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+        return (
+            group["lr"],
+            group["weight_decay"],
+            group["momentum"],
+            0 if first else group["momentum"],
+            1 if first else 1 - group["dampening"],
             bool(group["nesterov"]),
         )

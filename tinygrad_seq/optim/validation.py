@@ -1,4 +1,4 @@
-"""What an optimiser may be given: its parameters, and one rule per option, checked before every step."""
+"""Validation of an optimiser's arguments: its parameters, and one rule per option, checked before every step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..errors import ArgumentError
 
 
 def list_parameters(caller: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
-    """Return the tensors of `parameters`; refuse an iterator that has none left, as `caller`, e.g. ``"Adam: "``.
+    """Return the tensors of `parameters`; raise, in the name of `caller`, e.g. ``"Adam: "``, if it is used up.
 
-    Whoever passes ``parameters = model.parameters()`` twice passes nothing the second time.
+    A variable ``parameters = model.parameters()`` that is passed twice yields nothing the second time.
     """
     if isinstance(parameters, Tensor):
         return [parameters]
     tensors = list(parameters)
     if not tensors and isinstance(parameters, Iterator):
         raise ArgumentError(
-            f"{caller}expected parameters, got an iterator that has none left; it can be gone through once, so pass "
-            "list(model.parameters()), or model.parameters() anew."
+            f"{caller}expected parameters, got an iterator that has none left; an iterator can be used once, so pass "
+            "list(model.parameters()), or call model.parameters() again."
         )
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
@@ -35,7 +35,7 @@ def list_parameters(caller: str, parameters: Iterable[Tensor] | Tensor) -> list[
 
 
 class Rule(NamedTuple):
-    """The values an option may have, in words and as a predicate, and one that is often right."""
+    """The valid values of an option: a description, a predicate and an example."""
 
     expected: str
     accepts: Callable[[Any], bool]
@@ -51,7 +51,7 @@ def _betas(value: Any) -> bool:
 
 
 def at_least_zero(example: float) -> Rule:
-    """Return the rule of an option that is a finite number >= 0."""
+    """Return the rule of an option that must be a finite number >= 0."""
     return Rule("a finite number >= 0", lambda value: _finite(value) and value >= 0, example)
 
 

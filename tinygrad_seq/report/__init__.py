@@ -1,4 +1,4 @@
-"""What happened, drawn: loss curves in the terminal and as PNG, the inside of recurrent layers as PNG."""
+"""Plots of training runs and recurrent layers: loss curves in the terminal or as PNG, states over time as PNG."""
 
 from .curve import draw_curves, save_curves
 from .time_xray import gradient_reach, time_xray

@@ -1,4 +1,4 @@
-"""Curves as text, two by four dots a character, and as a PNG."""
+"""Plot curves as text, with two by four dots per character, or as PNG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..base.files import write_atomically
 from ..errors import ArgumentError
 
 Curve = Sequence[tuple[float, float]]
-"""Points (x, y), in the order of x."""
+"""Points (x, y), sorted by x."""
 
 _BRAILLE = 0x2800
 _MARKED = 50
@@ -18,17 +18,25 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and c
 
 
 def draw_curves(curves: Mapping[str, Curve], *, width: int = 72, height: int = 16, x_label: str = "step") -> str:
-    """Return the curves as lines of text with labelled axes; a character holds two by four dots.
+    """Plot curves as text with labelled axes; each character shows two by four dots.
 
-    Every curve is a line of dots; where several are given, all share the axes, and a legend says how each begins and
-    ends. Points that are not finite are left out.
+    All curves share the axes. A legend shows the first and last value of each. Points that are not finite are left out.
 
     Parameters
     ----------
-    curves
-        Points (x, y) by name.
-    width, height
-        Of the area inside the axes, in characters.
+    curves : mapping of str to sequence of (float, float)
+        Points (x, y), sorted by x, by name.
+    width : int, default 72
+        Width of the area inside the axes, in characters, >= 2.
+    height : int, default 16
+        Height of the area inside the axes, in characters, >= 2.
+    x_label : str, default "step"
+        Label of the x-axis.
+
+    Returns
+    -------
+    str
+        The lines of the plot.
 
     Raises
     ------
@@ -50,7 +58,7 @@ def draw_curves(curves: Mapping[str, Curve], *, width: int = 72, height: int = 1
     finite = {name: [(x, y) for x, y in curve if math.isfinite(x + y)] for name, curve in curves.items()}
     points = [point for curve in finite.values() for point in curve]
     if not points:
-        raise ArgumentError("draw_curves: expected at least one finite point, got none; train a little first.")
+        raise ArgumentError("draw_curves: expected at least one finite point, got none; train for some steps first.")
     left, right = min(x for x, _ in points), max(x for x, _ in points)
     low, high = min(y for _, y in points), max(y for _, y in points)
     cells = [[0] * width for _ in range(height)]
@@ -84,26 +92,46 @@ def save_curves(
     x_label: str = "step",
     y_label: str = "",
 ) -> None:
-    """Draw the curves into the PNG file `path`, 1200 x 675; needs matplotlib, the extra ``plot``.
+    """Plot curves to a PNG file of 1200 x 675 pixels; needs matplotlib, the extra ``plot``.
 
-    The legend says how each curve begins and ends; one of a few points has them marked.
+    The legend shows the first and last value of each curve. The points of curves with few points are marked.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of (float, float)
+        Points (x, y), sorted by x, by name.
+    path : str or path-like
+        The file to write or replace.
+    title : str, default ""
+        Title of the plot.
+    x_label : str, default "step"
+        Label of the x-axis.
+    y_label : str, default ""
+        Label of the y-axis.
 
     Raises
     ------
     ArgumentError
-        If matplotlib is not installed, or there is no point to draw.
+        If matplotlib is not installed, or there are no points.
     CheckpointError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinygrad_seq.report import save_curves
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_curves({"loss": [(0, 4.0), (10, 1.0)]}, f"{folder}/loss.png", y_label="nats")
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ArgumentError(
-            "save_curves: expected matplotlib to be installed, got none; pip install 'tinygrad-seq[plot]'."
+            "save_curves: expected matplotlib to be installed, got none; run pip install 'tinygrad-seq[plot]'."
         ) from error
     if not any(curves.values()):
-        raise ArgumentError("save_curves: expected at least one point, got none; train a little first.")
+        raise ArgumentError("save_curves: expected at least one point, got none; train for some steps first.")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = FigureCanvasAgg(figure).figure.add_subplot()
     for name, curve in curves.items():
@@ -122,12 +150,12 @@ def save_curves(
 
 
 def _scaled(value: float, low: float, high: float, steps: int) -> int:
-    """Return where `value` lies on `steps` equal parts of the way from `low` to `high`."""
+    """Map `value` from the interval [low, high] to an integer in [0, steps]."""
     return round((value - low) / (high - low) * steps) if high > low else steps // 2
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the dots of a straight line, both ends included."""
+    """Return the dots of a straight line, including both ends."""
     (x0, y0), (x1, y1) = start, end
     count = max(abs(x1 - x0), abs(y1 - y0), 1)
     return [(x0 + round((x1 - x0) * i / count), y0 + round((y1 - y0) * i / count)) for i in range(count + 1)]

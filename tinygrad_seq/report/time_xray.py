@@ -1,4 +1,4 @@
-"""Gates over time and how far back the gradient reaches, for several layers side by side, as a PNG."""
+"""Plot states and gates over time and the reach of the gradient, for several layers side by side, as PNG."""
 
 from __future__ import annotations
 
@@ -21,25 +21,30 @@ def time_xray(
     row: int = 0,
     title: str = "",
 ) -> None:
-    """Draw what happened inside layers into the PNG file `path`; needs matplotlib, the extra ``plot``.
+    """Plot states, gates and gradients of recurrent layers to a PNG file; needs matplotlib, the extra ``plot``.
 
-    A column for each layer has a heat map, time on x and units on y, of every state and tagged value of one sequence:
-    numbers in [0, 1], such as gates, from dark to bright, others from blue (negative) over white (0) to red. A NaN or
-    infinity is magenta. Below them is the norm of dL/dh_t, h being all states together, averaged over the sequences,
-    against the distance in time from where the backward pass began, relative to the norm there.
+    Each layer has a column of heat maps, time on x and units on y, of every state and tagged value of one sequence:
+    values in [0, 1], such as gates, from dark to bright, others from blue (negative) over white (0) to red. NaN and
+    infinity are magenta. The lowest plot shows the norm of dL/dh_t, where h is all states together, averaged over the
+    sequences. Its x-axis is the distance in time from the start of the backward pass; the norm is relative to the norm
+    there.
 
     Parameters
     ----------
-    inspections
-        By name what `layer.inspect` returned, of one layer and direction, or ``inspection.one(layer, direction)``;
-        after a backward pass, whose loss should look at the last step only.
-    row
-        The number of the sequence whose values are drawn.
+    inspections : mapping of str to Inspection or PassInspection
+        By name, what `layer.inspect` returned for one layer and direction, or ``inspection.one(layer, direction)``,
+        after a backward pass from a loss of the last step only.
+    path : str or path-like
+        The file to write or replace.
+    row : int, default 0
+        The batch element to show.
+    title : str, default ""
+        Title of the figure.
 
     Raises
     ------
     ArgumentError
-        If matplotlib is not installed, there is nothing to draw, or an inspection is of several layers.
+        If matplotlib is not installed, there is nothing to plot, or an inspection has several layers.
     IndexRangeError
         If there is no such sequence.
     GraphError
@@ -64,7 +69,7 @@ def time_xray(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ArgumentError(
-            "time_xray: expected matplotlib to be installed, got none; pip install 'tinygrad-seq[plot]'."
+            "time_xray: expected matplotlib to be installed, got none; run pip install 'tinygrad-seq[plot]'."
         ) from error
     if not isinstance(inspections, Mapping):
         raise ArgumentError(
@@ -111,7 +116,24 @@ def time_xray(
 
 
 def gradient_reach(inspection: Inspection | PassInspection) -> np.ndarray:
-    """Return the norm of dL/dh_t, the mean over the sequences, by distance from the step that was last, (T,).
+    """Return the norm of dL/dh_t, averaged over the sequences, by distance in time from the start of the backward pass.
+
+    Parameters
+    ----------
+    inspection : Inspection or PassInspection
+        What `layer.inspect` returned for one layer and direction, after a backward pass.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        Element d is the norm d steps before the last step that the layer ran.
+
+    Raises
+    ------
+    ArgumentError
+        If `inspection` is not an inspection of one layer.
+    GraphError
+        If there was no backward pass.
 
     Examples
     --------
@@ -137,7 +159,7 @@ def _one(caller: str, found: Inspection | PassInspection) -> PassInspection:
 
 
 def _scale(value: np.ndarray) -> tuple[float, float, str]:
-    """Return the numbers at the ends of the colours, and the colours."""
+    """Return the limits of the colour map, and the colour map."""
     finite = value[np.isfinite(value)]
     if not (finite < 0).any() and not (finite > 1).any():
         return 0.0, 1.0, _GATES
@@ -146,7 +168,7 @@ def _scale(value: np.ndarray) -> tuple[float, float, str]:
 
 
 def _panels(one: PassInspection, row: int) -> dict[str, np.ndarray]:
-    """Return what is drawn of one layer, (T, units), by name."""
+    """Return the heat maps of one layer by name, each (T, units)."""
     found = one.named_states() | dict(one.tags)
     values = {name: value.numpy() for name, value in found.items() if value.dtype.kind == "f"}
     T, rows = next(iter(values.values())).shape[:2]

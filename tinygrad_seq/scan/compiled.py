@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor, record, wrap
 from ..autograd.transforms.level import Level
 from ..base.modes import mode
 from ..base.tree import Tree, flatten
-from ..ops.joining import stack, unstack
+from ..ops.joining import unstack
 from ..ops.primitive import Array, Primitive
-from .eager import StepFunction, pair
-from .ir.leaves import alike, difference
+from .eager import StepFunction, pair, unroll
+from .ir.leaves import alike, difference, stack_leaves
 from .ir.retrace import Rebuild, Traced, Walk, root_of
 from .ir.step import Aval, Step, Var, evaluate
 from .ir.trace import Trace, Tracer, as_leaf
@@ -94,7 +93,11 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
     """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
     init = flatten(carry)[0]
     avals = [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
-    traced = _trace(function, carry, init, rebuild_x, avals)
+
+    def trace() -> Traced:
+        return trace_step(function, carry, rebuild_x, avals)
+
+    traced = function.traces.find(init, avals, trace) if isinstance(function, SteadyStep) else trace()
     recording = mode.recording
     leaves = (*traced.objects, *init, *xs)
     wants = tuple([recording and isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves])
@@ -113,19 +116,6 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
         any(wants),
         lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
     )
-
-
-def _trace(function: StepFunction, carry: Tree, init: Sequence[Any], rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
-    """Return the trace of a step: that of an earlier call, if it is steady."""
-    if not isinstance(function, SteadyStep):
-        return trace_step(function, carry, rebuild_x, x)
-    traces = function.traces
-    key = traces.key(init, x)
-    traced = traces.recall(key)
-    if traced is None:
-        traced = trace_step(function, carry, rebuild_x, x)
-        traces.keep(key, traced)
-    return traced
 
 
 def _cut_off(x: Any) -> Any:
@@ -222,21 +212,16 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
     """Return the last carry and the outputs of the steps, each of them run and recorded by itself."""
     step = program.normal
     a, b = len(program.consts), len(program.consts) + len(step.carry)
-    consts = dict(zip(program.consts, program.transposed(operands[:a]), strict=True))
-    carry = list(operands[a:b])
-    columns = [unstack(x) for x in operands[b:]]
-    ys: list[Any] = []
-    times = list(reversed(range(run.T)) if run.reverse else range(run.T))
-    for count, t in enumerate(times):
-        if run.window is not None and count and count % run.window == 0:
-            carry = [asarray(part).detach() for part in carry]
-        now = {**step.constants, **consts, **dict(zip(step.carry, carry, strict=True))}
-        now.update(zip(step.xs, [column[t] for column in columns], strict=True))
-        evaluate(step.eqns, now)
-        carry = [now[var] for var in step.carry_out]
-        ys.append([now[var] for var in step.ys])
-    ordered = ys[::-1] if run.reverse else ys
-    return [*map(asarray, carry), *[stack(list(map(asarray, column))) for column in zip(*ordered, strict=True)]]
+    constants = {**step.constants, **dict(zip(program.consts, program.transposed(operands[:a]), strict=True))}
+
+    def one(carry: Tree, x: Tree) -> tuple[Tree, Tree]:
+        env = constants | dict(zip((*step.carry, *step.xs), (*carry, *x), strict=True))
+        evaluate(step.eqns, env)
+        return [env[var] for var in step.carry_out], [env[var] for var in step.ys]
+
+    rows = list(zip(*map(unstack, operands[b:]), strict=True)) if step.xs else [()] * run.T
+    carry, ys = unroll(one, list(operands[a:b]), rows[::-1] if run.reverse else rows, run.window)
+    return [*carry, *stack_leaves(ys[::-1] if run.reverse else ys)]
 
 
 _scan_gradient = Primitive("scan_gradient", _gradient, _gradient_rule, multiple=True)

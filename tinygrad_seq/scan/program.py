@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
 from .run.segments import Part, Remember, Run, parts_of, run_of
-from .run.time_sums import Sum
+from .run.time_sums import Accumulator
 
 _permute_dims = TABLE["permute_dims"]
 
@@ -64,7 +64,7 @@ class Program:
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
     def explain(self, T: int | None = None, remember: Remember = "all") -> str:
-        """Return as text the stages of both directions, what is saved and computed again, the work, and the source.
+        """Return as text the stages of both directions, the residuals, what is rematerialised, the work and the source.
 
         Parameters
         ----------
@@ -88,26 +88,23 @@ class Program:
         return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self._axes, strict=True)]
 
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
-        """Return the last carry, the stacked outputs and, to `train`, what the backward run wants of this one.
+        """Return the last carry, the stacked outputs and, to `train`, what is saved for the backward run.
 
         That is the residuals, or in several segments the carry with which each began.
         """
         consts, carry, xs = self._sorted(arrays)
         step, parts = self.forward.step, parts_of(run)
-        if len(parts) == 1:
-            env = self._values(consts, xs)
-            last = self.forward.run(env, carry, run)
-            return (*last, *self.forward.outputs(env, run.T), *[env[var] for var in (self.residuals if train else ())])
-        ys = [np.empty((run.T, *y.shape), y.dtype) for y in step.ys]
-        borders = [np.empty((len(parts), *var.shape), var.dtype) for var in step.carry]
+        saved = [np.empty((len(parts), *var.shape), var.dtype) for var in step.carry] if len(parts) > 1 else None
+        ys: Env = {}
         for number, part in enumerate(parts):
-            for border, value in zip(borders, carry, strict=True):
+            for border, value in zip(saved or (), carry, strict=False):
                 border[number] = value
             env = self._values(consts, [x[part.times] for x in xs])
             carry = self.forward.run(env, carry, part.run)
-            for stack, y in zip(ys, step.ys, strict=True):
-                stack[part.times] = env[y]
-        return (*carry, *ys, *(borders if train else ()))
+            _store(ys, zip(step.ys, self.forward.outputs(env, part.run.T), strict=True), part, run.T)
+        if saved is None:
+            saved = [env[var] for var in self.residuals]
+        return (*carry, *[ys[y] for y in step.ys], *(saved if train else ()))
 
     def pull_back(
         self, cotangents: Sequence[np.ndarray], arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray], run: Run
@@ -119,20 +116,26 @@ class Program:
         consts, _, xs = self._sorted(arrays)
         forward, parts = self.forward.step, parts_of(run)
         count = len(forward.carry)
-        remembered, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
+        saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
         last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
-        sums = {var: Sum(total, run.reverse) for var, total in direction.totals.items()}
-        if len(parts) == 1:
-            env = self._values(consts, xs)
-            env.update(zip(self.residuals, remembered, strict=True))
-            env.update(zip(direction.step.xs, of_ys, strict=False))
-            env.update(direction.blocks(run.T))
-            last = direction.run(env, last, run)
+        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items()}
+        blocks = direction.blocks(run.T)
+        of_blocks = [sums[var] for var, plan in direction.time_sums.items() if not blocks.keys().isdisjoint(plan.needs)]
+        found: Env = {}
+        for number, part in reversed(tuple(enumerate(parts))):
+            env = self._values(consts, [x[part.times] for x in xs])
+            residuals = saved if len(parts) == 1 else self._rematerialise(env, [x[number] for x in saved], part)
+            env.update(zip(self.residuals, residuals, strict=True))
+            env.update(zip(direction.step.xs, [g[part.times] for g in of_ys], strict=False))
+            env.update(blocks)
+            last = direction.run(env, last, part.run)
+            _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
             for total in sums.values():
-                total.add(env, run.T, last=True)
-            found = dict(zip(gradient.inputs, direction.outputs(env, run.T), strict=True))
-        else:
-            found, last = self._pull_back_parts(parts, consts, xs, remembered, of_ys, last, sums)
+                if total not in of_blocks:
+                    total.add(env, last=not number)
+            del env, residuals  # before the next segment takes as much
+        for total in of_blocks:
+            total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         rest = iter([sums[var].result() for var in direction.step.sums])
         for var, terms in gradient.consts:
@@ -145,50 +148,30 @@ class Program:
         ]
         return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
 
+    def _rematerialise(self, env: Env, carry: Sequence[np.ndarray], part: Part) -> list[np.ndarray]:
+        """Return the residuals of a segment that began with `carry`."""
+        again = dict(env)
+        self.forward.run(again, carry, part.run)
+        return [again[var] for var in self.residuals]
+
     def _values(self, consts: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> Env:
-        """Return what is there before a run, by variable."""
+        """Return the values before a run, by variable."""
         env = dict(self._constants)
         env.update(zip(self.consts, consts, strict=True))
         env.update(zip(self.forward.step.xs, xs, strict=True))
         return env
 
-    def _pull_back_parts(
-        self,
-        parts: Sequence[Part],
-        consts: Sequence[np.ndarray],
-        xs: Sequence[np.ndarray],
-        borders: Sequence[np.ndarray],
-        of_ys: Sequence[np.ndarray],
-        last: Sequence[np.ndarray],
-        sums: dict[Var, Sum],
-    ) -> tuple[Env, Sequence[np.ndarray]]:
-        """Return the cotangents of the inputs and of the first carry, and fill the sums, segment by segment."""
-        gradient, direction = self.gradient, self.backward
-        assert gradient is not None
-        assert direction is not None
-        T = sum([part.run.T for part in parts])
-        step, blocks = direction.step, direction.blocks(T)
-        outside = [sums[var] for var, total in direction.totals.items() if blocks.keys().isdisjoint(total.needs)]
-        found = {var: np.empty((T, *var.shape), var.dtype) for var in gradient.inputs}
-        for number, part in reversed(tuple(enumerate(parts))):
-            env = self._values(consts, [x[part.times] for x in xs])
-            again = dict(env)
-            self.forward.run(again, [border[number] for border in borders], part.run)
-            env.update({var: again[var] for var in self.residuals})
-            del again
-            env.update(zip(step.xs, [g[part.times] for g in of_ys], strict=False))
-            env.update(blocks)
-            last = direction.run(env, last, part.run)
-            for var, y in zip(gradient.inputs, step.ys, strict=True):
-                found[var][part.times] = env[y]
-            for total in outside:
-                total.add(env, part.run.T, last=not number)
-            del env  # before the next segment takes as much
-        for total in sums.values():
-            if total not in outside:
-                total.add(blocks, T, last=True)
-        return found, last
-
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
         return self.transposed(arrays[:a]), arrays[a:b], arrays[b:]
+
+
+def _store(arrays: Env, values: Iterable[tuple[Var, np.ndarray]], part: Part, T: int) -> None:
+    """Put the values of a segment into arrays over all `T` steps; a single segment needs no copy."""
+    for var, value in values:
+        if part.run.T == T:
+            arrays[var] = value
+        else:
+            if var not in arrays:
+                arrays[var] = np.empty((T, *var.shape), var.dtype)
+            arrays[var][part.times] = value

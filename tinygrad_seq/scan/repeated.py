@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..autograd.tensor import Tensor
@@ -22,19 +22,19 @@ class Traces:
         self._tensors = {id(tensor): tensor for tensor in tensors}
         self._known: Memo[Any, Traced] = Memo(200)
 
-    @staticmethod
-    def key(carry: Iterable[Any], x: Iterable[Aval]) -> Any:
-        """Return everything that a trace depends on, for a carry and inputs of a fixed structure."""
-        return tuple([(leaf.shape, leaf.dtype) for leaf in carry]), tuple(x), mode.recording, default_dtype()
+    def find(self, carry: Iterable[Any], x: Iterable[Aval], trace: Callable[[], Traced]) -> Traced:
+        """Return the trace for a carry and inputs of a fixed structure, from an earlier call if there is one.
 
-    def recall(self, key: Any) -> Traced | None:
-        """Return the trace stored under a key."""
-        return self._known.get(key)
-
-    def keep(self, key: Any, traced: Traced) -> None:
-        """Store a trace, unless it closes over an array that was computed for this call only."""
-        if all(id(x) in self._tensors for x in traced.objects):
-            self._known.put(key, traced)
+        A trace that closes over an array that was computed for this call only is not stored.
+        """
+        avals = tuple([(leaf.shape, leaf.dtype) for leaf in carry]), tuple(x)
+        key = avals, mode.recording, default_dtype()
+        traced = self._known.get(key)
+        if traced is None:
+            traced = trace()
+            if all(id(x) in self._tensors for x in traced.objects):
+                self._known.put(key, traced)
+        return traced
 
 
 class SteadyStep:

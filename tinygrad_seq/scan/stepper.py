@@ -177,7 +177,7 @@ class _Interpreted:
         self.outputs = [np.zeros((length, *var.shape), var.dtype) for var in loop.step.ys]
 
     def run(self, count: int) -> None:
-        env = {var: array[:count] if var in self._loop.over else array for var, array in self._env.items()}
+        env = {var: array[:count] if var in self._loop.time_varying else array for var, array in self._env.items()}
         last = self._loop.run(env, self.carry, Run(count, reverse=False, window=None))
         found = [*last, *[env[y] for y in self._loop.step.ys]]
         for place, array in zip([*self.carry, *[y[:count] for y in self.outputs]], found, strict=True):

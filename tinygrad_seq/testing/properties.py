@@ -27,7 +27,21 @@ DISTURBANCE = {"float64": 1e-12, "float32": 1e-6}
 
 
 class Fault(NamedTuple):
-    """A check that failed: its name, and what was expected and found."""
+    """A check that failed: its name, and what was expected and found.
+
+    Parameters
+    ----------
+    check : str
+        The name of the check.
+    text : str
+        What was expected and found.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.testing.Fault("gradient", "expected 1.0, found 2.0").check
+    'gradient'
+    """
 
     check: str
     text: str
@@ -36,16 +50,22 @@ class Fault(NamedTuple):
 class Outcome(NamedTuple):
     """What became of a program.
 
-    Attributes
+    Parameters
     ----------
-    faults
+    faults : list of Fault
         The checks that failed.
-    checks
+    checks : int
         How many were made.
-    refused
+    refused : bool, default False
         Whether the compiler refused the step.
-    unstable
+    unstable : bool, default False
         Whether a difference was put down to the program: rounding decides its result.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.testing.Outcome(faults=[], checks=3).refused
+    False
     """
 
     faults: list[Fault]
@@ -89,10 +109,15 @@ def check_graph(graph: Graph, order: int = 2) -> Outcome:
 
     Parameters
     ----------
-    graph
+    graph : Graph
         What `graphs` draws.
-    order
+    order : int, default 2
         1 for first derivatives only.
+
+    Returns
+    -------
+    Outcome
+        The faults, and how many checks were made.
 
     Examples
     --------
@@ -220,10 +245,15 @@ def check_step(step: Step, second: bool = True) -> Outcome:
 
     Parameters
     ----------
-    step
+    step : Step
         What `steps` draws.
-    second
+    second : bool, default True
         Whether to compare second derivatives, for which the steps run one by one.
+
+    Returns
+    -------
+    Outcome
+        The faults, and how many checks were made.
 
     Examples
     --------

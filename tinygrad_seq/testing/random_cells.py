@@ -30,12 +30,18 @@ class _Source:
 class DrawnCell(nn.Cell):
     """The cell of a drawn step whose arrays all have the batch first; its weights are parameters.
 
-    Attributes
+    Parameters
     ----------
-    drawn
+    drawn : Step
         The step, whose representation is the source.
-    xs, state
-        An input sequence of shape (T, N, ...) and a first state, in the trees that the cell takes.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> import tinygrad_seq as ts
+    >>> cell = find(ts.testing.cells(), lambda cell: True)
+    >>> isinstance(cell, ts.nn.Cell)
+    True
     """
 
     def __init__(self, drawn: Step) -> None:
@@ -52,10 +58,12 @@ class DrawnCell(nn.Cell):
 
     @property
     def xs(self) -> Tree:
+        """An input sequence, (T, N, ...), in the tree that the cell takes."""
         return self._source.scope["xs"]
 
     @property
     def state(self) -> Tree:
+        """A first state, in the tree that the cell takes."""
         return self._source.scope["init"]
 
     def forward(self, x: Tree, state: Tree) -> tuple[Tree, Tree]:
@@ -76,8 +84,13 @@ def check_cell(step: Step) -> Outcome:
 
     Parameters
     ----------
-    step
+    step : Step
         The ``drawn`` of a cell that `cells` draws.
+
+    Returns
+    -------
+    Outcome
+        The faults, and how many checks were made.
 
     Examples
     --------

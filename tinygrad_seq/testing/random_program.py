@@ -181,6 +181,14 @@ class Graph:
         What it computes, in order.
     outputs
         The names of the arrays it returns.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> from hypothesis import find
+    >>> graph = find(ts.testing.graphs(), lambda graph: True)
+    >>> graph.arguments() in graph.definitions()
+    True
     """
 
     leaves: tuple[Leaf, ...]
@@ -188,7 +196,18 @@ class Graph:
     outputs: tuple[str, ...]
 
     def definitions(self, wrap: str = "") -> str:
-        """Return the text that defines the leaves and the function ``f``; `wrap` is called on each result."""
+        """Return the text that defines the leaves and the function ``f``; `wrap` is called on each result.
+
+        Parameters
+        ----------
+        wrap : str, default ""
+            The name of a function that the text calls on each result.
+
+        Returns
+        -------
+        str
+            Python source.
+        """
         given = [leaf.text() for leaf in self.leaves]
         names = ", ".join(leaf.value.name for leaf in self.leaves)
         return "\n".join([HEADER, "", *given, "", "", f"def f({names}):", *_body(self.equations, wrap, self.outputs)])
@@ -199,6 +218,7 @@ class Graph:
         return f"{self.definitions()}\n\n\nprint(ts.gradcheck(lambda *_: f({self.arguments()}), [{names}], order=2))\n"
 
     def arguments(self) -> str:
+        """Return the names of the leaves, as the arguments of a call."""
         return ", ".join(leaf.value.name for leaf in self.leaves)
 
     def __repr__(self) -> str:
@@ -260,6 +280,14 @@ class Step:
         How a result enters the loss: a key of `FORMS`.
     runs
         How often the scan runs, each time from the carry of the time before.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> from hypothesis import find
+    >>> step = find(ts.testing.steps(), lambda step: True)
+    >>> "def step(" in step.definitions()
+    True
     """
 
     leaves: tuple[Leaf, ...]
@@ -276,7 +304,18 @@ class Step:
     runs: int = 1
 
     def definitions(self, wrap: str = "") -> str:
-        """Return the text that defines the arrays, ``init``, ``xs``, ``step``, ``options`` and ``loss``."""
+        """Return the text that defines the arrays, ``init``, ``xs``, ``step``, ``options`` and ``loss``.
+
+        Parameters
+        ----------
+        wrap : str, default ""
+            The name of a function that the text calls on each result.
+
+        Returns
+        -------
+        str
+            Python source.
+        """
         time = set(leaves_of(self.xs))
         given = [leaf.text((self.T,) if leaf.value.name in time else ()) for leaf in self.leaves]
         entered = [f"    {name} = {path}" for name, path in [*paths(self.carry, "carry"), *paths(self.xs, "x")]]

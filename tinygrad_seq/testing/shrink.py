@@ -19,12 +19,17 @@ def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 
 
     Parameters
     ----------
-    program
+    program : Program
         A `Graph` or a `Step`.
-    fails
+    fails : callable or sequence of callable
         Whether a program shows the fault.
-    seconds
+    seconds : float, default 60.0
         When to stop looking.
+
+    Returns
+    -------
+    Graph or Step
+        The smallest one found.
 
     Examples
     --------

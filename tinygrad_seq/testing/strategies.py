@@ -25,10 +25,15 @@ def shapes(max_rank: int = 3, max_size: int = 5) -> SearchStrategy[tuple[int, ..
 
     Parameters
     ----------
-    max_rank
+    max_rank : int, default 3
         The most axes.
-    max_size
+    max_size : int, default 5
         The largest axis.
+
+    Returns
+    -------
+    SearchStrategy
+        Of shapes.
 
     Examples
     --------
@@ -51,14 +56,19 @@ def arrays(
 
     Parameters
     ----------
-    shape
+    shape : tuple of float, default None
         A shape or a strategy of shapes; by default `shapes`.
-    dtype
+    dtype : str, default "float64"
         Any dtype. Masks are drawn evenly; integers are from 0 to `bound`.
-    bound
+    bound : float, default 2.0
         No element is larger in magnitude.
-    requires_grad
+    requires_grad : bool, default True
         Whether a floating-point Tensor requires grad.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Tensors.
 
     Examples
     --------
@@ -85,6 +95,16 @@ def graphs(depth: int = 12) -> SearchStrategy[Graph]:
 
     They are drawn from the whole table of primitives, within the domain of each.
 
+    Parameters
+    ----------
+    depth : int, default 12
+        How many operations a function has at most.
+
+    Returns
+    -------
+    SearchStrategy
+        Of functions.
+
     Examples
     --------
     >>> from hypothesis import given, settings
@@ -104,6 +124,16 @@ def steps(largest: int = 14) -> SearchStrategy[Step]:
     Carries have any rank and structure, with the batch or without it; beside floating-point arrays there are counters
     and masks.
 
+    Parameters
+    ----------
+    largest : int, default 14
+        How many operations a step has at most.
+
+    Returns
+    -------
+    SearchStrategy
+        Of scans.
+
     Examples
     --------
     >>> from hypothesis import given, settings
@@ -119,6 +149,16 @@ def steps(largest: int = 14) -> SearchStrategy[Step]:
 
 def cells(largest: int = 10) -> SearchStrategy[DrawnCell]:
     """Return a strategy of cells of up to `largest` operations, with an input sequence ``xs`` and a first ``state``.
+
+    Parameters
+    ----------
+    largest : int, default 10
+        How many operations a cell has at most.
+
+    Returns
+    -------
+    SearchStrategy
+        Of cells.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Training, sampling and scoring of language models; the README beside this file shows the loop."""
+"""Training, sampling and scoring of language models; README.md in this folder shows the loop."""
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig

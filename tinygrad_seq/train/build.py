@@ -1,4 +1,4 @@
-"""From the names in a `TrainingConfig` to the model, the optimiser and the schedule."""
+"""Build the model, the optimiser and the schedule of a `TrainingConfig`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from .language_model import LanguageModel
 
 
 def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
-    """Return the model of `config` with fresh weights; one with a cell of the user's has taken a step on trial.
+    """Return the model of `config` with initial weights; a model with a user's cell has run one trial step.
 
     Raises
     ------
     ArgumentError
-        If the cell cannot be loaded (see `load_cell`), made or run; the message names the line of the user's file.
+        If the cell cannot be loaded (see `load_cell`), constructed or run; the message names the line in the user's
+        file.
     """
     sizes = vocabulary_size, config.embedding_size, config.hidden_size, config.num_layers, config.dropout
     if ":" not in config.cell:
         return LanguageModel(*sizes, config.cell)
     cell = load_cell(config.cell)
     file, _, name = config.cell.rpartition(":")
-    with code_of(file, f"{name}, made as {name}(input_size, hidden_size), to take a step and give hidden_size values"):
+    expected = (
+        f"{name}(input_size, hidden_size) to be a cell that runs and returns hidden_size values per batch element"
+    )
+    with code_of(file, expected):
         model = LanguageModel(*sizes, cell)
         generator = settings.generator().bit_generator
         state = generator.state
@@ -42,7 +46,7 @@ def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
 
 
 def build_optimizer(config: TrainingConfig, model: nn.Module) -> optim.Optimizer:
-    """Return the optimiser of `config` over the parameters of `model`; SGD has a momentum of 0.9."""
+    """Return the optimiser of `config` for the parameters of `model`; SGD has momentum 0.9."""
     return OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
 
 
@@ -56,12 +60,13 @@ def build_scheduler(config: TrainingConfig, optimizer: optim.Optimizer) -> optim
 
 
 def load_cell(name: str) -> Callable[[int, int], nn.Cell]:
-    """Return the class that `name`, ``"FILE.py:Class"``, names; the code of the file is run.
+    """Run a file and return one of its classes; `name` is ``"FILE.py:Class"``.
 
     Raises
     ------
     ArgumentError
-        If the file cannot be found or run, or has no such subclass of `nn.Cell`; the message lists those it has.
+        If the file cannot be found or run, or does not define that subclass of `nn.Cell`; the message lists those that
+        it defines.
     """
     file, _, attribute = name.rpartition(":")
     module = run_file(Path(file))
@@ -69,19 +74,19 @@ def load_cell(name: str) -> Callable[[int, int], nn.Cell]:
     own = [key for key in cells if vars(module)[key].__module__ == module.__name__]
     if attribute not in cells:
         raise ArgumentError(
-            f"cell: expected a subclass of nn.Cell named {attribute!r} in '{file}', got "
-            f"{'these: ' + ', '.join(own) if own else 'none at all'}; correct the name after the colon."
+            f"TrainingConfig.cell: expected a subclass of nn.Cell named {attribute!r} in '{file}', got "
+            f"{', '.join(own) or 'no cells'}; correct the name after the colon."
         )
     cell: Callable[[int, int], nn.Cell] = vars(module)[attribute]
     return cell
 
 
-def run_file(path: Path, caller: str = "cell") -> Any:
-    """Return the module of a file, run anew; `caller` begins the message of an `ArgumentError`."""
+def run_file(path: Path, caller: str = "TrainingConfig.cell") -> Any:
+    """Run a file and return it as a module; `caller` prefixes the message of an `ArgumentError`."""
     name = f"tinygrad_seq_cell_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ArgumentError(f"{caller}: expected a Python file, got '{path}', which is not there; correct the path.")
+        raise ArgumentError(f"{caller}: expected a Python file, got '{path}', which does not exist; correct the path.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with code_of(str(path), "it to run", caller):
@@ -90,8 +95,8 @@ def run_file(path: Path, caller: str = "cell") -> Any:
 
 
 @contextlib.contextmanager
-def code_of(file: str, expected: str, caller: str = "cell") -> Iterator[None]:
-    """Return a context in which any error becomes an ArgumentError with the line of the user's `file` it arose in."""
+def code_of(file: str, expected: str, caller: str = "TrainingConfig.cell") -> Iterator[None]:
+    """Return a context that turns any error into an ArgumentError, which names the line in the user's `file`."""
     try:
         yield
     except Exception as error:

@@ -1,8 +1,8 @@
-"""Everything a training run needs to go on, in one file that is there whole or not at all.
+"""Checkpoints: the complete state of a training run in one file, written atomically.
 
 A checkpoint is a nested dict. Its arrays become the tensors of a safetensors file, named by their path in the dict
-(``optimizer.state.0.exp_avg``); all the rest becomes a JSON text in the head of the same file, so that the two can
-never be of different steps.
+(``optimizer.state.0.exp_avg``). Everything else becomes JSON in the header of the same file, so arrays and metadata
+always belong to the same step.
 """
 
 from __future__ import annotations
@@ -24,12 +24,29 @@ _ARRAY, _TUPLE = "$array", "$tuple"
 
 
 def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write `content`, a nested dict of arrays, tensors, numbers, texts, lists and tuples, to `path`.
+    """Write a nested dict to a file.
+
+    The file is written under a temporary name and renamed, so `path` holds either the old or the new checkpoint.
+
+    Parameters
+    ----------
+    content : dict
+        Arrays, tensors, numbers, strings, None, and dicts, lists and tuples of these.
+    path : str or path-like
+        The file to write or replace.
 
     Raises
     ------
     CheckpointError
-        If it cannot be written. What stood at `path` before is untouched then.
+        If the file cannot be written. A file that existed at `path` is unchanged in that case.
+
+    Examples
+    --------
+    >>> import tempfile, tinygrad_seq as ts
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ts.train.save_checkpoint({"step": 3, "weights": (ts.zeros(2),)}, f"{folder}/x.safetensors")
+    ...     ts.train.load_checkpoint(f"{folder}/x.safetensors")
+    {'step': 3, 'weights': (array([0., 0.], dtype=float32),)}
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     text = json.dumps({"version": _VERSION, "content": _take_out(content, "", arrays)})
@@ -37,12 +54,31 @@ def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> No
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the nested dict that `save_checkpoint` wrote to `path`, with ndarrays where tensors were.
+    """Read the nested dict that `save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to read.
+
+    Returns
+    -------
+    dict
+        The content; tensors are returned as ndarrays.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, cut short, damaged in any byte, no checkpoint, or of a newer version of the package.
+        If the file is missing, truncated, damaged in any byte, not a checkpoint, or written by a newer version of the
+        package.
+
+    Examples
+    --------
+    >>> import tempfile, tinygrad_seq as ts
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ts.train.save_checkpoint({"step": 3}, f"{folder}/x.safetensors")
+    ...     ts.train.load_checkpoint(f"{folder}/x.safetensors")
+    {'step': 3}
     """
     arrays, metadata = read_arrays(path)
     text = metadata.get(_FORMAT)
@@ -62,7 +98,7 @@ def _refused(path: str | os.PathLike[str], got: str) -> CheckpointError:
 
 
 def _take_out(value: Any, name: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
-    """Return `value` in a form JSON can hold, its arrays replaced by their names and put into `arrays`."""
+    """Return `value` as JSON values, with arrays replaced by their names and added to `arrays`."""
     if isinstance(value, Tensor | np.ndarray):
         while name in arrays:  # {"a": {"b": ...}, "a.b": ...}
             name += "'"

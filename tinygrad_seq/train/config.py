@@ -1,4 +1,4 @@
-"""The settings of a training run: their defaults, what each may be, and their form as JSON."""
+"""The settings of a training run: defaults, validation, and JSON."""
 
 from __future__ import annotations
 
@@ -29,35 +29,74 @@ Check = tuple[Callable[[Any], bool], str]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Every setting of a run. Sizes are in elements, `window` and `batch_size` in tokens; `steps` are updates.
+    """The settings of a training run; each is also an option of ``tinygrad-seq train``.
 
-    Attributes
+    Parameters
     ----------
-    corpus
+    corpus : str, default "pydoc"
         ``"pydoc"``, ``"stdlib"`` or the path of a UTF-8 file or folder.
-    unit
-        What ``<EOS>`` stands after: each paragraph, line or document. P(text) is the probability of one unit.
-    cell
+    level : str, default "char"
+        What a token is: ``"char"`` or ``"word"``.
+    unit : str, default "paragraph"
+        ``"paragraph"``, ``"line"`` or ``"document"``: each is followed by ``<EOS>``. P(text) is the probability of one
+        unit.
+    max_vocabulary : int, default 10000
+        Maximum number of tokens in the vocabulary; rarer tokens become ``<UNK>``.
+    validation : float, default 0.1
+        Fraction of the text, at its end, that is held out; between 0 and 1.
+    cell : str, default "gru"
         ``"lstm"``, ``"gru"``, ``"rnn"``, or ``"FILE.py:Class"``, a subclass of `tinygrad_seq.nn.Cell`.
-    validation
-        The part at the end of the text that is held out.
-    schedule
-        Of the learning rate: ``"cosine"`` falls to a hundredth over `steps`, ``"constant"`` stays, ``"plateau"``
-        halves when the held-out loss has not improved twice; the first two rise along a line over `warmup` steps.
-    clip_norm
-        The greatest norm of the gradient; 0 never clips.
-    restart
-        How often, in training, a unit begins from the initial state, as a text does that is sampled or scored; else
-        the state goes on from the unit before.
-    minutes, patience
-        0, or when to stop before `steps`: after this time, or this many evaluations without improvement.
-    sample_length
-        How many tokens are sampled at each evaluation, to look at.
+    embedding_size : int, default 64
+        Size of the embedding vectors.
+    hidden_size : int, default 256
+        Output size of each recurrent layer.
+    num_layers : int, default 1
+        Number of recurrent layers.
+    dropout : float, default 0.0
+        Dropout probability before each layer and before the logits; in [0, 1).
+    optimizer : str, default "adam"
+        ``"adam"``, ``"adamw"``, ``"sgd"`` (with momentum 0.9), ``"rmsprop"`` or ``"adagrad"``.
+    lr : float, default 4e-3
+        Learning rate, > 0.
+    weight_decay : float, default 0.0
+        Weight decay, >= 0.
+    schedule : str, default "cosine"
+        Learning-rate schedule: ``"cosine"`` falls to a hundredth over `steps`, ``"constant"`` stays, ``"plateau"``
+        halves when the held-out loss has not improved in two evaluations. The first two start with `warmup`.
+    warmup : int, default 20
+        Steps during which the learning rate increases linearly.
+    clip_norm : float, default 1.0
+        Maximum norm of the gradient; 0 disables clipping.
+    batch_size : int, default 32
+        Number of text streams that are read in parallel.
+    window : int, default 64
+        Tokens per stream and update, the length of truncated backpropagation through time.
+    restart : float, default 0.1
+        Probability that a unit starts from the initial state during training, as in sampling and scoring. Otherwise it
+        continues from the state after the previous unit.
+    steps : int, default 1200
+        Number of updates.
+    minutes : float, default 0.0
+        Maximum training time in minutes; 0 means no limit.
+    evaluate_every : int, default 100
+        Steps between two evaluations, each with a sample and a checkpoint.
+    patience : int, default 0
+        Stop after this many evaluations without improvement; 0 means never.
+    sample_length : int, default 200
+        Number of tokens sampled at each evaluation.
+    seed : int, default 0
+        Seed of all random numbers of the run.
 
     Raises
     ------
     ArgumentError
-        If a setting is not what it may be.
+        If a setting is outside its range.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.train import TrainingConfig
+    >>> TrainingConfig(cell="lstm", steps=500).hidden_size
+    256
     """
 
     corpus: str = "pydoc"
@@ -90,25 +129,43 @@ class TrainingConfig:
         for name, (accepts, expected) in _CHECKS.items():
             value = getattr(self, name)
             if not accepts(value):
-                raise ArgumentError(f"train: expected {name} to be {expected}, got {value!r}; correct it.")
+                raise ArgumentError(f"TrainingConfig: expected {name} to be {expected}, got {value!r}; correct it.")
         if self.warmup >= self.steps and self.schedule == "cosine":
             raise ArgumentError(
-                f"train: expected warmup below steps, got warmup={self.warmup} and steps={self.steps}; "
-                "make warmup smaller (0 is none)."
+                f"TrainingConfig: expected warmup below steps, got warmup={self.warmup} and steps={self.steps}; "
+                "reduce warmup (0 disables it)."
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings by name."""
+        """Return the settings as a dict of JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> TrainingConfig:
-        """Return the config of `settings`; CheckpointError if they are not what `to_json` returns."""
+        """Return the config with the given settings.
+
+        Parameters
+        ----------
+        settings : dict
+            What `to_json` returned.
+
+        Returns
+        -------
+        TrainingConfig
+            An equal config.
+
+        Raises
+        ------
+        CheckpointError
+            If a setting is missing or unknown.
+        ArgumentError
+            If a setting is outside its range.
+        """
         names = {field.name for field in dataclasses.fields(cls)}
         if settings.keys() != names:
             raise CheckpointError(
-                f"TrainingConfig: expected the settings {', '.join(sorted(names))}, got differences in "
-                f"{', '.join(sorted(settings.keys() ^ names))}; was this run written by another version?"
+                f"TrainingConfig.from_json: expected the settings {', '.join(sorted(names))}, got differences in "
+                f"{', '.join(sorted(settings.keys() ^ names))}; use the version of tinygrad_seq that wrote them."
             )
         return cls(**settings)
 
@@ -136,30 +193,19 @@ def _is_cell(value: Any) -> bool:
 
 
 _AT_LEAST_ZERO: Check = (lambda value: _is_number(value) and value >= 0), "a finite number >= 0"
+_AT_LEAST_ONE = "max_vocabulary embedding_size hidden_size num_layers batch_size window steps evaluate_every"
 _CHECKS: dict[str, Check] = {
     "corpus": ((lambda value: isinstance(value, str) and bool(value)), "a name or path"),
     "level": _one_of(LEVELS),
     "unit": _one_of(UNITS),
-    "max_vocabulary": _integer(1),
-    "validation": ((lambda value: _is_number(value) and 0 < value < 1), "a number between 0 and 1"),
     "cell": (_is_cell, f"one of {', '.join(CELLS)}, or FILE.py:Class"),
-    "embedding_size": _integer(1),
-    "hidden_size": _integer(1),
-    "num_layers": _integer(1),
-    "dropout": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),
     "optimizer": _one_of(tuple(OPTIMIZERS)),
-    "lr": ((lambda value: _is_number(value) and value > 0), "a finite number > 0"),
-    "weight_decay": _AT_LEAST_ZERO,
     "schedule": _one_of(SCHEDULES),
-    "warmup": _integer(0),
-    "clip_norm": _AT_LEAST_ZERO,
-    "batch_size": _integer(1),
-    "window": _integer(1),
+    "validation": ((lambda value: _is_number(value) and 0 < value < 1), "a number between 0 and 1"),
+    "dropout": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),
     "restart": ((lambda value: _is_number(value) and 0 <= value <= 1), "a number from 0 to 1"),
-    "steps": _integer(1),
-    "minutes": _AT_LEAST_ZERO,
-    "evaluate_every": _integer(1),
-    "patience": _integer(0),
-    "sample_length": _integer(0),
-    "seed": _integer(0),
+    "lr": ((lambda value: _is_number(value) and value > 0), "a finite number > 0"),
+    **dict.fromkeys(("weight_decay", "clip_norm", "minutes"), _AT_LEAST_ZERO),
+    **dict.fromkeys(("warmup", "patience", "sample_length", "seed"), _integer(0)),
+    **dict.fromkeys(_AT_LEAST_ONE.split(), _integer(1)),
 }

@@ -1,12 +1,12 @@
-"""A text that a model writes: blocks of tokens in one compiled loop, handed out one by one.
+"""Text generation: one compiled loop samples blocks of tokens, which are yielded one by one.
 
-The loop runs ahead, so it needs random numbers that have not been drawn yet. It looks at what the generator will give,
-on a copy, and each is drawn when its token is handed out: whoever takes k tokens has drawn k numbers. If something else
-drew from the generator in between, the loop goes back to where it was and runs again with the number that came.
+The loop runs ahead of the consumer, so it needs random numbers that have not been drawn yet. It predicts them with a
+copy of the generator; each number is drawn when its token is yielded, so k tokens draw k numbers. If other code draws
+from the generator in between, the prediction is wrong, and the loop reruns from its earlier state.
 
-    uniforms   u0   u1   u2         as the generator will give them
+    uniforms   u0   u1   u2         predicted with a copy of the generator
     loop     ──►x──►x──►x──►
-    tokens      t0   t1   t2        t1 leaves when u1 is drawn, and only if it is what was foreseen
+    tokens      t0   t1   t2        t1 is yielded when u1 is drawn, provided that the prediction was right
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..functional import categorical, where
 from ..nn import evaluating
 
 LONGEST = 64
-"""The greatest number of tokens in a block; the first has 1, each further twice as many."""
+"""The maximum block length in tokens; the first block has one token, and each further block has twice as many."""
 
 
 def generate(
@@ -37,7 +37,7 @@ def generate(
     generator: np.random.Generator | None,
     exclude: Sequence[int],
 ) -> Iterator[int]:
-    """Return an endless iterator over the tokens that `model` goes on with; arguments as of `LanguageModel.sample`."""
+    """Yield tokens that continue `prompt`, without end; the arguments are those of `LanguageModel.sample`."""
     write = _writer(model, prompt, temperature, top_k, exclude)
     length = 1
     while True:
@@ -58,8 +58,8 @@ def generate(
 
 
 def _writer(model: Any, prompt: NDArray[Any], temperature: float, top_k: int | None, exclude: Sequence[int]) -> Any:
-    """Return a stepper that takes a uniform number and returns a token; it has read all of `prompt` but the last."""
-    from ..scan.stepper import make_stepper  # the compiler is imported when first used
+    """Return a stepper from uniform numbers to tokens; it has read `prompt` except for its last token."""
+    from ..scan.stepper import make_stepper  # the compiler is imported on first use
 
     excluded = np.zeros(model.vocabulary_size, bool)
     excluded[list(exclude)] = True

@@ -1,4 +1,4 @@
-"""A recurrent language model, which says how likely each token is to come next."""
+"""A recurrent language model, which predicts the probability of each next token."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": n
 
 
 class LanguageModel(nn.Module):
-    """Embedding, recurrent layers of any cell, and a linear layer that scores every token as the next one.
+    """A language model: an embedding, recurrent layers of any cell, and a linear layer that returns logits.
 
-    ``logits_t = W_o h_t + b_o``, ``h_t, state_t = cell(E[token_t], state_(t-1))``: P(token_(t+1) | tokens up to t) is
-    ``softmax(logits_t)``.
+    ``h_t, state_t = cell(E[token_t], state_(t-1))``, ``logits_t = W_o h_t + b_o``, and
+    ``P(token_(t+1) | tokens up to t) = softmax(logits_t)``.
 
     Parameters
     ----------
-    vocabulary_size
+    vocabulary_size : int
         V, the number of tokens.
-    embedding_size, hidden_size
-        The sizes of a token's vector and of the output of each recurrent layer.
-    num_layers
-        How many recurrent layers stand above each other.
-    dropout
-        The part of the values dropped before each layer and before the logits.
-    cell
+    embedding_size : int, default 64
+        Size of the embedding vectors.
+    hidden_size : int, default 256
+        Output size of each recurrent layer.
+    num_layers : int, default 1
+        Number of recurrent layers.
+    dropout : float, default 0.0
+        Dropout probability before each layer and before the logits.
+    cell : str or callable, default "lstm"
         ``"lstm"``, ``"gru"``, ``"rnn"``, or a subclass of `nn.Cell` that is constructed as
         ``cell(input_size, hidden_size)`` and whose output has `hidden_size` values.
 
@@ -69,7 +71,8 @@ class LanguageModel(nn.Module):
                 raise ArgumentError(f"LanguageModel: expected {name} to be an integer >= 1, got {size!r}; correct it.")
         if isinstance(cell, str) and cell not in CELLS:
             raise ArgumentError(
-                f"LanguageModel: expected a cell of {', '.join(CELLS)}, got {cell!r}; or pass a subclass of nn.Cell."
+                f"LanguageModel: expected cell to be one of {', '.join(CELLS)}, got {cell!r}; correct it, or pass a "
+                "subclass of nn.Cell."
             )
         make = CELLS[cell] if isinstance(cell, str) else cell
         self.vocabulary_size = vocabulary_size
@@ -82,37 +85,51 @@ class LanguageModel(nn.Module):
         self.decoder = nn.Linear(hidden_size, vocabulary_size)
 
     def forward(self, tokens: ArrayLike, state: Tree = None, *, reset: Any = None) -> tuple[Tensor, Tree]:
-        """Return the logits (T, N, V) after each of `tokens`, integers (T, N), and the state to go on with.
+        """Return the logits of the next token after each token, and the final state.
 
-        `state` is what an earlier call returned; None begins a text, as does a step with `reset`, (T, N) bool.
+        Parameters
+        ----------
+        tokens : array_like of int, shape (T, N)
+            N sequences of T token indices.
+        state : pytree, optional
+            The state returned by an earlier call; None starts a text.
+        reset : array_like of bool, shape (T, N), optional
+            Steps that start from the initial state.
+
+        Returns
+        -------
+        logits : Tensor, shape (T, N, V)
+            The logits of the token after each step.
+        state : pytree
+            The state after the last step.
         """
         xs = self.dropout(self.embedding(tokens))
         ys, state = self.recurrent(xs, state, reset=reset)
         return self.decoder(self.dropout(ys)), state
 
     def log_probability(self, tokens: ArrayLike) -> NDArray[np.float64]:
-        """Return ``log P(tokens[t + 1] | tokens[: t + 1])`` for each token but the first, in nats.
+        """Return ``log P(tokens[t + 1] | tokens[: t + 1])`` in nats for each token except the first; dropout is off.
 
         Parameters
         ----------
-        tokens
-            Shape (T,), integers, T >= 2; the first is only given. Dropout is off.
+        tokens : array_like of int, shape (T,)
+            At least two tokens. The first is only a condition, usually ``<EOS>``.
 
         Returns
         -------
-        ndarray
-            Shape (T - 1,); its sum is the log probability of the text.
+        ndarray, shape (T - 1,), float64
+            One log probability per token; their sum is that of the text.
 
         Raises
         ------
         DataError
-            If there are fewer than 2 tokens.
+            If there are fewer than two tokens.
         """
         row = np.asarray(tokens)
         if row.ndim != 1 or len(row) < 2:
             raise DataError(
-                f"log_probability: expected a row of at least 2 tokens, got shape {row.shape}; "
-                "put <EOS> before the text and after it."
+                f"LanguageModel.log_probability: expected at least 2 tokens of shape (T,), got shape {row.shape}; "
+                "put <EOS> before and after the text."
             )
         with nn.evaluating(self), no_grad():
             logits, _ = self(row[:-1, None])
@@ -129,27 +146,42 @@ class LanguageModel(nn.Module):
         generator: np.random.Generator | None = None,
         exclude: Sequence[int] = (),
     ) -> Iterator[int]:
-        """Return an endless iterator over tokens that go on from `prompt`, drawn one by one as they are asked for.
+        """Sample tokens that continue `prompt`, without end.
 
-        A compiled loop writes ahead, up to 64 tokens at a time, with the random numbers that are to come: taking k
-        tokens draws k numbers, none at temperature 0. The weights are those at the first token. Dropout is off.
+        A compiled loop computes up to 64 tokens ahead with the random numbers that the generator will return: taking k
+        tokens draws k numbers, or none at temperature 0. The model's weights are read at the first token. Dropout is
+        off.
 
         Parameters
         ----------
-        prompt
-            Shape (T,), integers, T >= 1, e.g. only ``<EOS>``.
-        temperature, top_k, generator, exclude
-            See `choose_token`.
+        prompt : array_like of int, shape (T,)
+            At least one token, e.g. only ``<EOS>``.
+        temperature : float, default 1.0
+            Divides the logits; 0 returns the most probable token.
+        top_k : int, optional
+            Sample from the k most probable tokens only; None allows all.
+        generator : numpy.random.Generator, optional
+            Source of the random numbers; by default the process-wide generator.
+        exclude : sequence of int, default ()
+            Tokens that are never sampled.
+
+        Returns
+        -------
+        iterator of int
+            Tokens, one at a time, without end.
 
         Raises
         ------
         ArgumentError
-            If the temperature or `top_k` is out of range.
+            If `temperature` or `top_k` is out of range.
         DataError
             If the prompt is empty.
         """
-        check_drawing("sample", temperature, top_k)
+        check_drawing("LanguageModel.sample", temperature, top_k)
         row = np.asarray(prompt)
         if row.ndim != 1 or not len(row):
-            raise DataError(f"sample: expected a row of at least 1 token, got shape {row.shape}; begin with <EOS>.")
+            raise DataError(
+                f"LanguageModel.sample: expected a prompt of shape (T,) with T >= 1, got shape {row.shape}; start with "
+                "<EOS>."
+            )
         return generate(self, row, temperature, top_k, generator, exclude)

@@ -1,4 +1,4 @@
-"""The training loop in the open: truncated backpropagation through time, one update a window."""
+"""The training loop: truncated backpropagation through time, one update per window."""
 
 from __future__ import annotations
 
@@ -22,7 +22,27 @@ from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
 
 
 class Step(NamedTuple):
-    """One update: its number (from 1), the loss in nats per token, the norm of the gradient before clipping."""
+    """The measurements of one update.
+
+    Attributes
+    ----------
+    number : int
+        The number of the update, from 1.
+    loss : float
+        Mean loss in nats per token.
+    gradient_norm : float
+        Norm of the gradient before clipping.
+    lr : float
+        Learning rate of the update.
+    tokens : int
+        Number of target tokens.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.train import Step
+    >>> Step(number=1, loss=2.3, gradient_norm=0.7, lr=0.01, tokens=2048).loss
+    2.3
+    """
 
     number: int
     loss: float
@@ -32,35 +52,35 @@ class Step(NamedTuple):
 
 
 class TrainingSteps:
-    """An endless iterator over updates of a language model: one window of text, one update, one `Step`.
+    """Train a language model: an endless iterator that makes one update per window of text and yields one `Step`.
 
-    The state of the network goes on from window to window without its history, and starts anew with each pass over
-    the text. Iterating goes on where it was left, so ``break`` and a later ``for`` lose nothing.
+    The state of the network is carried from window to window, detached from its history, and starts over with each pass
+    over the text. Iterating again continues where the previous loop stopped, also after ``break``.
 
     Parameters
     ----------
-    model
-        ``model(tokens (T, N), state) -> (logits (T, N, V), state)``, the state None at the start.
-    windows
+    model : Module
+        ``model(tokens (T, N), state) -> (logits (T, N, V), state)``; `state` is None at the start.
+    windows : Windows
         The text.
-    optimizer
-        Over the parameters of `model`.
-    scheduler
-        One or several, which act together. Each is stepped after each update, but for a `ReduceLROnPlateau`, which the
-        caller steps with the held-out loss.
-    clip_norm
-        The greatest norm of the gradient.
-    begins, restart
-        The token that begins a unit of the text, e.g. ``<EOS>``, and how often, from 0 to 1, the state is then set to
-        the initial state: a model that is to begin texts has to be trained in that. The model then takes `reset`, the
-        flags (T, N) of the steps, too.
+    optimizer : Optimizer
+        An optimiser of the parameters of `model`.
+    scheduler : Scheduler or sequence of Scheduler, optional
+        Stepped after each update, except a `ReduceLROnPlateau`, which the caller steps with the held-out loss.
+    clip_norm : float, default inf
+        Maximum norm of the gradient.
+    begins : int, optional
+        The token at which a unit of the text starts, e.g. ``<EOS>``.
+    restart : float, default 0.0
+        Probability that the state is reset at the token `begins`. A model that is to start texts has to be trained from
+        the initial state. If it is positive, `model` must accept ``reset``, flags of shape (T, N).
 
     Raises
     ------
     ArgumentError
-        If `restart` is no probability.
+        If `restart` is not in [0, 1].
     AnomalyError
-        While iterating, if a loss or gradient is not finite; the parameters are as they were before that step.
+        While iterating, if a loss or gradient is not finite; the parameters keep their values in that case.
 
     Examples
     --------
@@ -107,7 +127,7 @@ class TrainingSteps:
             self.state = None
 
     def _update(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Step:
-        if not self.model.training:  # parts that are in evaluation while the model is not are so on purpose
+        if not self.model.training:  # submodules may be in evaluation mode on purpose
             self.model.train()
         self.optimizer.zero_grad()
         options = {}
@@ -121,7 +141,7 @@ class TrainingSteps:
         if not math.isfinite(norm) or not math.isfinite(loss.item()):
             raise AnomalyError(
                 f"TrainingSteps: expected a finite loss and gradient at step {self.number + 1}, got loss {loss.item()} "
-                f"and norm {norm}; go on from the last checkpoint with a smaller lr, or clip more."
+                f"and norm {norm}; resume from the last checkpoint with a smaller lr or clip_norm."
             )
         lr = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
@@ -133,7 +153,7 @@ class TrainingSteps:
         return Step(self.number, float(loss.item()), norm, lr, targets.size)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that `load_state_dict` needs to go on bit for bit; `save_checkpoint` can write it."""
+        """Return the state that `load_state_dict` restores bit for bit; `save_checkpoint` can write it."""
         return {
             "number": self.number,
             "state": map_leaves(lambda leaf: leaf.numpy().copy(), self.state),
@@ -145,12 +165,17 @@ class TrainingSteps:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, with the same kind of model, text, optimiser and schedule.
+        """Restore `state`; the model, text, optimiser and schedules must be of the same kind.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
 
         Raises
         ------
         CheckpointError
-            If `state` lacks something. Other errors come from the part that does not fit.
+            If an entry or the state of a schedule is missing. The part that an entry does not fit raises its own error.
         """
         if missing := self.state_dict().keys() - state.keys():
             raise CheckpointError(
@@ -162,7 +187,7 @@ class TrainingSteps:
         if len(schedules) != len(saved):
             raise CheckpointError(
                 f"TrainingSteps.load_state_dict: expected the state of {len(schedules)} schedules, got that of "
-                f"{len(saved)}; make the schedules that the saved run had."
+                f"{len(saved)}; create the same schedules as in the saved run."
             )
         self.windows.load_state_dict(state["windows"])
         self.model.load_state_dict(state["model"])
@@ -175,14 +200,38 @@ class TrainingSteps:
 
 
 def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: int = 64) -> float:
-    """Return the mean loss of `model` on `tokens`, shape (T,), in nats per token; nothing is learned.
+    """Return the mean loss of a language model on a text, without training it.
 
-    The text is read as in training: by at most `batch_size` readers, the state going on from window to window.
+    The text is read as in training: in at most `batch_size` parallel streams, with the state carried from window to
+    window.
+
+    Parameters
+    ----------
+    model : Module
+        ``model(tokens (T, N), state) -> (logits (T, N, V), state)``.
+    tokens : array_like of int, shape (tokens,)
+        The text, at least two tokens.
+    batch_size : int, default 32
+        Maximum number of streams.
+    window : int, default 64
+        Maximum number of tokens per window.
+
+    Returns
+    -------
+    float
+        Mean loss in nats per token.
 
     Raises
     ------
     DataError
-        If there are fewer than 2 tokens.
+        If there are fewer than two tokens.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.train import LanguageModel, evaluate
+    >>> model = LanguageModel(5, embedding_size=4, hidden_size=8)
+    >>> 1.2 < evaluate(model, [0, 1, 2, 3, 4] * 10) < 2.2  # untrained: about ln 5 = 1.61
+    True
     """
     row = np.asarray(tokens)
     readers = max(1, min(batch_size, (len(row) - 1) // window))

@@ -1,4 +1,4 @@
-"""What a run measured, one JSON object a line."""
+"""The metrics file of a run: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def measures(loss: float, characters_per_token: float) -> dict[str, float]:
-    """Return `loss`, in nats per token, also as bits per character and as perplexity per token.
+    """Return `loss`, in nats per token, together with bits per character and perplexity per token.
 
     Examples
     --------
@@ -29,44 +29,42 @@ def measures(loss: float, characters_per_token: float) -> dict[str, float]:
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Add `row` as one line to the file `path`; CheckpointError if that cannot be done."""
+    """Append `row` to the file `path`, or raise a CheckpointError."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     except OSError as error:
         raise CheckpointError(
-            f"append_row: expected to write to '{path}', got: {error.strerror}; the checkpoints are untouched: "
-            "solve this, then go on with --resume."
+            f"Session.rows: expected to write to '{path}', got: {error.strerror}; the checkpoints are unchanged: "
+            "fix this, then continue with --resume."
         ) from error
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of the file `path`; a last line that a crash cut short is left out.
+    """Return the rows of the file `path`; an incomplete last line, as after a crash, is left out.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read or another line than the last is no JSON object.
+        If the file cannot be read, or a line other than the last is not JSON.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
-        raise CheckpointError(
-            f"read_rows: expected to read '{path}', got: {error.strerror}; check the path."
-        ) from error
+        raise CheckpointError(f"Run.rows: expected to read '{path}', got: {error.strerror}; check the path.") from error
     rows = []
     for number, line in enumerate(lines[:-1], 1):
         try:
             rows.append(json.loads(line))
         except ValueError as error:
             raise CheckpointError(
-                f"read_rows: expected one JSON object a line in '{path}', got something else in line {number}; "
+                f"Run.rows: expected one JSON object per line in '{path}', got something else in line {number}; "
                 "delete that line."
             ) from error
     return rows
 
 
 def keep_rows(path: Path, last_step: int) -> None:
-    """Drop the rows of `path` after `last_step`, so that steps which are done again do not appear twice."""
+    """Remove the rows of `path` after `last_step`, so that repeated steps do not appear twice."""
     kept = [json.dumps(row) + "\n" for row in read_rows(path) if row["step"] <= last_step]
     write_atomically(path, "".join(kept).encode())

@@ -1,4 +1,4 @@
-"""A run folder: all that is known of one training run, and the only place where its files are named.
+"""The folder of a training run; this module alone defines its file names.
 
 ::
 
@@ -34,12 +34,28 @@ _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, which exists; `create` makes one and `open` finds one.
+    """An existing run folder; `create` makes a new one and `open` opens one.
 
     Attributes
     ----------
-    facts
-        What else is known of the run: the corpus, its hash, characters per token, versions.
+    folder : Path
+        The path of the folder.
+    config : TrainingConfig
+        The settings of the run.
+    vocabulary : Vocabulary
+        The vocabulary of the model.
+    facts : dict
+        Further facts: the corpus, its hash, characters per token, versions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinygrad_seq.data import Vocabulary
+    >>> from tinygrad_seq.train import Run, TrainingConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Run.create(f"{folder}/demo", TrainingConfig(steps=50), Vocabulary("abc"), facts={})
+    ...     Run.open(f"{folder}/demo").config.steps
+    50
     """
 
     folder: Path
@@ -59,14 +75,30 @@ class Run:
         *,
         force: bool = False,
     ) -> Run:
-        """Return a new run folder, which appears whole or not at all; with `force` it takes an old run's place.
+        """Create a run folder, atomically. The file of a user's cell is copied into it.
 
-        The file of a cell of the user's is copied into it.
+        Parameters
+        ----------
+        folder : str or path-like
+            The path of the new folder.
+        config : TrainingConfig
+            The settings of the run.
+        vocabulary : Vocabulary
+            The vocabulary of the model.
+        facts : dict
+            Further facts, as JSON values; versions are added.
+        force : bool, default False
+            Whether to replace an existing run.
+
+        Returns
+        -------
+        Run
+            The new run.
 
         Raises
         ------
         CheckpointError
-            As `check_free`, or if the folder cannot be written.
+            If there already is a run without `force`, the path holds something else, or the folder cannot be written.
         """
         target = Path(folder)
         check_free(target, force=force)
@@ -91,36 +123,46 @@ class Run:
             raise
         except OSError as error:
             raise CheckpointError(
-                f"train: expected to create the run folder '{target}', got: {error.strerror or error}; "
-                "choose another place with --out."
+                f"Run.create: expected to create the run folder '{target}', got: {error.strerror or error}; "
+                "choose another folder (--out)."
             ) from error
         return cls.open(target)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
-        """Return the run in `folder`.
+        """Open a run folder.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The path of the folder.
+
+        Returns
+        -------
+        Run
+            The run.
 
         Raises
         ------
         CheckpointError
-            If there is none, or its files cannot be read.
+            If it is not a run folder, or its files cannot be read.
         """
         root = Path(folder)
         try:
             content = json.loads((root / "config.json").read_bytes())
         except OSError as error:
             raise CheckpointError(
-                f"run: expected a run folder, got '{root}' without a readable config.json ({error.strerror}); "
-                "pass what --out named when it was trained."
+                f"Run.open: expected a run folder, got '{root}' without a readable config.json ({error.strerror}); "
+                "pass the folder that was given to train as --out."
             ) from error
         except ValueError as error:
             raise CheckpointError(
-                f"run: expected JSON in '{root / 'config.json'}', got {error}; restore it."
+                f"Run.open: expected JSON in '{root / 'config.json'}', got {error}; restore it."
             ) from error
         if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("version") != 1:
             raise CheckpointError(
-                f"run: expected '{root / 'config.json'}' to be of a run of this version, got JSON of another kind; "
-                "pass what --out named when it was trained."
+                f"Run.open: expected '{root / 'config.json'}' to describe a run of this version, got JSON of another "
+                "kind; pass the folder that was given to train as --out."
             )
         config = TrainingConfig.from_json(content["config"])
         if ":" in config.cell:
@@ -131,33 +173,45 @@ class Run:
 
     @property
     def metrics(self) -> Path:
-        """The file of the metrics."""
+        """The path of the metrics file."""
         return self.folder / "metrics.jsonl"
 
     def rows(self) -> list[Row]:
-        """Return what the run measured so far."""
+        """Return the metrics of the run so far."""
         return read_rows(self.metrics)
 
     def checkpoints(self) -> list[Path]:
-        """Return the numbered checkpoints, the newest first."""
+        """Return the paths of the numbered checkpoints, newest first."""
         return sorted((self.folder / "checkpoints").glob("step-*.safetensors"), reverse=True)
 
     @property
     def best(self) -> Path:
-        """The file of the checkpoint with the lowest held-out loss."""
+        """The path of the checkpoint with the lowest held-out loss."""
         return self.folder / "checkpoints" / "best.safetensors"
 
     def load(self, name: str | None = None) -> dict[str, Any]:
-        """Return the checkpoint `name`, e.g. ``"best"`` or ``"step-001000"``, or the newest.
+        """Load a checkpoint.
+
+        Parameters
+        ----------
+        name : str, optional
+            E.g. ``"best"`` or ``"step-001000"``; by default the newest.
+
+        Returns
+        -------
+        dict
+            The content of the checkpoint.
 
         Raises
         ------
         CheckpointError
-            If there is none, or it is damaged; the message names one that is whole.
+            If there is no such checkpoint or it is damaged; the message names an intact one.
         """
         if name is None:
             if not self.checkpoints():
-                raise CheckpointError(f"run: expected a checkpoint in '{self.folder}', got none; train with --force.")
+                raise CheckpointError(
+                    f"Run.load: expected a checkpoint in '{self.folder}', got none; train again with --force."
+                )
             path = self.checkpoints()[0]
         else:
             path = self.folder / "checkpoints" / f"{name}.safetensors"
@@ -169,7 +223,27 @@ class Run:
             raise CheckpointError(f"{str(error).rstrip('.')}; {hint}.") from error
 
     def load_model(self, name: str | None = None) -> tuple[LanguageModel, int]:
-        """Return the model of a checkpoint, by default the best, and the step it is of; errors as `load`."""
+        """Load the model of a checkpoint.
+
+        Parameters
+        ----------
+        name : str, optional
+            E.g. ``"best"`` or ``"step-001000"``; by default the best if there is one, else the newest.
+
+        Returns
+        -------
+        model : LanguageModel
+            The model, in evaluation mode.
+        step : int
+            The step of the checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            As `load`.
+        ArgumentError
+            If the cell of the run cannot be loaded or run.
+        """
         content = self.load(name or ("best" if self.best.exists() else None))
         model = build_model(self.config, len(self.vocabulary))
         model.load_state_dict(content["steps"]["model"])
@@ -189,12 +263,26 @@ class Run:
     # ------------------------------------------------------------------------------------------------ writing
 
     def save(self, step: int, content: dict[str, Any], *, best: bool = False) -> Path:
-        """Write a checkpoint, also as the best if it is, then delete the oldest; return its path.
+        """Write a checkpoint, then delete all but the two newest.
+
+        Parameters
+        ----------
+        step : int
+            The step of the checkpoint.
+        content : dict
+            What `save_checkpoint` accepts.
+        best : bool, default False
+            Whether to write it as the best checkpoint too.
+
+        Returns
+        -------
+        Path
+            The path of the checkpoint.
 
         Raises
         ------
         CheckpointError
-            If it cannot be written. The earlier ones are untouched then.
+            If it cannot be written. Earlier checkpoints are unchanged in that case.
         """
         path = self.folder / "checkpoints" / f"step-{step:06d}.safetensors"
         save_checkpoint(content, path)
@@ -206,7 +294,18 @@ class Run:
         return path
 
     def update_config(self, config: TrainingConfig) -> Run:
-        """Return the run with another config, which is also written."""
+        """Replace the config of the run and write it to the folder.
+
+        Parameters
+        ----------
+        config : TrainingConfig
+            The new settings.
+
+        Returns
+        -------
+        Run
+            The run with the new settings.
+        """
         file = self.folder / "config.json"
         content = json.loads(file.read_bytes())
         name = config.cell.rpartition(":")[2]
@@ -223,19 +322,21 @@ def _version(package: str) -> str:
 
 
 def check_free(folder: Path, *, force: bool = False) -> None:
-    """Raise CheckpointError unless a run folder can be made here: nothing there, or with `force` an old run."""
+    """Raise a CheckpointError unless `folder` is missing or empty, or, with `force`, an existing run."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     is_run = (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
     if is_run and force:
         return
-    what = "a run that is there already" if is_run else "something there that is no run"
-    advice = "go on with it by --resume, replace it by --force, or choose" if is_run else "choose"
-    raise CheckpointError(f"train: expected a free run folder, got '{folder}', {what}; {advice} another --out.")
+    what = "an existing run" if is_run else "which is not a run"
+    advice = "continue it with --resume, replace it with --force, or choose" if is_run else "choose"
+    raise CheckpointError(
+        f"Run.create: expected an empty or new folder, got '{folder}', {what}; {advice} another --out."
+    )
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
-    """Move the folder `temporary` to `target`; an old folder there is deleted only after it has been replaced."""
+    """Move the folder `temporary` to `target`; an existing folder is deleted only after it has been replaced."""
     if not target.exists():
         temporary.rename(target)
         return

@@ -1,4 +1,4 @@
-"""One token from the logits of a model."""
+"""Sample one token from the logits of a model."""
 
 from __future__ import annotations
 
@@ -21,25 +21,30 @@ def choose_token(
     *,
     exclude: Sequence[int] = (),
 ) -> int:
-    """Return a token drawn with probability ``softmax(logits / temperature)``.
+    """Sample a token with probability ``softmax(logits / temperature)``.
 
     Parameters
     ----------
-    logits
-        Shape (V,).
-    temperature
-        0 gives the likeliest token and draws nothing (the first of several).
-    top_k
-        How many of the likeliest tokens may come; None allows all.
-    generator
-        What draws (the process-wide generator if not given).
-    exclude
-        Tokens that may not come.
+    logits : array_like, shape (V,)
+        One logit per token.
+    temperature : float, default 1.0
+        Divides the logits; 0 returns the first most probable token and draws no random number.
+    top_k : int, optional
+        Sample from the k most probable tokens only; None allows all.
+    generator : numpy.random.Generator, optional
+        Source of the random number; by default the process-wide generator.
+    exclude : sequence of int, default ()
+        Tokens that are never sampled.
+
+    Returns
+    -------
+    int
+        The index of the token.
 
     Raises
     ------
     ArgumentError
-        If the temperature or `top_k` is out of range.
+        If `temperature` or `top_k` is out of range.
     AnomalyError
         If a logit is NaN or +infinity, or none is finite.
 
@@ -55,6 +60,6 @@ def choose_token(
     scores = np.array(logits, dtype=np.float64)
     scores[list(exclude)] = -np.inf
     if not scores.size:
-        raise AnomalyError("choose_token: expected finite logits, got none; pass one for each token.")
+        raise AnomalyError("choose_token: expected finite logits, got none; pass one per token.")
     uniform = settings.generator(generator).random() if temperature else 0.0
     return int(categorical(scores, uniform, temperature, top_k).item())

@@ -1,4 +1,4 @@
-"""A run from its settings to its end: the parts of this folder put together, with checkpoints on the way."""
+"""A complete training run: combines the parts of this folder and writes checkpoints."""
 
 from __future__ import annotations
 
@@ -26,16 +26,37 @@ REPORT_EVERY = 10
 
 
 class Session:
-    """Trains what a `TrainingConfig` describes; `rows` does the work and tells of it.
+    """Train the model that a `TrainingConfig` describes; `rows` trains and yields the metrics.
 
-    Everything is checked and made in memory here; nothing is written before `rows`.
+    The constructor validates the settings and builds everything in memory. Files are written only by `rows` and `save`.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The settings.
+    vocabulary : Vocabulary, optional
+        The vocabulary; by default it is built from the corpus.
 
     Raises
     ------
     DataError
-        If the corpus is missing, blank or too short for one window.
+        If the corpus is missing, blank, or too short for one window.
     ArgumentError
         If the cell cannot be loaded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinygrad_seq.train import Run, Session, TrainingConfig
+    >>> sizes = dict(embedding_size=4, hidden_size=8, batch_size=2, window=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/text.txt", "w") as file:
+    ...         _ = file.write("to be or not to be " * 20)
+    ...     config = TrainingConfig(f"{folder}/text.txt", steps=10, warmup=2, sample_length=5, **sizes)
+    ...     session = Session(config)
+    ...     run = Run.create(f"{folder}/run", config, session.vocabulary, session.facts)
+    ...     [row["step"] for row in session.rows(run)]
+    [10]
     """
 
     def __init__(self, config: TrainingConfig, vocabulary: Vocabulary | None = None) -> None:
@@ -68,34 +89,46 @@ class Session:
 
     @classmethod
     def resume(cls, run: Run, checkpoint: str | None = None) -> Session:
-        """Return the session of `run` as it was when the checkpoint, by default the newest, was written.
+        """Restore the session of a run from a checkpoint.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+        checkpoint : str, optional
+            The name of the checkpoint; by default the newest.
+
+        Returns
+        -------
+        Session
+            The session as it was when the checkpoint was written.
 
         Raises
         ------
         CheckpointError
-            If there is no whole checkpoint.
+            If the checkpoint is missing or damaged.
         DataError
-            If the corpus is no longer the same text.
+            If the corpus has changed.
         ArgumentError
-            If the run has done all its steps or used all its minutes.
+            If the run has finished its steps or its minutes.
         """
         content = run.load(checkpoint)
         number = content["steps"]["number"]
         if number >= run.config.steps:
             raise ArgumentError(
-                f"train: expected steps above {number}, which '{run.folder}' has done, got {run.config.steps}; "
-                f"pass e.g. --steps {2 * number} to go on."
+                f"Session.resume: expected steps above {number}, which '{run.folder}' has done, got "
+                f"{run.config.steps}; pass e.g. --steps {2 * number} to continue."
             )
         if 0 < 60 * run.config.minutes <= content["seconds"]:
             raise ArgumentError(
-                f"train: expected minutes above {content['seconds'] / 60:.2f}, which '{run.folder}' has taken, got "
-                f"{run.config.minutes:g}; pass e.g. --minutes {2 * run.config.minutes:g} to go on."
+                f"Session.resume: expected minutes above {content['seconds'] / 60:.2f}, which '{run.folder}' has "
+                f"taken, got {run.config.minutes:g}; pass e.g. --minutes {2 * run.config.minutes:g} to continue."
             )
         session = cls(run.config, run.vocabulary)
         if session.facts["sha256"] != run.facts["sha256"]:
             raise DataError(
-                f"train: expected the text that '{run.folder}' was trained on, got another in {run.config.corpus}; "
-                "restore it, or begin a new run."
+                f"Session.resume: expected the text that '{run.folder}' was trained on, got another in "
+                f"{run.config.corpus}; restore the text, or start a new run."
             )
         session.steps.load_state_dict(content["steps"])
         session.stopping.load_state_dict(content["stopping"])
@@ -103,15 +136,27 @@ class Session:
         return session
 
     def rows(self, run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Row]:
-        """Train, and yield what was measured: every 10 steps, and with each evaluation on the held-out text.
+        """Train, and yield the metrics every 10 steps and at each evaluation on the held-out text.
 
-        Each row is added to the metrics of `run` first; a checkpoint is written with each evaluation, and when
-        `stop()`, asked after every step, says so.
+        Each row is first appended to the metrics file of `run`. A checkpoint is written at each evaluation, and when
+        `stop()` returns true.
+
+        Parameters
+        ----------
+        run : Run
+            The run folder to write to.
+        stop : callable, default never
+            Called after every step; training stops when it returns true.
+
+        Yields
+        ------
+        dict
+            Metrics by name: ``"step"``, ``"loss"``, ``"bits_per_character"``, ``"seconds"``, ...
 
         Raises
         ------
         CheckpointError
-            If the disk is full or cannot be written. What was saved before is untouched.
+            If a file cannot be written, e.g. because the disk is full. Earlier checkpoints are unchanged.
         AnomalyError
             If the training diverges.
         """
@@ -135,7 +180,15 @@ class Session:
                 return
 
     def save(self, run: Run, *, best: bool = False) -> None:
-        """Write a checkpoint from which `resume` goes on bit for bit."""
+        """Write a checkpoint that `resume` restores bit for bit.
+
+        Parameters
+        ----------
+        run : Run
+            The run folder to write to.
+        best : bool, default False
+            Whether it is the best checkpoint so far.
+        """
         content = {
             "steps": self.steps.state_dict(),
             "stopping": self.stopping.state_dict(),
@@ -160,7 +213,7 @@ class Session:
         }
 
     def _evaluate(self) -> Row:
-        """Return the measures on the held-out text and a sample; tell them to the schedule and the early stopping."""
+        """Return the metrics on the held-out text and a sample, after updating plateau schedules and early stopping."""
         loss = evaluate(self.model, self.text.validation, batch_size=self.config.batch_size, window=self.config.window)
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):

@@ -1,4 +1,4 @@
-"""When to stop: the loss no longer falls, or the person asks."""
+"""Stop training when the loss no longer improves, or on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 
 class EarlyStopping:
-    """Counts evaluations without improvement.
+    """Count evaluations without improvement.
 
     Parameters
     ----------
-    patience
-        How many in a row are too many; 0 never stops.
+    patience : int, default 0
+        Stop after this many evaluations in a row without improvement; 0 means never.
 
     Attributes
     ----------
     best : float
         The lowest loss so far.
     waited : int
-        How many evaluations ago that was.
+        The number of evaluations since then.
 
     Examples
     --------
@@ -40,7 +40,18 @@ class EarlyStopping:
         self.waited = 0
 
     def improves(self, loss: float) -> bool:
-        """Count one evaluation and return whether `loss` is the lowest so far."""
+        """Count one evaluation.
+
+        Parameters
+        ----------
+        loss : float
+            The loss of the evaluation.
+
+        Returns
+        -------
+        bool
+            Whether it is the lowest loss so far.
+        """
         better = loss < self.best
         self.best = min(self.best, loss)
         self.waited = 0 if better else self.waited + 1
@@ -48,20 +59,26 @@ class EarlyStopping:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there were `patience` evaluations in a row without improvement."""
+        """Whether the last `patience` evaluations brought no improvement."""
         return 0 < self.patience <= self.waited
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs to go on."""
+        """Return the state that `load_state_dict` restores."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore `state`.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+        """
         self.best, self.waited = state["best"], state["waited"]
 
 
 class StopRequest:
-    """Whether a signal asked to stop; `signal` is its number."""
+    """True once a signal has asked to stop; `signal` is its number."""
 
     signal: int = 0
 
@@ -71,9 +88,24 @@ class StopRequest:
 
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Return a context in which Ctrl-C (SIGINT) and SIGTERM only set the `StopRequest`; a second one ends at once.
+    """Return a context in which Ctrl-C (SIGINT) and SIGTERM only set a flag; a second signal terminates at once.
 
-    It must be entered in the main thread, which is the one that Python tells about signals.
+    Enter it in the main thread, because Python delivers signals only there.
+
+    Yields
+    ------
+    StopRequest
+        True once a signal has arrived.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.train import graceful_stop
+    >>> with graceful_stop() as stop:
+    ...     for step in range(3):
+    ...         if stop:
+    ...             break
+    >>> step
+    2
     """
     request = StopRequest()
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A corpus as one row of tokens in which ``<EOS>`` stands after every unit: paragraph, line or document."""
+"""A corpus as one sequence of tokens, with ``<EOS>`` after every unit: paragraph, line or document."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ _SPLIT: dict[str, Callable[[str], list[str]]] = {
 
 @dataclass(frozen=True)
 class Text:
-    """A corpus made ready for a language model.
+    """The tokens of a corpus.
 
     Attributes
     ----------
-    training, validation
-        Shapes (T,) and (V,), int64; the second is the tail of the text.
-    characters_per_token
-        Of the whole text, ``<EOS>`` counted as one character: what makes bits per token bits per character.
+    training : ndarray, shape (T,), int64
+        The training part.
+    validation : ndarray, shape (V,), int64
+        The held-out part, the end of the text.
+    characters_per_token : float
+        Characters per token of the whole text, where ``<EOS>`` counts as one character; converts bits per token to bits
+        per character.
     """
 
     training: NDArray[np.int64]
@@ -39,7 +42,7 @@ class Text:
 
 
 def units(corpus: Corpus, unit: str) -> Iterator[str]:
-    r"""Yield the paragraphs, lines or documents of `corpus` that are not blank, without the line breaks around them.
+    r"""Yield the non-blank paragraphs, lines or documents of `corpus`, without surrounding line breaks.
 
     Examples
     --------
@@ -55,12 +58,12 @@ def units(corpus: Corpus, unit: str) -> Iterator[str]:
 
 
 def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, unit: str, validation: float) -> Text:
-    """Return the tokens of `corpus`: ``<EOS>`` first, and after every unit; see `Text`.
+    """Return the tokens of `corpus`, with ``<EOS>`` at the start and after every unit.
 
     Raises
     ------
     DataError
-        If the corpus is blank or too short for two parts.
+        If the corpus is blank, or too short to be split into two parts.
     """
     parts: list[NDArray[Any]] = [np.array([vocabulary.eos])]
     characters = 1
@@ -68,29 +71,33 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, unit: str, validation:
         parts.append(vocabulary.encode(part, eos=True))
         characters += len(part) + 1
     if len(parts) == 1:
-        raise DataError(f"train: expected text to learn from, got only blank lines in {corpus.description}.")
+        raise DataError(
+            f"Session: expected a corpus with text, got only blank lines in {corpus.description}; pass another corpus."
+        )
     tokens = np.concatenate(parts)
     training, held_out = split(tokens, validation)
     if len(held_out) < 2:
         raise DataError(
-            f"train: expected at least 2 held-out tokens, got {len(held_out)} of {len(tokens)} with "
-            f"validation={validation}; give more text or a greater validation."
+            f"Session: expected at least 2 held-out tokens, got {len(held_out)} of {len(tokens)} with "
+            f"validation={validation}; pass a longer text or increase validation."
         )
     return Text(training, held_out, characters / len(tokens))
 
 
 class Writer:
-    r"""Turns the tokens a model samples into text, piece by piece, as they come.
+    r"""Convert sampled tokens to text incrementally.
 
     Parameters
     ----------
-    vocabulary, unit
-        Of the model: ``<EOS>`` is written as what stands between two units.
+    vocabulary : Vocabulary
+        The vocabulary of the model.
+    unit : str
+        The unit of the model; ``<EOS>`` is written as the separator of two units.
 
     Attributes
     ----------
     hidden : list of int
-        The tokens a model must not sample: ``<PAD>`` and ``<UNK>``.
+        The tokens that a model must not sample: ``<PAD>`` and ``<UNK>``.
 
     Examples
     --------

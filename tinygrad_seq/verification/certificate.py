@@ -16,23 +16,31 @@ Status = Literal["passed", "failed", "skipped"]
 class Check:
     """One check of a certificate.
 
-    Attributes
+    Parameters
     ----------
-    name
+    name : str
         What should be equal to what.
-    status
+    status : Status
         ``"passed"``, ``"failed"`` or ``"skipped"``.
-    worst
+    worst : float, default None
         The worst figure: a difference relative to the largest element, 0 where bits are compared; None if nothing was
         compared.
-    tolerance
+    tolerance : float, default None
         How large it may be.
-    where
+    where : str, default ""
         The number with the worst figure: parameter, time, row, index.
-    detail
+    detail : str, default ""
         What was found there and what was expected; the error that stopped the check; why it was skipped.
-    smallest
+    smallest : str, default ""
         Of a failed check the smallest case in which it fails, as arguments of `verify`, and what is wrong there.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> certificate = ts.verify(ts.nn.GRUCell(2, 3), T=3, N=2)
+    >>> check = certificate.checks[0]
+    >>> isinstance(check, ts.verification.Check), check.status
+    (True, 'passed')
     """
 
     name: str

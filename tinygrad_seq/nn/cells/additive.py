@@ -14,6 +14,8 @@ from ..init import constant_, zeros_
 from ..module.parameter import Parameter
 from .declared import AffineCell, DeclaredCell, HiddenAndCellState, declare
 
+__all__ = ["ATRCell", "CFNCell", "FastGRNNCell", "LeakyRNNCell", "RANCell", "STARCell"]
+
 State = tuple[Tensor, Tensor]
 
 

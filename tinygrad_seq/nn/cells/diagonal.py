@@ -19,6 +19,8 @@ from ..init import uniform_, zeros_
 from ..module.parameter import Parameter
 from .declared import DeclaredCell, declare
 
+__all__ = ["HGRNCell", "IndRNNCell", "MinGRUCell", "MinLSTMCell", "QRNNCell", "SRUCell"]
+
 
 class IndRNNCell(DeclaredCell):
     """Independently recurrent network: each unit sees only its own previous state (Li et al., 2018).

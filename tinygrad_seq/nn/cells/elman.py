@@ -13,6 +13,8 @@ from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from .gated import GatedCell
 
+__all__ = ["ElmanCell", "RNNCell"]
+
 _NONLINEARITIES = {"tanh": tanh, "relu": relu}
 
 

@@ -30,6 +30,8 @@ from ..module.parameter import Parameter
 from .declared import AffineCell, DeclaredCell, declare, fan_in_uniform_
 from .matrix_memory import MatrixCell, merge, outer, read, shrunk
 
+__all__ = ["MLSTMCell", "RWKV4Cell", "SLSTMCell"]
+
 State = dict[str, Tensor]
 
 _NOTHING = -3e38

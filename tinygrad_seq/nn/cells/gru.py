@@ -10,6 +10,8 @@ from ...ops.linear import linear
 from ...ops.trigonometric import tanh
 from .gated import GatedCell
 
+__all__ = ["GRUCell"]
+
 
 class GRUCell(GatedCell):
     """Gated recurrent unit that resets after the product (Cho et al., 2014, v1; `torch.nn.GRUCell`, cuDNN).

@@ -13,6 +13,8 @@ from ..init import orthogonal_, zeros_
 from ..module.parameter import Parameter
 from .declared import AffineCell, DeclaredCell, declare
 
+__all__ = ["LiGRUCell", "MGUCell", "MUT1Cell", "MinimalRNNCell", "ResetAfterMGUCell", "UGRNNCell"]
+
 
 class MGUCell(DeclaredCell):
     """Minimal gated unit: one gate serves as forget and reset gate (Zhou et al., 2016).

@@ -15,6 +15,8 @@ from ..checks import check_sizes
 from ..module.parameter import Parameter
 from .gated import GatedCell
 
+__all__ = ["LSTMCell"]
+
 
 def check_projection(layer: str, hidden_size: int, proj_size: int) -> None:
     """Raise unless `proj_size` is 0, for no projection, or below `hidden_size`."""

@@ -20,6 +20,16 @@ from ..init import constant_, normal_, uniform_, zeros_
 from ..module.parameter import Parameter
 from .declared import AffineCell, HiddenAndCellState, declare
 
+__all__ = [
+    "CoupledLSTMCell",
+    "FullPeepholeLSTMCell",
+    "JANETCell",
+    "MultiplicativeLSTMCell",
+    "OriginalLSTMCell",
+    "PeepholeLSTMCell",
+    "PhasedLSTMCell",
+]
+
 State = tuple[Tensor, Tensor]
 
 

@@ -26,6 +26,8 @@ from ..init import uniform_, zeros_
 from ..module.parameter import Buffer, Parameter
 from .declared import DeclaredCell, declare
 
+__all__ = ["DeltaNetCell", "GLACell", "GatedDeltaNetCell", "LinearAttentionCell", "RetNetCell"]
+
 
 class MatrixCell(DeclaredCell):
     """Base of the cells whose state is a matrix S (D, D) per head, for A heads with D = H / A.

@@ -14,6 +14,8 @@ from ..init import ones_, zeros_
 from ..module.parameter import Parameter
 from .declared import AffineCell, HiddenAndCellState, declare
 
+__all__ = ["LayerNormLSTMCell"]
+
 State = tuple[Tensor, Tensor]
 
 

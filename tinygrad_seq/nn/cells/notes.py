@@ -19,6 +19,8 @@ from ..init import uniform_, zeros_
 from ..module.parameter import Parameter
 from .declared import DeclaredCell, declare
 
+__all__ = ["NotesGRUCell", "NotesLSTMCell", "NotesRNNCell", "NotesSimplifiedGRUCell"]
+
 State = tuple[Tensor, Tensor]
 
 

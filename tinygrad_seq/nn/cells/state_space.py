@@ -21,6 +21,8 @@ from ..init import constant_, normal_, ones_, uniform_
 from ..module.parameter import Parameter
 from .declared import DeclaredCell, declare, fan_in_uniform_
 
+__all__ = ["LRUCell", "MambaCell", "S4DCell"]
+
 State = tuple[Tensor, Tensor]
 
 

@@ -9,6 +9,19 @@ from ...ops import losses
 from ..module.module import Module
 from .sequence_loss import sequence_cross_entropy
 
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SequenceCrossEntropyLoss",
+    "SmoothL1Loss",
+]
+
 
 class CrossEntropyLoss(Module):
     """Cross entropy of logits (..., V) with class indices (...) or probabilities (..., V); see `cross_entropy`.

@@ -6,7 +6,7 @@ from ...errors import ArgumentError
 from .module import Module
 
 
-def redraw(caller: str, module: Module) -> None:
+def reinitialise(caller: str, module: Module) -> None:
     """Re-initialise every parameter of `module` with the methods `reset_parameters` of it and of the modules in it.
 
     Raises

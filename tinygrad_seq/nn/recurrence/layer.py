@@ -112,8 +112,8 @@ class SequenceLayer(Module):
         cells, backwards = self._pass_cells(), self.options["go_backwards"]
         none = [None] * len(cells)
         return [
-            Pass(cell, backwards or (self.bidirectional and k % 2 == 1), first, projection)
-            for k, (cell, first, projection) in enumerate(
+            Pass(cell, backwards or (self.bidirectional and k % 2 == 1), learned, projection)
+            for k, (cell, learned, projection) in enumerate(
                 zip(cells, self.initial_states or none, self.projections or none, strict=True)
             )
         ]
@@ -194,7 +194,7 @@ class SequenceLayer(Module):
             If a cell has parameters, but no method `reset_parameters`.
         """
         for one in self._passes():
-            one.redraw(type(self).__name__)
+            one.reinitialise(type(self).__name__)
 
     def initial_state(self, batch_size: int) -> Tree:
         """Return the state that `forward` starts from by default.

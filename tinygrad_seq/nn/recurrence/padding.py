@@ -9,7 +9,7 @@ step that counts in its row. All numbers in the results of these rows are comput
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...base.switches import Switch
-from ...base.tree import Tree, map_leaves
+from ...base.tree import Tree, flatten, map_leaves
 from ...ops.comparison import where
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims, reshape
@@ -51,7 +51,7 @@ def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
 
 
 def hold_padding(
-    tree: Tree, valid: Mask, reverse: bool = False, window: int | None = None, stride: int | None = None
+    tree: Tree, valid: Mask, reverse: bool = False, window: int | None = None, before: Sequence[Any] | None = None
 ) -> Tree:
     """Return arrays (T, N, ...) whose padding holds the values of the last step that counts before it; zeros if none.
 
@@ -65,8 +65,10 @@ def hold_padding(
         (T, N), the steps that count.
     reverse
         Whether time runs backwards.
-    window, stride
-        Those of truncated backpropagation: see `Options`.
+    window
+        No gradient flows from one block of `window` steps into the one before; None for no such limit.
+    before
+        Arrays (N, ...), held where no step has counted yet, in place of zeros.
     """
     order = slice(None, None, -1 if reverse else 1)
     T, N = valid.shape
@@ -74,19 +76,20 @@ def hold_padding(
     last = np.maximum.accumulate(np.where(valid[order], number, 0), axis=0)
     reached = None
     if window is not None:
-        stride = stride or window
-        reached = (last > ((number - 1) // stride + 1) * stride - window)[order]
+        reached = (last > (number - 1) // window * window)[order]
     last = last[order]
     steps = T - last if reverse else last - 1
     places = np.where(last > 0, steps, 0) * N + np.arange(N)
 
-    def held(x: Any) -> Any:
+    def held(x: Any, first: Any) -> Any:
         found = take_steps(x, places)
         if reached is not None:
             found = where(per_row(reached, found), found, found.detach())
-        return where(per_row(last > 0, x), found, np.zeros((), x.dtype))
+        return where(per_row(last > 0, x), found, first)
 
-    return map_leaves(held, tree)
+    arrays, rebuild = flatten(tree)
+    firsts = before or [np.zeros((), x.dtype) for x in arrays]
+    return rebuild([held(*pair) for pair in zip(arrays, firsts, strict=True)])
 
 
 def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) -> Tree:

@@ -23,7 +23,7 @@ from ..cell import Cell, step_of_one
 from ..init import uniform_
 from ..masks import Flags, Mask
 from ..module.parameter import Parameter
-from ..module.reinitialise import redraw
+from ..module.reinitialise import reinitialise
 from .options import Options
 from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
@@ -45,7 +45,7 @@ class Pass(NamedTuple):
         Its cell.
     reverse
         Whether it goes from the last step to the first.
-    first
+    learned
         The learned initial state of one row, without an axis for it; None to use the cell's own.
     projection
         (P, H), the matrix that the outputs are multiplied with; None to leave them as they are.
@@ -53,7 +53,7 @@ class Pass(NamedTuple):
 
     cell: Cell
     reverse: bool
-    first: Tree
+    learned: Tree
     projection: Parameter | None
 
     def place(self, layer: int) -> str:
@@ -62,18 +62,19 @@ class Pass(NamedTuple):
 
     def initial_state(self, rows: int) -> Tree:
         """Return the initial state of `rows` sequences."""
-        if self.first is None:
+        if self.learned is None:
             return self.cell.initial_state(rows)
-        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.first)
+        return map_leaves(lambda x: broadcast_to(x[None], (rows, *x.shape)), self.learned)
 
-    def redraw(self, layer: str) -> None:
+    def reinitialise(self, layer: str) -> None:
         """Re-initialise all parameters; a learned initial state is set to that of the cell."""
-        redraw(layer, self.cell)
-        if self.first is not None:
+        reinitialise(layer, self.cell)
+        if self.learned is not None:
             with no_grad():
-                for learned, own in zip(flatten(self.first)[0], flatten(self.cell.initial_state(1))[0], strict=True):
-                    if isinstance(learned, Parameter):
-                        learned.copy_(own[0])
+                own = flatten(self.cell.initial_state(1))[0]
+                for parameter, initial in zip(flatten(self.learned)[0], own, strict=True):
+                    if isinstance(parameter, Parameter):
+                        parameter.copy_(initial[0])
         if self.projection is not None:
             draw_projection(self.projection)
 
@@ -141,46 +142,31 @@ def run_pass(
         return _run_bare(one, xs.tree(), state, options)
     begin, rebuild = flatten(state)
     cell = _FlatStep(one.cell, rebuild, xs.rebuild)
-    over: Inputs = {"x": xs.arrays}
-    rows: Inputs = {}
-    step: InputStep = cell
-    rates = one.zoneout_rates(options)
-    if training:
-        step = _drop(step, one, xs.arrays, begin, options, rows)
-        if any(rates):
-            over["zoneout"] = draw_zoneout(rates, T, begin)
-    step = _with_output(step, one.projection, rates, training)
-    if nudges is not None:
-        step = observe(step)
-        over["nudges"] = nudges
-    if flags.reset is not None:
-        step = restart(step, flatten(one.initial_state(1))[0])
-        over["reset"] = find_restarts(flags.reset, valid, one.reverse)
-    if valid is not None:
-        step = hold(step)
-        over["mask"] = valid
-        _fill(over, rows, valid, begin, one.reverse)
+    varying: Inputs = {"x": xs.arrays}
+    fixed: Inputs = {}
+    step = _with_options(cell, one, begin, flags, options, training, nudges, varying, fixed)
+    held = valid is not None and options["masked_output"] == "held"
     show = options["return_all_states"] or nudges is not None
     cut = runs and options["window"] is not None and valid is not None
 
-    def run(state: Arrays, over: Inputs, rows: Inputs) -> tuple[Arrays, Outputs]:
+    def run(state: Arrays, varying: Inputs, fixed: Inputs) -> tuple[Arrays, Outputs]:
         def step_of_scan(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
-            state, outputs = step(state, inputs | rows)
+            state, outputs = step(state, inputs | fixed)
             return state, outputs._replace(states=state) if show or cut else outputs
 
-        return _scan(step_of_scan, state, over, one.reverse, options)
+        return _scan(step_of_scan, state, varying, one.reverse, options, held)
 
     if not runs:
         sources = [xs.arrays, *map(vars, one.cell.modules()), one.projection]
-        last, outputs = _run_no_step(run, begin, over, rows, sources)
+        last, outputs = _run_no_step(run, begin, varying, fixed, sources)
     elif flags.lengths is None or options["stride"] is not None:
-        last, outputs = run(begin, over, rows)
+        last, outputs = run(begin, varying, fixed)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
-        last, outputs = run_segments(run, segments, begin, over, rows, _outputs_of_ended, one.reverse, cut)
+        last, outputs = run_segments(run, segments, begin, varying, fixed, _outputs_of_ended, one.reverse, cut)
     ys = outputs.y
-    if valid is not None and options["masked_output"] == "held":
-        ys = hold_padding(ys, valid, one.reverse, options["window"], options["stride"])
+    if held and valid is not None and not _overlaps(options, T):
+        ys = hold_padding(ys, valid, one.reverse, options["window"])
     if cut and valid is not None:
         last = _last_states(outputs.states, begin, valid, one.reverse)
     states = rebuild(outputs.states) if show else None
@@ -221,8 +207,43 @@ class _FlatStep:
         return [as_leaf(x) for x in flatten(new)[0]], Outputs([as_leaf(y) for y in ys])
 
 
-def _drop(step: InputStep, one: Pass, xs: Arrays, state: Arrays, options: Options, rows: Inputs) -> InputStep:
-    """Return the step with dropout in the products that read the state; its masks are added to `rows`."""
+def _with_options(
+    step: InputStep,
+    one: Pass,
+    begin: Arrays,
+    flags: Flags,
+    options: Options,
+    training: bool,
+    nudges: Arrays | None,
+    varying: Inputs,
+    fixed: Inputs,
+) -> InputStep:
+    """Return the step of a pass with all its options.
+
+    The inputs of the options are added to `varying`, (T, N, ...), and `fixed`, (N, ...).
+    """
+    rates, T = one.zoneout_rates(options), varying["x"][0].shape[0]
+    if training:
+        step = _drop(step, one, varying["x"], begin, options, fixed)
+        if any(rates):
+            varying["zoneout"] = draw_zoneout(rates, T, begin)
+    step = _with_output(step, one.projection, rates, training)
+    valid = flags.valid(T)
+    if nudges is not None:
+        step = observe(step)
+        varying["nudges"] = nudges
+    if flags.reset is not None:
+        step = restart(step, flatten(one.initial_state(1))[0])
+        varying["reset"] = find_restarts(flags.reset, valid, one.reverse)
+    if valid is not None:
+        step = hold(step)
+        varying["mask"] = valid
+        _fill(varying, fixed, valid, begin, one.reverse)
+    return step
+
+
+def _drop(step: InputStep, one: Pass, xs: Arrays, state: Arrays, options: Options, fixed: Inputs) -> InputStep:
+    """Return the step with dropout in the products that read the state; its masks are added to `fixed`."""
     if not (options["drop_connect"] or options["recurrent_dropout"]):
         return step
     name, x = type(one.cell).__name__, [_first(array) for array in xs]
@@ -230,7 +251,7 @@ def _drop(step: InputStep, one: Pass, xs: Arrays, state: Arrays, options: Option
     if options["drop_connect"]:
         weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
     if options["recurrent_dropout"]:
-        rows["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
+        fixed["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
     return drop_in_products(step, weights)
 
 
@@ -252,18 +273,18 @@ def _with_output(step: InputStep, projection: Parameter | None, rates: list[floa
     return projected
 
 
-def _fill(over: Inputs, rows: Inputs, valid: Mask, state: Arrays, reverse: bool) -> None:
+def _fill(varying: Inputs, fixed: Inputs, valid: Mask, state: Arrays, reverse: bool) -> None:
     """Give the steps that do not count the inputs of the first step that does: see `padding`."""
-    over["x"] = fill_padding(over["x"], valid, reverse=reverse)
-    rows["begin"] = [array.detach() for array in state]
+    varying["x"] = fill_padding(varying["x"], valid, reverse=reverse)
+    fixed["begin"] = [array.detach() for array in state]
     empty = not valid.any(axis=0).all()
-    if not valid.any() or not (empty or "reset" in over):
+    if not valid.any() or not (empty or "reset" in varying):
         return
     sources, steps = first_steps(valid, reverse)
-    if "reset" in over:
-        over["reset"] = np.where(valid, over["reset"], over["reset"][steps, sources])
+    if "reset" in varying:
+        varying["reset"] = np.where(valid, varying["reset"], varying["reset"][steps, sources])
     if empty:  # a row without any step takes those of another row, and the factors of its dropout
-        rows.update(map_leaves(lambda array: take(array, sources, axis=0), rows))
+        fixed.update(map_leaves(lambda array: take(array, sources, axis=0), fixed))
 
 
 # ----------------------------------------------------------------------------------------------------- the run
@@ -287,10 +308,10 @@ def _run_bare(one: Pass, xs: Tree, state: Tree, options: Options) -> Outcome:
     return Outcome(Leaves.of(ys), last)
 
 
-def _run_no_step(run: Any, state: Arrays, over: Inputs, rows: Inputs, sources: Tree) -> tuple[Arrays, Outputs]:
+def _run_no_step(run: Any, state: Arrays, varying: Inputs, fixed: Inputs, sources: Tree) -> tuple[Arrays, Outputs]:
     """Return the state unchanged and outputs of zeros; a backward pass sends zeros to `sources`."""
-    T = over["x"][0].shape[0]
-    _, outputs = run(state, map_leaves(lambda x: x[:0], over), rows)
+    T = varying["x"][0].shape[0]
+    _, outputs = run(state, map_leaves(lambda x: x[:0], varying), fixed)
     unchanged = [broadcast_to(x[None], (T, *x.shape)) for x in state] if outputs.states else []
     outputs = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), outputs)._replace(states=unchanged)
     return send_zeros((state, outputs), flatten((sources, state))[0])
@@ -312,20 +333,32 @@ def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> A
     return [where(per_row(counts, last), last, first) for last, first in zip(found, begin, strict=True)]
 
 
-def _scan(step: Any, carry: Tree, over: Tree, reverse: bool, options: Options) -> tuple[Any, Any]:
-    """Return the last carry and the outputs of a scan over `over`, in windows that overlap if there is a stride."""
+def _overlaps(options: Options, T: int) -> bool:
+    """Return whether the windows of truncated backpropagation over T steps overlap."""
+    window, stride = options["window"], options["stride"]
+    return window is not None and stride not in (None, window) and window < T
+
+
+def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool = False) -> tuple[Any, Any]:
+    """Return the last carry and the outputs of a scan over `xs`, in overlapping windows if there is a stride.
+
+    With `held` the outputs of overlapping windows are held where ``xs["mask"]`` is False; those of others are not.
+    """
     window, stride, remember = options["window"], options["stride"], options["remember"]
-    T = first_leaf(over).shape[0]
-    if window is None or stride in (None, window) or window >= T:
-        return scan(step, carry, over, reverse=reverse, window=window, remember=remember)
+    T = first_leaf(xs).shape[0]
+    if window is None or stride is None or not _overlaps(options, T):
+        return scan(step, carry, xs, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()
     for turn in range(-(-T // stride)):
         back, begin = max((turn + 1) * stride - window, 0), turn * stride
         end = min(begin + stride, T)
         first = begins[back // stride]
         first = map_leaves(Tensor.detach, first) if back else first
-        inputs = _times(over, T - end if reverse else back, T - back if reverse else end)
+        inputs = _times(xs, T - end if reverse else back, T - back if reverse else end)
         carry, ys = scan(step, first, inputs, reverse=reverse, remember=remember)
+        if held:
+            before = [y[0 if reverse else -1].detach() for y in parts[back // stride - 1].y] if back else None
+            ys = ys._replace(y=hold_padding(ys.y, inputs["mask"], reverse, before=before))
         begins.append(carry)
         parts.append(_times(ys, 0 if reverse else begin - back, end - begin if reverse else end - back))
     columns = zip(*[flatten(part)[0] for part in (parts[::-1] if reverse else parts)], strict=True)

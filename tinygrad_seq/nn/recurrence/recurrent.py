@@ -14,7 +14,7 @@ from ...scan.ir.trace import as_leaf
 from ..cell import Cell
 from ..checks import check_features, check_sizes, check_switches
 from ..module.parameter import Parameter
-from ..module.reinitialise import redraw
+from ..module.reinitialise import reinitialise
 from .layer import SequenceLayer
 from .options import Options
 from .passes import draw_projection
@@ -89,9 +89,9 @@ class Recurrent(SequenceLayer):
                     f"Recurrent: expected num_layers={num_layers} cells, got {len(layers)}; leave num_layers out."
                 )
             _check_reads_itself(layers[0], bidirectional and options.get("merge", "concat") == "concat", proj_size)
-            layers += [_redrawn(layers[0]) for _ in range(num_layers - 1)]
+            layers += [_reinitialised_copy(layers[0]) for _ in range(num_layers - 1)]
         if bidirectional:
-            layers = [each if isinstance(each, tuple) else (each, _redrawn(each)) for each in layers]
+            layers = [each if isinstance(each, tuple) else (each, _reinitialised_copy(each)) for each in layers]
         self.cells: list[Cell] = [one for each in layers for one in (each if bidirectional else (each,))]
         if proj_size:
             check_sizes("Recurrent", proj_size=proj_size)
@@ -133,7 +133,7 @@ class Recurrent(SequenceLayer):
         if len(set(times.values())) > 1:
             raise ShapeError(f"Recurrent: expected one length T, got {times}; cut or pad all inputs to the same T.")
         if cell.input_size is not None:
-            check_features(type(cell).__name__, xs, cell.input_size, cell.dtype)
+            check_features("Recurrent", xs, cell.input_size, cell.dtype)
 
     def _split(self, state: Tree, batch_size: int) -> list[Tree]:
         """Return the state of each pass."""
@@ -198,8 +198,8 @@ def _check_reads_itself(cell: Cell, both: bool, proj_size: int) -> None:
         )
 
 
-def _redrawn(cell: Cell) -> Cell:
+def _reinitialised_copy(cell: Cell) -> Cell:
     """Return a copy of `cell` with re-initialised parameters."""
     other = copy.deepcopy(cell)
-    redraw("Recurrent", other)
+    reinitialise("Recurrent", other)
     return other

@@ -71,8 +71,8 @@ def run_segments(
     run: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]],
     segments: list[Segment],
     carry: Tree,
-    over: Tree,
-    rows: Tree,
+    varying: Tree,
+    fixed: Tree,
     fill: Callable[[Tree, Tree], Tree],
     reverse: bool,
     cut: bool,
@@ -82,8 +82,8 @@ def run_segments(
     Parameters
     ----------
     run
-        ``run(carry, over, rows) -> (carry, ys)`` for some steps and rows.
-    carry, over, rows
+        ``run(carry, varying, fixed) -> (carry, ys)`` for some steps and rows.
+    carry, varying, fixed
         The initial carry (N, ...), the inputs with a time axis (T, N, ...) and those without (N, ...).
     fill
         ``fill(ys, carry)`` returns the output (N, ...) of a step that leaves `carry` unchanged, in the structure of
@@ -93,7 +93,7 @@ def run_segments(
     cut
         Whether no gradient flows from one segment into another.
     """
-    leaves, rebuild = flatten(over)
+    leaves, rebuild = flatten(varying)
     cuts = tuple([segment.start for segment in segments[1:]])
     pieces = [split(leaf, cuts) for leaf in leaves]
     N = flatten(carry)[0][0].shape[0]
@@ -105,7 +105,7 @@ def run_segments(
         rest = _rows(carry, n, N)
         if n:
             part = rebuild([_part(piece[number], n, N) for piece in pieces])
-            last, ys = run(_rows(carry, 0, n), part, _rows(rows, 0, n))
+            last, ys = run(_rows(carry, 0, n), part, _rows(fixed, 0, n))
             carry = last if n == N else _joined([last, rest], 0)
         done.append((segments[number], ys, rest))
     like = next(ys for segment, ys, _ in done if segment.rows)

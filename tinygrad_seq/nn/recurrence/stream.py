@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Streamable(Protocol):
     """What a layer needs to stream: its step, its passes, and states in two forms, its own and one for each pass."""
 
+    def initial_state(self, batch_size: int) -> Tree: ...
     def _step(self) -> StepFunction: ...
     def _passes(self) -> Sequence[Any]: ...
     def _split(self, state: Any, batch_size: int) -> Sequence[Tree]: ...
@@ -70,11 +71,7 @@ class Stream:
         self._layer, self._batch = layer, (int(batch_size),)
         self._stepper: CompiledStepper | EagerStepper | None = None
         self._expected: list[tuple[tuple[int, ...], np.dtype]] = []
-        self._begin: Sequence[Tree] = (
-            [map_leaves(_values, one.initial_state(batch_size)) for one in layer._passes()]
-            if state is None
-            else self._parts(state)
-        )
+        self._begin = self._parts(layer.initial_state(batch_size) if state is None else state)
         self._states = self._begin
         cell = layer._passes()[0].cell
         if cell.input_size is not None:

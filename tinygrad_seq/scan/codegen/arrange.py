@@ -107,7 +107,7 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
     separate from what is stacked.
     """
     cut, renamed = _cut_operands_first(stages)
-    saved = tuple(dict.fromkeys([renamed.get(var, var) for var in stages.kept]))
+    saved = tuple(dict.fromkeys([renamed.get(var, var) for var in stages.saved]))
     carry_out = [renamed.get(var, var) for var in stages.step.carry_out]
     computed = {result for eqn in cut if not is_layout(eqn) for result in eqn.results}
     eqns: list[Eqn] = []
@@ -133,8 +133,8 @@ def arrange(stages: Stages, cuts_carry: bool = False) -> Loop:
         producers = _producers(eqns)
         parts.update([_root(var, producers) for var in saved])
     left = tuple([own(var, parts) for var in carry_out])
-    sums, sums_out = (tuple([Var(var.aval) for var in stages.added]) for _ in range(2))
-    for var, total, out in zip(stages.added, sums, sums_out, strict=True):
+    sums, sums_out = (tuple([Var(var.aval) for var in stages.time_sums]) for _ in range(2))
+    for var, total, out in zip(stages.time_sums, sums, sums_out, strict=True):
         eqns.append(Eqn(add, (total, renamed.get(var, var)), {}, (out,)))
     check_eqns(eqns, (*left, *sums_out))
     return Loop(tuple(eqns), stages.step.carry, left, saved, renamed, sums, sums_out)
@@ -168,7 +168,7 @@ def _root(var: Var, producers: Mapping[Var, Eqn]) -> Var:
 def _cut_operands_first(stages: Stages) -> tuple[tuple[Eqn, ...], dict[Var, Var]]:
     """Return the equations with splits and slices moved before elementwise operations, and the renamed variables."""
     uses = Counter([operand for eqn in stages.during for operand in set(eqn.reads)])
-    outputs = {*stages.kept, *stages.added, *stages.step.carry_out}
+    outputs = {*stages.saved, *stages.time_sums, *stages.step.carry_out}
     passing: set[Var] = set()  # elementwise results, as rewritten, that only one equation reads
 
     def through(x: Any, cut: Callable[[Any, int], list[Any]], count: int) -> list[Any] | None:

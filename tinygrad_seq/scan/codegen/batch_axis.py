@@ -51,8 +51,8 @@ def hoist_unbatched(stages: Stages) -> Stages:
             stages,
             before=(*stages.before, *moved),
             during=during,
-            kept=tuple([var for var in stages.kept if var in made]),
-            added=tuple([var for var in stages.added if var in made]),
+            saved=tuple([var for var in stages.saved if var in made]),
+            time_sums=tuple([var for var in stages.time_sums if var in made]),
         )
     )
 

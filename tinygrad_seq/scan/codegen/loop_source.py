@@ -66,6 +66,6 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
 
 def _reusable(stages: Stages, loop: Loop, history: set[Var]) -> list[Var]:
     """Return the products computed before the loop that only the loop reads: it may overwrite their memory."""
-    others = {*[var for eqn in stages.before for var in eqn.reads], *history, *stages.kept}
+    others = {*[var for eqn in stages.before for var in eqn.reads], *history, *stages.saved}
     products = [eqn.result for eqn in stages.before if eqn.primitive is matmul]
     return [loop.renamed.get(var, var) for var in products if var not in others]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Stages, Var
 from .arrange import Loop
 
@@ -36,6 +37,6 @@ def _argument(var: Var) -> Argument:
 def _with_scalars(eqn: Eqn, scalars: dict[Var, Argument]) -> Eqn:
     """Return an equation with scalars, if these take the dtype of their variables."""
     others = {var.dtype for var in eqn.reads if var not in scalars and var.dtype.kind != "b"}
-    if eqn.primitive.code is None or others != {var.dtype for var in eqn.reads if var in scalars}:
+    if eqn.primitive.kind is not OpKind.ELEMENTWISE or others != {var.dtype for var in eqn.reads if var in scalars}:
         return eqn
     return replace(eqn, operands=tuple([scalars.get(o, o) if o.__class__ is Var else o for o in eqn.operands]))

@@ -17,7 +17,7 @@ from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
 from ..run.direction import Direction, Plan
 from ..run.segments import Run, parts_of
-from ..run.time_sums import Total
+from ..run.time_sums import TimeSum
 
 
 class Item(NamedTuple):
@@ -95,7 +95,7 @@ def predict(plan: Plan, run: Run, names: Mapping[Var, str], backward_names: Mapp
     step, gradient = plan.forward.step, plan.gradient
     forward = footprint(plan.forward, T, names, {*plan.residuals, *step.ys})
     backward = footprint(plan.backward, T, backward_names, set(plan.backward.step.ys)) if plan.backward else None
-    added = plan.backward.kernel.stages.added if plan.backward and plan.backward.kernel else ()
+    added = plan.backward.kernel.stages.time_sums if plan.backward and plan.backward.kernel else ()
     blocks = Item("sums over blocks of times", -(-run.T // SUM_ROWS) * sum(map(_bytes, added)), False)
     if len(parts) == 1:
         if backward and added:
@@ -109,14 +109,14 @@ def predict(plan: Plan, run: Run, names: Mapping[Var, str], backward_names: Mapp
     if plan.backward and backward:
         residuals = footprint(plan.forward, T, names, set(plan.residuals)).stays
         peak = max(forward.peak, residuals + backward.peak)
-        totals = [total for total in plan.backward.totals.values() if set(added).isdisjoint(total.needs)]
+        totals = [total for total in plan.backward.time_sums.values() if set(added).isdisjoint(total.needs)]
         waiting = [_waiting(total, run.T) for total in totals]
         inputs.append(Item("sums that fill no block", sum(waiting) + max(waiting, default=0), False))
         inputs += [blocks] if added else []
     return Prediction(forward, backward, [*outputs, *inputs], kept, kept + forward.peak, kept + _total(inputs) + peak)
 
 
-def _waiting(total: Total, T: int) -> int:
+def _waiting(total: TimeSum, T: int) -> int:
     """Return the bytes of the matrix rows that wait until a block of a sum is full."""
     one = [
         matrix(np.empty((1, *var.shape), var.dtype)) for matrix, var in zip(total.matrices, total.needs, strict=False)
@@ -137,7 +137,7 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
     for var, buffer, *_ in kernel.outputs:
         held.setdefault(buffer.var if buffer.kind in {"now", "next", "varying"} else buffer, []).append(var)
     needed = {var for eqn in direction.after for var in eqn.reads}.union(results)
-    needed.update(var for total in direction.totals.values() for var in total.needs)
+    needed.update(var for total in direction.time_sums.values() for var in total.needs)
     loop: list[Item] = []
     passing = sum(panels.nbytes for _, panels in kernel.panels) + sum(map(_bytes, direction.step.carry))
     for buffer in kernel.source.buffers:
@@ -149,9 +149,9 @@ def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: s
         else:
             passing += size
     reused = {var for var, inside in held.items() if not holding.isdisjoint(inside)}
-    before = _items(direction.stages.before, T, direction.over, names, holding | reused, "before ")
-    after = _items(direction.after, T, direction.over, names, holding, "after ")
-    after += [Item(f"sum {names[var]}", _bytes(var), True) for var in direction.totals]
+    before = _items(direction.stages.before, T, direction.time_varying, names, holding | reused, "before ")
+    after = _items(direction.after, T, direction.time_varying, names, holding, "after ")
+    after += [Item(f"sum {names[var]}", _bytes(var), True) for var in direction.time_sums]
     return Footprint(before, loop, after, passing)
 
 

@@ -49,7 +49,7 @@ def check_stages(stages: Stages) -> Stages:
         after = {result for eqn in stages.after for result in eqn.results}
         assert after.isdisjoint(step.carry_out), "the next carry is computed after the loop"
         read = {operand for eqn in stages.after for operand in eqn.reads}.union(step.ys, step.sums)
-        assert read & loop <= {*stages.kept, *stages.added}, "what is read after the loop is not kept"
+        assert read & loop <= {*stages.saved, *stages.time_sums}, "what is read after the loop is not saved"
     return stages
 
 

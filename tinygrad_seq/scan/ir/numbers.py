@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...ops.primitive import Primitive
+from ...ops.primitive import OpKind, Primitive
 from .check import check
 from .step import Atom, Eqn, Step, Var
 
@@ -24,7 +24,7 @@ def changeable(primitive: Primitive, atoms: Sequence[Atom]) -> tuple[int, ...]:
 
     They are finite floats, but not 0 and 1, among the operands of an elementwise operation on arrays of one real dtype.
     """
-    if primitive.code is None:
+    if primitive.kind is not OpKind.ELEMENTWISE:
         return ()
     dtypes = {atom.aval.dtype for atom in atoms if atom.__class__ is Var and atom.aval.dtype.kind != "b"}
     if len(dtypes) != 1 or dtypes.pop().kind != "f":

@@ -126,23 +126,23 @@ class Stages:
     Attributes
     ----------
     before
-        Do not depend on the carry: done once, for all times together.
+        Do not depend on the carry: evaluated once, for all times together.
     during
         The loop.
     after
-        The next carry does not need them: done once, on what the loop stacked.
-    kept
-        Results of the loop that must be stacked for others: for `after`, for `ys`, for the backward step.
-    added
-        Results of the loop of which others want only the sum over time.
+        Not needed by the next carry: evaluated once, on the results that the loop stacked.
+    saved
+        Results of the loop that are stacked over time: for `after`, for `ys`, for the backward step.
+    time_sums
+        Results of the loop that are read as a sum over time only.
     """
 
     step: Step
     before: tuple[Eqn, ...]
     during: tuple[Eqn, ...]
     after: tuple[Eqn, ...]
-    kept: tuple[Var, ...] = field(default=())
-    added: tuple[Var, ...] = field(default=())
+    saved: tuple[Var, ...] = ()
+    time_sums: tuple[Var, ...] = ()
 
 
 def evaluate(

@@ -7,8 +7,8 @@ the cotangents of `ys` and whatever the rules read of the forward step:
                  x    ─▶      ─▶ y                                dx ◀─      ◀─ dy
                consts ─▶                                   Σ dconsts ◀─      ◀─ values of the forward step
 
-What flows to a constant is kept as a *list* of contributions, each to be summed over time by itself: so the sum over
-time of each product of matrices is one large product, made after the loop.
+The gradient of a constant is a *list* of contributions, each of which is summed over time by itself: so the time sum of
+each product of matrices is one large product after the loop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from ...ops.primitive import NOTHING
 from ...ops.shape import unbroadcast
 from ..ir.check import check
-from ..ir.step import Eqn, Step, Var, live
+from ..ir.step import Eqn, Step, Var, dependents, live
 from ..ir.trace import Builder, Tracer
 from .lower import zeros
 
@@ -88,8 +88,11 @@ def differentiate(step: Step, wanted: Collection[Var]) -> Backward:
     carry_out = tuple([total(before) for before, _ in carries])
     inputs = tuple([x for x in step.xs if x in wanted and x in cotangents])
     ys = tuple([total(x) for x in inputs])
-    consts = tuple([(c, len(cotangents.get(c, ()))) for c in step.consts if c in wanted and c in cotangents])
-    sums = tuple([part._var for const, _ in consts for part in cotangents.get(const, ())])
+    flowing = dependents(builder.eqns, (*of_carry, *of_ys))  # a contribution that reads no cotangent is zero
+    contributions = {c: [part._var for part in cotangents[c]] for c in step.consts if c in wanted and c in cotangents}
+    contributions = {c: [var for var in parts if var in flowing] for c, parts in contributions.items()}
+    consts = tuple([(const, len(parts)) for const, parts in contributions.items()])
+    sums = tuple([var for parts in contributions.values() for var in parts])
     eqns = live(builder.eqns, (*carry_out, *ys, *sums))
     made = {result for eqn in eqns for result in eqn.results}.union(of_carry, of_ys, builder.constants)
     used = dict.fromkeys([operand for eqn in eqns for operand in eqn.reads])

@@ -46,8 +46,8 @@ def choose_residuals(forward: Step, backward: Step, reads: Collection[Var], cota
     cotangents
         Those of the forward outputs, which come first in the xs of `backward`.
     """
-    again, kept = _choose(forward.eqns, reads, {*forward.inputs, *forward.carry_out})
-    eqns = live((*again, *backward.eqns), backward.outputs)
+    rematerialised, saved = _choose(forward.eqns, reads, {*forward.inputs, *forward.carry_out})
+    eqns = live((*rematerialised, *backward.eqns), backward.outputs)
     made = {result for eqn in eqns for result in eqn.results}.union(backward.carry, cotangents)
     read = dict.fromkeys([*[var for eqn in eqns for var in eqn.reads], *backward.outputs])
     constant = {*backward.consts, *forward.consts}
@@ -61,41 +61,41 @@ def choose_residuals(forward: Step, backward: Step, reads: Collection[Var], cota
         eqns=eqns,
         constants={**forward.constants, **backward.constants},
     )
-    return Saved(check(step), residuals, {*kept, *residuals})
+    return Saved(check(step), residuals, {*saved, *residuals})
 
 
 def _choose(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[Var]) -> tuple[list[Eqn], set[Var]]:
-    """Return the equations to compute again, in order, and the variables to save."""
+    """Return the equations to rematerialise, in order, and the variables to save."""
     producer = {result: eqn for eqn in eqns for result in eqn.results}
-    kept: set[Var] = set()
-    again: dict[Var, None] = {}
+    saved: set[Var] = set()
+    rematerialised: dict[Var, None] = {}
 
     def available(var: Var) -> bool:
-        if var in at_hand or var in kept:
+        if var in at_hand or var in saved:
             return True
         eqn = producer[var]
         return _is_cheap(eqn) and all(available(operand) for operand in eqn.reads)
 
     def need(var: Var) -> None:
-        if var in at_hand or var in kept or var in again:
+        if var in at_hand or var in saved or var in rematerialised:
             return
         eqn = producer[var]
         view = eqn.primitive.kind is OpKind.VIEW
         if view and _size(var) < _size(eqn.operands[0]) and not available(eqn.operands[0]):
-            kept.add(var)  # the part alone, not the whole
+            saved.add(var)  # the part alone, not the whole
         elif view or (_is_cheap(eqn) and all(map(available, eqn.reads))):
-            again.update(dict.fromkeys(eqn.results))
+            rematerialised.update(dict.fromkeys(eqn.results))
             for operand in eqn.reads:
                 need(operand)
         else:
-            kept.add(var)
+            saved.add(var)
 
     order = {var: position for position, var in enumerate(producer)}
     for cheap in (False, True):  # what is saved in any case is at hand for the others
         for var in sorted((v for v in reads if v in order), key=order.__getitem__):
             if _is_cheap(producer[var]) == cheap:
                 need(var)
-    return [eqn for eqn in eqns if any(result in again for result in eqn.results)], kept
+    return [eqn for eqn in eqns if any(result in rematerialised for result in eqn.results)], saved
 
 
 def _is_cheap(eqn: Eqn) -> bool:

@@ -1,8 +1,8 @@
-"""One operation for all times at once: the same equation on arrays with a time axis in front.
+"""Equations batched over time: one operation for all steps, on arrays with a time axis in front.
 
-What differs from step to step is an array ``(T, *shape)``; what does not has its own shape. Elementwise operations
-broadcast, changes of shape move their axes by one, and a product with a matrix that is always the same is one product
-of a tall matrix. What has no rule here runs T times.
+Time-varying values are arrays ``(T, *shape)``; others have their own shape. Elementwise operations broadcast, changes
+of shape move their axes by one, and a product with a constant matrix is one product of a tall matrix. An operation
+without a rule here runs T times.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ from ...base.modes import ieee
 from ...kernels.gemm.matmul import multiply
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
-from ...ops.primitive import OpKind
+from ...ops.primitive import OpKind, Rule
 from ..ir.step import Eqn, Var, evaluate
 
 Env = dict[Var, np.ndarray]
-Lift = Callable[..., Any]
-Batched = Callable[[int, Env], None]
+Evaluate = Callable[[int, Env], None]
 
 SMALL, SMALL_VECTOR = 131072, 8192
 """Most multiplications in a product of matrices, and of a matrix and a vector, that are left to NumPy in a stack."""
 
 
-def _aligned(x: Any, lifted: bool, rank: int) -> Any:
+def _aligned(x: Any, batched: bool, rank: int) -> Any:
     """Return an operand with axes of size 1 after the time axis, so that it broadcasts to `rank` axes and time."""
-    missing = rank + 1 - x.ndim if lifted else 0
+    missing = rank + 1 - x.ndim if batched else 0
     return x.reshape(x.shape[0], *[1] * missing, *x.shape[1:]) if missing else x
 
 
-def _matmul(lifted: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if not lifted[1] and b.ndim == 2:
+def _matmul(batched: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if not batched[1] and b.ndim == 2:
         return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-    rank = max(x.ndim - over for x, over in zip((a, b), lifted, strict=True))
-    return product(_aligned(a, lifted[0], rank), _aligned(b, lifted[1], rank))
+    rank = max(x.ndim - over for x, over in zip((a, b), batched, strict=True))
+    return product(_aligned(a, batched[0], rank), _aligned(b, batched[1], rank))
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -69,17 +68,17 @@ def _is_small(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(limit >= M * K * N)
 
 
-def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
-    """Return a function of T and the operands, of which the `lifted` ones have a time axis, for the results."""
+def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
+    """Return a function of T and the operands, of which the `batched` ones have a time axis, for the results."""
     primitive, params = eqn.primitive, eqn.params
     forward, kind = primitive.forward, primitive.kind
     if primitive is matmul:  # by the kernels of the package, not by NumPy
-        return (lambda T, *xs: _matmul(lifted, *xs)) if any(lifted) else (lambda T, *xs: product(*xs))  # noqa: ARG005
-    if not any(lifted):
+        return (lambda T, *xs: _matmul(batched, *xs)) if any(batched) else (lambda T, *xs: product(*xs))  # noqa: ARG005
+    if not any(batched):
         return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
-    batched = primitive.batched
-    if batched is not None:
-        return lambda T, *xs: batched(T, lifted, *xs, **params)
+    rule = primitive.batched
+    if rule is not None:
+        return lambda T, *xs: rule(T, batched, *xs, **params)
     if primitive.axes is not None and (axes := params[primitive.axes]) is not None:
         shifted = axes + 1 if isinstance(axes, int) else tuple([axis + 1 for axis in axes])
         params = params | {primitive.axes: shifted}
@@ -87,16 +86,16 @@ def _choose(eqn: Eqn, lifted: tuple[bool, ...]) -> Lift:
     if kind is OpKind.ELEMENTWISE or kind is OpKind.CAST:
         rank = max(operand.ndim for operand in eqn.reads)
         return lambda T, *xs: forward(  # noqa: ARG005
-            *[_aligned(x, x_over, rank) for x, x_over in zip(xs, lifted, strict=True)], **params
+            *[_aligned(x, x_over, rank) for x, x_over in zip(xs, batched, strict=True)], **params
         )
-    if kind is OpKind.LOOKUP and lifted == (False, True):  # the axes of the indices are where the looked up was
+    if kind is OpKind.LOOKUP and batched == (False, True):  # the axes of the indices are where the looked up was
         return lambda T, *xs: np.moveaxis(forward(*xs, **params), params.get("axis", 0), 0)  # noqa: ARG005
-    return partial(_one_by_one, eqn, lifted)
+    return partial(_one_by_one, eqn, batched)
 
 
-def _one_by_one(eqn: Eqn, lifted: tuple[bool, ...], T: int, *operands: Any) -> Any:
+def _one_by_one(eqn: Eqn, batched: tuple[bool, ...], T: int, *operands: Any) -> Any:
     rows = [
-        eqn.primitive.forward(*[x[t] if over else x for x, over in zip(operands, lifted, strict=True)], **eqn.params)
+        eqn.primitive.forward(*[x[t] if over else x for x, over in zip(operands, batched, strict=True)], **eqn.params)
         for t in range(T)
     ]
     return [np.stack(column) for column in zip(*rows, strict=True)] if eqn.primitive.multiple else np.stack(rows)
@@ -108,15 +107,15 @@ def results_of(eqn: Eqn, found: Any) -> list[np.ndarray]:
     return [np.asarray(value, result.dtype) for result, value in zip(eqn.results, values, strict=True)]
 
 
-def plan_all(eqns: Iterable[Eqn], over: Collection[Var]) -> Batched:
+def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
     """Return a function of T and an `Env` that evaluates equations for all times and adds their results.
 
-    `over` holds the variables that have a time axis; the results must be in it if an operand is.
+    The variables in `time_varying` have a time axis; the results must be among them if an operand is.
     """
-    rules = {eqn: _choose(eqn, tuple([operand in over for operand in eqn.operands])) for eqn in eqns}
+    rules = {eqn: _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])) for eqn in eqns}
 
     @ieee
     def run(T: int, env: Env) -> None:
         evaluate(rules, env, lambda eqn, operands: results_of(eqn, rules[eqn](T, *operands)))
 
-    return run
+    return run if rules else lambda T, env: None  # noqa: ARG005 (floating-point flags cost 2 µs)

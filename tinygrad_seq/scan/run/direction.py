@@ -1,7 +1,4 @@
-"""One direction of a scan, forward or backward, ready to run.
-
-run = before, for all times at once ; the loop ; after, for all times at once
-"""
+"""One direction of a scan, forward or backward: before (all times at once), the loop, after (all times at once)."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ from .batched import Env, plan_all
 from .interpret import run_loop
 from .kernel import Kernel
 from .segments import Run
-from .time_sums import Total, plan_total
+from .time_sums import TimeSum, plan_time_sum
 
 
 class Direction:
-    """One direction of a scan: the stages of a step, and how its sums over time are taken.
+    """One direction of a scan: the stages of a step, and its sums over time.
 
     Parameters
     ----------
@@ -38,35 +35,38 @@ class Direction:
     def __init__(self, stages: Stages, stacked: Collection[Var] = (), backward: bool = False) -> None:
         self.stages, self.backward = stages, backward
         self.step = step = stages.step
-        self.over = dependents(step.eqns, (*step.carry, *step.xs))
-        self.totals: dict[Var, Total] = {}
+        self.time_varying = dependents(step.eqns, (*step.carry, *step.xs))
+        self.time_sums: dict[Var, TimeSum] = {}
         after = stages.after
         readers = Counter([operand for eqn in after for operand in eqn.reads])
         shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, stacked)
         producer = {result: eqn for eqn in after for result in eqn.results}
         needed: list[Var] = [*step.ys, *stacked]
         for var in dict.fromkeys(step.sums):
-            self.totals[var] = plan_total(var, producer, self.over, shared - set(step.sums))
-            needed += self.totals[var].needs
+            self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
+            needed += self.time_sums[var].needs
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
-        self._before, self._after = plan_all(stages.before, self.over), plan_all(self.after, self.over)
-        self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.over, history, backward)
+        self._before, self._after = plan_all(stages.before, self.time_varying), plan_all(self.after, self.time_varying)
+        self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
 
     def blocks(self, T: int) -> Env:
-        """Return zeros for what the loop adds up: for each such variable an array ``(blocks of times, *shape)``."""
+        """Return zeros for the time sums of the loop: for each an array ``(blocks of times, *shape)``."""
         if self.kernel is None:
             return {}
         count = -(-T // SUM_ROWS)
-        return {var: np.zeros((count, *var.shape), var.dtype) for var in self.kernel.stages.added}
+        return {var: np.zeros((count, *var.shape), var.dtype) for var in self.kernel.stages.time_sums}
 
     def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
-        """Evaluate everything but the sums into `env`, which holds consts, xs and blocks, and return the last carry."""
+        """Evaluate everything but the time sums, from and into `env`, and return the last carry.
+
+        `env` holds the consts, the xs and the `blocks`.
+        """
         self._before(run.T, env)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
-            last = run_loop(self.stages, run.T, env, self.over, start, reverse, window, run.start)
+            last = run_loop(self.stages, run.T, env, self.time_varying, start, reverse, window, run.start)
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start)
         self._after(run.T, env)
@@ -74,7 +74,7 @@ class Direction:
 
     def outputs(self, env: Env, T: int) -> list[np.ndarray]:
         """Return the stacked outputs of a run."""
-        return [env[y] if y in self.over else np.broadcast_to(env[y], (T, *y.shape)) for y in self.step.ys]
+        return [env[y] if y in self.time_varying else np.broadcast_to(env[y], (T, *y.shape)) for y in self.step.ys]
 
 
 class Plan(NamedTuple):

@@ -16,7 +16,7 @@ def run_loop(
     stages: Stages,
     T: int,
     env: Env,
-    over: set[Var],
+    time_varying: set[Var],
     init: dict[Var, np.ndarray],
     reverse: bool,
     window: int | None,
@@ -24,7 +24,7 @@ def run_loop(
 ) -> tuple[np.ndarray, ...]:
     """Run the loop for `T` steps, which follow the first `start`; stack into `env` and return the last carry.
 
-    Every variable of ``stages.kept``, ``stages.added`` and of the carry, before and after the step, is stacked
+    Every variable of ``stages.saved``, ``stages.time_sums`` and of the carry, before and after the step, is stacked
     ``(T, *shape)``. With a `window` the carry becomes zeros at its edges: the cotangent of a carry that was detached
     there.
     """
@@ -33,11 +33,11 @@ def run_loop(
         return results_of(eqn, eqn.primitive.forward(*operands, **eqn.params))
 
     step = stages.step
-    wanted = dict.fromkeys((*stages.kept, *stages.added, *step.carry, *step.carry_out))
+    wanted = dict.fromkeys((*stages.saved, *stages.time_sums, *step.carry, *step.carry_out))
     stacks = {var: np.empty((T, *var.shape), var.dtype) for var in wanted}
     carry = tuple([init[var] for var in step.carry])
-    constants = {var: env[var] for var in env if var not in over}
-    varying = [var for var in env if var in over]
+    constants = {var: env[var] for var in env if var not in time_varying}
+    varying = [var for var in env if var in time_varying]
     for t in reversed(range(T)) if reverse else range(T):
         now = constants | {var: env[var][t] for var in varying} | dict(zip(step.carry, carry, strict=True))
         evaluate(stages.during, now, apply)

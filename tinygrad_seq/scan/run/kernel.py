@@ -171,7 +171,7 @@ class Kernel:
         if kind == "varying":
             return _time_varying(buffer)
         if kind == "sum":
-            term = self.stages.added[self.loop.time_sums.index(var)]
+            term = self.stages.time_sums[self.loop.time_sums.index(var)]
             return lambda T, env: env[term]  # noqa: ARG005
         slab = self.N if buffer.batched else 1, buffer.size
         return lambda T, env: empty((buffer.slabs(T), *slab), buffer.dtype)  # noqa: ARG005
@@ -179,8 +179,8 @@ class Kernel:
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what is read of the loop after it."""
         step = self.stages.step
-        found = dict.fromkeys((*self.stages.kept, *step.carry, *step.carry_out))
-        wanted = [var for var in found if var in self.stages.kept or var in history]
+        found = dict.fromkeys((*self.stages.saved, *step.carry, *step.carry_out))
+        wanted = [var for var in found if var in self.stages.saved or var in history]
         return [view for var in wanted if (view := self.view(var)) is not None]
 
     def view(self, var: Var) -> View | None:

@@ -1,10 +1,9 @@
-"""Sums over time of lifted values, which may arrive in parts, from the last time to the first.
+"""Sums over time, whose terms may arrive in segments, from the last step to the first.
 
-Changes of shape are done once, on the sum. A product of two values of the step, such as the gradient of a weight, is
-not made T times and added: it is one product with ``T * N`` terms. Its terms are added in blocks counted from the last,
-so that a scan which goes back over its times segment by segment adds the same numbers in the same order as one that
-does so at once: parts that fill no block wait for the next. The gradient of a lookup in the step is added to the rows
-of the table that were looked up, the last time first.
+Changes of shape are applied once, to the sum. A product of two time-varying values, such as the gradient of a weight,
+is one product with ``T * N`` terms, not T products. Its terms are added in blocks counted from the last step, so that
+a run in segments adds the same numbers in the same order as a run in one piece: terms that fill no block wait for the
+next segment. The gradient of a lookup is added to the entries of the table that were looked up, the last step first.
 """
 
 from __future__ import annotations
@@ -28,23 +27,23 @@ _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows tha
 Matrix = Callable[[np.ndarray], np.ndarray]
 
 
-class Total(NamedTuple):
+class TimeSum(NamedTuple):
     """How one variable is summed over time.
 
     Attributes
     ----------
     var
-        The variable, or what it is made of by `finish`.
+        The variable, or the one that `finish` computes it from.
     needs
-        The variables whose lifted values are read.
+        The variables that are read, at all times.
     matrices
-        For each of them, a function from its lifted value to a matrix with rows in the order of time. Of one matrix
-        the rows are added up; of two, `a` and `b`, it is ``a.T @ b``, of stacks ``(rows, S, N)`` of them each of the S
-        products. None at all: `var` is the same at every time.
+        For each of them, a function from its values ``(T, *shape)`` to a matrix with rows in the order of time. The
+        sum is that of the rows of one matrix, or ``a.T @ b`` of two; of stacks ``(rows, S, N)`` each of S products.
     finish
         Returns the sum in its shape.
     scattered
-        Whether `needs` are slices and the indices of the rows that they are to be added to: the gradient of a lookup.
+        Whether `needs` are slices, and the indices of the table entries that they are added to: the gradient of a
+        lookup, which has no `matrices`.
     """
 
     var: Var
@@ -54,49 +53,45 @@ class Total(NamedTuple):
     scattered: bool = False
 
 
-def plan_total(var: Var, producer: dict[Var, Eqn], over: Collection[Var], shared: Collection[Var]) -> Total:
-    """Return how to sum `var` over time.
-
-    `shared` are variables that are needed for themselves too, and so are not worth taking apart.
-    """
-    if var not in over:
-        return Total(var, (var,), (), lambda y: y)
+def plan_time_sum(
+    var: Var, producer: dict[Var, Eqn], time_varying: Collection[Var], shared: Collection[Var]
+) -> TimeSum:
+    """Return how to sum `var` over time; `shared` are variables that are needed for something else too."""
     eqn = producer.get(var)
     if eqn is not None and var not in shared:
         primitive, params = eqn.primitive, eqn.params
         view = primitive.kind is OpKind.VIEW
         if primitive.linear and (view or _follows(eqn, producer, shared)):
-            inner, forward = plan_total(eqn.operands[0], producer, over, shared), eqn.primitive.forward
+            inner, forward = plan_time_sum(eqn.operands[0], producer, time_varying, shared), eqn.primitive.forward
             return inner._replace(finish=lambda y: forward(inner.finish(y), **params))
         if primitive.linear:  # a sum over axes
             return _plan_sum(var, eqn.operands[0], params["axes"])
-        if primitive is matmul and all(
-            operand in over for operand in eqn.operands
-        ):  # all other products are lowered to it
+        varying = all(operand in time_varying for operand in eqn.operands)
+        if primitive is matmul and varying:  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
-                return Total(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+                return TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
             if a.shape[:-2] == b.shape[:-2]:
                 matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
-                return Total(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
-        if primitive is _take_add and params["axis"] == 0 and all(operand in over for operand in eqn.operands):
-            return Total(var, eqn.operands, (), lambda y: y.reshape(var.shape), scattered=True)
-    return Total(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
+                return TimeSum(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
+        if primitive is _take_add and params["axis"] == 0 and varying:
+            return TimeSum(var, eqn.operands, (), lambda y: y.reshape(var.shape), scattered=True)
+    return TimeSum(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
 
 
 def _follows(eqn: Eqn, producer: dict[Var, Eqn], shared: Collection[Var]) -> bool:
-    """Return whether an equation reads what a change of shape or a sum made for it alone: see `find_summands`."""
+    """Return whether a linear equation made the operand for this equation only (see `find_terms`)."""
     before = producer.get(eqn.operands[0])
     return before is not None and before.primitive.linear and eqn.operands[0] not in shared
 
 
-def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> Total:
+def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> TimeSum:
     if axes == tuple(range(len(axes))):
         count, width = math.prod(operand.shape[: len(axes)]), math.prod(operand.shape[len(axes) :])
-        return Total(var, (operand,), (lambda x: x.reshape(len(x) * count, width),), lambda y: y.reshape(var.shape))
+        return TimeSum(var, (operand,), (lambda x: x.reshape(len(x) * count, width),), lambda y: y.reshape(var.shape))
     shifted = tuple([axis + 1 for axis in axes])
     flat = lambda x: np.add.reduce(x, axis=shifted).reshape(len(x), -1)  # noqa: E731
-    return Total(var, (operand,), (flat,), lambda y: y.reshape(var.shape))
+    return TimeSum(var, (operand,), (flat,), lambda y: y.reshape(var.shape))
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
@@ -116,35 +111,31 @@ def _stacks(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
-class Sum:
-    """One sum over time while it is being taken.
+class Accumulator:
+    """Computes one sum over time from its segments.
 
     Parameters
     ----------
-    total
+    plan
         What to sum.
     backwards
-        Whether the first times come first, as where the scan itself began at the last.
+        Whether the segments come in the order of time, as in the backward run of a reversed scan.
     """
 
-    def __init__(self, total: Total, backwards: bool) -> None:
-        self._total, self._backwards = total, backwards
-        self._block = SUM_DEPTH if len(total.matrices) == 2 else SUM_ROWS
+    def __init__(self, plan: TimeSum, backwards: bool) -> None:
+        self._plan, self._backwards = plan, backwards
+        self._block = SUM_DEPTH if len(plan.matrices) == 2 else SUM_ROWS
         self._value: np.ndarray | None = None
         self._waiting: list[np.ndarray] = []
-        self._times, self._begun = 0, False
+        self._begun = False
 
-    def add(self, env: Env, T: int, last: bool) -> None:
-        """Add the values at `T` times that come before those added so far; `last` if none will follow."""
-        if self._total.scattered:
-            self._scatter(*[env[var] for var in self._total.needs])
+    def add(self, env: Env, last: bool) -> None:
+        """Add the values of the segment before those added so far; `last` if none will follow."""
+        if self._plan.scattered:
+            self._scatter(*[env[var] for var in self._plan.needs])
             return
-        if not self._total.matrices:
-            self._times += T
-            self._value = env[self._total.var] * self._times
-            return
-        given = zip(self._total.matrices, self._total.needs, strict=True)
-        parts = [matrix(env[var]).astype(self._total.var.dtype, copy=False) for matrix, var in given]
+        given = zip(self._plan.matrices, self._plan.needs, strict=True)
+        parts = [matrix(env[var]).astype(self._plan.var.dtype, copy=False) for matrix, var in given]
         if self._backwards:
             parts = [part[::-1] for part in parts]
         if self._waiting:
@@ -161,9 +152,9 @@ class Sum:
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
 
     def _scatter(self, slices: np.ndarray, indices: np.ndarray) -> None:
-        shape, step = self._total.var.shape, 1 if self._backwards else -1
+        shape, step = self._plan.var.shape, 1 if self._backwards else -1
         if self._value is None:
-            self._value = np.zeros((shape[0], math.prod(shape[1:])), self._total.var.dtype)
+            self._value = np.zeros((shape[0], math.prod(shape[1:])), self._plan.var.dtype)
         flat = np.ascontiguousarray(check_range("take", indices, shape[0], -shape[0])[::step]).ravel()
         rows = np.ascontiguousarray(slices[::step]).reshape(flat.size, self._value.shape[1])
         scatter_add_rows(self._value, flat, rows.astype(self._value.dtype, copy=False))
@@ -172,7 +163,7 @@ class Sum:
         stack = parts[0].shape[1:-1]
         if self._value is None:
             make = np.empty if len(parts) == 2 and len(parts[0]) else np.zeros  # a product overwrites what it finds
-            self._value = make([*stack, *[part.shape[-1] for part in parts]], self._total.var.dtype)
+            self._value = make([*stack, *[part.shape[-1] for part in parts]], self._plan.var.dtype)
         if len(parts) == 1:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
@@ -185,4 +176,4 @@ class Sum:
     def result(self) -> np.ndarray:
         """Return the sum."""
         assert self._value is not None
-        return self._total.finish(self._value)
+        return self._plan.finish(self._value)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ....autograd.tagging import collect_tags
 from ....base.tree import Tree, flatten
-from ....scan.ir.step import Aval, Eqn
+from ....scan.ir.step import Aval
 from ....scan.ir.trace import Tracer
 from .inputs import Inputs, InputStep
 
@@ -36,9 +35,3 @@ def write_down(step: InputStep, state: Tree, inputs: Inputs) -> Written:
     with collect_tags() as tags:
         traced = trace_step(step, state, rebuild, [Aval(column.shape, column.dtype) for column in columns])
     return Written(traced, {name: x._var if isinstance(x, Tracer) else x for name, x in tags.items()})
-
-
-def apply(eqn: Eqn, operands: Sequence[Any], values: dict[Any, Any]) -> None:
-    """Apply an equation to `operands`; store the results in `values`, by variable."""
-    results = eqn.primitive(*operands, **eqn.params)
-    values.update(zip(eqn.results, results if eqn.primitive.multiple else (results,), strict=True))

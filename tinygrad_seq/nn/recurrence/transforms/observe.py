@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ....autograd.tagging import collect_tags
 from ....base.tree import flatten
 from ....errors import CompileError
-from ....scan.ir.step import Var
-from .equations import Written, apply, write_down
+from ....scan.ir.step import Eqn, Var, evaluate
+from .equations import Written, write_down
 from .inputs import Arrays, Inputs, InputStep, Outputs
 
 
@@ -50,11 +51,15 @@ def _nudged(written: Written, state: Arrays, inputs: Inputs, nudges: Arrays) -> 
     traced, inner = written.traced, written.traced.step
     values = dict(zip(inner.inputs, (*traced.objects, *state, *flatten(inputs)[0]), strict=True))
     pairs = [(var, nudge) for var, nudge in zip(inner.carry_out, nudges, strict=True) if nudge is not None]
-    for eqn in inner.eqns:
-        apply(eqn, [values[o] if o.__class__ is Var else o for o in eqn.operands], values)
+
+    def apply(eqn: Eqn, operands: list[Any]) -> Iterable[Any]:
+        found = dict(zip(eqn.results, eqn.apply(operands), strict=True))
         for var, nudge in pairs:
-            if var in eqn.results:
-                values[var] = values[var] + nudge
+            if var in found:
+                found[var] = found[var] + nudge
+        return found.values()
+
+    evaluate(inner.eqns, values, apply)
     given = set(inner.inputs)  # a state that is passed on as it is
     leaving = [
         values[var] + nudge if var in given and nudge is not None else values[var]

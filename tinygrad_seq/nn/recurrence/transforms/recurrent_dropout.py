@@ -20,8 +20,8 @@ from ....base.tree import Tree
 from ....errors import ArgumentError, CompileError
 from ....ops.arithmetic import multiply
 from ....ops.primitive import OpKind
-from ....scan.ir.step import Eqn, Var
-from .equations import Written, apply, write_down
+from ....scan.ir.step import Eqn, Var, evaluate
+from .equations import Written, write_down
 from .inputs import Arrays, Inputs, InputStep, Outputs
 
 
@@ -48,18 +48,19 @@ def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> Inp
             for var, array, factor in zip(inner.carry, state, factors, strict=True)
         }
         masks = iter(weights)
-        for eqn in inner.eqns:
+
+        def apply(eqn: Eqn, operands: list[Any]) -> Sequence[Any]:
             touched = any(operand in dropped for operand in eqn.reads)
-            operands = [plain[o] if o.__class__ is Var else o for o in eqn.operands]
             thinned = [dropped.get(o, value) for o, value in zip(eqn.operands, operands, strict=True)]
             if touched and _is_product(eqn):
                 for position in _weights(eqn, inner.consts) if weights else ():
                     thinned[position] = thinned[position] * next(masks)
-                apply(eqn, thinned, plain)
-                continue
-            apply(eqn, operands, plain)
+                return eqn.apply(thinned)
             if touched and _passes(eqn):
-                apply(eqn, thinned, dropped)
+                dropped.update(zip(eqn.results, eqn.apply(thinned), strict=True))
+            return eqn.apply(operands)
+
+        evaluate(inner.eqns, plain, apply)
         for name, x in tags.items():
             tag(plain[x] if x.__class__ is Var else x, name)
         return [plain[var] for var in inner.carry_out], traced.rebuild_y([plain[var] for var in inner.ys])
@@ -116,7 +117,8 @@ def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: fl
             part = next(of_state[o] for o in eqn.operands if o in of_state)
             of_state[eqn.result] = np.broadcast_to(part, eqn.result.shape)
         elif _passes(eqn):
-            apply(eqn, [of_state.get(o, np.zeros(o.shape, bool)) for o in eqn.operands], of_state)
+            results = eqn.apply([of_state.get(o, np.zeros(o.shape, bool)) for o in eqn.operands])
+            of_state.update(zip(eqn.results, results, strict=True))
     _require(bool(factors), "drop_connect", cell)
     return factors
 
