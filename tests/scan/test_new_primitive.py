@@ -10,7 +10,7 @@ import pytest
 import tinygrad_seq as ts
 from tests.grad_of import grad_of
 from tinygrad_seq.ops.arithmetic import sqrt
-from tinygrad_seq.ops.joining import stack
+from tinygrad_seq.ops.joining import concat, stack
 from tinygrad_seq.ops.primitive import TABLE, OpKind, Primitive, elementwise
 from tinygrad_seq.ops.reduction import kept, mean
 from tinygrad_seq.ops.shape import broadcast_to, permute_dims, reshape
@@ -97,6 +97,18 @@ def view_by_structure() -> Primitive:
     return made
 
 
+_FACTORS = np.linspace(-1, 1, 12).reshape(12, 1)
+
+
+def product_with_constants_of_its_own() -> Primitive:
+    return Primitive(
+        "test_score",
+        lambda x: np.concatenate([x, x * x], -1) @ _FACTORS,
+        (lambda g, _y, x: g * (_FACTORS[:6, 0] + x * 2 * _FACTORS[6:, 0]),),
+        formula=lambda x: concat([x, x * x], -1) @ _FACTORS,
+    )
+
+
 def lookup() -> Primitive:
     return Primitive(
         "test_row",
@@ -120,6 +132,10 @@ CASES: dict[str, tuple[Callable[[], Primitive], Callable]] = {
         lambda f, h, x, u: ts.tanh(
             h @ u + x * f(h, axes=(1,), keepdims=True) + f(x, axes=(1,), keepdims=False).reshape(-1, 1)
         ),
+    ),
+    "product with constants of its own": (
+        product_with_constants_of_its_own,
+        lambda f, h, x, u: ts.tanh(h @ u + f(h) * 0.1 + f(x)),
     ),
     "view": (view, lambda f, h, x, u: ts.concat([f(ts.tanh(h @ u)), f(x) + f(h)], axis=-1)),
     "view by a structure": (
@@ -178,6 +194,13 @@ def test_gradients_through_a_compiled_scan_are_right(case) -> None:
         return ts.scan(lambda h, x: (step(primitive, h, x, u),) * 2, h0, xs, compile=True)[1]
 
     assert ts.gradcheck(loss, (h0, xs, u))
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [(OpKind.VIEW, "view="), (OpKind.REDUCTION, "fold=")])
+def test_a_row_that_says_too_little_is_refused(kind: OpKind, wanted: str) -> None:
+    with pytest.raises(ts.ArgumentError, match=f"expected {wanted}, formula= or structure=.*say in its row"):
+        Primitive("test_mute", np.negative, kind=kind)
+    assert "test_mute" not in TABLE
 
 
 def test_no_primitive_of_the_test_is_left() -> None:

@@ -175,6 +175,12 @@ class Primitive:
         doc: str | None = None,
         public: Public | None = None,
     ) -> None:
+        needed = {OpKind.VIEW: ("view", view), OpKind.REDUCTION: ("fold", fold)}.get(kind)
+        if needed is not None and needed[1] is None and formula is None and structure is None:
+            raise ArgumentError(
+                f"Primitive: expected {needed[0]}=, formula= or structure= of a {kind.name.lower()}, got none for "
+                f"{name!r}; say in its row how it is compiled."
+            )
         self.name = name
         self.__name__ = name
         self.__doc__ = doc

@@ -49,7 +49,7 @@ class Rewriter(Builder):
             return super().apply(primitive, operands, params)
         self._active.add(primitive)
         try:
-            return rule(*operands, **params)
+            return rule(*[self.tracer(self.atom(primitive, operand)) for operand in operands], **params)
         finally:
             self._active.remove(primitive)
 
