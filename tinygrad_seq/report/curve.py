@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ..base.files import write_atomically
 from ..errors import ArgumentError
@@ -123,17 +124,11 @@ def save_curves(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_curves({"loss": [(0, 4.0), (10, 1.0)]}, f"{folder}/loss.png", y_label="nats")
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ArgumentError(
-            "save_curves: expected matplotlib to be installed, got none; run pip install 'tinygrad-seq[plot]'."
-        ) from error
+    make_figure = figures("save_curves")
     if not any(curves.values()):
         raise ArgumentError("save_curves: expected at least one point, got none; train for some steps first.")
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    figure = make_figure(8, 4.5)
+    axes = figure.add_subplot()
     for name, curve in curves.items():
         if not curve:
             continue
@@ -142,11 +137,28 @@ def save_curves(
     axes.set_title(title, loc="left")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    finish(axes, "large")
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
+
+
+def figures(caller: str) -> Callable[[float, float], Any]:
+    """Return a function that creates a figure of the given width and height in inches; `caller` prefixes the error."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ArgumentError(
+            f"{caller}: expected matplotlib to be installed, got none; run pip install 'tinygrad-seq[plot]'."
+        ) from error
+    return lambda width, height: FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained")).figure
+
+
+def finish(axes: Any, legend_size: float | str) -> None:
+    """Add the grid and the legend."""
     axes.margins(x=0.01)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="large")
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
+    axes.legend(frameon=False, fontsize=legend_size)
 
 
 def _scaled(value: float, low: float, high: float, steps: int) -> int:

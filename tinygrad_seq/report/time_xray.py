@@ -10,6 +10,7 @@ import numpy as np
 from ..base.files import write_atomically
 from ..errors import ArgumentError, IndexRangeError
 from ..nn.recurrence.inspection import Inspection, PassInspection
+from .curve import figures, finish
 
 _GATES, _SIGNED, _BAD = "viridis", "RdBu_r", "magenta"
 
@@ -63,14 +64,9 @@ def time_xray(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     time_xray(found, f"{folder}/xray.png")
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ArgumentError(
-            "time_xray: expected matplotlib to be installed, got none; run pip install 'tinygrad-seq[plot]'."
-        ) from error
+    make_figure = figures("time_xray")
+    from matplotlib import colormaps
+
     if not isinstance(inspections, Mapping):
         raise ArgumentError(
             f"time_xray: expected inspections by name, got {type(inspections).__name__}; "
@@ -82,8 +78,7 @@ def time_xray(
     panels = {name: _panels(one, row) for name, one in passes.items()}
     norms = {name: gradient_reach(one) for name, one in passes.items()}
     height = 1.15 * max(map(len, panels.values()))
-    figure = Figure(figsize=(3.4 * len(passes) + 0.6, height + 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(3.4 * len(passes) + 0.6, height + 3.2)
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.add_gridspec(2, len(passes), height_ratios=[height, 2.6])
     for column, (name, values) in enumerate(panels.items()):
@@ -95,7 +90,7 @@ def time_xray(
                 np.ma.masked_invalid(value.T),
                 aspect="auto",
                 interpolation="nearest",
-                cmap=mpl.colormaps[colours].with_extremes(bad=_BAD),
+                cmap=colormaps[colours].with_extremes(bad=_BAD),
                 vmin=low,
                 vmax=high,
             )
@@ -108,10 +103,7 @@ def time_xray(
     axes.set_xlabel("distance in time from the last step", fontsize=8)
     axes.set_ylabel(r"$\|\partial L/\partial h_t\|$, relative", fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.margins(x=0.01)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    finish(axes, 8)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 

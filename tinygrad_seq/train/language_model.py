@@ -14,6 +14,7 @@ from ..base.modes import no_grad
 from ..base.tree import Tree
 from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy
+from ..nn.checks import check_sizes
 from ..ops.choice import check_drawing
 from .generation import generate
 
@@ -66,9 +67,7 @@ class LanguageModel(nn.Module):
         dropout: float = 0.0,
         cell: str | Callable[[int, int], nn.Cell] = "lstm",
     ) -> None:
-        for name, size in (("vocabulary_size", vocabulary_size), ("num_layers", num_layers)):
-            if not isinstance(size, int) or size < 1:
-                raise ArgumentError(f"LanguageModel: expected {name} to be an integer >= 1, got {size!r}; correct it.")
+        check_sizes("LanguageModel", vocabulary_size=vocabulary_size, num_layers=num_layers)
         if isinstance(cell, str) and cell not in CELLS:
             raise ArgumentError(
                 f"LanguageModel: expected cell to be one of {', '.join(CELLS)}, got {cell!r}; correct it, or pass a "
