@@ -56,7 +56,7 @@ soak: $(VENV)/.installed-test ## run random programs for HOURS on both cores and
 mutants: $(VENV)/.installed-test ## plant each fault of tests/mutants and see that a test fails
 	$(BIN)/python -m tests.mutants --workers $(WORKERS)
 
-bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, onnxruntime, autograd and MyGrad; write the figures of README.md
+bench: $(VENV)/.installed-bench ## compare with PyTorch, JAX, onnxruntime, autograd and MyGrad; write the figures of docs/performance.md
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks --table
 
