@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -153,6 +154,26 @@ class Drawing:
             self.unread.pop(operand.name, None)
         self.unread[value.name] = value
         return value
+
+
+Operation = Callable[[Drawing], Sketch | None]
+"""Generates one equation, or None if no value fits."""
+
+
+def picking(
+    pick: Callable[[Drawing], Value | None],
+) -> Callable[[Callable[[Drawing, Value], Sketch | None]], Operation]:
+    """Return a decorator that passes the value picked by `pick` to an operation, or returns None if there is none."""
+
+    def decorate(function: Callable[[Drawing, Value], Sketch | None]) -> Operation:
+        @functools.wraps(function)
+        def operation(d: Drawing) -> Sketch | None:
+            value = pick(d)
+            return None if value is None else function(d, value)
+
+        return operation
+
+    return decorate
 
 
 def chance(rng: Random, probability: float) -> bool:

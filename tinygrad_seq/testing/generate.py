@@ -10,8 +10,7 @@ from ..base.tree import Tree
 from . import operations as op
 from . import products as product
 from . import reshaping as move
-from .drawing import Drawing, Sketch, chance
-from .operations import Operation
+from .drawing import Drawing, Operation, Sketch, chance
 from .random_program import FORMS, Graph, Step, Value, leaves_of, needed
 
 _SMOOTH: dict[Operation, int] = {

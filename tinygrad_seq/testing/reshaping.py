@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .drawing import Drawing, Sketch, divisors
+from .drawing import Drawing, Sketch, divisors, picking
 from .random_program import Value
 
 
@@ -16,11 +16,9 @@ def _with_axes(d: Drawing, count: int = 1) -> Value | None:
     return d.pick(_kind(d), lambda x: len(d.axes(x)) >= count)
 
 
-def reshape(d: Drawing) -> Sketch | None:
+@picking(lambda d: d.pick(_kind(d)))
+def reshape(d: Drawing, x: Value) -> Sketch | None:
     """Reshape: flatten, split an axis, merge two axes; the batch axis stays."""
-    x = d.pick(_kind(d))
-    if x is None:
-        return None
     lead, own = x.shape[: int(x.rows)], x.shape[int(x.rows) :]
     options: list[tuple[int, ...]] = [(math.prod(own),)]
     if own:
@@ -38,11 +36,9 @@ def reshape(d: Drawing) -> Sketch | None:
     return Sketch(form.replace("@", str(shape)), [x])
 
 
-def permute(d: Drawing) -> Sketch | None:
+@picking(lambda d: _with_axes(d, 2))
+def permute(d: Drawing, x: Value) -> Sketch | None:
     """Permute axes."""
-    x = _with_axes(d, 2)
-    if x is None:
-        return None
     order = d.axes(x)
     d.rng.shuffle(order)
     a, b = order[0], order[-1]
@@ -52,11 +48,9 @@ def permute(d: Drawing) -> Sketch | None:
     ]), [x])  # fmt: skip
 
 
-def one_more(d: Drawing) -> Sketch | None:
+@picking(lambda d: d.pick(_kind(d), lambda x: x.ndim < 4))
+def one_more(d: Drawing, x: Value) -> Sketch | None:
     """Add an axis of size 1 or by broadcasting."""
-    x = d.pick(_kind(d), lambda x: x.ndim < 4)
-    if x is None:
-        return None
     at = d.rng.randint(int(x.rows), x.ndim)
     size = d.rng.choice(d.sizes)
     grown = (*x.shape[:at], size, *x.shape[at:])
@@ -70,11 +64,9 @@ def one_more(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def one_less(d: Drawing) -> Sketch | None:
+@picking(_with_axes)
+def one_less(d: Drawing, x: Value) -> Sketch | None:
     """Remove an axis of size 1, or take one element along an axis."""
-    x = _with_axes(d)
-    if x is None:
-        return None
     single = [axis for axis in d.axes(x) if x.shape[axis] == 1]
     if single and d.chance(0.5):
         return Sketch(f"ts.squeeze({{0}}, {d.rng.choice([single[0], single[0] - x.ndim])})", [x])
@@ -86,11 +78,9 @@ def one_less(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def cut(d: Drawing) -> Sketch | None:
+@picking(_with_axes)
+def cut(d: Drawing, x: Value) -> Sketch | None:
     """Take a slice or a part of a `split`."""
-    x = _with_axes(d)
-    if x is None:
-        return None
     axis = d.rng.choice(d.axes(x))
     size = x.shape[axis]
     start = d.rng.randrange(size)
@@ -107,11 +97,9 @@ def cut(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def rearrange(d: Drawing) -> Sketch | None:
+@picking(_with_axes)
+def rearrange(d: Drawing, x: Value) -> Sketch | None:
     """Change the order or the number of elements along an axis."""
-    x = _with_axes(d)
-    if x is None:
-        return None
     axis = d.rng.choice(d.axes(x))
     forms = [f"ts.flip({{0}}, axis={axis})", f"ts.roll({{0}}, {d.rng.randint(-3, 3)}, axis={axis})"]
     if x.kind == "f":
@@ -127,11 +115,9 @@ def rearrange(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def join(d: Drawing) -> Sketch | None:
+@picking(lambda d: d.pick(_kind(d)))
+def join(d: Drawing, x: Value) -> Sketch | None:
     """Join values with ``concat`` or ``stack``."""
-    x = d.pick(_kind(d))
-    if x is None:
-        return None
     if d.axes(x) and d.chance(0.6):
         axis = d.rng.choice(d.axes(x))
 
