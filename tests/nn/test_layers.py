@@ -256,7 +256,7 @@ X = np.ones((3, 2, 4))
         ("MGUCell", lambda x: nn.MGUCell(4, 3)(x[0])),
         ("GRUCell", lambda x: nn.GRUCell(4, 3)(x[0, 0])),
         ("GRU", nn.GRU(4, 3)),
-        ("GRUCell", nn.Recurrent([nn.GRUCell(4, 3)])),
+        ("Recurrent", nn.Recurrent([nn.GRUCell(4, 3)])),
         ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(x, X.astype("float32"))),  # type: ignore[arg-type]
         ("AdditiveAttention", lambda x: nn.AdditiveAttention(4, 4)(X.astype("float32"), x)),  # type: ignore[arg-type]
         ("MultiHeadAttention", lambda x: nn.MultiHeadAttention(4, 2)(X.astype("float32"), x)),  # type: ignore[arg-type]
