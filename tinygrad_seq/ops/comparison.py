@@ -2,163 +2,136 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .primitive import Array, elementwise
+from .primitive import Array, Primitive, elementwise
 from .public import Public, named
 
-equal = elementwise(
+def _row(name: str, function: np.ufunc, **traits: Any) -> Primitive:
+    """Return the row of a cheap operation through which no gradient flows."""
+    return elementwise(name, function, vjp=(None,) * function.nin, cheap=True, **traits)
+
+
+equal = _row(
     "equal",
     np.equal,
-    vjp=(None, None),
     symbol="==",
-    cheap=True,
     doc="Return ``a == b`` as booleans.",
     public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
-not_equal = elementwise(
+not_equal = _row(
     "not_equal",
     np.not_equal,
-    vjp=(None, None),
     symbol="!=",
-    cheap=True,
     doc="Return ``a != b`` as booleans.",
     public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
-less = elementwise(
+less = _row(
     "less",
     np.less,
-    vjp=(None, None),
     symbol="<",
-    cheap=True,
     doc="Return ``a < b`` as booleans.",
     public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
-less_equal = elementwise(
+less_equal = _row(
     "less_equal",
     np.less_equal,
-    vjp=(None, None),
     symbol="<=",
-    cheap=True,
     doc="Return ``a <= b`` as booleans.",
     public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> [ True,  True]"),
 )
-greater = elementwise(
+greater = _row(
     "greater",
     np.greater,
-    vjp=(None, None),
     symbol=">",
-    cheap=True,
     doc="Return ``a > b`` as booleans.",
     public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> [False, False]"),
 )
-greater_equal = elementwise(
+greater_equal = _row(
     "greater_equal",
     np.greater_equal,
-    vjp=(None, None),
     symbol=">=",
-    cheap=True,
     doc="Return ``a >= b`` as booleans.",
     public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 
-bitwise_and = elementwise(
+bitwise_and = _row(
     "bitwise_and",
     np.bitwise_and,
-    vjp=(None, None),
     code="{0} & {1}",
-    cheap=True,
     doc="Return ``a & b`` of booleans or integers.",
     public=Public(operator="and", example="[6, 5], 3 -> [2, 1]"),
 )
-bitwise_or = elementwise(
+bitwise_or = _row(
     "bitwise_or",
     np.bitwise_or,
-    vjp=(None, None),
     code="{0} | {1}",
-    cheap=True,
     doc="Return ``a | b`` of booleans or integers.",
     public=Public(operator="or", example="[6, 5], 3 -> [7, 7]"),
 )
-bitwise_xor = elementwise(
+bitwise_xor = _row(
     "bitwise_xor",
     np.bitwise_xor,
-    vjp=(None, None),
     code="{0} ^ {1}",
-    cheap=True,
     doc="Return ``a ^ b`` of booleans or integers.",
     public=Public(operator="xor", example="[6, 5], 3 -> [5, 6]"),
 )
-invert = elementwise(
+invert = _row(
     "invert",
     np.invert,
-    vjp=(None,),
     code="~{0}",
-    cheap=True,
     doc="Return ``~x`` of booleans or integers.",
     public=Public("bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> [False,  True]"),
 )
-logical_and = elementwise(
+logical_and = _row(
     "logical_and",
     np.logical_and,
-    vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
-    cheap=True,
     doc="Return whether both `a` and `b` are nonzero.",
     public=Public(example="[True, True], [True, False] -> [ True, False]"),
 )
-logical_or = elementwise(
+logical_or = _row(
     "logical_or",
     np.logical_or,
-    vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
-    cheap=True,
     doc="Return whether `a` or `b` is nonzero.",
     public=Public(example="[True, False], [False, False] -> [ True, False]"),
 )
-logical_xor = elementwise(
+logical_xor = _row(
     "logical_xor",
     np.logical_xor,
-    vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
-    cheap=True,
     doc="Return whether exactly one of `a` and `b` is nonzero.",
     public=Public(example="[True, True], [True, False] -> [False,  True]"),
 )
-logical_not = elementwise(
+logical_not = _row(
     "logical_not",
     np.logical_not,
-    vjp=(None,),
     code="{0} == 0",
-    cheap=True,
     doc="Return whether `x` is zero.",
     public=Public(example="[0.0, 2.0] -> [ True, False]"),
 )
 
-isnan = elementwise(
+isnan = _row(
     "isnan",
     np.isnan,
-    vjp=(None,),
     code="math.isnan({0})",
-    cheap=True,
     doc="Return where `x` is not a number.",
     public=Public(example="[1.0, ts.nan] -> [False,  True]"),
 )
-isinf = elementwise(
+isinf = _row(
     "isinf",
     np.isinf,
-    vjp=(None,),
     code="math.isinf({0})",
-    cheap=True,
     doc="Return where `x` is infinite.",
     public=Public(example="[1.0, -ts.inf] -> [False,  True]"),
 )
-isfinite = elementwise(
+isfinite = _row(
     "isfinite",
     np.isfinite,
-    vjp=(None,),
     code="math.isfinite({0})",
-    cheap=True,
     doc="Return where `x` is finite.",
     public=Public(example="[1.0, ts.inf] -> [ True, False]"),
 )

@@ -28,6 +28,10 @@ class Sketch(NamedTuple):
     bound: float = BOUND
 
 
+class NothingFitsError(Exception):
+    """The program has no value that fits the operation: draw another operation."""
+
+
 class Drawing:
     """A program under construction: its leaves, its equations and all values so far.
 
@@ -73,6 +77,13 @@ class Drawing:
             found = found[-4:]
         return self.rng.choice(found)
 
+    def need(self, kind: str = "f", fits: Callable[[Value], bool] | None = None) -> Value:
+        """Return a random value as `pick` does, for an operation that is impossible without one."""
+        value = self.pick(kind, fits)
+        if value is None:
+            raise NothingFitsError
+        return value
+
     def axes(self, value: Value, rank: int | None = None) -> list[int]:
         """Return the axes that an equation may mix or move: all except the batch axis."""
         return list(range(int(value.rows), value.ndim if rank is None else rank))
@@ -98,27 +109,25 @@ class Drawing:
             self.unread[name] = value
         return value
 
-    def weight(self, shape: tuple[int, ...], kind: str = "f") -> Value:
+    def weight(self, shape: tuple[int, ...]) -> Value:
         """Return a new or existing weight or constant of this shape."""
         old = [
-            leaf.value
-            for leaf in self.leaves.values()
-            if leaf.value.name.startswith("w") and leaf.value.shape == shape and leaf.value.kind == kind
+            leaf.value for leaf in self.leaves.values() if leaf.value.name.startswith("w") and leaf.value.shape == shape
         ]
         if old and self.chance(0.4):
             return self.rng.choice(old)
         count = sum(name.startswith("w") for name in self.leaves)
         tensor = self.smooth or self.chance(0.85)
-        grad = kind == "f" and tensor and (self.smooth or self.chance(0.75))
-        value = self.leaf(f"w{count}", shape, kind, grad=grad, tensor=tensor)
+        grad = tensor and (self.smooth or self.chance(0.75))
+        value = self.leaf(f"w{count}", shape, grad=grad, tensor=tensor)
         if not tensor:  # an equation of ndarrays alone would run in NumPy
             self.values.remove(value)
         return value
 
-    def partner(self, value: Value, kind: str = "f") -> Value:
+    def partner(self, value: Value) -> Value:
         """Return a value that broadcasts with `value`: an existing one, or a weight."""
         if self.chance(0.6):
-            found = self.pick(kind, lambda other: fit_together([value, other]))
+            found = self.pick("f", lambda other: fit_together([value, other]))
             if found is not None:
                 return found
         shape = list(value.shape)
@@ -128,7 +137,7 @@ class Drawing:
         if not value.rows and value.ndim < 3 and self.chance(0.1):
             shape = [self.rng.choice(self.sizes), *[1] * (value.ndim - len(shape)), *shape]
             shape = shape if math.prod(np.broadcast_shapes(tuple(shape), value.shape)) <= LARGEST else []
-        return self.weight(tuple(shape), kind)
+        return self.weight(tuple(shape))
 
     # ----------------------------------------------------------------------------------------------- equations
 

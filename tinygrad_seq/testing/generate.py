@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ from ..base.tree import Tree
 from . import operations as op
 from . import products as product
 from . import reshaping as move
-from .drawing import Drawing, Sketch, chance
+from .drawing import Drawing, NothingFitsError, Sketch, chance
 from .operations import Operation
 from .random_program import FORMS, Graph, Step, Value, leaves_of, needed
 
@@ -36,9 +37,8 @@ def _grow(d: Drawing, table: dict[Operation, int], count: int) -> None:
     for _ in range(4 * count):
         if len(d.equations) >= count:
             return
-        sketch = d.rng.choices(operations, weights)[0](d)
-        if sketch is not None:
-            d.add(sketch)
+        with contextlib.suppress(NothingFitsError):
+            d.add(d.rng.choices(operations, weights)[0](d))
 
 
 def draw_graph(rng: Random, depth: int = 12) -> Graph:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .. import functional
-from .drawing import BOUND, Drawing, Sketch, fit_together, number
+from .drawing import BOUND, Drawing, NothingFitsError, Sketch, fit_together, number
 from .elementwise import ROWS, Row
 from .random_program import SYMBOLS, Value
 
-Operation = Callable[[Drawing], Sketch | None]
+Operation = Callable[[Drawing], Sketch]
 
 # --------------------------------------------------------------------------------------------------------- elementwise
 
@@ -30,11 +30,9 @@ def _largest(row: str) -> float:
     return 1.05 * max(float(np.abs(found.reference(*drawn)).max()) for drawn in (operands, corners))
 
 
-def elementwise(d: Drawing) -> Sketch | None:
+def elementwise(d: Drawing) -> Sketch:
     """Call a function of the table of elementwise operations."""
-    x = d.pick()
-    if x is None:
-        return None
+    x = d.need()
     row = d.rng.choice(_ROWS)
     operands: list[Value | str] = [x]
     for low, high in row.domains[1:]:
@@ -63,11 +61,9 @@ def call(row: Row, operands: Sequence[Value | str]) -> Sketch:
     return Sketch(f"{function}({', '.join(texts)})", arrays, _largest(row.name))
 
 
-def arithmetic(d: Drawing) -> Sketch | None:
+def arithmetic(d: Drawing) -> Sketch:
     """Apply an operator."""
-    x = d.pick()
-    if x is None:
-        return None
+    x = d.need()
     forms: list[tuple[str, float]] = [
         ("{0} + {1}", 2 * BOUND), ("{0} - {1}", 2 * BOUND), ("{0} * {1}", BOUND * BOUND),
         ("{1} * {0}", BOUND * BOUND), ("{0} / (2.5 + {1})", 2 * BOUND), ("{1} - {0}", 2 * BOUND),
@@ -82,25 +78,21 @@ def arithmetic(d: Drawing) -> Sketch | None:
     return Sketch(template, [x, d.partner(x)], bound)
 
 
-def jump(d: Drawing) -> Sketch | None:
+def jump(d: Drawing) -> Sketch:
     """Apply a function with jumps and zero gradient."""
-    x = d.pick()
-    return None if x is None else Sketch(f"ts.{d.rng.choice(_JUMPS)}(2.1 * {{0}} + 0.137)", [x], 6)
+    x = d.need()
+    return Sketch(f"ts.{d.rng.choice(_JUMPS)}(2.1 * {{0}} + 0.137)", [x], 6)
 
 
-def clip(d: Drawing) -> Sketch | None:
+def clip(d: Drawing) -> Sketch:
     """Clip, or take the distance from an odd number."""
-    x = d.pick()
-    if x is None:
-        return None
+    x = d.need()
     return Sketch(d.rng.choice(["ts.clip({0}, -0.713, 0.913)", "ts.clip({0}, min=-0.313)", "abs({0} - 0.137)"]), [x], 3)
 
 
-def compare(d: Drawing) -> Sketch | None:
+def compare(d: Drawing) -> Sketch:
     """Create a mask; the operands differ by an odd number, so that rounding does not change the result."""
-    x = d.pick()
-    if x is None:
-        return None
+    x = d.need()
     if d.chance(0.25):
         return Sketch(d.rng.choice(["ts.isfinite({0})", "ts.isnan({0})", "~ts.isinf({0})", "{0} != 0.137"]), [x])
     sign = d.rng.choice([">", "<", ">=", "<="])
@@ -109,11 +101,9 @@ def compare(d: Drawing) -> Sketch | None:
     return Sketch(f"{{0}} {sign} {{1}} + 0.137", [x, d.partner(x)])
 
 
-def logic(d: Drawing) -> Sketch | None:
+def logic(d: Drawing) -> Sketch:
     """Combine masks."""
-    mask = d.pick("b")
-    if mask is None:
-        return None
+    mask = d.need("b")
     if d.chance(0.3):
         return Sketch(d.rng.choice(["~{0}", "ts.logical_not({0})"]), [mask])
     forms = ["{0} & {1}", "{0} | {1}", "{0} ^ {1}", "ts.logical_xor({0}, {1})", "ts.logical_or({0}, {1})"]
@@ -121,11 +111,9 @@ def logic(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [mask, other or mask])
 
 
-def choose(d: Drawing) -> Sketch | None:
+def choose(d: Drawing) -> Sketch:
     """Select by a mask, multiply by one, or convert one to numbers."""
-    x = d.pick()
-    if x is None:
-        return None
+    x = d.need()
     mask = d.pick("b", lambda mask: fit_together([mask, x]))
     if mask is None:
         return compare(d)
@@ -135,17 +123,17 @@ def choose(d: Drawing) -> Sketch | None:
     )
     if "{2}" in form:
         other = d.partner(x)
-        return Sketch(form, [mask, x, other]) if fit_together([mask, x, other]) else None
+        if not fit_together([mask, x, other]):
+            raise NothingFitsError
+        return Sketch(form, [mask, x, other])
     if "masked_fill" in form and np.broadcast_shapes(mask.shape, x.shape) != x.shape:
-        return None
+        raise NothingFitsError
     return Sketch(form, [mask, x] if "{1}" in form else [mask])
 
 
-def integers(d: Drawing) -> Sketch | None:
+def integers(d: Drawing) -> Sketch:
     """Count, compare integers, or convert them to floating point."""
-    i = d.pick("i")
-    if i is None:
-        return None
+    i = d.need("i")
     forms = ["({0} + 1) % 5", "(2 * {0} + 1) % 5", "{0} // 2", "4 - {0}", "{0} == 2", "{0} > 1", "{0} != 0",
              f"{{0}}.astype('{d.dtype}') / 4", "ts.minimum({0}, 3)", "ts.clip({0}, 1, 3)"]  # fmt: skip
     pairs = ["({0} + {1}) % 5", "({0} * {1}) % 5", "ts.maximum({0}, {1})", "{0} == {1}", "{0} < {1}", "abs({0} - {1})"]
@@ -169,11 +157,9 @@ def integers(d: Drawing) -> Sketch | None:
 # ---------------------------------------------------------------------------------------------------------- reductions
 
 
-def reduce(d: Drawing) -> Sketch | None:
+def reduce(d: Drawing) -> Sketch:
     """Reduce any axes; some results are combined with the reduced array."""
-    x = d.pick("f", lambda x: bool(d.axes(x)))
-    if x is None:
-        return None
+    x = d.need("f", lambda x: bool(d.axes(x)))
     axes = d.some(d.axes(x))
     count = math.prod(x.shape[axis] for axis in axes)
     everything = not x.rows and len(axes) == x.ndim and d.chance(0.5)
@@ -200,11 +186,9 @@ def reduce(d: Drawing) -> Sketch | None:
     return Sketch(template, [x], bound)
 
 
-def reduce_others(d: Drawing) -> Sketch | None:
+def reduce_others(d: Drawing) -> Sketch:
     """Reduce a mask or integers."""
-    x = d.pick(d.rng.choice("bi"), lambda x: bool(d.axes(x)))
-    if x is None:
-        return None
+    x = d.need(d.rng.choice("bi"), lambda x: bool(d.axes(x)))
     axes = d.some(d.axes(x))
     where = f"axis={axes[0] if len(axes) == 1 else axes}, keepdims={d.chance(0.4)}"
     if x.kind == "b":
@@ -213,11 +197,9 @@ def reduce_others(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice([f"ts.sum({{0}}, {where}) % 5", f"ts.max({{0}}, {where})"]), [x])
 
 
-def normalise(d: Drawing) -> Sketch | None:
+def normalise(d: Drawing) -> Sketch:
     """Apply a softmax or a normalisation."""
-    x = d.pick("f", lambda x: bool(d.axes(x)))
-    if x is None:
-        return None
+    x = d.need("f", lambda x: bool(d.axes(x)))
     axis = d.rng.choice(d.axes(x))
     last = x.shape[-1]
     forms = [

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 
-from .drawing import BOUND, Drawing, Sketch, fit_together, letters
+from .drawing import BOUND, Drawing, NothingFitsError, Sketch, fit_together, letters
 from .random_program import SYMBOLS, Value
 
 
-def multiply(d: Drawing) -> Sketch | None:
+def multiply(d: Drawing) -> Sketch:
     """Multiply matrices, stacks of matrices or vectors by a weight or another value."""
-    x = d.pick("f", lambda x: bool(d.axes(x)))
-    if x is None:
-        return None
+    x = d.need("f", lambda x: bool(d.axes(x)))
     K, M = x.shape[-1], d.rng.choice(d.sizes)
     forms: list[tuple[str, tuple[int, ...] | None]] = [("{0} @ {1}", (K, M))] * 2
     forms += [("{0} @ {1}.T", (M, K)), ("ts.linear({0}, {1})", (M, K)), ("ts.matmul({0}, {1})", (K,))]
@@ -37,11 +35,9 @@ def multiply(d: Drawing) -> Sketch | None:
     return Sketch(template, [x, other], K * BOUND**2)
 
 
-def gate(d: Drawing) -> Sketch | None:
+def gate(d: Drawing) -> Sketch:
     """Compute one gate or several gates at once: a function of a sum of products, as in most cells."""
-    x = d.pick("f", lambda x: bool(d.axes(x)))
-    if x is None:
-        return None
+    x = d.need("f", lambda x: bool(d.axes(x)))
     count, H = d.rng.choice([1, 1, 1, 2, 3]), d.rng.choice(d.sizes)
     operands, terms = [x, d.weight((x.shape[-1], count * H))], ["{0} @ {1}"]
 
@@ -62,11 +58,9 @@ def gate(d: Drawing) -> Sketch | None:
     return Sketch(f"ts.{d.rng.choice(['tanh', 'sigmoid', 'tanh', 'softsign'])}({total})", operands, 1)
 
 
-def contract(d: Drawing) -> Sketch | None:
+def contract(d: Drawing) -> Sketch:
     """Apply ``einsum`` to one to three operands."""
-    x = d.pick("f", lambda x: x.ndim >= 1)
-    if x is None:
-        return None
+    x = d.need("f", lambda x: x.ndim >= 1)
     own = letters(x.ndim)
     shared = own[int(x.rows and d.strict) :]
     size = dict(zip(own, x.shape, strict=True))
@@ -79,7 +73,7 @@ def contract(d: Drawing) -> Sketch | None:
             term += new
         term = term or own[-1]
         if term == "a" and x.rows and d.strict:
-            return None
+            raise NothingFitsError
         operands.append(d.weight(tuple([size[letter] for letter in term])))
         terms.append(term)
     kept = [letter for letter in sorted(set("".join(terms))) if d.chance(0.6)]
@@ -92,11 +86,9 @@ def contract(d: Drawing) -> Sketch | None:
     return Sketch(f"ts.einsum('{','.join(terms)}->{''.join(kept)}', {places})", operands, bound)
 
 
-def pair_up(d: Drawing) -> Sketch | None:
+def pair_up(d: Drawing) -> Sketch:
     """Multiply two values along one axis, or compute their outer product."""
-    x = d.pick("f", lambda x: bool(d.axes(x)))
-    if x is None:
-        return None
+    x = d.need("f", lambda x: bool(d.axes(x)))
     other = d.pick("f", lambda v: v.shape == x.shape) or x
     axis = d.rng.choice(d.axes(x))
     if x.ndim == 1 and not x.rows and d.chance(0.5):
@@ -107,11 +99,9 @@ def pair_up(d: Drawing) -> Sketch | None:
 # ------------------------------------------------------------------------------------------------------------- lookups
 
 
-def look_up(d: Drawing) -> Sketch | None:
+def look_up(d: Drawing) -> Sketch:
     """Look up entries of a table by integer index."""
-    i = d.pick("i", lambda i: i.ndim <= 2)
-    if i is None:
-        return None
+    i = d.need("i", lambda i: i.ndim <= 2)
     if d.chance(0.25):
         return Sketch(f"ts.one_hot({{0}}, 5, '{d.dtype}')", [i], 1)
     table = d.weight((SYMBOLS, *[d.rng.choice(d.sizes) for _ in range(d.rng.choice([0, 1, 1, 2]))]))
@@ -124,11 +114,9 @@ def look_up(d: Drawing) -> Sketch | None:
 # ------------------------------------------------------------------------------- not supported inside compiled loops
 
 
-def outside(d: Drawing) -> Sketch | None:
+def outside(d: Drawing) -> Sketch:
     """Apply an operation that a compiled scan supports only outside the loop, to values independent of the carry."""
-    x = d.pick("f", lambda x: bool(d.axes(x)) and (not x.carried or d.smooth or d.chance(0.03)))
-    if x is None:
-        return None
+    x = d.need("f", lambda x: bool(d.axes(x)) and (not x.carried or d.smooth or d.chance(0.03)))
     axis = d.rng.choice(d.axes(x))
     size = x.shape[axis]
     forms = [
@@ -145,11 +133,9 @@ def outside(d: Drawing) -> Sketch | None:
     return Sketch(template, [x], bound)
 
 
-def gather(d: Drawing) -> Sketch | None:
+def gather(d: Drawing) -> Sketch:
     """Gather or add at integer positions; eager only."""
-    x = d.pick("f", lambda x: x.ndim >= 1 and not x.rows)
-    if x is None:
-        return None
+    x = d.need("f", lambda x: x.ndim >= 1 and not x.rows)
     axis = d.rng.randrange(x.ndim)
     size = x.shape[axis]
     flat = f"np.array({[d.rng.randrange(size) for _ in range(3)]})"
@@ -170,11 +156,9 @@ def gather(d: Drawing) -> Sketch | None:
     return Sketch(*d.rng.choice(forms))
 
 
-def tensors(d: Drawing) -> Sketch | None:
+def tensors(d: Drawing) -> Sketch:
     """Apply an operation of linear algebra or a convolution; eager only."""
-    x = d.pick("f", lambda x: x.ndim >= 1 and not x.rows)
-    if x is None:
-        return None
+    x = d.need("f", lambda x: x.ndim >= 1 and not x.rows)
     M, last = d.rng.choice(d.sizes), x.shape[-1]
     forms: list[tuple[str, list[Value], float]] = [
         ("ts.tensordot({0}, {1}, 1)", [x, d.weight((last, M))], last * BOUND**2),
@@ -193,15 +177,12 @@ def tensors(d: Drawing) -> Sketch | None:
     return Sketch(*d.rng.choice(forms))
 
 
-def inner_scan(d: Drawing) -> Sketch | None:
+def inner_scan(d: Drawing) -> Sketch:
     """Run a short scan inside the step."""
-    x = d.pick("f", lambda x: not x.rows and x.ndim >= 1 and x.shape[0] <= 4)
-    if x is None:
-        return None
+    x = d.need("f", lambda x: not x.rows and x.ndim >= 1 and x.shape[0] <= 4)
     return Sketch("ts.scan(lambda c, r: (0.5 * c + 0.5 * r, c * r), {0}[0], {0})[1]", [x], BOUND**2)
 
 
-def detach(d: Drawing) -> Sketch | None:
+def detach(d: Drawing) -> Sketch:
     """Stop the gradient of a value that depends on the carry, which is always a Tensor."""
-    x = d.pick("f", lambda x: x.carried)
-    return None if x is None else Sketch("{0}.detach()", [x])
+    return Sketch("{0}.detach()", [d.need("f", lambda x: x.carried)])

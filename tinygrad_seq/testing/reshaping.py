@@ -12,15 +12,13 @@ def _kind(d: Drawing) -> str:
     return d.rng.choice("fffffib")
 
 
-def _with_axes(d: Drawing, count: int = 1) -> Value | None:
-    return d.pick(_kind(d), lambda x: len(d.axes(x)) >= count)
+def _with_axes(d: Drawing, count: int = 1) -> Value:
+    return d.need(_kind(d), lambda x: len(d.axes(x)) >= count)
 
 
-def reshape(d: Drawing) -> Sketch | None:
+def reshape(d: Drawing) -> Sketch:
     """Reshape: flatten, split an axis, merge two axes; the batch axis stays."""
-    x = d.pick(_kind(d))
-    if x is None:
-        return None
+    x = d.need(_kind(d))
     lead, own = x.shape[: int(x.rows)], x.shape[int(x.rows) :]
     options: list[tuple[int, ...]] = [(math.prod(own),)]
     if own:
@@ -38,11 +36,9 @@ def reshape(d: Drawing) -> Sketch | None:
     return Sketch(form.replace("@", str(shape)), [x])
 
 
-def permute(d: Drawing) -> Sketch | None:
+def permute(d: Drawing) -> Sketch:
     """Permute axes."""
     x = _with_axes(d, 2)
-    if x is None:
-        return None
     order = d.axes(x)
     d.rng.shuffle(order)
     a, b = order[0], order[-1]
@@ -52,11 +48,9 @@ def permute(d: Drawing) -> Sketch | None:
     ]), [x])  # fmt: skip
 
 
-def one_more(d: Drawing) -> Sketch | None:
+def one_more(d: Drawing) -> Sketch:
     """Add an axis of size 1 or by broadcasting."""
-    x = d.pick(_kind(d), lambda x: x.ndim < 4)
-    if x is None:
-        return None
+    x = d.need(_kind(d), lambda x: x.ndim < 4)
     at = d.rng.randint(int(x.rows), x.ndim)
     size = d.rng.choice(d.sizes)
     grown = (*x.shape[:at], size, *x.shape[at:])
@@ -70,11 +64,9 @@ def one_more(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def one_less(d: Drawing) -> Sketch | None:
+def one_less(d: Drawing) -> Sketch:
     """Remove an axis of size 1, or take one element along an axis."""
     x = _with_axes(d)
-    if x is None:
-        return None
     single = [axis for axis in d.axes(x) if x.shape[axis] == 1]
     if single and d.chance(0.5):
         return Sketch(f"ts.squeeze({{0}}, {d.rng.choice([single[0], single[0] - x.ndim])})", [x])
@@ -86,11 +78,9 @@ def one_less(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def cut(d: Drawing) -> Sketch | None:
+def cut(d: Drawing) -> Sketch:
     """Take a slice or a part of a `split`."""
     x = _with_axes(d)
-    if x is None:
-        return None
     axis = d.rng.choice(d.axes(x))
     size = x.shape[axis]
     start = d.rng.randrange(size)
@@ -107,11 +97,9 @@ def cut(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def rearrange(d: Drawing) -> Sketch | None:
+def rearrange(d: Drawing) -> Sketch:
     """Change the order or the number of elements along an axis."""
     x = _with_axes(d)
-    if x is None:
-        return None
     axis = d.rng.choice(d.axes(x))
     forms = [f"ts.flip({{0}}, axis={axis})", f"ts.roll({{0}}, {d.rng.randint(-3, 3)}, axis={axis})"]
     if x.kind == "f":
@@ -127,11 +115,9 @@ def rearrange(d: Drawing) -> Sketch | None:
     return Sketch(d.rng.choice(forms), [x])
 
 
-def join(d: Drawing) -> Sketch | None:
+def join(d: Drawing) -> Sketch:
     """Join values with ``concat`` or ``stack``."""
-    x = d.pick(_kind(d))
-    if x is None:
-        return None
+    x = d.need(_kind(d))
     if d.axes(x) and d.chance(0.6):
         axis = d.rng.choice(d.axes(x))
 
