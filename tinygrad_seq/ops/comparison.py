@@ -9,48 +9,43 @@ import numpy as np
 from .primitive import Array, Primitive, elementwise
 from .public import Public, named
 
-def _row(name: str, function: np.ufunc, **traits: Any) -> Primitive:
+
+def _row(function: np.ufunc, **traits: Any) -> Primitive:
     """Return the row of a cheap operation through which no gradient flows."""
-    return elementwise(name, function, vjp=(None,) * function.nin, cheap=True, **traits)
+    return elementwise(function.__name__, function, vjp=(None,) * function.nin, cheap=True, **traits)
 
 
 equal = _row(
-    "equal",
     np.equal,
     symbol="==",
     doc="Return ``a == b`` as booleans.",
     public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 not_equal = _row(
-    "not_equal",
     np.not_equal,
     symbol="!=",
     doc="Return ``a != b`` as booleans.",
     public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
 less = _row(
-    "less",
     np.less,
     symbol="<",
     doc="Return ``a < b`` as booleans.",
     public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
 less_equal = _row(
-    "less_equal",
     np.less_equal,
     symbol="<=",
     doc="Return ``a <= b`` as booleans.",
     public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> [ True,  True]"),
 )
 greater = _row(
-    "greater",
     np.greater,
     symbol=">",
     doc="Return ``a > b`` as booleans.",
     public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> [False, False]"),
 )
 greater_equal = _row(
-    "greater_equal",
     np.greater_equal,
     symbol=">=",
     doc="Return ``a >= b`` as booleans.",
@@ -58,56 +53,48 @@ greater_equal = _row(
 )
 
 bitwise_and = _row(
-    "bitwise_and",
     np.bitwise_and,
     code="{0} & {1}",
     doc="Return ``a & b`` of booleans or integers.",
     public=Public(operator="and", example="[6, 5], 3 -> [2, 1]"),
 )
 bitwise_or = _row(
-    "bitwise_or",
     np.bitwise_or,
     code="{0} | {1}",
     doc="Return ``a | b`` of booleans or integers.",
     public=Public(operator="or", example="[6, 5], 3 -> [7, 7]"),
 )
 bitwise_xor = _row(
-    "bitwise_xor",
     np.bitwise_xor,
     code="{0} ^ {1}",
     doc="Return ``a ^ b`` of booleans or integers.",
     public=Public(operator="xor", example="[6, 5], 3 -> [5, 6]"),
 )
 invert = _row(
-    "invert",
     np.invert,
     code="~{0}",
     doc="Return ``~x`` of booleans or integers.",
     public=Public("bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> [False,  True]"),
 )
 logical_and = _row(
-    "logical_and",
     np.logical_and,
     code="({0} != 0) and ({1} != 0)",
     doc="Return whether both `a` and `b` are nonzero.",
     public=Public(example="[True, True], [True, False] -> [ True, False]"),
 )
 logical_or = _row(
-    "logical_or",
     np.logical_or,
     code="({0} != 0) or ({1} != 0)",
     doc="Return whether `a` or `b` is nonzero.",
     public=Public(example="[True, False], [False, False] -> [ True, False]"),
 )
 logical_xor = _row(
-    "logical_xor",
     np.logical_xor,
     code="({0} != 0) != ({1} != 0)",
     doc="Return whether exactly one of `a` and `b` is nonzero.",
     public=Public(example="[True, True], [True, False] -> [False,  True]"),
 )
 logical_not = _row(
-    "logical_not",
     np.logical_not,
     code="{0} == 0",
     doc="Return whether `x` is zero.",
@@ -115,21 +102,18 @@ logical_not = _row(
 )
 
 isnan = _row(
-    "isnan",
     np.isnan,
     code="math.isnan({0})",
     doc="Return where `x` is not a number.",
     public=Public(example="[1.0, ts.nan] -> [False,  True]"),
 )
 isinf = _row(
-    "isinf",
     np.isinf,
     code="math.isinf({0})",
     doc="Return where `x` is infinite.",
     public=Public(example="[1.0, -ts.inf] -> [False,  True]"),
 )
 isfinite = _row(
-    "isfinite",
     np.isfinite,
     code="math.isfinite({0})",
     doc="Return where `x` is finite.",
