@@ -95,7 +95,7 @@ def work(first: int, count: int, out: Path) -> None:
     shrunk: set[str] = set()
     for seed in range(first, first + count):
         kind = ORDER[interpreted][seed % len(ORDER[interpreted])]
-        _report({"begin": [kind, seed]})
+        _write(json.dumps({"begin": [kind, seed]}))
         program = program_of(kind, seed)
         outcome = outcome_of(kind, program)
         report: dict[str, Any] = {"kind": kind, "seed": seed, **outcome._asdict()}
@@ -105,18 +105,13 @@ def work(first: int, count: int, out: Path) -> None:
             script = out / f"{kind}-{seed}.py"
             script.write_text(failing_script(program, outcome_of(kind, program).faults), encoding="utf-8")
             report["script"] = str(script)
-        _report(report)
+        _write(json.dumps(report))
 
 
 def failing_script(program: Graph | Step, faults: list[Fault]) -> str:
     """Return the script of a program with its faults as comments at the top."""
     said = [line for fault in faults for line in f"{fault.check}: {fault.text}".splitlines()]
     return "\n".join([*[f"# {line}" for line in said], program.script()])
-
-
-def _report(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
 
 
 # -------------------------------------------------------------------------------------------------- all processes
