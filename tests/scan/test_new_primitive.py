@@ -12,8 +12,8 @@ from tests.grad_of import grad_of
 from tinygrad_seq.ops.arithmetic import sqrt
 from tinygrad_seq.ops.joining import concat, stack
 from tinygrad_seq.ops.primitive import TABLE, OpKind, Primitive, elementwise
-from tinygrad_seq.ops.reduction import kept, mean
-from tinygrad_seq.ops.shape import broadcast_to, permute_dims, reshape
+from tinygrad_seq.ops.reduction import mean
+from tinygrad_seq.ops.shape import broadcast_to, kept, permute_dims, reshape
 from tinygrad_seq.ops.trigonometric import tanh
 from tinygrad_seq.ops.views import Elements
 

@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from {up}autograd.tensor import Tensor
+from {up}ops.axes import Axis
 from {up}ops.edges import Mode, Width
-from {up}ops.reduction import Axis
 from {up}ops.shape import Shape
 
 '''

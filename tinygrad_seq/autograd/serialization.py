@@ -12,11 +12,8 @@ from numpy.typing import ArrayLike
 
 from ..base.files import write_atomically
 from ..errors import ArgumentError, CheckpointError, DtypeError
+from ..ops.casting import SUPPORTED
 from .tensor import Tensor, wrap
-
-_SUPPORTED = frozenset(
-    {"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
-)
 
 _READABLE = frozenset({"F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL"})
 
@@ -144,7 +141,7 @@ def _checked_name(name: object) -> str:
 
 def _as_array(name: str, value: object) -> np.ndarray[Any, Any]:
     array = value.numpy() if isinstance(value, Tensor) else value
-    if not isinstance(array, np.ndarray | np.generic) or array.dtype.name not in _SUPPORTED:
+    if not isinstance(array, np.ndarray | np.generic) or array.dtype.name not in SUPPORTED:
         kind = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(value).__name__
         raise DtypeError(
             f"save: expected a Tensor or ndarray of real numbers, integers or booleans for {name!r}, got {kind}; "

@@ -158,14 +158,10 @@ def manual_seed(seed: int) -> np.random.Generator:
 # --------------------------------------------------------------------------------------------------- threads
 
 
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _initial_threads() -> int:
     text = os.environ.get("TGS_THREADS")
     if text is None:
-        return _available_cores()
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isdigit() or int(text) < 1:
         raise ArgumentError(f"TGS_THREADS: expected an integer >= 1, got {text!r}; set e.g. TGS_THREADS=2.")
     return int(text)

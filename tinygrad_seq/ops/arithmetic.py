@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ..errors import DtypeError
 from .comparison import equal, greater, greater_equal, less, logical_and, where
 from .exponential import log
 from .limits import ratio
-from .primitive import Array, elementwise
+from .primitive import Array, Primitive, elementwise
 from .public import Public, named
 
 
@@ -110,8 +111,9 @@ sign = elementwise(
 
 
 # Python rounds to an int, which in compiled code cannot hold what floats of 2**53 and more, all of them integers, can.
-def _rounding(function: str) -> str:
-    return f"{function}({{0}}) if abs({{0}}) < 9007199254740992.0 else {{0}}"
+def _rounding(name: str, forward: Callable[[Array], Array], function: str, **traits: Any) -> Primitive:
+    code = f"{function}({{0}}) if abs({{0}}) < 9007199254740992.0 else {{0}}"
+    return elementwise(name, forward, vjp=(_zero,), code=code, integer_code="{0}", **traits)
 
 
 def _round(x: Array) -> Array:
@@ -119,39 +121,31 @@ def _round(x: Array) -> Array:
     return np.rint(array) if array.dtype.kind == "f" else array  # np.rint makes floats of integers
 
 
-floor = elementwise(
+floor = _rounding(
     "floor",
     np.floor,
-    vjp=(_zero,),
-    code=_rounding("math.floor"),
-    integer_code="{0}",
+    "math.floor",
     doc="Return the floor. The gradient is zero.",
     public=Public(example="[-1.5, 1.5] -> [-2.,  1.]"),
 )
-ceil = elementwise(
+ceil = _rounding(
     "ceil",
     np.ceil,
-    vjp=(_zero,),
-    code=_rounding("math.ceil"),
-    integer_code="{0}",
+    "math.ceil",
     doc="Return the ceiling. The gradient is zero.",
     public=Public(example="[-1.5, 1.5] -> [-1.,  2.]"),
 )
-round = elementwise(
+round = _rounding(
     "round",
     _round,
-    vjp=(_zero,),
-    code=_rounding("round"),
-    integer_code="{0}",
+    "round",
     doc="Return the nearest integer, halves to even. The gradient is zero.",
     public=Public("rint", example="[0.5, 1.5, 2.4] -> [0., 2., 2.]"),
 )
-trunc = elementwise(
+trunc = _rounding(
     "trunc",
     np.trunc,
-    vjp=(_zero,),
-    code=_rounding("math.trunc"),
-    integer_code="{0}",
+    "math.trunc",
     doc="Return the integer part. The gradient is zero.",
     public=Public(example="[-1.5, 1.5] -> [-1.,  1.]"),
 )

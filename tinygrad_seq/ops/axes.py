@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from ..errors import ArgumentError, IndexRangeError
 
+Axis = int | Sequence[int] | None
+Axes = tuple[int, ...]
+
 
 def normalise_axis(name: str, axis: int, ndim: int) -> int:
     """Return `axis` counted from the front, for the operation `name` on an array of `ndim` dimensions.

@@ -11,8 +11,8 @@ from ..errors import DtypeError
 from .primitive import Array, OpKind, Primitive
 from .public import Public
 
-_SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-_NATIVE = frozenset(map(np.dtype, _SUPPORTED))
+SUPPORTED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+_NATIVE = frozenset(map(np.dtype, SUPPORTED))
 
 _astype = Primitive(
     "astype",
@@ -42,7 +42,7 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
         found = np.dtype(dtype)
     except TypeError:
         raise DtypeError(f"{name}: expected a dtype, got {dtype!r}; use e.g. 'float32' or np.int64.") from None
-    if found.name not in _SUPPORTED:
+    if found.name not in SUPPORTED:
         raise DtypeError(
             f"{name}: expected one of float32, float64, the integers or bool, got {found}; cast with astype first."
         )

@@ -2,163 +2,120 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .primitive import Array, elementwise
+from .primitive import Array, Primitive, elementwise
 from .public import Public, named
 
-equal = elementwise(
-    "equal",
+
+def _row(function: np.ufunc, **traits: Any) -> Primitive:
+    """Return the row of a cheap operation through which no gradient flows."""
+    return elementwise(function.__name__, function, vjp=(None,) * function.nin, cheap=True, **traits)
+
+
+equal = _row(
     np.equal,
-    vjp=(None, None),
     symbol="==",
-    cheap=True,
     doc="Return ``a == b`` as booleans.",
     public=Public("eq", operator="eq", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
-not_equal = elementwise(
-    "not_equal",
+not_equal = _row(
     np.not_equal,
-    vjp=(None, None),
     symbol="!=",
-    cheap=True,
     doc="Return ``a != b`` as booleans.",
     public=Public("ne", operator="ne", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
-less = elementwise(
-    "less",
+less = _row(
     np.less,
-    vjp=(None, None),
     symbol="<",
-    cheap=True,
     doc="Return ``a < b`` as booleans.",
     public=Public("lt", operator="lt", example="[1.0, 2.0], [3.0, 2.0] -> [ True, False]"),
 )
-less_equal = elementwise(
-    "less_equal",
+less_equal = _row(
     np.less_equal,
-    vjp=(None, None),
     symbol="<=",
-    cheap=True,
     doc="Return ``a <= b`` as booleans.",
     public=Public("le", operator="le", example="[1.0, 2.0], [3.0, 2.0] -> [ True,  True]"),
 )
-greater = elementwise(
-    "greater",
+greater = _row(
     np.greater,
-    vjp=(None, None),
     symbol=">",
-    cheap=True,
     doc="Return ``a > b`` as booleans.",
     public=Public("gt", operator="gt", example="[1.0, 2.0], [3.0, 2.0] -> [False, False]"),
 )
-greater_equal = elementwise(
-    "greater_equal",
+greater_equal = _row(
     np.greater_equal,
-    vjp=(None, None),
     symbol=">=",
-    cheap=True,
     doc="Return ``a >= b`` as booleans.",
     public=Public("ge", operator="ge", example="[1.0, 2.0], [3.0, 2.0] -> [False,  True]"),
 )
 
-bitwise_and = elementwise(
-    "bitwise_and",
+bitwise_and = _row(
     np.bitwise_and,
-    vjp=(None, None),
     code="{0} & {1}",
-    cheap=True,
     doc="Return ``a & b`` of booleans or integers.",
     public=Public(operator="and", example="[6, 5], 3 -> [2, 1]"),
 )
-bitwise_or = elementwise(
-    "bitwise_or",
+bitwise_or = _row(
     np.bitwise_or,
-    vjp=(None, None),
     code="{0} | {1}",
-    cheap=True,
     doc="Return ``a | b`` of booleans or integers.",
     public=Public(operator="or", example="[6, 5], 3 -> [7, 7]"),
 )
-bitwise_xor = elementwise(
-    "bitwise_xor",
+bitwise_xor = _row(
     np.bitwise_xor,
-    vjp=(None, None),
     code="{0} ^ {1}",
-    cheap=True,
     doc="Return ``a ^ b`` of booleans or integers.",
     public=Public(operator="xor", example="[6, 5], 3 -> [5, 6]"),
 )
-invert = elementwise(
-    "invert",
+invert = _row(
     np.invert,
-    vjp=(None,),
     code="~{0}",
-    cheap=True,
     doc="Return ``~x`` of booleans or integers.",
     public=Public("bitwise_invert", "bitwise_not", operator="invert", example="[True, False] -> [False,  True]"),
 )
-logical_and = elementwise(
-    "logical_and",
+logical_and = _row(
     np.logical_and,
-    vjp=(None, None),
     code="({0} != 0) and ({1} != 0)",
-    cheap=True,
     doc="Return whether both `a` and `b` are nonzero.",
     public=Public(example="[True, True], [True, False] -> [ True, False]"),
 )
-logical_or = elementwise(
-    "logical_or",
+logical_or = _row(
     np.logical_or,
-    vjp=(None, None),
     code="({0} != 0) or ({1} != 0)",
-    cheap=True,
     doc="Return whether `a` or `b` is nonzero.",
     public=Public(example="[True, False], [False, False] -> [ True, False]"),
 )
-logical_xor = elementwise(
-    "logical_xor",
+logical_xor = _row(
     np.logical_xor,
-    vjp=(None, None),
     code="({0} != 0) != ({1} != 0)",
-    cheap=True,
     doc="Return whether exactly one of `a` and `b` is nonzero.",
     public=Public(example="[True, True], [True, False] -> [False,  True]"),
 )
-logical_not = elementwise(
-    "logical_not",
+logical_not = _row(
     np.logical_not,
-    vjp=(None,),
     code="{0} == 0",
-    cheap=True,
     doc="Return whether `x` is zero.",
     public=Public(example="[0.0, 2.0] -> [ True, False]"),
 )
 
-isnan = elementwise(
-    "isnan",
+isnan = _row(
     np.isnan,
-    vjp=(None,),
     code="math.isnan({0})",
-    cheap=True,
     doc="Return where `x` is not a number.",
     public=Public(example="[1.0, ts.nan] -> [False,  True]"),
 )
-isinf = elementwise(
-    "isinf",
+isinf = _row(
     np.isinf,
-    vjp=(None,),
     code="math.isinf({0})",
-    cheap=True,
     doc="Return where `x` is infinite.",
     public=Public(example="[1.0, -ts.inf] -> [False,  True]"),
 )
-isfinite = elementwise(
-    "isfinite",
+isfinite = _row(
     np.isfinite,
-    vjp=(None,),
     code="math.isfinite({0})",
-    cheap=True,
     doc="Return where `x` is finite.",
     public=Public(example="[1.0, ts.inf] -> [ True, False]"),
 )

@@ -12,15 +12,7 @@ from .gathering import scatter_add
 from .joining import concat
 from .primitive import Array, Primitive
 from .public import Public
-from .shape import flatten, moveaxis
-
-
-def _line(name: str, x: Array, axis: int | None) -> tuple[Array, int]:
-    """Return the array to run along and the axis of it: the flattened one for None."""
-    if axis is None:
-        return flatten(x), 0
-    return x, normalise_axis(name, axis, x.ndim)
-
+from .shape import moveaxis, one_axis
 
 # ---------------------------------------------------------------------------------------------------------- sums
 
@@ -62,7 +54,7 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
     >>> ts.cumsum(ts.tensor([1.0, 2.0, 3.0]))
     tensor([1., 3., 6.])
     """
-    x, axis = _line("cumsum", x, axis)
+    x, axis = one_axis("cumsum", x, axis)
     return _cumsum(x, axis=axis, reverse=False)
 
 
@@ -112,7 +104,7 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
     >>> ts.cumprod(ts.tensor([1.0, 2.0, 3.0]))
     tensor([1., 2., 6.])
     """
-    x, axis = _line("cumprod", x, axis)
+    x, axis = one_axis("cumprod", x, axis)
     return _cumprod(x, axis=axis)
 
 
@@ -167,7 +159,7 @@ def cummax(x: Array, axis: int | None = None) -> Array:
     >>> ts.cummax(ts.tensor([1.0, 3.0, 2.0]))
     tensor([1., 3., 3.])
     """
-    x, axis = _line("cummax", x, axis)
+    x, axis = one_axis("cummax", x, axis)
     return _cummax(x, axis=axis)
 
 
@@ -195,7 +187,7 @@ def cummin(x: Array, axis: int | None = None) -> Array:
     >>> ts.cummin(ts.tensor([2.0, 3.0, 1.0]))
     tensor([2., 2., 1.])
     """
-    x, axis = _line("cummin", x, axis)
+    x, axis = one_axis("cummin", x, axis)
     return _cummin(x, axis=axis)
 
 

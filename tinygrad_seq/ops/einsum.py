@@ -62,20 +62,27 @@ def _contract_one(x: Array, letters: str, result: str) -> Array:
     return permute_dims(x, tuple([left.index(letter) for letter in result]))
 
 
-def _contract_two(a: Array, b: Array, letters: tuple[str, str], result: str) -> Array:
-    """Return the product of two operands summed over the letters that `result` has not, as a `matmul`."""
+@functools.lru_cache(maxsize=1024)
+def _roles(letters: tuple[str, str], result: str) -> tuple[str, ...]:
+    """Return the letters to keep of each operand; of these, those of the batch, summed, and free on each side."""
     in_a, in_b = (
-        "".join([letter for letter in own if letter in other or letter in result])
+        "".join([letter for letter in dict.fromkeys(own) if letter in other or letter in result])
         for own, other in (letters, letters[::-1])
     )
-    if any(len(set(own)) != len(own) for own in letters):
-        return _two(a, b, letters=letters, result=result)
-    a, b = _contract_one(a, letters[0], in_a), _contract_one(b, letters[1], in_b)
-    size = dict(zip(in_a + in_b, a.shape + b.shape, strict=True))
     batch = "".join([letter for letter in in_a if letter in in_b and letter in result])
     summed = "".join([letter for letter in in_a if letter not in result])
     left = "".join([letter for letter in in_a if letter not in in_b])
     right = "".join([letter for letter in in_b if letter not in in_a])
+    return in_a, in_b, batch, summed, left, right
+
+
+def _contract_two(a: Array, b: Array, letters: tuple[str, str], result: str) -> Array:
+    """Return the product of two operands summed over the letters that `result` has not, as a `matmul`."""
+    if any(len(set(own)) != len(own) for own in letters):
+        return _two(a, b, letters=letters, result=result)
+    in_a, in_b, batch, summed, left, right = _roles(letters, result)
+    a, b = _contract_one(a, letters[0], in_a), _contract_one(b, letters[1], in_b)
+    size = dict(zip(in_a + in_b, a.shape + b.shape, strict=True))
 
     def grouped(x: Array, own: str, *groups: str) -> Array:
         x = permute_dims(x, tuple([own.index(letter) for letter in "".join(groups)]))
@@ -107,16 +114,9 @@ def _group(x: np.ndarray, letters: str, *groups: str) -> np.ndarray:
 
 
 def _two_forward(a: np.ndarray, b: np.ndarray, letters: tuple[str, str], result: str) -> np.ndarray:
-    in_a, in_b = (
-        "".join([letter for letter in dict.fromkeys(own) if letter in other or letter in result])
-        for own, other in (letters, letters[::-1])
-    )
+    in_a, in_b, batch, summed, left, right = _roles(letters, result)
     a, b = _reduce(a, letters[0], in_a), _reduce(b, letters[1], in_b)
     size = dict(zip(in_a + in_b, a.shape + b.shape, strict=True))
-    batch = "".join([letter for letter in in_a if letter in in_b and letter in result])
-    summed = "".join([letter for letter in in_a if letter not in result])
-    left = "".join([letter for letter in in_a if letter not in in_b])
-    right = "".join([letter for letter in in_b if letter not in in_a])
     if not summed:
         y = _group(a, in_a, *batch, *left, *[""] * len(right)) * _group(b, in_b, *batch, *[""] * len(left), *right)
     elif batch:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
 from .arithmetic import maximum
-from .axes import normalise_axes, normalise_axis
+from .axes import Axes, Axis, normalise_axes, normalise_axis
 from .casting import astype
 from .comparison import equal, not_equal, where
 from .primitive import TABLE, Array, OpKind, Primitive, Rule
 from .public import Public
-from .shape import reshape
-
-Axis = int | Sequence[int] | None
-Axes = tuple[int, ...]
+from .shape import kept
 
 
 def _share(g: Array, y: Array, x: Array, axes: Axes, keepdims: bool) -> Array:
     """Return the gradient of a choice of one element: an even share of `g` to all that equal `y`."""
-    column = tuple([1 if axis in axes else size for axis, size in enumerate(x.shape)])
-    chosen = equal(x, reshape(y, column))
+    chosen = equal(x, kept(y, x.shape, axes))
     ties = astype(maximum(_count_true(chosen, axes=axes, keepdims=True), 1), g.dtype)
-    return where(chosen, reshape(g, column) / ties, 0)
+    return where(chosen, kept(g, x.shape, axes) / ties, 0)
 
 
 _count_true = Primitive(

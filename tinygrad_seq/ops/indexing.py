@@ -18,7 +18,7 @@ from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .primitive import LEVELS, Array, OpKind, Primitive
 from .public import Public
-from .shape import broadcast_to, check_matrix, flatten
+from .shape import broadcast_to, check_matrix, one_axis
 from .views import of_slices
 
 _BASIC = frozenset({int, slice, EllipsisType, NoneType})
@@ -266,9 +266,8 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
             [1., 2.]])
     """
     indices = as_indices("take", indices)
-    if axis is None:
-        x, axis = flatten(x), 0
-    return _take(x, indices, axis=normalise_axis("take", axis, x.ndim))
+    x, axis = one_axis("take", x, axis)
+    return _take(x, indices, axis=axis)
 
 
 @Public(method=False)

@@ -12,7 +12,7 @@ from .axes import normalise_axis
 from .indexing import take
 from .primitive import Array, OpKind, Primitive
 from .public import Public
-from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, reshape
+from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, one_axis, reshape
 from .views import of_split
 
 
@@ -432,9 +432,7 @@ def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     >>> ts.repeat(ts.tensor([1.0, 2.0]), [2, 1])
     tensor([1., 1., 2.])
     """
-    if axis is None:
-        x, axis = flatten(x), 0
-    axis = normalise_axis("repeat", axis, x.ndim)
+    x, axis = one_axis("repeat", x, axis)
     counts = as_shape("repeat", repeats)
     _check_counts("repeat", counts)
     size = x.shape[axis]

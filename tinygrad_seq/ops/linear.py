@@ -13,7 +13,7 @@ from .casting import as_array
 from .einsum import LETTERS, einsum
 from .primitive import Array, OpKind, Primitive
 from .public import Public, named
-from .shape import expand_dims, moveaxis, permute_dims, reshape
+from .shape import expand_dims, inverse, moveaxis, permute_dims, reshape
 
 
 def rows(x: Array) -> Array:
@@ -413,8 +413,8 @@ def _on_diagonal(g: Array, shape: tuple[int, ...], offset: int, axes: tuple[int,
     """Return zeros of `shape` with `g` all along the diagonal: the adjoint of `trace`."""
     first, second = axes
     last = expand_dims(g, (-2, -1)) * np.eye(shape[first], shape[second], offset, g.dtype)
-    order = [axis for axis in range(len(shape)) if axis not in axes] + [first, second]
-    return permute_dims(last, sorted(range(len(shape)), key=order.__getitem__))
+    order = (*[axis for axis in range(len(shape)) if axis not in axes], first, second)
+    return permute_dims(last, inverse(order))
 
 
 _trace = Primitive(

@@ -13,7 +13,7 @@ import numpy as np
 from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .arithmetic import sqrt
-from .axes import normalise_axis
+from .axes import Axes, normalise_axis
 from .casting import as_array, astype
 from .comparison import where
 from .compiled_forward import as_rows, row_kernel, writable
@@ -23,8 +23,6 @@ from .limits import ratio, scaled
 from .primitive import Array, Like, Primitive
 from .public import Public
 from .reduction import mean, sum
-
-Axes = tuple[int, ...]
 
 # ------------------------------------------------------------------------------------------------------- softmax
 
@@ -384,13 +382,17 @@ def rms_norm(
     return y if weight is None else y * weight
 
 
-def _feature_axes(
-    name: str, x: Array, normalized_shape: int | Iterable[int], **affine: Array | None
-) -> tuple[int, ...]:
+def _check_floating(name: str, x: Array) -> None:
     if x.dtype.kind != "f":
         raise DtypeError(
             f"{name}: expected a floating-point array, got {x.shape} {x.dtype}; cast it with astype first."
         )
+
+
+def _feature_axes(
+    name: str, x: Array, normalized_shape: int | Iterable[int], **affine: Array | None
+) -> tuple[int, ...]:
+    _check_floating(name, x)
     sizes = normalized_shape if isinstance(normalized_shape, Iterable) else (normalized_shape,)
     try:
         shape = tuple(map(operator.index, sizes))
@@ -467,10 +469,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, generator: np.rando
     """
     if not (isinstance(p, Real) and 0 <= p <= 1):
         raise ArgumentError(f"dropout: expected a probability p from 0 to 1, got {p!r}; pass e.g. p=0.5.")
-    if x.dtype.kind != "f":
-        raise DtypeError(
-            f"dropout: expected a floating-point array, got {x.shape} {x.dtype}; cast it with astype first."
-        )
+    _check_floating("dropout", x)
     if not training or p == 0:
         return x
     keep = np.asarray(current_generator(generator).random(x.shape, np.float32) >= p)

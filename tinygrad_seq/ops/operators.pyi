@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..autograd.tensor import Tensor
+from ..ops.axes import Axis
 from ..ops.edges import Mode, Width
-from ..ops.reduction import Axis
 from ..ops.shape import Shape
 
 class Operators:

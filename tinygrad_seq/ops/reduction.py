@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError
 from .arithmetic import abs, pow, sign, sqrt
-from .axes import normalise_axes
+from .axes import Axes, Axis, normalise_axes
 from .casting import astype
 from .comparison import equal, isfinite, isinf, logical_and, logical_not, logical_or, where
 from .exponential import as_real, exp, log
@@ -20,17 +20,7 @@ from .joining import concat
 from .limits import ratio
 from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
-from .shape import broadcast_to, permute_dims, reshape
-
-Axis = int | Sequence[int] | None
-Axes = tuple[int, ...]
-
-
-def kept(y: Array, shape: tuple[int, ...], axes: Axes) -> Array:
-    """Return the reduced `y` with the `axes` of the operand's `shape` put back in as size 1."""
-    if len(y.shape) == len(shape):
-        return y
-    return reshape(y, tuple([1 if axis in axes else size for axis, size in enumerate(shape)]))
+from .shape import broadcast_to, inverse, kept, permute_dims, reshape
 
 
 def _count(shape: tuple[int, ...], axes: Axes) -> int:
@@ -172,10 +162,7 @@ def _prod_rule(g: Array, _y: None, x: Array, axes: Axes, keepdims: bool) -> Arra
     order = axes + tuple([axis for axis in range(x.ndim) if axis not in axes])
     front = permute_dims(x, order)
     others = _products_of_others(reshape(front, (_count(x.shape, axes), -1)))
-    back = [0] * x.ndim
-    for position, axis in enumerate(order):
-        back[axis] = position
-    return permute_dims(reshape(others, front.shape), back) * kept(g, x.shape, axes)
+    return permute_dims(reshape(others, front.shape), inverse(order)) * kept(g, x.shape, axes)
 
 
 _prod = Primitive(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from .axes import normalise_axes, normalise_axis
+from .axes import Axes, normalise_axes, normalise_axis
 from .casting import astype
 from .primitive import TABLE, Array, OpKind, Primitive
 from .public import Public
@@ -83,7 +83,7 @@ _reshape = Primitive(
 _permute = Primitive(
     "permute_dims",
     lambda x, axes: x.transpose(axes),
-    (lambda g, _y, _x, axes: _permute(g, axes=_inverse(axes)),),
+    (lambda g, _y, _x, axes: _permute(g, axes=inverse(axes)),),
     kind=OpKind.VIEW,
     linear=True,
     view=of_permutation,
@@ -100,11 +100,19 @@ _roll = Primitive(
 )
 
 
-def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the permutation that undoes `axes`."""
     inverse = [0] * len(axes)
     for position, axis in enumerate(axes):
         inverse[axis] = position
     return tuple(inverse)
+
+
+def kept(y: Array, shape: tuple[int, ...], axes: Axes) -> Array:
+    """Return the reduced `y` with the `axes` of the operand's `shape` put back in as size 1."""
+    if len(y.shape) == len(shape):
+        return y
+    return reshape(y, tuple([1 if axis in axes else size for axis, size in enumerate(shape)]))
 
 
 def one_argument(arguments: tuple[Any, ...]) -> Any:
@@ -275,6 +283,13 @@ def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
             f"{old}; swap them."
         )
     return _reshape(x, shape=(*old[:start], math.prod(old[start : end + 1]), *old[end + 1 :]))
+
+
+def one_axis(name: str, x: Array, axis: int | None) -> tuple[Array, int]:
+    """Return the array and the axis of it to work along: of the flattened array for None."""
+    if axis is None:
+        return flatten(x), 0
+    return x, normalise_axis(name, axis, x.ndim)
 
 
 @Public()

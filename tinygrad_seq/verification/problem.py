@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..errors import ArgumentError, CompileWarning, ShapeError
 from ..ops.joining import concat
 from ..scan.ir.leaves import name_of, named_leaves
 from .compare import Arrays, Evaluation
-from .subject import CARRY, COMPILED, ROWS, LayerSubject, Outputs, Subject
+from .subject import CARRY, COMPILED, ROWS, LayerSubject, Outputs, Subject, replaced
 
 Run = Callable[[Tree, Tree], Outputs]
 
@@ -239,18 +239,10 @@ class Problem:
         weights = weights_of(outputs)
         return np.asarray(sum(float((w * named(outputs)[name].numpy()).sum()) for name, w in weights.items()))
 
-    @contextmanager
-    def moved(self, steps: dict[str, np.ndarray]) -> Iterator[None]:
+    def moved(self, steps: dict[str, np.ndarray]) -> AbstractContextManager[None]:
         """Return a context in which `steps` are added to leaves of the problem."""
         leaves = self.leaves
-        before = {name: (leaves[name]._array, leaves[name]._exposed) for name in steps}
-        try:
-            for name, step in steps.items():
-                leaves[name]._array, leaves[name]._exposed = np.asarray(before[name][0] + step), False
-            yield
-        finally:
-            for name, (array, exposed) in before.items():
-                leaves[name]._array, leaves[name]._exposed = array, exposed
+        return replaced([(leaves[name], np.asarray(leaves[name]._array + step)) for name, step in steps.items()])
 
 
 def named(outputs: Outputs) -> dict[str, Tensor]:

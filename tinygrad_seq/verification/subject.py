@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,28 @@ WINDOW = "a window of backpropagation"
 MODULE = "a state_dict"
 STREAM = "a stream"
 COMPILED = "a step that can be compiled"
+
+
+@contextmanager
+def replaced(values: Iterable[tuple[Tensor, np.ndarray]]) -> Iterator[None]:
+    """Return a context in which tensors hold other arrays."""
+    before = []
+    try:
+        for tensor, array in values:
+            before.append((tensor, tensor._array, tensor._exposed))
+            tensor._array, tensor._exposed = array, False
+        yield
+    finally:
+        for tensor, array, exposed in reversed(before):
+            tensor._array, tensor._exposed = array, exposed
+
+
+def _refusal(step: StepFunction, state: Tree, xs: Tree) -> str:
+    try:
+        program_of(step, state, xs)
+    except CompileError as error:
+        return str(error)
+    return ""
 
 
 class Subject:
@@ -118,21 +140,15 @@ class Subject:
         module = self.module
         held: list[Tensor] = [*self.parameters().values()] if module is None else [*module.parameters()]
         held += [] if module is None else module.buffers()
-        before = [(tensor, tensor._array, tensor._exposed) for tensor in held]
         default = default_dtype()
         try:
             if module is not None and any(map(_has_no_dtype, module.modules())):
                 set_default_dtype(dtype)
-            for tensor, array, _ in before:
-                if array.dtype.kind == "f":
-                    cast = array.astype(dtype)
-                    tensor._array = change(cast).astype(dtype) if tensor.requires_grad else cast
-                    tensor._exposed = False
-            yield
+            casts = [(tensor, tensor._array.astype(dtype)) for tensor in held if tensor.dtype.kind == "f"]
+            with replaced([(t, change(cast).astype(dtype) if t.requires_grad else cast) for t, cast in casts]):
+                yield
         finally:
             set_default_dtype(default)
-            for tensor, array, exposed in before:
-                tensor._array, tensor._exposed = array, exposed
 
 
 class _OfModule(Subject):
@@ -226,11 +242,10 @@ class LayerSubject(_OfModule):
     def refusal(self, xs: Tree, state: Tree, evaluate: bool) -> str:
         rows = flatten(xs)[0][0].shape[1]
         for one in self.layer._passes()[: 1 + self.bidirectional]:
-            try:
-                with self._mode(evaluate):
-                    program_of(step_of_pass(one, self.layer.options), one.initial_state(rows), xs)
-            except CompileError as error:
-                return str(error)
+            with self._mode(evaluate):
+                found = _refusal(step_of_pass(one, self.layer.options), one.initial_state(rows), xs)
+            if found:
+                return found
         return ""
 
 
@@ -263,11 +278,7 @@ class StepSubject(Subject):
         return self._step, lambda state: state
 
     def refusal(self, xs: Tree, state: Tree, evaluate: bool) -> str:
-        try:
-            program_of(self._step, state, xs)
-        except CompileError as error:
-            return str(error)
-        return ""
+        return _refusal(self._step, state, xs)
 
 
 class ModuleSubject(_OfModule):
