@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ....ops.comparison import where
 from ....scan.ir.leaves import named_leaves
 from ...checks import check_probability
 from .inputs import Arrays, Inputs, InputStep, Outputs
+from .transform import Run, Transform
 
 _LEVELS = 2**16
 
@@ -56,15 +58,15 @@ def draw_zoneout(rates: list[float], T: int, state: Arrays) -> list[np.ndarray]:
     return masks
 
 
-def check_zoneout(layer: str, given: Any, state: Tree) -> list[float]:
+def _check(layer: str, options: Mapping[str, Any], state: Tree) -> list[float]:
     """Return one probability for each array of `state`.
 
     Raises
     ------
     ArgumentError
-        If `given` is neither a probability nor a structure of them like the state.
+        If zoneout is neither a probability nor a structure of them like the state.
     """
-    leaves = flatten(state)[0]
+    given, leaves = options["zoneout"], flatten(state)[0]
     rates = flatten(given)[0]
     if isinstance(given, tuple | list | dict):
         if dict(named_leaves(given)).keys() != dict(named_leaves(state)).keys():
@@ -77,3 +79,13 @@ def check_zoneout(layer: str, given: Any, state: Tree) -> list[float]:
     for rate in rates:
         check_probability(layer, zoneout=rate)
     return [float(rate) if leaf.dtype.kind == "f" else 0.0 for rate, leaf in zip(rates, leaves, strict=True)]
+
+
+def _apply(step: InputStep, run: Run) -> InputStep:
+    rates = _check(type(run.cell).__name__, run.options, run.cell.initial_state(1))
+    if run.training and any(rates):
+        run.varying["zoneout"] = draw_zoneout(rates, run.varying["x"][0].shape[0], run.state)
+    return zoneout(step, rates, run.training) if any(rates) else step
+
+
+ZONEOUT = Transform({"zoneout": 0.0}, _check, _apply)
