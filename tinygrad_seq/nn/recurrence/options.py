@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, cast
 
 from ...errors import ArgumentError, ShapeError
 from ...scan import Remember, check_remember
@@ -83,7 +83,6 @@ TRANSFORMS: Final = [DROPS, ZONEOUT]
 """The options that change the step of a cell, in the order in which they are applied."""
 
 _CHOICES: Final = {"merge": ("concat", "sum", "mean"), "masked_output": ("zeros", "held")}
-_SWITCHES: Final = ("residual", "learn_initial_state", "go_backwards", "return_all_states", "stateful")
 
 
 def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
@@ -94,7 +93,7 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
     ArgumentError
         If an option is unknown or outside its range, or two options exclude each other.
     """
-    defaults: Any = {
+    defaults: dict[str, Any] = {
         "merge": "concat",
         "variational_dropout": 0.0,
         **{name: default for transform in TRANSFORMS for name, default in transform.defaults.items()},
@@ -113,12 +112,12 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
         raise ArgumentError(
             f"{layer}: expected options of {', '.join(defaults)}, got {unknown[0]!r}; correct its name."
         )
-    chosen: Options = {**defaults, **options}
+    chosen: dict[str, Any] = {**defaults, **options}
     for name, choices in _CHOICES.items():
-        value = chosen[name]  # type: ignore[literal-required]
+        value = chosen[name]
         if not isinstance(value, str) or value not in choices:
             raise ArgumentError(f"{layer}: expected {name} to be one of {choices}, got {value!r}; pass one of them.")
-    check_switches(layer, **{name: chosen[name] for name in _SWITCHES})
+    check_switches(layer, **{name: chosen[name] for name, default in defaults.items() if default is False})
     check_probability(layer, variational_dropout=chosen["variational_dropout"])
     check_remember(layer, chosen["remember"])
     window, stride = chosen["window"], chosen["stride"]
@@ -130,12 +129,12 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
         )
     if bidirectional:
         for name in ("go_backwards", "stateful"):
-            if chosen[name]:  # type: ignore[literal-required]
+            if chosen[name]:
                 raise ArgumentError(
                     f"{layer}: expected bidirectional or {name}, got both; leave one out: of two directions one goes "
                     "backwards, from the end of what it is given."
                 )
-    return chosen
+    return cast(Options, chosen)
 
 
 def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:

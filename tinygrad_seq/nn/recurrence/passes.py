@@ -139,7 +139,7 @@ def run_pass(
     cell.rebuild_state, cell.rebuild_x = rebuild, xs.rebuild
     varying: Inputs = {"x": xs.arrays}
     fixed: Inputs = {}
-    step = _with_options(cell, one, begin, flags, options, training, nudges, varying, fixed)
+    step = _with_options(cell, one, flags, nudges, Run(one.cell, begin, options, training, varying, fixed))
     held = valid is not None and options["masked_output"] == "held"
     show = options["return_all_states"] or nudges is not None
     cut = runs and options["window"] is not None and valid is not None
@@ -207,33 +207,20 @@ class _FlatStep:
         return [as_leaf(x) for x in flatten(new)[0]], Outputs([as_leaf(y) for y in ys])
 
 
-def _with_options(
-    step: InputStep,
-    one: Pass,
-    begin: Arrays,
-    flags: Flags,
-    options: Options,
-    training: bool,
-    nudges: Arrays | None,
-    varying: Inputs,
-    fixed: Inputs,
-) -> InputStep:
-    """Return the step of a pass with all its options.
-
-    The inputs of the options are added to `varying`, (T, N, ...), and `fixed`, (N, ...).
-    """
-    step = _with_output(step, one.projection, Run(one.cell, begin, options, training, varying, fixed))
-    valid = flags.valid(varying["x"][0].shape[0])
+def _with_options(step: InputStep, one: Pass, flags: Flags, nudges: Arrays | None, run: Run) -> InputStep:
+    """Return the step of a pass with all its options, whose inputs are added to those of the run."""
+    step = _with_output(step, one.projection, run)
+    valid = flags.valid(run.varying["x"][0].shape[0])
     if nudges is not None:
         step = observe(step)
-        varying["nudges"] = nudges
+        run.varying["nudges"] = nudges
     if flags.reset is not None:
         step = restart(step, flatten(one.initial_state(1))[0])
-        varying["reset"] = find_restarts(flags.reset, valid, one.reverse)
+        run.varying["reset"] = find_restarts(flags.reset, valid, one.reverse)
     if valid is not None:
         step = hold(step)
-        varying["mask"] = valid
-        _fill(varying, fixed, valid, begin, one.reverse)
+        run.varying["mask"] = valid
+        _fill(run.varying, run.fixed, valid, run.state, one.reverse)
     return step
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ....autograd.creation import asarray, zeros
+from ....autograd.creation import zeros
 from ....autograd.tagging import tag
 from ....base import settings
 from ....base.tree import Tree
@@ -177,18 +177,13 @@ def _check(layer: str, options: Mapping[str, Any], _state: Tree) -> None:
 
 
 def _apply(step: InputStep, run: Run) -> InputStep:
-    name, x = type(run.cell).__name__, [_first(array) for array in run.varying["x"]]
+    name, x = type(run.cell).__name__, [zeros(xs.shape[1:], xs.dtype) for xs in run.varying["x"]]
     weights: Sequence[np.ndarray] = ()
     if rate := run.options["drop_connect"]:
         weights = draw_drop_connect(name, step, run.state, x, rate)
     if rate := run.options["recurrent_dropout"]:
         run.fixed["recurrent"] = draw_recurrent(name, step, run.state, x, rate)
     return drop_in_products(step, weights)
-
-
-def _first(xs: Any) -> Any:
-    """Return the values of the first step; zeros if there is no step."""
-    return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
 
 
 DROPS = Transform({"recurrent_dropout": 0.0, "drop_connect": 0.0}, _check, _apply, training_only=True)

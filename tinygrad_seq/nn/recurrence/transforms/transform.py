@@ -58,6 +58,5 @@ class Transform(NamedTuple):
 
     def is_active(self, options: Mapping[str, Any], training: bool) -> bool:
         """Return whether the step is transformed."""
-        if self.training_only and not training:
-            return False
-        return any(options[name] != default for name, default in self.defaults.items())
+        allowed = training or not self.training_only
+        return allowed and any(options[name] != default for name, default in self.defaults.items())

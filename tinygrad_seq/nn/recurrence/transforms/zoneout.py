@@ -47,17 +47,6 @@ def zoneout(step: InputStep, rates: list[float], training: bool) -> InputStep:
     return zoned
 
 
-def draw_zoneout(rates: list[float], T: int, state: Arrays) -> list[np.ndarray]:
-    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` whose rate is not 0."""
-    generator = settings.generator(None)
-    masks = []
-    for array, rate in zip(state, rates, strict=True):
-        if rate:
-            drawn = generator.integers(0, _LEVELS, (T, *array.shape), np.uint16)
-            masks.append(drawn < round(rate * _LEVELS))
-    return masks
-
-
 def _check(layer: str, options: Mapping[str, Any], state: Tree) -> list[float]:
     """Return one probability for each array of `state`.
 
@@ -83,9 +72,16 @@ def _check(layer: str, options: Mapping[str, Any], state: Tree) -> list[float]:
 
 def _apply(step: InputStep, run: Run) -> InputStep:
     rates = _check(type(run.cell).__name__, run.options, run.cell.initial_state(1))
-    if run.training and any(rates):
-        run.varying["zoneout"] = draw_zoneout(rates, run.varying["x"][0].shape[0], run.state)
-    return zoneout(step, rates, run.training) if any(rates) else step
+    if not any(rates):
+        return step
+    if run.training:  # the masks of T steps, (T, N, ...) bool, for the arrays of the state whose rate is not 0
+        draw, T = settings.generator(None).integers, run.varying["x"][0].shape[0]
+        run.varying["zoneout"] = [
+            draw(0, _LEVELS, (T, *array.shape), np.uint16) < round(rate * _LEVELS)
+            for array, rate in zip(run.state, rates, strict=True)
+            if rate
+        ]
+    return zoneout(step, rates, run.training)
 
 
 ZONEOUT = Transform({"zoneout": 0.0}, _check, _apply)
