@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 import tinygrad_seq as ts
 from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
+from tinygrad_seq.base import settings
 from tinygrad_seq.base.tree import flatten
-from tinygrad_seq.errors import ShapeError
+from tinygrad_seq.errors import ArgumentError, ShapeError
+from tinygrad_seq.nn.checks import check_numbers
+from tinygrad_seq.nn.recurrence.options import TRANSFORMS
+from tinygrad_seq.nn.recurrence.transforms.transform import Transform
 
 T, N, I, H = 6, 5, 3, 4
 LENGTHS = np.array([6, 2, 5, 1, 4])
@@ -435,3 +440,67 @@ def test_a_window_cuts_the_gradient_of_held_outputs(window: int, stride: int | N
     reached = [0, 0, 1, 0, 0, 0] if stride else [0] * 6
     found = [0] * 6 if xs.grad is None else xs.grad.numpy().ravel().tolist()
     assert found == (reached[::-1] if backwards else reached)
+
+
+@pytest.fixture
+def leak() -> Iterator[None]:
+    """Add an option by its row: the state is scaled by ``1 - leak`` after each step; in training, noise is added."""
+
+    def check(layer: str, options: Any, _state: Any) -> None:
+        check_numbers(layer, 0.0, 1.0, leak=options["leak"])
+
+    def apply(step: Any, run: Any) -> Any:
+        if run.training:
+            shape = (len(run.varying["x"][0]), *run.state[0].shape)
+            run.varying["noise"] = settings.generator(None).standard_normal(shape)
+
+        def leaking(state: Any, inputs: Any) -> Any:
+            (new,), outputs = step(state, inputs)
+            new = new * (1 - run.options["leak"])
+            new = new + inputs["noise"] if run.training else new
+            return [new], outputs._replace(y=[new])
+
+        return leaking
+
+    TRANSFORMS.append(Transform({"leak": 0.0}, check, apply))
+    yield
+    TRANSFORMS.pop()
+
+
+@pytest.mark.usefixtures("leak")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("call", [{}, {"lengths": LENGTHS}], ids=["whole", "lengths"])
+def test_one_row_adds_an_option(call: dict[str, Any], training: bool, rng: np.random.Generator) -> None:
+    layer, xs = layer_of("gru", rng, leak=0.25).train(training), data(rng)
+    found = run(layer, xs, **call)
+    for one, other in zip(found, run(layer, xs, compiled=False, **call), strict=True):
+        assert_close("compiled and eager", one, other, GRADIENT_TOLERANCE)
+    ts.manual_seed(0)
+    noise = settings.generator(None).standard_normal((T, N, H)) if training else np.zeros((T, N, H))
+    order = np.argsort(-LENGTHS, kind="stable") if call else np.arange(N)  # the rows of the run
+    noise[:, order] = noise.copy()
+    h = ts.zeros((N, H), "float64")
+    for t, x in enumerate(xs):
+        new = 0.75 * layer.cells[0](x, h)[0] + noise[t]
+        counts = (t < LENGTHS)[:, None] if call else np.ones((N, 1), bool)
+        assert_close("ys", found[0][t], np.where(counts, new.numpy(), 0), VALUE_TOLERANCE)
+        h = ts.tensor(np.where(counts, new.numpy(), h.numpy()))
+    if not training:
+        with ts.no_grad():
+            assert_close("stream", layer.stream(N)(xs[0]).numpy(), found[0][0], VALUE_TOLERANCE)
+
+
+@pytest.mark.usefixtures("leak")
+def test_the_option_of_a_row_is_checked_and_off_by_default(rng: np.random.Generator) -> None:
+    with pytest.raises(ArgumentError, match="Recurrent: expected leak to be a finite number >= 0 and <= 1, got 2"):
+        layer_of("gru", rng, leak=2)
+    layer, xs = layer_of("gru", rng), data(rng)
+    assert layer.options["leak"] == 0.0  # type: ignore[typeddict-item]
+    with_row = run(layer, xs)[0]
+    row = TRANSFORMS.pop()
+    try:
+        np.testing.assert_array_equal(with_row, run(layer, xs)[0])
+        with pytest.raises(ArgumentError, match="got 'leak'"):
+            layer_of("gru", rng, leak=0.1)
+    finally:
+        TRANSFORMS.append(row)

@@ -19,11 +19,10 @@ from ..module.module import Module
 from ..module.parameter import Parameter
 from .call import Call, add_residual, run_call
 from .inspection import Inspection, PassInspection, make_nudges
-from .options import Options, check_options, check_residual
+from .options import TRANSFORMS, Options, check_options, check_residual
 from .passes import Pass, learned_state, step_of_pass
 from .stream import Stream
 from .transforms.inputs import Leaves
-from .transforms.zoneout import check_zoneout
 
 
 class SequenceLayer(Module):
@@ -82,7 +81,8 @@ class SequenceLayer(Module):
         if self.options["residual"]:
             check_residual(name, sizes, bidirectional and self.options["merge"] == "concat")
         for cell in cells:
-            check_zoneout(name, self.options["zoneout"], cell.initial_state(1))
+            for transform in TRANSFORMS:
+                transform.check(name, self.options, cell.initial_state(1))
         learned = self.options["learn_initial_state"]
         self.initial_states = [learned_state(cell) for cell in cells] if learned else None
         self._kept: list[Tree] | None = None

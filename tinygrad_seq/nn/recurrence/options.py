@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, cast
 
 from ...errors import ArgumentError, ShapeError
 from ...scan import Remember, check_remember
 from ..checks import check_probability, check_sizes, check_switches
+from .transforms.recurrent_dropout import DROPS
+from .transforms.zoneout import ZONEOUT
 
 
 class Options(TypedDict, total=False):
@@ -77,47 +79,46 @@ class Options(TypedDict, total=False):
     remember: Remember
 
 
-DEFAULTS: Final[Options] = {
-    "merge": "concat",
-    "variational_dropout": 0.0,
-    "recurrent_dropout": 0.0,
-    "drop_connect": 0.0,
-    "zoneout": 0.0,
-    "residual": False,
-    "learn_initial_state": False,
-    "masked_output": "zeros",
-    "go_backwards": False,
-    "return_all_states": False,
-    "stateful": False,
-    "window": None,
-    "stride": None,
-    "remember": "all",
-}
+TRANSFORMS: Final = [DROPS, ZONEOUT]
+"""The options that change the step of a cell, in the order in which they are applied."""
+
 _CHOICES: Final = {"merge": ("concat", "sum", "mean"), "masked_output": ("zeros", "held")}
-_PROBABILITIES: Final = ("variational_dropout", "recurrent_dropout", "drop_connect")
-_SWITCHES: Final = ("residual", "learn_initial_state", "go_backwards", "return_all_states", "stateful")
 
 
 def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
-    """Return all options, with defaults for those that are not given.
+    """Return all options, with defaults for those that are not given; a layer checks those of `TRANSFORMS` per cell.
 
     Raises
     ------
     ArgumentError
         If an option is unknown or outside its range, or two options exclude each other.
     """
-    unknown = sorted(set(options) - set(DEFAULTS))
+    defaults: dict[str, Any] = {
+        "merge": "concat",
+        "variational_dropout": 0.0,
+        **{name: default for transform in TRANSFORMS for name, default in transform.defaults.items()},
+        "residual": False,
+        "learn_initial_state": False,
+        "masked_output": "zeros",
+        "go_backwards": False,
+        "return_all_states": False,
+        "stateful": False,
+        "window": None,
+        "stride": None,
+        "remember": "all",
+    }
+    unknown = sorted(set(options) - set(defaults))
     if unknown:
         raise ArgumentError(
-            f"{layer}: expected options of {', '.join(DEFAULTS)}, got {unknown[0]!r}; correct its name."
+            f"{layer}: expected options of {', '.join(defaults)}, got {unknown[0]!r}; correct its name."
         )
-    chosen: Options = {**DEFAULTS, **options}
+    chosen: dict[str, Any] = {**defaults, **options}
     for name, choices in _CHOICES.items():
-        value = chosen[name]  # type: ignore[literal-required]
+        value = chosen[name]
         if not isinstance(value, str) or value not in choices:
             raise ArgumentError(f"{layer}: expected {name} to be one of {choices}, got {value!r}; pass one of them.")
-    check_switches(layer, **{name: chosen[name] for name in _SWITCHES})
-    check_probability(layer, **{name: chosen[name] for name in _PROBABILITIES})
+    check_switches(layer, **{name: chosen[name] for name, default in defaults.items() if default is False})
+    check_probability(layer, variational_dropout=chosen["variational_dropout"])
     check_remember(layer, chosen["remember"])
     window, stride = chosen["window"], chosen["stride"]
     check_sizes(layer, **{name: n for name, n in (("window", window), ("stride", stride)) if n is not None})
@@ -128,12 +129,12 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
         )
     if bidirectional:
         for name in ("go_backwards", "stateful"):
-            if chosen[name]:  # type: ignore[literal-required]
+            if chosen[name]:
                 raise ArgumentError(
                     f"{layer}: expected bidirectional or {name}, got both; leave one out: of two directions one goes "
                     "backwards, from the end of what it is given."
                 )
-    return chosen
+    return cast(Options, chosen)
 
 
 def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:

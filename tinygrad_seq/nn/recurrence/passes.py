@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...autograd.creation import asarray, zeros
+from ...autograd.creation import zeros
 from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...base.tree import Tree, first_leaf, flatten, map_leaves
@@ -24,16 +24,15 @@ from ..init import uniform_
 from ..masks import Flags, Mask
 from ..module.parameter import Parameter
 from ..module.reinitialise import reinitialise
-from .options import Options
+from .options import TRANSFORMS, Options
 from .padding import fill_padding, first_steps, hold_padding, send_zeros
 from .shrinking import plan_segments, run_segments
 from .trace_cache import step_of_cell
 from .transforms.hold import hold
 from .transforms.inputs import Arrays, Inputs, InputStep, Leaves, Outputs, per_row, take_steps
 from .transforms.observe import observe
-from .transforms.recurrent_dropout import draw_drop_connect, draw_recurrent, drop_in_products
 from .transforms.reset import find_restarts, restart
-from .transforms.zoneout import check_zoneout, draw_zoneout, zoneout
+from .transforms.transform import Run
 
 
 class Pass(NamedTuple):
@@ -77,12 +76,6 @@ class Pass(NamedTuple):
                         parameter.copy_(initial[0])
         if self.projection is not None:
             draw_projection(self.projection)
-
-    def zoneout_rates(self, options: Options) -> list[float]:
-        """Return the rate of zoneout of each array of the state; none if there is no zoneout."""
-        if options["zoneout"] == 0:
-            return []
-        return check_zoneout(type(self.cell).__name__, options["zoneout"], self.cell.initial_state(1))
 
 
 def learned_state(cell: Cell) -> Tree:
@@ -138,13 +131,15 @@ def run_pass(
     T = xs.arrays[0].shape[0]
     valid = flags.valid(T)
     runs = bool(T) if valid is None else bool(valid.any())
-    if runs and nudges is None and _is_bare(one, flags, options, training):
+    plain = nudges is None and not options["return_all_states"] and all(flag is None for flag in flags)
+    if runs and plain and _is_only_cell(one, options, training):
         return _run_bare(one, xs.tree(), state, options)
     begin, rebuild = flatten(state)
-    cell = _FlatStep(one.cell, rebuild, xs.rebuild)
+    cell = _FlatStep(one.cell)
+    cell.rebuild_state, cell.rebuild_x = rebuild, xs.rebuild
     varying: Inputs = {"x": xs.arrays}
     fixed: Inputs = {}
-    step = _with_options(cell, one, begin, flags, options, training, nudges, varying, fixed)
+    step = _with_options(cell, one, flags, nudges, Run(one.cell, begin, options, training, varying, fixed))
     held = valid is not None and options["masked_output"] == "held"
     show = options["return_all_states"] or nudges is not None
     cut = runs and options["window"] is not None and valid is not None
@@ -178,96 +173,67 @@ def run_pass(
 
 def step_of_pass(one: Pass, options: Options) -> StepFunction:
     """Return the step ``(state, x) -> (state, y)`` of a pass that is not in training."""
-    rates = one.zoneout_rates(options)
-    if one.projection is None and not any(rates):
+    if _is_only_cell(one, options, training=False):
         return step_of_one(one.cell)
+    cell = _FlatStep(one.cell)
+    run = Run(one.cell, flatten(one.cell.initial_state(1))[0], options, False, {}, {})
+    with_output = _with_output(cell, one.projection, run)
 
     def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
         begin, xs = Leaves.of(state), Leaves.of(x)
-        cell = _FlatStep(one.cell, begin.rebuild, xs.rebuild)
-        new, outputs = _with_output(cell, one.projection, rates, training=False)(begin.arrays, {"x": xs.arrays})
+        cell.rebuild_state, cell.rebuild_x = begin.rebuild, xs.rebuild
+        new, outputs = with_output(begin.arrays, {"x": xs.arrays})
         return begin.rebuild(new), cell.rebuild_y(outputs.y)
 
     return step
 
 
 class _FlatStep:
-    """The step of a cell on lists of arrays; `rebuild_y` is set when it runs."""
+    """The step of a cell on lists of arrays.
 
+    The structures `rebuild_state` and `rebuild_x` are set before it runs, `rebuild_y` when it runs.
+    """
+
+    rebuild_state: Callable[[Sequence[Any]], Tree]
+    rebuild_x: Callable[[Sequence[Any]], Tree]
     rebuild_y: Callable[[Sequence[Any]], Tree]
 
-    def __init__(
-        self, cell: Cell, rebuild_state: Callable[[Sequence[Any]], Tree], rebuild_x: Callable[[Sequence[Any]], Tree]
-    ) -> None:
-        self._step, self._rebuild_state, self._rebuild_x = step_of_one(cell), rebuild_state, rebuild_x
+    def __init__(self, cell: Cell) -> None:
+        self._step = step_of_one(cell)
 
     def __call__(self, state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
-        new, y = self._step(self._rebuild_state(state), self._rebuild_x(inputs["x"]))
+        new, y = self._step(self.rebuild_state(state), self.rebuild_x(inputs["x"]))
         ys, self.rebuild_y = flatten(y)
         return [as_leaf(x) for x in flatten(new)[0]], Outputs([as_leaf(y) for y in ys])
 
 
-def _with_options(
-    step: InputStep,
-    one: Pass,
-    begin: Arrays,
-    flags: Flags,
-    options: Options,
-    training: bool,
-    nudges: Arrays | None,
-    varying: Inputs,
-    fixed: Inputs,
-) -> InputStep:
-    """Return the step of a pass with all its options.
-
-    The inputs of the options are added to `varying`, (T, N, ...), and `fixed`, (N, ...).
-    """
-    rates, T = one.zoneout_rates(options), varying["x"][0].shape[0]
-    if training:
-        step = _drop(step, one, varying["x"], begin, options, fixed)
-        if any(rates):
-            varying["zoneout"] = draw_zoneout(rates, T, begin)
-    step = _with_output(step, one.projection, rates, training)
-    valid = flags.valid(T)
+def _with_options(step: InputStep, one: Pass, flags: Flags, nudges: Arrays | None, run: Run) -> InputStep:
+    """Return the step of a pass with all its options, whose inputs are added to those of the run."""
+    step = _with_output(step, one.projection, run)
+    valid = flags.valid(run.varying["x"][0].shape[0])
     if nudges is not None:
         step = observe(step)
-        varying["nudges"] = nudges
+        run.varying["nudges"] = nudges
     if flags.reset is not None:
         step = restart(step, flatten(one.initial_state(1))[0])
-        varying["reset"] = find_restarts(flags.reset, valid, one.reverse)
+        run.varying["reset"] = find_restarts(flags.reset, valid, one.reverse)
     if valid is not None:
         step = hold(step)
-        varying["mask"] = valid
-        _fill(varying, fixed, valid, begin, one.reverse)
+        run.varying["mask"] = valid
+        _fill(run.varying, run.fixed, valid, run.state, one.reverse)
     return step
 
 
-def _drop(step: InputStep, one: Pass, xs: Arrays, state: Arrays, options: Options, fixed: Inputs) -> InputStep:
-    """Return the step with dropout in the products that read the state; its masks are added to `fixed`."""
-    if not (options["drop_connect"] or options["recurrent_dropout"]):
-        return step
-    name, x = type(one.cell).__name__, [_first(array) for array in xs]
-    weights: Sequence[np.ndarray] = ()
-    if options["drop_connect"]:
-        weights = draw_drop_connect(name, step, state, x, options["drop_connect"])
-    if options["recurrent_dropout"]:
-        fixed["recurrent"] = draw_recurrent(name, step, state, x, options["recurrent_dropout"])
-    return drop_in_products(step, weights)
-
-
-def _first(xs: Any) -> Any:
-    """Return the values of the first step; zeros if there is no step."""
-    return asarray(xs[0]) if xs.shape[0] else zeros(xs.shape[1:], xs.dtype)
-
-
-def _with_output(step: InputStep, projection: Parameter | None, rates: list[float], training: bool) -> InputStep:
-    """Return the step with zoneout and the projection of its output."""
-    zoned = zoneout(step, rates, training) if any(rates) else step
+def _with_output(step: InputStep, projection: Parameter | None, run: Run) -> InputStep:
+    """Return the step of a cell with the options at work and the projection of its output."""
+    for transform in TRANSFORMS:
+        if transform.is_active(run.options, run.training):
+            step = transform.apply(step, run)
     if projection is None:
-        return zoned
+        return step
 
     def projected(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
-        state, outputs = zoned(state, inputs)
+        state, outputs = step(state, inputs)
         return state, outputs._replace(y=[linear(y, projection) for y in outputs.y])
 
     return projected
@@ -290,15 +256,9 @@ def _fill(varying: Inputs, fixed: Inputs, valid: Mask, state: Arrays, reverse: b
 # ----------------------------------------------------------------------------------------------------- the run
 
 
-def _is_bare(one: Pass, flags: Flags, options: Options, training: bool) -> bool:
-    """Return whether a pass is the step of its cell and nothing else."""
-    dropped = training and (options["drop_connect"] or options["recurrent_dropout"])
-    return (
-        one.projection is None
-        and options["zoneout"] == 0
-        and not (dropped or options["return_all_states"])
-        and all(flag is None for flag in flags)
-    )
+def _is_only_cell(one: Pass, options: Options, training: bool) -> bool:
+    """Return whether the step of a pass is that of its cell, with neither a projection nor an option at work."""
+    return one.projection is None and not any(each.is_active(options, training) for each in TRANSFORMS)
 
 
 def _run_bare(one: Pass, xs: Tree, state: Tree, options: Options) -> Outcome:

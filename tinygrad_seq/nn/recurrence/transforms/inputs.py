@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from ....base.tree import Tree, flatten
 from ....ops.indexing import take
@@ -39,28 +39,11 @@ class Leaves(NamedTuple):
         return Leaves([function(array) for array in self.arrays], self.rebuild)
 
 
-class Inputs(TypedDict, total=False):
-    """The inputs of one step, or with a leading time axis those of a whole run.
+Inputs = dict[str, Any]
+"""The inputs of one step by name, or with a leading time axis those of a whole run.
 
-    Attributes
-    ----------
-    x
-        What the cell reads.
-    mask, reset
-        (N,) bool: which rows the step counts for, and which start from the initial state.
-    begin
-        The state that `hold` gives to rows for which the step does not count.
-    recurrent, zoneout, nudges
-        One array for each array of the state, or None: see `drop_in_products`, `zoneout` and `observe`.
-    """
-
-    x: Arrays
-    mask: Any
-    reset: Any
-    begin: Arrays
-    recurrent: Arrays
-    zoneout: Arrays
-    nudges: Arrays
+``x`` has the arrays that the cell reads; the functions that transform a step document the others.
+"""
 
 
 class Outputs(NamedTuple):

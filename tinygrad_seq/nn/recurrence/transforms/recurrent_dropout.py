@@ -9,11 +9,12 @@ dropped, which products with matrices read. So what a gated cell carries over, `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ....autograd.creation import zeros
 from ....autograd.tagging import tag
 from ....base import settings
 from ....base.tree import Tree
@@ -21,8 +22,10 @@ from ....errors import ArgumentError, CompileError
 from ....ops.arithmetic import multiply
 from ....ops.primitive import OpKind
 from ....scan.ir.step import Eqn, Var, evaluate
+from ...checks import check_probability
 from .equations import Written, write_down
 from .inputs import Arrays, Inputs, InputStep, Outputs
+from .transform import Run, Transform
 
 
 def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> InputStep:
@@ -167,3 +170,20 @@ def _require(found: bool, option: str, cell: str) -> None:
             f"{option}: expected a cell that multiplies its state with a matrix, got {cell}, which does not; "
             "use zoneout or variational_dropout."
         )
+
+
+def _check(layer: str, options: Mapping[str, Any], _state: Tree) -> None:
+    check_probability(layer, **{name: options[name] for name in DROPS.defaults})
+
+
+def _apply(step: InputStep, run: Run) -> InputStep:
+    name, x = type(run.cell).__name__, [zeros(xs.shape[1:], xs.dtype) for xs in run.varying["x"]]
+    weights: Sequence[np.ndarray] = ()
+    if rate := run.options["drop_connect"]:
+        weights = draw_drop_connect(name, step, run.state, x, rate)
+    if rate := run.options["recurrent_dropout"]:
+        run.fixed["recurrent"] = draw_recurrent(name, step, run.state, x, rate)
+    return drop_in_products(step, weights)
+
+
+DROPS = Transform({"recurrent_dropout": 0.0, "drop_connect": 0.0}, _check, _apply, training_only=True)

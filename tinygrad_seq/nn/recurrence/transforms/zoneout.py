@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ....ops.comparison import where
 from ....scan.ir.leaves import named_leaves
 from ...checks import check_probability
 from .inputs import Arrays, Inputs, InputStep, Outputs
+from .transform import Run, Transform
 
 _LEVELS = 2**16
 
@@ -45,26 +47,15 @@ def zoneout(step: InputStep, rates: list[float], training: bool) -> InputStep:
     return zoned
 
 
-def draw_zoneout(rates: list[float], T: int, state: Arrays) -> list[np.ndarray]:
-    """Return the masks of T steps, (T, N, ...) bool, for the arrays of `state` whose rate is not 0."""
-    generator = settings.generator(None)
-    masks = []
-    for array, rate in zip(state, rates, strict=True):
-        if rate:
-            drawn = generator.integers(0, _LEVELS, (T, *array.shape), np.uint16)
-            masks.append(drawn < round(rate * _LEVELS))
-    return masks
-
-
-def check_zoneout(layer: str, given: Any, state: Tree) -> list[float]:
+def _check(layer: str, options: Mapping[str, Any], state: Tree) -> list[float]:
     """Return one probability for each array of `state`.
 
     Raises
     ------
     ArgumentError
-        If `given` is neither a probability nor a structure of them like the state.
+        If zoneout is neither a probability nor a structure of them like the state.
     """
-    leaves = flatten(state)[0]
+    given, leaves = options["zoneout"], flatten(state)[0]
     rates = flatten(given)[0]
     if isinstance(given, tuple | list | dict):
         if dict(named_leaves(given)).keys() != dict(named_leaves(state)).keys():
@@ -77,3 +68,20 @@ def check_zoneout(layer: str, given: Any, state: Tree) -> list[float]:
     for rate in rates:
         check_probability(layer, zoneout=rate)
     return [float(rate) if leaf.dtype.kind == "f" else 0.0 for rate, leaf in zip(rates, leaves, strict=True)]
+
+
+def _apply(step: InputStep, run: Run) -> InputStep:
+    rates = _check(type(run.cell).__name__, run.options, run.cell.initial_state(1))
+    if not any(rates):
+        return step
+    if run.training:  # the masks of T steps, (T, N, ...) bool, for the arrays of the state whose rate is not 0
+        draw, T = settings.generator(None).integers, run.varying["x"][0].shape[0]
+        run.varying["zoneout"] = [
+            draw(0, _LEVELS, (T, *array.shape), np.uint16) < round(rate * _LEVELS)
+            for array, rate in zip(run.state, rates, strict=True)
+            if rate
+        ]
+    return zoneout(step, rates, run.training)
+
+
+ZONEOUT = Transform({"zoneout": 0.0}, _check, _apply)
