@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
-from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError, TinygradSeqError
+from tinygrad_seq.errors import AnomalyError, ArgumentError, DtypeError, ShapeError, TinygradSeqError
 from tinygrad_seq.ops.public import PUBLIC
 
 NAMES = [name for name, operation in PUBLIC.items() if operation.function.__name__ == name]
@@ -31,13 +31,34 @@ def test_error_names_the_public_function(name: str, mistake: str) -> None:
         getattr(ts, name)(*args, **kwargs)
 
 
-NO_MISTAKE = {("outer", "shape"), ("kron", "shape")}  # any two shapes fit
-SECOND: dict[str, Any] = {"shape": ts.ones(5), "text": "abc", "object": object()}
-
-
 def takes_two_arrays(name: str) -> bool:
     parameters = inspect.signature(PUBLIC[name].function).parameters.values()
     return sum("Array" in str(parameter.annotation) for parameter in parameters) > 1
+
+
+ALIASES = [name for name in PUBLIC if name not in NAMES]
+
+
+@pytest.mark.parametrize("operand", ["abc", None, object()], ids=["text", "none", "object"])
+@pytest.mark.parametrize("name", PUBLIC)
+def test_error_of_a_bad_operand_names_the_alias(name: str, operand: Any) -> None:
+    with pytest.raises(TinygradSeqError, match=rf"^{name}: "):
+        getattr(ts, name)(operand)
+
+
+@pytest.mark.parametrize("name", [name for name in ALIASES if takes_two_arrays(name)])
+def test_error_of_another_operand_names_the_alias(name: str) -> None:
+    with pytest.raises(TinygradSeqError, match=rf"^{name}: "):
+        getattr(ts, name)(ts.ones((2, 3)), object())
+
+
+def test_an_alias_keeps_errors_that_are_not_about_arguments() -> None:
+    with ts.detect_anomaly(), pytest.raises(AnomalyError):
+        ts.div(ts.ones(2, requires_grad=True), ts.zeros(2))
+
+
+NO_MISTAKE = {("outer", "shape"), ("kron", "shape")}  # any two shapes fit
+SECOND: dict[str, Any] = {"shape": ts.ones(5), "text": "abc", "object": object()}
 
 
 CASES = [(name, mistake) for name in NAMES if takes_two_arrays(name) for mistake in SECOND]

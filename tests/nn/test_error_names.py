@@ -17,7 +17,7 @@ from tinygrad_seq.errors import TinygradSeqError
 # Names whose constructor takes anything: nothing to build, any structure of arrays, or a record of results.
 TAKE_ANYTHING = {
     *("Cell", "Identity", "Module", "ReLU", "Sigmoid", "SiLU", "Softsign", "Softplus", "Tanh"),
-    *("ELU", "LeakyReLU", "LogSoftmax", "Softmax", "Attention", "Sequential"),
+    *("LogSoftmax", "Softmax", "Attention", "Sequential"),
     *("Inspection", "Options", "PassInspection", "detach_state"),
 }
 # Modules that are a function of `nn.functional`, which checks everything in the call and names itself.
@@ -32,10 +32,13 @@ FUNCTIONS = {
     "MSELoss": "mse_loss",
     "NLLLoss": "nll_loss",
     "SequenceCrossEntropyLoss": "sequence_cross_entropy",
+    "SmoothL1Loss": "smooth_l1_loss",
 }
 STARTS = {"Stream": "LSTM.stream: ", "GELU": "gelu: "} | {name: f"{called}: " for name, called in FUNCTIONS.items()}
 # What is called in place of the name with None for each required argument.
 CALLS: dict[str, Callable[[], Any]] = {
+    "ELU": lambda: nn.ELU("no"),  # type: ignore[arg-type]
+    "LeakyReLU": lambda: nn.LeakyReLU("no"),  # type: ignore[arg-type]
     "Dropout": lambda: nn.Dropout(2),
     "Flatten": lambda: nn.Flatten("no"),  # type: ignore[arg-type]
     "GELU": lambda: nn.GELU("no")(ts.ones(3)),  # type: ignore[arg-type]
@@ -45,7 +48,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "evaluating": lambda: nn.evaluating(None).__enter__(),  # type: ignore[arg-type]
     "Stream": lambda: nn.LSTM(3, 5).stream(0),
 }
-NAMES = [name for name in nn.__all__ if callable(getattr(nn, name)) and name not in TAKE_ANYTHING | {"SmoothL1Loss"}]
+NAMES = [name for name in nn.__all__ if callable(getattr(nn, name)) and name not in TAKE_ANYTHING]
 
 
 def message(call: Callable[[], Any]) -> str:

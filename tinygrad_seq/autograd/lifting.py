@@ -9,24 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, TinygradSeqError
 from ..ops.joining import stack
 from ..ops.primitive import LEVELS, Primitive
-from ..ops.public import PUBLIC, Public, public_signature
+from ..ops.public import PUBLIC, Public, in_name, public_signature
 from .creation import as_tensor
 
 
 @functools.cache
 def public_functions() -> dict[str, Callable[..., Any]]:
-    """Return the public functions by name: aliases name the same function."""
-    made = {id(operation): _public(operation) for operation in PUBLIC.values()}
-    return {name: made[id(operation)] for name, operation in PUBLIC.items()}
+    """Return the public functions by name. The function of an alias differs in the name that its errors begin with."""
+    return {name: _public(name, operation) for name, operation in PUBLIC.items()}
 
 
-def _public(operation: Public) -> Callable[..., Any]:
-    """Return the function of `operation` with the operands that may be plain data made Tensors."""
+def _public(caller: str, operation: Public) -> Callable[..., Any]:
+    """Return the function of `operation` that takes plain data too; its errors begin with `caller`."""
     function = operation.function
-    caller = function.__name__
+    alias = caller != function.__name__
     lift = _lift_each if operation.operands == "each" else _lift
     name = "" if isinstance(function, Primitive) else getattr(function, "__wrapped__", function).__code__.co_varnames[0]
 
@@ -36,7 +35,12 @@ def _public(operation: Public) -> Callable[..., Any]:
                 args = (lift(caller, args[0]), *args[1:])
         elif name in kwargs:
             kwargs = {**kwargs, name: lift(caller, kwargs[name])}
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TinygradSeqError as error:
+            if not alias:
+                raise
+            raise in_name(error, caller) from error.__cause__
 
     def lift_rest(*args: Any, **kwargs: Any) -> Any:
         return function(*args[:1], *[_lift(caller, operand) for operand in args[1:]], **kwargs)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from ..autograd.tensor import Tensor
 from ..ops import activation, exponential, normalisation, trigonometric
-from .checks import check_tensor
+from .checks import check_numbers, check_tensor
 from .module.module import Module
 
 __all__ = [
@@ -98,6 +99,11 @@ class LeakyReLU(_Activation):
     negative_slope : float, default 0.01
         The slope for negative x.
 
+    Raises
+    ------
+    ArgumentError
+        If `negative_slope` is not a finite number.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -109,6 +115,7 @@ class LeakyReLU(_Activation):
     options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
+        check_numbers(type(self).__name__, -math.inf, math.inf, negative_slope=negative_slope)
         self.negative_slope = negative_slope
 
 
@@ -119,6 +126,11 @@ class ELU(_Activation):
     ----------
     alpha : float, default 1.0
         The limit for large negative x is -alpha.
+
+    Raises
+    ------
+    ArgumentError
+        If `alpha` is not a finite number.
 
     Examples
     --------
@@ -131,6 +143,7 @@ class ELU(_Activation):
     options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0) -> None:
+        check_numbers(type(self).__name__, -math.inf, math.inf, alpha=alpha)
         self.alpha = alpha
 
 

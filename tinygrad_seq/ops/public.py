@@ -85,12 +85,17 @@ def named(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except TinygradSeqError as error:
-            if type(error) not in (ArgumentError, DtypeError, ShapeError):
-                raise
-            _, colon, text = str(error).partition(":")
-            raise type(error)(f"{function.__name__}{colon}{text}") from error.__cause__
+            raise in_name(error, function.__name__) from error.__cause__
 
     return call  # type: ignore[return-value]
+
+
+def in_name(error: TinygradSeqError, name: str) -> TinygradSeqError:
+    """Return an error of arguments with `name` in place of the name that it begins with, any other error unchanged."""
+    if type(error) not in (ArgumentError, DtypeError, ShapeError):
+        return error
+    _, colon, text = str(error).partition(":")
+    return type(error)(f"{name}{colon}{text}")
 
 
 def document(row: Any, example: str) -> str:
