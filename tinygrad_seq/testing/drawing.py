@@ -84,9 +84,9 @@ class Drawing:
             raise NothingFitsError
         return value
 
-    def axes(self, value: Value, rank: int | None = None) -> list[int]:
+    def axes(self, value: Value) -> list[int]:
         """Return the axes that an equation may mix or move: all except the batch axis."""
-        return list(range(int(value.rows), value.ndim if rank is None else rank))
+        return list(range(int(value.rows), value.ndim))
 
     def some(self, axes: Sequence[int]) -> tuple[int, ...]:
         """Return a random non-empty subset of `axes`, sorted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,6 @@ def _plain_layer(step: Step, cell: DrawnCell, valid: np.ndarray, reset: np.ndarr
     """Compute a layer as a plain loop: steps that do not count leave the state unchanged and return 0."""
     T, N = valid.shape
     state, first = cell.state, cell.initial_state(N)
-    columns, rebuild = flatten(cell.xs)
     reset, waiting = np.broadcast_to(reset, (T, N)), np.zeros(N, bool)
     found: list[Any] = [None] * T
     backwards = dict(step.layer or ()).get("go_backwards", False)
@@ -180,7 +180,7 @@ def _plain_layer(step: Step, cell: DrawnCell, valid: np.ndarray, reset: np.ndarr
         begins = waiting & valid[t]
         waiting = waiting & ~valid[t]
         entered = _select(begins, first, state)
-        y, after = cell.forward(rebuild([column[t] for column in columns]), entered)
+        y, after = cell.forward(map_leaves(itemgetter(t), cell.xs), entered)
         state = _select(valid[t], after, state)
         found[t] = map_leaves(lambda part, t=t: where(_per_row(valid[t], part), part, 0), y)
     leaves = [flatten(y)[0] for y in found]
