@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from ..autograd.creation import asarray
@@ -57,15 +58,13 @@ def streamed(problem: Problem) -> Iterator[Finding]:
     want = {name: leaf.numpy() for name, leaf in named(problem.outputs(problem.whole())).items()}
 
     def run(xs: Tree, state: Tree) -> Outputs:
-        (columns, rebuild), found = flatten(xs), []
+        steps = _steps(xs, problem.T)
         if isinstance(subject, LayerSubject):
             stream = subject.layer.stream(problem.N, map_leaves(Tensor.detach, state))
-            for t in range(problem.T):
-                y = stream(rebuild([column[t] for column in columns]))
-                found.append(map_leaves(lambda leaf: asarray(leaf.numpy().copy()), y))
+            found = [map_leaves(lambda leaf: asarray(leaf.numpy().copy()), stream(x)) for x in steps]
             return {"ys": stack_leaves(found), "state": stream.state}
         step, _ = subject.step()
-        state, found = unroll(step, state, [rebuild([column[t] for column in columns]) for t in range(problem.T)])
+        state, found = unroll(step, state, steps)
         return {"ys": stack_leaves(found), "state": state}
 
     for name, leaf in named(problem.outputs(run)).items():
@@ -101,9 +100,7 @@ def _loops(problem: Problem, layer: SequenceLayer) -> Run:
         for first in range(0, len(passes), 2):
             pair = []
             for k in (first, first + 1):
-                with_time = _flipped(xs) if k % 2 else xs
-                columns, rebuild = flatten(with_time)
-                inputs = [rebuild([column[t] for column in columns]) for t in range(problem.T)]
+                inputs = _steps(_flipped(xs) if k % 2 else xs, problem.T)
                 with problem.subject._mode(True):  # type: ignore[attr-defined]
                     window = layer.options["window"]
                     final, ys = unroll(step_of_pass(passes[k], layer.options), states[k], inputs, window)
@@ -128,6 +125,10 @@ def _merged(pair: list[Tree], how: str) -> Tree:
     if how == "concat":
         return rebuild([concat(two, -1) for two in both])
     return rebuild([(x + y) / (2 if how == "mean" else 1) for x, y in both])
+
+
+def _steps(xs: Tree, T: int) -> list[Tree]:
+    return [map_leaves(itemgetter(t), xs) for t in range(T)]
 
 
 def _flipped(tree: Tree) -> Tree:
