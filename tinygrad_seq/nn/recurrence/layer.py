@@ -132,9 +132,9 @@ class SequenceLayer(Module):
             The state to start from, whose gradient flows; None for the initial state.
         lengths : array_like of int (N,), default None
             The number of valid steps of each sequence, from 0 to T. The steps after them are padding: they have no
-            effect, their outputs are 0 (see `masked_output`), and they get no gradient; the backward direction starts at the
-            last valid step. A sequence of length 0 keeps its state. Nothing needs sorting or packing. With cells of
-            this package, finished sequences leave the loop when that saves time.
+            effect, their outputs are 0 (see `masked_output`), and they get no gradient. The backward direction starts
+            at the last valid step. A sequence of length 0 keeps its state. Nothing needs sorting or packing. With cells
+            of this package, finished sequences leave the loop when that saves time.
         mask : array_like of bool (T, N), default None
             True at valid steps, for padding at any position. (N, T) with `batch_first`.
         reset : array_like of bool (T, N), default None
