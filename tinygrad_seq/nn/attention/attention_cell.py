@@ -109,7 +109,7 @@ class AttentionCell(Cell):
         Parameters
         ----------
         memory : Memory
-            What ``attention.prepare`` returned.
+            The result of ``attention.prepare``.
 
         Returns
         -------
@@ -130,7 +130,7 @@ class AttentionCell(Cell):
         state : tuple
             ``(state of the cell, context (N, E))``.
         memory : Memory
-            What ``attention.prepare`` returned, for N sequences.
+            The result of ``attention.prepare``, for N sequences.
 
         Returns
         -------

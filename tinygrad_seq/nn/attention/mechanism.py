@@ -95,7 +95,7 @@ class Attention(Module):
         return next((parameter.dtype for parameter in self.parameters()), None)
 
     def make_keys(self, memory: Tensor) -> Tensor:
-        """Return what queries are compared with. A subclass writes it.
+        """Return the keys that queries are compared with; subclasses define this.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Attention(Module):
         raise NotImplementedError(f"{type(self).__name__}: expected a method make_keys(memory), got none; write it.")
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return how well each query matches each key. A subclass writes it.
+        """Return the score of each query for each key; subclasses define this.
 
         Parameters
         ----------
@@ -205,7 +205,7 @@ class Attention(Module):
         query : Tensor
             (N, L, Q).
         memory : Memory
-            What `prepare` returned.
+            The result of `prepare`.
 
         Returns
         -------

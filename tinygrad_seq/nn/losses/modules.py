@@ -31,7 +31,7 @@ class CrossEntropyLoss(Module):
     weight : array_like, optional
         (V,), a factor per class.
     ignore_index : int, default -100
-        The class index of targets that do not count.
+        The class index of targets to ignore.
     reduction : {"mean", "sum", "none"}, default "mean"
         How to combine the losses; a mean is weighted by `weight`.
     label_smoothing : float, default 0.0
@@ -72,7 +72,7 @@ class SequenceCrossEntropyLoss(Module):
     weight : array_like, optional
         (V,), a factor per class.
     ignore_index : int, default -100
-        The class index of targets that do not count.
+        The class index of targets to ignore.
     label_smoothing : float, default 0.0
         The share, in [0, 1], of each target that is spread evenly over the classes.
 
@@ -119,7 +119,7 @@ class NLLLoss(Module):
     weight : array_like, optional
         (V,), a factor per class.
     ignore_index : int, default -100
-        The class index of targets that do not count.
+        The class index of targets to ignore.
     reduction : {"mean", "sum", "none"}, default "mean"
         How to combine the losses; a mean is weighted by `weight`.
 

@@ -1,4 +1,4 @@
-"""Losses of padded sequences: only valid steps count."""
+"""Losses of padded sequences: only valid steps contribute."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def sequence_loss(
     ArgumentError
         If lengths and a mask are given, a length is outside 0 to T, or the reduction is unknown.
     ShapeError, DtypeError
-        If target, lengths or mask do not fit the prediction; and what `loss` raises.
+        If target, lengths or mask do not fit the prediction; and any error of `loss`.
 
     Examples
     --------

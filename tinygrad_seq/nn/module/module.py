@@ -21,7 +21,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class _Forward(Protocol[P, R_co]):
-    """A module, as type checkers see its call: with the arguments and the result of its own `forward`."""
+    """The type of a module's call for type checkers: the arguments and result of its `forward`."""
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
@@ -54,7 +54,7 @@ class Module:
     training: bool = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the module computes; every subclass defines it.
+        """Compute the module's result; every subclass defines this method.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class Module:
         Parameters
         ----------
         function : callable
-            Takes a module; what it returns is ignored.
+            Takes a module; its result is ignored.
 
         Returns
         -------
@@ -349,7 +349,7 @@ _switching: ContextVar[_Switching] = ContextVar("switching", default=_NOT_SWITCH
 
 @contextmanager
 def evaluating(module: Module) -> Iterator[None]:
-    """Return a context in which `module` is in evaluation mode; afterwards each module in it has its old mode again.
+    """Return a context in which `module` is in evaluation mode; on exit each module in it returns to its previous mode.
 
     Parameters
     ----------

@@ -7,12 +7,12 @@ from .module import Module
 
 
 def reinitialise(caller: str, module: Module) -> None:
-    """Re-initialise every parameter of `module` with the methods `reset_parameters` of it and of the modules in it.
+    """Re-initialise every parameter of `module` by calling `reset_parameters` on it and on the modules inside it.
 
     Raises
     ------
     ArgumentError
-        If one of the parameters is in no module with such a method; then nothing has changed. The message begins with
+        If a parameter belongs to no module with such a method; then nothing is changed. The message begins with
         `caller`.
     """
     drawn = [each for each in module.modules() if hasattr(each, "reset_parameters")]

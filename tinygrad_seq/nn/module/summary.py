@@ -18,7 +18,7 @@ HEADINGS: Row = ("layer", "shape", "parameters")
 
 
 def _table(found: Found) -> tuple[list[Row], Row]:
-    """Return a row for each module, parameter and buffer found, and the total."""
+    """Return a table row for each module, parameter and buffer found, and the total."""
     total = frozen = 0
     rows: list[Row] = []
     for label, value, shared in _labelled(found):

@@ -1,4 +1,4 @@
-"""One call of a recurrent layer: the rows in order, then layer after layer, direction after direction."""
+"""One call of a recurrent layer: sort the sequences, then run each layer in each direction."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from .transforms.inputs import Arrays, Leaves, per_row
 
 
 class Call(NamedTuple):
-    """What one call of a layer does to its inputs.
+    """Everything that one call of a layer needs besides its inputs and states.
 
     Attributes
     ----------
     caller
         The name of the layer in messages.
     passes
-        Those of layer 0, then those of layer 1 ...; `directions` (1 or 2) of each layer.
+        The passes of layer 0, then those of layer 1 ...; `directions` (1 or 2) per layer.
     flags
-        Which steps count, and where sequences begin.
+        Which steps are valid, and where sequences begin.
     options, dropout, training
-        Those of the layer.
+        The settings of the layer.
     nudges
         Zeros like the states, (T, N, ...) for each pass, if the call is observed: see `run_pass`.
     """
@@ -58,12 +58,12 @@ class Call(NamedTuple):
 def run_call(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
     """Return the outputs of the last layer, (T, N, ...), and the outcome of each pass.
 
-    Where sequences that have ended can leave the loop, the rows are sorted by length for the run.
+    If finished sequences can leave the loop, the sequences are sorted by length for the run.
 
     Parameters
     ----------
     call
-        What to do.
+        The passes, flags and options.
     xs
         The inputs, (T, N, ...).
     states
@@ -93,10 +93,10 @@ def run_call(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, li
 
 
 def _binds_rows(cell: Cell, N: int) -> bool:
-    """Return whether a cell may read arrays that have a row for each sequence, apart from the inputs of its step.
+    """Return whether a cell may read arrays with one entry per sequence, apart from the inputs of its step.
 
-    A cell of this package reads its attributes only. What the `forward` of another cell reads, such as a memory in a
-    variable around it, is unknown.
+    A cell of this package reads only its attributes. Any other cell may read anything in its `forward`, such as a
+    memory in an enclosing variable.
     """
     modules = list(cell.modules())
     if not all(map(is_library, modules)):
@@ -106,7 +106,7 @@ def _binds_rows(cell: Cell, N: int) -> bool:
 
 
 def _run_layers(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
-    """Run one layer after the other, each in its directions."""
+    """Run the layers in order, each in all its directions."""
     options, count = call.options, call.directions
     T, N = xs.arrays[0].shape[:2]
     mask = call.flags.valid(T)
@@ -139,7 +139,7 @@ def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
 
 
 def _merge(ys: Sequence[Leaves], how: str) -> Leaves:
-    """Return the outputs of the directions of a layer as one."""
+    """Merge the outputs of the directions of a layer."""
     if len(ys) == 1:
         return ys[0]
     pairs = zip(*[y.arrays for y in ys], strict=True)
@@ -151,7 +151,7 @@ def _merge(ys: Sequence[Leaves], how: str) -> Leaves:
 def add_residual(
     caller: str, xs: Leaves, ys: Leaves, strict: bool, options: Options, mask: Mask | None = None
 ) -> Leaves:
-    """Return the outputs of a layer with its inputs added; if their shapes differ, raise if `strict`, else add nothing.
+    """Add a layer's inputs to its outputs; if the shapes differ, raise if `strict`, else return the outputs unchanged.
 
     Raises
     ------

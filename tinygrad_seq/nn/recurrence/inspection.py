@@ -23,7 +23,7 @@ class Anomaly(NamedTuple):
     place : str
         The cell, the layer and, if there are two, the direction.
     step, row : int
-        t and the number of the sequence.
+        The step t, and the index of the sequence in the batch.
     what : str
         The tagged value, the state or the gradient of a state.
     value : float
@@ -53,7 +53,7 @@ class PassInspection:
     reverse : bool
         Whether it ran from the last step to the first.
     tags : dict
-        The values that the cell tagged by name, (T, N, ...), connected to the graph; 0 at steps that do not count.
+        The values that the cell tagged by name, (T, N, ...), connected to the graph; 0 at masked steps.
     states : Tensor, or a tuple, list or dict of them
         The state after each step, (T, N, H), in the structure of the cell's state.
     _names : sequence of str
@@ -94,8 +94,8 @@ class PassInspection:
     def gradients(self) -> Tree:
         """dL/dh_t for each state and step, (T, N, H), in the structure of `states` (None for integers).
 
-        This is the whole effect of h_t on the loss: through the outputs, the other states and all later steps. As with
-        ``x.grad``, the gradients of several backward passes add up.
+        This is the total derivative: it includes the effect of h_t through the outputs, the other states and all later
+        steps. As with ``x.grad``, the gradients of several backward passes accumulate.
 
         Raises
         ------

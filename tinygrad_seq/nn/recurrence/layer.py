@@ -1,4 +1,4 @@
-"""`SequenceLayer`: what all recurrent layers have in common, for any cell."""
+"""`SequenceLayer`: the base class of all recurrent layers, for any cell."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ from .transforms.inputs import Leaves
 class SequenceLayer(Module):
     """Base of `Recurrent`, `RNN`, `GRU` and `LSTM`.
 
-    A subclass gives the cells of its passes, checks inputs, and converts its state into one for each pass and back.
+    A subclass provides the cells of its passes, checks its inputs, and converts between the state of the layer and one
+    state per pass.
 
     Attributes
     ----------
     options : Options
-        All options, with defaults for those that were not given.
+        All options, with defaults filled in.
 
     Examples
     --------
@@ -87,7 +88,7 @@ class SequenceLayer(Module):
         self.initial_states = [learned_state(cell) for cell in cells] if learned else None
         self._kept: list[Tree] | None = None
 
-    # -------------------------------------------------------------------------------- what a subclass defines
+    # ------------------------------------------------------------------------------- subclasses define these
 
     def _pass_cells(self) -> Sequence[Cell]:
         """Return the cell of each pass, in the order of `_passes`."""
@@ -130,25 +131,25 @@ class SequenceLayer(Module):
         state : Tensors, default None
             The state to start from, whose gradient flows; None for the initial state.
         lengths : array_like of int (N,), default None
-            The number of steps that count in each sequence, from 0 to T. The other steps have no effect on anything,
-            their outputs are 0 (see `masked_output`), and they get no gradient; the direction that goes backwards
-            starts with the last step that counts. A sequence without steps keeps its state. Nothing needs sorting or
-            packing; where it pays, sequences that have ended leave the loop, if the cells are of this package.
+            The number of valid steps of each sequence, from 0 to T. The steps after them are padding: they have no
+            effect, their outputs are 0 (see `masked_output`), and they get no gradient. The backward direction starts
+            at the last valid step. A sequence of length 0 keeps its state. Nothing needs sorting or packing. With cells
+            of this package, finished sequences leave the loop when that saves time.
         mask : array_like of bool (T, N), default None
-            The same for any steps: where it is False the step does not count. (N, T) with `batch_first`.
+            True at valid steps, for padding at any position. (N, T) with `batch_first`.
         reset : array_like of bool (T, N), default None
             The steps before which a new sequence begins: the state is set to the initial state, in both directions. A
-            flag at a step that does not count applies to the next step that does. (N, T) with `batch_first`.
+            flag at a masked step applies to the next valid step. (N, T) with `batch_first`.
 
         Returns
         -------
         ys : Tensor (T, N, H), or the structure of the cell's output
             (T, N, 2H) if the outputs of two directions are concatenated; (N, T, ...) with `batch_first`.
         state : Tensors
-            The state after the last step that counts; pass it to the next call to continue, through `detach_state` to
+            The state after the last valid step; pass it to the next call to continue, through `detach_state` to
             cut the gradient.
         states : Tensors
-            Only with `return_all_states`: as `state`, with a time axis before that of the sequences.
+            Only with `return_all_states`: like `state`, with a time axis before the batch axis.
 
         Raises
         ------
@@ -173,14 +174,14 @@ class SequenceLayer(Module):
         return xs.map(_swap) if self.batch_first else xs
 
     def _call(self, T: int, N: int, state: Tree, lengths: Any, mask: Any, reset: Any) -> tuple[Call, list[Tree]]:
-        """Return what a call does to T steps of N sequences, and the state that each pass starts from."""
+        """Prepare a call on T steps of N sequences; return it with the initial state of each pass."""
         name, passes = type(self).__name__, self._passes()
         flags = check_flags(name, T, N, self.batch_first, lengths, mask, reset)
         call = Call(name, passes, 1 + self.bidirectional, flags, self.options, self.dropout, self.training)
         return call, self._begin(passes, state, N)
 
     def _pack(self, arrays: Leaves) -> Tree:
-        """Return time-major arrays in their structure, with the axes as the caller wants them."""
+        """Rebuild the structure of time-major arrays, batch-first if the layer is."""
         return (arrays.map(_swap) if self.batch_first else arrays).tree()
 
     # -------------------------------------------------------------------------------------------------- states
@@ -207,7 +208,7 @@ class SequenceLayer(Module):
         Returns
         -------
         Tensors
-            In the form in which `forward` takes a state.
+            In the form that `forward` takes.
         """
         return self._join([one.initial_state(batch_size) for one in self._passes()])
 
@@ -216,7 +217,7 @@ class SequenceLayer(Module):
         self._kept = None
 
     def _begin(self, passes: Sequence[Pass], state: Tree, batch_size: int) -> list[Tree]:
-        """Return the state from which each pass starts."""
+        """Return the initial state of each pass."""
         if state is not None:
             return self._split(state, batch_size)
         if self._kept is None:
@@ -237,10 +238,10 @@ class SequenceLayer(Module):
     def inspect(
         self, xs: Tree, state: Tree = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
     ) -> Inspection:
-        """Run the layer as `forward` does and return what happens inside: see `Inspection`.
+        """Run the layer like `forward` and record what happens inside: see `Inspection`.
 
-        It records all tagged values, the states after all steps, and after a backward pass dL/dh_t. It is compiled as
-        `forward` is, and does not change the state of a `stateful` layer. The recorded arrays are time-major. A single
+        It records all tagged values, the states after all steps, and after a backward pass dL/dh_t. It is compiled like
+        `forward`, and does not change the state of a `stateful` layer. The recorded arrays are time-major. A single
         sequence must be given as a batch.
 
         Parameters
@@ -251,7 +252,7 @@ class SequenceLayer(Module):
         Returns
         -------
         Inspection
-            Outputs, state, and what happened in each layer and direction.
+            Outputs, state, and the record of each layer and direction.
 
         Examples
         --------
@@ -335,7 +336,7 @@ class SequenceLayer(Module):
         Parameters
         ----------
         xs : Tensor (T, N, I)
-            The inputs of the layer: those of `forward`, or for a further layer the outputs of the layer before.
+            The inputs of `forward`, or, for a later layer, the outputs of the layer before it.
         layer : int, default 0
             The number of the layer, from 0.
 

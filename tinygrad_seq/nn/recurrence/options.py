@@ -23,9 +23,9 @@ class Options(TypedDict, total=False):
         The probability of dropping a feature of each layer's input for a whole sequence: one mask for all steps (Gal
         and Ghahramani, 2016).
     recurrent_dropout : float, default 0.0
-        The same for the state where it is multiplied with a matrix; what a gate carries over is not dropped.
+        The same for the state in products with a matrix; the state that a gate carries over is not dropped.
     drop_connect : float, default 0.0
-        The probability of dropping a weight that the state is multiplied with; one mask for all steps and sequences
+        The probability of dropping a weight that multiplies the state; one mask for all steps and sequences
         (Wan et al., 2013; Merity et al., 2017).
     zoneout : float, or a tuple, list or dict of them, default 0.0
         The probability that a unit of the state keeps its value, drawn at each step; in evaluation its expectation is
@@ -47,8 +47,8 @@ class Options(TypedDict, total=False):
         A call starts from the last state of the call before, detached from its graph, until `reset_states`.
     window : int, default None
         Truncated backpropagation: no gradient flows from one block of `window` steps into the block before. Blocks are
-        counted from the step that a direction starts with, backwards from T, whatever `lengths` are. The last state of
-        a sequence has a gradient through the block in which the sequence ends.
+        counted from the first step that a direction runs (from T for the backward one), regardless of `lengths`. The
+        gradient of a sequence's last state flows through the block in which the sequence ends.
     stride : int, default None
         A divisor of `window`: the outputs of each block of `stride` steps send gradients back over `window` steps (k1
         and k2 of Williams and Peng, 1990), at the cost of window / stride forward runs.
@@ -138,12 +138,12 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
 
 
 def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:
-    """Raise if a residual layer, except the first of several, has an output of another size than its input.
+    """Raise if a residual layer, except the first of several, has different input and output sizes.
 
     Parameters
     ----------
     sizes
-        The input and output size of the cells of each layer; None where that is not known.
+        The input and output size of the cells of each layer; None where unknown.
     joined
         Whether the outputs of two directions are concatenated.
 

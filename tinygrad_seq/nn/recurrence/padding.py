@@ -1,9 +1,9 @@
 """Replace padding, so that no step, score or embedding computes with it.
 
-A step runs on all rows of a batch, including rows for which it does not count, and `where` drops their results. That is
-not enough: the gradient of a dropped value is 0, and a cell that is singular at its inputs turns this into
-``0 * inf = NaN``, which reaches every weight. So a row that does not count gets the inputs and the state of the first
-step that counts in its row. All numbers in the results of these rows are computed for that step anyway.
+A step runs on every sequence of the batch, including those whose step is masked, and `where` drops the masked results.
+That is not enough: the gradient of a dropped value is 0, and a cell that is singular at its inputs turns this into
+``0 * inf = NaN``, which reaches every weight. So a masked step reads the inputs and the state of the first valid step
+of its sequence, where the cell is evaluated anyway.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ Indices = NDArray[np.intp]
 
 
 def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
-    """Return the first step that counts in each row of a mask (T, N) that is true somewhere.
+    """Return the first valid step of each sequence, for a mask (T, N) with at least one valid step.
 
     Parameters
     ----------
     valid
-        (T, N), the steps that count.
+        (T, N), true at valid steps.
     reverse
         Whether the first step is the last in time.
 
     Returns
     -------
     rows, steps
-        (N,) each: ``rows[n]`` is n, or the first row with a step if row n has none; ``steps[n]`` is the step in it.
+        (N,) each: ``rows[n]`` is n, or the first sequence with a valid step if sequence n has none; ``steps[n]`` is the
+        first valid step of that sequence.
     """
     counts = valid.any(axis=0)
     rows = np.where(counts, np.arange(valid.shape[1]), counts.argmax())
@@ -53,22 +54,22 @@ def first_steps(valid: Mask, reverse: bool = False) -> tuple[Indices, Indices]:
 def hold_padding(
     tree: Tree, valid: Mask, reverse: bool = False, window: int | None = None, before: Sequence[Any] | None = None
 ) -> Tree:
-    """Return arrays (T, N, ...) whose padding holds the values of the last step that counts before it; zeros if none.
+    """Fill the padding of arrays (T, N, ...) with the values of the last valid step before it; zeros if there is none.
 
-    The gradient of padding goes to the step whose values it holds, unless a window cuts it off.
+    The gradient of padding flows to the step that its values come from, unless a window cuts it off.
 
     Parameters
     ----------
     tree
         Arrays (T, N, ...).
     valid
-        (T, N), the steps that count.
+        (T, N), true at valid steps.
     reverse
         Whether time runs backwards.
     window
         No gradient flows from one block of `window` steps into the one before; None for no such limit.
     before
-        Arrays (N, ...), held where no step has counted yet, in place of zeros.
+        Arrays (N, ...) to use instead of zeros before the first valid step.
     """
     order = slice(None, None, -1 if reverse else 1)
     T, N = valid.shape
@@ -93,16 +94,16 @@ def hold_padding(
 
 
 def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) -> Tree:
-    """Return arrays whose padding holds the values of the first step that counts; zeros if no step of any row counts.
+    """Fill the padding of each sequence with the values of its first valid step; zeros if no step is valid.
 
-    No gradient flows from padding, neither to what was there nor to the step that stands in for it.
+    No gradient flows from padding, neither to the original values nor to the step that replaces them.
 
     Parameters
     ----------
     tree
         Arrays (T, N, ...), or (N, T, ...) if `axis` is 1.
     valid
-        Which steps count, with the same first two axes.
+        The mask of valid steps, with the same first two axes.
     axis
         The axis of time, 0 or 1.
     reverse
@@ -130,7 +131,7 @@ def unchecked() -> Iterator[None]:
 def send_zeros(tree: Tree, sources: Iterable[Any]) -> Tree:
     """Return the same arrays, whose backward pass also sends zeros to all floating-point Tensors of `sources`.
 
-    If no step counts, nothing is computed; this way each parameter still gets a gradient.
+    If no step is valid, nothing is computed; with this, each parameter still gets a gradient.
     """
     tensors = [x for x in sources if isinstance(x, Tensor) and x.dtype.kind == "f"]
     zero = builtins.sum([sum(reshape(x, (-1,))[:0]) for x in tensors])  # reads no value

@@ -1,4 +1,4 @@
-"""One layer in one direction: the cell's step, with the options it was given, run over time."""
+"""One layer in one direction: runs the cell's step over time, with the layer's options."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Pass(NamedTuple):
     Attributes
     ----------
     cell
-        Its cell.
+        The cell to run.
     reverse
-        Whether it goes from the last step to the first.
+        Whether it runs from the last step to the first.
     learned
-        The learned initial state of one row, without an axis for it; None to use the cell's own.
+        The learned initial state of one sequence, without a batch axis; None to use the cell's own.
     projection
-        (P, H), the matrix that the outputs are multiplied with; None to leave them as they are.
+        (P, H), the matrix that multiplies the outputs; None for no projection.
     """
 
     cell: Cell
@@ -79,7 +79,7 @@ class Pass(NamedTuple):
 
 
 def learned_state(cell: Cell) -> Tree:
-    """Return the initial state of one row, without an axis for it, as parameters of the cell's dtype."""
+    """Return the initial state of one sequence, without a batch axis, as parameters of the cell's dtype."""
 
     def learned(x: Any) -> Any:
         return Parameter(x.numpy()[0], dtype=cell.dtype) if x.dtype.kind == "f" else x[0]
@@ -94,16 +94,16 @@ def draw_projection(projection: Parameter) -> Parameter:
 
 
 class Outcome(NamedTuple):
-    """What a pass returns.
+    """The results of a pass.
 
     Attributes
     ----------
     ys
         The outputs, (T, N, ...).
     state
-        The last state, (N, ...), in the structure of the cell's.
+        The last state, (N, ...), in the structure of the cell's state.
     states
-        The states after all steps, (T, N, ...), if they were asked for; otherwise None.
+        The states after all steps, (T, N, ...), if requested; otherwise None.
     tags
         The tagged values by name, (T, N, ...), if the pass was observed.
     """
@@ -125,8 +125,8 @@ def run_pass(
 ) -> Outcome:
     """Run a pass over `xs`, (T, N, ...), from `state`.
 
-    If `flags` has lengths the rows are sorted by them, the longest first. With `nudges`, (T, N, ...) for each array of
-    the state, the step is observed (see `observe`), and the outcome has states and tags.
+    If `flags` has lengths, the sequences are sorted by length, the longest first. With `nudges`, (T, N, ...) for
+    each array of the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
     T = xs.arrays[0].shape[0]
     valid = flags.valid(T)
@@ -240,7 +240,7 @@ def _with_output(step: InputStep, projection: Parameter | None, run: Run) -> Inp
 
 
 def _fill(varying: Inputs, fixed: Inputs, valid: Mask, state: Arrays, reverse: bool) -> None:
-    """Give the steps that do not count the inputs of the first step that does: see `padding`."""
+    """Give masked steps the inputs of the first valid step: see `padding`."""
     varying["x"] = fill_padding(varying["x"], valid, reverse=reverse)
     fixed["begin"] = [array.detach() for array in state]
     empty = not valid.any(axis=0).all()
@@ -262,7 +262,7 @@ def _is_only_cell(one: Pass, options: Options, training: bool) -> bool:
 
 
 def _run_bare(one: Pass, xs: Tree, state: Tree, options: Options) -> Outcome:
-    """Run the step of a cell alone, whose trace may be known from an earlier call."""
+    """Run the step of a cell without options, reusing its trace from an earlier call if possible."""
     step = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
     last, ys = _scan(step, state, xs, one.reverse, options)
     return Outcome(Leaves.of(ys), last)
@@ -278,14 +278,14 @@ def _run_no_step(run: Any, state: Arrays, varying: Inputs, fixed: Inputs, source
 
 
 def _outputs_of_ended(outputs: Outputs, state: Arrays) -> Outputs:
-    """Return the outputs of a step for rows that have ended, whose state is `state`, like those of a segment."""
+    """Return the outputs of one step for finished sequences with the state `state`, structured like a segment's."""
     rows = state[0].shape[0]
     y = [zeros((rows, *y.shape[2:]), y.dtype) for y in outputs.y]
     return Outputs(y, states=state if outputs.states else [])
 
 
 def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> Arrays:
-    """Return the state after the last step that counts in each row; no window cuts off its gradient."""
+    """Return the state after the last valid step of each sequence; no window cuts off its gradient."""
     rows, steps = first_steps(valid, not reverse)
     counts, places = valid.any(axis=0), steps * valid.shape[1] + rows
 

@@ -1,4 +1,4 @@
-"""`Recurrent`: any cell over a sequence, in one layer or several."""
+"""`Recurrent`: run any cell over a sequence, in one or more layers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .passes import draw_projection
 
 
 class Recurrent(SequenceLayer):
-    """A recurrent layer made of any cell: its step, applied from t = 0 to T - 1.
+    """A recurrent layer made from any cell: applies its step from t = 0 to T - 1.
 
     The step is compiled, forward and backward, when it first runs on a machine; `explain` shows the result. A cell that
     cannot be compiled runs step by step, with one `CompileWarning` that names the line and the reason; inside
-    `disable_compile` every cell does.
+    `disable_compile`, every cell runs this way.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ class Recurrent(SequenceLayer):
         Whether a second cell runs from the end to the beginning: a copy with re-initialised parameters, or the second
         of a pair: ``[(GRUCell(8, 64), GRUCell(8, 64)), ...]``.
     proj_size : int, default 0
-        P > 0: the outputs of each layer and direction are multiplied with a matrix (P, H).
+        P > 0: the outputs of each layer and direction are multiplied by a matrix (P, H).
     **options
         See `Options`: variational, recurrent and weight dropout, zoneout, residual layers, learned initial states,
-        truncated backpropagation, all states returned, states kept from call to call ...
+        truncated backpropagation, returning all states, carrying states from call to call ...
 
     Attributes
     ----------
     cells : list of Cell
-        One per layer; with two directions the forward and the backward one in turn.
+        One per layer; with two directions, the forward and then the backward cell of each layer.
     projections : list of Parameter
         (P, H), one for each cell, if there is a `proj_size`.
 

@@ -1,13 +1,13 @@
-"""Run a batch of sequences of different lengths so that sequences that have ended leave the loop.
+"""Run a batch of sequences of different lengths and remove finished sequences from the loop.
 
-The rows are sorted by length, the longest first. Time is cut into segments where some more rows have ended; from there
-on the loop runs on the rows before them::
+Sequences are sorted by length, the longest first. Time is cut into segments at points where more sequences have ended;
+each segment runs only on the sequences that are left::
 
-    row 0   ████████████████████████          segment 1: all rows
-    row 1   ███████████████                   segment 2: rows 0 to 3
-    row 2   ██████████████                    segment 3: row 0 and 1 ...
-    row 3   ███████
-    row 4   ████        rows that end inside a segment are held by the mask of the step
+    sequence 0   ████████████████████████     segment 1: all sequences
+    sequence 1   ███████████████              segment 2: sequences 0 to 3
+    sequence 2   ██████████████               segment 3: sequences 0 and 1 ...
+    sequence 3   ███████
+    sequence 4   ████        the step's mask holds sequences that end inside a segment
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ..masks import Lengths
 from .transforms.inputs import take_steps
 
 PARTS = 16
-"""The number of different row counts of segments; each one that occurs needs a program of its own."""
+"""The number of different batch sizes of segments; each one that occurs needs its own compiled program."""
 SEGMENT = 32e6
-"""The cost of a segment, one or two milliseconds of Python, in multiplications of a weight and a value."""
+"""The overhead of a segment (one or two milliseconds of Python), as a number of multiply-adds."""
 
 
 class Segment(NamedTuple):
-    """The steps from `start` to `stop` (exclusive), in which the first `rows` rows run."""
+    """The steps from `start` to `stop` (exclusive), run on the first `rows` sequences."""
 
     start: int
     stop: int
@@ -40,10 +40,10 @@ class Segment(NamedTuple):
 
 
 def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool, weights: int) -> list[Segment]:
-    """Return the cheapest segments, in order of time, for a batch with these lengths, in descending order.
+    """Return the cheapest segments, in time order, for a batch with these lengths, sorted in descending order.
 
-    `weights` is the number of weights of the cell, which is the number of multiplications per step and row. With a
-    `window`, segments begin and end where gradients are cut anyway, counted from the end if `reverse`.
+    `weights` is the number of weights of the cell, and so of multiplications per step and sequence. With a `window`,
+    segments begin and end where gradients are cut anyway, counted from the end if `reverse`.
     """
     N = len(lengths)
     ends = -(-lengths // window) * window if window else lengths
@@ -82,7 +82,7 @@ def run_segments(
     Parameters
     ----------
     run
-        ``run(carry, varying, fixed) -> (carry, ys)`` for some steps and rows.
+        ``run(carry, varying, fixed) -> (carry, ys)`` for a range of steps and sequences.
     carry, varying, fixed
         The initial carry (N, ...), the inputs with a time axis (T, N, ...) and those without (N, ...).
     fill
@@ -114,12 +114,12 @@ def run_segments(
 
 
 def reorder_rows(tree: Tree, order: np.ndarray) -> Tree:
-    """Return arrays (N, ...) with their rows in another order."""
+    """Return arrays (N, ...) with the sequences in another order."""
     return map_leaves(lambda x: take(x, order, axis=0), tree)
 
 
 def reorder_steps(x: Any, order: np.ndarray) -> Any:
-    """Return an array (T, N, ...) with its rows in another order."""
+    """Return an array (T, N, ...) with the sequences in another order."""
     T, N = x.shape[:2]
     return take_steps(x, np.arange(T)[:, None] * N + order)
 
@@ -138,7 +138,7 @@ def _joined(trees: list[Tree], axis: int) -> Tree:
 
 
 def _with_rest(segment: Segment, ys: Tree, rest: Tree, N: int) -> Tree:
-    """Return the outputs of a segment for all rows; `rest` is the output of the ended rows at each step."""
+    """Return a segment's outputs for all sequences; `rest` is the output of the finished ones at each step."""
     if segment.rows == N:
         return ys
     steps = segment.stop - segment.start

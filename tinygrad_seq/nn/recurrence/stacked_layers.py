@@ -113,7 +113,7 @@ class StackedLayers(SequenceLayer):
         index : int
             The number of the layer, from 0.
         reverse : bool, default False
-            Whether it is the cell of the direction that goes backwards.
+            Whether to return the cell of the backward direction.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class StackedLayers(SequenceLayer):
         return cell
 
     def flatten_parameters(self) -> None:
-        """Do nothing; code written for PyTorch may call this, which lays weights out for cuDNN there."""
+        """Do nothing; accepted because PyTorch code calls it to lay out weights for cuDNN."""
 
     def forward(
         self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
@@ -152,8 +152,8 @@ class StackedLayers(SequenceLayer):
         xs : Tensor (T, N, I), (N, T, I) or (T, I)
             The inputs: time-major, with `batch_first`, or one sequence.
         state : Tensor (L, N, H) or (L, H), or a tuple of two, default None
-            The state to start from: h, or the tuple (h, c) of an `LSTM`. With two directions there are 2L rows: layer 0
-            forward, layer 0 backward, layer 1 ... None for the initial state. Its gradient flows.
+            The state to start from: h, or the tuple (h, c) of an `LSTM`. With two directions the first axis is 2L:
+            layer 0 forward, layer 0 backward, layer 1 ... None for the initial state. Its gradient flows.
         lengths, mask, reset : default None
             See `Recurrent.forward`; for batches only.
 
@@ -231,6 +231,6 @@ class StackedLayers(SequenceLayer):
 
 
 def _suffixes(num_layers: int, bidirectional: bool) -> list[str]:
-    """Return what the names of the parameters of each pass end with, as in PyTorch."""
+    """Return the suffix of the parameter names of each pass, as in PyTorch."""
     directions = ("", "_reverse") if bidirectional else ("",)
     return [f"_l{layer}{direction}" for layer in range(num_layers) for direction in directions]

@@ -1,4 +1,4 @@
-"""`Stream`: a recurrent layer that gets its inputs one step at a time."""
+"""`Stream`: run a recurrent layer one step at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Streamable(Protocol):
-    """What a layer needs to stream: its step, its passes, and states in two forms, its own and one for each pass."""
+    """What `Stream` needs from a layer: its step, its passes, and conversion between its state and one per pass."""
 
     def initial_state(self, batch_size: int) -> Tree: ...
     def _step(self) -> StepFunction: ...
@@ -31,17 +31,17 @@ class Streamable(Protocol):
 
 
 class Stream:
-    """A recurrent layer that advances one step per call: what `layer.stream(batch_size)` returns.
+    """A recurrent layer that advances one step per call: the result of `layer.stream(batch_size)`.
 
-    The step is compiled, its weights are packed and all memory is allocated once, at the latest in the first call;
-    after that a call costs little more than the arithmetic of the step. No gradient flows, and nothing is dropped. The
+    The first call compiles the step, packs its weights and allocates all memory, unless that is done already; after
+    that, a call costs little more than the arithmetic of the step. No gradient flows, and nothing is dropped. The
     stream has a copy of the weights: call `refresh` after they have changed. A stream holds N sequences in progress:
     use it in one thread at a time.
 
     Parameters
     ----------
     layer : Recurrent, RNN, GRU or LSTM
-        A layer that goes forwards.
+        A layer that runs forwards only.
     batch_size : int
         N, the number of sequences.
     state : Tensors, default None
@@ -148,7 +148,7 @@ class Stream:
         self._stepper = make_stepper(layer.eval()._step(), tuple(self._states), x)
 
     def _refuse(self, x: Tree) -> None:
-        """Raise the error of an input that is not like the first."""
+        """Raise the error for an input that differs from the first in structure, shape or dtype."""
         x = map_leaves(asarray, x)
         shapes, expected = [leaf.shape for leaf in flatten(x)[0]], [shape for shape, _ in self._expected]
         kind = ArgumentError if len(shapes) != len(expected) else ShapeError if shapes != expected else DtypeError

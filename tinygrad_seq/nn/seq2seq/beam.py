@@ -143,5 +143,5 @@ def _best(scores: Floats, count: int) -> Tokens:
 
 
 def _in_order(state: Tree, rows: Tokens) -> Tree:
-    """Return the state with the rows of every array reordered."""
+    """Return the state with every array reordered along the batch axis."""
     return map_leaves(lambda leaf: take(asarray(leaf), rows, axis=0), state)

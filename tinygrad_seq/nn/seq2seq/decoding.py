@@ -52,7 +52,7 @@ def greedy_search(step: Step, state: Tree, start: ArrayLike, *, max_length: int,
         ``step(tokens, state) -> (logits, state)``, with the scores (N, V) of the tokens that follow `tokens` (N,), such
         as ``Seq2Seq.step``. Forbid a token with -inf. Gradients are not recorded.
     state : tree of array
-        The first state of `step`, whose arrays have N rows, or None.
+        The initial state of `step`, whose arrays begin with the batch axis (N), or None.
     start : int or array_like of int
         The first tokens given to `step`: (N,), or one for all sequences.
     max_length : int
@@ -172,7 +172,7 @@ def check_search(caller: str, step: Any, max_length: Any, eos: Any) -> None:
 
 
 def first_tokens(caller: str, state: Tree, start: ArrayLike) -> Tokens:
-    """Return the first tokens (N,); a single one is repeated for each row of the state."""
+    """Return the first tokens (N,); a single one is repeated for each sequence of the state."""
     leaves = {name_of("state", path): np.shape(leaf) for path, leaf in named_leaves(state)}
     tokens = to_array(caller, start)
     if tokens.dtype.kind not in "iu" or tokens.ndim > 1 or not tokens.size:

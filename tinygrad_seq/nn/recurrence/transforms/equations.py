@@ -1,4 +1,4 @@
-"""Trace a step into its equations, for the transformations that look into a cell."""
+"""Trace a step into its equations, for the transformations that rewrite a cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Written(NamedTuple):
 
 
 def write_down(step: InputStep, state: Tree, inputs: Inputs) -> Written:
-    """Return the trace of a step for this number of rows.
+    """Return the trace of a step for this batch size.
 
     Raises
     ------

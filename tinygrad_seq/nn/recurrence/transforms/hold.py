@@ -1,4 +1,4 @@
-"""Steps that leave some rows unchanged: past the end of a sequence, or where a mask says so."""
+"""Leave the state of some sequences unchanged: past their end, or where they are masked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .inputs import Arrays, Inputs, InputStep, Outputs, per_row
 
 
 def hold(step: InputStep) -> InputStep:
-    """Return a step that keeps the state of the rows not in ``inputs["mask"]``, (N,) bool.
+    """Return a step that keeps the state of the sequences where ``inputs["mask"]``, (N,) bool, is False.
 
-    For those rows the step is given the state ``inputs["begin"]``, and what it returns is dropped: their output and
-    their tagged values are 0.
+    For those sequences the step reads the state ``inputs["begin"]`` and its results are dropped: their outputs and
+    tagged values are 0.
     """
 
     def held(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
@@ -34,5 +34,5 @@ def hold(step: InputStep) -> InputStep:
 
 
 def _or_zero(mask: Any, x: Any) -> Any:
-    """Return an array with 0 in the rows that do not count; a value without rows, such as a tagged number, as it is."""
+    """Return an array with 0 for masked sequences; a value without a batch axis, such as a tagged number, unchanged."""
     return where(per_row(mask, x), x, 0) if x.ndim else x

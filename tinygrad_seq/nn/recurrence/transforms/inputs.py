@@ -1,4 +1,4 @@
-"""What a step of a layer takes and returns: flat lists of arrays, whatever the structures of the cell are."""
+"""The arguments and results of a layer's step: flat lists of arrays, for any structures of the cell."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Inputs = dict[str, Any]
 
 
 class Outputs(NamedTuple):
-    """What a step returns besides the state, or with a leading time axis what a whole run returns.
+    """The results of a step besides the state, or with a leading time axis those of a whole run.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Outputs(NamedTuple):
     tags
         The tagged values by name, if the step is observed.
     states
-        The arrays of the state after the step, if they are asked for.
+        The arrays of the state after the step, if requested.
     """
 
     y: Arrays
@@ -74,8 +74,8 @@ def per_row(flags: Any, like: Any) -> Any:
 
 
 def take_steps(x: Any, places: Any) -> Any:
-    """Return the steps of rows at `places`, each ``t * N + n``, of an array (T, N, ...).
+    """Return the elements of an array (T, N, ...) at `places`, each ``t * N + n``.
 
-    `take` on one joined axis has a faster gradient than on two.
+    The gradient of `take` is faster on one joined axis than on two.
     """
     return take(reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:])), places, axis=0)

@@ -1,4 +1,4 @@
-"""Look into a step: its tagged values, and the gradient of its state."""
+"""Observe a step: return its tagged values and the gradient of its state."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def observe(step: InputStep) -> InputStep:
     """Return a step that also returns its tagged values, and that adds ``inputs["nudges"]`` to its new state.
 
     Nudges are zeros that require a gradient, one for each array of the state (None for integers). The gradient of a
-    nudge at step t is the whole dL/dh_t: each array is nudged where it is computed, before anything reads it: the
-    output of the same step (``y = W h``), another array of the state (LSTM's h reads c) or the next step. A step that
-    cannot be traced is not nudged, and no gradient arrives at its nudges.
+    nudge at step t is the total dL/dh_t: each array is nudged where it is computed, before anything else
+    reads it: the output of the same step (``y = W h``), another array of the state (LSTM's h reads c) or the next
+    step. A step that cannot be traced is not nudged, and no gradient arrives at its nudges.
 
     A tagged value is an array (N, ...), in `Outputs.tags` under its name.
     """

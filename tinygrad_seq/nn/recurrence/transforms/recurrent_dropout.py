@@ -1,7 +1,7 @@
-"""Dropout where the state is multiplied with a matrix: recurrent dropout and DropConnect, for any cell.
+"""Dropout in products of the state with a matrix: recurrent dropout and DropConnect, for any cell.
 
-The step is traced and run with two values for the state and each part of it: the plain one, and one with elements
-dropped, which products with matrices read. So what a gated cell carries over, ``z * h``, is not dropped::
+The step is traced and run with two values of the state and each part of it: the plain one, and one with dropped
+elements, which only products with matrices read. The term that a gated cell carries over, ``z * h``, is not dropped::
 
     state h ──┬────────────────► z * h          plain
               └─► h * mask ────► [·; x] @ W     dropped
@@ -29,10 +29,10 @@ from .transform import Run, Transform
 
 
 def drop_in_products(step: InputStep, weights: Sequence[np.ndarray] = ()) -> InputStep:
-    """Return a step in which products with matrices read a state, and weights, with elements dropped.
+    """Return a step whose products with matrices read the state and the weights with elements dropped.
 
     ``inputs["recurrent"]``, if there, has a factor for each array of the state; `weights`, if not empty, has one for
-    each weight that the state is multiplied with (see `draw_drop_connect`).
+    each weight that multiplies the state (see `draw_drop_connect`).
     """
     known: dict[Any, Written] = {}
 
@@ -95,9 +95,9 @@ def draw_recurrent(cell: str, step: InputStep, state: Tree, x: Tree, rate: float
 
 
 def draw_drop_connect(cell: str, step: InputStep, state: Tree, x: Tree, rate: float) -> list[np.ndarray]:
-    """Return a factor of 0 or ``1 / (1 - rate)`` for each element of the weights that the state is multiplied with.
+    """Return a factor of 0 or ``1 / (1 - rate)`` for each element of the weights that multiply the state.
 
-    If a weight is multiplied with ``[h; x]``, the columns of x are not dropped.
+    If a weight multiplies ``[h; x]``, the columns of x are not dropped.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _weights(eqn: Eqn, consts: Sequence[Any]) -> list[int]:
 
 
 def _met(eqn: Eqn, position: int, of_state: dict[Any, Any]) -> Any:
-    """Return which elements of a weight the state is multiplied with, as an array that broadcasts to its shape."""
+    """Return which elements of a weight multiply the state, as an array that broadcasts to its shape."""
     other = of_state[eqn.operands[1 - position]]
     summed, row = eqn.primitive.summed, other.reshape(-1, other.shape[-1]).any(axis=0)
     if position == 1 and summed is not None and eqn.operands[1].ndim == 2:

@@ -10,9 +10,9 @@ from .inputs import Arrays, Inputs, InputStep, Outputs, per_row
 
 
 def restart(step: InputStep, begin: Arrays) -> InputStep:
-    """Return a step that first sets the state of the rows flagged in ``inputs["reset"]``, (N,) bool, to `begin`.
+    """Return a step that first sets the state of the sequences flagged in ``inputs["reset"]``, (N,) bool, to `begin`.
 
-    `begin` is a state of one row.
+    `begin` is the state of one sequence.
     """
 
     def restarted(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
