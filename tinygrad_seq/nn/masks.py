@@ -52,6 +52,8 @@ def check_flags(
         If both lengths and a mask are given, or a shape, a dtype or a length does not fit.
     """
     check_switches(caller, batch_first=batch_first)
+    if lengths is None and mask is None and reset is None:
+        return Flags(None, None, None)
     if lengths is not None and mask is not None:
         raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
     ends = None if lengths is None else check_lengths(caller, "lengths", lengths, N, T)

@@ -69,9 +69,13 @@ def run_call(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, li
     states
         The state that each pass starts from, (N, ...).
     """
+    return _run_layers(call, xs, states) if call.flags.lengths is None else _run_sorted(call, xs, states)
+
+
+def _run_sorted(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
+    """Run the layers on rows sorted by length, or with a mask in place of lengths where the order must stay."""
     flags = call.flags
-    if flags.lengths is None:
-        return _run_layers(call, xs, states)
+    assert flags.lengths is not None
     T, N = xs.arrays[0].shape[:2]
     if (
         call.nudges is not None
@@ -114,14 +118,17 @@ def _run_layers(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves,
         xs = xs.map(lambda x: where(per_row(mask, x), x, np.zeros((), x.dtype)))
     if mode.anomaly:
         check_given([(one.place(k // count), one.cell) for k, one in enumerate(call.passes)], xs.tree())
+    dropped = call.training and (call.dropout or options["variational_dropout"])
     outcomes: list[Outcome] = []
     for first in range(0, len(call.passes), count):
-        inputs = xs.map(functools.partial(_drop_inputs, call, first > 0)) if call.training else xs
+        inputs = xs.map(functools.partial(_drop_inputs, call, first > 0)) if dropped else xs
         for k in range(first, first + count):
             one, nudges = call.passes[k], None if call.nudges is None else call.nudges[k]
             with Within(one.place(first // count), N):
                 outcomes.append(run_pass(one, inputs, states[k], call.flags, options, call.training, nudges))
-        ys = _merge([outcome.ys for outcome in outcomes[first:]], options["merge"])
+        ys = outcomes[first].ys
+        if count == 2:
+            ys = _merge(ys, outcomes[first + 1].ys, options["merge"])
         strict = first > 0 or count == len(call.passes)
         xs = add_residual(call.caller, xs, ys, strict, options, mask) if options["residual"] else ys
     return xs, outcomes
@@ -138,14 +145,12 @@ def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
     return x
 
 
-def _merge(ys: Sequence[Leaves], how: str) -> Leaves:
-    """Merge the outputs of the directions of a layer."""
-    if len(ys) == 1:
-        return ys[0]
-    pairs = zip(*[y.arrays for y in ys], strict=True)
+def _merge(forward: Leaves, backward: Leaves, how: str) -> Leaves:
+    """Merge the outputs of the two directions of a layer."""
+    pairs = zip(forward.arrays, backward.arrays, strict=True)
     if how == "concat":
-        return Leaves([concat(pair, -1) for pair in pairs], ys[0].rebuild)
-    return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], ys[0].rebuild)
+        return Leaves([concat(pair, -1) for pair in pairs], forward.rebuild)
+    return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], forward.rebuild)
 
 
 def add_residual(

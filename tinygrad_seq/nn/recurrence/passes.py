@@ -128,12 +128,28 @@ def run_pass(
     If `flags` has lengths, the sequences are sorted by length, the longest first. With `nudges`, (T, N, ...) for
     each array of the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
+    plain = nudges is None and not options["return_all_states"] and all(flag is None for flag in flags)
+    if not (plain and xs.arrays[0].shape[0] and _is_only_cell(one, options, training)):
+        return _run_with_options(one, xs, state, flags, options, training, nudges)
+    inputs = xs.tree()
+    step = step_of_cell(one.cell) if isinstance(inputs, Tensor) else step_of_one(one.cell)
+    last, ys = _scan(step, state, inputs, one.reverse, options)
+    return Outcome(Leaves.of(ys), last)
+
+
+def _run_with_options(
+    one: Pass,
+    xs: Leaves,
+    state: Tree,
+    flags: Flags,
+    options: Options,
+    training: bool,
+    nudges: Arrays | None,
+) -> Outcome:
+    """Run a pass whose step is more than its cell, or in which no step counts."""
     T = xs.arrays[0].shape[0]
     valid = flags.valid(T)
     runs = bool(T) if valid is None else bool(valid.any())
-    plain = nudges is None and not options["return_all_states"] and all(flag is None for flag in flags)
-    if runs and plain and _is_only_cell(one, options, training):
-        return _run_bare(one, xs.tree(), state, options)
     begin, rebuild = flatten(state)
     cell = _FlatStep(one.cell)
     cell.rebuild_state, cell.rebuild_x = rebuild, xs.rebuild
@@ -261,13 +277,6 @@ def _is_only_cell(one: Pass, options: Options, training: bool) -> bool:
     return one.projection is None and not any(each.is_active(options, training) for each in TRANSFORMS)
 
 
-def _run_bare(one: Pass, xs: Tree, state: Tree, options: Options) -> Outcome:
-    """Run the step of a cell without options, reusing its trace from an earlier call if possible."""
-    step = step_of_cell(one.cell) if isinstance(xs, Tensor) else step_of_one(one.cell)
-    last, ys = _scan(step, state, xs, one.reverse, options)
-    return Outcome(Leaves.of(ys), last)
-
-
 def _run_no_step(run: Any, state: Arrays, varying: Inputs, fixed: Inputs, sources: Tree) -> tuple[Arrays, Outputs]:
     """Return the state unchanged and outputs of zeros; a backward pass sends zeros to `sources`."""
     T = varying["x"][0].shape[0]
@@ -304,10 +313,17 @@ def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, hel
 
     With `held` the outputs of overlapping windows are held where ``xs["mask"]`` is False; those of others are not.
     """
+    if options["stride"] is not None and _overlaps(options, first_leaf(xs).shape[0]):
+        return _scan_overlapping(step, carry, xs, reverse, options, held)
+    return scan(step, carry, xs, reverse=reverse, window=options["window"], remember=options["remember"])
+
+
+def _scan_overlapping(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool) -> tuple[Any, Any]:
+    """Run one scan per stride; each begins up to a window before the end of its stride."""
     window, stride, remember = options["window"], options["stride"], options["remember"]
+    assert window is not None
+    assert stride is not None
     T = first_leaf(xs).shape[0]
-    if window is None or stride is None or not _overlaps(options, T):
-        return scan(step, carry, xs, reverse=reverse, window=window, remember=remember)
     begins, parts = [carry], list[Tree]()
     for turn in range(-(-T // stride)):
         back, begin = max((turn + 1) * stride - window, 0), turn * stride
