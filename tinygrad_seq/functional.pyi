@@ -335,7 +335,7 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike, weight: ArrayLike | None
 def nll_loss(log_probabilities: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean') -> Tensor:
     """Return the negative log-likelihood of class indices `target` (...) under log-probabilities (..., V)."""
 def binary_cross_entropy(probability: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, reduction: str = 'mean') -> Tensor:
-    """Return ``-(t log p + (1 - t) log(1 - p))``: the notes' logistic loss, of probabilities and equal-shaped targets."""
+    """Return ``-(t log p + (1 - t) log(1 - p))``: the logistic loss, of probabilities and equal-shaped targets."""
 def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, pos_weight: ArrayLike | None = None, reduction: str = 'mean') -> Tensor:
     """Return the binary cross entropy of ``sigmoid(logits)`` and equal-shaped targets, exact for logits of any size."""
 def mse_loss(prediction: ArrayLike, target: ArrayLike, reduction: str = 'mean') -> Tensor:

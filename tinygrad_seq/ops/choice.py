@@ -21,7 +21,7 @@ def refuse_scores(shape: tuple[int, ...]) -> None:
 
 
 def check_drawing(caller: str, temperature: Any, top_k: Any) -> float:
-    """Return the temperature; refuse one that is no finite number >= 0, and a `top_k` that is no integer >= 1."""
+    """Return the temperature; raise unless it is a finite number >= 0 and `top_k` an integer >= 1."""
     heat = temperature.item() if getattr(temperature, "shape", None) == () else temperature
     if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0 <= heat < np.inf:
         raise ArgumentError(

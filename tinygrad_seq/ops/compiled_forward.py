@@ -17,7 +17,7 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 @functools.cache
 def _kernel(name: str) -> Callable[..., None]:
-    """Return a kernel of `kernels.pointwise`, which is imported on first use: it takes 20 ms of an import's 130."""
+    """Return a kernel of `kernels.pointwise`, imported at first use because that takes 20 ms."""
     from ..kernels import pointwise
 
     return getattr(pointwise, name)  # type: ignore[no-any-return]
@@ -25,7 +25,7 @@ def _kernel(name: str) -> Callable[..., None]:
 
 @functools.cache
 def row_kernel(name: str) -> Callable[..., None]:
-    """Return a kernel of `kernels.rows`, imported on first use."""
+    """Return a kernel of `kernels.rowwise`, imported at first use."""
     from ..kernels import rowwise
 
     return getattr(rowwise, name)  # type: ignore[no-any-return]

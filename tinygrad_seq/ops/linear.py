@@ -289,7 +289,7 @@ def dot(a: Array, b: Array) -> Array:
     Returns
     -------
     Tensor
-        The axes of `a` but the last, then the axes of `b` but the last one but one; the product where one is a number.
+        The axes of `a` but the last, then the axes of `b` but the second-to-last; the product where one is a number.
 
     Raises
     ------

@@ -105,7 +105,7 @@ def cross_entropy(
     weight : array_like, default None
         A factor per class (V,).
     ignore_index : int, default -100
-        Rows with this class index count for nothing, whatever their logits are, NaN included: their loss is 0 and so
+        Examples with this class index are ignored, whatever their logits are, NaN included: their loss is 0 and so
         are all its derivatives. The same holds for rows whose class has weight 0, and for classes of probability 0.
     reduction : str, default "mean"
         ``"mean"`` (over rows, weighted by their class's `weight`; 0 if every row is ignored), ``"sum"`` or ``"none"``.
@@ -181,7 +181,7 @@ def nll_loss(
     weight : array_like, default None
         A factor per class (V,).
     ignore_index : int, default -100
-        Rows with this class index count for nothing.
+        Examples with this class index are ignored.
     reduction : str, default "mean"
         ``"mean"``, ``"sum"`` or ``"none"``.
 
@@ -247,7 +247,7 @@ def _weighted(
 def binary_cross_entropy(
     probability: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
 ) -> Array:
-    """Return ``-(t log p + (1 - t) log(1 - p))``: the notes' logistic loss, of probabilities and equal-shaped targets.
+    """Return ``-(t log p + (1 - t) log(1 - p))``: the logistic loss, of probabilities and equal-shaped targets.
 
     Logs are taken as no smaller than -100. Prefer `binary_cross_entropy_with_logits`, which loses no digits.
 

@@ -38,8 +38,8 @@ NOTHING: Final = 0
 LIKE: Final = 1
 VALUE: Final = 2
 
-# The operands that gradient flows to (a bit set), and how much to save of the output and of each operand; None if
-# nothing is of any operand.
+# Which operands receive a gradient (a bit set), and how much of the output and of each operand to save; None if no
+# operand is saved.
 Plan = tuple[int, int, tuple[int, ...] | None]
 
 

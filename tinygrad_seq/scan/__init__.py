@@ -1,4 +1,4 @@
-"""Loops over time that are differentiable: `scan`; and what it makes of a step: `program_of`."""
+"""Differentiable loops over time: `scan`; the program compiled from a step: `program_of`."""
 
 from .api import program_of, scan
 from .run.segments import Remember, check_remember

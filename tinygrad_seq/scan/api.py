@@ -87,25 +87,24 @@ def scan(
     compile
         None: compile the step, forward and backward, into one loop each; a step that cannot be compiled runs step by
         step, with one `CompileWarning` that says why. True: raise that as an error. False: run the steps one by one,
-        as inside `detect_anomaly` and `disable_compile`. A compiled step is run once, on values that have a shape and
-        a dtype but no numbers; what it does beside computing, such as printing or drawing from a NumPy generator of
-        its own, happens once.
+        as inside `detect_anomaly` and `disable_compile`. A compiled step runs once, on values that have a shape and a
+        dtype but no numbers; its side effects, such as printing or drawing from its own NumPy generator, happen once.
     window
-        Truncated backpropagation: the carry is detached after every `window` steps, so no gradient crosses that line.
-        With 1 the loss at step t reaches step t only. `init` itself is not detached.
+        Truncated backpropagation: the carry is detached after every `window` steps, so no gradient crosses that border.
+        With 1, the loss at step t reaches only step t. `init` itself is not detached.
     remember
-        What the forward run keeps for the backward one. ``"all"``: everything it reads. A number k: the carry after
-        every k steps; from it the k steps are run again, segment by segment, at the price of a second forward run.
-        ``"sqrt"``: k is the square root of T, so that memory grows with it alone, beside inputs and outputs. The
-        gradients are the same to the last bit. Step by step it is "all" in any case.
+        What the forward run saves for the backward run. ``"all"``: everything it reads. A number k: the carry after
+        every k steps; the backward run rematerialises the k steps, segment by segment, at the cost of a second forward
+        run. ``"sqrt"``: k is the square root of T, so memory besides inputs and outputs grows with the square root.
+        The gradients are equal to the last bit. An eager scan always uses ``"all"``.
 
     Returns
     -------
     carry
         As `init`.
     ys
-        The structure of `y`, each array of shape (T, ...). If T is 0 the step runs once on zeros, without a record,
-        to learn it.
+        The structure of `y`, each array of shape (T, ...). If T is 0, the step runs once on zeros, unrecorded, to find
+        it.
 
     Raises
     ------
@@ -115,8 +114,8 @@ def scan(
         The carry or `y` changes dtype.
     CompileError
         With ``compile=True``, the step cannot be compiled: it reads a value in Python (``if h.sum() > 0``), draws
-        random numbers, takes a gradient inside (`grad`, `custom_gradient`, ...), or applies something to what depends
-        on the carry that has no compiled form.
+        random numbers, takes a gradient inside (`grad`, `custom_gradient`, ...), or applies an operation that has no
+        compiled form to a value that depends on the carry.
     ArgumentError
         The step does not return two values, or they change structure; or an option is outside its range.
 
@@ -188,7 +187,7 @@ def _check_options(compile: Any, window: Any, remember: Any) -> None:
 
 @functools.cache
 def _compiler() -> Any:
-    """Return the compiler, which is imported when first used: it takes 120 ms."""
+    """Return the compiler, imported at first use because the import takes 120 ms."""
     with compiling:
         from . import compiled
 
@@ -209,7 +208,7 @@ def _length(xs: Tree, leaves: Sequence[Tensor], length: Any) -> int:
 
 
 def _no_length(xs: Tree, length: Any) -> Exception:
-    """Return the error for inputs that have not one length; it names them."""
+    """Return the error for inputs of different lengths; it names them."""
     found: dict[str, int] = {} if length is None else {"length": int(length)}
     leaf: Tensor
     for path, leaf in named_leaves(xs):

@@ -21,7 +21,7 @@ _permute_dims = TABLE["permute_dims"]
 
 
 class Program:
-    """What is made of a step once and run many times.
+    """A step compiled once and run many times.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Program:
         self.normal, self.gradient, self.residuals = plan.normal, plan.gradient, plan.residuals
         self.forward, self.backward = plan.forward, plan.backward
         self.consts = tuple([var for var in plan.normal.consts if var not in plan.normal.constants])
-        # A weight that is read transposed is handed over as it is: transposing it here is free, on the tape it is not.
+        # A weight that is read transposed is passed untransposed: a transpose here is free, on the tape it is a node.
         transposes = {eqn.result: eqn for eqn in plan.invariants if eqn.primitive is _permute_dims}
         self._given = tuple([transposes[var].operands[0] if var in transposes else var for var in self.consts])
         self._axes = [transposes[var].params["axes"] if var in transposes else None for var in self.consts]

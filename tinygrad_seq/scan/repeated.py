@@ -1,4 +1,4 @@
-"""Steps that are known to do the same at every call are traced once."""
+"""Trace a step once if it does not depend on Python state."""
 
 from __future__ import annotations
 

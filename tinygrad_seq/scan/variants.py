@@ -1,7 +1,8 @@
-"""What is compiled of traced steps, in one bounded store: programs of scans and loops of steppers.
+"""A bounded store of compiled steps: programs of scans and loops of steppers.
 
-Steps that differ in Python numbers alone (see `ir.numbers`) are variants of one. The first is compiled with its numbers
-as literals; from the second on a general one serves all, which takes the numbers that differ as runtime arguments.
+Steps that differ only in Python numbers (see `ir.numbers`) are variants of one step. The first is compiled with its
+numbers as literals. From the second on, one general variant serves all; it takes the numbers that differ as runtime
+arguments.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ Compiled = TypeVar("Compiled")
 
 
 class Variants(Generic[Compiled]):
-    """What is compiled of steps that differ in their numbers alone.
+    """The compiled variants of a step: steps that differ only in their numbers.
 
     Parameters
     ----------
     traced
         The first of these steps.
     compile
-        Returns what a step is to become.
+        Compiles a step.
     """
 
     def __init__(self, traced: Traced, compile: Callable[[Step], Compiled]) -> None:
@@ -38,7 +39,7 @@ class Variants(Generic[Compiled]):
         self._general: _General[Compiled] | None = None
 
     def find(self, numbers: tuple[float, ...]) -> tuple[Compiled, list[np.ndarray]]:
-        """Return what was compiled for such numbers, and its runtime arguments."""
+        """Return the variant for these numbers, and its runtime arguments."""
         if numbers == self._numbers:
             return self._first, []
         general = self._general
@@ -50,7 +51,7 @@ class Variants(Generic[Compiled]):
         return general.compiled, [np.array(value, var.dtype) for var, value in found.items()]
 
     def _generalise(self, numbers: tuple[float, ...], atoms: Sequence[Atom]) -> _General[Compiled]:
-        """Return one for `numbers` too; those that have been equal at all times are one argument."""
+        """Return a variant that serves `numbers` too; numbers that have always been equal share one argument."""
         groups: dict[Any, Var] = {}
         new: list[Atom] = []
         for first, atom, number, dtype in zip(
@@ -62,13 +63,13 @@ class Variants(Generic[Compiled]):
 
 
 class _General(NamedTuple, Generic[Compiled]):
-    """What serves steps with different numbers: for each the literal, or the variable of its argument."""
+    """A variant for different numbers: for each number the literal, or the variable of its argument."""
 
     atoms: list[Atom]
     compiled: Compiled
 
     def values(self, numbers: tuple[float, ...]) -> dict[Var, float] | None:
-        """Return the number of each argument, None if the step with these numbers is another."""
+        """Return the number of each argument; None if this variant does not serve these numbers."""
         found: dict[Var, float] = {}
         for atom, number in zip(self.atoms, numbers, strict=True):
             if number != (atom if atom.__class__ is float else found.setdefault(atom, number)):
@@ -77,21 +78,21 @@ class _General(NamedTuple, Generic[Compiled]):
 
 
 MOST: int = 1000
-"""Steps of which something compiled is kept, of some 80 KB each, in a generation."""
+"""Capacity of one generation, in steps; a compiled step takes about 80 KB."""
 _known: Memo[Hashable, Variants[Any]] = Memo(MOST)
 
 
 def compiled_of(
     traced: Traced, purpose: Hashable, compile: Callable[[Step], Compiled]
 ) -> tuple[Compiled, list[np.ndarray]]:
-    """Return what `compile` made of a step that does the same, and the runtime arguments for this one.
+    """Return the compiled variant of an equal step, and the runtime arguments of this one.
 
-    `purpose` is what the result depends on beside the step.
+    `purpose` is what the result depends on besides the step.
     """
     key = traced.template, purpose
     found = _known.get(key)
     if found is None:
-        wide = structure(traced.template), purpose  # another trace may have led to an equal step
+        wide = structure(traced.template), purpose  # another trace may have given an equal step
         found = _known.get(wide)
         if found is None:
             _refuse_empty(traced.template)
@@ -101,7 +102,7 @@ def compiled_of(
 
 
 def structure(step: Step) -> Hashable:
-    """Return all there is to know about a step but for its changeable numbers, its variables being positions."""
+    """Return a hashable description of a step without its changeable numbers; variables are positions."""
     number = {var: position for position, var in enumerate(step.inputs)}
     lines = []
     for eqn in step.eqns:
@@ -121,8 +122,8 @@ def structure(step: Step) -> Hashable:
 
 
 def _refuse_empty(step: Step) -> None:
-    """Refuse a step that makes arrays of no elements out of others: the passes take every axis to have an element."""
-    if any(0 in var.shape for var in (*step.carry, *step.xs)):  # all arrays of the batch are empty, and nothing is done
+    """Raise if the step creates empty arrays: the passes assume that every axis has an element."""
+    if any(0 in var.shape for var in (*step.carry, *step.xs)):  # all arrays of the batch are empty: nothing to compute
         return
     for eqn in step.eqns:
         for result in eqn.results:

@@ -19,23 +19,23 @@ RuleOf = Callable[[Primitive], Rule | None]
 
 
 class Renamed(dict[Var, Var]):
-    """What has become of variables; those not mentioned have stayed themselves."""
+    """The replacement of each variable; variables not listed are unchanged."""
 
     def __missing__(self, var: Var) -> Var:
         return var
 
 
 class Rewriter(Builder):
-    """A `Builder` that writes down what the rule of a primitive does in place of the primitive.
+    """A `Builder` that records the operations of a primitive's rule in place of the primitive.
 
-    What a rule calls is replaced as well, but for the primitive itself: within its own rule it is written down.
+    Primitives that a rule calls are replaced too, except the primitive itself, which is recorded within its own rule.
 
     Parameters
     ----------
     rule_of
         Returns the rule of a primitive, None if it stays.
     invariant
-        Variables that the rules may take to be the same at every time (see `Builder.invariant`).
+        Variables that the rules may assume constant over time (see `Builder.invariant`).
     """
 
     def __init__(self, rule_of: RuleOf, invariant: Iterable[Var] = ()) -> None:
@@ -55,9 +55,9 @@ class Rewriter(Builder):
 
 
 def rewrite(eqns: Iterable[Eqn], builder: Rewriter, same: Mapping[Var, Var] | None = None) -> Renamed:
-    """Write down what the equations are by the rules of `builder`, and return what has become of each variable.
+    """Record the equations in `builder`, rewritten by its rules, and return the replacement of each variable.
 
-    `same` says so of variables from an earlier rewriting.
+    `same` has the replacements of an earlier rewrite.
     """
 
     def apply(eqn: Eqn, atoms: list[Atom]) -> list[Var]:
@@ -73,7 +73,7 @@ def rewrite(eqns: Iterable[Eqn], builder: Rewriter, same: Mapping[Var, Var] | No
 def rewrite_step(
     step: Step, rule_of: RuleOf, same: Mapping[Var, Var] | None = None, invariant: Collection[Var] = ()
 ) -> tuple[Step, Renamed]:
-    """Return `step` with primitives replaced, and what has become of each variable.
+    """Return `step` with primitives replaced, and the replacement of each variable.
 
     Parameters
     ----------

@@ -263,7 +263,7 @@ _LONGEST_INNER = 16
 
 
 def check_inner(T: int) -> None:
-    """Refuse a scan inside a traced step that is too long to be written down step by step."""
+    """Raise if a scan inside a traced step is too long to unroll."""
     if T > _LONGEST_INNER:
         raise CompileError(
             f"scan: expected a step with inner scans of at most {_LONGEST_INNER} steps, got {T} (at {user_line()}); "

@@ -1,4 +1,4 @@
-"""Fewer primitives: what a step says in sixty words the later passes hear in thirteen.
+"""Lower about sixty primitives to thirteen.
 
 A row of the table says by which others it is replaced. Its `structure` is applied before differentiation and leaves of
 all changes of shape
