@@ -27,7 +27,7 @@ class MinimalGatedUnit(ts.nn.Cell):
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        self.state_shape = (hidden_size,)
+        self.input_size, self.state_shape = input_size, (hidden_size,)
         self.gate, self.candidate = (ts.nn.Linear(input_size + hidden_size, hidden_size) for _ in range(2))
 
     def forward(self, x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:

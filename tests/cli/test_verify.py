@@ -86,3 +86,12 @@ def test_bad_input(code: str, capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "verify", f"{code}:Leaky", "--args", "size=1"
     )
     assert "expected level 'short' or 'full'" in refused(capsys, "verify", f"{code}:Leaky", "--level", "long")
+
+
+def test_the_command_of_the_readme_runs(capsys) -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = "verify examples/custom_cell.py:MinimalGatedUnit"
+    assert f"tinygrad-seq {command}\n" in (root / "README.md").read_text(encoding="utf-8")
+    name, target = command.split()
+    assert main([name, str(root / target), "--level", "short"]) == 0
+    assert "MinimalGatedUnit" in capsys.readouterr().out
