@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tinygrad_seq.data import Vocabulary, load_corpus
 from tinygrad_seq.errors import DataError
-from tinygrad_seq.train.text import Writer, encode_corpus, units
+from tinygrad_seq.train.text import encode_corpus, units
+from tinygrad_seq.train.writer import Writer
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
-"""Atomic file writes, used for vocabularies, checkpoints and exported models."""
+"""Atomic file writes and careful reads, used for vocabularies, checkpoints, run folders and exported models."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
 
@@ -64,3 +66,57 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
             f"write_atomically: expected to write '{target}', got: {error.strerror or error}; {advice} "
             "(the previous content is untouched)."
         ) from error
+
+
+def read_regular(path: str | os.PathLike[str], caller: str) -> bytes:
+    """Return the content of a regular file; `caller` is the name that a message starts with.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, unreadable, or not a regular file, such as a folder, a named pipe or a device.
+    """
+    try:
+        # Opening a named pipe would wait for a writer; O_NONBLOCK has no effect on regular files.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(
+            f"{caller}: expected a readable file, got {str(path)!r}: {reason}; check the path."
+        ) from error
+
+
+def read_json(path: str | os.PathLike[str], caller: str) -> dict[str, Any]:
+    """Return the JSON object that a file holds; `caller` is the name that a message starts with.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_regular`; or if the content is not a JSON object in UTF-8, has a key twice, or is nested too deeply.
+    """
+    return parse_json(read_regular(path, caller), caller, f"'{path}'")
+
+
+def parse_json(data: bytes | str, caller: str, origin: str) -> dict[str, Any]:
+    """Return the JSON object in `data`; messages name `caller`, and `origin` as the place. Raises as `read_json`."""
+    try:
+        content = json.loads(data, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        reason = "values nested too deeply" if isinstance(error, RecursionError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{caller}: expected JSON in {origin}, got {reason}; restore the file.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{caller}: expected a JSON object in {origin}, got a {type(content).__name__}; restore the file."
+        )
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key that occurs twice")
+    return content

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import ArgumentError
 from ..train.run import Run
-from ..train.text import Writer
+from ..train.writer import Writer
 from .arguments import Checkpoint, Folder, examples
 
 EXAMPLES = examples(

@@ -35,10 +35,17 @@ _TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The r
 # The options that are settings of the run: panel, help text, and optionally a short name.
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "corpus": (_TEXT, "pydoc, stdlib, or the path of a UTF-8 file or folder."),
+    "encoding": (_TEXT, "auto (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or another, e.g. latin-1."),
+    "include": (_TEXT, "Read only the files of a folder that match this pattern, e.g. '*.txt'; repeat for several."),
+    "exclude": (_TEXT, "Leave out the files of a folder that match this pattern; repeat for several."),
     "level": (_TEXT, f"What a token is: {', '.join(LEVELS)}."),
     "unit": (_TEXT, f"What <EOS> ends, and score gives the probability of: {', '.join(UNITS)}."),
     "max_vocabulary": (_TEXT, "Maximum number of tokens; rarer ones become <UNK>."),
-    "validation": (_TEXT, "Fraction of the text, at its end, that is held out."),
+    "lowercase": (_TEXT, "Convert the text to lower case.", "--lowercase"),
+    "nfc": (_TEXT, "Compose characters and accents (Unicode NFC).", "--nfc"),
+    "validation": (_TEXT, "Fraction of the text held out for evaluation: its end, or lines drawn by seed."),
+    "test": (_TEXT, "Fraction of the text held out for one evaluation after training."),
+    "shuffle": (_TEXT, "Put the documents in an order drawn by seed before the split.", "--shuffle"),
     "cell": (
         _MODEL,
         f"{', '.join(CELLS)}, or FILE.py:Class, an nn.Cell constructed as Class(input_size, hidden_size).",
@@ -60,6 +67,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "minutes": (_TRAINING, "Stop after this time; 0 for no limit."),
     "patience": (_TRAINING, "Stop after this many evaluations without improvement; 0 for never."),
     "evaluate_every": (_RUN, "Steps between evaluations, samples and checkpoints."),
+    "eval_tokens": (_RUN, "Held-out tokens that an evaluation reads at most; 0 for all."),
     "sample_length": (_RUN, "Tokens sampled at each evaluation; 0 for none."),
     "seed": (_RUN, "The same seed gives the same run."),
 }
@@ -75,9 +83,11 @@ def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     context, *own, _ = signature.parameters.values()
     options = []
     for name, (panel, text, *short) in _SETTINGS.items():
-        option = _option(panel, text, f"--{name.replace('_', '-')}", *short)
         default = getattr(TrainingConfig, name)
-        options.append(context.replace(name=name, default=default, annotation=Annotated[type(default), option]))
+        names = short if isinstance(default, bool) else [f"--{name.replace('_', '-')}", *short]
+        kind: Any = list[str] if isinstance(default, tuple) else type(default)
+        annotation = Annotated[kind, _option(panel, text, *names)]
+        options.append(context.replace(name=name, default=default, annotation=annotation))
     parameters = [context, *options, *own]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -109,6 +119,7 @@ def train(
     if checkpoint and not resume:
         raise ArgumentError("train: expected --checkpoint only with --resume, got --checkpoint alone; add --resume.")
     settings["corpus"] = _absolute(settings["corpus"])
+    settings |= {name: tuple(settings[name]) for name in ("include", "exclude")}
     if resume:
         given = {name: value for name, value in settings.items() if _is_given(context, name)}
         run, session = _resumed(folder, given, checkpoint)

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 PAD, UNK, EOS = SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
 
+END_OF_UNIT = "\ud800"
+"""A lone surrogate, which decoded text cannot contain: it marks the places where a text has ``<EOS>``."""
+
 _TOKEN = re.compile(
     r"""
     <PAD> | <UNK> | <EOS>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import math
 from collections.abc import Callable
@@ -34,16 +35,32 @@ class TrainingConfig:
     Parameters
     ----------
     corpus : str, default "pydoc"
-        ``"pydoc"``, ``"stdlib"`` or the path of a UTF-8 file or folder.
+        ``"pydoc"``, ``"stdlib"`` or the path of a text file or folder.
+    encoding : str, default "auto"
+        The encoding of the files: ``"auto"`` (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or the name of one
+        that Python knows, e.g. ``"latin-1"``.
+    include : tuple of str, default ()
+        Read only the files of a folder that match one of these patterns, e.g. ``"*.txt"``; empty means all.
+    exclude : tuple of str, default ()
+        Leave out the files of a folder that match one of these patterns.
     level : str, default "char"
-        What a token is: ``"char"`` or ``"word"``.
+        What a token is: ``"char"``, ``"word"``.
+    lowercase : bool, default False
+        Whether to convert the text to lower case.
+    nfc : bool, default False
+        Whether to compose characters and accents (Unicode normalisation form NFC).
     unit : str, default "paragraph"
         ``"paragraph"``, ``"line"`` or ``"document"``: each is followed by ``<EOS>``. P(text) is the probability of one
         unit.
     max_vocabulary : int, default 10000
         Maximum number of tokens in the vocabulary; rarer tokens become ``<UNK>``.
     validation : float, default 0.1
-        Fraction of the text, at its end, that is held out; between 0 and 1.
+        Fraction of the text that is held out for evaluation during training; between 0 and 1. It is the end of the
+        text, but lines (``unit="line"``) are drawn by `seed`.
+    test : float, default 0.0
+        Fraction of the text that is held out for one evaluation after training; from 0 to below 1 - `validation`.
+    shuffle : bool, default False
+        Whether to put the documents in an order drawn by `seed` before the text is split.
     cell : str, default "gru"
         ``"lstm"``, ``"gru"``, ``"rnn"``, or ``"FILE.py:Class"``, a subclass of `tinygrad_seq.nn.Cell`.
     embedding_size : int, default 64
@@ -80,6 +97,8 @@ class TrainingConfig:
         Maximum training time in minutes; 0 means no limit.
     evaluate_every : int, default 100
         Steps between two evaluations, each with a sample and a checkpoint.
+    eval_tokens : int, default 100000
+        Maximum number of held-out tokens that an evaluation reads; 0 means all.
     patience : int, default 0
         Stop after this many evaluations without improvement; 0 means never.
     sample_length : int, default 200
@@ -100,10 +119,17 @@ class TrainingConfig:
     """
 
     corpus: str = "pydoc"
+    encoding: str = "auto"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     level: Level = "char"
     unit: str = "paragraph"
+    lowercase: bool = False
+    nfc: bool = False
     max_vocabulary: int = 10_000
     validation: float = 0.1
+    test: float = 0.0
+    shuffle: bool = False
     cell: str = "gru"
     embedding_size: int = 64
     hidden_size: int = 256
@@ -121,6 +147,7 @@ class TrainingConfig:
     steps: int = 1200
     minutes: float = 0.0
     evaluate_every: int = 100
+    eval_tokens: int = 100_000
     patience: int = 0
     sample_length: int = 200
     seed: int = 0
@@ -130,6 +157,10 @@ class TrainingConfig:
             value = getattr(self, name)
             if not accepts(value):
                 raise ArgumentError(f"TrainingConfig: expected {name} to be {expected}, got {value!r}; correct it.")
+        if self.validation + self.test >= 1:
+            raise ArgumentError(
+                f"TrainingConfig: expected validation + test below 1, got {self.validation} + {self.test}; reduce them."
+            )
         if self.warmup >= self.steps and self.schedule == "cosine":
             raise ArgumentError(
                 f"TrainingConfig: expected warmup below steps, got warmup={self.warmup} and steps={self.steps}; "
@@ -167,7 +198,7 @@ class TrainingConfig:
                 f"TrainingConfig.from_json: expected the settings {', '.join(sorted(names))}, got differences in "
                 f"{', '.join(sorted(settings.keys() ^ names))}; use the version of tinygrad_seq that wrote them."
             )
-        return cls(**settings)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
 
 
 def _is_number(value: Any) -> bool:
@@ -192,20 +223,40 @@ def _is_cell(value: Any) -> bool:
     return bool(separator) and file.endswith(".py") and name.isidentifier()
 
 
+def _is_encoding(value: Any) -> bool:
+    if value == "auto":
+        return True
+    try:
+        return isinstance(value, str) and bool(codecs.lookup(value)._is_text_encoding)
+    except (LookupError, ValueError):  # ValueError: a NUL in the name
+        return False
+
+
+def _are_patterns(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(pattern, str) and pattern for pattern in value)
+
+
+_IS_BOOL: Check = (lambda value: isinstance(value, bool)), "true or false"
+_PATTERNS: Check = _are_patterns, "a tuple of patterns such as '*.txt'"
 _AT_LEAST_ZERO: Check = (lambda value: _is_number(value) and value >= 0), "a finite number >= 0"
 _AT_LEAST_ONE = "max_vocabulary embedding_size hidden_size num_layers batch_size window steps evaluate_every"
 _CHECKS: dict[str, Check] = {
     "corpus": ((lambda value: isinstance(value, str) and bool(value)), "a name or path"),
+    "encoding": (_is_encoding, "auto, or an encoding that Python knows, such as utf-16 or latin-1"),
+    "include": _PATTERNS,
+    "exclude": _PATTERNS,
     "level": _one_of(LEVELS),
     "unit": _one_of(UNITS),
     "cell": (_is_cell, f"one of {', '.join(CELLS)}, or FILE.py:Class"),
     "optimizer": _one_of(tuple(OPTIMIZERS)),
     "schedule": _one_of(SCHEDULES),
     "validation": ((lambda value: _is_number(value) and 0 < value < 1), "a number between 0 and 1"),
+    "test": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),
     "dropout": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),
     "restart": ((lambda value: _is_number(value) and 0 <= value <= 1), "a number from 0 to 1"),
     "lr": ((lambda value: _is_number(value) and value > 0), "a finite number > 0"),
     **dict.fromkeys(("weight_decay", "clip_norm", "minutes"), _AT_LEAST_ZERO),
-    **dict.fromkeys(("warmup", "patience", "sample_length", "seed"), _integer(0)),
+    **dict.fromkeys(("lowercase", "nfc", "shuffle"), _IS_BOOL),
+    **dict.fromkeys(("warmup", "eval_tokens", "patience", "sample_length", "seed"), _integer(0)),
     **dict.fromkeys(_AT_LEAST_ONE.split(), _integer(1)),
 }

@@ -20,7 +20,8 @@ from .loop import Step, TrainingSteps, evaluate
 from .metrics import Row, append_row, keep_rows, measures
 from .run import Run
 from .stopping import EarlyStopping
-from .text import Text, Writer, encode_corpus, units
+from .text import Text, encode_corpus, units
+from .writer import Writer
 
 REPORT_EVERY = 10
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..data import Corpus, Vocabulary, split
 from ..errors import DataError
 
-_BETWEEN = {"paragraph": "\n\n", "line": "\n", "document": "\n\n"}
 _SPLIT: dict[str, Callable[[str], list[str]]] = {
     "paragraph": re.compile(r"\n\s*\n").split,
     "line": lambda text: text.split("\n"),
@@ -82,47 +81,3 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, unit: str, validation:
             f"validation={validation}; pass a longer text or increase validation."
         )
     return Text(training, held_out, characters / len(tokens))
-
-
-class Writer:
-    r"""Convert sampled tokens to text incrementally.
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-        The vocabulary of the model.
-    unit : str
-        The unit of the model; ``<EOS>`` is written as the separator of two units.
-
-    Attributes
-    ----------
-    hidden : list of int
-        The tokens that a model must not sample: ``<PAD>`` and ``<UNK>``.
-
-    Examples
-    --------
-    >>> from tinygrad_seq.data import Vocabulary
-    >>> vocabulary = Vocabulary.build(["the cat, the dog."], level="word")
-    >>> writer = Writer(vocabulary, "line")
-    >>> [writer.write(token) for token in vocabulary.encode("the cat, the dog", eos=True)]
-    ['the', ' cat', ',', ' the', ' dog', '\n']
-    """
-
-    def __init__(self, vocabulary: Vocabulary, unit: str) -> None:
-        self.vocabulary = vocabulary
-        self.hidden = [vocabulary.pad, vocabulary.unk]
-        self._between = _BETWEEN[unit]
-        self._line: list[int] = []
-        self._written = ""
-
-    def write(self, token: int) -> str:
-        """Return the text that `token` adds."""
-        if token == self.vocabulary.eos:
-            self._line, self._written = [], ""
-            return self._between
-        self._line.append(token)
-        before, self._written = self._written, self.vocabulary.decode(self._line)
-        piece = self._written[len(before) :]
-        if self._written.endswith("\n"):
-            self._line, self._written = [], ""
-        return piece
