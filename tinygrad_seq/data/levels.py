@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .words import END_OF_UNIT, WordJoiner, tokenize_words
+from .words import END_OF_UNIT, Joiner, WordJoiner, tokenize_words
 
 Level = Literal["char", "word", "whitespace", "subword"]
 
@@ -19,16 +19,6 @@ SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
 PAD_INDEX, UNK_INDEX, EOS_INDEX = range(len(SPECIAL_TOKENS))
 
 _CHUNK = 1 << 20  # characters that are converted at once, which bounds the memory
-
-
-class Joiner(Protocol):
-    """Joins tokens to a text, one at a time."""
-
-    def add(self, token: str) -> str:
-        """Return the text that `token` adds."""
-
-    def finish(self) -> str:
-        """Return the text that is still held back."""
 
 
 class Words:
@@ -41,7 +31,7 @@ class Words:
     """
 
     wanted: ClassVar[str] = "non-empty strings"
-    make_joiner: ClassVar[type[Joiner]] = WordJoiner
+    joiner: ClassVar[type[Joiner]] = WordJoiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.index = {END_OF_UNIT: EOS_INDEX} | {token: i for i, token in enumerate(tokens, len(SPECIAL_TOKENS))}
@@ -55,6 +45,11 @@ class Words:
     def split(cls, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
         return tokenize_words(text)
+
+    @classmethod
+    def tokens_of(cls, text: str | Sequence[str]) -> Sequence[str]:
+        """Return the tokens of a text; a list of tokens as it is."""
+        return cls.split(text) if isinstance(text, str) else text
 
     @classmethod
     def learn(cls, texts: Iterable[str | Sequence[str]], max_size: int, min_count: int) -> Sequence[str]:
@@ -74,21 +69,20 @@ class Words:
         """Return how often each token occurs."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(cls.split(text) if isinstance(text, str) else text)
+            counts.update(cls.tokens_of(text))
         return counts
 
     def encode(self, text: str | Sequence[str]) -> NDArray[np.int64]:
         """Return the index of each token of a text or list of tokens; that of ``<UNK>`` for unknown ones."""
-        tokens = self.split(text) if isinstance(text, str) else text
+        tokens = self.tokens_of(text)
         return np.fromiter(map(self.index.get, tokens, repeat(UNK_INDEX)), np.int64, len(tokens))
 
     def unknown(self, text: str | Sequence[str]) -> list[str]:
         """Return the distinct unknown tokens, in order of their first occurrence."""
-        tokens = self.split(text) if isinstance(text, str) else text
-        return [token for token in dict.fromkeys(tokens) if token not in self.index]
+        return [token for token in dict.fromkeys(self.tokens_of(text)) if token not in self.index]
 
 
-class _WhitespaceJoiner:
+class _WhitespaceJoiner(Joiner):
     def __init__(self) -> None:
         self._left = "\n"
 
@@ -97,14 +91,11 @@ class _WhitespaceJoiner:
         self._left = token
         return f" {token}" if spaced else token
 
-    def finish(self) -> str:
-        return ""
-
 
 class Whitespace(Words):
     """Level ``"whitespace"``: what stands between white space, and line breaks. For pre-tokenised corpora."""
 
-    make_joiner = _WhitespaceJoiner
+    joiner = _WhitespaceJoiner
 
     @classmethod
     def split(cls, text: str) -> list[str]:
@@ -115,19 +106,11 @@ class Whitespace(Words):
         return tokens[:-1]
 
 
-class _Concatenation:
-    def add(self, token: str) -> str:
-        return token
-
-    def finish(self) -> str:
-        return ""
-
-
 class Characters(Words):
     """Level ``"char"``: Unicode code points, which are counted and looked up as arrays of integers."""
 
     wanted = "single characters"
-    make_joiner = _Concatenation
+    joiner = Joiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(tokens)
