@@ -68,7 +68,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
         ) from error
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading; an OSError or ValueError says why it cannot be opened.
 
     Named pipes, sockets and devices are refused; opening a pipe would wait for a writer.
@@ -93,7 +93,7 @@ def read_regular(path: str | os.PathLike[str], caller: str) -> bytes:
         If the file is missing, unreadable, or not a regular file, such as a folder, a named pipe or a device.
     """
     try:
-        with open_regular(path) as file:
+        with open_file(path) as file:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
