@@ -182,14 +182,15 @@ def test_names_that_no_terminal_can_print(folder: Path) -> None:
 
 def test_a_deep_folder(folder: Path) -> None:
     """Deeper than Python's recursion limit."""
-    folders = [Path("d", *"d" * depth) for depth in range(1500)]
-    for path in folders:
-        os.mkdir(folder / path)
-    Path(folder, folders[-1], "deep.txt").write_text("deep.txt")
+    depth = 1100
+    for levels in range(1, depth + 1):
+        os.mkdir(f"{folder}{'/d' * levels}")
+    text = Path(f"{folder}{'/d' * depth}", "deep.txt")
+    text.write_text("deep.txt")
     assert "deep.txt" in files(load_corpus(folder))
-    for path in reversed(folders):  # recursive deletion fails, too
-        Path(folder, path, "deep.txt").unlink(missing_ok=True)
-        os.rmdir(folder / path)
+    text.unlink()
+    for levels in range(depth, 0, -1):  # recursive deletion fails, too
+        os.rmdir(f"{folder}{'/d' * levels}")
 
 
 def test_a_relative_path_outlives_a_change_of_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

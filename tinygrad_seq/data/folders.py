@@ -59,26 +59,23 @@ def list_files(
         If the folder cannot be read, or if a pattern matches no file.
     """
     skipped: list[tuple[str, str]] = []
-    found: list[_Found] = []
+    matchers = {pattern: _matcher(pattern) for pattern in (*include, *exclude)}
+    found: list[tuple[_Found, set[str]]] = []
     for row in _regular_files(root, not_folders, skipped):
-        found.append(row)
+        found.append((row, {pattern for pattern, accepts in matchers.items() if accepts(row.path)}))
         progress("listing", len(found), 0)
-    found.sort(key=lambda row: row.path.parts)
-    matched: dict[str, list[bool]] = {}
-    for pattern in (*include, *exclude):
-        accepts = _matcher(pattern)
-        matched[pattern] = [accepts(row.path) for row in found]
-        if not any(matched[pattern]):
-            raise DataError(
-                f"load_corpus: expected patterns that match a file of the folder '{shown(root)}', got {pattern!r}, "
-                f"which matches none of {len(found)} files; correct it (a pattern is compared with the path inside "
-                "the folder, such as 'books/a.txt', and with the name alone; hidden files are never read)."
-            )
+    for pattern in matchers.keys() - set[str]().union(*(patterns for _, patterns in found)):
+        raise DataError(
+            f"load_corpus: expected patterns that match a file of the folder '{shown(root)}', got {pattern!r}, which "
+            f"matches none of {len(found)} files; correct it (a pattern is compared with the path inside the folder, "
+            "such as 'books/a.txt', and with the name alone; hidden files are never read)."
+        )
+    found.sort(key=lambda row: row[0].path.parts)
     chosen: list[_Found] = []
-    for i, row in enumerate(found):
-        if include and not any(matched[pattern][i] for pattern in include):
+    for row, patterns in found:
+        if include and not patterns.intersection(include):
             skipped.append((shown(row.path), "not included"))
-        elif any(matched[pattern][i] for pattern in exclude):
+        elif patterns.intersection(exclude):
             skipped.append((shown(row.path), "excluded"))
         else:
             chosen.append(row)
