@@ -1,4 +1,4 @@
-"""Files of token indices: NumPy's .npy format in the narrowest unsigned dtype, written as a stream, read as a memory map.
+"""Files of token indices: .npy files of the narrowest unsigned dtype, written as a stream, read as a memory map.
 
 A reader that knows the number of tokens and their SHA-256 needs no parser: it compares the header byte by byte with the
 one that `TokenWriter` writes. So a foreign or tampered file cannot do harm, and a file that a power failure damaged is

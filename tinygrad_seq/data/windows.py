@@ -80,7 +80,7 @@ class Windows:
         used = length * self.batch_size
         self._tokens = row
         # The pages of a read-only map can be given back after reading.
-        self._map = tokens._mmap if isinstance(tokens, np.memmap) and tokens.mode == "r" else None
+        self._map = getattr(tokens, "_mmap", None) if getattr(tokens, "mode", None) == "r" else None
         self._inputs = row[:used].reshape(self.batch_size, length)
         self._targets = row[1 : used + 1].reshape(self.batch_size, length)
         self.position = 0

@@ -78,8 +78,8 @@ def read_text(
     """Split a corpus into parts and encode them.
 
     The corpus is read three times as a stream: to measure it, to build the vocabulary from the training part, and to
-    encode all parts. Lines are drawn for the parts by the seed of `config`; other units are cut by characters, at levels
-    other than ``"char"`` at the next white space.
+    encode all parts. Lines are drawn for the parts by the seed of `config`. Other units are cut by characters, and at
+    levels other than ``"char"`` at the next white space.
 
     Parameters
     ----------
@@ -139,7 +139,9 @@ def read_text(
 
     if vocabulary is None:
         training = (text for part, text in parts("counting") if part == "training")
-        vocabulary = Vocabulary.build(training, config.level, max_size=config.max_vocabulary)
+        vocabulary = Vocabulary.build(
+            training, config.level, max_size=config.max_vocabulary, lowercase=config.lowercase, nfc=config.nfc
+        )
     text = _encode(parts("encoding"), vocabulary, PARTS if config.test else PARTS[:2], folder, config)
     return vocabulary, text
 
@@ -181,7 +183,8 @@ _COLUMNS = ("characters", "unknown", "sha256")
 def _text(
     parts: dict[str, Tokens], characters: dict[str, float], unknown: dict[str, int], sha256: dict[str, str]
 ) -> Text:
-    return Text(*(parts.get(part, np.empty(0, np.uint8)) for part in PARTS), characters, unknown, sha256)
+    training, validation, test = (parts.get(part, np.empty(0, np.uint8)) for part in PARTS)
+    return Text(training, validation, test, characters, unknown, sha256)
 
 
 def _path(folder: Path, part: str) -> Path:
@@ -240,22 +243,21 @@ def _parts_by_cut(pieces: Iterable[str], cuts: list[int], anywhere: bool) -> Ite
 
 def _draw_lines(lines: int, config: TrainingConfig) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the number of the part of each line."""
-    validation, test = (max(1, round(fraction * lines)) for fraction in (config.validation, config.test))
-    test *= config.test > 0
-    if lines <= validation + test:
+    needed = 3 if config.test else 2
+    if lines < needed:
         raise DataError(
-            f"Session: expected enough lines for {3 if test else 2} parts, got {lines} with "
-            f"validation={config.validation} and test={config.test}; pass a longer text or other fractions."
+            f"Session: expected at least {needed} lines, one per part, got {lines} with validation={config.validation} "
+            f"and test={config.test}; pass a longer text."
         )
+    test = min(max(1, round(config.test * lines)), lines - 2) if config.test else 0
+    validation = min(max(1, round(config.validation * lines)), lines - test - 1)
     labels = np.zeros(lines, np.uint8)
     labels[:validation], labels[validation : validation + test] = 1, 2
     np.random.default_rng(config.seed).shuffle(labels)
     return labels
 
 
-def _parts_by_line(
-    pieces: Iterable[str], labels: np.ndarray[Any, np.dtype[np.uint8]]
-) -> Iterator[tuple[str, str]]:
+def _parts_by_line(pieces: Iterable[str], labels: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator[tuple[str, str]]:
     """Yield (part, text) for lines with `labels`; each part begins with `END_OF_UNIT`."""
     for part in np.unique(labels):
         yield PARTS[part], END_OF_UNIT
@@ -304,7 +306,7 @@ def _encode(
                 files[name] = stack.enter_context(open_atomically(_path(folder, name), sync=False))
         writers = {name: TokenWriter(file, len(vocabulary)) for name, file in files.items()}
         for name, text in parts:
-            indices = _indices(vocabulary, text)
+            indices = vocabulary.encode(text)
             writers[name].write(indices)
             characters[name] += len(text)
             unknown[name] += int(np.count_nonzero(indices == vocabulary.unk))
@@ -337,9 +339,3 @@ def _check_sizes(sizes: dict[str, int], config: TrainingConfig) -> None:
                 f"Session: expected at least 2 {part} tokens, got {size} of {sum(sizes.values())} with "
                 f"validation={config.validation} and test={config.test}; pass a longer text or {advice}."
             )
-
-
-def _indices(vocabulary: Vocabulary, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    units = text.split(END_OF_UNIT)
-    parts = [vocabulary.encode(unit, eos=True) for unit in units[:-1]]
-    return np.concatenate([*parts, vocabulary.encode(units[-1])])
