@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..base.files import open_atomically
-from ..data import Corpus, Vocabulary, split
+from ..base.files import open_atomically, remove_leftovers
+from ..data import Corpus, Vocabulary, split, units
+from ..data.folders import Progress
 from ..data.token_file import HEADER, Tokens, TokenWriter, open_tokens
-from ..data.units import mark_units
 from ..data.words import END_OF_UNIT
 from ..errors import DataError
 from .config import TrainingConfig
-
-Progress = Callable[[str, int, int], object]
 
 PARTS = ("training", "validation", "test")
 _BREAK = re.compile(rf"\s|{END_OF_UNIT}")
@@ -111,14 +109,19 @@ def read_text(
     CheckpointError
         If a file cannot be written, e.g. because the disk is full.
     """
+    order = (
+        np.random.default_rng(config.seed).permutation(sum(1 for _ in corpus.streams())).tolist()
+        if config.shuffle
+        else None
+    )
 
     def pieces(stage: str) -> Iterator[str]:
-        return mark_units(_watched(_documents(corpus, config), stage, corpus.characters, progress), config.unit)
+        return units.mark_units(_watched(corpus.streams(order), stage, corpus.characters, progress), config.unit)
 
-    characters = units = 0
+    characters = ends = 0
     for piece in pieces("measuring"):
         characters += len(piece)
-        units += piece.count(END_OF_UNIT)
+        ends += piece.count(END_OF_UNIT)
     if characters == 1:
         raise DataError(
             f"Session: expected a corpus with text, got only blank lines in {corpus.description}; pass another corpus."
@@ -126,7 +129,7 @@ def read_text(
     if rule == "tokens" and vocabulary is not None:
         return vocabulary, _split_tokens(pieces("encoding"), vocabulary, config)
     if config.unit == "line":
-        labels = _draw_lines(units - 1, config)
+        labels = _draw_lines(ends - 1, config)
 
         def parts(stage: str) -> Iterator[tuple[str, str]]:
             return _parts_by_line(pieces(stage), labels)
@@ -194,28 +197,24 @@ def _path(folder: Path, part: str) -> Path:
 # --------------------------------------------------------------------------------------------- the text as a stream
 
 
-def _documents(corpus: Corpus, config: TrainingConfig) -> Iterator[Iterator[str]]:
-    order: Iterable[int] = range(len(corpus._documents))
-    if config.shuffle:
-        order = np.random.default_rng(config.seed).permutation(len(corpus._documents))
-    return (corpus._documents[i]() for i in order)
-
-
 def _watched(
     documents: Iterable[Iterable[str]], stage: str, total: int, progress: Progress | None
 ) -> Iterator[Iterator[str]]:
     """Yield the documents, and report the characters that have been read."""
-    done = 0
+    done = reported = 0
 
     def counted(document: Iterable[str]) -> Iterator[str]:
-        nonlocal done
+        nonlocal done, reported
         for piece in document:
             yield piece
             done += len(piece)
-            if progress is not None:
-                progress(stage, min(done, total), total)
+            if progress is not None and done >= reported + units.PIECE:
+                progress(stage, done, total)
+                reported = done
 
-    return map(counted, documents)
+    yield from map(counted, documents)
+    if progress is not None:
+        progress(stage, total, total)
 
 
 # ---------------------------------------------------------------------------------------------------------- the split
@@ -300,10 +299,9 @@ def _encode(
         if folder is None:
             files = {name: io.BytesIO() for name in names}
         else:
-            for left_by_a_kill in folder.glob(".*.tmp"):
-                left_by_a_kill.unlink(missing_ok=True)
+            remove_leftovers(folder)
             for name in names:
-                files[name] = stack.enter_context(open_atomically(_path(folder, name), sync=False))
+                files[name] = stack.enter_context(open_atomically(_path(folder, name), "Session", sync=False))
         writers = {name: TokenWriter(file, len(vocabulary)) for name, file in files.items()}
         for name, text in parts:
             indices = vocabulary.encode(text)
