@@ -156,8 +156,10 @@ class Characters(Words):
     def encode(self, text: str | Sequence[str]) -> NDArray[np.int64]:
         if not isinstance(text, str):
             return super().encode(text)
-        parts = [self._table.take(codes, mode="clip") for codes in _code_points([text])]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+        indices = np.empty(len(text), np.int64)
+        for start, codes in zip(range(0, len(text), _CHUNK), _code_points([text]), strict=True):
+            self._table.take(codes, out=indices[start : start + _CHUNK], mode="clip")
+        return indices
 
 
 def _regroup(texts: Iterable[str | Sequence[str]], listed: Counter[str]) -> Iterator[str]:

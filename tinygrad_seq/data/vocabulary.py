@@ -222,7 +222,7 @@ class Vocabulary:
         """
         if token not in self._codec.index:
             raise DataError(
-                f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {_name(token)}; "
+                f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
                 "use the attribute unk for unknown tokens, or build the vocabulary from a text that contains it."
             )
         return self._codec.index[token]
