@@ -20,7 +20,7 @@ from .loop import Step, TrainingSteps, evaluate
 from .metrics import Row, append_row, keep_rows, measures
 from .run import Run
 from .stopping import EarlyStopping
-from .text import Text, encode_corpus, units
+from .text import Text, read_text
 from .writer import Writer
 
 REPORT_EVERY = 10
@@ -63,12 +63,7 @@ class Session:
     def __init__(self, config: TrainingConfig, vocabulary: Vocabulary | None = None) -> None:
         corpus = load_corpus(config.corpus)
         self.config = config
-        self.vocabulary = vocabulary or Vocabulary.build(
-            units(corpus, config.unit),
-            config.level,
-            max_size=config.max_vocabulary,
-        )
-        self.text: Text = encode_corpus(corpus, self.vocabulary, config.unit, config.validation)
+        self.vocabulary, self.text = read_text(corpus, config, vocabulary=vocabulary)
         windows = Windows(self.text.training, config.batch_size, config.window)
         settings.manual_seed(config.seed)
         self.model = build_model(config, len(self.vocabulary))
@@ -206,7 +201,7 @@ class Session:
         return {
             "step": step.number,
             "passes": passes,
-            **measures(loss, self.text.characters_per_token),
+            **measures(loss, self.text.characters_per_token("training")),
             "gradient_norm": step.gradient_norm,
             "lr": step.lr,
             "seconds": self.seconds,
@@ -221,7 +216,8 @@ class Session:
                 schedule.step(loss)
         self.stopping.improves(loss)
         held_out = {
-            f"validation_{name}": value for name, value in measures(loss, self.text.characters_per_token).items()
+            f"validation_{name}": value
+            for name, value in measures(loss, self.text.characters_per_token("validation")).items()
         }
         return {**held_out, "sample": self._sample()}
 
@@ -242,7 +238,9 @@ def _facts(corpus: Corpus, text: Text) -> dict[str, Any]:
         "description": corpus.description,
         "characters": corpus.characters,
         "sha256": corpus.sha256,
-        "characters_per_token": text.characters_per_token,
+        "characters_per_token": text.characters_per_token("training"),
         "training_tokens": len(text.training),
         "validation_tokens": len(text.validation),
+        "split": "text",
+        "parts": text.facts(),
     }
