@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +26,9 @@ _ADVICE = {
 }
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None]) -> None:
-    """Write `data` to `path` atomically: a reader finds either the old file or the complete new one.
+@contextlib.contextmanager
+def open_atomically(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` when the block ends; until then a reader finds the old file.
 
     The bytes go to a temporary file in the same folder, are synced to disk, and replace `path` in one step. If anything
     fails, or Ctrl-C is pressed, `path` is unchanged and the temporary file is removed.
@@ -36,25 +37,23 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
     ----------
     path
         The target file; its folder must exist. Symbolic links are followed.
-    data
-        The content, or a function that writes it to the binary file it receives.
+    sync
+        Whether to sync to disk, which cannot be interrupted. It is not needed if readers verify the content.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be written: full disk, missing or unwritable folder. Other errors raised by `data` pass
-        through unchanged.
+        If the file cannot be written: full disk, missing or unwritable folder. An OSError of the block counts as one of
+        the file; other errors pass through unchanged.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            if callable(data):
-                data(file)
-            else:
-                file.write(data)
+            yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(OSError):  # if the folder itself is missing, there is nothing to remove
@@ -68,6 +67,44 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
         ) from error
 
 
+def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write `data` to `path` atomically, as `open_atomically`.
+
+    Parameters
+    ----------
+    path
+        The target file; its folder must exist. Symbolic links are followed.
+    data
+        The content, or a function that writes it to the binary file it receives.
+
+    Raises
+    ------
+    CheckpointError
+        As `open_atomically`.
+    """
+    with open_atomically(path) as file:
+        if callable(data):
+            data(file)
+        else:
+            file.write(data)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; an OSError or ValueError says why it cannot be opened.
+
+    Named pipes, sockets and devices are refused; opening a pipe would wait for a writer.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    # O_NONBLOCK: a pipe may have taken the place of the file in the meantime. It has no effect on regular files.
+    flag = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | flag))  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
+
+
 def read_regular(path: str | os.PathLike[str], caller: str) -> bytes:
     """Return the content of a regular file; `caller` is the name that a message starts with.
 
@@ -77,11 +114,7 @@ def read_regular(path: str | os.PathLike[str], caller: str) -> bytes:
         If the file is missing, unreadable, or not a regular file, such as a folder, a named pipe or a device.
     """
     try:
-        # Opening a named pipe would wait for a writer; O_NONBLOCK has no effect on regular files.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
+        with open_regular(path) as file:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
