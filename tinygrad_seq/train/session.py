@@ -107,9 +107,9 @@ class Session:
         progress: Progress | None = None,
     ) -> None:
         corpus = _load(config, progress)
-        vocabulary, text = read_text(corpus, config, vocabulary=vocabulary, folder=tokens, progress=progress)
+        vocabulary, text = read_text(corpus, config, vocabulary=vocabulary, folder=None if tokens is None else Path(tokens), progress=progress)
         self._build(config, vocabulary, text, _facts(corpus, text), Schedule.of(config), progress)
-        self.notes += [corpus.description]
+        self.notes += corpus.report().splitlines()
 
     def _build(
         self,
@@ -511,7 +511,7 @@ class Session:
 
 def _load(config: TrainingConfig, progress: Progress | None) -> Corpus:
     return load_corpus(
-        config.corpus
+        config.corpus, encoding=config.encoding, include=config.include, exclude=config.exclude, progress=progress
     )
 
 
@@ -533,7 +533,8 @@ def _text_of(
             "restore the text, or start a new run."
         )
     if cached is None:
-        rule = "text" if "split" in run.facts else "tokens"
+        rule = "text" if "split" in run.facts else "tokens"  # of version 0.1.0
+        folder.mkdir(exist_ok=True)
         _, cached = read_text(
             corpus, config, vocabulary=run.vocabulary, folder=folder, progress=progress, rule=rule
         )
