@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=train.EXAMPLES, no_args_is_help=True)(train.train)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=info.EXAMPLES)(info.info)
