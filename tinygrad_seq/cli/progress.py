@@ -104,8 +104,7 @@ class LiveDisplay(PlainDisplay):
 
     def __init__(self) -> None:
         super().__init__()
-        self._measured = ""
-        self._loss = ""
+        self._step = self._loss = self._measured = ""
 
     def __enter__(self) -> Self:
         from rich.live import Live
@@ -117,9 +116,14 @@ class LiveDisplay(PlainDisplay):
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
+    def progress(self, stage: str, done: int, total: int) -> None:
+        super().progress(stage, done, total)
+        if stage == "training":
+            self._step = stage_line(stage, done, total)
+
     def show(self, row: Row) -> None:
         if "loss" in row:
-            self._loss = f"  loss {row['loss']:.3f}"
+            self._loss = f"loss {row['loss']:.3f}"
             self._measured = f"{figures(row)}\n{self._speed(row)}"
         if "test_loss" in row:
             self.write(self._text(row))
@@ -138,7 +142,8 @@ class LiveDisplay(PlainDisplay):
         from rich.text import Text
 
         stage, done, total = self._stage
-        line = Text(f"{stage_line(stage, done, total)}{self._loss}", no_wrap=True)
+        parts = [self._step, self._loss, *([] if stage == "training" else [stage_line(stage, done, total)])]
+        line = Text("  ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
         table = Table.grid(padding=(0, 1))
         if total and self._live.console.width >= len(line) + 14:
             table.add_row(line, ProgressBar(total, done, width=12))
