@@ -96,6 +96,7 @@ def test_a_folder_is_read_in_the_order_of_paths(tmp_path: Path) -> None:
     assert corpus.read() == "u\nzed\nay\nbee"
     assert list(corpus.documents()) == ["u", "zed\n", "ay", "bee"]
     assert ["".join(pieces) for pieces in corpus.streams()] == list(corpus.documents())
+    assert ["".join(pieces) for pieces in corpus.streams([3, 0])] == ["bee", "u"]
     assert (corpus.name, corpus.description, corpus.skipped) == ("books", f"the folder '{root}', 4 files", ())
     assert corpus.sha256 == hashlib.sha256(corpus.read().encode()).hexdigest()
     assert corpus.characters == len(corpus.read())

@@ -10,7 +10,7 @@ import stat
 import sysconfig
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import open_regular
+from ..base.files import open_file
 from ..errors import ArgumentError, DataError, ShapeError
 from .folders import Progress, kind_of, list_files, shown
 from .text_stream import NotTextError, check_encoding, decode_pieces
@@ -82,9 +82,16 @@ class Corpus:
         """Yield each document as one text, in a fixed order."""
         return ("".join(document()) for document in self._documents)
 
-    def streams(self) -> Iterator[Iterator[str]]:
-        """Yield each document as an iterator over its pieces, in the order of `documents`; memory does not grow."""
-        return (document() for document in self._documents)
+    def streams(self, order: Iterable[int] | None = None) -> Iterator[Iterator[str]]:
+        """Yield each document as an iterator over its pieces, so that memory does not grow with the documents.
+
+        Parameters
+        ----------
+        order : iterable of int, optional
+            The numbers of the documents; by default all, in the order of `documents`.
+        """
+        documents = self._documents if order is None else (self._documents[i] for i in order)
+        return (document() for document in documents)
 
     def report(self) -> str:
         """Return what was read, what was skipped and why: one line, and one more per kind of reason."""
@@ -175,7 +182,7 @@ def load_corpus(
         survey.add_files(files, path)
         skipped = f" ({len(survey.skipped)} skipped)" if survey.skipped else ""
         origin = f"the folder '{shown(path)}', {len(survey.documents)} files{skipped}"
-        return survey.corpus(path.resolve().name, origin)
+        return survey.corpus(shown(path.resolve().name), origin)
     if include or exclude:
         raise ArgumentError(
             f"load_corpus: expected include and exclude for a folder only, got them for the file '{shown(path)}'; "
@@ -187,7 +194,7 @@ def load_corpus(
             "since a corpus is read several times."
         )
     survey.add_files([(path, status.st_size)])
-    return survey.corpus(path.name, f"the file '{shown(path)}'")
+    return survey.corpus(shown(path.name), f"the file '{shown(path)}'")
 
 
 def split(tokens: ArrayLike, validation: float = 0.1) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -333,7 +340,7 @@ class _Meter:
 
     def pieces(self, path: Path, encoding: str) -> Iterator[str]:
         try:
-            self._file = open_regular(path)
+            self._file = open_file(path)
         except OSError as error:
             raise NotTextError(f"an unreadable file ({error.strerror})", "check its permissions") from error
         with self._file:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 
-from ..base.files import open_regular
+from ..base.files import open_file
 from ..errors import DataError
 
 Progress = Callable[[str, int, int], object]
@@ -143,7 +143,7 @@ def _regular_files(
 
 def _is_run(config: Path) -> bool:
     try:
-        with open_regular(config) as file:
+        with open_file(config) as file:
             return b'"tinygrad_seq.run"' in file.read(_START_OF_CONFIG)
     except OSError:
         return False
