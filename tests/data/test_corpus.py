@@ -61,7 +61,7 @@ def test_the_real_stdlib() -> None:
 
 
 def test_an_unknown_name_lists_what_exists() -> None:
-    with pytest.raises(DataError, match=r"\(pydoc, stdlib\).*'shakespeare'"):
+    with pytest.raises(DataError, match=r"\(pydoc, stdlib, demo\).*'shakespeare'"):
         load_corpus("shakespeare")
 
 

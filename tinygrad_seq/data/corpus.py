@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArgumentError, DataError, ShapeError
+from .demo_text import demo_text
 from .text_stream import is_binary, read_pieces
 
 Document = Callable[[], Iterator[str]]
@@ -78,8 +79,9 @@ def load_corpus(name_or_path: str | os.PathLike[str]) -> Corpus:
     ----------
     name_or_path : str or path-like
         ``"pydoc"`` (the documentation that Python's ``help()`` shows, about 465,000 characters), ``"stdlib"`` (the
-        source code of the standard library), or the path of a UTF-8 file or of a folder. The files of a folder are
-        read in the order of their paths, except hidden and binary ones.
+        source code of the standard library), ``"demo"`` (sentences about fruit, animals and cities), or the path of a
+        UTF-8 file or of a folder. The files of a folder are read in the order of their paths, except hidden and binary
+        ones.
 
     Returns
     -------
@@ -186,6 +188,10 @@ def _stdlib() -> Corpus:
     return _survey("stdlib", origin, [_file(path) for path in paths])
 
 
+def _demo() -> Corpus:
+    return _survey("demo", "sentences drawn from the grammar in tinygrad_seq.data.demo_text", [_text(demo_text())])
+
+
 def _folder(root: Path) -> Corpus:
     paths = _walk(root)
     texts = [path for path in paths if not is_binary(path)]
@@ -194,7 +200,7 @@ def _folder(root: Path) -> Corpus:
     return _survey(root.resolve().name, origin, [_file(path) for path in texts])
 
 
-_BUILT_IN: dict[str, Callable[[], Corpus]] = {"pydoc": _pydoc, "stdlib": _stdlib}
+_BUILT_IN: dict[str, Callable[[], Corpus]] = {"pydoc": _pydoc, "stdlib": _stdlib, "demo": _demo}
 _NOT_STDLIB = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
 
 
