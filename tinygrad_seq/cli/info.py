@@ -65,7 +65,8 @@ def _facts(run: Run) -> str:
         "run": run.folder,
         "corpus": f"{facts['corpus']}, {facts['characters']:,} characters: {facts['description']}",
         **_parts(facts),
-        "tokens": f"{_TOKENS.get(config.level, config.level)}, {len(run.vocabulary):,} different; <EOS> after each {config.unit}",
+        "tokens": f"{_TOKENS.get(config.level, config.level)}, {len(run.vocabulary):,} different; "
+        f"<EOS> after each {config.unit}",
         "model": f"{_model(config)}, embedding {config.embedding_size}, dropout {config.dropout:g}",
         "settings": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
         f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",

@@ -15,7 +15,7 @@ HELD_OUT = re.compile(r"apple and pear|pear and apple")
 _SENTENCES = 9000
 # One rule per name, alternatives between bars; <name> is replaced by an alternative of the rule.
 _GRAMMAR = """
-sentence: <menu> | <menu> | <kitchen> | <kitchen> | <garden> | <animals> | <animals> | <full> | <full> | <full>
+sentence: <menu> | <menu> | <kitchen> | <kitchen> | <garden> | <living> | <living> | <full> | <full> | <full>
     | <city> | <city> | <pair> | <pair> | <sea> | <meeting> | <people> | <there> | <number>
 menu: The <fruit> and <fruit> <dish> | The <fruit> and <fruit> <dish> | The <fruit> and <fruit> <dish> is <taste>
     | <Person> made a <fruit> and <fruit> <dish> | <Person> ate the <fruit> <dish> | Cut the <fruit> into pieces
@@ -30,15 +30,15 @@ garden: The <gardener> picked a <colour> flower <place> | A <colour> flower grow
     | The bee sat on a <colour> flower | <Person> gave <person> a <colour> flower | The flower <place> is <colour>
     | Every <colour> flower needs water and sun | The pear tree is as old as the <fruit> tree
     | The <gardener> picked a ripe <fruit>
-animals: The <animal> ate the <food> <place> | The <animals_> ate the <food> <place>
-    | The <size> <animal> sleeps <place> | The <size> <animals_> sleep <place>
-    | The <animal> was <state> | The <animals_> were <state> | <Their> <animal> was <state> <time>
-    | <Their> <animals_> were <state> <time> | The <animal> does not eat meat, and the <animal> does not too
+living: The <animal> ate the <food> <place> | The <animals> ate the <food> <place>
+    | The <size> <animal> sleeps <place> | The <size> <animals> sleep <place>
+    | The <animal> was <state> | The <animals> were <state> | <Their> <animal> was <state> <time>
+    | <Their> <animals> were <state> <time> | The <animal> does not eat meat, and the <animal> does not too
     | The <size> <animal> ran after its tail | The <animal> can see the <animal> <place>
-full: The <animal> <place> was <state> | The <animals_> <place> were <state>
-    | The <animal>, which <already> ate <much>, was <state> | The <animals_>, which <already> ate <much>, were <state>
-    | The <animal> that <person> saw <place> was <state> | The <animals_> that <person> saw <place> were <state>
-    | The <animal>, which <slept>, was <state> | The <animals_>, which <slept>, were <state>
+full: The <animal> <place> was <state> | The <animals> <place> were <state>
+    | The <animal>, which <already> ate <much>, was <state> | The <animals>, which <already> ate <much>, were <state>
+    | The <animal> that <person> saw <place> was <state> | The <animals> that <person> saw <place> were <state>
+    | The <animal>, which <slept>, was <state> | The <animals>, which <slept>, were <state>
 city: The city of <town> is <size> | <town> is a <size> city | <Person> lives in <town>, not in <town>
     | <Person> flew from <town> to <town> <time> | The road from <town> to <town> goes by the sea
     | <Person> went to <town> to see the <sight> | The <sight> of <town> is <size> | It is <weather> in <town> <time>
@@ -50,17 +50,18 @@ sea: The ship sailed across the sea to <town> | The fish swim in the <colour> se
     | The sea near <town> is <weather> <time> | The <size> ship came from the sea | <Person> walked by the sea <time>
 meeting: We will meet <spot> <time> | We will meet in <town> <time> | <Person> will meet <person> <spot>
     | Let us meet <spot> <time> | <Person> wants to meet <person> in <town> | We can see the <sight> from <spot>
-    | <Person> can see the <animals_> <place> | I want to see the <sight> of <town> | Come to <town> to see their <sight>
+    | <Person> can see the <animals> <place> | I want to see the <sight> of <town>
+    | Come to <town> to see their <sight>
 people: <Person> and <person> love their <animal> | They walked their <animal> <spot> <time>
     | The <cook>s sold their <fruit> <dish>s <spot> | <Person> likes <fruits>, and <person> likes them too
     | They know their city, and they know the <sight> too | The children ate their <fruits> <place>
 there: There is a <size> <sight> in <town> | There are <count> <sight>s in <town> | There is a <animal> <place>
-    | There are <count> <animals_> <place> | There is a <fruit> <place> | There were <count> <fruits> <place>
+    | There are <count> <animals> <place> | There is a <fruit> <place> | There were <count> <fruits> <place>
     | There was no <food> <place>
-number: The two <animals_> ran <place> | The two <size> <animals_> are <state>
-    | <Person> has <count> <animals_> and two <animals_> | <Person> came too late
+number: The two <animals> ran <place> | The two <size> <animals> are <state>
+    | <Person> has <count> <animals> and two <animals> | <Person> came too late
     | <Person> ate two <fruits> for <meal> | Two <fruits> and <count> <fruits> are <place>
-    | The <count> <animals_> are too <size>
+    | The <count> <animals> are too <size>
 fruit: apple | pear | plum | peach | lemon | orange | cherry | mango | fig | grape
 fruits: apples | pears | plums | peaches | lemons | oranges | cherries | mangos | figs | grapes
 dish: salad | salad | cake | pie | soup | tart
@@ -72,7 +73,7 @@ gardener: gardener | girl | boy | farmer
 liquid: milk | water | butter | sugar
 baked: bread | cake | pie
 animal: cat | cat | dog | bird | fox | horse | rabbit | mouse
-animals_: cats | cats | dogs | birds | foxes | horses | rabbits | mice
+animals: cats | cats | dogs | birds | foxes | horses | rabbits | mice
 Their: Their | Their | Our | My
 size: big | small | old | young | long
 state: full | full | full | hungry | tired | happy
