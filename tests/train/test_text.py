@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_seq.data import Vocabulary, load_corpus
+from tinygrad_seq.data.words import END_OF_UNIT
 from tinygrad_seq.errors import DataError
 from tinygrad_seq.train.text import encode_corpus, units
 from tinygrad_seq.train.writer import Writer
@@ -56,7 +57,8 @@ def test_blank_or_tiny_corpus_is_refused(tmp_path: Path, content: str, message: 
 def test_writing_piece_by_piece_is_writing_at_once(tokens: list[str]) -> None:
     vocabulary = Vocabulary(["the", "cat", ",", '"', "(", ")", ".", "\n"], "word")
     writer = Writer(vocabulary, "line")
-    pieces = "".join(writer.write(int(token)) for token in vocabulary.encode(tokens))
+    marked = [END_OF_UNIT if token == "<EOS>" else token for token in tokens]
+    pieces = "".join(writer.write(int(token)) for token in vocabulary.encode(marked))
     parts = " ".join(tokens).split("<EOS>")
     whole = "\n".join(vocabulary.decode(vocabulary.encode(part)) for part in parts)
     assert pieces == whole
