@@ -68,6 +68,22 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
         ) from error
 
 
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; an OSError or ValueError says why it cannot be opened.
+
+    Named pipes, sockets and devices are refused; opening a pipe would wait for a writer.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    # O_NONBLOCK: a pipe may have taken the place of the file in the meantime. It has no effect on regular files.
+    flag = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | flag))  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
+
+
 def read_regular(path: str | os.PathLike[str], caller: str) -> bytes:
     """Return the content of a regular file; `caller` is the name that a message starts with.
 
@@ -77,11 +93,7 @@ def read_regular(path: str | os.PathLike[str], caller: str) -> bytes:
         If the file is missing, unreadable, or not a regular file, such as a folder, a named pipe or a device.
     """
     try:
-        # Opening a named pipe would wait for a writer; O_NONBLOCK has no effect on regular files.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
+        with open_regular(path) as file:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
