@@ -179,7 +179,7 @@ def test_a_binary_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_path(path: str, reason: str) -> None:
-    with pytest.raises(DataError, match=rf"expected a built-in corpus \(pydoc, stdlib\) or .*{reason}"):
+    with pytest.raises(DataError, match=rf"expected a built-in corpus \(pydoc, stdlib, demo\) or .*{reason}"):
         load_corpus(path)
 
 

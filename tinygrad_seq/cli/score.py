@@ -15,6 +15,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..data import Vocabulary
+from ..data.text_stream import read_lines
 from ..errors import DataError
 from ..metrics import perplexity
 from ..train.run import Run
@@ -38,6 +39,9 @@ def score(
     groups: Annotated[
         bool, typer.Option("--groups", help="Blank lines separate groups of sentences; rank each group by itself.")
     ] = False,
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of standard input: auto (UTF-8, or as its byte order mark says), latin-1, ...")
+    ] = "auto",
     checkpoint: Checkpoint = None,
 ) -> None:
     """Rank sentences by probability.
@@ -49,7 +53,7 @@ def score(
     if any(not text.strip() for text in sentences or ()):
         raise DataError("score: expected sentences, got a blank one; leave it out.")
     opened = Run.open(run)
-    texts = _grouped(sentences or _lines(), groups)
+    texts = _grouped(sentences or _lines(encoding), groups)
     if not texts:
         raise DataError("score: expected at least one sentence, got none; pass it in quotes, or pass lines by a pipe.")
     tokens = _encode(opened.vocabulary, texts)
@@ -65,12 +69,12 @@ def score(
     _write(rows)
 
 
-def _lines() -> Iterator[str]:
+def _lines(encoding: str) -> Iterator[str]:
     if sys.stdin is None:  # closed by the caller
         return iter(())
     if sys.stdin.isatty():
         sys.stderr.write("Enter one sentence per line; end with Ctrl-D.\n")
-    return (line.rstrip("\n") for line in sys.stdin)
+    return read_lines(sys.stdin.buffer, "score", "standard input", encoding)
 
 
 def _grouped(texts: Iterable[str], by_blank_lines: bool) -> list[list[str]]:

@@ -116,8 +116,8 @@ def load_corpus(
     name_or_path : str or path-like
         ``"pydoc"`` (the documentation that Python's ``help()`` shows, about 465,000 characters), ``"stdlib"`` (the
         source code of the standard library), ``"demo"`` (sentences about fruit, animals and cities), or the path of a
-        file or folder. The files of a folder are read in the order of their paths. Hidden files, links to folders, the folders of training runs and files that are not text
-        are skipped; `Corpus.skipped` names them.
+        file or folder. The files of a folder are read in the order of their paths. Hidden files, links to folders, the
+        folders of training runs and files that are not text are skipped; `Corpus.skipped` names them.
     encoding : str, default "auto"
         The encoding of files without a byte order mark; ``"auto"`` is UTF-8. A mark tells UTF-8, UTF-16 and UTF-32
         apart, whatever `encoding` is.
