@@ -37,7 +37,7 @@ def info(
         save_curves(curves, png, title=_title(opened), y_label="bits per character")
     sys.stdout.write(_facts(opened) + "\n")
     if any(curves.values()):
-        width = min(72, max(20, shutil.get_terminal_size().columns - _AXES))
+        width = min(72, max(10, shutil.get_terminal_size().columns - _AXES))
         sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves, width=width)}\n")
     if png is not None:
         sys.stdout.write(f"saved as {png}\n")
