@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +26,9 @@ _ADVICE = {
 }
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None]) -> None:
-    """Write `data` to `path` atomically: a reader finds either the old file or the complete new one.
+@contextlib.contextmanager
+def open_atomically(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` when the block ends; until then a reader finds the old file.
 
     The bytes go to a temporary file in the same folder, are synced to disk, and replace `path` in one step. If anything
     fails, or Ctrl-C is pressed, `path` is unchanged and the temporary file is removed.
@@ -36,25 +37,23 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
     ----------
     path
         The target file; its folder must exist. Symbolic links are followed.
-    data
-        The content, or a function that writes it to the binary file it receives.
+    sync
+        Whether to sync to disk, which cannot be interrupted. It is not needed if readers verify the content.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be written: full disk, missing or unwritable folder. Other errors raised by `data` pass
-        through unchanged.
+        If the file cannot be written: full disk, missing or unwritable folder. An OSError of the block counts as one of
+        the file; other errors pass through unchanged.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            if callable(data):
-                data(file)
-            else:
-                file.write(data)
+            yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(OSError):  # if the folder itself is missing, there is nothing to remove
@@ -66,6 +65,28 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[Binar
             f"write_atomically: expected to write '{target}', got: {error.strerror or error}; {advice} "
             "(the previous content is untouched)."
         ) from error
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write `data` to `path` atomically, as `open_atomically`.
+
+    Parameters
+    ----------
+    path
+        The target file; its folder must exist. Symbolic links are followed.
+    data
+        The content, or a function that writes it to the binary file it receives.
+
+    Raises
+    ------
+    CheckpointError
+        As `open_atomically`.
+    """
+    with open_atomically(path) as file:
+        if callable(data):
+            data(file)
+        else:
+            file.write(data)
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

@@ -28,7 +28,7 @@ app = typer.Typer(
     # The tables of a rich help text shorten the names of options in a narrow terminal.
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= WIDE else None,
 )
-app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=train.EXAMPLES, no_args_is_help=True)(train.train)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=info.EXAMPLES)(info.info)

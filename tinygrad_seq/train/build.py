@@ -1,4 +1,4 @@
-"""Build the model, the optimiser and the schedule of a `TrainingConfig`."""
+"""Build the model and the optimiser of a `TrainingConfig`."""
 
 from __future__ import annotations
 
@@ -48,15 +48,6 @@ def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
 def build_optimizer(config: TrainingConfig, model: nn.Module) -> optim.Optimizer:
     """Return the optimiser of `config` for the parameters of `model`; SGD has momentum 0.9."""
     return OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-
-
-def build_scheduler(config: TrainingConfig, optimizer: optim.Optimizer) -> optim.Scheduler:
-    """Return the schedule of `config`."""
-    if config.schedule == "cosine":
-        return optim.WarmupCosine(optimizer, config.warmup, config.steps, eta_min=config.lr / 100)
-    if config.schedule == "plateau":
-        return optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
-    return optim.LinearWarmup(optimizer, max(1, config.warmup))
 
 
 def load_cell(name: str) -> Callable[[int, int], nn.Cell]:

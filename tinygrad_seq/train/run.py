@@ -73,7 +73,7 @@ class Run:
         vocabulary: Vocabulary,
         facts: dict[str, Any],
         *,
-        force: bool = False,
+        force: bool = False, tokens=None,
     ) -> Run:
         """Create a run folder, atomically. The file of a user's cell is copied into it.
 
@@ -129,7 +129,7 @@ class Run:
         return cls.open(target)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> Run:
+    def open(cls, folder: str | os.PathLike[str], trust=False) -> Run:
         """Open a run folder.
 
         Parameters
@@ -323,7 +323,7 @@ def _version(package: str) -> str:
 
 def check_free(folder: Path, *, force: bool = False) -> None:
     """Raise a CheckpointError unless `folder` is missing or empty, or, with `force`, an existing run."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not any(p for p in folder.iterdir() if p.name[0]!='.')):
         return
     is_run = (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
     if is_run and force:
@@ -337,7 +337,8 @@ def check_free(folder: Path, *, force: bool = False) -> None:
 
 def _put_in_place(temporary: Path, target: Path) -> None:
     """Move the folder `temporary` to `target`; an existing folder is deleted only after it has been replaced."""
-    if not target.exists():
+    if not target.exists() or not any(p for p in target.iterdir() if p.name[0]!='.'):
+        if target.exists(): shutil.rmtree(target)
         temporary.rename(target)
         return
     old = target.with_name(f".{target.name}.{secrets.token_hex(8)}.old")
