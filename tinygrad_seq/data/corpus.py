@@ -161,13 +161,13 @@ def load_corpus(
     check_encoding(encoding, "load_corpus")
     include, exclude = ((chosen,) if isinstance(chosen, str) else tuple(chosen) for chosen in (include, exclude))
     survey = _Survey(encoding, progress)
-    if isinstance(name_or_path, str) and name_or_path in _BUILT_IN:
+    if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         if encoding != "auto" or include or exclude:
             raise ArgumentError(
                 f"load_corpus: expected encoding, include and exclude for a path only, got them for {name_or_path!r}; "
                 "leave them out."
             )
-        return survey.corpus(name_or_path, _BUILT_IN[name_or_path](survey))
+        return survey.corpus(name_or_path, BUILT_IN[name_or_path](survey))
     try:
         path = Path(name_or_path)
         status = os.stat(name_or_path)
@@ -175,7 +175,7 @@ def load_corpus(
         missing = isinstance(error, FileNotFoundError)
         reason = ", which is none of them" if missing else f": {getattr(error, 'strerror', error)}"
         raise DataError(
-            f"load_corpus: expected a built-in corpus ({', '.join(_BUILT_IN)}) or the path of a file or folder, "
+            f"load_corpus: expected a built-in corpus ({', '.join(BUILT_IN)}) or the path of a file or folder, "
             f"got {str(name_or_path)!r:.80}{reason}; check the spelling."
         ) from error
     if stat.S_ISDIR(status.st_mode):
@@ -403,5 +403,5 @@ def _demo(survey: _Survey) -> str:
 
 
 # Each reads the documents into a survey and returns a description of their origin.
-_BUILT_IN: dict[str, Callable[[_Survey], str]] = {"pydoc": _pydoc, "stdlib": _stdlib, "demo": _demo}
+BUILT_IN: dict[str, Callable[[_Survey], str]] = {"pydoc": _pydoc, "stdlib": _stdlib, "demo": _demo}
 _NOT_STDLIB = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
