@@ -23,11 +23,11 @@ BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model, score two sentences
-	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo --force
-	$(BIN)/tinygrad-seq info runs/demo
-	$(BIN)/tinygrad-seq sample runs/demo
-	$(BIN)/tinygrad-seq score runs/demo "the apple and pear salad" "the apple and pair salad"
+demo: $(VENV)/.installed-plot ## train on sentences about fruit, animals and cities, sample, rank words that sound alike
+	$(BIN)/tinygrad-seq train --corpus demo --level word --unit line --steps 800 --dropout 0.2 --out runs/demo --force
+	$(BIN)/tinygrad-seq info runs/demo --png runs/demo/curves.png
+	$(BIN)/tinygrad-seq sample runs/demo --length 200 --seed 0
+	$(BIN)/tinygrad-seq score runs/demo --groups < examples/homophones.txt
 
 test: $(VENV)/.installed-test ## run the tests and the examples of the docstrings
 	$(BIN)/python -m pytest -n $(WORKERS)

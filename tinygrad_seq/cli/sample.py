@@ -26,7 +26,11 @@ def sample(
     prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
     length: Annotated[int, typer.Option(help="Number of tokens to generate.")] = 500,
     temperature: Annotated[
-        float, typer.Option(help="Lower is more predictable, higher more random; 0 takes the most probable token.")
+        float,
+        typer.Option(
+            help="1 samples from the model's own probabilities, less is more predictable, more is more random; 0 "
+            "always takes the most probable token."
+        ),
     ] = 0.8,
     top_k: Annotated[
         int | None, typer.Option(help="Sample from the k most probable tokens only.", show_default="all")
@@ -49,7 +53,9 @@ def sample(
         generator=np.random.default_rng(seed),
         exclude=writer.hidden,
     )
-    for token in itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)):
-        sys.stdout.write(writer.write(token))
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+    try:
+        for token in itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)):
+            sys.stdout.write(writer.write(token))
+            sys.stdout.flush()
+    finally:  # also after Ctrl-C
+        sys.stdout.write("\n")
