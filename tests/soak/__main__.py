@@ -55,7 +55,6 @@ def run_rounds(name: str, rounds: int, seed: int, out: Path) -> dict[str, object
     began = time.monotonic()
     for number in range(rounds):
         folder = out / f"{name}-{seed}-{number}"
-        shutil.rmtree(folder, ignore_errors=True)
         trial = Trial(folder, out / "references", f"{name} {seed} {number}")
         try:
             counts[SCENARIOS[name].run(trial)] += 1

@@ -30,7 +30,7 @@ def _finished(trial: Trial, profile: str) -> None:
 def _half(trial: Trial, profile: str) -> None:
     """Copy a run that was killed in the middle."""
     half = trial.references / f"{profile}-half"
-    if not half.exists():
+    if not (half / "run").exists():
         other = Trial(half, trial.references, 0)
         listed = operations(other, "start", profile)
         first = next(number for number, operation in enumerate(listed, 1) if "/step-" in operation)

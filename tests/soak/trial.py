@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -72,7 +73,7 @@ class Trial:
     Parameters
     ----------
     folder : Path
-        The folder of this trial; it is made, and only removed by the caller.
+        The folder of this trial, which is made anew.
     references : Path
         The folder of texts and uninterrupted runs, which trials share.
     seed : str or int
@@ -86,6 +87,7 @@ class Trial:
     ) -> None:
         self.profiles = profiles
         self.folder, self.references, self.rng = folder.resolve(), references.resolve(), random.Random(seed)
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.references.mkdir(parents=True, exist_ok=True)
         self.run = self.folder / "run"
