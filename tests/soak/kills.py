@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.soak.situations import complete, draw_operation, prepare
 from tests.soak.trial import Trial
 
@@ -15,7 +13,7 @@ def random_kill(trial: Trial) -> str:
     options = trial.settings(profile)
     for _ in range(trial.rng.choice((1, 1, 2))):
         process = trial.start("train", "--out", str(trial.run), *options)
-        time.sleep(trial.rng.uniform(0.1, 1.0) * trial.seconds(profile))
+        trial.wait_at_random(process, profile)
         process.kill()
         trial.wait(process)
         if not [*trial.run.glob("checkpoints/step-*")]:

@@ -36,7 +36,7 @@ def storm(trial: Trial) -> str:
         if "--resume" not in options and (trial.run / "config.json").exists():
             options.append("--force")
         process = trial.start("train", "--out", str(trial.run), *options)
-        time.sleep(trial.rng.uniform(0.1, 1.0) * trial.seconds(profile))
+        trial.wait_at_random(process, profile)
         signals = trial.rng.choice([[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
         trial.commands[-1] += f"  {[each.name for each in signals]}"
         for each in signals:

