@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ Level = Literal["char", "word", "whitespace", "subword"]
 SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
 PAD_INDEX, UNK_INDEX, EOS_INDEX = range(len(SPECIAL_TOKENS))
 
+_MAX_CHUNKS = 1 << 19  # distinct chunks that are remembered, which bounds the memory
 _CHUNK = 1 << 20  # characters that are converted at once, which bounds the memory
 
 
@@ -35,6 +36,7 @@ class Words:
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.index = {END_OF_UNIT: EOS_INDEX} | {token: i for i, token in enumerate(tokens, len(SPECIAL_TOKENS))}
+        self._indices = _Indices(self)
 
     @classmethod
     def accepts(cls, token: str) -> bool:
@@ -68,18 +70,55 @@ class Words:
     def count(cls, texts: Iterable[str | Sequence[str]]) -> Counter[str]:
         """Return how often each token occurs."""
         counts: Counter[str] = Counter()
+        chunks: Counter[str] = Counter()
         for text in texts:
-            counts.update(cls.tokens_of(text))
+            if isinstance(text, str):
+                chunks.update(_chunks(text))
+            else:
+                counts.update(text)
+            if len(chunks) > _MAX_CHUNKS:
+                cls._count_chunks(chunks, counts)
+                chunks.clear()
+        cls._count_chunks(chunks, counts)
         return counts
+
+    @classmethod
+    def _count_chunks(cls, chunks: Counter[str], counts: Counter[str]) -> None:
+        for chunk, count in chunks.items():
+            for token in cls.split(chunk):
+                counts[token] += count
 
     def encode(self, text: str | Sequence[str]) -> NDArray[np.int64]:
         """Return the index of each token of a text or list of tokens; that of ``<UNK>`` for unknown ones."""
-        tokens = self.tokens_of(text)
-        return np.fromiter(map(self.index.get, tokens, repeat(UNK_INDEX)), np.int64, len(tokens))
+        if not isinstance(text, str):
+            return np.fromiter(map(self.index.get, text, repeat(UNK_INDEX)), np.int64, len(text))
+        return np.fromiter(chain.from_iterable(map(self._indices.__getitem__, _chunks(text))), np.int64)
 
     def unknown(self, text: str | Sequence[str]) -> list[str]:
         """Return the distinct unknown tokens, in order of their first occurrence."""
         return [token for token in dict.fromkeys(self.tokens_of(text)) if token not in self.index]
+
+
+class _Indices(dict[str, list[int]]):
+    """The indices of the tokens of each chunk of text; most chunks of a long text are repeated."""
+
+    def __init__(self, level: Words) -> None:
+        self._level = level
+
+    def __missing__(self, chunk: str) -> list[int]:
+        if len(self) > _MAX_CHUNKS:
+            self.clear()
+        self[chunk] = indices = [self._level.index.get(token, UNK_INDEX) for token in self._level.split(chunk)]
+        return indices
+
+
+def _chunks(text: str) -> list[str]:
+    """Return what stands between white space, line breaks and ends of units; no token spans two of them."""
+    chunks: list[str] = []
+    for line in text.replace(END_OF_UNIT, f" {END_OF_UNIT} ").split("\n"):
+        chunks += line.split()
+        chunks.append("\n")
+    return chunks[:-1]
 
 
 class _WhitespaceJoiner(Joiner):
@@ -99,11 +138,7 @@ class Whitespace(Words):
 
     @classmethod
     def split(cls, text: str) -> list[str]:
-        tokens: list[str] = []
-        for line in text.replace(END_OF_UNIT, f" {END_OF_UNIT} ").split("\n"):
-            tokens += line.split()
-            tokens.append("\n")
-        return tokens[:-1]
+        return _chunks(text)
 
 
 class Characters(Words):
