@@ -15,7 +15,7 @@ from typing import ClassVar, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import read_json, write_atomically
+from ..base.files import read_json, shown, write_atomically
 from ..errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
 from .levels import EOS_INDEX, PAD_INDEX, SPECIAL_TOKENS, UNK_INDEX, Characters, Level, Whitespace, Words
 from .sizes import positive_int
@@ -364,7 +364,7 @@ class Vocabulary:
             "nfc": self.nfc,
             "tokens": self.tokens,
         }
-        write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
+        write_atomically(path, json.dumps(content, indent=1).encode() + b"\n", "Vocabulary.save")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -445,7 +445,7 @@ class Decoder:
 
 def _malformed(path: str | os.PathLike[str], got: str) -> DataError:
     return DataError(
-        f"Vocabulary.load: expected '{path}' to contain a vocabulary, got {got}; restore the file, or build and save "
+        f"Vocabulary.load: expected {shown(path)} to contain a vocabulary, got {got}; restore the file, or build and save "
         "the vocabulary again."
     )
 
