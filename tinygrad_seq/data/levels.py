@@ -60,9 +60,10 @@ class Words:
         del counts[END_OF_UNIT]
         ranked = sorted((-count, token) for token, count in counts.items() if count >= min_count)
         if not ranked:
+            often, advice = f" that occurs {min_count} times", " or a smaller min_count"
             raise DataError(
-                f"Vocabulary.build: expected a text with at least one token that occurs {min_count} times, got "
-                f"{counts.total()} tokens, none of them that often; pass a longer text or a smaller min_count."
+                f"Vocabulary.build: expected a text with at least one token{often if min_count > 1 else ''}, got "
+                f"{counts.total()} tokens; pass a longer text{advice if min_count > 1 else ''}."
             )
         return [token for _, token in ranked[:max_size]]
 

@@ -101,7 +101,7 @@ class Vocabulary:
                 )
         if len(set(ordinary)) < len(ordinary):
             twice = Counter(ordinary).most_common(1)[0][0]
-            raise DataError(f"Vocabulary: expected each token once, got {twice!r} twice; leave one out.")
+            raise DataError(f"Vocabulary: expected each token once, got {twice!r:.80} twice; leave one out.")
         object.__setattr__(self, "tokens", SPECIAL_TOKENS + ordinary)
         object.__setattr__(self, "level", level)
         object.__setattr__(self, "lowercase", lowercase)
@@ -445,8 +445,8 @@ class Decoder:
 
 def _malformed(path: str | os.PathLike[str], got: str) -> DataError:
     return DataError(
-        f"Vocabulary.load: expected {shown(path)} to contain a vocabulary, got {got}; restore the file, or build and save "
-        "the vocabulary again."
+        f"Vocabulary.load: expected {shown(path)} to contain a vocabulary, got {got}; restore the file, or build and "
+        "save the vocabulary again."
     )
 
 
