@@ -60,7 +60,7 @@ def test_the_real_stdlib() -> None:
 
 
 def test_an_unknown_name_lists_what_exists() -> None:
-    with pytest.raises(DataError, match=r"\(pydoc, stdlib\).*'shakespeare'"):
+    with pytest.raises(DataError, match=r"\(pydoc, stdlib, demo\).*'shakespeare'"):
         load_corpus("shakespeare")
 
 
@@ -180,7 +180,7 @@ def test_a_binary_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_path(path: str, reason: str) -> None:
-    with pytest.raises(DataError, match=rf"expected a built-in corpus \(pydoc, stdlib\) or .*{reason}"):
+    with pytest.raises(DataError, match=rf"expected a built-in corpus \(pydoc, stdlib, demo\) or .*{reason}"):
         load_corpus(path)
 
 

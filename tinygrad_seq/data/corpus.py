@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base.files import open_file
 from ..errors import ArgumentError, DataError, ShapeError
+from .demo_text import demo_text
 from .folders import Progress, kind_of, list_files, shown
 from .text_stream import NotTextError, check_encoding, decode_pieces
 
@@ -132,9 +133,9 @@ def load_corpus(
     ----------
     name_or_path : str or path-like
         ``"pydoc"`` (the documentation that Python's ``help()`` shows, about 465,000 characters), ``"stdlib"`` (the
-        source code of the standard library), or the path of a file or folder. The files of a folder are read in the
-        order of their paths. Hidden files, links to folders, the folders of training runs and files that are not text
-        are skipped; `Corpus.skipped` names them.
+        source code of the standard library), ``"demo"`` (sentences about fruit, animals and cities), or the path of a
+        file or folder. The files of a folder are read in the order of their paths. Hidden files, links to folders, the
+        folders of training runs and files that are not text are skipped; `Corpus.skipped` names them.
     encoding : str, default "auto"
         The encoding of files without a byte order mark; ``"auto"`` is UTF-8. A mark tells UTF-8, UTF-16 and UTF-32
         apart, whatever `encoding` is.
@@ -171,13 +172,13 @@ def load_corpus(
     check_encoding(encoding, "load_corpus")
     include, exclude = ((chosen,) if isinstance(chosen, str) else tuple(chosen) for chosen in (include, exclude))
     survey = _Survey(encoding, progress)
-    if isinstance(name_or_path, str) and name_or_path in _BUILT_IN:
+    if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         if encoding != "auto" or include or exclude:
             raise ArgumentError(
                 f"load_corpus: expected encoding, include and exclude for a path only, got them for {name_or_path!r}; "
                 "leave them out."
             )
-        return survey.corpus(name_or_path, _BUILT_IN[name_or_path](survey))
+        return survey.corpus(name_or_path, BUILT_IN[name_or_path](survey))
     try:
         path = Path(name_or_path).absolute()
         status = os.stat(name_or_path)
@@ -185,7 +186,7 @@ def load_corpus(
         missing = isinstance(error, FileNotFoundError)
         reason = ", which is none of them" if missing else f": {getattr(error, 'strerror', error)}"
         raise DataError(
-            f"load_corpus: expected a built-in corpus ({', '.join(_BUILT_IN)}) or the path of a file or folder, "
+            f"load_corpus: expected a built-in corpus ({', '.join(BUILT_IN)}) or the path of a file or folder, "
             f"got {str(name_or_path)!r:.80}{reason}; check the spelling."
         ) from error
     if stat.S_ISDIR(status.st_mode):
@@ -406,6 +407,11 @@ def _stdlib(survey: _Survey) -> str:
     return f"the source code of the standard library of Python {platform.python_version()}, {documents} files"
 
 
+def _demo(survey: _Survey) -> str:
+    survey.add_texts([demo_text()])
+    return "sentences drawn from the grammar in tinygrad_seq.data.demo_text"
+
+
 # Each reads the documents into a survey and returns a description of their origin.
-_BUILT_IN: dict[str, Callable[[_Survey], str]] = {"pydoc": _pydoc, "stdlib": _stdlib}
+BUILT_IN: dict[str, Callable[[_Survey], str]] = {"pydoc": _pydoc, "stdlib": _stdlib, "demo": _demo}
 _NOT_STDLIB = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
