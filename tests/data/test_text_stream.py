@@ -194,6 +194,8 @@ def test_the_advice_fits() -> None:
     with pytest.raises(NotTextError) as caught:
         decode(b"caf\xe9")
     assert caught.value.reason == "bytes that are not UTF-8 (0xe9 at byte 3; --encoding latin-1 or cp1252 may read it)"
+    with pytest.raises(NotTextError, match=r"^no byte order mark, which utf-16 needs"):
+        decode(b"plain ASCII", "utf-16")
     with pytest.raises(NotTextError, match=r"not CP1252 \(0x81 at byte 1\)") as caught:
         decode(b"a\x81", "cp1252")
     assert "latin-1" not in caught.value.reason

@@ -188,7 +188,9 @@ def _refuse_binary(head: bytes, name: str) -> None:
         if head.startswith(magic):
             raise NotTextError(kind, "save its text as a text file, or leave it out")
     if name in ("utf-16", "utf-32") and head:
-        raise _without_mark(_guess(head) or f"{name}-le")
+        if order := _guess(head):
+            raise _without_mark(order)
+        raise NotTextError(f"no byte order mark, which {name} needs ({name}-le and {name}-be do not)", _CONVERT)
 
 
 def _is_clean(text: str, name: str) -> bool:
