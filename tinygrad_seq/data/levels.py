@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
 from itertools import chain, repeat
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .words import END_OF_UNIT, WordJoiner, tokenize_words
+from .words import END_OF_UNIT, Joiner, WordJoiner, tokenize_words
 
 Level = Literal["char", "word", "whitespace", "subword"]
 
@@ -21,16 +21,6 @@ PAD_INDEX, UNK_INDEX, EOS_INDEX = range(len(SPECIAL_TOKENS))
 
 _MAX_CHUNKS = 1 << 17  # distinct chunks that are remembered, which bounds the memory
 _CHUNK = 1 << 20  # characters that are converted at once, which bounds the memory
-
-
-class Joiner(Protocol):
-    """Joins tokens to a text, one at a time."""
-
-    def add(self, token: str) -> str:
-        """Return the text that `token` adds."""
-
-    def finish(self) -> str:
-        """Return the text that is still held back."""
 
 
 class Words:
@@ -43,7 +33,7 @@ class Words:
     """
 
     wanted: ClassVar[str] = "non-empty strings"
-    make_joiner: ClassVar[type[Joiner]] = WordJoiner
+    joiner: ClassVar[type[Joiner]] = WordJoiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.index = {END_OF_UNIT: EOS_INDEX} | {token: i for i, token in enumerate(tokens, len(SPECIAL_TOKENS))}
@@ -58,6 +48,11 @@ class Words:
     def split(cls, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
         return tokenize_words(text)
+
+    @classmethod
+    def tokens_of(cls, text: str | Sequence[str]) -> Sequence[str]:
+        """Return the tokens of a text; a list of tokens as it is."""
+        return cls.split(text) if isinstance(text, str) else text
 
     @classmethod
     def learn(cls, texts: Iterable[str | Sequence[str]], max_size: int, min_count: int) -> Sequence[str]:
@@ -102,8 +97,7 @@ class Words:
 
     def unknown(self, text: str | Sequence[str]) -> list[str]:
         """Return the distinct unknown tokens, in order of their first occurrence."""
-        tokens = self.split(text) if isinstance(text, str) else text
-        return [token for token in dict.fromkeys(tokens) if token not in self.index]
+        return [token for token in dict.fromkeys(self.tokens_of(text)) if token not in self.index]
 
 
 class _Indices(dict[str, list[int]]):
@@ -128,7 +122,7 @@ def _chunks(text: str) -> list[str]:
     return chunks[:-1]
 
 
-class _WhitespaceJoiner:
+class _WhitespaceJoiner(Joiner):
     def __init__(self) -> None:
         self._left = "\n"
 
@@ -137,33 +131,22 @@ class _WhitespaceJoiner:
         self._left = token
         return f" {token}" if spaced else token
 
-    def finish(self) -> str:
-        return ""
-
 
 class Whitespace(Words):
     """Level ``"whitespace"``: what stands between white space, and line breaks. For pre-tokenised corpora."""
 
-    make_joiner = _WhitespaceJoiner
+    joiner = _WhitespaceJoiner
 
     @classmethod
     def split(cls, text: str) -> list[str]:
         return _chunks(text)
 
 
-class _Concatenation:
-    def add(self, token: str) -> str:
-        return token
-
-    def finish(self) -> str:
-        return ""
-
-
 class Characters(Words):
     """Level ``"char"``: Unicode code points, which are counted and looked up as arrays of integers."""
 
     wanted = "single characters"
-    make_joiner = _Concatenation
+    joiner = Joiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(tokens)

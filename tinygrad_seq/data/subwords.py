@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, DataError
 from .levels import UNK_INDEX, Words
-from .words import END_OF_UNIT
+from .words import END_OF_UNIT, Joiner
 
 _SURROGATE = re.compile(r"([\ud800-\udfff])")
 _PORTION = 1 << 14  # characters; the library counts 256 portions at once, without memory bounds or Ctrl-C in between
@@ -31,7 +31,7 @@ _OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
 _BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {chr(256 + i): byte for i, byte in enumerate(_OTHERS)}
 
 
-class _ByteJoiner:
+class _ByteJoiner(Joiner):
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -46,7 +46,7 @@ class Subwords(Words):
     """Level ``"subword"``: parts of words, whose number is chosen; any text can be encoded."""
 
     wanted = "subwords, with one printable character per byte"
-    make_joiner = _ByteJoiner
+    joiner = _ByteJoiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(tokens)
