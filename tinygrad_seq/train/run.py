@@ -288,9 +288,9 @@ class Run:
             If the cell of the run cannot be loaded or run, or its code is not trusted (see `open`).
         """
         content = self.load(name or ("best" if self.best.exists() else None))
-        steps = content.get("steps")
-        weights = steps.get("model") if isinstance(steps, dict) else None
-        if not isinstance(steps, dict) or not isinstance(weights, dict) or type(steps.get("number")) is not int:
+        step = _step(content)
+        weights = content["steps"].get("model") if step is not None else None
+        if step is None or not isinstance(weights, dict):
             raise CheckpointError(
                 f"Run.load_model: expected the checkpoints of a training run in '{self.folder}', got other content; "
                 "restore them."
@@ -303,7 +303,7 @@ class Run:
             )
         model = build_model(self.config, len(self.vocabulary))
         model.load_state_dict(weights)
-        return model.eval(), steps["number"]
+        return model.eval(), step
 
     @functools.cached_property
     def model(self) -> LanguageModel:
@@ -598,9 +598,10 @@ class Run:
                 _unlink(self.best)
             for path in later[:1]:  # from here on the run is cut
                 _unlink(path)
-            if not self.best.exists():
-                source = self._numbered(_best_step(content))
-                if _best_step(self._intact(source)) == _number(source):
+            best = _recorded(content, "stopping", "best_step")
+            if best is not None and not self.best.exists():
+                source = self._numbered(best)
+                if _recorded(self._intact(source), "stopping", "best_step") == best:
                     write_atomically(self.best, read_regular(source, "Run.cut"))
             keep_rows(self.metrics, step if last_row is None else last_row)
 
@@ -636,16 +637,15 @@ def _number(path: Path) -> int:
     return int(match[1]) if match else -1
 
 
+def _recorded(content: dict[str, Any] | None, part: str, name: str) -> int | None:
+    """Return an integer that the content of a checkpoint records."""
+    values = (content or {}).get(part)
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if type(value) is int else None
+
+
 def _step(content: dict[str, Any] | None) -> int | None:
-    """Return the step that the content of a checkpoint records."""
-    steps = (content or {}).get("steps")
-    return steps.get("number") if isinstance(steps, dict) else None
-
-
-def _best_step(content: dict[str, Any] | None) -> int:
-    """Return the best step so far that the content of a checkpoint records, or -1."""
-    stopping = (content or {}).get("stopping")
-    return stopping.get("best_step", -1) if isinstance(stopping, dict) else -1
+    return _recorded(content, "steps", "number")
 
 
 def _unlink(path: Path) -> None:
