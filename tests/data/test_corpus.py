@@ -157,7 +157,7 @@ def test_invalid_utf8_names_file_and_offset(tmp_path: Path, data: bytes, offset:
     path = write(tmp_path / "latin.txt", data)
     with pytest.raises(DataError, match=rf"latin.txt', got bytes that are not UTF-8 \(0x.. at byte {offset}; "):
         load_corpus(path)
-    with pytest.raises(DataError, match=rf"got none in (?s:.*)skipped latin.txt: bytes .*0x.. at byte {offset}; "):
+    with pytest.raises(DataError, match=rf"got none in .*skipped latin.txt: bytes .*0x.. at byte {offset}; "):
         load_corpus(tmp_path)
 
 
@@ -187,7 +187,7 @@ def test_what_is_no_path(path: str, reason: str) -> None:
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got an empty file"):
         load_corpus(write(tmp_path / "folder" / "empty.txt", b""))
-    with pytest.raises(DataError, match=r"got none in (?s:.*)skipped empty.txt: an empty file"):
+    with pytest.raises(DataError, match=r"got none in .*skipped empty.txt: an empty file"):
         load_corpus(tmp_path / "folder")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"got none in the folder '.*empty', 0 files: 0 characters"):

@@ -18,6 +18,10 @@ Checkpoint = Annotated[
     typer.Option(metavar="NAME", help="The checkpoint, e.g. step-001000 or best.", show_default="the best"),
 ]
 
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run cell.py of the run even if you have not trained with it here.")
+]
+
 
 def examples(*lines: str) -> str:
     """Return example commands as the epilog of a help text."""

@@ -13,7 +13,7 @@ from ..report import draw_curves, save_curves
 from ..train.config import TrainingConfig
 from ..train.metrics import Row
 from ..train.run import Run
-from .arguments import Folder, examples, four_figures
+from .arguments import Folder, Trust, examples, four_figures
 
 _AXES = 14  # columns for the axis labels next to the curve
 _PARTS = {"training": "training", "validation": "held out", "test": "test"}
@@ -28,9 +28,10 @@ def info(
         Path | None,
         typer.Option(help="Also save the curve to this file; needs the extra 'plot'.", show_default=False),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Show the settings, sizes, metrics and loss curve of a run."""
-    opened = Run.open(run)
+    opened = Run.open(run, trust=trust)
     rows = opened.rows()
     curves = bits_curves(rows)
     if png is not None:

@@ -12,11 +12,11 @@ import typer
 from ..errors import ArgumentError
 from ..train.run import Run
 from ..train.writer import Writer
-from .arguments import Checkpoint, Folder, examples
+from .arguments import Checkpoint, Folder, Trust, examples
 
 EXAMPLES = examples(
     "sample runs/demo",
-    'sample runs/demo --prompt "The class" --temperature 0.5 --length 300',
+    'sample runs/demo --prompt "The cat" --temperature 0.5 --length 300',
     "sample runs/demo --top-k 5 --seed 7",
 )
 
@@ -37,11 +37,12 @@ def sample(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.", show_default="random")] = None,
     checkpoint: Checkpoint = None,
+    trust: Trust = False,
 ) -> None:
-    """Generate text with a trained model. A run with its own cell executes the code of that cell."""
+    """Generate text with a trained model."""
     if length < 1 or (seed is not None and seed < 0):
         raise ArgumentError(f"sample: expected length >= 1 and seed >= 0, got {length} and {seed}; correct them.")
-    opened = Run.open(run)
+    opened = Run.open(run, trust=trust)
     vocabulary = opened.vocabulary
     context = np.concatenate([[vocabulary.eos], vocabulary.encode(prompt, strict=True)])
     model, _ = opened.load_model(checkpoint)

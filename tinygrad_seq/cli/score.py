@@ -19,7 +19,7 @@ from ..data.text_stream import read_lines
 from ..errors import DataError
 from ..metrics import perplexity
 from ..train.run import Run
-from .arguments import WIDE, Checkpoint, Folder, examples, four_figures
+from .arguments import WIDE, Checkpoint, Folder, Trust, examples, four_figures
 
 EXAMPLES = examples(
     'score runs/demo "The apple and pear salad." "The apple and pair salad."',
@@ -43,6 +43,7 @@ def score(
         str, typer.Option(help="Encoding of standard input: auto (UTF-8, or as its byte order mark says), latin-1, ...")
     ] = "auto",
     checkpoint: Checkpoint = None,
+    trust: Trust = False,
 ) -> None:
     """Rank sentences by probability.
 
@@ -52,7 +53,7 @@ def score(
     """
     if any(not text.strip() for text in sentences or ()):
         raise DataError("score: expected sentences, got a blank one; leave it out.")
-    opened = Run.open(run)
+    opened = Run.open(run, trust=trust)
     texts = _grouped(sentences or _lines(encoding), groups)
     if not texts:
         raise DataError("score: expected at least one sentence, got none; pass it in quotes, or pass lines by a pipe.")

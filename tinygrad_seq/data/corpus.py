@@ -90,12 +90,23 @@ class Corpus:
         ----------
         order : iterable of int, optional
             The numbers of the documents; by default all, in the order of `documents`.
+
+        Returns
+        -------
+        iterator of iterators of str
+            The documents.
         """
         documents = self._documents if order is None else (self._documents[i] for i in order)
         return (document() for document in documents)
 
     def report(self) -> str:
-        """Return what was read, what was skipped and why: one line, and one more per kind of reason."""
+        """Return what was read, what was skipped and why.
+
+        Returns
+        -------
+        str
+            One line, and one more per kind of reason.
+        """
         lines = [f"{self.description}: {self.characters:,} characters"]
         kinds: dict[str, list[tuple[str, str]]] = {}
         for path, reason in self.skipped:
@@ -169,7 +180,7 @@ def load_corpus(
             )
         return survey.corpus(name_or_path, BUILT_IN[name_or_path](survey))
     try:
-        path = Path(name_or_path)
+        path = Path(name_or_path).absolute()
         status = os.stat(name_or_path)
     except (OSError, ValueError, TypeError) as error:  # ValueError: a NUL in the path
         missing = isinstance(error, FileNotFoundError)
@@ -267,9 +278,8 @@ class _Survey:
         facts = (name, description, self._characters, self._digest.hexdigest())
         corpus = Corpus(*facts, tuple(self.skipped), tuple(self.documents))
         if not self.documents:
-            raise DataError(
-                f"load_corpus: expected text, got none in {corpus.report()}\nPass a file or folder with text."
-            )
+            found = "; ".join(line.strip() for line in corpus.report().splitlines())
+            raise DataError(f"load_corpus: expected text, got none in {found}; pass a file or folder with text.")
         return corpus
 
     def add_texts(self, texts: Sequence[str]) -> None:
