@@ -10,6 +10,7 @@ from typing import Any, Self
 from ..train.metrics import Row
 from ..train.run import Run
 from ..train.session import Session
+from .arguments import four_figures
 
 _SECONDS_BETWEEN_LINES = 4.0
 _STAGES = {"compiling": "compiling (once per machine) ..."}
@@ -104,8 +105,7 @@ class LiveDisplay(PlainDisplay):
 
     def __init__(self) -> None:
         super().__init__()
-        self._measured = ""
-        self._loss = ""
+        self._step = self._loss = self._measured = ""
 
     def __enter__(self) -> Self:
         from rich.live import Live
@@ -117,9 +117,14 @@ class LiveDisplay(PlainDisplay):
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
+    def progress(self, stage: str, done: int, total: int) -> None:
+        super().progress(stage, done, total)
+        if stage == "training":
+            self._step = stage_line(stage, done, total)
+
     def show(self, row: Row) -> None:
         if "loss" in row:
-            self._loss = f"  loss {row['loss']:.3f}"
+            self._loss = f"loss {row['loss']:.3f}"
             self._measured = f"{figures(row)}\n{self._speed(row)}"
         if "test_loss" in row:
             self.write(self._text(row))
@@ -138,7 +143,8 @@ class LiveDisplay(PlainDisplay):
         from rich.text import Text
 
         stage, done, total = self._stage
-        line = Text(f"{stage_line(stage, done, total)}{self._loss}", no_wrap=True)
+        parts = [self._step, self._loss, *([] if stage == "training" else [stage_line(stage, done, total)])]
+        line = Text("  ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
         table = Table.grid(padding=(0, 1))
         if total and self._live.console.width >= len(line) + 14:
             table.add_row(line, ProgressBar(total, done, width=12))
@@ -154,13 +160,14 @@ def description(run: Run, session: Session) -> list[str]:
     held_out = f"{sizes['validation']:,} held out" + (f", {sizes['test']:,} for the test" if sizes["test"] else "")
     unknown = [f"{part['unknown']:,} of {name}" for name, part in parts.items() if part.get("unknown")]
     changes = [f"{name} {old} -> {new}" for name, (old, new) in session.changes.items()]
+    tokens = f"{sizes['training']:,} tokens ({config.level}) for training, {held_out}"
+    model = f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters"
     return [
         *session.notes,
-        f"{sizes['training']:,} tokens ({config.level}) for training, {held_out}, {len(session.vocabulary):,} different",
+        f"{tokens}, {len(session.vocabulary):,} different",
         *([f"<UNK> stands for {', '.join(unknown)} (not in the vocabulary)"] if unknown else []),
         *([f"changed: {', '.join(changes)}"] if changes else []),
-        f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters, "
-        f"steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)",
+        f"{model}, steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)",
     ]
 
 
@@ -176,7 +183,7 @@ def stage_line(stage: str, done: int, total: int) -> str:
 def figures(row: Row, prefix: str = "") -> str:
     """Return the loss, bits per character and perplexity of a row."""
     loss, bits, perplexity = (row[f"{prefix}{name}"] for name in ("loss", "bits_per_character", "perplexity"))
-    return f"loss {loss:.3f}  {bits:.3f} bits/char  perplexity {perplexity:.4g}"
+    return f"loss {loss:.3f}  {bits:.3f} bits/char  perplexity {four_figures(perplexity)}"
 
 
 def indented(text: str) -> str:

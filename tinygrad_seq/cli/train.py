@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,7 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from ..base.settings import set_num_threads
+from ..data.corpus import BUILT_IN
 from ..errors import ArgumentError, TinygradSeqError
+from ..train import layout
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
@@ -37,7 +38,7 @@ _OF_THE_CORPUS = {"corpus", "encoding", "include", "exclude", "validation", "tes
 _TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The run"
 # The options that are settings of the run: panel, help text, and optionally a short name.
 _SETTINGS: dict[str, tuple[str, ...]] = {
-    "corpus": (_TEXT, "pydoc, stdlib, or the path of a UTF-8 file or folder."),
+    "corpus": (_TEXT, f"{', '.join(BUILT_IN)}, or the path of a text file or folder."),
     "encoding": (_TEXT, "auto (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or another, e.g. latin-1."),
     "include": (_TEXT, "Read only the files of a folder that match this pattern, e.g. '*.txt'; repeat for several."),
     "exclude": (_TEXT, "Leave out the files of a folder that match this pattern; repeat for several."),
@@ -114,9 +115,7 @@ def train(
     ] = None,
     checkpoint: Annotated[
         str | None,
-        _option(
-            _RUN, "The checkpoint to start from.", metavar="NAME", show_default="the newest; the best with --from"
-        ),
+        _option(_RUN, "The checkpoint to start from.", metavar="NAME", show_default="the newest; the best with --from"),
     ] = None,
     force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
     trust: Annotated[bool, _option(_RUN, "Run the code of the cell that the run contains.", "--trust")] = False,
@@ -129,11 +128,11 @@ def train(
     given = {name: value for name, value in settings.items() if _is_given(context, name)}
     folder = out or Path("runs") / Path(settings["corpus"]).stem
     if resume and (force or origin):
-        raise ArgumentError(f"train: expected --resume alone, got {'--force' if force else '--from'} too; leave one out.")
-    if checkpoint and not (resume or origin):
         raise ArgumentError(
-            "train: expected --checkpoint only with --resume or --from, got it alone; add one of them."
+            f"train: expected --resume alone, got {'--force' if force else '--from'} too; leave one out."
         )
+    if checkpoint and not (resume or origin):
+        raise ArgumentError("train: expected --checkpoint only with --resume or --from, got it alone; add one of them.")
     if origin and "corpus" not in given:
         raise ArgumentError("train: expected --corpus with --from, got none; pass the text to train on.")
     run = session = None
@@ -154,7 +153,8 @@ def train(
                 display.show(row)
         except KeyboardInterrupt:
             if run and session and session.steps.number == 0:
-                shutil.rmtree(run.folder)
+                for name in layout.FILES:
+                    layout.delete(run.folder / name)
         except OSError as error:  # from the output, which is closed: keep the steps since the last checkpoint
             if run and session and session.saved_at < session.steps.number and not isinstance(error, TinygradSeqError):
                 session.save(run)
@@ -166,9 +166,10 @@ def train(
         sys.stdout.write(f"Generate text:  tinygrad-seq sample {name}\n")
         return
     if session and session.saved_at:
-        sys.stdout.write(
-            f"Stopped and saved at step {session.saved_at}. Continue with:\n  tinygrad-seq train --out {name} --resume\n"
-        )
+        step = session.saved_at
+        lost = f"Stopped at step {session.steps.number}; the last checkpoint is that of step {step}."
+        sys.stdout.write(f"Stopped and saved at step {step}." if step == session.steps.number else lost)
+        sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
     else:
         sys.stdout.write("Stopped before the first checkpoint.\n")
     raise typer.Exit(128 + request.signal)
@@ -207,4 +208,4 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _absolute(corpus: str) -> str:
     """Return a corpus that is a path as an absolute path."""
     path = Path(corpus)
-    return str(path.resolve()) if path.exists() and corpus not in ("pydoc", "stdlib") else corpus
+    return str(path.resolve()) if path.exists() and corpus not in BUILT_IN else corpus
