@@ -53,8 +53,8 @@ def read_rows(path: Path) -> list[Row]:
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or a line other than the last is not a row: a JSON object with an integer ``"step"``, a
-        text ``"sample"`` (optional), and numbers.
+        If the file cannot be read, or a line other than the last is not a row: a JSON object with an integer ``"step"``,
+        numbers, and at most the text ``"sample"``.
     """
     return [row for row, _ in _read(path)]
 

@@ -30,7 +30,7 @@ import numpy as np
 from ..base.files import read_regular, write_atomically
 from ..data import Vocabulary
 from ..errors import ArgumentError, CheckpointError, DataError
-from . import layout, manifest
+from . import manifest, run_files
 from . import trust as consent
 from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -142,9 +142,9 @@ class Run:
                 vocabulary.save(prepared / "vocabulary.json")
                 write_atomically(prepared / "metrics.jsonl", b"")
                 write_atomically(prepared / "config.json", manifest.to_bytes(content))
-                if layout.is_run(target):
-                    write_atomically(prepared / layout.REPLACES, b"")
-                layout.replace(target, prepared)
+                if run_files.is_run(target):
+                    write_atomically(prepared / run_files.REPLACES, b"")
+                run_files.replace(target, prepared)
             except OSError as error:
                 if isinstance(error, CheckpointError):
                     raise
@@ -187,22 +187,22 @@ class Run:
 
     @classmethod
     def _read(cls, root: Path, trust: bool) -> Run:
-        file = layout.locate(root, "config.json")
+        file = run_files.locate(root, "config.json")
         if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got {str(root)!r} without config.json; pass the folder that was "
+                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the folder that was "
                 "given to train as --out."
             )
         content = manifest.read(file)
         config = TrainingConfig.from_json(content.get("config"), f"'{file}'")
-        names = layout.locate(root, "vocabulary.json")
+        names = run_files.locate(root, "vocabulary.json")
         vocabulary = Vocabulary.load(names)
         if content["version"] > 1 and content.get("vocabulary") != vocabulary.digest:
             raise CheckpointError(
                 f"Run.open: expected the vocabulary of the run in '{names}', got another; restore the file."
             )
         if ":" in config.cell:
-            path = layout.locate(root, "cell.py")
+            path = run_files.locate(root, "cell.py")
             code = consent.admit(path, trust=trust)
             if content["version"] > 1 and content.get("code") not in (None, hashlib.sha256(code).hexdigest()):
                 raise CheckpointError(
@@ -216,7 +216,7 @@ class Run:
     @property
     def metrics(self) -> Path:
         """The path of the metrics file."""
-        return layout.locate(self.folder, "metrics.jsonl")
+        return run_files.locate(self.folder, "metrics.jsonl")
 
     def rows(self) -> list[Row]:
         """Return the metrics of the run so far."""
@@ -224,14 +224,14 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Return the paths of the numbered checkpoints, newest first."""
-        found = layout.locate(self.folder, "checkpoints").glob("step-*.safetensors")
+        found = run_files.locate(self.folder, "checkpoints").glob("step-*.safetensors")
         numbered = [path for path in found if path == self._numbered(_number(path)) and path.is_file()]
         return sorted(numbered, key=_number, reverse=True)
 
     @property
     def best(self) -> Path:
         """The path of the checkpoint with the lowest held-out loss."""
-        return layout.locate(self.folder, "checkpoints") / "best.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / "best.safetensors"
 
     def load(self, name: str | None = None) -> dict[str, Any]:
         """Load a checkpoint.
@@ -318,12 +318,13 @@ class Run:
         temperature: float = 0.8,
         top_k: int | None = None,
         seed: int | None = None,
+        checkpoint: str | None = None,
     ) -> Iterator[str]:
         """Return the pieces of the text that `sample` returns, one per token, as they are generated.
 
         Parameters
         ----------
-        prompt, length, temperature, top_k, seed
+        prompt, length, temperature, top_k, seed, checkpoint
             As for `sample`.
 
         Returns
@@ -349,7 +350,7 @@ class Run:
             )
         context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
         writer = Writer(self.vocabulary, self.config.unit)
-        tokens = self.model.sample(
+        tokens = self._model_of(checkpoint).sample(
             context,
             temperature=temperature,
             top_k=top_k,
@@ -366,8 +367,9 @@ class Run:
         temperature: float = 0.8,
         top_k: int | None = None,
         seed: int | None = None,
+        checkpoint: str | None = None,
     ) -> str:
-        """Generate text with the best model of the run.
+        """Generate text with a model of the run.
 
         Parameters
         ----------
@@ -381,6 +383,8 @@ class Run:
             Sample from the k most probable tokens only; None allows all.
         seed : int, optional
             The same seed gives the same text; None gives another text each time.
+        checkpoint : str, optional
+            The name of a checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
@@ -412,16 +416,19 @@ class Run:
         ...     text.startswith("to be"), len(text) >= 15, run.score("to be or not") < 0
         (True, True, True)
         """
-        return "".join(self.stream(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed))
+        options = {"length": length, "temperature": temperature, "top_k": top_k, "seed": seed, "checkpoint": checkpoint}
+        return "".join(self.stream(prompt, **options))
 
-    def score(self, sentence: str) -> float:
-        """Return the natural logarithm of the probability that a unit of the text is `sentence`, by the best model.
+    def score(self, sentence: str, *, checkpoint: str | None = None) -> float:
+        """Return the natural logarithm of the probability that a unit of the text is `sentence`.
 
         Parameters
         ----------
         sentence : str
             A paragraph, line or document, as the model was trained (``config.unit``), without the line break that ends
             it.
+        checkpoint : str, optional
+            The name of a checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
@@ -440,7 +447,7 @@ class Run:
         >>> def more_probable(run, a, b):
         ...     return a if run.score(a) > run.score(b) else b
         """
-        return float(self.model.log_probability(self.encode(sentence)).sum())
+        return float(self._model_of(checkpoint).log_probability(self.encode(sentence)).sum())
 
     def encode(self, sentence: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Return the tokens of a sentence between two ``<EOS>``, which `LanguageModel.log_probability` takes.
@@ -462,8 +469,11 @@ class Run:
         """
         return np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(sentence, eos=True, strict=True)])
 
+    def _model_of(self, checkpoint: str | None) -> LanguageModel:
+        return self.model if checkpoint is None else self.load_model(checkpoint)[0]
+
     def _numbered(self, step: int) -> Path:
-        return layout.locate(self.folder, "checkpoints") / f"step-{step:06d}.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / f"step-{step:06d}.safetensors"
 
     def _path_of(self, name: str | None) -> Path:
         if name is None:
@@ -476,7 +486,7 @@ class Run:
             raise CheckpointError(
                 f"Run.load: expected the name of a checkpoint in '{self.folder}', got {name!r}; pass e.g. best."
             )
-        return layout.locate(self.folder, "checkpoints") / f"{name.removesuffix('.safetensors')}.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / f"{name.removesuffix('.safetensors')}.safetensors"
 
     def _load(self, path: Path) -> dict[str, Any]:
         """Return the content of a checkpoint, which must belong to this run."""
@@ -672,9 +682,9 @@ def _version(package: str) -> str:
 
 def check_free(folder: Path, *, force: bool = False) -> None:
     """Raise a CheckpointError unless `folder` is missing or empty, or, with `force`, an existing run."""
-    is_run = layout.is_run(folder)
+    is_run = run_files.is_run(folder)
     with contextlib.suppress(OSError):  # not a folder
-        if (is_run and force) or not os.path.lexists(folder) or layout.is_empty(folder):
+        if (is_run and force) or not os.path.lexists(folder) or run_files.is_empty(folder):
             return
     what = "an existing run" if is_run else "which is not a run"
     advice = "continue it with --resume, replace it with --force, or choose" if is_run else "choose"
