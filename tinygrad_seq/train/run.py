@@ -41,6 +41,7 @@ from .metrics import Row, keep_rows, read_rows
 from .writer import Writer
 
 _NUMBERED = re.compile(r"step-([0-9]{6,15})")
+_ATTEMPTS = 10
 _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 
 
@@ -136,14 +137,14 @@ class Run:
                     code = consent.code_that_ran(config.cell.rpartition(":")[0])
                     consent.record(code)
                     content["code"] = hashlib.sha256(code).hexdigest()
-                    write_atomically(prepared / "cell.py", code)
+                    write_atomically(prepared / "cell.py", code, "Run.create")
                 if tokens is not None:
                     shutil.move(tokens, prepared / "tokens")
                 vocabulary.save(prepared / "vocabulary.json")
-                write_atomically(prepared / "metrics.jsonl", b"")
-                write_atomically(prepared / "config.json", manifest.to_bytes(content))
+                write_atomically(prepared / "metrics.jsonl", b"", "Run.create")
+                write_atomically(prepared / "config.json", manifest.to_bytes(content), "Run.create")
                 if run_files.is_run(target):
-                    write_atomically(prepared / run_files.REPLACES, b"")
+                    write_atomically(prepared / run_files.REPLACES, b"", "Run.create")
                 run_files.replace(target, prepared)
             except OSError as error:
                 if isinstance(error, CheckpointError):
@@ -190,8 +191,8 @@ class Run:
         file = run_files.locate(root, "config.json")
         if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the folder that was "
-                "given to train as --out."
+                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the "
+                "folder that was given to train as --out."
             )
         content = manifest.read(file)
         config = TrainingConfig.from_json(content.get("config"), f"'{file}'")
@@ -224,8 +225,17 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Return the paths of the numbered checkpoints, newest first."""
-        found = run_files.locate(self.folder, "checkpoints").glob("step-*.safetensors")
-        numbered = [path for path in found if path == self._numbered(_number(path)) and path.is_file()]
+        folder = run_files.locate(self.folder, "checkpoints")
+        try:
+            with os.scandir(folder) as entries:
+                found = [folder / entry.name for entry in entries if entry.is_file()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"Run.checkpoints: expected to list '{folder}', got: {error.strerror}; check its permissions."
+            ) from error
+        numbered = [path for path in found if path.name == _name(_number(path))]
         return sorted(numbered, key=_number, reverse=True)
 
     @property
@@ -252,18 +262,17 @@ class Run:
             If there is no such checkpoint, it is damaged, or it belongs to another run, vocabulary or settings; the
             message names an intact one.
         """
-        path = self._path_of(name)
-        try:
+        for attempt in range(_ATTEMPTS):
+            path = self._path_of(name)
             try:
                 return self._load(path)
-            except CheckpointError:
-                if name is not None or path.exists():
-                    raise
-                return self._load(path := self._path_of(None))  # the process that trains has just deleted it
-        except CheckpointError as error:
-            whole = self._whole_checkpoint(other_than=path)
-            hint = f"--checkpoint {whole.stem} can be used" if whole else "no other checkpoint can be used"
-            raise CheckpointError(f"{str(error).rstrip('.')}; {hint}.") from error
+            except CheckpointError as error:
+                if name is None and attempt < _ATTEMPTS - 1 and not path.exists():
+                    continue  # the process that trains has just deleted it, and written a newer one
+                whole = self._whole_checkpoint(other_than=path)
+                hint = f"--checkpoint {whole.stem} can be used" if whole else "no other checkpoint can be used"
+                raise CheckpointError(f"{str(error).rstrip('.')}; {hint}.") from error
+        raise AssertionError
 
     def load_model(self, name: str | None = None) -> tuple[LanguageModel, int]:
         """Load the model of a checkpoint.
@@ -288,18 +297,11 @@ class Run:
             If the cell of the run cannot be loaded or run, or its code is not trusted (see `open`).
         """
         content = self.load(name or ("best" if self.best.exists() else None))
-        step = _step(content)
-        weights = content["steps"].get("model") if step is not None else None
-        if step is None or not isinstance(weights, dict):
+        step, weights = _step(content), _weights(content)
+        if step is None or weights is None:
             raise CheckpointError(
                 f"Run.load_model: expected the checkpoints of a training run in '{self.folder}', got other content; "
                 "restore them."
-            )
-        sizes = len(self.vocabulary), self.config.embedding_size
-        if getattr(weights.get("embedding.weight"), "shape", None) != sizes or len(weights) < self.config.num_layers:
-            raise CheckpointError(
-                f"Run.load_model: expected weights for {sizes[0]} tokens and the settings of '{self.folder}', got "
-                "others; restore config.json, vocabulary.json and the checkpoint."
             )
         model = build_model(self.config, len(self.vocabulary))
         model.load_state_dict(weights)
@@ -473,15 +475,15 @@ class Run:
         return self.model if checkpoint is None else self.load_model(checkpoint)[0]
 
     def _numbered(self, step: int) -> Path:
-        return run_files.locate(self.folder, "checkpoints") / f"step-{step:06d}.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / _name(step)
 
     def _path_of(self, name: str | None) -> Path:
         if name is None:
-            if not self.checkpoints():
+            if not (numbered := self.checkpoints()):
                 raise CheckpointError(
                     f"Run.load: expected a checkpoint in '{self.folder}', got none; train again with --force."
                 )
-            return self.checkpoints()[0]
+            return numbered[0]
         if not re.fullmatch(r"[\w-][\w.-]*", name):
             raise CheckpointError(
                 f"Run.load: expected the name of a checkpoint in '{self.folder}', got {name!r}; pass e.g. best."
@@ -491,6 +493,16 @@ class Run:
     def _load(self, path: Path) -> dict[str, Any]:
         """Return the content of a checkpoint, which must belong to this run."""
         content = load_checkpoint(path)
+        weights, config = _weights(content), self.config
+        if weights is not None:  # before a model of the sizes in a tampered config.json fills the memory
+            sizes = {"embedding.weight": config.embedding_size, "decoder.weight": config.hidden_size}
+            expected = {name: (len(self.vocabulary), size) for name, size in sizes.items()}
+            got = {name: getattr(weights.get(name), "shape", None) for name in sizes}
+            if got != expected or len(weights) < config.num_layers:
+                raise CheckpointError(
+                    f"Run.load: expected the weights in '{path}' to have the shapes {expected}, as '{self.folder}' "
+                    f"says, got {got}; restore config.json, vocabulary.json and the checkpoint."
+                )
         bound = content.pop("run", None)
         if bound is None and self.id is None:  # of version 0.1.0
             return content
@@ -595,7 +607,7 @@ class Run:
             if content is None and (later or self.best.exists()):
                 for source in sorted(point.parent.glob("*.safetensors")):
                     if _step(content := self._intact(source)) == step:
-                        write_atomically(point, read_regular(source, "Run.cut"))
+                        write_atomically(point, read_regular(source, "Run.cut"), "Run.cut")
                         break
                 else:
                     raise CheckpointError(
@@ -612,7 +624,7 @@ class Run:
             if best is not None and not self.best.exists():
                 source = self._numbered(best)
                 if _recorded(self._intact(source), "stopping", "best_step") == best:
-                    write_atomically(self.best, read_regular(source, "Run.cut"))
+                    write_atomically(self.best, read_regular(source, "Run.cut"), "Run.cut")
             keep_rows(self.metrics, step if last_row is None else last_row)
 
     def update_config(self, config: TrainingConfig) -> Run:
@@ -637,8 +649,13 @@ class Run:
             file = self.folder / "config.json"
             content = manifest.read(file)
             content["config"] |= _in_folder(config).to_json()  # keeps the settings of other versions
-            write_atomically(file, manifest.to_bytes({**content, "vocabulary": self.vocabulary.digest}))
+            content["vocabulary"] = self.vocabulary.digest
+            write_atomically(file, manifest.to_bytes(content), "Run.update_config")
         return dataclasses.replace(self, config=config)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}.safetensors"
 
 
 def _number(path: Path) -> int:
@@ -652,6 +669,12 @@ def _recorded(content: dict[str, Any] | None, part: str, name: str) -> int | Non
     values = (content or {}).get(part)
     value = values.get(name) if isinstance(values, dict) else None
     return value if type(value) is int else None
+
+
+def _weights(content: dict[str, Any]) -> dict[str, Any] | None:
+    steps = content.get("steps")
+    weights = steps.get("model") if isinstance(steps, dict) else None
+    return weights if isinstance(weights, dict) else None
 
 
 def _step(content: dict[str, Any] | None) -> int | None:
