@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import sys
@@ -34,7 +33,12 @@ FIXTURES = Path(__file__).parents[1] / "train" / "fixtures" / "run_0_1_0"
 def tensors(rng: Random, folder: Path) -> Call:
     """A safetensors file; mutations of the header keep the rest in order."""
     path = folder / "x.safetensors"
-    arrays = {"a": np.ones((2, 3), np.float32), "b": np.arange(4), "c": np.zeros((0, 2)), "d": np.array([True, False])}
+    arrays: dict[str, Any] = {
+        "a": np.ones((2, 3), np.float32),
+        "b": np.arange(4),
+        "c": np.zeros((0, 2)),
+        "d": np.array([True, False]),
+    }
     ts.save(arrays, path, metadata={"by": "me"})
     _change_tensors(rng, path)
     dtype, metadata = rng.choice((None, "float32", "float64")), rng.random() < 0.5
@@ -115,7 +119,9 @@ def runs(rng: Random, folder: Path) -> Call:
 
 def corpora(rng: Random, folder: Path) -> Call:
     """A text in any encoding, whole or damaged, alone or in a folder with others."""
-    text = "".join(rng.choice(("a", "b ", "é", "\n", "\r\n", "\n\n", "日本", "\U0001f600", "\t", "<EOS>")) for _ in range(60))
+    text = "".join(
+        rng.choice(("a", "b ", "é", "\n", "\r\n", "\n\n", "日本", "\U0001f600", "\t", "<EOS>")) for _ in range(60)
+    )
     encoding = rng.choice(("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1"))
     data = text.encode(encoding, errors="replace")
     path = folder / "corpus"
@@ -180,10 +186,11 @@ def kernels(rng: Random, folder: Path) -> Call:
 
 
 _WORDS = (
-    "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out", "NEW", "--steps",
-    "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt", "--seed", "--level", "--help",
-    "--version", "--clear", "--", "-", "", "-1", "0", "3", "1e999", "nan", "0.5", "abc", "lstm", "gru", "x.py:Cell", "\x00", "\ud800",
-    "\udcff", "é", "x" * 5000, "--debugger", "--no-compile", "--lr=0", "--steps=9" * 30, "/dev/zero", "/", "NONE", "a=b",
+    "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out",
+    "NEW", "--steps", "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt",
+    "--seed", "--level", "--help", "--version", "--clear", "--", "-", "", "-1", "0", "3", "1e999", "nan", "0.5",
+    "abc", "lstm", "gru", "x.py:Cell", "\x00", "\ud800", "\udcff", "é", "x" * 5000, "--debugger", "--no-compile",
+    "--lr=0", "--steps=9" * 30, "/dev/zero", "/", "NONE", "a=b",
 )  # fmt: skip
 
 
