@@ -18,16 +18,16 @@ BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-nojit test-boundscheck check lines soak fuzz mutants bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck check lines soak soak-runs fuzz mutants bench format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.installed-plot ## train on the pydoc text, sample from the model, score two sentences
-	$(BIN)/tinygrad-seq train --corpus pydoc --out runs/demo --force
-	$(BIN)/tinygrad-seq info runs/demo
-	$(BIN)/tinygrad-seq sample runs/demo
-	$(BIN)/tinygrad-seq score runs/demo "the apple and pear salad" "the apple and pair salad"
+demo: $(VENV)/.installed-plot ## train on sentences about fruit, animals and cities, sample, rank words that sound alike
+	$(BIN)/tinygrad-seq train --corpus demo --level word --unit line --steps 800 --dropout 0.2 --out runs/demo --force
+	$(BIN)/tinygrad-seq info runs/demo --png runs/demo/curves.png
+	$(BIN)/tinygrad-seq sample runs/demo --length 200 --seed 0
+	$(BIN)/tinygrad-seq score runs/demo --groups < examples/homophones.txt
 
 test: $(VENV)/.installed-test ## run the tests and the examples of the docstrings
 	$(BIN)/python -m pytest -n $(WORKERS)
@@ -52,6 +52,9 @@ lines: $(VENV)/.installed-test ## print the lines of code per folder
 
 soak: $(VENV)/.installed-test ## run random programs for HOURS on both cores and print the counts; failing scripts go to soak/
 	$(BIN)/python -m tinygrad_seq.testing soak --hours $(HOURS) --seed $(SEED) --workers $(WORKERS) --out soak --json soak/counts.json
+
+soak-runs: $(VENV)/.installed-test ## kill, stop and disturb training runs for about an hour; the folders of failures go to soak/
+	$(BIN)/python -m tests.soak --seed $(SEED) --out soak --json soak/runs.json
 
 fuzz: $(VENV)/.installed-test ## give 100,000 hostile inputs to every reader and print the counts; failing inputs go to fuzz/
 	$(BIN)/python -m tests.fuzz --inputs 100000 --seed $(SEED)

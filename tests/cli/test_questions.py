@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.cli.commands import process, refused
-from tinygrad_seq.cli import main
+from tests.cli.commands import ENVIRONMENT, process, refused
+from tinygrad_seq.cli import main, score
 from tinygrad_seq.train import Run
 
 
@@ -40,11 +42,62 @@ def test_score_ranks(trained: Path, capsys) -> None:
     assert int(count) == 8
 
 
-def test_score_reads_the_standard_input(trained: Path) -> None:
-    running = process("score", str(trained), stdin=subprocess.PIPE)
-    out, err = running.communicate("the cat\n\nthe dog\n", timeout=60)
-    assert (running.returncode, err) == (0, "")
-    assert len(out.splitlines()) == 3
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (b"the cat\n\nthe dog\n", []),
+        (b"\xef\xbb\xbfthe cat\r\n\r\nthe dog", []),
+        ("\ufeffthe cat\r\nthe dog\r\n".encode("utf-16-le"), []),
+        ("the cat\nthe dog".encode("utf-16-be"), ["--encoding", "utf-16-be"]),
+    ],
+)
+def test_score_reads_standard_input(trained: Path, data: bytes, options: list[str]) -> None:
+    running = process("score", str(trained), *options, stdin=subprocess.PIPE, text=False)
+    out, err = running.communicate(data, timeout=60)
+    assert (running.returncode, err) == (0, b"")
+    assert sorted(line.split()[-1] for line in out.decode().splitlines()[1:]) == ["cat", "dog"]
+
+
+def test_equal_probabilities_share_a_rank(trained: Path, capsys) -> None:
+    assert main(["score", str(trained), "the cat", "the cat sat on the mat", "the cat"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["rank", "1", "1", "3"]
+
+
+def test_groups_are_ranked_by_themselves(trained: Path, capsys) -> None:
+    assert main(["score", str(trained), "--groups", "the cat", "ttaa"]) == 0
+    one = capsys.readouterr().out.splitlines()
+    running = process("score", str(trained), "--groups", stdin=subprocess.PIPE)
+    out, _ = running.communicate("the cat\nttaa\n\n \nttaa\nthe cat\n\n", timeout=60)
+    assert out.splitlines() == [*one, "", *one[1:]]
+
+
+def test_numbers_of_any_size_keep_the_table_aligned(trained: Path, capsys) -> None:
+    assert main(["score", str(trained), "the cat", "nd" * 3000]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({line.index("  " + line.split("  ")[-1]) for line in lines}) == 1
+    assert "1/10^" in lines[-1]
+    figures = [line.split()[2] for line in lines[1:]]
+    assert all(len(re.sub(r"e.*|[.]", "", figure).lstrip("0")) == 4 for figure in figures)
+
+
+def test_a_narrow_terminal_shows_the_essentials(trained: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    assert main(["score", str(trained), "the cat", "the cat sat on the mat"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == ["rank  P / best  sentence", "   1         1  the cat"]
+    assert main(["info", str(trained)]) == 0
+    plot = capsys.readouterr().out.split("bits per character\n")[-1]
+    assert all(len(line) <= 30 for line in plot.splitlines())
+    monkeypatch.setitem(ENVIRONMENT, "COLUMNS", "30")
+    out, _ = process("sample", "--help").communicate(timeout=60)
+    assert "--temperature" in out
+
+
+def test_a_long_list_reports_its_progress(trained: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0.0, 11.0)
+    monkeypatch.setattr(score.time, "monotonic", lambda: next(clock))
+    assert main(["score", str(trained), *["the cat"] * 4]) == 0
+    assert "scored 2 of 4 sentences\n" in capsys.readouterr().err
 
 
 def test_info(trained: Path, tmp_path: Path, capsys) -> None:
@@ -59,13 +112,13 @@ def test_info(trained: Path, tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["sample", "RUN", "--prompt", "Ω"], "'Ω'"),
+        (["sample", "RUN", "--prompt", "Ωé"], "'Ω' U+03A9, 'é' U+00E9"),
         (["sample", "RUN", "--temperature", "-1"], "temperature to be a finite number >= 0"),
         (["sample", "RUN", "--top-k", "0"], "top_k to be an integer >= 1"),
         (["sample", "RUN", "--length", "0"], "length >= 1"),
         (["sample", "RUN", "--checkpoint", "none"], "No such file"),
         (["sample", "nowhere"], "without a readable config.json"),
-        (["score", "RUN", "the Ω"], "'Ω'"),
+        (["score", "RUN", "the Ω", "a ü"], "'Ω' U+03A9, 'ü' U+00FC"),
         (["score", "RUN", " "], "a blank one"),
         (["info", "nowhere"], "without a readable config.json"),
         (["info", "RUN", "--png", "nowhere/x.png"], "create the folder first"),

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_seq.data import Corpus, Vocabulary, load_corpus, split
-from tinygrad_seq.data.text_stream import read_pieces
 from tinygrad_seq.errors import ArgumentError, DataError, ShapeError
 
 
@@ -61,7 +60,7 @@ def test_the_real_stdlib() -> None:
 
 
 def test_an_unknown_name_lists_what_exists() -> None:
-    with pytest.raises(DataError, match=r"\(pydoc, stdlib\).*'shakespeare'"):
+    with pytest.raises(DataError, match=r"\(pydoc, stdlib, demo\).*'shakespeare'"):
         load_corpus("shakespeare")
 
 
@@ -90,17 +89,52 @@ def test_a_folder_is_read_in_the_order_of_paths(tmp_path: Path) -> None:
         "b.txt": b"bee",
         "a/z.txt": b"zed\n",
         "a.txt": b"ay",
-        "empty.txt": b"",
-        ".hidden": b"no",
-        ".git/config": b"no",
-        "image.png": b"\x89PNG\0\xff",
+        "a/utf16": "\ufeffu".encode("utf-16-be"),
     }.items():
         write(root / name, data)
     corpus = load_corpus(root)
-    assert corpus.read() == "zed\nay\nbee"
-    assert list(corpus.documents()) == ["zed\n", "ay", "bee", ""]
-    assert corpus.name == "books"
-    assert "4 files (1 binary files left out)" in corpus.description
+    assert corpus.read() == "u\nzed\nay\nbee"
+    assert list(corpus.documents()) == ["u", "zed\n", "ay", "bee"]
+    assert ["".join(pieces) for pieces in corpus.streams()] == list(corpus.documents())
+    assert ["".join(pieces) for pieces in corpus.streams([3, 0])] == ["bee", "u"]
+    assert (corpus.name, corpus.description, corpus.skipped) == ("books", f"the folder '{root}', 4 files", ())
+    assert corpus.sha256 == hashlib.sha256(corpus.read().encode()).hexdigest()
+    assert corpus.characters == len(corpus.read())
+
+
+def test_what_is_not_text_is_skipped_and_reported(tmp_path: Path) -> None:
+    for name, data in {
+        "text.txt": b"text\r\nmore",
+        "empty.txt": b"",
+        "mark.txt": b"\xef\xbb\xbf",
+        ".hidden": b"no",
+        ".git/config": b"no",
+        "image.png": b"\x89PNG\r\n\x1a\n",
+        "paper.pdf": b"%PDF-1.7 text",
+        "late.bin": b"text " * 100_000 + b"\0",
+        "latin.txt": b"caf\xe9",
+        "sub/late latin.txt": b"x" * 300_000 + b"\xe9",
+        "utf-16.txt": "text\n".encode("utf-16-le"),
+        "last.txt": b"end",
+    }.items():
+        write(tmp_path / name, data)
+    corpus = load_corpus(tmp_path)
+    assert corpus.read() == "end\ntext\nmore"
+    assert corpus.sha256 == hashlib.sha256(b"end\ntext\nmore").hexdigest()
+    may_read = "--encoding latin-1 or cp1252 may read it)"
+    assert dict(corpus.skipped) == {
+        ".git": "hidden",
+        ".hidden": "hidden",
+        "empty.txt": "an empty file",
+        "image.png": "a PNG image",
+        "late.bin": "binary data (a NUL character at byte 500000)",
+        "latin.txt": f"bytes that are not UTF-8 (0xe9 at byte 3; {may_read}",
+        "mark.txt": "an empty file",
+        "paper.pdf": "a PDF document",
+        "sub/late latin.txt": f"bytes that are not UTF-8 (0xe9 at byte 300000; {may_read}",
+        "utf-16.txt": "UTF-16 without a byte order mark (--encoding utf-16-le reads it)",
+    }
+    assert corpus.description.endswith("2 files (10 skipped)")
 
 
 def test_a_corpus_is_read_anew_each_time_and_frozen(tmp_path: Path) -> None:
@@ -121,39 +155,43 @@ def test_the_hash_tells_texts_apart(tmp_path: Path) -> None:
 )
 def test_invalid_utf8_names_file_and_offset(tmp_path: Path, data: bytes, offset: int) -> None:
     path = write(tmp_path / "latin.txt", data)
-    for given_path in (path, tmp_path):
-        with pytest.raises(DataError, match=rf"latin.txt', got byte 0x.. at byte {offset}; "):
-            load_corpus(given_path)
+    with pytest.raises(DataError, match=rf"latin.txt', got bytes that are not UTF-8 \(0x.. at byte {offset}; "):
+        load_corpus(path)
+    with pytest.raises(DataError, match=rf"got none in .*skipped latin.txt: bytes .*0x.. at byte {offset}; "):
+        load_corpus(tmp_path)
 
 
 def test_a_binary_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.bin", b"text" * 100_000 + b"\0")
-    with pytest.raises(DataError, match=r"a\.bin', got a NUL byte at byte 400000, so it is binary"):
+    with pytest.raises(DataError, match=r"a\.bin', got binary data \(a NUL character at byte 400000\)"):
+        load_corpus(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere", "which is none of them"),
+        ("", "which is none of them"),
+        ("a\0b", "embedded null byte"),
+        ("a whole text, not a path " * 1000, "File name too long"),
+        (b"bytes", "bytes"),
+        (None, "NoneType"),
+        (["a"], "list"),
+    ],
+)
+def test_what_is_no_path(path: str, reason: str) -> None:
+    with pytest.raises(DataError, match=rf"expected a built-in corpus \(pydoc, stdlib, demo\) or .*{reason}"):
         load_corpus(path)
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of them"):
-        load_corpus(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="none of them"):
-        load_corpus("a whole text, not a path " * 1000)
-    with pytest.raises(DataError, match="expected text, got none in the file"):
-        load_corpus(write(tmp_path / "empty.txt", b""))
-    with pytest.raises(DataError, match="expected text, got none in the folder"):
-        load_corpus(tmp_path)
-    write(tmp_path / "image.png", b"\0")
-    with pytest.raises(DataError, match="1 binary files left out"):
-        load_corpus(tmp_path)
-
-
-def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    path = write(tmp_path / "a", b"text")
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(DataError, match="Permission denied"):
-        load_corpus(path)
+    with pytest.raises(DataError, match="got an empty file"):
+        load_corpus(write(tmp_path / "folder" / "empty.txt", b""))
+    with pytest.raises(DataError, match=r"got none in .*skipped empty.txt: an empty file"):
+        load_corpus(tmp_path / "folder")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"got none in the folder '.*empty', 0 files: 0 characters"):
+        load_corpus(tmp_path / "empty")
 
 
 def test_an_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,47 +201,6 @@ def test_an_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"readable folder.*Permission denied"):
         load_corpus(tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------------------- pieces
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stream") / "text"
-
-
-@given(text=st.text(st.sampled_from("ab \n\ré€😀")), chunk=st.integers(1, 9))
-def test_pieces_are_the_text(scratch: Path, text: str, chunk: int) -> None:
-    scratch.write_bytes(text.encode())
-    pieces = list(read_pieces(scratch, chunk))
-    assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
-    assert all(pieces)
-
-
-@given(data=st.binary(max_size=30).filter(lambda data: b"\0" not in data), chunk=st.integers(1, 5))
-def test_the_offset_does_not_depend_on_the_pieces(scratch: Path, data: bytes, chunk: int) -> None:
-    scratch.write_bytes(data)
-    try:
-        expected = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError:
-        body = data.removeprefix(b"\xef\xbb\xbf")
-        with pytest.raises(UnicodeDecodeError) as plain:
-            body.decode()
-        offset = plain.value.start + len(data) - len(body)
-        with pytest.raises(DataError, match=f"at byte {offset};"):
-            list(read_pieces(scratch, chunk))
-    else:
-        assert "".join(read_pieces(scratch, chunk)) == expected
-
-
-def test_pieces_are_small_and_end_after_a_word(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", b"one two\nthree four five six\n" * 1000)
-    pieces = list(read_pieces(path, 50))
-    assert max(map(len, pieces)) <= 100
-    assert all(piece[-1] in " \n" for piece in pieces)
-    endless = write(tmp_path / "b", b"x" * 1000)
-    assert max(map(len, read_pieces(endless, 50))) <= 100
 
 
 def test_words_of_pieces_are_the_words_of_the_text(tmp_path: Path) -> None:

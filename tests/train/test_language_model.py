@@ -8,7 +8,7 @@ import pytest
 import tinygrad_seq as ts
 from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, ArgumentError, DataError, TinygradSeqError
-from tinygrad_seq.train import LanguageModel
+from tinygrad_seq.train import LanguageModel, language_model
 
 
 class LeakyCell(ts.nn.Cell):
@@ -60,6 +60,14 @@ def test_log_probability_is_the_softmax_of_the_next_token(rng: np.random.Generat
     logits = model.eval()(tokens[:, None])[0].numpy()[:, 0].astype(np.float64)
     expected = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     np.testing.assert_allclose(log_p, expected[np.arange(5), tokens[1:]], rtol=1e-6)
+
+
+def test_long_texts_are_read_in_windows(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LanguageModel(5, 3, 4, cell="lstm")
+    tokens = rng.integers(5, size=24)
+    whole = model.log_probability(tokens)
+    monkeypatch.setattr(language_model, "_MOST_LOGITS", 35)  # seven steps
+    np.testing.assert_allclose(model.log_probability(tokens), whole, rtol=1e-5)
 
 
 def test_probabilities_of_all_texts_add_up_to_one() -> None:

@@ -194,6 +194,30 @@ def test_evaluate_is_the_mean_over_all_tokens() -> None:
     assert evaluate(model, TOKENS[:2]) == pytest.approx(-model.log_probability(TOKENS[:2])[0], rel=1e-5)
 
 
+def test_a_limit_reads_the_first_part_of_streams_that_are_spread_over_the_text() -> None:
+    model = LanguageModel(6, 3, 5, cell="lstm")
+    seen: list[tuple[int, int]] = []
+    limited = evaluate(model, TOKENS, batch_size=2, window=5, limit=15, progress=lambda *at: seen.append(at))
+    assert seen == [(0, 14), (10, 14), (14, 14)]
+    streams = [TOKENS[:8], TOKENS[23:31]]  # 46 targets in two streams of 23, of which 7 are read
+    expected = -np.concatenate([model.log_probability(stream) for stream in streams]).mean()
+    assert limited == pytest.approx(expected, rel=1e-5)
+    whole = evaluate(model, TOKENS, batch_size=2, window=5)
+    assert evaluate(model, TOKENS, batch_size=2, window=5, limit=1000) == whole
+    assert math.isfinite(evaluate(model, TOKENS, batch_size=2, window=5, limit=1))
+
+
+def test_an_exception_of_progress_ends_an_evaluation() -> None:
+    def stop(done: int, _total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    model = LanguageModel(6, 3, 5)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, TOKENS, batch_size=2, window=5, progress=stop)
+    assert model.training
+
+
 USES = {
     "training": lambda model, steps: take(steps, 2),
     "evaluate": lambda model, steps: evaluate(model, TOKENS),

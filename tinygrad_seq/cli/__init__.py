@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,16 +17,18 @@ from ..base.modes import disable_compile
 from ..base.settings import set_num_threads
 from ..errors import TinygradSeqError
 from . import cache, info, sample, score, train, verify, warmup
+from .arguments import WIDE
 
 app = typer.Typer(
     name="tinygrad-seq",
     help="Train a recurrent language model on a text, generate text with it, and rank sentences by probability.",
-    epilog="Start with: tinygrad-seq train --corpus pydoc --out runs/demo",
+    epilog="Start with: tinygrad-seq train --corpus demo --out runs/demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    # The tables of a rich help text shorten the names of options in a narrow terminal.
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= WIDE else None,
 )
-app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=train.EXAMPLES, no_args_is_help=True)(train.train)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=info.EXAMPLES)(info.info)

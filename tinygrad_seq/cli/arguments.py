@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+WIDE = 60
+"""The number of columns from which a terminal shows everything; a narrower one shows the essentials."""
+
 Folder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The run folder, as given to train --out.", show_default=False)
 ]
@@ -15,7 +18,22 @@ Checkpoint = Annotated[
     typer.Option(metavar="NAME", help="The checkpoint, e.g. step-001000 or best.", show_default="the best"),
 ]
 
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run cell.py of the run even if you have not trained with it here.")
+]
+
 
 def examples(*lines: str) -> str:
     """Return example commands as the epilog of a help text."""
     return "Examples:\n\n" + "\n\n".join(f"tinygrad-seq {line}" for line in lines)
+
+
+def four_figures(value: float) -> str:
+    """Return a number with four significant figures.
+
+    Examples
+    --------
+    >>> [four_figures(value) for value in (1.0, 33.0612, 12345.6, 1e304)]
+    ['1.000', '33.06', '1.235e+04', '1.000e+304']
+    """
+    return f"{value:#.4g}".rstrip(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,12 @@ from ..report import draw_curves, save_curves
 from ..train.config import TrainingConfig
 from ..train.metrics import Row
 from ..train.run import Run
-from .arguments import Folder, examples
+from .arguments import Folder, Trust, examples, four_figures
 
 _AXES = 14  # columns for the axis labels next to the curve
+_PARTS = {"training": "training", "validation": "held out", "test": "test"}
+_SHOWN = 10  # skipped files
+_TOKENS = {"char": "characters", "word": "words and punctuation"}
 EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")
 
 
@@ -25,17 +28,20 @@ def info(
         Path | None,
         typer.Option(help="Also save the curve to this file; needs the extra 'plot'.", show_default=False),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Show the settings, sizes, metrics and loss curve of a run."""
-    opened = Run.open(run)
+    opened = Run.open(run, trust=trust)
     rows = opened.rows()
     curves = bits_curves(rows)
     if png is not None:
         save_curves(curves, png, title=_title(opened), y_label="bits per character")
     sys.stdout.write(_facts(opened) + "\n")
-    if rows:
-        width = min(72, max(20, shutil.get_terminal_size().columns - _AXES))
+    if any(curves.values()):
+        width = min(72, max(10, shutil.get_terminal_size().columns - _AXES))
         sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves, width=width)}\n")
+    if png is not None:
+        sys.stdout.write(f"saved as {png}\n")
 
 
 def bits_curves(rows: list[Row]) -> dict[str, list[tuple[float, float]]]:
@@ -59,10 +65,11 @@ def _facts(run: Run) -> str:
     lines = {
         "run": run.folder,
         "corpus": f"{facts['corpus']}, {facts['characters']:,} characters: {facts['description']}",
-        "tokens": f"{facts['training_tokens']:,} {config.level}s to train, {facts['validation_tokens']:,} held out, "
-        f"{len(run.vocabulary):,} different; <EOS> after each {config.unit}",
+        **_parts(facts),
+        "tokens": f"{_TOKENS.get(config.level, config.level)}, {len(run.vocabulary):,} different; "
+        f"<EOS> after each {config.unit}",
         "model": f"{_model(config)}, embedding {config.embedding_size}, dropout {config.dropout:g}",
-        "training": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
+        "settings": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
         f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
         "checkpoints": ", ".join(path.stem for path in run.checkpoints())
@@ -72,18 +79,46 @@ def _facts(run: Run) -> str:
     return text if model is None else f"{text}\n\n{model!r}"
 
 
+def _parts(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the sizes of the parts of the text, and what was left out of it."""
+    lines = {
+        _PARTS[
+            name
+        ]: f"{part['tokens']:,} tokens, {part['characters']:,} characters, {part['unknown']:,} unknown tokens"
+        for name, part in facts.get("parts", {}).items()
+        if part["tokens"]
+    } or {_PARTS[name]: f"{facts[f'{name}_tokens']:,} tokens" for name in ("training", "validation")}  # version 0.1.0
+    skipped = facts.get("skipped", [])
+    shown = [f"{path} ({reason})" for path, reason in skipped[:_SHOWN]]
+    if len(skipped) > _SHOWN:
+        shown.append(f"and {len(skipped) - _SHOWN:,} more")
+    return lines | ({"skipped": ", ".join(shown)} if shown else {})
+
+
 def _results(rows: list[Row]) -> str:
-    last = rows[-1]
-    text = (
-        f"after step {last['step']:,} ({last['passes']:.2f} passes, {last['seconds']:.0f} s, "
-        f"{last['tokens_per_second']:,.0f} tokens/s): training {last['bits_per_character']:.3f} bits per character"
-    )
+    trained = [row for row in rows if "loss" in row]
     held_out = [row for row in rows if "validation_loss" in row]
-    if not held_out:
-        return text
-    best = min(held_out, key=lambda row: row["validation_loss"])
+    lines = []
+    if trained:
+        last = trained[-1]
+        rate = f", {last['tokens_per_second']:,.0f} tokens/s" if last["tokens_per_second"] else ""
+        lines.append(
+            f"after step {last['step']:,} ({last['passes']:.2f} passes, {last['seconds']:.0f} s{rate}): "
+            f"training {_measures(last, '')}"
+        )
+    if held_out:
+        best = min(held_out, key=lambda row: row["validation_loss"])
+        lines.append(f"best on the held-out text, at step {best['step']:,}: {_measures(best, 'validation_')}")
+    lines += [
+        f"on the test text, at step {row['test_step']:,}: {_measures(row, 'test_')}"
+        for row in rows
+        if "test_loss" in row
+    ]
+    return "\n".join(lines)
+
+
+def _measures(row: Row, part: str) -> str:
     return (
-        f"{text}\nbest on the held-out text, at step {best['step']:,}: "
-        f"{best['validation_bits_per_character']:.3f} bits per character, "
-        f"perplexity {best['validation_perplexity']:.2f}"
+        f"{row[f'{part}bits_per_character']:.3f} bits per character, perplexity "
+        f"{four_figures(row[f'{part}perplexity'])}"
     )

@@ -1,115 +1,188 @@
-"""The progress display of a training run: a progress bar in a terminal, plain lines elsewhere."""
+"""What a training run shows: a progress bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from typing import Self
+from typing import Any, Self
 
 from ..train.metrics import Row
 from ..train.run import Run
 from ..train.session import Session
+from .arguments import four_figures
 
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES = 4.0
+_STAGES = {"compiling": "compiling (once per machine) ..."}
 
 
-def make_display(run: Run, session: Session) -> PlainDisplay:
-    """Print the facts of the run and return the display that suits the output."""
-    facts, config = run.facts, run.config
-    sys.stdout.write(
-        f"{facts['corpus']}: {facts['training_tokens']:,} {config.level}s for training, "
-        f"{facts['validation_tokens']:,} held out, {len(run.vocabulary):,} different\n"
-        f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters, "
-        f"steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)\n"
-    )
-    sys.stdout.flush()
-    begun = session.steps.number, session.seconds
-    return (LiveDisplay if sys.stdout.isatty() else PlainDisplay)(config.steps, config.minutes, *begun)
+def make_display() -> PlainDisplay:
+    """Return the display that suits the output."""
+    return LiveDisplay() if sys.stdout.isatty() else PlainDisplay()
 
 
 class PlainDisplay:
-    """Print one line per evaluation, and one every ten seconds.
+    """Print one line per evaluation, and one every few seconds; `progress` says what happens in between."""
 
-    Parameters
-    ----------
-    steps : int
-        The last step of the run.
-    minutes : float
-        The time limit of the run; 0 for none.
-    step : int
-        The step at which this process started.
-    seconds : float
-        The training time before that.
-    """
+    _session: Session
 
-    def __init__(self, steps: int, minutes: float, step: int, seconds: float) -> None:
-        self.steps, self.minutes = steps, minutes
-        self._first = step, seconds
-        self._last_line = -float("inf")
+    def __init__(self) -> None:
+        self._stage = "starting", 0, 0
+        self._last_line = time.monotonic()
+        self._ends = threading.Event()
+        self._watch = threading.Thread(target=self._show_stages, name="tinygrad_seq progress", daemon=True)
 
     def __enter__(self) -> Self:
+        self._watch.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._ends.set()
+        self._watch.join()
         sys.stdout.flush()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Note what is being done."""
+        self._stage = stage, done, total
+
+    def begin(self, run: Run, session: Session) -> None:
+        """Show the facts of the run."""
+        self._session = session
+        self.write("".join(f"{line}\n" for line in description(run, session)))
 
     def show(self, row: Row) -> None:
         """Show the metrics of a row."""
-        if "validation_loss" not in row and time.monotonic() < self._last_line + _SECONDS_BETWEEN_LINES:
-            return
+        evaluated = "validation_loss" in row or "test_loss" in row
+        if evaluated or time.monotonic() >= self._last_line + _SECONDS_BETWEEN_LINES:
+            self.write(self._text(row))
+
+    def write(self, text: str) -> None:
+        """Print lines."""
         self._last_line = time.monotonic()
-        sys.stdout.write(f"step {row['step']:>{len(str(self.steps))}}/{self.steps}  {self._measures(row)}\n")
-        if "validation_loss" in row:
-            sys.stdout.write(f"{held_out(row)}\n{indented(row['sample'])}")
+        sys.stdout.write(text)
         sys.stdout.flush()
 
-    def _measures(self, row: Row, between: str = "  ") -> str:
-        return (
-            f"loss {row['loss']:.3f}  {row['bits_per_character']:.3f} bits/char  perplexity {row['perplexity']:.2f}"
-            f"{between}{row['tokens_per_second']:,.0f} tokens/s  |gradient| {row['gradient_norm']:.2f}  "
-            f"ETA {self._remaining(row)}"
-        )
+    def _text(self, row: Row) -> str:
+        if "test_loss" in row:
+            return f"test part, step {row['test_step']} (the best): {figures(row, 'test_')}\n"
+        steps = self._session.config.steps
+        text = f"step {row['step']:>{len(str(steps))}}/{steps}  {figures(row)}  {self._speed(row)}\n"
+        return text + self._held_out(row) if "validation_loss" in row else text
 
-    def _remaining(self, row: Row) -> str:
-        step, seconds = self._first
-        rate = (row["seconds"] - seconds) / (row["step"] - step)
-        left = (self.steps - row["step"]) * rate
-        if self.minutes:
-            left = min(left, max(0.0, 60 * self.minutes - row["seconds"]))
-        return f"{int(left // 60)}:{int(left % 60):02}"
+    def _held_out(self, row: Row) -> str:
+        read, tokens = row["validation_tokens"], len(self._session.text.validation)
+        limit = self._session.config.eval_tokens
+        part = f"  (on {read:,} of {tokens:,} held-out tokens)" if 0 < limit < tokens - 1 else ""
+        return f"  held out: {figures(row, 'validation_')}{part}\n{indented(row['sample'])}"
+
+    def _speed(self, row: Row) -> str:
+        speed = "-" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}"
+        return f"{speed} tokens/s  |gradient| {row['gradient_norm']:.2f}  ETA {self._time_left()}"
+
+    def _time_left(self) -> str:
+        left = self._session.seconds_left()
+        if left is None:
+            return "-"
+        minutes, seconds = divmod(int(left), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+
+    def _show_stages(self) -> None:
+        """Print the stage when nothing has been printed for a while, and that a kernel compiles."""
+        announced = ""
+        while not self._ends.wait(0.5):
+            stage, done, total = self._stage
+            new = stage in _STAGES and stage != announced and done < total
+            if new or time.monotonic() >= self._last_line + _SECONDS_BETWEEN_LINES:
+                announced = stage
+                try:
+                    self.write(f"{stage_line(stage, done, total)}\n")
+                except (OSError, ValueError):
+                    return  # the output is closed: the main thread finds out with its next line
 
 
 class LiveDisplay(PlainDisplay):
     """Show a progress bar with the current metrics below the evaluations."""
 
-    def __enter__(self) -> Self:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    def __init__(self) -> None:
+        super().__init__()
+        self._step = self._loss = self._measured = ""
 
-        self._progress = Progress(
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=12), TextColumn("{task.fields[measures]}")
-        )
-        self._task = self._progress.add_task("train", total=self.steps, completed=self._first[0], measures="")
-        self._progress.start()
+    def __enter__(self) -> Self:
+        from rich.live import Live
+
+        self._live = Live(get_renderable=self._renderable, refresh_per_second=5, redirect_stdout=False)
+        self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        self._live.stop()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        super().progress(stage, done, total)
+        if stage == "training":
+            self._step = stage_line(stage, done, total)
 
     def show(self, row: Row) -> None:
-        self._progress.update(self._task, completed=row["step"], measures=self._measures(row, between="\n"))
-        if "validation_loss" in row:
-            from rich.text import Text
+        if "loss" in row:
+            self._loss = f"loss {row['loss']:.3f}"
+            self._measured = f"{figures(row)}\n{self._speed(row)}"
+        if "test_loss" in row:
+            self.write(self._text(row))
+        elif "validation_loss" in row:
+            self.write(f"step {row['step']:>5}\n{self._held_out(row)}")
 
-            self._progress.console.print(Text(f"step {row['step']:>5}  {held_out(row).strip()}", style="bold"))
-            self._progress.console.print(Text(indented(row["sample"]), style="dim"), end="")
+    def write(self, text: str) -> None:
+        from rich.text import Text
+
+        self._live.console.print(Text(text), end="")
+
+    def _renderable(self) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        stage, done, total = self._stage
+        parts = [self._step, self._loss, *([] if stage == "training" else [stage_line(stage, done, total)])]
+        line = Text("  ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
+        table = Table.grid(padding=(0, 1))
+        if total and self._live.console.width >= len(line) + 14:
+            table.add_row(line, ProgressBar(total, done, width=12))
+        else:
+            table.add_row(line)
+        return Group(table, Text(self._measured))
 
 
-def held_out(row: Row) -> str:
-    """Return the metrics on the held-out text as one line."""
-    return (
-        f"  held out: loss {row['validation_loss']:.3f}  {row['validation_bits_per_character']:.3f} bits/char  "
-        f"perplexity {row['validation_perplexity']:.2f}"
-    )
+def description(run: Run, session: Session) -> list[str]:
+    """Return the lines that describe a run before it starts."""
+    config, parts = session.config, session.facts.get("parts", {})
+    sizes = {name: len(getattr(session.text, name)) for name in ("training", "validation", "test")}
+    held_out = f"{sizes['validation']:,} held out" + (f", {sizes['test']:,} for the test" if sizes["test"] else "")
+    unknown = [f"{part['unknown']:,} of {name}" for name, part in parts.items() if part.get("unknown")]
+    changes = [f"{name} {old} -> {new}" for name, (old, new) in session.changes.items()]
+    return [
+        *session.notes,
+        f"{sizes['training']:,} tokens ({config.level}) for training, {held_out}, {len(session.vocabulary):,} different",
+        *([f"<UNK> stands for {', '.join(unknown)} (not in the vocabulary)"] if unknown else []),
+        *([f"changed: {', '.join(changes)}"] if changes else []),
+        f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters, "
+        f"steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)",
+    ]
+
+
+def stage_line(stage: str, done: int, total: int) -> str:
+    """Return a stage and how far it is as one line."""
+    if stage in _STAGES:
+        return _STAGES[stage]
+    if stage == "training":
+        return f"step {done}/{total}"
+    return f"{stage} {100 * done // total} %" if total else f"{stage} {done:,}" if done else f"{stage} ..."
+
+
+def figures(row: Row, prefix: str = "") -> str:
+    """Return the loss, bits per character and perplexity of a row."""
+    loss, bits, perplexity = (row[f"{prefix}{name}"] for name in ("loss", "bits_per_character", "perplexity"))
+    return f"loss {loss:.3f}  {bits:.3f} bits/char  perplexity {four_figures(perplexity)}"
 
 
 def indented(text: str) -> str:

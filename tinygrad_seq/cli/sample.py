@@ -12,11 +12,11 @@ import typer
 from ..errors import ArgumentError
 from ..train.run import Run
 from ..train.writer import Writer
-from .arguments import Checkpoint, Folder, examples
+from .arguments import Checkpoint, Folder, Trust, examples
 
 EXAMPLES = examples(
     "sample runs/demo",
-    'sample runs/demo --prompt "The class" --temperature 0.5 --length 300',
+    'sample runs/demo --prompt "The cat" --temperature 0.5 --length 300',
     "sample runs/demo --top-k 5 --seed 7",
 )
 
@@ -26,18 +26,23 @@ def sample(
     prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
     length: Annotated[int, typer.Option(help="Number of tokens to generate.")] = 500,
     temperature: Annotated[
-        float, typer.Option(help="Lower is more predictable, higher more random; 0 takes the most probable token.")
+        float,
+        typer.Option(
+            help="1 samples from the model's own probabilities, less is more predictable, more is more random; 0 "
+            "always takes the most probable token."
+        ),
     ] = 0.8,
     top_k: Annotated[
         int | None, typer.Option(help="Sample from the k most probable tokens only.", show_default="all")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.", show_default="random")] = None,
     checkpoint: Checkpoint = None,
+    trust: Trust = False,
 ) -> None:
-    """Generate text with a trained model. A run with its own cell executes the code of that cell."""
+    """Generate text with a trained model."""
     if length < 1 or (seed is not None and seed < 0):
         raise ArgumentError(f"sample: expected length >= 1 and seed >= 0, got {length} and {seed}; correct them.")
-    opened = Run.open(run)
+    opened = Run.open(run, trust=trust)
     vocabulary = opened.vocabulary
     context = np.concatenate([[vocabulary.eos], vocabulary.encode(prompt, strict=True)])
     model, _ = opened.load_model(checkpoint)
@@ -49,7 +54,9 @@ def sample(
         generator=np.random.default_rng(seed),
         exclude=writer.hidden,
     )
-    for token in itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)):
-        sys.stdout.write(writer.write(token))
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+    try:
+        for token in itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)):
+            sys.stdout.write(writer.write(token))
+            sys.stdout.flush()
+    finally:  # also after Ctrl-C
+        sys.stdout.write("\n")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,28 +14,31 @@ from typing import Annotated, Any
 import typer
 
 from ..base.settings import set_num_threads
-from ..errors import ArgumentError
-from ..train.config import LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
+from ..data.corpus import BUILT_IN
+from ..errors import ArgumentError, TinygradSeqError
+from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
+from ..train.lock import lock_run
 from ..train.run import Run, check_free
 from ..train.session import Session
-from ..train.stopping import graceful_stop
+from ..train.stopping import graceful_stop, interruptible
 from .arguments import examples
-from .progress import make_display
+from .progress import PlainDisplay, make_display
 
 EXAMPLES = examples(
     "train --corpus pydoc --out runs/demo",
     "train --corpus novel.txt --level word --cell gru --minutes 10",
     "train --corpus names.txt --unit line --cell mycell.py:MyCell",
-    "train --out runs/demo --resume --steps 3000",
+    "train --out runs/demo --resume --steps 3000 --lr 0.001",
+    "train --from runs/demo --corpus letters.txt --out runs/letters",
 )
-# The settings that may change when a run is resumed.
-_CHANGEABLE = ("steps", "minutes", "patience")
+# The settings of the text that --from does not take from the other run.
+_OF_THE_CORPUS = {"corpus", "encoding", "include", "exclude", "validation", "test", "shuffle"}
 
 _TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The run"
 # The options that are settings of the run: panel, help text, and optionally a short name.
 _SETTINGS: dict[str, tuple[str, ...]] = {
-    "corpus": (_TEXT, "pydoc, stdlib, or the path of a UTF-8 file or folder."),
+    "corpus": (_TEXT, f"{', '.join(BUILT_IN)}, or the path of a text file or folder."),
     "encoding": (_TEXT, "auto (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or another, e.g. latin-1."),
     "include": (_TEXT, "Read only the files of a folder that match this pattern, e.g. '*.txt'; repeat for several."),
     "exclude": (_TEXT, "Leave out the files of a folder that match this pattern; repeat for several."),
@@ -103,62 +107,97 @@ def train(
     out: Annotated[Path | None, _option(_RUN, "The new run folder.", show_default="runs/CORPUS")] = None,
     resume: Annotated[
         bool,
-        _option(_RUN, "Continue the run in --out, bit for bit; only steps, minutes, patience may change.", "--resume"),
+        _option(_RUN, f"Continue the run in --out. These settings may change: {', '.join(CHANGEABLE)}.", "--resume"),
     ] = False,
+    origin: Annotated[
+        Path | None,
+        _option(_RUN, "Start with the vocabulary, the model and the weights of this run.", "--from", metavar="RUN"),
+    ] = None,
     checkpoint: Annotated[
-        str | None, _option(_RUN, "Resume from this checkpoint.", metavar="NAME", show_default="the newest")
+        str | None,
+        _option(
+            _RUN, "The checkpoint to start from.", metavar="NAME", show_default="the newest; the best with --from"
+        ),
     ] = None,
     force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
+    trust: Annotated[bool, _option(_RUN, "Run the code of the cell that the run contains.", "--trust")] = False,
     **settings: Any,
 ) -> None:
     """Train a language model. Ctrl-C saves a checkpoint and prints the command to resume."""
     set_num_threads(threads)
-    folder = out or Path("runs") / Path(settings["corpus"]).stem
-    if resume and force:
-        raise ArgumentError("train: expected --resume or --force, got both; leave one out.")
-    if checkpoint and not resume:
-        raise ArgumentError("train: expected --checkpoint only with --resume, got --checkpoint alone; add --resume.")
     settings["corpus"] = _absolute(settings["corpus"])
     settings |= {name: tuple(settings[name]) for name in ("include", "exclude")}
-    if resume:
-        given = {name: value for name, value in settings.items() if _is_given(context, name)}
-        run, session = _resumed(folder, given, checkpoint)
-    else:
-        config = TrainingConfig(**settings)
-        check_free(folder, force=force)
-        session = Session(config)
-        run = Run.create(folder, config, session.vocabulary, session.facts, force=force)
-    _run(run, session)
-
-
-def _run(run: Run, session: Session) -> None:
-    with graceful_stop() as request, make_display(run, session) as display:
-        for row in session.rows(run, stop=lambda: bool(request)):
-            display.show(row)
-    if request and session.steps.number < run.config.steps:
-        sys.stdout.write(
-            f"Stopped and saved at step {session.steps.number}. Continue with:\n"
-            f"  tinygrad-seq train --out {shlex.quote(str(run.folder))} --resume\n"
+    given = {name: value for name, value in settings.items() if _is_given(context, name)}
+    folder = out or Path("runs") / Path(settings["corpus"]).stem
+    if resume and (force or origin):
+        raise ArgumentError(f"train: expected --resume alone, got {'--force' if force else '--from'} too; leave one out.")
+    if checkpoint and not (resume or origin):
+        raise ArgumentError(
+            "train: expected --checkpoint only with --resume or --from, got it alone; add one of them."
         )
-        raise typer.Exit(128 + request.signal)
-    if session.stopping.exhausted:
-        sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")
-    sys.stdout.write(f"Generate text:  tinygrad-seq sample {shlex.quote(str(run.folder))}\n")
+    if origin and "corpus" not in given:
+        raise ArgumentError("train: expected --corpus with --from, got none; pass the text to train on.")
+    run = session = None
+    with graceful_stop() as request, make_display() as display, lock_run(folder):
+        try:
+            with interruptible():
+                if resume:
+                    display.write(f"Resuming {folder} ...\n")
+                    run, session = _resumed(Run.open(folder, trust=trust), given, checkpoint, display)
+                else:
+                    source = Run.open(origin, trust=trust) if origin else None
+                    config = TrainingConfig(**settings if source is None else _inherited(source, settings, given))
+                    check_free(folder, force=force)
+                    display.write(f"Reading {config.corpus} ...\n")
+                    run, session = _started(folder, config, source, checkpoint, force, display)
+            display.begin(run, session)
+            for row in session.rows(run, stop=request):
+                display.show(row)
+        except KeyboardInterrupt:
+            if run and session and session.steps.number == 0:
+                shutil.rmtree(run.folder)
+        except OSError as error:  # from the output, which is closed: keep the steps since the last checkpoint
+            if run and session and session.saved_at < session.steps.number and not isinstance(error, TinygradSeqError):
+                session.save(run)
+            raise
+    name = shlex.quote(str(folder))
+    if session and session.is_finished:
+        if session.stopping.exhausted:
+            sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")
+        sys.stdout.write(f"Generate text:  tinygrad-seq sample {name}\n")
+        return
+    if session and session.saved_at:
+        sys.stdout.write(
+            f"Stopped and saved at step {session.saved_at}. Continue with:\n  tinygrad-seq train --out {name} --resume\n"
+        )
+    else:
+        sys.stdout.write("Stopped before the first checkpoint.\n")
+    raise typer.Exit(128 + request.signal)
 
 
-def _resumed(folder: Path, given: dict[str, Any], checkpoint: str | None) -> tuple[Run, Session]:
-    run = Run.open(folder)
-    stored = run.config.to_json()
-    for name, value in given.items():
-        if name not in _CHANGEABLE and value != stored[name]:
-            raise ArgumentError(
-                f"train: expected {name}={stored[name]!r}, as '{folder}' was started, got {value!r}; leave the option "
-                "out, or start a new run."
-            )
-    changed = {name: given[name] for name in _CHANGEABLE if name in given}
-    updated = dataclasses.replace(run, config=dataclasses.replace(run.config, **changed))
-    session = Session.resume(updated, checkpoint)
-    return run.update_config(updated.config) if changed else run, session
+def _started(
+    folder: Path, config: TrainingConfig, source: Run | None, checkpoint: str | None, force: bool, display: PlainDisplay
+) -> tuple[Run, Session]:
+    """Return a new run, with the weights of `source` if it is given."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".tokens-") as tokens:
+        options: dict[str, Any] = {"tokens": tokens, "progress": display.progress}
+        session = Session.from_run(source, config, checkpoint, **options) if source else Session(config, **options)
+        run = Run.create(folder, config, session.vocabulary, session.facts, force=force, tokens=tokens)
+    return run, session
+
+
+def _resumed(run: Run, given: dict[str, Any], checkpoint: str | None, display: PlainDisplay) -> tuple[Run, Session]:
+    session = Session.resume(run, checkpoint, changes=given, progress=display.progress)
+    run = run.update_config(session.config) if given else run
+    if given:  # a new schedule starts at this step: a kill must not undo it
+        session.save(run)
+    return run, session
+
+
+def _inherited(source: Run, settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return `settings` with those of the text and the model that are not given as they are in `source`."""
+    own = {name for name, (panel, *_) in _SETTINGS.items() if panel in (_TEXT, _MODEL)} - _OF_THE_CORPUS
+    return settings | {name: getattr(source.config, name) for name in own if name not in given}
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -169,4 +208,4 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _absolute(corpus: str) -> str:
     """Return a corpus that is a path as an absolute path."""
     path = Path(corpus)
-    return str(path.resolve()) if path.exists() and corpus not in ("pydoc", "stdlib") else corpus
+    return str(path.resolve()) if path.exists() and corpus not in BUILT_IN else corpus

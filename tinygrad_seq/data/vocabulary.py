@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from functools import cached_property
+from typing import ClassVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import write_atomically
-from ..errors import ArgumentError, CheckpointError, DataError, DtypeError, IndexRangeError, ShapeError
+from ..base.files import read_json, write_atomically
+from ..errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
+from .levels import EOS_INDEX, PAD_INDEX, SPECIAL_TOKENS, UNK_INDEX, Characters, Level, Whitespace, Words
 from .sizes import positive_int
-from .words import EOS, PAD, SPECIAL_TOKENS, UNK, join_words, tokenize_words
+from .subwords import Subwords
+from .words import Joiner
 
-Level = Literal["char", "word"]
+__all__ = ["Decoder", "Level", "Vocabulary"]
 
 _FORMAT = "tinygrad_seq.vocabulary"
-_VERSION = 1
+_VERSION = 2
+_LEVELS: dict[Level, type[Words]] = {
+    "char": Characters,
+    "word": Words,
+    "whitespace": Whitespace,
+    "subword": Subwords,
+}
+_NAMED = 100  # unknown tokens that a message names
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class Vocabulary:
-    """The tokens that a model knows: characters, or words and punctuation.
+    """The tokens that a model knows: characters, words, or parts of words.
 
-    Index 0 is ``<PAD>``, 1 is ``<UNK>`` (any unknown token), 2 is ``<EOS>`` (end of a text).
+    Index 0 is ``<PAD>``, 1 is ``<UNK>`` (any unknown token), 2 is ``<EOS>`` (end of a text). These are only indices: a
+    literal ``<EOS>`` in a text is ordinary text.
 
     Parameters
     ----------
     tokens : iterable of str
         The ordinary tokens; the first gets index 3. `Vocabulary.build` finds them in a text.
     level : str, default "char"
-        ``"char"`` or ``"word"``: how `encode` splits a text.
+        How `encode` splits a text: ``"char"`` (Unicode code points), ``"word"`` (words, punctuation and line breaks),
+        ``"whitespace"`` (what stands between white space, and line breaks; for pre-tokenised corpora) or ``"subword"``
+        (parts of words; needs the library tokenizers, ``pip install 'tinygrad-seq[subwords]'``).
+    lowercase : bool, default False
+        Whether to convert each text to lower case.
+    nfc : bool, default False
+        Whether to convert each text to the Unicode normalisation form NFC, which composes letters and accents.
 
     Raises
     ------
     ArgumentError
-        If `level` is neither.
+        If `level` is none of these, or an option is not a bool.
     DataError
-        If a token is empty, not a string, a duplicate, a special token, or, at level ``"char"``, longer than one
-        character.
+        If a token is empty, not a string, a duplicate, not valid Unicode, or none of the level: longer than one
+        character at level ``"char"``, or not in the alphabet of bytes at level ``"subword"``.
 
     Examples
     --------
@@ -57,29 +75,38 @@ class Vocabulary:
     'the cat, the <UNK>.'
     """
 
-    pad: ClassVar[int] = SPECIAL_TOKENS.index(PAD)
-    unk: ClassVar[int] = SPECIAL_TOKENS.index(UNK)
-    eos: ClassVar[int] = SPECIAL_TOKENS.index(EOS)
+    pad: ClassVar[int] = PAD_INDEX
+    unk: ClassVar[int] = UNK_INDEX
+    eos: ClassVar[int] = EOS_INDEX
 
     tokens: tuple[str, ...]
     level: Level
-    _index: dict[str, int] = field(init=False, repr=False, compare=False)
+    lowercase: bool
+    nfc: bool
+    _codec: Words = field(init=False, repr=False, compare=False)
 
-    def __init__(self, tokens: Iterable[str], level: Level = "char") -> None:
-        _check_level("Vocabulary", level)
+    def __init__(
+        self, tokens: Iterable[str], level: Level = "char", *, lowercase: bool = False, nfc: bool = False
+    ) -> None:
+        codec = _check_level("Vocabulary", level)
+        for name, value in (("lowercase", lowercase), ("nfc", nfc)):
+            if not isinstance(value, bool):
+                raise ArgumentError(f"Vocabulary: expected {name} to be True or False, got {value!r}; pass one.")
         ordinary = tuple(tokens)
         for token in ordinary:
-            if not isinstance(token, str) or not token or (level == "char" and len(token) > 1):
-                wanted = "single characters" if level == "char" else "non-empty strings"
-                raise DataError(f"Vocabulary: expected tokens that are {wanted}, got {token!r}; leave it out.")
-        every = SPECIAL_TOKENS + ordinary
-        index = {token: i for i, token in enumerate(every)}
-        if len(index) < len(every):
-            twice = Counter(every).most_common(1)[0][0]
+            if not isinstance(token, str) or not codec.accepts(token) or _has_surrogate(token):
+                raise DataError(
+                    f"Vocabulary: expected tokens of valid Unicode that are {codec.wanted}, got {token!r:.80}; leave "
+                    "it out."
+                )
+        if len(set(ordinary)) < len(ordinary):
+            twice = Counter(ordinary).most_common(1)[0][0]
             raise DataError(f"Vocabulary: expected each token once, got {twice!r} twice; leave one out.")
-        object.__setattr__(self, "tokens", every)
+        object.__setattr__(self, "tokens", SPECIAL_TOKENS + ordinary)
         object.__setattr__(self, "level", level)
-        object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "lowercase", lowercase)
+        object.__setattr__(self, "nfc", nfc)
+        object.__setattr__(self, "_codec", codec(ordinary))
 
     # ---------------------------------------------------------------------------------------------- building
 
@@ -91,6 +118,8 @@ class Vocabulary:
         *,
         max_size: int = 10_000,
         min_count: int = 1,
+        lowercase: bool = False,
+        nfc: bool = False,
     ) -> Vocabulary:
         """Build a vocabulary of the most frequent tokens. The texts are read once, as a stream.
 
@@ -100,33 +129,36 @@ class Vocabulary:
             A text, or an iterable of texts (such as a `Corpus`) or of lists of tokens from another tokeniser. A token
             never spans two texts.
         level : str, default "char"
-            ``"char"`` or ``"word"``.
+            ``"char"``, ``"word"``, ``"whitespace"`` or ``"subword"``.
         max_size : int, default 10000
-            Maximum number of tokens, not counting the three special tokens.
+            Maximum number of tokens, not counting the three special tokens; at level ``"subword"`` at least 256.
         min_count : int, default 1
-            How often a token must occur to be kept.
+            How often a token must occur to be kept; at level ``"subword"``, how often (at least twice) two neighbours
+            must occur to become one token.
+        lowercase, nfc : bool, default False
+            Conversions of each text, in this order, as in the constructor.
 
         Returns
         -------
         Vocabulary
-            The most frequent tokens first; equally frequent tokens are sorted by code point.
+            The most frequent tokens first; equally frequent tokens are sorted by code point. At level ``"subword"``
+            the 256 bytes first, then the most frequent unions of neighbours.
 
         Raises
         ------
         ArgumentError
-            If `level` is unknown, or a size is not an integer >= 1.
+            If `level` is unknown, a size is not an integer of at least the minimum, or the library tokenizers is
+            missing.
         DataError
-            If there is no token, or none occurs `min_count` times.
+            If there is no token, none occurs `min_count` times, or one is not valid Unicode.
         DtypeError
             If a text is not a string.
         """
-        _check_level("Vocabulary.build", level)
+        codec = _check_level("Vocabulary.build", level)
         max_size = positive_int("Vocabulary.build", "max_size", max_size)
         min_count = positive_int("Vocabulary.build", "min_count", min_count)
-        counts: Counter[str] = Counter()
-        for text in [texts] if isinstance(texts, str) else texts:
-            counts.update(_tokenize(text, level))
-        return cls(_most_frequent(counts, max_size, min_count), level)
+        prepared = (_prepare(text, lowercase, nfc) for text in ([texts] if isinstance(texts, str) else texts))
+        return cls(codec.learn(prepared, max_size, min_count), level, lowercase=lowercase, nfc=nfc)
 
     # -------------------------------------------------------------------------------------------------- lookup
 
@@ -134,10 +166,17 @@ class Vocabulary:
         return len(self.tokens)
 
     def __contains__(self, token: object) -> bool:
-        return token in self._index
+        return token in self._codec.index
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} tokens, level={self.level!r})"
+        options = "".join(f", {name}=True" for name in ("lowercase", "nfc") if getattr(self, name))
+        return f"Vocabulary({len(self)} tokens, level={self.level!r}{options})"
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 hash of the content: equal for equal vocabularies, whichever version wrote their files."""
+        content = [self.level, self.lowercase, self.nfc, self.tokens]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def token(self, index: int) -> str:
         """Return the token at an index.
@@ -165,7 +204,7 @@ class Vocabulary:
         return self.tokens[index]
 
     def index(self, token: str) -> int:
-        """Return the index of a token.
+        """Return the index of an ordinary token; the special tokens are `pad`, `unk` and `eos`.
 
         Parameters
         ----------
@@ -182,17 +221,20 @@ class Vocabulary:
         DataError
             If the vocabulary does not contain it.
         """
-        if token not in self._index:
+        if token not in self._codec.index:
             raise DataError(
                 f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
-                f"use {UNK!r} instead, or build the vocabulary from a text that contains it."
+                "use the attribute unk for unknown tokens, or build the vocabulary from a text that contains it."
             )
-        return self._index[token]
+        return self._codec.index[token]
 
     # ------------------------------------------------------------------------------------- encoding and decoding
 
     def encode(self, text: str | Sequence[str], *, eos: bool = False, strict: bool = False) -> NDArray[np.int64]:
         """Convert a text to indices.
+
+        The text is first converted to lower case and composed, if the vocabulary says so. A lone surrogate ``U+D800``,
+        which decoded text cannot contain, is converted to ``<EOS>``.
 
         Parameters
         ----------
@@ -211,13 +253,19 @@ class Vocabulary:
         Raises
         ------
         DataError
-            If `strict` is set and a token is unknown; the message names it.
+            If `strict` is set and tokens are unknown; the message names each, with its code points.
         DtypeError
             If `text` is neither a string nor a list of strings.
         """
-        tokens = _tokenize(text, self.level)
-        indices = [self.index(token) if strict else self._index.get(token, self.unk) for token in tokens]
-        return np.array([*indices, self.eos] if eos else indices, dtype=np.int64)
+        prepared = _prepare(text, self.lowercase, self.nfc)
+        indices = self._codec.encode(prepared)
+        if strict and (unknown := self._codec.unknown(prepared) if (indices == self.unk).any() else []):
+            rest = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+            raise DataError(
+                f"Vocabulary.encode: expected only tokens of the vocabulary, got {len(unknown):,} unknown: "
+                f"{', '.join(map(_name, unknown[:_NAMED]))}{rest}; remove or replace them."
+            )
+        return np.append(indices, self.eos) if eos else indices
 
     def encode_all(
         self, texts: str | Iterable[str | Sequence[str]], *, eos: bool = False, strict: bool = False
@@ -249,8 +297,8 @@ class Vocabulary:
     def decode(self, indices: ArrayLike, *, skip_special: bool = False) -> str:
         """Convert indices to a text.
 
-        At level ``"char"`` this is exactly the encoded text (except for ``<UNK>``). At level ``"word"`` spaces are not
-        tokens, and the result is a text with the usual spaces that has the same tokens.
+        At levels ``"char"`` and ``"subword"`` this is exactly the encoded text (except for ``<UNK>``). At the other
+        levels spaces are not tokens, and the result is a text with the usual spaces that has the same tokens.
 
         Parameters
         ----------
@@ -258,11 +306,6 @@ class Vocabulary:
             The indices of the tokens.
         skip_special : bool, default False
             Whether to leave out ``<PAD>``, ``<UNK>`` and ``<EOS>``.
-
-        Returns
-        -------
-        str
-            The text.
 
         Returns
         -------
@@ -284,9 +327,19 @@ class Vocabulary:
         if array.size and array.dtype.kind not in "iu":
             raise DtypeError(f"Vocabulary.decode: expected integers, got {array.dtype}; cast them to int64.")
         first = len(SPECIAL_TOKENS) if skip_special else 0
-        tokens = [self.token(index) for index in array.tolist()]
-        kept = [token for token in tokens if self._index[token] >= first]
-        return join_words(kept) if self.level == "word" else "".join(kept)
+        decoder = self.decoder()
+        text = "".join([decoder.add(index) for index in array.tolist() if not 0 <= index < first])
+        return text + decoder.finish()
+
+    def decoder(self) -> Decoder:
+        """Return a `Decoder`, which converts indices to text one at a time.
+
+        Returns
+        -------
+        Decoder
+            A decoder at the start of a text.
+        """
+        return Decoder(self.token, self._codec.joiner())
 
     # ------------------------------------------------------------------------------------------------------ files
 
@@ -303,12 +356,19 @@ class Vocabulary:
         CheckpointError
             If the file cannot be written.
         """
-        content = {"format": _FORMAT, "version": _VERSION, "level": self.level, "tokens": self.tokens}
+        content = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "level": self.level,
+            "lowercase": self.lowercase,
+            "nfc": self.nfc,
+            "tokens": self.tokens,
+        }
         write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        """Read a vocabulary that `save` wrote.
+        """Read a vocabulary that `save` wrote, in this version of the package or an earlier one.
 
         Parameters
         ----------
@@ -318,77 +378,103 @@ class Vocabulary:
         Returns
         -------
         Vocabulary
-            An equal vocabulary.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            A file that `save` wrote.
-
-        Returns
-        -------
-        Vocabulary
-            The same tokens at the same indices.
+            An equal vocabulary: the same tokens at the same indices.
 
         Raises
         ------
         CheckpointError
-            If the file cannot be read.
+            If the file cannot be read, is truncated, or is not JSON.
         DataError
-            If it does not contain a vocabulary, is truncated, or was written by a newer version of the package.
+            If it does not contain a vocabulary, or was written by a newer version of the package.
         """
-        try:
-            content = json.loads(Path(path).read_bytes())
-        except OSError as error:
-            raise CheckpointError(
-                f"Vocabulary.load: expected a readable file, got '{path}': {error.strerror}; check the path."
-            ) from error
-        except ValueError as error:
-            raise _malformed(path, f"text that is not JSON ({error})") from error
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        content = read_json(path, "Vocabulary.load")
+        if content.get("format") != _FORMAT:
             raise _malformed(path, "JSON of another kind")
-        if content.get("version") != _VERSION:
-            raise _malformed(path, f"version {content.get('version')!r} of the format (this package reads {_VERSION})")
-        tokens, special = content.get("tokens"), list(SPECIAL_TOKENS)
+        version, tokens, special = content.get("version"), content.get("tokens"), list(SPECIAL_TOKENS)
+        if type(version) is not int or not 1 <= version <= _VERSION:
+            raise _malformed(path, f"version {version!r:.80} of the format (this package reads 1 to {_VERSION})")
         if not isinstance(tokens, list) or tokens[: len(special)] != special:
             raise _malformed(path, f"no list 'tokens' that starts with {', '.join(special)}")
+        options = {name: content.get(name) for name in ("lowercase", "nfc")} if version > 1 else {}
         try:
-            return cls(tokens[len(special) :], content.get("level"))  # type: ignore[arg-type]
+            return cls(tokens[len(special) :], content.get("level"), **options)  # type: ignore[arg-type]
         except (ArgumentError, DataError) as error:
             raise _malformed(path, f"this: {error}") from error
 
 
+class Decoder:
+    """Convert indices to text one at a time, each in the same time; `Vocabulary.decoder` creates it.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.data import Vocabulary
+    >>> vocabulary = Vocabulary.build("the cat, the dog.", level="word")
+    >>> decoder = vocabulary.decoder()
+    >>> [decoder.add(index) for index in vocabulary.encode("the dog, the cat")]
+    ['the', ' dog', ',', ' the', ' cat']
+    """
+
+    def __init__(self, token: Callable[[int], str], joiner: Joiner) -> None:
+        self._token, self._joiner = token, joiner
+
+    def add(self, index: int) -> str:
+        """Return the text that a token adds.
+
+        Parameters
+        ----------
+        index : int
+            The index of the token.
+
+        Returns
+        -------
+        str
+            The token, after a space if one belongs there. It is empty for a subword that ends within a character: the
+            character is returned once it is complete.
+
+        Raises
+        ------
+        IndexRangeError
+            If the index is outside the vocabulary.
+        """
+        return self._joiner.add(self._token(index))
+
+    def finish(self) -> str:
+        r"""Return the replacement character ``\ufffd`` if the last character is incomplete, else an empty text."""
+        return self._joiner.finish()
+
+
 def _malformed(path: str | os.PathLike[str], got: str) -> DataError:
     return DataError(
-        f"Vocabulary.load: expected '{path}' to contain a vocabulary as JSON, got {got}; "
-        "restore the file, or build and save the vocabulary again."
+        f"Vocabulary.load: expected '{path}' to contain a vocabulary, got {got}; restore the file, or build and save "
+        "the vocabulary again."
     )
 
 
-def _check_level(caller: str, level: object) -> None:
-    if level not in get_args(Level):
-        raise ArgumentError(f'{caller}: expected level "char" or "word", got {level!r}; choose one of the two.')
+def _check_level(caller: str, level: Level) -> type[Words]:
+    names = get_args(Level)
+    if level not in names:
+        raise ArgumentError(f"{caller}: expected level to be one of {', '.join(names)}, got {level!r:.80}; choose one.")
+    return _LEVELS[level]
 
 
-def _tokenize(text: str | Sequence[str], level: Level) -> Sequence[str]:
+def _has_surrogate(token: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in token)
+
+
+def _prepare(text: str | Sequence[str], lowercase: bool, nfc: bool) -> str | Sequence[str]:
+    """Return a text or list of tokens in lower case and composed, if asked for."""
     if isinstance(text, str):
-        return text if level == "char" else tokenize_words(text)
+        text = text.lower() if lowercase else text
+        return unicodedata.normalize("NFC", text) if nfc else text
     if isinstance(text, list | tuple) and all(isinstance(token, str) for token in text):
-        return text
+        return [str(_prepare(token, lowercase, nfc)) for token in text] if lowercase or nfc else text
     raise DtypeError(
         f"Vocabulary: expected a text (str) or a list of tokens (str), got {type(text).__name__} {text!r:.40}; "
         "decode bytes to str first."
     )
 
 
-def _most_frequent(counts: Counter[str], max_size: int, min_count: int) -> list[str]:
-    """Return the most frequent tokens, sorted by frequency and then by code point."""
-    for special in SPECIAL_TOKENS:
-        counts.pop(special, None)
-    ranked = sorted((-count, token) for token, count in counts.items() if count >= min_count)
-    if not ranked:
-        raise DataError(
-            f"Vocabulary.build: expected a text with at least one token that occurs {min_count} times, got "
-            f"{counts.total()} tokens, none of them that often; pass a longer text or a smaller min_count."
-        )
-    return [token for _, token in ranked[:max_size]]
+def _name(token: str) -> str:
+    """Return a token in quotes, with the code point of a single character and of each character beyond ASCII."""
+    codes = [f"U+{ord(character):04X}" for character in token if len(token) == 1 or not character.isascii()]
+    return " ".join([repr(token), *codes])

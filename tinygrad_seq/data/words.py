@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-PAD, UNK, EOS = SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
-
 END_OF_UNIT = "\ud800"
 """A lone surrogate, which decoded text cannot contain: it marks the places where a text has ``<EOS>``."""
 
 _TOKEN = re.compile(
     r"""
-    <PAD> | <UNK> | <EOS>
-    | \w+ (?: (?: [.'’-] | (?<=\d),(?=\d) ) \w+ )*      # a word: don't, well-known, os.path, 1,000.50
-    | \n
+    \w+ (?: (?: [.'’-] | (?<=\d),(?=\d) ) \w+ )*        # a word: don't, well-known, os.path, 1,000.50
+    | \n | \ud800                                       # END_OF_UNIT
     | (?P<sign>[^\w\s]) (?P=sign)*                      # punctuation; a repeated sign is one token: ... == '''
     """,
     re.VERBOSE,
@@ -25,7 +22,7 @@ _QUOTES = frozenset("\"'`")
 
 
 def tokenize_words(text: str) -> list[str]:
-    r"""Split a text into words, punctuation, line breaks and special tokens; other white space is dropped.
+    r"""Split a text into words, punctuation and line breaks; other white space is dropped.
 
     Parameters
     ----------
@@ -66,21 +63,38 @@ def join_words(tokens: Iterable[str]) -> str:
     >>> join_words(['"', "Cats", '"', ",", "(", "really", ")", "...", "\n", "purr", "!"])
     '"Cats", (really)...\npurr!'
     """
-    pieces: list[str] = []
-    open_quotes: set[str] = set()
-    left, left_opens = "\n", True
-    for token in tokens:
+    return "".join(map(WordJoiner().add, tokens))
+
+
+class Joiner:
+    """Join tokens to a text, one at a time; this one puts nothing between them."""
+
+    def add(self, token: str) -> str:
+        """Return the text that `token` adds."""
+        return token
+
+    def finish(self) -> str:
+        """Return the text that is still held back."""
+        return ""
+
+
+class WordJoiner(Joiner):
+    """Join words one at a time, as `join_words` does."""
+
+    def __init__(self) -> None:
+        self._open_quotes: set[str] = set()
+        self._left, self._left_opens = "\n", True
+
+    def add(self, token: str) -> str:
         closes, opens = token[0] in _CLOSING, token[0] in _OPENING
         if token == "\n":
-            open_quotes.clear()
+            self._open_quotes.clear()
             closes = opens = True
         elif token[0] in _QUOTES:
-            closes = token in open_quotes
+            closes = token in self._open_quotes
             opens = not closes
-            open_quotes ^= {token}
-        merges = left[-1] == token[0] != "\n"
-        if merges or not (left_opens or closes):
-            pieces.append(" ")
-        pieces.append(token)
-        left, left_opens = token, opens
-    return "".join(pieces)
+            self._open_quotes ^= {token}
+        merges = self._left[-1] == token[0] != "\n"
+        spaced = merges or not (self._left_opens or closes)
+        self._left, self._left_opens = token, opens
+        return f" {token}" if spaced else token

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from .. import optim
+from ..data.text_stream import is_encoding
 from ..data.vocabulary import Level
 from ..errors import ArgumentError, CheckpointError
 from .language_model import CELLS
@@ -25,6 +25,12 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adagrad": optim.Adagrad,
 }
 
+# The settings that may change when a run is resumed; so may the path of the corpus, if its text is the same.
+CHANGEABLE = (
+    *("steps", "minutes", "patience", "lr", "weight_decay", "clip_norm", "schedule", "warmup", "dropout", "restart"),
+    *("evaluate_every", "eval_tokens", "sample_length"),
+)
+
 Check = tuple[Callable[[Any], bool], str]
 
 
@@ -35,7 +41,7 @@ class TrainingConfig:
     Parameters
     ----------
     corpus : str, default "pydoc"
-        ``"pydoc"``, ``"stdlib"`` or the path of a text file or folder.
+        ``"pydoc"``, ``"stdlib"``, ``"demo"`` or the path of a text file or folder.
     encoding : str, default "auto"
         The encoding of the files: ``"auto"`` (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or the name of one
         that Python knows, e.g. ``"latin-1"``.
@@ -44,7 +50,7 @@ class TrainingConfig:
     exclude : tuple of str, default ()
         Leave out the files of a folder that match one of these patterns.
     level : str, default "char"
-        What a token is: ``"char"``, ``"word"``.
+        What a token is: ``"char"``, ``"word"``, ``"whitespace"`` or ``"subword"``; see `Vocabulary.build`.
     lowercase : bool, default False
         Whether to convert the text to lower case.
     nfc : bool, default False
@@ -172,44 +178,53 @@ class TrainingConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, settings: dict[str, Any]) -> TrainingConfig:
-        """Return the config with the given settings.
+    def from_json(cls, settings: Any, origin: str = "the settings") -> TrainingConfig:
+        """Return the config with the given settings. It reads the settings of other versions too.
 
         Parameters
         ----------
         settings : dict
-            What `to_json` returned.
+            What `to_json` returned. Unknown settings are ignored, and missing ones take their defaults.
+        origin : str, default "the settings"
+            Where they come from, e.g. the path of the file; for messages.
 
         Returns
         -------
         TrainingConfig
-            An equal config.
+            The config.
 
         Raises
         ------
         CheckpointError
-            If a setting is missing or unknown.
-        ArgumentError
-            If a setting is outside its range.
+            If a setting has the wrong type or is outside its range; the message names it and `origin`.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if settings.keys() != names:
+        if not isinstance(settings, dict):
             raise CheckpointError(
-                f"TrainingConfig.from_json: expected the settings {', '.join(sorted(names))}, got differences in "
-                f"{', '.join(sorted(settings.keys() ^ names))}; use the version of tinygrad_seq that wrote them."
+                f"TrainingConfig.from_json: expected a JSON object of settings in {origin}, got a "
+                f"{type(settings).__name__}; restore the file."
             )
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in settings.items()
+            if name in known
+        }
+        try:
+            return cls(**values)
+        except ArgumentError as error:
+            problem = str(error).removeprefix("TrainingConfig: ").removesuffix("; correct it.")
+            raise CheckpointError(f"TrainingConfig.from_json: {origin}: {problem}; restore the file.") from error
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _integer(least: int) -> Check:
+def _integer(least: int, most: int = 10**15) -> Check:
     def accepts(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
-    return accepts, f"an integer >= {least}"
+    return accepts, f"an integer >= {least} and <= {most:,}"
 
 
 def _one_of(names: tuple[str, ...]) -> Check:
@@ -217,19 +232,10 @@ def _one_of(names: tuple[str, ...]) -> Check:
 
 
 def _is_cell(value: Any) -> bool:
-    if value in CELLS:
-        return True
-    file, separator, name = str(value).rpartition(":")
+    if not isinstance(value, str) or value in CELLS:
+        return isinstance(value, str)
+    file, separator, name = value.rpartition(":")
     return bool(separator) and file.endswith(".py") and name.isidentifier()
-
-
-def _is_encoding(value: Any) -> bool:
-    if value == "auto":
-        return True
-    try:
-        return isinstance(value, str) and bool(codecs.lookup(value)._is_text_encoding)
-    except (LookupError, ValueError):  # ValueError: a NUL in the name
-        return False
 
 
 def _are_patterns(value: Any) -> bool:
@@ -239,10 +245,10 @@ def _are_patterns(value: Any) -> bool:
 _IS_BOOL: Check = (lambda value: isinstance(value, bool)), "true or false"
 _PATTERNS: Check = _are_patterns, "a tuple of patterns such as '*.txt'"
 _AT_LEAST_ZERO: Check = (lambda value: _is_number(value) and value >= 0), "a finite number >= 0"
-_AT_LEAST_ONE = "max_vocabulary embedding_size hidden_size num_layers batch_size window steps evaluate_every"
+_SIZES = ("max_vocabulary", "embedding_size", "hidden_size", "batch_size", "window")
 _CHECKS: dict[str, Check] = {
     "corpus": ((lambda value: isinstance(value, str) and bool(value)), "a name or path"),
-    "encoding": (_is_encoding, "auto, or an encoding that Python knows, such as utf-16 or latin-1"),
+    "encoding": (is_encoding, "auto, or an encoding that Python knows, such as utf-16 or latin-1"),
     "include": _PATTERNS,
     "exclude": _PATTERNS,
     "level": _one_of(LEVELS),
@@ -258,5 +264,7 @@ _CHECKS: dict[str, Check] = {
     **dict.fromkeys(("weight_decay", "clip_norm", "minutes"), _AT_LEAST_ZERO),
     **dict.fromkeys(("lowercase", "nfc", "shuffle"), _IS_BOOL),
     **dict.fromkeys(("warmup", "eval_tokens", "patience", "sample_length", "seed"), _integer(0)),
-    **dict.fromkeys(_AT_LEAST_ONE.split(), _integer(1)),
+    **dict.fromkeys(("steps", "evaluate_every"), _integer(1)),
+    **dict.fromkeys(_SIZES, _integer(1, 10**8)),
+    "num_layers": _integer(1, 1000),
 }

@@ -20,6 +20,8 @@ from .generation import generate
 
 CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}
 
+_MOST_LOGITS = 1 << 21
+
 
 class LanguageModel(nn.Module):
     """A language model: an embedding, recurrent layers of any cell, and a linear layer that returns logits.
@@ -109,6 +111,8 @@ class LanguageModel(nn.Module):
     def log_probability(self, tokens: ArrayLike) -> NDArray[np.float64]:
         """Return ``log P(tokens[t + 1] | tokens[: t + 1])`` in nats for each token except the first; dropout is off.
 
+        Long texts are read in windows, so the logits need a bounded amount of memory.
+
         Parameters
         ----------
         tokens : array_like of int, shape (T,)
@@ -130,10 +134,14 @@ class LanguageModel(nn.Module):
                 f"LanguageModel.log_probability: expected at least 2 tokens of shape (T,), got shape {row.shape}; "
                 "put <EOS> before and after the text."
             )
+        values, state = np.empty(len(row) - 1), None
+        window = max(1, _MOST_LOGITS // self.vocabulary_size)
         with nn.evaluating(self), no_grad():
-            logits, _ = self(row[:-1, None])
-            losses = cross_entropy(logits.astype(np.float64), row[1:, None], reduction="none")
-        values: NDArray[np.float64] = -losses.numpy()[:, 0]
+            for start in range(0, len(values), window):
+                targets = row[start + 1 : start + 1 + window, None]
+                logits, state = self(row[start : start + len(targets), None], state)
+                losses = cross_entropy(logits.astype(np.float64), targets, reduction="none")
+                values[start : start + window] = -losses.numpy()[:, 0]
         return values
 
     def sample(

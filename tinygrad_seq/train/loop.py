@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,7 +141,7 @@ class TrainingSteps:
         if not math.isfinite(norm) or not math.isfinite(loss.item()):
             raise AnomalyError(
                 f"TrainingSteps: expected a finite loss and gradient at step {self.number + 1}, got loss {loss.item()} "
-                f"and norm {norm}; resume from the last checkpoint with a smaller lr or clip_norm."
+                f"and norm {norm}; resume from a checkpoint with a smaller lr or clip_norm, or start again with them."
             )
         lr = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
@@ -199,11 +199,19 @@ class TrainingSteps:
         settings.generator().bit_generator.state = state["generator"]
 
 
-def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: int = 64) -> float:
+def evaluate(
+    model: Module,
+    tokens: ArrayLike,
+    *,
+    batch_size: int = 32,
+    window: int = 64,
+    limit: int = 0,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> float:
     """Return the mean loss of a language model on a text, without training it.
 
     The text is read as in training: in at most `batch_size` parallel streams, with the state carried from window to
-    window.
+    window. A `limit` reads the first part of each stream, so what is read is spread over the whole text.
 
     Parameters
     ----------
@@ -215,6 +223,11 @@ def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: 
         Maximum number of streams.
     window : int, default 64
         Maximum number of tokens per window.
+    limit : int, default 0
+        Maximum number of tokens to read, but at least one per stream; 0 means all.
+    progress : callable, optional
+        ``progress(done, total)`` is called before each window and at the end, with numbers of tokens. An exception
+        that it raises ends the evaluation and passes through.
 
     Returns
     -------
@@ -234,12 +247,19 @@ def evaluate(model: Module, tokens: ArrayLike, *, batch_size: int = 32, window: 
     True
     """
     row = np.asarray(tokens)
-    readers = max(1, min(batch_size, (len(row) - 1) // window))
-    windows = Windows(row, readers, min(window, max(1, (len(row) - 1) // readers)))
+    streams = max(1, min(batch_size, (len(row) - 1) // window))
+    length = max(1, (len(row) - 1) // streams)
+    windows = Windows(row, streams, min(window, length))
+    length = min(length, max(1, limit // streams)) if limit else length
     with evaluating(model), no_grad():
         state, total, count = None, 0.0, 0
         for inputs, targets in windows:
-            logits, state = model(inputs, state)
-            total += cross_entropy(logits, targets, reduction="sum").item()
-            count += targets.size
+            progress(count, length * streams)
+            left = length - count // streams
+            logits, state = model(inputs[:left], state)
+            total += cross_entropy(logits, targets[:left], reduction="sum").item()
+            count += targets[:left].size
+            if left <= window:
+                break
+    progress(count, count)
     return total / count

@@ -1,4 +1,4 @@
-"""Stop training when the loss no longer improves, or on Ctrl-C."""
+"""Stop training when the loss no longer improves, or on a signal such as Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class EarlyStopping:
     ----------
     best : float
         The lowest loss so far.
+    best_step : int
+        The step of that evaluation; 0 before the first.
     waited : int
         The number of evaluations since then.
 
@@ -37,15 +39,18 @@ class EarlyStopping:
     def __init__(self, patience: int = 0) -> None:
         self.patience = patience
         self.best = math.inf
+        self.best_step = 0
         self.waited = 0
 
-    def improves(self, loss: float) -> bool:
+    def improves(self, loss: float, step: int = 0) -> bool:
         """Count one evaluation.
 
         Parameters
         ----------
         loss : float
             The loss of the evaluation.
+        step : int, default 0
+            The step of the evaluation.
 
         Returns
         -------
@@ -53,7 +58,8 @@ class EarlyStopping:
             Whether it is the lowest loss so far.
         """
         better = loss < self.best
-        self.best = min(self.best, loss)
+        if better:
+            self.best, self.best_step = loss, step
         self.waited = 0 if better else self.waited + 1
         return better
 
@@ -64,7 +70,7 @@ class EarlyStopping:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that `load_state_dict` restores."""
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "best_step": self.best_step, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore `state`.
@@ -72,25 +78,41 @@ class EarlyStopping:
         Parameters
         ----------
         state : dict
-            What `state_dict` returned.
+            What `state_dict` returned; version 0.1.0 saved no ``"best_step"``.
         """
-        self.best, self.waited = state["best"], state["waited"]
+        self.best, self.best_step, self.waited = state["best"], state.get("best_step", 0), state["waited"]
 
 
 class StopRequest:
-    """True once a signal has asked to stop; `signal` is its number."""
+    """True once a signal has asked to stop; calling it returns the same.
 
-    signal: int = 0
+    Attributes
+    ----------
+    signal : int
+        The number of the signal; 0 before one arrives.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._raises = False
 
     def __bool__(self) -> bool:
         return self.signal != 0
 
+    __call__ = __bool__
+
+
+# Signal handlers belong to the process, and so does the request that they set.
+_active: list[StopRequest] = []
+
 
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Return a context in which Ctrl-C (SIGINT) and SIGTERM only set a flag; a second signal terminates at once.
+    """Return a context in which SIGINT (Ctrl-C), SIGTERM and SIGHUP only set a flag.
 
-    Enter it in the main thread, because Python delivers signals only there.
+    The same signal for the second time raises KeyboardInterrupt, and so does the first one inside `interruptible`. A
+    SIGHUP that the process ignores, as under ``nohup``, stays ignored. Enter the context in the main thread, because
+    Python delivers signals only there.
 
     Yields
     ------
@@ -108,18 +130,52 @@ def graceful_stop() -> Iterator[StopRequest]:
     2
     """
     request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
+    if before.get(getattr(signal, "SIGHUP", None)) is signal.SIG_IGN:
+        del before[signal.SIGHUP]
 
     def note(number: int, _frame: FrameType | None) -> None:
-        request.signal = number
-        for each in numbers:
-            signal.signal(each, before[each])
+        # Another signal may be pending here, so the handlers stay: Python would lose it.
+        again, request.signal = request.signal == number, number
+        if again or request._raises:
+            raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
+    _active.append(request)
+    for number in before:
         signal.signal(number, note)
     try:
         yield request
     finally:
-        for number in reversed(numbers):  # SIGINT last: until then Ctrl-C cannot raise here
+        for number in reversed(before):  # SIGINT last: until then Ctrl-C cannot raise here
             signal.signal(number, before[number])
+        _active.remove(request)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Return a context in which no work can be lost: a signal that `graceful_stop` notes raises KeyboardInterrupt.
+
+    So a stop is obeyed at once, also while a kernel compiles. A signal noted before raises when the context is entered.
+    Outside of `graceful_stop` the context changes nothing.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On SIGINT, SIGTERM or SIGHUP.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.train.stopping import interruptible
+    >>> with interruptible():
+    ...     pass  # e.g. read a corpus
+    """
+    request = _active[-1] if _active else StopRequest()
+    before = request._raises
+    request._raises = True
+    try:
+        if request:
+            raise KeyboardInterrupt
+        yield
+    finally:
+        request._raises = before

@@ -35,17 +35,11 @@ class Writer:
         self.vocabulary = vocabulary
         self.hidden = [vocabulary.pad, vocabulary.unk]
         self._between = _BETWEEN[unit]
-        self._line: list[int] = []
-        self._written = ""
+        self._decoder = vocabulary.decoder()
 
     def write(self, token: int) -> str:
         """Return the text that `token` adds."""
         if token == self.vocabulary.eos:
-            self._line, self._written = [], ""
-            return self._between
-        self._line.append(token)
-        before, self._written = self._written, self.vocabulary.decode(self._line)
-        piece = self._written[len(before) :]
-        if self._written.endswith("\n"):
-            self._line, self._written = [], ""
-        return piece
+            rest, self._decoder = self._decoder.finish(), self.vocabulary.decoder()
+            return rest + self._between
+        return self._decoder.add(token)
