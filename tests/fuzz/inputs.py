@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import sys
@@ -21,7 +22,9 @@ from tinygrad_seq.cli import main
 from tinygrad_seq.data import Vocabulary, load_corpus
 from tinygrad_seq.errors import DataError
 from tinygrad_seq.kernels.compile import generated
-from tinygrad_seq.train import Run, checkpoint
+from tinygrad_seq.train import Run, TrainingConfig, checkpoint, manifest
+from tinygrad_seq.train.build import build_model
+from tinygrad_seq.train.text import open_text, read_text
 
 from .mutations import VALUES, Random, mutate_bytes, mutate_json, mutate_tree
 
@@ -97,9 +100,12 @@ def vocabularies(rng: Random, folder: Path) -> Call:
 
 
 def runs(rng: Random, folder: Path) -> Call:
-    """A run folder of 0.1.0 with one changed file: opened, its rows and its model read, and sampled from."""
+    """A run folder, of this version or of 0.1.0, with one changed file: opened, its rows and its model read."""
     root = folder / "run"
-    shutil.copytree(FIXTURES / rng.choice(("char", "word")), root)
+    if rng.random() < 0.5:
+        shutil.copytree(FIXTURES / rng.choice(("char", "word")), root)
+    else:
+        _make_run(root)
     which = rng.choice(("config.json", "vocabulary.json", "metrics.jsonl", "checkpoints"))
     if which == "checkpoints":
         for path in (root / "checkpoints").iterdir():
@@ -107,12 +113,45 @@ def runs(rng: Random, folder: Path) -> Call:
     elif which == "metrics.jsonl":
         (root / which).write_bytes(mutate_bytes(rng, (root / which).read_bytes(), b'{"step": 1, "loss": NaN}\n'))
     else:
-        (root / which).write_bytes(mutate_json(rng, (root / which).read_bytes()))
+        data = mutate_json(rng, (root / which).read_bytes())
+        with contextlib.suppress(ValueError, RecursionError):  # a stranger writes the right digest
+            content = json.loads(data)
+            if which == "config.json" and isinstance(content, dict) and "sha256" in content:
+                data = manifest.to_bytes({name: value for name, value in content.items() if name != "sha256"})
+        (root / which).write_bytes(data)
 
     def call() -> None:
         run = Run.open(root)
         run.rows()
         run.load_model()
+
+    return call
+
+
+def _make_run(root: Path) -> None:
+    config = TrainingConfig(embedding_size=2, hidden_size=3, num_layers=1, steps=5, warmup=0)
+    run = Run.create(root, config, Vocabulary("abc"), {"characters_per_token": 1.0})
+    model = build_model(config, len(run.vocabulary))
+    run.save(5, {"steps": {"model": model.state_dict(), "number": 5}}, best=True)
+    (root / "metrics.jsonl").write_text('{"step": 5, "loss": 1.5, "seconds": 1.0}\n')
+
+
+def token_files(rng: Random, folder: Path) -> Call:
+    """The files of the encoded text of a run, and what the run says of them."""
+    (folder / "text.txt").write_text("some text of a few words\n" * 30)
+    _, text = read_text(load_corpus(str(folder / "text.txt")), TrainingConfig(window=3), folder=folder)
+    facts: Any = {"parts": text.facts()}
+    path = rng.choice(sorted(folder.glob("*.npy")))
+    if rng.random() < 0.6:
+        path.write_bytes(mutate_bytes(rng, path.read_bytes(), path.read_bytes()))
+    else:
+        facts = mutate_tree(rng, facts)
+
+    def call() -> str:
+        found = open_text(folder, facts) if isinstance(facts, dict) else None
+        if found is not None:
+            int(found.training.sum()) + int(found.validation.sum())
+        return "not used" if found is None else "ok"
 
     return call
 
@@ -194,13 +233,29 @@ _WORDS = (
 )  # fmt: skip
 
 
+_COMMANDS = (
+    "train --corpus TEXT --out NEW --steps 3",
+    "train --resume RUN --steps 9",
+    "sample RUN --length 5",
+    "score RUN abc",
+    "info RUN",
+    "cache",
+    "verify x.py:Cell",
+    "",
+)
+
+
 def arguments(rng: Random, folder: Path) -> Call:
     """A command line; training, verifying and compiling are stopped where they begin."""
     shutil.copytree(FIXTURES / "char", folder / "run")
     (folder / "text.txt").write_text("some text\n" * 20)
     names = {"RUN": str(folder / "run"), "TEXT": str(folder / "text.txt"), "NEW": str(folder / "new")}
-    words = [rng.choice(_WORDS[:8])] + [rng.choice(_WORDS) for _ in range(rng.randrange(6))]
+    words = rng.choice(_COMMANDS).split()
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        at = rng.randrange(len(words) + 1)
+        words[at : at + rng.randrange(2)] = rng.choices(_WORDS, k=rng.choice((0, 1, 1, 2)))
     given = [names.get(word, word) for word in words]
+    (folder / "arguments.json").write_text(json.dumps(given))
 
     def stop(*_: object, **__: object) -> Any:
         raise DataError("stop: expected nothing, got here; go on.")
@@ -222,6 +277,7 @@ def arguments(rng: Random, folder: Path) -> Call:
 
 READERS: dict[str, tuple[int, Callable[[Random, Path], Call]]] = {  # name: (share of the inputs, reader)
     "tensors": (20, tensors),
+    "token files": (5, token_files),
     "checkpoints": (20, checkpoints),
     "vocabularies": (20, vocabularies),
     "runs": (15, runs),
