@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -245,6 +246,12 @@ _COMMANDS = (
 )
 
 
+@functools.cache
+def _compile() -> None:
+    Run.open(FIXTURES / "char").sample("a", length=2)
+    Run.open(FIXTURES / "char").score("ab")
+
+
 def arguments(rng: Random, folder: Path) -> Call:
     """A command line; training, verifying and compiling are stopped where they begin."""
     shutil.copytree(FIXTURES / "char", folder / "run")
@@ -256,6 +263,8 @@ def arguments(rng: Random, folder: Path) -> Call:
         words[at : at + rng.randrange(2)] = rng.choices(_WORDS, k=rng.choice((0, 1, 1, 2)))
     given = [names.get(word, word) for word in words]
     (folder / "arguments.json").write_text(json.dumps(given))
+    lines = mutate_bytes(rng, "a line\né\n".encode())
+    _compile()
 
     def stop(*_: object, **__: object) -> Any:
         raise DataError("stop: expected nothing, got here; go on.")
@@ -265,7 +274,7 @@ def arguments(rng: Random, folder: Path) -> Call:
         with contextlib.ExitStack() as stack:
             for name in ("train.Session", "verify.certify", "warmup._report"):
                 stack.enter_context(mock.patch(f"tinygrad_seq.cli.{name}", stop))
-            stack.enter_context(mock.patch.object(sys, "stdin", io.StringIO("a line\n\x00\n")))
+            stack.enter_context(mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines))))
             stack.enter_context(mock.patch.object(sys, "stderr", io.StringIO()))
             stack.enter_context(mock.patch.object(sys, "stdout", output))
             code = main(given)
