@@ -60,8 +60,8 @@ def test_an_existing_run_is_refused_and_force_replaces_it(tmp_path: Path, tiny: 
 def test_force_never_deletes_what_is_no_run(tmp_path: Path, tiny: TrainingConfig) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    for target in (tmp_path / "mine", tmp_path / "mine" / "letter.txt"):
-        with pytest.raises(CheckpointError, match="is not a run"):
+    for target, message in ((tmp_path / "mine", "is not a run"), (tmp_path / "mine" / "letter.txt", "File exists")):
+        with pytest.raises(CheckpointError, match=message):
             Run.create(target, tiny, VOCABULARY, {}, force=True)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_nothing_and_loses_nothing(tmp_path: Path, tiny, monk
 
 def test_an_unwritable_place_is_one_clear_line(tmp_path: Path, tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"expected to create the run folder .*; choose another folder"):
+    with pytest.raises(CheckpointError, match=r"expected to create or write the run folder .*; choose another folder"):
         Run.create(tmp_path / "file" / "run", tiny, VOCABULARY, {})
 
     def refused(*arguments: object, **options: object) -> None:
@@ -100,7 +100,7 @@ def test_an_unwritable_place_is_one_clear_line(tmp_path: Path, tiny, monkeypatch
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "No such file"), ("{", "expected JSON"), ("[]", "another kind"), ('{"format": "x"}', "another kind")],
+    [(None, "without config.json"), ("{", "expected JSON"), ("[]", "got a list"), ('{"format": "x"}', "another kind")],
 )
 def test_a_folder_that_is_no_run(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

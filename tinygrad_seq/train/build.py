@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from ..base import settings
 from ..errors import ArgumentError
 from .config import OPTIMIZERS, TrainingConfig
 from .language_model import LanguageModel
+from .trust import code_to_run
 
 
 def build_model(config: TrainingConfig, vocabulary_size: int) -> LanguageModel:
@@ -73,15 +75,19 @@ def load_cell(name: str) -> Callable[[int, int], nn.Cell]:
 
 
 def run_file(path: Path, caller: str = "TrainingConfig.cell") -> Any:
-    """Run a file and return it as a module; `caller` prefixes the message of an `ArgumentError`."""
+    """Run a file and return it as a module; `caller` prefixes the message of an `ArgumentError`.
+
+    Python's cache of compiled files (``__pycache__``) is neither read nor written: the bytes of the file are executed.
+    """
     name = f"tinygrad_seq_cell_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if spec is None or not os.path.isfile(path):
         raise ArgumentError(f"{caller}: expected a Python file, got '{path}', which does not exist; correct the path.")
+    code = code_to_run(path, caller)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with code_of(str(path), "it to run", caller):
-        spec.loader.exec_module(module)
+        exec(compile(code, path, "exec", dont_inherit=True), vars(module))
     return module
 
 

@@ -16,11 +16,14 @@ import numpy as np
 
 from ..autograd.serialization import read_arrays, save
 from ..autograd.tensor import Tensor
-from ..errors import CheckpointError
+from ..base.files import parse_json
+from ..errors import CheckpointError, DtypeError
 
 _FORMAT = "tinygrad_seq.checkpoint"
-_VERSION = 1
-_ARRAY, _TUPLE = "$array", "$tuple"
+_VERSION = 2  # 1, which 0.1.0 wrote, has no _DICT
+# {"$array": name}, {"$tuple": [...]}; {"$dict": [[key, value], ...]} is a dict with keys that are not strings, or one
+# that looks like these three.
+_ARRAY, _TUPLE, _DICT = "$array", "$tuple", "$dict"
 
 
 def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -31,7 +34,8 @@ def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> No
     Parameters
     ----------
     content : dict
-        Arrays, tensors, numbers, strings, None, and dicts, lists and tuples of these.
+        Arrays, tensors, numbers, strings, None, and dicts, lists and tuples of these. The keys of dicts are strings or
+        integers.
     path : str or path-like
         The file to write or replace.
 
@@ -39,6 +43,8 @@ def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> No
     ------
     CheckpointError
         If the file cannot be written. A file that existed at `path` is unchanged in that case.
+    DtypeError
+        If a value or key has another type, or the values are nested too deeply.
 
     Examples
     --------
@@ -49,7 +55,14 @@ def save_checkpoint(content: dict[str, Any], path: str | os.PathLike[str]) -> No
     {'step': 3, 'weights': (array([0., 0.], dtype=float32),)}
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    text = json.dumps({"version": _VERSION, "content": _take_out(content, "", arrays)})
+    try:
+        text = json.dumps({"version": _VERSION, "content": _take_out(content, "", arrays)})
+    except (TypeError, RecursionError) as error:
+        reason = "values nested too deeply" if isinstance(error, RecursionError) else error
+        raise DtypeError(
+            f"save_checkpoint: expected arrays, numbers, strings, None, and dicts, lists and tuples of these, got "
+            f"{reason}; convert it first."
+        ) from error
     save(arrays, path, metadata={_FORMAT: text, "crc32": _checksum(text, arrays)})
 
 
@@ -86,10 +99,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise _refused(path, "a safetensors file without one; read it with ts.load")
     if metadata.get("crc32") != _checksum(text, arrays):
         raise _refused(path, "bytes that do not match their checksum, so the file is damaged; use another checkpoint")
-    packed = json.loads(text)
-    if packed["version"] != _VERSION:
-        raise _refused(path, f"version {packed['version']} (this package reads {_VERSION}); update tinygrad_seq")
-    content: dict[str, Any] = _put_back(packed["content"], arrays)
+    packed = parse_json(text, "load_checkpoint", f"'{path}'")
+    if packed.get("version") not in range(1, _VERSION + 1):
+        raise _refused(
+            path, f"version {packed.get('version')!r} (this package reads 1 to {_VERSION}); update tinygrad_seq"
+        )
+    try:
+        content = _put_back(packed.get("content"), arrays)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise _refused(path, "a header that save_checkpoint did not write; use another checkpoint")
     return content
 
 
@@ -107,10 +127,14 @@ def _take_out(value: Any, name: str, arrays: dict[str, np.ndarray[Any, Any]]) ->
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return {str(key): _take_out(item, f"{name}.{key}".lstrip("."), arrays) for key, item in value.items()}
+        if wrong := [key for key in value if type(key) not in (str, int)]:
+            raise TypeError(f"the key {wrong[0]!r:.50}, which is neither a string nor an integer")
+        items = {key: _take_out(item, f"{name}.{key}".lstrip("."), arrays) for key, item in value.items()}
+        plain = all(type(key) is str for key in items) and items.keys() not in ({_ARRAY}, {_TUPLE}, {_DICT})
+        return items if plain else {_DICT: list(items.items())}
     if isinstance(value, list | tuple):
-        items = [_take_out(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
-        return {_TUPLE: items} if isinstance(value, tuple) else items
+        parts = [_take_out(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+        return {_TUPLE: parts} if isinstance(value, tuple) else parts
     return value
 
 
@@ -120,6 +144,8 @@ def _put_back(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             return arrays[value[_ARRAY]]
         if value.keys() == {_TUPLE}:
             return tuple(_put_back(item, arrays) for item in value[_TUPLE])
+        if value.keys() == {_DICT}:
+            return {key: _put_back(item, arrays) for key, item in value[_DICT]}
         return {key: _put_back(item, arrays) for key, item in value.items()}
     return [_put_back(item, arrays) for item in value] if isinstance(value, list) else value
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..base.files import write_atomically
+from ..base.files import parse_json, read_regular, write_atomically
 from ..errors import CheckpointError
 from ..metrics import bits_per_character, perplexity
 
@@ -31,7 +34,9 @@ def measures(loss: float, characters_per_token: float) -> dict[str, float]:
 def append_row(path: Path, row: Row) -> None:
     """Append `row` to the file `path`, or raise a CheckpointError."""
     try:
-        with path.open("a", encoding="utf-8") as file:
+        # A named pipe would wait for a reader; O_NONBLOCK has no effect on regular files.
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+        with open(handle, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     except OSError as error:
         raise CheckpointError(
@@ -41,30 +46,37 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of the file `path`; an incomplete last line, as after a crash, is left out.
+    """Return the rows of the file `path`.
+
+    An incomplete last line, as after a crash, is left out. So are values that are not finite.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or a line other than the last is not JSON.
+        If the file cannot be read, or a line other than the last is not a row: a JSON object with an integer ``"step"``, a
+        text ``"sample"`` (optional), and numbers.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise CheckpointError(f"Run.rows: expected to read '{path}', got: {error.strerror}; check the path.") from error
-    rows = []
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise CheckpointError(
-                f"Run.rows: expected one JSON object per line in '{path}', got something else in line {number}; "
-                "delete that line."
-            ) from error
-    return rows
+    return [row for row, _ in _read(path)]
 
 
 def keep_rows(path: Path, last_step: int) -> None:
-    """Remove the rows of `path` after `last_step`, so that repeated steps do not appear twice."""
-    kept = [json.dumps(row) + "\n" for row in read_rows(path) if row["step"] <= last_step]
-    write_atomically(path, "".join(kept).encode())
+    """Remove the rows of `path` after `last_step`, which will be repeated, and an incomplete last line."""
+    kept = b"".join(line + b"\n" for row, line in _read(path) if row["step"] <= last_step)
+    if kept != read_regular(path, "Run.rows"):
+        write_atomically(path, kept)
+
+
+def _read(path: Path) -> Iterator[tuple[Row, bytes]]:
+    """Yield the rows and the lines that hold them."""
+    for number, line in enumerate(read_regular(path, "Run.rows").split(b"\n")[:-1], 1):
+        place = f"line {number} of '{path}'"
+        row = parse_json(line, "Run.rows", place)
+        if not _is_row(row):
+            raise CheckpointError(f"Run.rows: expected a row of metrics in {place}, got other JSON; delete that line.")
+        yield {key: value for key, value in row.items() if type(value) is not float or math.isfinite(value)}, line
+
+
+def _is_row(row: Row) -> bool:
+    if type(row.get("step")) is not int or not isinstance(row.get("sample", ""), str):
+        return False
+    return all(value is None or type(value) in (int, float) for key, value in row.items() if key != "sample")

@@ -1,34 +1,46 @@
-"""The folder of a training run; this module alone defines its file names.
+"""The folder of a training run.
 
 ::
 
-    runs/demo/  config.json   vocabulary.json   metrics.jsonl   [cell.py]
+    runs/demo/  config.json   vocabulary.json   metrics.jsonl   [cell.py]   [tokens/]
                 checkpoints/step-000900.safetensors   step-001000.safetensors   best.safetensors
+
+All writing happens under the lock of the folder (`lock_run`); reading needs no lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import hashlib
 import importlib.metadata
-import json
+import itertools
 import os
+import re
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..base.files import write_atomically
+import numpy as np
+
+from ..base.files import read_regular, write_atomically
 from ..data import Vocabulary
-from ..errors import CheckpointError
+from ..errors import ArgumentError, CheckpointError, DataError
+from . import layout, manifest
+from . import trust as consent
 from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig
 from .language_model import LanguageModel
-from .metrics import Row, read_rows
+from .lock import lock_run
+from .metrics import Row, keep_rows, read_rows
+from .writer import Writer
 
-_FORMAT = "tinygrad_seq.run"
-_KEPT = 2
+_NUMBERED = re.compile(r"step-([0-9]{6,15})")
 _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 
 
@@ -46,6 +58,8 @@ class Run:
         The vocabulary of the model.
     facts : dict
         Further facts: the corpus, its hash, characters per token, versions.
+    id : str or None
+        The identity of the run, a random number in hexadecimal; None for a run that 0.1.0 created.
 
     Examples
     --------
@@ -62,6 +76,7 @@ class Run:
     config: TrainingConfig
     vocabulary: Vocabulary
     facts: dict[str, Any]
+    id: str | None = None
 
     # ------------------------------------------------------------------------------------------------- making
 
@@ -73,9 +88,10 @@ class Run:
         vocabulary: Vocabulary,
         facts: dict[str, Any],
         *,
-        force: bool = False, tokens=None,
+        force: bool = False,
+        tokens: str | os.PathLike[str] | None = None,
     ) -> Run:
-        """Create a run folder, atomically. The file of a user's cell is copied into it.
+        """Create a run folder, atomically. The file of a user's cell is copied into it, as it was when it was run.
 
         Parameters
         ----------
@@ -88,7 +104,9 @@ class Run:
         facts : dict
             Further facts, as JSON values; versions are added.
         force : bool, default False
-            Whether to replace an existing run.
+            Whether to replace an existing run. Files in the folder that are not of a run stay.
+        tokens : str or path-like, optional
+            A folder of files of tokens, which becomes ``tokens`` in the run folder.
 
         Returns
         -------
@@ -98,44 +116,57 @@ class Run:
         Raises
         ------
         CheckpointError
-            If there already is a run without `force`, the path holds something else, or the folder cannot be written.
+            If there already is a run without `force`, another process is training in it, the path holds something else,
+            or the folder cannot be written.
         """
         target = Path(folder)
-        check_free(target, force=force)
         facts = {**facts, "versions": {name: _version(name) for name in _VERSIONS}}
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with lock_run(target):
+            check_free(target, force=force)
+            prepared = target / f".new-{secrets.token_hex(8)}"
+            content = {
+                "id": secrets.token_hex(16),
+                "vocabulary": vocabulary.digest,
+                "config": _in_folder(config).to_json(),
+                "facts": facts,
+            }
             try:
-                (temporary / "checkpoints").mkdir(parents=True)
+                (prepared / "checkpoints").mkdir(parents=True)
                 if ":" in config.cell:
-                    file, _, name = config.cell.rpartition(":")
-                    shutil.copyfile(file, temporary / "cell.py")
-                    config = dataclasses.replace(config, cell=f"cell.py:{name}")
-                content = {"format": _FORMAT, "version": 1, "config": config.to_json(), "facts": facts}
-                (temporary / "config.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-                (temporary / "metrics.jsonl").touch()
-                vocabulary.save(temporary / "vocabulary.json")
-                _put_in_place(temporary, target)
+                    code = consent.code_that_ran(config.cell.rpartition(":")[0])
+                    consent.record(code)
+                    content["code"] = hashlib.sha256(code).hexdigest()
+                    write_atomically(prepared / "cell.py", code)
+                if tokens is not None:
+                    shutil.move(tokens, prepared / "tokens")
+                vocabulary.save(prepared / "vocabulary.json")
+                write_atomically(prepared / "metrics.jsonl", b"")
+                write_atomically(prepared / "config.json", manifest.to_bytes(content))
+                if layout.is_run(target):
+                    write_atomically(prepared / layout.REPLACES, b"")
+                layout.replace(target, prepared)
+            except OSError as error:
+                if isinstance(error, CheckpointError):
+                    raise
+                raise CheckpointError(
+                    f"Run.create: expected to create the run folder '{target}', got: {error.strerror or error}; "
+                    "choose another folder (--out)."
+                ) from error
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-        except CheckpointError:
-            raise
-        except OSError as error:
-            raise CheckpointError(
-                f"Run.create: expected to create the run folder '{target}', got: {error.strerror or error}; "
-                "choose another folder (--out)."
-            ) from error
-        return cls.open(target)
+                shutil.rmtree(prepared, ignore_errors=True)
+            return cls.open(target, trust=True)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], trust=False) -> Run:
+    def open(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Run:
         """Open a run folder.
 
         Parameters
         ----------
         folder : str or path-like
             The path of the folder.
+        trust : bool, default False
+            Whether the code of a user's cell, ``cell.py``, may be run even if this user has not trained with it.
+            Without consent the run is opened, but its model cannot be built.
 
         Returns
         -------
@@ -145,36 +176,47 @@ class Run:
         Raises
         ------
         CheckpointError
-            If it is not a run folder, or its files cannot be read.
+            If it is not a run folder, or its files cannot be read or do not belong together.
+        DataError
+            If its vocabulary is malformed.
         """
-        root = Path(folder)
         try:
-            content = json.loads((root / "config.json").read_bytes())
-        except OSError as error:
+            return cls._read(Path(folder), trust)
+        except (CheckpointError, DataError):
+            return cls._read(Path(folder), trust)  # another process may have been replacing the run
+
+    @classmethod
+    def _read(cls, root: Path, trust: bool) -> Run:
+        file = layout.locate(root, "config.json")
+        if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got '{root}' without a readable config.json ({error.strerror}); "
-                "pass the folder that was given to train as --out."
-            ) from error
-        except ValueError as error:
-            raise CheckpointError(
-                f"Run.open: expected JSON in '{root / 'config.json'}', got {error}; restore it."
-            ) from error
-        if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("version") != 1:
-            raise CheckpointError(
-                f"Run.open: expected '{root / 'config.json'}' to describe a run of this version, got JSON of another "
-                "kind; pass the folder that was given to train as --out."
+                f"Run.open: expected a run folder, got {str(root)!r} without config.json; pass the folder that was "
+                "given to train as --out."
             )
-        config = TrainingConfig.from_json(content["config"])
+        content = manifest.read(file)
+        config = TrainingConfig.from_json(content.get("config"), f"'{file}'")
+        names = layout.locate(root, "vocabulary.json")
+        vocabulary = Vocabulary.load(names)
+        if content["version"] > 1 and content.get("vocabulary") != vocabulary.digest:
+            raise CheckpointError(
+                f"Run.open: expected the vocabulary of the run in '{names}', got another; restore the file."
+            )
         if ":" in config.cell:
-            config = dataclasses.replace(config, cell=f"{root / 'cell.py'}:{config.cell.rpartition(':')[2]}")
-        return cls(root, config, Vocabulary.load(root / "vocabulary.json"), content["facts"])
+            path = layout.locate(root, "cell.py")
+            code = consent.admit(path, trust=trust)
+            if content["version"] > 1 and content.get("code") not in (None, hashlib.sha256(code).hexdigest()):
+                raise CheckpointError(
+                    f"Run.open: expected the cell that was trained in '{path}', got other code; restore the file."
+                )
+            config = dataclasses.replace(config, cell=f"{path}:{config.cell.rpartition(':')[2]}")
+        return cls(root, config, vocabulary, manifest.with_defaults(content["facts"]), content.get("id"))
 
     # ------------------------------------------------------------------------------------------------ reading
 
     @property
     def metrics(self) -> Path:
         """The path of the metrics file."""
-        return self.folder / "metrics.jsonl"
+        return layout.locate(self.folder, "metrics.jsonl")
 
     def rows(self) -> list[Row]:
         """Return the metrics of the run so far."""
@@ -182,12 +224,14 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Return the paths of the numbered checkpoints, newest first."""
-        return sorted((self.folder / "checkpoints").glob("step-*.safetensors"), reverse=True)
+        found = layout.locate(self.folder, "checkpoints").glob("step-*.safetensors")
+        numbered = [path for path in found if path == self._numbered(_number(path)) and path.is_file()]
+        return sorted(numbered, key=_number, reverse=True)
 
     @property
     def best(self) -> Path:
         """The path of the checkpoint with the lowest held-out loss."""
-        return self.folder / "checkpoints" / "best.safetensors"
+        return layout.locate(self.folder, "checkpoints") / "best.safetensors"
 
     def load(self, name: str | None = None) -> dict[str, Any]:
         """Load a checkpoint.
@@ -205,18 +249,17 @@ class Run:
         Raises
         ------
         CheckpointError
-            If there is no such checkpoint or it is damaged; the message names an intact one.
+            If there is no such checkpoint, it is damaged, or it belongs to another run, vocabulary or settings; the
+            message names an intact one.
         """
-        if name is None:
-            if not self.checkpoints():
-                raise CheckpointError(
-                    f"Run.load: expected a checkpoint in '{self.folder}', got none; train again with --force."
-                )
-            path = self.checkpoints()[0]
-        else:
-            path = self.folder / "checkpoints" / f"{name}.safetensors"
+        path = self._path_of(name)
         try:
-            return load_checkpoint(path)
+            try:
+                return self._load(path)
+            except CheckpointError:
+                if name is not None or path.exists():
+                    raise
+                return self._load(path := self._path_of(None))  # the process that trains has just deleted it
         except CheckpointError as error:
             whole = self._whole_checkpoint(other_than=path)
             hint = f"--checkpoint {whole.stem} can be used" if whole else "no other checkpoint can be used"
@@ -240,30 +283,248 @@ class Run:
         Raises
         ------
         CheckpointError
-            As `load`.
+            As `load`, or if the weights do not fit the settings.
         ArgumentError
-            If the cell of the run cannot be loaded or run.
+            If the cell of the run cannot be loaded or run, or its code is not trusted (see `open`).
         """
         content = self.load(name or ("best" if self.best.exists() else None))
+        step = _step(content)
+        weights = content["steps"].get("model") if step is not None else None
+        if step is None or not isinstance(weights, dict):
+            raise CheckpointError(
+                f"Run.load_model: expected the checkpoints of a training run in '{self.folder}', got other content; "
+                "restore them."
+            )
+        sizes = len(self.vocabulary), self.config.embedding_size
+        if getattr(weights.get("embedding.weight"), "shape", None) != sizes or len(weights) < self.config.num_layers:
+            raise CheckpointError(
+                f"Run.load_model: expected weights for {sizes[0]} tokens and the settings of '{self.folder}', got "
+                "others; restore config.json, vocabulary.json and the checkpoint."
+            )
         model = build_model(self.config, len(self.vocabulary))
-        model.load_state_dict(content["steps"]["model"])
-        return model.eval(), content["steps"]["number"]
+        model.load_state_dict(weights)
+        return model.eval(), step
+
+    @functools.cached_property
+    def model(self) -> LanguageModel:
+        """The model of the best checkpoint, or of the newest if there is no best; it is loaded once."""
+        return self.load_model()[0]
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Return the pieces of the text that `sample` returns, one per token, as they are generated.
+
+        Parameters
+        ----------
+        prompt, length, temperature, top_k, seed
+            As for `sample`.
+
+        Returns
+        -------
+        iterator of str
+            The prompt and the text that each token adds. Arguments are checked before the first piece is requested.
+
+        Raises
+        ------
+        ArgumentError, DataError, CheckpointError
+            As `sample`.
+
+        Examples
+        --------
+        >>> import sys
+        >>> def show(run):
+        ...     for piece in run.stream("The ", length=300):
+        ...         sys.stdout.write(piece)
+        """
+        if type(length) is not int or length < 1 or (seed is not None and (type(seed) is not int or seed < 0)):
+            raise ArgumentError(
+                f"Run.sample: expected length >= 1 and seed >= 0, got {length!r} and {seed!r}; correct them."
+            )
+        context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
+        writer = Writer(self.vocabulary, self.config.unit)
+        tokens = self.model.sample(
+            context,
+            temperature=temperature,
+            top_k=top_k,
+            generator=np.random.default_rng(seed),
+            exclude=writer.hidden,
+        )
+        return map(writer.write, itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)))
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """Generate text with the best model of the run.
+
+        Parameters
+        ----------
+        prompt : str, default ""
+            The text to continue, from the start of a unit.
+        length : int, default 500
+            The number of tokens to generate.
+        temperature : float, default 0.8
+            1 samples from the model's own probabilities, less is more predictable; 0 takes the most probable token.
+        top_k : int, optional
+            Sample from the k most probable tokens only; None allows all.
+        seed : int, optional
+            The same seed gives the same text; None gives another text each time.
+
+        Returns
+        -------
+        str
+            The prompt and its continuation.
+
+        Raises
+        ------
+        ArgumentError
+            If an argument is out of range, or the code of the run's cell is not trusted.
+        DataError
+            If the prompt has tokens that the vocabulary does not know.
+        CheckpointError
+            If the model cannot be loaded.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from tinygrad_seq.train import Run, Session, TrainingConfig
+        >>> sizes = dict(embedding_size=4, hidden_size=8, batch_size=2, window=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open(f"{folder}/text.txt", "w") as file:
+        ...         _ = file.write("to be or not to be " * 20)
+        ...     config = TrainingConfig(f"{folder}/text.txt", steps=10, warmup=2, sample_length=5, **sizes)
+        ...     session = Session(config)
+        ...     run = Run.create(f"{folder}/run", config, session.vocabulary, session.facts)
+        ...     _ = list(session.rows(run))
+        ...     text = run.sample("to be", length=10, seed=0)
+        ...     text.startswith("to be"), len(text) >= 15, run.score("to be or not") < 0
+        (True, True, True)
+        """
+        return "".join(self.stream(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed))
+
+    def score(self, sentence: str) -> float:
+        """Return the natural logarithm of the probability that a unit of the text is `sentence`, by the best model.
+
+        Parameters
+        ----------
+        sentence : str
+            A paragraph, line or document, as the model was trained (``config.unit``), without the line break that ends
+            it.
+
+        Returns
+        -------
+        float
+            log P in nats: ``log P(t1 | <EOS>) + ... + log P(<EOS> | <EOS> t1 ... tn)``.
+
+        Raises
+        ------
+        DataError
+            If the sentence has tokens that the vocabulary does not know.
+        ArgumentError, CheckpointError
+            As `load_model`.
+
+        Examples
+        --------
+        >>> def more_probable(run, a, b):
+        ...     return a if run.score(a) > run.score(b) else b
+        """
+        return float(self.model.log_probability(self.encode(sentence)).sum())
+
+    def encode(self, sentence: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return the tokens of a sentence between two ``<EOS>``, which `LanguageModel.log_probability` takes.
+
+        Parameters
+        ----------
+        sentence : str
+            The sentence.
+
+        Returns
+        -------
+        ndarray, shape (T,), int64
+            The tokens.
+
+        Raises
+        ------
+        DataError
+            If the sentence has tokens that the vocabulary does not know.
+        """
+        return np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(sentence, eos=True, strict=True)])
+
+    def _numbered(self, step: int) -> Path:
+        return layout.locate(self.folder, "checkpoints") / f"step-{step:06d}.safetensors"
+
+    def _path_of(self, name: str | None) -> Path:
+        if name is None:
+            if not self.checkpoints():
+                raise CheckpointError(
+                    f"Run.load: expected a checkpoint in '{self.folder}', got none; train again with --force."
+                )
+            return self.checkpoints()[0]
+        if not re.fullmatch(r"[\w-][\w.-]*", name):
+            raise CheckpointError(
+                f"Run.load: expected the name of a checkpoint in '{self.folder}', got {name!r}; pass e.g. best."
+            )
+        return layout.locate(self.folder, "checkpoints") / f"{name.removesuffix('.safetensors')}.safetensors"
+
+    def _load(self, path: Path) -> dict[str, Any]:
+        """Return the content of a checkpoint, which must belong to this run."""
+        content = load_checkpoint(path)
+        bound = content.pop("run", None)
+        if bound is None and self.id is None:  # of version 0.1.0
+            return content
+        own = self._binding()
+        bound = bound if isinstance(bound, dict) else {}
+        for key, place in (("id", "run"), ("vocabulary", "vocabulary")):
+            if bound.get(key) != own[key]:
+                raise CheckpointError(
+                    f"Run.load: expected '{path}' to belong to the {place} in '{self.folder}', got one of another "
+                    f"{place}; restore the files of the run."
+                )
+        settings = bound.get("settings")
+        for name, value in own["settings"].items():
+            stored = settings.get(name, value) if isinstance(settings, dict) else None
+            if stored != value:
+                raise CheckpointError(
+                    f"Run.load: expected {name}={stored!r} in '{self.folder / 'config.json'}', with which '{path}' was "
+                    f"trained, got {value!r}; restore config.json."
+                )
+        return content
+
+    def _binding(self) -> dict[str, Any]:
+        settings = manifest.fixed_settings(self.config)
+        return {"id": self.id, "vocabulary": self.vocabulary.digest, "settings": settings}
 
     def _whole_checkpoint(self, other_than: Path) -> Path | None:
-        for path in (*self.checkpoints(), self.best):
-            if path == other_than or not path.exists():
-                continue
-            try:
-                load_checkpoint(path)
-            except CheckpointError:
-                continue
-            return path
+        candidates = (path for path in (*self.checkpoints(), self.best) if path != other_than)
+        return next((path for path in candidates if self._intact(path) is not None), None)
+
+    def _intact(self, path: Path) -> dict[str, Any] | None:
+        """Return the content of a checkpoint of this run; None if it is missing or damaged."""
+        if path.exists():
+            with contextlib.suppress(CheckpointError):
+                return self._load(path)
         return None
 
     # ------------------------------------------------------------------------------------------------ writing
 
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which no other process can write to the run; see `lock_run`."""
+        return lock_run(self.folder)
+
     def save(self, step: int, content: dict[str, Any], *, best: bool = False) -> Path:
-        """Write a checkpoint, then delete all but the two newest.
+        """Write a checkpoint, then delete all earlier ones but the newest that is intact.
 
         Parameters
         ----------
@@ -282,16 +543,67 @@ class Run:
         Raises
         ------
         CheckpointError
-            If it cannot be written. Earlier checkpoints are unchanged in that case.
+            If it cannot be written, or another process is training in the folder. Earlier checkpoints are unchanged in
+            that case.
         """
-        path = self.folder / "checkpoints" / f"step-{step:06d}.safetensors"
-        save_checkpoint(content, path)
-        if best:
-            save_checkpoint(content, self.best)
-        left_by_a_kill = path.parent.glob(".*.tmp")
-        for old in (*self.checkpoints()[_KEPT:], *left_by_a_kill):
-            old.unlink(missing_ok=True)
-        return path
+        with self.lock():
+            content = {**content, "run": self._binding()}
+            path = self._numbered(step)
+            if best:  # first: after a kill the run continues before this step, and comes to the same best
+                save_checkpoint(content, self.best)
+            save_checkpoint(content, path)
+            earlier = [other for other in self.checkpoints() if _number(other) < step]
+            kept = next((other for other in earlier if self._intact(other) is not None), None)
+            for other in earlier:
+                if other != kept:
+                    _unlink(other)
+            return path
+
+    def cut(self, step: int, *, last_row: int | None = None) -> None:
+        """Go back to a step: delete the checkpoints and rows after it.
+
+        The checkpoint of this step stays, as a numbered one. The best checkpoint stays if it is not from a later step.
+        A kill at any moment leaves the run either as it was or cut.
+
+        Parameters
+        ----------
+        step : int
+            The step to continue from.
+        last_row : int, default step
+            The last step whose row in the metrics stays.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no intact checkpoint of this step, a file cannot be written or deleted, or another process is
+            training in the folder.
+        """
+        with self.lock():
+            later = [path for path in self.checkpoints() if _number(path) > step]
+            point = self._numbered(step)
+            content = self._intact(point)
+            if content is None and (later or self.best.exists()):
+                for source in sorted(point.parent.glob("*.safetensors")):
+                    if _step(content := self._intact(source)) == step:
+                        write_atomically(point, read_regular(source, "Run.cut"))
+                        break
+                else:
+                    raise CheckpointError(
+                        f"Run.cut: expected an intact checkpoint of step {step} in '{point.parent}', got none; resume "
+                        "from another (--checkpoint NAME)."
+                    )
+            for path in later[:0:-1]:
+                _unlink(path)
+            if (_step(self._intact(self.best)) or 0) > step:
+                _unlink(self.best)
+            for path in later[:1]:  # from here on the run is cut
+                _unlink(path)
+            best = _recorded(content, "stopping", "best_step")
+            if best is not None and not self.best.exists():
+                source = self._numbered(best)
+                if _recorded(self._intact(source), "stopping", "best_step") == best:
+                    write_atomically(self.best, read_regular(source, "Run.cut"))
+            keep_rows(self.metrics, step if last_row is None else last_row)
 
     def update_config(self, config: TrainingConfig) -> Run:
         """Replace the config of the run and write it to the folder.
@@ -305,13 +617,50 @@ class Run:
         -------
         Run
             The run with the new settings.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be written, or another process is training in the folder.
         """
-        file = self.folder / "config.json"
-        content = json.loads(file.read_bytes())
-        name = config.cell.rpartition(":")[2]
-        stored = dataclasses.replace(config, cell=f"cell.py:{name}") if ":" in config.cell else config
-        write_atomically(file, (json.dumps({**content, "config": stored.to_json()}, indent=1) + "\n").encode())
+        with self.lock():
+            file = self.folder / "config.json"
+            content = manifest.read(file)
+            content["config"] |= _in_folder(config).to_json()  # keeps the settings of other versions
+            write_atomically(file, manifest.to_bytes({**content, "vocabulary": self.vocabulary.digest}))
         return dataclasses.replace(self, config=config)
+
+
+def _number(path: Path) -> int:
+    """Return the step in the name of a numbered checkpoint, or -1."""
+    match = _NUMBERED.fullmatch(path.stem)
+    return int(match[1]) if match else -1
+
+
+def _recorded(content: dict[str, Any] | None, part: str, name: str) -> int | None:
+    """Return an integer that the content of a checkpoint records."""
+    values = (content or {}).get(part)
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if type(value) is int else None
+
+
+def _step(content: dict[str, Any] | None) -> int | None:
+    return _recorded(content, "steps", "number")
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"Run.save: expected to delete '{path}', got: {error.strerror}; check the permissions of the folder."
+        ) from error
+
+
+def _in_folder(config: TrainingConfig) -> TrainingConfig:
+    """Return `config` with the path of a user's cell as it is in a run folder."""
+    _, colon, name = config.cell.rpartition(":")
+    return dataclasses.replace(config, cell=f"cell.py:{name}") if colon else config
 
 
 def _version(package: str) -> str:
@@ -323,29 +672,12 @@ def _version(package: str) -> str:
 
 def check_free(folder: Path, *, force: bool = False) -> None:
     """Raise a CheckpointError unless `folder` is missing or empty, or, with `force`, an existing run."""
-    if not folder.exists() or (folder.is_dir() and not any(p for p in folder.iterdir() if p.name[0]!='.')):
-        return
-    is_run = (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
-    if is_run and force:
-        return
+    is_run = layout.is_run(folder)
+    with contextlib.suppress(OSError):  # not a folder
+        if (is_run and force) or not os.path.lexists(folder) or layout.is_empty(folder):
+            return
     what = "an existing run" if is_run else "which is not a run"
     advice = "continue it with --resume, replace it with --force, or choose" if is_run else "choose"
     raise CheckpointError(
         f"Run.create: expected an empty or new folder, got '{folder}', {what}; {advice} another --out."
     )
-
-
-def _put_in_place(temporary: Path, target: Path) -> None:
-    """Move the folder `temporary` to `target`; an existing folder is deleted only after it has been replaced."""
-    if not target.exists() or not any(p for p in target.iterdir() if p.name[0]!='.'):
-        if target.exists(): shutil.rmtree(target)
-        temporary.rename(target)
-        return
-    old = target.with_name(f".{target.name}.{secrets.token_hex(8)}.old")
-    target.rename(old)
-    try:
-        temporary.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
