@@ -96,6 +96,7 @@ def test_a_folder_is_read_in_the_order_of_paths(tmp_path: Path) -> None:
     assert corpus.read() == "u\nzed\nay\nbee"
     assert list(corpus.documents()) == ["u", "zed\n", "ay", "bee"]
     assert ["".join(pieces) for pieces in corpus.streams()] == list(corpus.documents())
+    assert ["".join(pieces) for pieces in corpus.streams([3, 0])] == ["bee", "u"]
     assert (corpus.name, corpus.description, corpus.skipped) == ("books", f"the folder '{root}', 4 files", ())
     assert corpus.sha256 == hashlib.sha256(corpus.read().encode()).hexdigest()
     assert corpus.characters == len(corpus.read())
@@ -156,7 +157,7 @@ def test_invalid_utf8_names_file_and_offset(tmp_path: Path, data: bytes, offset:
     path = write(tmp_path / "latin.txt", data)
     with pytest.raises(DataError, match=rf"latin.txt', got bytes that are not UTF-8 \(0x.. at byte {offset}; "):
         load_corpus(path)
-    with pytest.raises(DataError, match=rf"got none in (?s:.*)skipped latin.txt: bytes .*0x.. at byte {offset}; "):
+    with pytest.raises(DataError, match=rf"got none in .*skipped latin.txt: bytes .*0x.. at byte {offset}; "):
         load_corpus(tmp_path)
 
 
@@ -186,7 +187,7 @@ def test_what_is_no_path(path: str, reason: str) -> None:
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got an empty file"):
         load_corpus(write(tmp_path / "folder" / "empty.txt", b""))
-    with pytest.raises(DataError, match=r"got none in (?s:.*)skipped empty.txt: an empty file"):
+    with pytest.raises(DataError, match=r"got none in .*skipped empty.txt: an empty file"):
         load_corpus(tmp_path / "folder")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"got none in the folder '.*empty', 0 files: 0 characters"):

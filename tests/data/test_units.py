@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from tinygrad_seq.data import units
 from tinygrad_seq.data.units import mark_units
 from tinygrad_seq.data.words import END_OF_UNIT
 
-SPLIT = {
+SPLIT: dict[str, Callable[[str], list[str]]] = {
     "paragraph": re.compile(r"\n\s*\n").split,
     "line": lambda text: text.split("\n"),
     "document": lambda text: [text],
@@ -56,7 +58,7 @@ def test_no_word_is_cut(unit: str, documents, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(units, "PIECE", size)
         pieces = list(mark_units(documents, unit))
-    for left, right in zip(pieces, pieces[1:], strict=False):
+    for left, right in itertools.pairwise(pieces):
         assert left[-1] == END_OF_UNIT or right[0] == END_OF_UNIT or right[0].isspace()
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,6 +169,68 @@ def test_bad_tokens() -> None:
             Windows(np.zeros(100, dtype), 2, 2)
 
 
-def test_any_integers_become_int64() -> None:
-    inputs, _ = Windows(np.arange(20, dtype=np.uint8), 2, 3)[0]
-    assert inputs.dtype == np.int64
+# ---------------------------------------------------------------------------------------------------- narrow tokens
+
+DTYPES = ["u1", "i1", "<u2", ">u2", "<i4", "<u4", "<i8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(tokens=st.lists(st.integers(0, 127), min_size=7, max_size=40))
+def test_neither_windows_nor_states_depend_on_the_dtype(dtype: str, tokens: list[int]) -> None:
+    windows, wide = Windows(np.array(tokens, dtype), 2, 3), Windows(tokens, 2, 3)
+    for pair, expected in zip(windows, wide, strict=True):
+        np.testing.assert_array_equal(pair, expected)
+        assert pair[0].dtype == pair[1].dtype == np.int64
+    assert windows.state_dict() == wide.state_dict()
+
+
+@pytest.mark.parametrize("low", [0, -5])
+@pytest.mark.parametrize("high", [10, 255, 256, 70_000, 2**40])
+def test_checksum_covers_every_bit(low: int, high: int) -> None:
+    tokens = np.array([low, *range(20), high])
+    changed = tokens.copy()
+    changed[-1] -= 1
+    assert Windows(tokens, 2, 3).state_dict() != Windows(changed, 2, 3).state_dict()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_states_of_the_first_version_are_accepted(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    monkeypatch.setattr("tinygrad_seq.data.windows._CHUNK", 4)
+    tokens = np.arange(41)
+    state = {"position": 3, "batch_size": 2, "window": 3, "checksum": zlib.crc32(tokens.astype("<i8").data)}
+    windows = Windows(tokens.astype(dtype), 2, 3)
+    windows.load_state_dict(state)
+    assert windows.position == 3
+    with pytest.raises(DataError, match="checksum="):
+        windows.load_state_dict(state | {"checksum": state["checksum"] ^ 1})
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_memory_maps_are_neither_copied_nor_changed(tmp_path: Path, mode: Any) -> None:
+    tokens = np.arange(200, dtype=np.uint8)
+    np.save(tmp_path / "tokens.npy", tokens)
+    mapped = np.load(tmp_path / "tokens.npy", mmap_mode=mode)
+    if mode != "r":
+        mapped[7] = tokens[7] = 99
+    windows = Windows(mapped, 2, 3)
+    assert np.shares_memory(windows._inputs, mapped)
+    assert np.shares_memory(windows._targets, mapped)
+    assert windows.state_dict() == Windows(tokens, 2, 3).state_dict()
+    np.testing.assert_array_equal(mapped, tokens)
+
+
+def test_checksum_of_a_large_map_leaves_no_memory(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys, numpy as np\n"
+        "from tinygrad_seq.data import Windows\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "windows = Windows(np.memmap(sys.argv[1], np.uint8, 'r'), 32, 64)\n"
+        "before = peak()\n"
+        "windows.state_dict()\n"
+        "print(peak() - before)\n"
+    )
+    path = tmp_path / "tokens"
+    with path.open("wb") as file:
+        file.truncate(200_000_000)
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40_000  # KiB

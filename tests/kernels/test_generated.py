@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from tinygrad_seq.base import cache_folder
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import ArgumentError
-from tinygrad_seq.kernels.compile import cache_folder, generated
+from tinygrad_seq.kernels.compile import generated
 
 ROOT = Path(generated.__file__).parents[2]
 SIGNATURE = "void(float64[::1], float64)"
@@ -292,9 +293,9 @@ def test_whom_a_file_is_trusted_from(monkeypatch, owner: int, rights: int, refus
     status = os.stat_result((stat.S_IFREG | rights, 0, 0, 1, owner, 0, 0, 0, 0, 0))
     if refused:
         with pytest.raises(PermissionError):
-            cache_folder._check(Path("x"), status)
+            cache_folder.check(Path("x"), status)
     else:
-        cache_folder._check(Path("x"), status)
+        cache_folder.check(Path("x"), status)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(30, "Read-only file system")])

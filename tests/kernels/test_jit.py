@@ -69,6 +69,83 @@ def test_a_cache_of_garbage_is_replaced(run, tmp_path):
     assert run() == ("12.0 found", 0)
 
 
+MARK = """
+import os, sys
+class Mark:
+    def __reduce__(self):
+        return os.mkdir, (sys.argv[1],)
+import pickle
+for path in sys.argv[2:]:
+    open(path, "wb").write(pickle.dumps(Mark()))
+"""
+
+
+def plant(tmp_path, files):
+    """Replace `files` by pickles that make a folder, and return the path of that folder."""
+    subprocess.run([sys.executable, "-c", MARK, tmp_path / "ran", *files], check=True)
+    return tmp_path / "ran"
+
+
+def kernels_in(folder):
+    return {path.name for path in folder.rglob("*.nb?")}
+
+
+@pytest.mark.parametrize("which", ["the folder", "the folder of the file", "the file"])
+def test_a_folder_or_file_that_others_can_write_is_never_read(run, tmp_path, which):
+    ours = tmp_path / "ours"
+    run(TGS_CACHE_DIR=str(ours))
+    (index,) = tmp_path.glob("cache/**/*quadruple*.nbi")
+    ran = plant(tmp_path, tmp_path.glob("cache/**/*.nb?"))
+    {"the folder": tmp_path / "cache", "the folder of the file": index.parent, "the file": index}[which].chmod(0o777)
+    for path in tmp_path.glob("cache/**/*.nb?"):
+        if which == "the file":
+            path.chmod(0o666)
+    result, warned = run(TGS_CACHE_DIR=str(ours))
+    assert (result, warned >= 1) == ("12.0 compiled", True)
+    assert not ran.exists()
+    if which == "the file":
+        assert run(TGS_CACHE_DIR=str(ours)) == ("12.0 found", 0)
+    else:  # the kernels are stored elsewhere
+        assert run(TGS_CACHE_DIR=str(ours)) == ("12.0 found", 1)
+    assert not ran.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to give files away")
+@pytest.mark.parametrize("which", ["folder", "file"])
+def test_a_folder_or_file_of_another_user_is_never_read(run, tmp_path, which):
+    run()
+    ran = plant(tmp_path, tmp_path.glob("cache/**/*.nb?"))
+    for path in [tmp_path / "cache"] if which == "folder" else tmp_path.glob("cache/**/*.nb?"):
+        os.chown(path, 12345, 12345)
+    result, warned = run(TGS_CACHE_DIR=str(tmp_path / "ours"))
+    assert (result, warned >= 1) == ("12.0 compiled", True)
+    assert not ran.exists()
+
+
+def test_a_pycache_that_others_can_write_is_left_alone(run, tmp_path):
+    ours = tmp_path / "ours"
+    run(NUMBA_CACHE_DIR="", TGS_CACHE_DIR=str(ours))
+    pycache = tmp_path / "__pycache__"
+    assert len(kernels_in(pycache)) == 4
+    ran = plant(tmp_path, pycache.glob("*.nb?"))
+    pycache.chmod(0o775)
+    assert run(NUMBA_CACHE_DIR="", TGS_CACHE_DIR=str(ours)) == ("12.0 compiled", 0)
+    assert run(NUMBA_CACHE_DIR="", TGS_CACHE_DIR=str(ours)) == ("12.0 found", 0)
+    assert len(kernels_in(ours)) == 4
+    assert not ran.exists()
+    ours.chmod(0o777)  # now there is no folder left
+    assert run(NUMBA_CACHE_DIR="", TGS_CACHE_DIR=str(ours)) == ("12.0 compiled", 1)
+
+
+def test_a_umask_that_lets_the_group_write_does_not_matter(run):
+    before = os.umask(0o002)
+    try:
+        assert run() == ("12.0 compiled", 0)
+        assert run() == ("12.0 found", 0)
+    finally:
+        os.umask(before)
+
+
 def test_where_nothing_can_be_cached_it_compiles_every_time(run):
     # Zip archives are the only place this locator finds functions in.
     for _ in range(2):

@@ -1,21 +1,62 @@
-"""Named arrays as safetensors files, for `save`, `load` and checkpoints."""
+"""Named arrays as safetensors files, for `save`, `load` and checkpoints.
+
+A file is the length of a header (8 bytes, little-endian), the header, and the numbers of all tensors without gaps. The
+header is a JSON object: ``{"name": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "__metadata__": {...}}``.
+Files come from strangers. So the header is checked completely before memory is reserved, and numbers are read straight
+into their arrays: reading takes little more memory than the file has bytes, and a file that shrinks meanwhile is an
+error, not a crash as with a memory map.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, Literal, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from ..base.files import write_atomically
+from ..base.files import open_regular, parse_json, shown, write_atomically
 from ..errors import ArgumentError, CheckpointError, DtypeError
-from ..ops.casting import SUPPORTED
+from ..ops.casting import SUPPORTED, as_dtype
 from .tensor import Tensor, wrap
 
-_READABLE = frozenset({"F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL"})
+_Array = np.ndarray[Any, Any]
+
+_LONGEST_HEADER = 100_000_000  # as in the format's own library
+_METADATA = "__metadata__"
+_STORED = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "<i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "<u1",
+    "BOOL": "|b1",
+}
+_NAMES = {np.dtype(stored).name: name for name, stored in _STORED.items()}
+
+
+def _from_e4m3(x: _Array) -> _Array:
+    """Return numbers with 4 bits of exponent and no infinity, by way of float16, whose exponent has 5 bits."""
+    bits = x.astype(np.uint16)
+    half = ((bits & 0x80) << 8 | (bits & 0x7F) << 7).view(np.float16)
+    return np.where(bits & 0x7F == 0x7F, np.float32(np.nan), half.astype(np.float32) * np.float32(256))
+
+
+# Numbers with fewer bits than float32: how they are stored, and the function that returns them as float32, exactly.
+_NARROW: dict[str, tuple[str, Callable[[_Array], _Array]]] = {
+    "F16": ("<f2", lambda x: x.astype(np.float32)),
+    "BF16": ("<u2", lambda x: (x.astype(np.uint32) << 16).view(np.float32)),
+    "F8_E5M2": ("<u1", lambda x: (x.astype(np.uint16) << 8).view(np.float16).astype(np.float32)),
+    "F8_E4M3": ("<u1", _from_e4m3),
+}
 
 
 def save(
@@ -28,18 +69,20 @@ def save(
     tensors
         Tensors or ndarrays of any shape by name, such as ``module.state_dict()``.
     path
-        The file; an existing one is replaced.
+        The file; an existing one is replaced and keeps its permissions.
     metadata
         Texts by name, stored in the header of the file.
 
     Raises
     ------
     ArgumentError
-        If `tensors` is not a dict, or a name is not a string or is ``__metadata__``, which the format reserves.
+        If `tensors` is not a dict; a name is not a string of whole characters, or is ``__metadata__``, which the format
+        reserves; or `metadata` is not a dict of such strings, or too long for a header (100 MB).
     DtypeError
         If a value is not a Tensor or ndarray of real numbers, integers or booleans.
     CheckpointError
-        If the file cannot be written: full disk, missing or unwritable folder. An existing file is untouched.
+        If the file cannot be written: full disk, missing or unwritable folder, a folder or device at `path`. An
+        existing file is untouched.
 
     Examples
     --------
@@ -51,35 +94,86 @@ def save(
     ...     ts.load(path)
     {'w': tensor([1., 2.])}
     """
-    from safetensors.numpy import save as encode
-
     if not isinstance(tensors, Mapping):
         raise ArgumentError(
             f"save: expected tensors by name, got {type(tensors).__name__}; pass e.g. save(module.state_dict(), path)."
         )
     arrays = {_checked_name(name): _as_array(name, value) for name, value in tensors.items()}
-    write_atomically(path, encode(arrays, metadata))
+    header = _header(arrays, metadata)
+    in_file = sorted(arrays.values(), key=lambda array: -array.itemsize)
+
+    def write(file: BinaryIO) -> None:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.writelines(array.reshape(-1).view(np.uint8).data for array in in_file)
+
+    write_atomically(path, write, "save")
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read a safetensors file.
+def _header(arrays: dict[str, _Array], metadata: dict[str, str] | None) -> bytes:
+    """Return the header; the widest numbers come first in the file, so that each lies at a multiple of its width."""
+    try:
+        _check_texts(metadata or {})
+        _check_texts(dict.fromkeys(arrays, ""))
+    except ValueError as error:
+        raise ArgumentError(
+            f"save: expected names and metadata that are Unicode texts, got {error}; use str()."
+        ) from error
+    content: dict[str, Any] = {} if metadata is None else {_METADATA: metadata}
+    content |= dict.fromkeys(arrays)
+    begin = 0
+    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):
+        offsets = [begin, begin := begin + array.nbytes]
+        content[name] = {"dtype": _NAMES[array.dtype.name], "shape": array.shape, "data_offsets": offsets}
+    header = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(header) > _LONGEST_HEADER:
+        raise ArgumentError(
+            f"save: expected names and metadata of at most {_LONGEST_HEADER:,} bytes, got {len(header):,}; store long "
+            "lists as arrays."
+        )
+    return header + b" " * (-len(header) % 8)
+
+
+@overload
+def load(
+    path: str | os.PathLike[str], *, dtype: DTypeLike | None = None, metadata: Literal[False] = False
+) -> dict[str, Tensor]: ...
+
+
+@overload
+def load(
+    path: str | os.PathLike[str], *, dtype: DTypeLike | None = None, metadata: Literal[True]
+) -> tuple[dict[str, Tensor], dict[str, str]]: ...
+
+
+def load(
+    path: str | os.PathLike[str], *, dtype: DTypeLike | None = None, metadata: bool = False
+) -> dict[str, Tensor] | tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file. It is parsed as data only; no file can run code.
 
     Parameters
     ----------
     path
         The file.
+    dtype
+        float32 or float64: the dtype of all floating-point tensors, by default as stored. It is needed for float16,
+        bfloat16 and the 8-bit formats E4M3 and E5M2, which are widened exactly.
+    metadata
+        Whether to return the texts in the header too.
 
     Returns
     -------
-    dict of Tensor
+    tensors : dict of Tensor
         The tensors by name; new leaves that do not require grad.
+    metadata : dict of str
+        The `metadata` that was given to `save`; only with ``metadata=True``.
 
     Raises
     ------
     CheckpointError
         If the file cannot be read, or is not a complete safetensors file.
     DtypeError
-        If it holds a dtype that a Tensor cannot have, such as float16.
+        If it holds a dtype that a Tensor cannot have, such as float16 without `dtype`, or `dtype` is not float32 or
+        float64.
 
     Examples
     --------
@@ -87,48 +181,132 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     >>> import tinygrad_seq as ts
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder) / "weights.safetensors"
-    ...     ts.save({"w": ts.tensor([1.0, 2.0])}, path)
+    ...     ts.save({"w": ts.tensor([1.0, 2.0])}, path, metadata={"by": "me"})
     ...     ts.load(path)["w"]
+    ...     ts.load(path, dtype="float64", metadata=True)
     tensor([1., 2.])
+    ({'w': tensor([1., 2.], dtype=float64)}, {'by': 'me'})
     """
-    arrays, _ = read_arrays(path)
-    return {name: wrap(array) for name, array in arrays.items()}
+    wanted = None if dtype is None else as_dtype("load", dtype)
+    if wanted is not None and wanted.kind != "f":
+        raise DtypeError(f"load: expected dtype='float32' or 'float64', got {wanted}; convert integers with astype.")
+    arrays, texts = read_arrays(path, dtype=wanted)
+    tensors = {name: wrap(array) for name, array in arrays.items()}
+    return (tensors, texts) if metadata else tensors
 
 
-def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
-    """Return the arrays of the safetensors file `path` by name and its metadata; raises as `load`."""
-    from safetensors import SafetensorError, safe_open
+def read_arrays(
+    path: str | os.PathLike[str], caller: str = "load", *, dtype: np.dtype | None = None
+) -> tuple[dict[str, _Array], dict[str, str]]:
+    """Return the arrays of the safetensors file `path` by name, and its metadata.
 
-    file = _readable(path)
-    arrays = {}
-    try:
-        with safe_open(file, framework="numpy") as content:
-            metadata = dict(content.metadata() or {})
-            for name in content.keys():  # noqa: SIM118 - not a mapping
-                kind = content.get_slice(name).get_dtype()
-                if kind not in _READABLE:
-                    raise DtypeError(
-                        f"load: expected float32, float64, integers or booleans in '{path}', got {kind} for {name!r}; "
-                        "convert the file to float32 first."
-                    )
-                arrays[name] = np.array(content.get_tensor(name))
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"load: expected '{path}' to be a complete safetensors file, got one of {file.stat().st_size:,} bytes that "
-            f"is cut short or damaged ({_first_line(error)}); use another copy."
-        ) from error
-    return arrays, metadata
+    Messages start with `caller`; parameters and errors are those of `load`.
+    """
+    with open_regular(path, caller) as file:
+        place = shown(path)
+        size = os.fstat(file.fileno()).st_size
+        try:
+            header = parse_json(_read_header(file, size), caller, f"the header of {place}")
+            metadata = header.pop(_METADATA, None) or {}
+            _check_texts(metadata)
+            entries = list(_entries(header, caller, place, dtype is not None))
+            _check_offsets(entries, size - file.tell())
+            arrays = {}
+            for entry in entries:
+                arrays[entry.name] = _read(file, entry, dtype)
+        except (OSError, ValueError, MemoryError) as error:
+            if isinstance(error, CheckpointError | DtypeError):
+                raise
+            raise CheckpointError(
+                f"{caller}: expected {place} to be a complete safetensors file, got one of {size:,} bytes that is cut "
+                f"short or damaged ({str(error) or 'more than the memory holds'}); use another copy."
+            ) from error
+    return {name: arrays[name] for name in header}, metadata
 
 
-def _readable(path: str | os.PathLike[str]) -> Path:
-    file = Path(path)
-    try:
-        with file.open("rb"):
-            return file
-    except OSError as error:
-        raise CheckpointError(
-            f"load: expected a readable file, got '{path}': {error.strerror}; check the path."
-        ) from error
+class _Entry(NamedTuple):
+    begin: int
+    end: int
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+
+def _read_header(file: BinaryIO, size: int) -> bytes:
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > size - 8 or length > _LONGEST_HEADER:
+        raise ValueError(f"a header of {length:,} bytes")
+    header = file.read(length)
+    if not header.startswith(b"{"):
+        raise ValueError("a header that does not begin with '{'")
+    return header
+
+
+def _entries(header: dict[str, Any], caller: str, place: str, widen: bool) -> Iterator[_Entry]:
+    """Yield what `header` says of each tensor, checked by itself."""
+    for name, entry in header.items():
+        try:
+            kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            name.encode()
+        except (TypeError, ValueError, KeyError):
+            raise ValueError(f"{name!r} without dtype, shape and two data_offsets") from None
+        if not isinstance(kind, str) or not isinstance(shape, list) or len(shape) > 64:
+            raise ValueError(f"{name!r} with an impossible dtype or shape")
+        if not all(type(number) is int and 0 <= number < 1 << 63 for number in (*shape, begin, end)):
+            raise ValueError(f"{name!r} with sizes that are not whole numbers")
+        if kind in _NARROW and not widen:
+            raise DtypeError(
+                f"{caller}: expected float32, float64, integers or booleans in {place}, got {kind} for {name!r}; "
+                f"write ts.load({place}, dtype='float32') to widen it."
+            )
+        if kind not in _STORED and kind not in _NARROW:
+            raise DtypeError(
+                f"{caller}: expected real numbers of 8 to 64 bits, integers or booleans in {place}, got {kind[:20]!r} "
+                f"for {name!r}; convert the file to float32 with the program that wrote it."
+            )
+        if end - begin != math.prod(shape) * _stored(kind).itemsize:
+            raise ValueError(f"{name!r} of shape {shape} and {kind} in {end - begin:,} bytes")
+        yield _Entry(begin, end, name, kind, tuple(shape))
+
+
+def _check_offsets(entries: list[_Entry], length: int) -> None:
+    """Sort `entries` as they lie in the file, which must have neither gaps nor overlaps."""
+    entries.sort()
+    expected = 0
+    for entry in entries:
+        if entry.begin != expected:
+            raise ValueError(f"{entry.name!r} begins at byte {entry.begin:,} instead of {expected:,}")
+        expected = entry.end
+    if expected != length:
+        raise ValueError(f"{length:,} bytes of numbers instead of {expected:,}")
+
+
+def _read(file: BinaryIO, entry: _Entry, dtype: np.dtype | None) -> _Array:
+    array: _Array = np.empty((entry.end - entry.begin) // _stored(entry.kind).itemsize, _stored(entry.kind))
+    if file.readinto(array.view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
+        raise ValueError(f"it ended within {entry.name!r} while it was read")
+    if entry.kind == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
+        raise ValueError(f"{entry.name!r} with booleans other than 0 and 1")
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
+        if entry.kind in _NARROW:
+            array = _NARROW[entry.kind][1](array)
+        wanted = dtype if dtype is not None and array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+        array = array.astype(wanted, copy=False)
+    return array.reshape(entry.shape)
+
+
+def _stored(kind: str) -> np.dtype:
+    return np.dtype(_STORED.get(kind) or _NARROW[kind][0])
+
+
+def _check_texts(texts: Any) -> None:
+    """Raise a ValueError unless `texts` is a dict of strings that UTF-8 can hold."""
+    if not isinstance(texts, dict):
+        raise ValueError(f"metadata of type {type(texts).__name__}")
+    for name, text in texts.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise ValueError(f"metadata {name!r}: {text!r:.50}")
+        (name + text).encode()
 
 
 def _checked_name(name: object) -> str:
@@ -147,8 +325,4 @@ def _as_array(name: str, value: object) -> np.ndarray[Any, Any]:
             f"save: expected a Tensor or ndarray of real numbers, integers or booleans for {name!r}, got {kind}; "
             "convert it first, or save its parts under names of their own."
         )
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..base import cache_folder
 from ..errors import CheckpointError
-from ..kernels.compile import cache_folder
 from .arguments import examples
 
 EXAMPLES = examples("cache", "cache --clear")
@@ -21,7 +21,7 @@ def cache(
 ) -> None:
     """Show the folder, number and size of compiled cells, or delete them."""
     folder, files = cache_folder.locate(), cache_folder.entries()
-    kernels = sum(path.suffix == ".code" for path in files)
+    kernels = sum(path.suffix in (".code", ".nbc") for path in files)
     size = sum(path.stat().st_size for path in files)
     held = f"{kernels:,} compiled kernel{'' if kernels == 1 else 's'}, {size:,} bytes"
     if not clear:

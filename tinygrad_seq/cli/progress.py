@@ -10,6 +10,7 @@ from typing import Any, Self
 from ..train.metrics import Row
 from ..train.run import Run
 from ..train.session import Session
+from .arguments import four_figures
 
 _SECONDS_BETWEEN_LINES = 4.0
 _STAGES = {"compiling": "compiling (once per machine) ..."}
@@ -181,7 +182,7 @@ def stage_line(stage: str, done: int, total: int) -> str:
 def figures(row: Row, prefix: str = "") -> str:
     """Return the loss, bits per character and perplexity of a row."""
     loss, bits, perplexity = (row[f"{prefix}{name}"] for name in ("loss", "bits_per_character", "perplexity"))
-    return f"loss {loss:.3f}  {bits:.3f} bits/char  perplexity {perplexity:.4g}"
+    return f"loss {loss:.3f}  {bits:.3f} bits/char  perplexity {four_figures(perplexity)}"
 
 
 def indented(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..base.settings import set_num_threads
+from ..data.corpus import BUILT_IN
 from ..errors import ArgumentError, TinygradSeqError
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
@@ -37,7 +38,7 @@ _OF_THE_CORPUS = {"corpus", "encoding", "include", "exclude", "validation", "tes
 _TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The run"
 # The options that are settings of the run: panel, help text, and optionally a short name.
 _SETTINGS: dict[str, tuple[str, ...]] = {
-    "corpus": (_TEXT, "pydoc, stdlib, or the path of a UTF-8 file or folder."),
+    "corpus": (_TEXT, f"{', '.join(BUILT_IN)}, or the path of a text file or folder."),
     "encoding": (_TEXT, "auto (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or another, e.g. latin-1."),
     "include": (_TEXT, "Read only the files of a folder that match this pattern, e.g. '*.txt'; repeat for several."),
     "exclude": (_TEXT, "Leave out the files of a folder that match this pattern; repeat for several."),
@@ -207,4 +208,4 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _absolute(corpus: str) -> str:
     """Return a corpus that is a path as an absolute path."""
     path = Path(corpus)
-    return str(path.resolve()) if path.exists() and corpus not in ("pydoc", "stdlib") else corpus
+    return str(path.resolve()) if path.exists() and corpus not in BUILT_IN else corpus

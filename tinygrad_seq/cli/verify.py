@@ -72,7 +72,7 @@ def verify(
     certificate = certify(*subject, **options)
     _show(certificate)
     if json is not None:
-        write_atomically(json, (certificate.to_json() + "\n").encode())
+        write_atomically(json, (certificate.to_json() + "\n").encode(), "verify")
     if not certificate.passed:
         if make is not None and isinstance(subject[0], Module):
             _show_smaller(certificate, make, given, options)

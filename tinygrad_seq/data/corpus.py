@@ -10,7 +10,7 @@ import stat
 import sysconfig
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import open_regular
+from ..base.files import open_file
 from ..errors import ArgumentError, DataError, ShapeError
 from .demo_text import demo_text
 from .folders import Progress, kind_of, list_files, shown
@@ -83,12 +83,30 @@ class Corpus:
         """Yield each document as one text, in a fixed order."""
         return ("".join(document()) for document in self._documents)
 
-    def streams(self) -> Iterator[Iterator[str]]:
-        """Yield each document as an iterator over its pieces, in the order of `documents`; memory does not grow."""
-        return (document() for document in self._documents)
+    def streams(self, order: Iterable[int] | None = None) -> Iterator[Iterator[str]]:
+        """Yield each document as an iterator over its pieces, so that memory does not grow with the documents.
+
+        Parameters
+        ----------
+        order : iterable of int, optional
+            The numbers of the documents; by default all, in the order of `documents`.
+
+        Returns
+        -------
+        iterator of iterators of str
+            The documents.
+        """
+        documents = self._documents if order is None else (self._documents[i] for i in order)
+        return (document() for document in documents)
 
     def report(self) -> str:
-        """Return what was read, what was skipped and why: one line, and one more per kind of reason."""
+        """Return what was read, what was skipped and why.
+
+        Returns
+        -------
+        str
+            One line, and one more per kind of reason.
+        """
         lines = [f"{self.description}: {self.characters:,} characters"]
         kinds: dict[str, list[tuple[str, str]]] = {}
         for path, reason in self.skipped:
@@ -154,21 +172,21 @@ def load_corpus(
     check_encoding(encoding, "load_corpus")
     include, exclude = ((chosen,) if isinstance(chosen, str) else tuple(chosen) for chosen in (include, exclude))
     survey = _Survey(encoding, progress)
-    if isinstance(name_or_path, str) and name_or_path in _BUILT_IN:
+    if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         if encoding != "auto" or include or exclude:
             raise ArgumentError(
                 f"load_corpus: expected encoding, include and exclude for a path only, got them for {name_or_path!r}; "
                 "leave them out."
             )
-        return survey.corpus(name_or_path, _BUILT_IN[name_or_path](survey))
+        return survey.corpus(name_or_path, BUILT_IN[name_or_path](survey))
     try:
-        path = Path(name_or_path)
+        path = Path(name_or_path).absolute()
         status = os.stat(name_or_path)
     except (OSError, ValueError, TypeError) as error:  # ValueError: a NUL in the path
         missing = isinstance(error, FileNotFoundError)
         reason = ", which is none of them" if missing else f": {getattr(error, 'strerror', error)}"
         raise DataError(
-            f"load_corpus: expected a built-in corpus ({', '.join(_BUILT_IN)}) or the path of a file or folder, "
+            f"load_corpus: expected a built-in corpus ({', '.join(BUILT_IN)}) or the path of a file or folder, "
             f"got {str(name_or_path)!r:.80}{reason}; check the spelling."
         ) from error
     if stat.S_ISDIR(status.st_mode):
@@ -176,7 +194,7 @@ def load_corpus(
         survey.add_files(files, path)
         skipped = f" ({len(survey.skipped)} skipped)" if survey.skipped else ""
         origin = f"the folder '{shown(path)}', {len(survey.documents)} files{skipped}"
-        return survey.corpus(path.resolve().name, origin)
+        return survey.corpus(shown(path.resolve().name), origin)
     if include or exclude:
         raise ArgumentError(
             f"load_corpus: expected include and exclude for a folder only, got them for the file '{shown(path)}'; "
@@ -188,7 +206,7 @@ def load_corpus(
             "since a corpus is read several times."
         )
     survey.add_files([(path, status.st_size)])
-    return survey.corpus(path.name, f"the file '{shown(path)}'")
+    return survey.corpus(shown(path.name), f"the file '{shown(path)}'")
 
 
 def split(tokens: ArrayLike, validation: float = 0.1) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -260,9 +278,8 @@ class _Survey:
         facts = (name, description, self._characters, self._digest.hexdigest())
         corpus = Corpus(*facts, tuple(self.skipped), tuple(self.documents))
         if not self.documents:
-            raise DataError(
-                f"load_corpus: expected text, got none in {corpus.report()}\nPass a file or folder with text."
-            )
+            found = "; ".join(line.strip() for line in corpus.report().splitlines())
+            raise DataError(f"load_corpus: expected text, got none in {found}; pass a file or folder with text.")
         return corpus
 
     def add_texts(self, texts: Sequence[str]) -> None:
@@ -334,7 +351,7 @@ class _Meter:
 
     def pieces(self, path: Path, encoding: str) -> Iterator[str]:
         try:
-            self._file = open_regular(path)
+            self._file = open_file(path)
         except OSError as error:
             raise NotTextError(f"an unreadable file ({error.strerror})", "check its permissions") from error
         with self._file:
@@ -396,5 +413,5 @@ def _demo(survey: _Survey) -> str:
 
 
 # Each reads the documents into a survey and returns a description of their origin.
-_BUILT_IN: dict[str, Callable[[_Survey], str]] = {"pydoc": _pydoc, "stdlib": _stdlib, "demo": _demo}
+BUILT_IN: dict[str, Callable[[_Survey], str]] = {"pydoc": _pydoc, "stdlib": _stdlib, "demo": _demo}
 _NOT_STDLIB = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})

@@ -8,14 +8,15 @@ import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
-from ..base.files import open_regular
+from ..base.files import open_file
 from ..errors import DataError
 
 Progress = Callable[[str, int, int], object]
 """A function that is called often with the stage, what is done, and the total; 0 is a total that is not known yet."""
 
-_START_OF_CONFIG = 1 << 16
+_LARGEST_CONFIG = 1 << 24
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -58,35 +59,34 @@ def list_files(
         If the folder cannot be read, or if a pattern matches no file.
     """
     skipped: list[tuple[str, str]] = []
-    found: list[tuple[PurePath, os.stat_result]] = []
+    matchers = {pattern: _matcher(pattern) for pattern in (*include, *exclude)}
+    found: list[tuple[_Found, set[str]]] = []
     for row in _regular_files(root, not_folders, skipped):
-        found.append(row)
+        found.append((row, {pattern for pattern, accepts in matchers.items() if accepts(row.path)}))
         progress("listing", len(found), 0)
-    found.sort(key=lambda row: row[0].parts)
-    matched: dict[str, list[bool]] = {}
-    for pattern in (*include, *exclude):
-        accepts = _matcher(pattern)
-        matched[pattern] = [accepts(path) for path, _ in found]
-        if not any(matched[pattern]):
-            raise DataError(
-                f"load_corpus: expected patterns that match a file of the folder '{shown(root)}', got {pattern!r}, "
-                f"which matches none of {len(found)} files; correct it (a pattern is compared with the path inside "
-                "the folder, such as 'books/a.txt', and with the name alone; hidden files are never read)."
-            )
-    files: list[tuple[Path, int]] = []
-    names: dict[tuple[int, int], str] = {}
-    for i, (path, status) in enumerate(found):
-        name = shown(path)
-        first = names.get((status.st_dev, status.st_ino), name) if status.st_ino else name
-        if include and not any(matched[pattern][i] for pattern in include):
-            skipped.append((name, "not included"))
-        elif any(matched[pattern][i] for pattern in exclude):
-            skipped.append((name, "excluded"))
-        elif first != name:
-            skipped.append((name, f"a second link to a file ('{first}')"))
+    for pattern in matchers.keys() - set[str]().union(*(patterns for _, patterns in found)):
+        raise DataError(
+            f"load_corpus: expected patterns that match a file of the folder '{shown(root)}', got {pattern!r}, which "
+            f"matches none of {len(found)} files; correct it (a pattern is compared with the path inside the folder, "
+            "such as 'books/a.txt', and with the name alone; hidden files are never read)."
+        )
+    found.sort(key=lambda row: row[0].path.parts)
+    chosen: list[_Found] = []
+    for row, patterns in found:
+        if include and not patterns.intersection(include):
+            skipped.append((shown(row.path), "not included"))
+        elif patterns.intersection(exclude):
+            skipped.append((shown(row.path), "excluded"))
         else:
-            names[status.st_dev, status.st_ino] = name
-            files.append((root / path, status.st_size))
+            chosen.append(row)
+    files: list[tuple[Path, int]] = []
+    targets = {row.identity: row.path for row in chosen if not row.is_link}
+    for row in chosen:
+        first = targets.setdefault(row.identity, row.path)
+        if row.is_link and first != row.path:
+            skipped.append((shown(row.path), f"a link to a file that is read already ('{shown(first)}')"))
+        else:
+            files.append((root / row.path, row.size))
     return files, skipped
 
 
@@ -101,50 +101,55 @@ def kind_of(status: os.stat_result) -> str:
     return _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
 
 
-def _regular_files(
-    root: Path, not_folders: Collection[str], skipped: list[tuple[str, str]]
-) -> Iterator[tuple[PurePath, os.stat_result]]:
+class _Found(NamedTuple):
+    path: PurePath
+    size: int
+    identity: tuple[int, int]
+    is_link: bool
+
+
+def _regular_files(root: Path, not_folders: Collection[str], skipped: list[tuple[str, str]]) -> Iterator[_Found]:
     """Yield the regular files below `root`, and append everything else to `skipped`."""
-
-    def report(error: OSError) -> None:
-        if error.filename == str(root):
-            raise DataError(
-                f"load_corpus: expected a readable folder, got '{shown(root)}': {error.strerror}; check its "
-                "permissions."
-            ) from error
-        skipped.append((shown(os.path.relpath(error.filename, root)), f"an unreadable folder ({error.strerror})"))
-
-    for folder, subfolders, names in os.walk(str(root), onerror=report):
-        inside = PurePath(folder).relative_to(root)
-        if "config.json" in names and _is_run(Path(folder, "config.json")):
-            subfolders.clear()
-            skipped.append((shown(inside), "the folder of a run"))
+    folders = [PurePath()]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(root / folder) as scan:
+                entries = list(scan)
+        except OSError as error:
+            if not folder.parts:
+                raise DataError(
+                    f"load_corpus: expected a readable folder, got '{shown(root)}': {error.strerror}; check its "
+                    "permissions."
+                ) from error
+            skipped.append((shown(folder), f"an unreadable folder ({error.strerror})"))
             continue
-        entered = []
-        for name in (*subfolders, *names):
-            if name in not_folders:
+        if any(entry.name == "config.json" and _is_run(entry.path) for entry in entries):
+            skipped.append((shown(folder), "the folder of a run"))
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name in not_folders:
                 continue
-            path = inside / name
             try:
-                status = None if name.startswith(".") else os.stat(root / path)
+                status = None if entry.name.startswith(".") else entry.stat()
             except OSError as error:
                 skipped.append((shown(path), f"an unreadable path ({error.strerror})"))
                 continue
             if status is None:
                 skipped.append((shown(path), "hidden"))
             elif stat.S_ISREG(status.st_mode):
-                yield path, status
-            elif stat.S_ISDIR(status.st_mode) and not os.path.islink(root / path):
-                entered.append(name)
+                yield _Found(path, status.st_size, (status.st_dev, status.st_ino), entry.is_symlink())
+            elif stat.S_ISDIR(status.st_mode) and not entry.is_symlink():
+                folders.append(path)
             else:
                 skipped.append((shown(path), kind_of(status)))
-        subfolders[:] = entered
 
 
-def _is_run(config: Path) -> bool:
+def _is_run(config: str) -> bool:
     try:
-        with open_regular(config) as file:
-            return b'"tinygrad_seq.run"' in file.read(_START_OF_CONFIG)
+        with open_file(config) as file:
+            return b'"tinygrad_seq.run"' in file.read(_LARGEST_CONFIG)
     except OSError:
         return False
 

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
-from typing import ClassVar, Literal, Protocol
+from itertools import chain, repeat
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .words import END_OF_UNIT, WordJoiner, tokenize_words
+from .words import END_OF_UNIT, Joiner, WordJoiner, tokenize_words
 
 Level = Literal["char", "word", "whitespace", "subword"]
 
 SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
 PAD_INDEX, UNK_INDEX, EOS_INDEX = range(len(SPECIAL_TOKENS))
 
+_MAX_CHUNKS = 1 << 19  # distinct chunks that are remembered, which bounds the memory
 _CHUNK = 1 << 20  # characters that are converted at once, which bounds the memory
-
-
-class Joiner(Protocol):
-    """Joins tokens to a text, one at a time."""
-
-    def add(self, token: str) -> str:
-        """Return the text that `token` adds."""
-
-    def finish(self) -> str:
-        """Return the text that is still held back."""
 
 
 class Words:
@@ -41,10 +32,11 @@ class Words:
     """
 
     wanted: ClassVar[str] = "non-empty strings"
-    make_joiner: ClassVar[type[Joiner]] = WordJoiner
+    joiner: ClassVar[type[Joiner]] = WordJoiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.index = {END_OF_UNIT: EOS_INDEX} | {token: i for i, token in enumerate(tokens, len(SPECIAL_TOKENS))}
+        self._indices = _Indices(self)
 
     @classmethod
     def accepts(cls, token: str) -> bool:
@@ -55,6 +47,11 @@ class Words:
     def split(cls, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
         return tokenize_words(text)
+
+    @classmethod
+    def tokens_of(cls, text: str | Sequence[str]) -> Sequence[str]:
+        """Return the tokens of a text; a list of tokens as it is."""
+        return cls.split(text) if isinstance(text, str) else text
 
     @classmethod
     def learn(cls, texts: Iterable[str | Sequence[str]], max_size: int, min_count: int) -> Sequence[str]:
@@ -73,22 +70,58 @@ class Words:
     def count(cls, texts: Iterable[str | Sequence[str]]) -> Counter[str]:
         """Return how often each token occurs."""
         counts: Counter[str] = Counter()
+        chunks: Counter[str] = Counter()
         for text in texts:
-            counts.update(cls.split(text) if isinstance(text, str) else text)
+            if isinstance(text, str):
+                chunks.update(_chunks(text))
+            else:
+                counts.update(text)
+            if len(chunks) > _MAX_CHUNKS:
+                cls._count_chunks(chunks, counts)
+                chunks.clear()
+        cls._count_chunks(chunks, counts)
         return counts
+
+    @classmethod
+    def _count_chunks(cls, chunks: Counter[str], counts: Counter[str]) -> None:
+        for chunk, count in chunks.items():
+            for token in cls.split(chunk):
+                counts[token] += count
 
     def encode(self, text: str | Sequence[str]) -> NDArray[np.int64]:
         """Return the index of each token of a text or list of tokens; that of ``<UNK>`` for unknown ones."""
-        tokens = self.split(text) if isinstance(text, str) else text
-        return np.fromiter(map(self.index.get, tokens, repeat(UNK_INDEX)), np.int64, len(tokens))
+        if not isinstance(text, str):
+            return np.fromiter(map(self.index.get, text, repeat(UNK_INDEX)), np.int64, len(text))
+        return np.fromiter(chain.from_iterable(map(self._indices.__getitem__, _chunks(text))), np.int64)
 
     def unknown(self, text: str | Sequence[str]) -> list[str]:
         """Return the distinct unknown tokens, in order of their first occurrence."""
-        tokens = self.split(text) if isinstance(text, str) else text
-        return [token for token in dict.fromkeys(tokens) if token not in self.index]
+        return [token for token in dict.fromkeys(self.tokens_of(text)) if token not in self.index]
 
 
-class _WhitespaceJoiner:
+class _Indices(dict[str, list[int]]):
+    """The indices of the tokens of each chunk of text; most chunks of a long text are repeated."""
+
+    def __init__(self, level: Words) -> None:
+        self._level = level
+
+    def __missing__(self, chunk: str) -> list[int]:
+        if len(self) > _MAX_CHUNKS:
+            self.clear()
+        self[chunk] = indices = [self._level.index.get(token, UNK_INDEX) for token in self._level.split(chunk)]
+        return indices
+
+
+def _chunks(text: str) -> list[str]:
+    """Return what stands between white space, line breaks and ends of units; no token spans two of them."""
+    chunks: list[str] = []
+    for line in text.replace(END_OF_UNIT, f" {END_OF_UNIT} ").split("\n"):
+        chunks += line.split()
+        chunks.append("\n")
+    return chunks[:-1]
+
+
+class _WhitespaceJoiner(Joiner):
     def __init__(self) -> None:
         self._left = "\n"
 
@@ -97,37 +130,22 @@ class _WhitespaceJoiner:
         self._left = token
         return f" {token}" if spaced else token
 
-    def finish(self) -> str:
-        return ""
-
 
 class Whitespace(Words):
     """Level ``"whitespace"``: what stands between white space, and line breaks. For pre-tokenised corpora."""
 
-    make_joiner = _WhitespaceJoiner
+    joiner = _WhitespaceJoiner
 
     @classmethod
     def split(cls, text: str) -> list[str]:
-        tokens: list[str] = []
-        for line in text.replace(END_OF_UNIT, f" {END_OF_UNIT} ").split("\n"):
-            tokens += line.split()
-            tokens.append("\n")
-        return tokens[:-1]
-
-
-class _Concatenation:
-    def add(self, token: str) -> str:
-        return token
-
-    def finish(self) -> str:
-        return ""
+        return _chunks(text)
 
 
 class Characters(Words):
     """Level ``"char"``: Unicode code points, which are counted and looked up as arrays of integers."""
 
     wanted = "single characters"
-    make_joiner = _Concatenation
+    joiner = Joiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(tokens)
@@ -156,8 +174,10 @@ class Characters(Words):
     def encode(self, text: str | Sequence[str]) -> NDArray[np.int64]:
         if not isinstance(text, str):
             return super().encode(text)
-        parts = [self._table.take(codes, mode="clip") for codes in _code_points([text])]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+        indices = np.empty(len(text), np.int64)
+        for start, codes in zip(range(0, len(text), _CHUNK), _code_points([text]), strict=True):
+            self._table.take(codes, out=indices[start : start + _CHUNK], mode="clip")
+        return indices
 
 
 def _regroup(texts: Iterable[str | Sequence[str]], listed: Counter[str]) -> Iterator[str]:

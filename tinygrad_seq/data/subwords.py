@@ -14,6 +14,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,16 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, DataError
 from .levels import UNK_INDEX, Words
-from .words import END_OF_UNIT
+from .words import END_OF_UNIT, Joiner
 
 _SURROGATE = re.compile(r"([\ud800-\udfff])")
+_PORTION = 1 << 14  # characters; the library counts 256 portions at once, without memory bounds or Ctrl-C in between
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
 _BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {chr(256 + i): byte for i, byte in enumerate(_OTHERS)}
 
 
-class _ByteJoiner:
+class _ByteJoiner(Joiner):
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -44,7 +46,7 @@ class Subwords(Words):
     """Level ``"subword"``: parts of words, whose number is chosen; any text can be encoded."""
 
     wanted = "subwords, with one printable character per byte"
-    make_joiner = _ByteJoiner
+    joiner = _ByteJoiner
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(tokens)
@@ -75,18 +77,18 @@ class Subwords(Words):
             initial_alphabet=list(_BYTE_OF),
             show_progress=False,
         )
-        empty = True
+        fed = 0
 
-        def parts() -> Iterator[str]:
-            nonlocal empty
+        def portions() -> Iterator[str]:
+            nonlocal fed
             for text in texts:
-                for part in [text] if isinstance(text, str) else text:
-                    empty = empty and not part
-                    yield from _SURROGATE.split(part)[::2]
+                for part in _SURROGATE.split(text if isinstance(text, str) else " ".join(text))[::2]:
+                    fed += len(part)
+                    yield from (part[start : start + _PORTION] for start in range(0, len(part), _PORTION))
 
-        tokenizer.train_from_iterator(parts(), trainer)
-        if empty:
-            raise DataError("Vocabulary.build: expected a text, got none; pass a longer text.")
+        tokenizer.train_from_iterator(portions(), trainer)
+        if not fed:
+            raise DataError("Vocabulary.build: expected a text, got 0 tokens; pass a longer text.")
         found: dict[str, int] = tokenizer.get_vocab()
         return sorted(found, key=found.__getitem__)
 
@@ -99,9 +101,12 @@ class Subwords(Words):
     def encode(self, text: str | Sequence[str]) -> NDArray[np.int64]:
         if not isinstance(text, str):
             return super().encode(text)
+        parts = _SURROGATE.split(text)
         indices: list[int] = []
-        for i, part in enumerate(_SURROGATE.split(text)):
-            indices += [self.index.get(part, UNK_INDEX)] if i % 2 else self._tokenizer.encode(part).ids
+        for encoding, surrogate in zip_longest(self._tokenizer.encode_batch_fast(parts[::2]), parts[1::2]):
+            indices += encoding.ids
+            if surrogate:
+                indices.append(self.index.get(surrogate, UNK_INDEX))
         return np.array(indices, np.int64)
 
     @classmethod

@@ -242,6 +242,7 @@ def _guess(head: bytes) -> str | None:
             text = codecs.getincrementaldecoder(name)().decode(head)
         except UnicodeDecodeError:
             continue
-        if text and all(c.isspace() or unicodedata.category(c) not in ("Cc", "Cn", "Co") for c in text):
+        has_ascii = any(character.isascii() for character in text)
+        if has_ascii and all(c.isspace() or unicodedata.category(c) not in ("Cc", "Cn", "Co") for c in text):
             return name
     return None

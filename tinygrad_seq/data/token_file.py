@@ -1,4 +1,4 @@
-"""Files of token indices: NumPy's .npy format in the narrowest unsigned dtype, written as a stream, read as a memory map.
+"""Files of token indices: .npy files of the narrowest unsigned dtype, written as a stream, read as a memory map.
 
 A reader that knows the number of tokens and their SHA-256 needs no parser: it compares the header byte by byte with the
 one that `TokenWriter` writes. So a foreign or tampered file cannot do harm, and a file that a power failure damaged is
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.files import open_regular
+from ..base.files import open_file
 
 Tokens = NDArray[np.unsignedinteger[Any]]
 
@@ -91,7 +91,7 @@ def open_tokens(path: Path, count: int, sha256: str) -> Tokens | None:
     """
     digest = hashlib.sha256()
     try:
-        with open_regular(path) as file:
+        with open_file(path) as file:
             header = file.read(HEADER)
             dtype = next((dtype for dtype in _DTYPES if header == _header(dtype, count)), None)
             if dtype is None or os.fstat(file.fileno()).st_size != HEADER + count * dtype.itemsize:

@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base.files import read_json, write_atomically
 from ..errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
-from .levels import EOS_INDEX, PAD_INDEX, SPECIAL_TOKENS, UNK_INDEX, Characters, Joiner, Level, Whitespace, Words
+from .levels import EOS_INDEX, PAD_INDEX, SPECIAL_TOKENS, UNK_INDEX, Characters, Level, Whitespace, Words
 from .sizes import positive_int
 from .subwords import Subwords
+from .words import Joiner
 
 __all__ = ["Decoder", "Level", "Vocabulary"]
 
@@ -222,7 +223,7 @@ class Vocabulary:
         """
         if token not in self._codec.index:
             raise DataError(
-                f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {_name(token)}; "
+                f"Vocabulary.index: expected one of the {len(self)} tokens of the vocabulary, got {token!r}; "
                 "use the attribute unk for unknown tokens, or build the vocabulary from a text that contains it."
             )
         return self._codec.index[token]
@@ -338,7 +339,7 @@ class Vocabulary:
         Decoder
             A decoder at the start of a text.
         """
-        return Decoder(self.token, self._codec.make_joiner())
+        return Decoder(self.token, self._codec.joiner())
 
     # ------------------------------------------------------------------------------------------------------ files
 

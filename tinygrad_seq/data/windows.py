@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import mmap
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, DtypeError, IndexRangeError, ShapeError
 from .sizes import positive_int
+
+_CHUNK = 1 << 22
 
 Window = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -72,12 +76,13 @@ class Windows:
             )
         if row.dtype.kind not in "iu":
             raise DtypeError(f"Windows: expected integer tokens, got {row.dtype}; encode the text with a Vocabulary.")
-        row = row.astype(np.int64, copy=False)
         length = (len(row) - 1) // self.batch_size
         used = length * self.batch_size
+        self._tokens = row
+        # The pages of a read-only map can be given back after reading.
+        self._map = getattr(tokens, "_mmap", None) if getattr(tokens, "mode", None) == "r" else None
         self._inputs = row[:used].reshape(self.batch_size, length)
         self._targets = row[1 : used + 1].reshape(self.batch_size, length)
-        self._checksum = zlib.crc32(np.ascontiguousarray(row).data)
         self.position = 0
 
     def __len__(self) -> int:
@@ -89,7 +94,7 @@ class Windows:
         if not 0 <= index < len(self):
             raise IndexRangeError(f"Windows: expected an index from 0 to {len(self) - 1}, got {index}; see len().")
         steps = slice(index * self.window, (index + 1) * self.window)
-        return self._inputs[:, steps].T.copy(), self._targets[:, steps].T.copy()
+        return self._inputs[:, steps].T.astype(np.int64, "C"), self._targets[:, steps].T.astype(np.int64, "C")
 
     def __iter__(self) -> Iterator[Window]:
         while self.position < len(self):
@@ -97,9 +102,9 @@ class Windows:
             yield self[self.position - 1]
         self.position = 0
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int | str]:
         """Return the position, the sizes and a checksum of the text, as JSON values."""
-        return {"position": self.position, **self._identity()}
+        return {"position": self.position, **self._identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the position, so that iteration continues with the same next window.
@@ -107,19 +112,17 @@ class Windows:
         Parameters
         ----------
         state : dict
-            What `state_dict` returned.
-
-        Parameters
-        ----------
-        state : dict
-            What `state_dict` returned.
+            What `state_dict` returned, also in version 0.1.0.
 
         Raises
         ------
         DataError
             If `state` belongs to another text or other sizes, or its position is out of range.
         """
-        for name, here in self._identity().items():
+        identity: dict[str, int | str] = self._identity
+        if isinstance(state.get("checksum"), int):  # of version 0.1.0
+            identity = identity | {"checksum": _checksum(self._chunks(), np.dtype("<i8"))}
+        for name, here in identity.items():
             if state.get(name) != here:
                 raise DataError(
                     f"Windows.load_state_dict: expected a state with {name}={here}, got {state.get(name)}; "
@@ -133,5 +136,22 @@ class Windows:
             )
         self.position = position
 
-    def _identity(self) -> dict[str, int]:
-        return {"batch_size": self.batch_size, "window": self.window, "checksum": self._checksum}
+    @functools.cached_property
+    def _identity(self) -> dict[str, int | str]:
+        """The sizes and the checksum, which depends on the tokens but not on their dtype."""
+        low = min(int(chunk.min()) for chunk in self._chunks())
+        high = max(int(chunk.max()) for chunk in self._chunks())
+        dtype = np.min_scalar_type(high).newbyteorder("<") if low >= 0 else np.dtype("<i8")
+        checksum = f"{_checksum(self._chunks(), dtype):08x}"
+        return {"batch_size": self.batch_size, "window": self.window, "checksum": checksum}
+
+    def _chunks(self) -> Iterator[NDArray[np.integer[Any]]]:
+        """Yield the tokens piece by piece, and give back the memory of a memory map."""
+        for start in range(0, len(self._tokens), _CHUNK):
+            yield self._tokens[start : start + _CHUNK]
+            if self._map is not None:
+                self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _checksum(chunks: Iterator[NDArray[np.integer[Any]]], dtype: np.dtype[Any]) -> int:
+    return functools.reduce(lambda crc, chunk: zlib.crc32(chunk.astype(dtype).data, crc), chunks, 0)

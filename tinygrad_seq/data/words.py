@@ -66,7 +66,19 @@ def join_words(tokens: Iterable[str]) -> str:
     return "".join(map(WordJoiner().add, tokens))
 
 
-class WordJoiner:
+class Joiner:
+    """Join tokens to a text, one at a time; this one puts nothing between them."""
+
+    def add(self, token: str) -> str:
+        """Return the text that `token` adds."""
+        return token
+
+    def finish(self) -> str:
+        """Return the text that is still held back."""
+        return ""
+
+
+class WordJoiner(Joiner):
     """Join words one at a time, as `join_words` does."""
 
     def __init__(self) -> None:
@@ -74,7 +86,6 @@ class WordJoiner:
         self._left, self._left_opens = "\n", True
 
     def add(self, token: str) -> str:
-        """Return the text that `token` adds: the token, after a space if one belongs there."""
         closes, opens = token[0] in _CLOSING, token[0] in _OPENING
         if token == "\n":
             self._open_quotes.clear()
@@ -87,7 +98,3 @@ class WordJoiner:
         spaced = merges or not (self._left_opens or closes)
         self._left, self._left_opens = token, opens
         return f" {token}" if spaced else token
-
-    def finish(self) -> str:
-        """Return the text that is still held back: none."""
-        return ""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import io
+import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from numba import config, njit
-from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    InTreeCacheLocator,
+    NullCache,
+    UserProvidedCacheLocator,
+    UserWideCacheLocator,
+)
 from numba.core.runtime import rtsys
 
+from ..base import cache_folder
 from ..base.modes import ieee
 from .shield import shielded
 
@@ -47,26 +59,98 @@ class _CacheOnDemand(NullCache):  # type: ignore[misc]
     def load_overload(self, sig: object, target_context: object) -> object:
         try:
             self._compiled._cache = _HealingCache(self._compiled.py_func)
-        except RuntimeError as error:
-            if "cannot cache function" not in str(error):
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, OSError):
+                cache_folder.warn_once(error)
+            elif "cannot cache function" not in str(error):
                 raise
             self._compiled._cache = NullCache()
         return self._compiled._cache.load_overload(sig, target_context)
 
 
+class _Named(UserProvidedCacheLocator):  # type: ignore[misc]
+    """The folder ``NUMBA_CACHE_DIR``."""
+
+    def ensure_cache_path(self) -> None:
+        folder = Path(self.get_cache_path())
+        try:
+            cache_folder.prepare(folder.parent)
+            cache_folder.prepare(folder)
+        except OSError as error:
+            _warn_of_named(str(error))
+            raise
+        super().ensure_cache_path()
+
+
+class _InTree(InTreeCacheLocator):  # type: ignore[misc]
+    """The folder ``__pycache__`` next to the source."""
+
+    def ensure_cache_path(self) -> None:
+        super().ensure_cache_path()
+        cache_folder.prepare(Path(self.get_cache_path()))
+
+
+class _OfUser(UserWideCacheLocator):  # type: ignore[misc]
+    """The folder of generated kernels."""
+
+    def __init__(self, function: Callable[..., object], file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(cache_folder.locate())
+
+    def ensure_cache_path(self) -> None:
+        try:
+            cache_folder.prepare()
+        except OSError as error:
+            cache_folder.warn_once(error)
+            raise
+        super().ensure_cache_path()
+
+
+class _Placed(CompileResultCacheImpl):  # type: ignore[misc]
+    """Numba takes the first folder that raises no OSError."""
+
+    _locator_classes = (_Named, _InTree, _OfUser)
+
+
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's index and code files, checked and written as all files of `cache_folder`: they hold pickles."""
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            file = io.BytesIO(cache_folder.read(Path(self._index_path)))
+        except FileNotFoundError:
+            return {}
+        if pickle.load(file) != self._version:
+            return {}
+        stamp, overloads = pickle.load(file)
+        return overloads if stamp == self._source_stamp else {}
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(cache_folder.read(Path(self._data_path(name))))
+
+    @contextlib.contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        content = io.BytesIO()
+        yield content
+        cache_folder.write(Path(filepath), content.getvalue())
+
+
 class _HealingCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, safe against damaged, stale and unwritable files.
+    """Numba's cache of one function, safe against damaged, stale, foreign and unwritable files.
 
     Numba stamps a cache with the function's own source file only, and writes the index before the code it points to. A
     kernel that calls functions of another file would keep the old callee inlined, and a crash between the two writes
     would reuse old code under a new stamp. Here the file names contain a digest of all kernel sources.
     """
 
+    _impl_class = _Placed
+
     def __init__(self, function: Callable[..., object]) -> None:
         super().__init__(function)
+        cache_folder.prepare(Path(self._cache_path))  # NUMBA_CACHE_LOCATOR_CLASSES may have chosen it
         stamp = self._impl.locator.get_source_stamp()
         digest = hashlib.sha256(repr((stamp, kernel_sources(), compiler_settings())).encode()).hexdigest()[:16]
-        self._cache_file = IndexDataCacheFile(self._cache_path, f"{self._impl.filename_base}-{digest}", stamp)
+        self._cache_file = _Files(self._cache_path, f"{self._impl.filename_base}-{digest}", stamp)
 
     def load_overload(self, sig: object, target_context: object) -> object:
         try:
@@ -95,6 +179,16 @@ class _HealingCache(FunctionCache):  # type: ignore[misc]
             RuntimeWarning,
             stacklevel=1,
         )
+
+
+@functools.cache
+def _warn_of_named(problem: str) -> None:
+    warnings.warn(
+        f"tinygrad_seq: NUMBA_CACHE_DIR is not used for the kernels of this package: {problem}; they are stored in "
+        "another folder. Set it to a folder that only you can write.",
+        RuntimeWarning,
+        stacklevel=1,
+    )
 
 
 def prepare(target_context: Any) -> None:

@@ -138,7 +138,7 @@ def save_curves(
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     finish(axes, "large")
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150), "save_curves")
 
 
 def figures(caller: str) -> Callable[[float, float], Any]:

@@ -104,7 +104,7 @@ def time_xray(
     axes.set_ylabel(r"$\|\partial L/\partial h_t\|$, relative", fontsize=8)
     axes.tick_params(labelsize=7)
     finish(axes, 8)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110), "time_xray")
 
 
 def gradient_reach(inspection: Inspection | PassInspection) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from .. import optim
+from ..data.text_stream import is_encoding
 from ..data.vocabulary import Level
 from ..errors import ArgumentError, CheckpointError
 from .language_model import CELLS
@@ -41,7 +41,7 @@ class TrainingConfig:
     Parameters
     ----------
     corpus : str, default "pydoc"
-        ``"pydoc"``, ``"stdlib"`` or the path of a text file or folder.
+        ``"pydoc"``, ``"stdlib"``, ``"demo"`` or the path of a text file or folder.
     encoding : str, default "auto"
         The encoding of the files: ``"auto"`` (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or the name of one
         that Python knows, e.g. ``"latin-1"``.
@@ -50,7 +50,7 @@ class TrainingConfig:
     exclude : tuple of str, default ()
         Leave out the files of a folder that match one of these patterns.
     level : str, default "char"
-        What a token is: ``"char"``, ``"word"``.
+        What a token is: ``"char"``, ``"word"``, ``"whitespace"`` or ``"subword"``; see `Vocabulary.build`.
     lowercase : bool, default False
         Whether to convert the text to lower case.
     nfc : bool, default False
@@ -238,15 +238,6 @@ def _is_cell(value: Any) -> bool:
     return bool(separator) and file.endswith(".py") and name.isidentifier()
 
 
-def _is_encoding(value: Any) -> bool:
-    if value == "auto":
-        return True
-    try:
-        return isinstance(value, str) and bool(codecs.lookup(value)._is_text_encoding)
-    except (LookupError, ValueError):  # ValueError: a NUL in the name
-        return False
-
-
 def _are_patterns(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(pattern, str) and pattern for pattern in value)
 
@@ -257,7 +248,7 @@ _AT_LEAST_ZERO: Check = (lambda value: _is_number(value) and value >= 0), "a fin
 _SIZES = ("max_vocabulary", "embedding_size", "hidden_size", "batch_size", "window")
 _CHECKS: dict[str, Check] = {
     "corpus": ((lambda value: isinstance(value, str) and bool(value)), "a name or path"),
-    "encoding": (_is_encoding, "auto, or an encoding that Python knows, such as utf-16 or latin-1"),
+    "encoding": (is_encoding, "auto, or an encoding that Python knows, such as utf-16 or latin-1"),
     "include": _PATTERNS,
     "exclude": _PATTERNS,
     "level": _one_of(LEVELS),

@@ -550,6 +550,7 @@ def _facts(corpus: Corpus, text: Text) -> dict[str, Any]:
         "characters_per_token": text.characters_per_token("training"),
         "training_tokens": len(text.training),
         "validation_tokens": len(text.validation),
+        "skipped": [list(pair) for pair in corpus.skipped],
         "split": "text",
         "parts": text.facts(),
     }

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..base.files import open_atomically
-from ..data import Corpus, Vocabulary, split
+from ..base.files import open_atomically, remove_leftovers
+from ..data import Corpus, Vocabulary, split, units
+from ..data.folders import Progress
 from ..data.token_file import HEADER, Tokens, TokenWriter, open_tokens
-from ..data.units import mark_units
 from ..data.words import END_OF_UNIT
 from ..errors import DataError
 from .config import TrainingConfig
-
-Progress = Callable[[str, int, int], object]
 
 PARTS = ("training", "validation", "test")
 _BREAK = re.compile(rf"\s|{END_OF_UNIT}")
@@ -78,8 +76,8 @@ def read_text(
     """Split a corpus into parts and encode them.
 
     The corpus is read three times as a stream: to measure it, to build the vocabulary from the training part, and to
-    encode all parts. Lines are drawn for the parts by the seed of `config`; other units are cut by characters, at levels
-    other than ``"char"`` at the next white space.
+    encode all parts. Lines are drawn for the parts by the seed of `config`. Other units are cut by characters, and at
+    levels other than ``"char"`` at the next white space.
 
     Parameters
     ----------
@@ -111,14 +109,19 @@ def read_text(
     CheckpointError
         If a file cannot be written, e.g. because the disk is full.
     """
+    order = (
+        np.random.default_rng(config.seed).permutation(sum(1 for _ in corpus.streams())).tolist()
+        if config.shuffle
+        else None
+    )
 
     def pieces(stage: str) -> Iterator[str]:
-        return mark_units(_watched(_documents(corpus, config), stage, corpus.characters, progress), config.unit)
+        return units.mark_units(_watched(corpus.streams(order), stage, corpus.characters, progress), config.unit)
 
-    characters = units = 0
+    characters = ends = 0
     for piece in pieces("measuring"):
         characters += len(piece)
-        units += piece.count(END_OF_UNIT)
+        ends += piece.count(END_OF_UNIT)
     if characters == 1:
         raise DataError(
             f"Session: expected a corpus with text, got only blank lines in {corpus.description}; pass another corpus."
@@ -126,7 +129,7 @@ def read_text(
     if rule == "tokens" and vocabulary is not None:
         return vocabulary, _split_tokens(pieces("encoding"), vocabulary, config)
     if config.unit == "line":
-        labels = _draw_lines(units - 1, config)
+        labels = _draw_lines(ends - 1, config)
 
         def parts(stage: str) -> Iterator[tuple[str, str]]:
             return _parts_by_line(pieces(stage), labels)
@@ -139,7 +142,9 @@ def read_text(
 
     if vocabulary is None:
         training = (text for part, text in parts("counting") if part == "training")
-        vocabulary = Vocabulary.build(training, config.level, max_size=config.max_vocabulary)
+        vocabulary = Vocabulary.build(
+            training, config.level, max_size=config.max_vocabulary, lowercase=config.lowercase, nfc=config.nfc
+        )
     text = _encode(parts("encoding"), vocabulary, PARTS if config.test else PARTS[:2], folder, config)
     return vocabulary, text
 
@@ -181,7 +186,8 @@ _COLUMNS = ("characters", "unknown", "sha256")
 def _text(
     parts: dict[str, Tokens], characters: dict[str, float], unknown: dict[str, int], sha256: dict[str, str]
 ) -> Text:
-    return Text(*(parts.get(part, np.empty(0, np.uint8)) for part in PARTS), characters, unknown, sha256)
+    training, validation, test = (parts.get(part, np.empty(0, np.uint8)) for part in PARTS)
+    return Text(training, validation, test, characters, unknown, sha256)
 
 
 def _path(folder: Path, part: str) -> Path:
@@ -191,28 +197,24 @@ def _path(folder: Path, part: str) -> Path:
 # --------------------------------------------------------------------------------------------- the text as a stream
 
 
-def _documents(corpus: Corpus, config: TrainingConfig) -> Iterator[Iterator[str]]:
-    order: Iterable[int] = range(len(corpus._documents))
-    if config.shuffle:
-        order = np.random.default_rng(config.seed).permutation(len(corpus._documents))
-    return (corpus._documents[i]() for i in order)
-
-
 def _watched(
     documents: Iterable[Iterable[str]], stage: str, total: int, progress: Progress | None
 ) -> Iterator[Iterator[str]]:
     """Yield the documents, and report the characters that have been read."""
-    done = 0
+    done = reported = 0
 
     def counted(document: Iterable[str]) -> Iterator[str]:
-        nonlocal done
+        nonlocal done, reported
         for piece in document:
             yield piece
             done += len(piece)
-            if progress is not None:
-                progress(stage, min(done, total), total)
+            if progress is not None and done >= reported + units.PIECE:
+                progress(stage, done, total)
+                reported = done
 
-    return map(counted, documents)
+    yield from map(counted, documents)
+    if progress is not None:
+        progress(stage, total, total)
 
 
 # ---------------------------------------------------------------------------------------------------------- the split
@@ -240,22 +242,21 @@ def _parts_by_cut(pieces: Iterable[str], cuts: list[int], anywhere: bool) -> Ite
 
 def _draw_lines(lines: int, config: TrainingConfig) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the number of the part of each line."""
-    validation, test = (max(1, round(fraction * lines)) for fraction in (config.validation, config.test))
-    test *= config.test > 0
-    if lines <= validation + test:
+    needed = 3 if config.test else 2
+    if lines < needed:
         raise DataError(
-            f"Session: expected enough lines for {3 if test else 2} parts, got {lines} with "
-            f"validation={config.validation} and test={config.test}; pass a longer text or other fractions."
+            f"Session: expected at least {needed} lines, one per part, got {lines} with validation={config.validation} "
+            f"and test={config.test}; pass a longer text."
         )
+    test = min(max(1, round(config.test * lines)), lines - 2) if config.test else 0
+    validation = min(max(1, round(config.validation * lines)), lines - test - 1)
     labels = np.zeros(lines, np.uint8)
     labels[:validation], labels[validation : validation + test] = 1, 2
     np.random.default_rng(config.seed).shuffle(labels)
     return labels
 
 
-def _parts_by_line(
-    pieces: Iterable[str], labels: np.ndarray[Any, np.dtype[np.uint8]]
-) -> Iterator[tuple[str, str]]:
+def _parts_by_line(pieces: Iterable[str], labels: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator[tuple[str, str]]:
     """Yield (part, text) for lines with `labels`; each part begins with `END_OF_UNIT`."""
     for part in np.unique(labels):
         yield PARTS[part], END_OF_UNIT
@@ -298,13 +299,12 @@ def _encode(
         if folder is None:
             files = {name: io.BytesIO() for name in names}
         else:
-            for left_by_a_kill in folder.glob(".*.tmp"):
-                left_by_a_kill.unlink(missing_ok=True)
+            remove_leftovers(folder)
             for name in names:
-                files[name] = stack.enter_context(open_atomically(_path(folder, name), sync=False))
+                files[name] = stack.enter_context(open_atomically(_path(folder, name), "Session", sync=False))
         writers = {name: TokenWriter(file, len(vocabulary)) for name, file in files.items()}
         for name, text in parts:
-            indices = _indices(vocabulary, text)
+            indices = vocabulary.encode(text)
             writers[name].write(indices)
             characters[name] += len(text)
             unknown[name] += int(np.count_nonzero(indices == vocabulary.unk))
@@ -337,9 +337,3 @@ def _check_sizes(sizes: dict[str, int], config: TrainingConfig) -> None:
                 f"Session: expected at least 2 {part} tokens, got {size} of {sum(sizes.values())} with "
                 f"validation={config.validation} and test={config.test}; pass a longer text or {advice}."
             )
-
-
-def _indices(vocabulary: Vocabulary, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    units = text.split(END_OF_UNIT)
-    parts = [vocabulary.encode(unit, eos=True) for unit in units[:-1]]
-    return np.concatenate([*parts, vocabulary.encode(units[-1])])

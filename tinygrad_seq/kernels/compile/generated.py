@@ -29,13 +29,13 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 
+from ...base import cache_folder
 from ...base.locks import compiling
 from ...base.memo import Memo
 from ...errors import ArgumentError
 from ..jit import compiler_settings, kernel_sources, prepare
 from ..llvm.translate import Translated
 from ..shield import shielded
-from . import cache_folder
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
 _loaded: Memo[str, Callable[..., Any]] = Memo(1000)

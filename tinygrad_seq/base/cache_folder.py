@@ -1,6 +1,8 @@
-"""The folder that holds generated kernels between processes: its location, its permissions, atomic writes.
+"""The folder that holds compiled kernels between processes: its location, its permissions, atomic writes.
 
-Its content is executed. So a folder or file that anyone but the user and root owns or can write is refused.
+Its content is executed. So a folder or file that anyone but the user and root owns or can write is refused. The parents
+of the folder are not checked: whoever can write to one of them can put another folder in its place, but cannot make
+files that belong to the user, and the owner of each file is checked on the open file.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from ...errors import CheckpointError
+from ..errors import CheckpointError
 
-_OURS = re.compile(r"[0-9a-f]{32}(\.py|\.code|-\w+\.tmp)")
+_OURS = re.compile(r"[0-9a-f]{32}(\.py|\.code|-\w+\.tmp)|.+-[0-9a-f]{16}(\.nbi|\.\d+\.nbc|(\.\d+)?-\w+\.tmp)")
 _warned = False
 
 
@@ -37,17 +39,17 @@ def locate() -> Path:
         raise CheckpointError(f"cache: expected a home folder, got: {error}; set TGS_CACHE_DIR.") from error
 
 
-def prepare() -> Path:
-    """Return the folder; create it with mode 0700 if it is missing.
+def prepare(folder: Path | None = None) -> Path:
+    """Return the folder, by default that of `locate`; create it with mode 0700 if it is missing.
 
     Raises
     ------
     OSError
         If it cannot be created, or anyone but the user and root owns it or can write to it.
     """
-    folder = locate()
+    folder = folder or locate()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check(folder, folder.stat())
+    check(folder, folder.stat())
     return folder
 
 
@@ -60,7 +62,7 @@ def read(path: Path) -> bytes:
         If it is missing or unreadable, or anyone but the user and root owns it or can write to it.
     """
     with path.open("rb") as file:
-        _check(path, os.fstat(file.fileno()))
+        check(path, os.fstat(file.fileno()))
         return file.read()
 
 
@@ -105,7 +107,8 @@ def warn_once(problem: object) -> None:
         )
 
 
-def _check(path: Path, status: os.stat_result) -> None:
+def check(path: Path, status: os.stat_result) -> None:
+    """Raise a PermissionError if `status` says that anyone but the user and root owns `path` or can write to it."""
     if not hasattr(os, "geteuid"):  # Windows: access lists protect the folders of a user
         return
     if status.st_uid not in (os.geteuid(), 0):

@@ -1,0 +1,225 @@
+"""What is fuzzed: each reader makes a hostile input in a folder and returns the call that reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import tinygrad_seq as ts
+from tinygrad_seq.autograd.serialization import read_arrays
+from tinygrad_seq.base.memo import Memo
+from tinygrad_seq.cli import main
+from tinygrad_seq.data import Vocabulary, load_corpus
+from tinygrad_seq.errors import DataError
+from tinygrad_seq.kernels.compile import generated
+from tinygrad_seq.train import Run, checkpoint
+
+from .mutations import VALUES, Random, mutate_bytes, mutate_json, mutate_tree
+
+Call = Callable[[], object]
+
+FIXTURES = Path(__file__).parents[1] / "train" / "fixtures" / "run_0_1_0"
+
+
+def tensors(rng: Random, folder: Path) -> Call:
+    """A safetensors file; mutations of the header keep the rest in order."""
+    path = folder / "x.safetensors"
+    arrays = {"a": np.ones((2, 3), np.float32), "b": np.arange(4), "c": np.zeros((0, 2)), "d": np.array([True, False])}
+    ts.save(arrays, path, metadata={"by": "me"})
+    _change_tensors(rng, path)
+    dtype, metadata = rng.choice((None, "float32", "float64")), rng.random() < 0.5
+    return lambda: ts.load(path, dtype=dtype, metadata=metadata)  # type: ignore[call-overload]
+
+
+def _change_tensors(rng: Random, path: Path) -> None:
+    data = path.read_bytes()
+    if rng.random() < 0.3:
+        path.write_bytes(mutate_bytes(rng, data, data))
+        return
+    length = int.from_bytes(data[:8], "little")
+    header = mutate_json(rng, data[8 : 8 + length])
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+
+
+def checkpoints(rng: Random, folder: Path) -> Call:
+    """A checkpoint; most mutations carry a right checksum."""
+    path = folder / "x.safetensors"
+    content = {"step": 3, "weights": (np.ones((2, 2), np.float32), [1.5, None]), "state": {"0": {"m": np.arange(3)}}}
+    checkpoint.save_checkpoint(content, path)
+    _change_checkpoint(rng, path)
+    return lambda: ts.train.load_checkpoint(path)
+
+
+def _change_checkpoint(rng: Random, path: Path) -> None:
+    if rng.random() < 0.3:
+        _change_tensors(rng, path)
+        return
+    arrays, metadata = read_arrays(path)
+    name = next(key for key in metadata if key != "crc32")
+    metadata[name] = mutate_json(rng, metadata[name].encode()).decode(errors="replace")
+    if arrays and rng.random() < 0.3:
+        key = rng.choice(list(arrays))
+        change = rng.choice((lambda x: x.reshape(-1)[:-1], lambda x: x.astype("i8"), lambda x: x * np.nan))
+        with np.errstate(invalid="ignore"):
+            arrays[key] = change(arrays[key])
+    metadata["crc32"] = checkpoint._checksum(metadata[name], arrays)
+    ts.save(arrays, path, metadata=metadata)
+
+
+def vocabularies(rng: Random, folder: Path) -> Call:
+    """A vocabulary file, of this version or of 0.1.0."""
+    path = folder / "vocabulary.json"
+    if rng.random() < 0.5:
+        Vocabulary(*rng.choice((("abc", "char"), (("the", "cat"), "word")))).save(path)
+    else:
+        shutil.copyfile(FIXTURES / rng.choice(("char", "word")) / "vocabulary.json", path)
+    path.write_bytes(mutate_json(rng, path.read_bytes()))
+
+    def call() -> None:
+        vocabulary = Vocabulary.load(path)
+        vocabulary.decode(vocabulary.encode("the cat"))
+
+    return call
+
+
+def runs(rng: Random, folder: Path) -> Call:
+    """A run folder of 0.1.0 with one changed file: opened, its rows and its model read, and sampled from."""
+    root = folder / "run"
+    shutil.copytree(FIXTURES / rng.choice(("char", "word")), root)
+    which = rng.choice(("config.json", "vocabulary.json", "metrics.jsonl", "checkpoints"))
+    if which == "checkpoints":
+        for path in (root / "checkpoints").iterdir():
+            _change_checkpoint(rng, path)
+    elif which == "metrics.jsonl":
+        (root / which).write_bytes(mutate_bytes(rng, (root / which).read_bytes(), b'{"step": 1, "loss": NaN}\n'))
+    else:
+        (root / which).write_bytes(mutate_json(rng, (root / which).read_bytes()))
+
+    def call() -> None:
+        run = Run.open(root)
+        run.rows()
+        run.load_model()
+
+    return call
+
+
+def corpora(rng: Random, folder: Path) -> Call:
+    """A text in any encoding, whole or damaged, alone or in a folder with others."""
+    text = "".join(rng.choice(("a", "b ", "é", "\n", "\r\n", "\n\n", "日本", "\U0001f600", "\t", "<EOS>")) for _ in range(60))
+    encoding = rng.choice(("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1"))
+    data = text.encode(encoding, errors="replace")
+    path = folder / "corpus"
+    if rng.random() < 0.5:
+        path.mkdir()
+        (path / "whole.txt").write_bytes(data)
+    else:
+        path = path.with_suffix(".txt")
+    file = path / "x.txt" if path.is_dir() else path
+    file.write_bytes(data if rng.random() < 0.2 else mutate_bytes(rng, data, b"".join((data, bytes(100)))))
+
+    def call() -> None:
+        corpus = load_corpus(str(path))
+        assert len(corpus.read()) == corpus.characters
+        for document in corpus.documents():
+            assert document
+
+    return call
+
+
+_ARRAYS = (np.ones(3), np.ones((0, 4)), np.array([None]), np.array(["a"]), np.ones(3, complex), np.full((4, 3), np.nan))
+
+
+def states(rng: Random, folder: Path) -> Call:
+    """State dicts of modules, optimisers and schedulers, with foreign entries."""
+    module = ts.nn.Sequential(ts.nn.Linear(3, 4), ts.nn.LayerNorm(4))
+    make = rng.choice((ts.optim.Adam, ts.optim.SGD, ts.optim.RMSprop, ts.optim.Adagrad, ts.optim.AdamW))
+    optimizer = make(module.parameters(), lr=0.1)
+    module(ts.ones((2, 3))).sum().backward()
+    optimizer.step()
+    target: Any = rng.choice((module, optimizer, ts.optim.CosineAnnealingLR(optimizer, 10)))
+    state = target.state_dict()
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        state = mutate_tree(rng, state, VALUES + _ARRAYS)
+    return lambda: target.load_state_dict(state)
+
+
+_KERNEL = "def run(x, factor):\n    for i in range(x.size):\n        x[i] *= factor\n"
+_stored: dict[str, bytes] = {}
+
+
+def kernels(rng: Random, folder: Path) -> Call:
+    """The files of a generated kernel; whatever they hold, the result is right."""
+    cache = folder / "cache"
+
+    def call() -> None:
+        with mock.patch.dict(os.environ, {"TGS_CACHE_DIR": str(cache)}):
+            generated._loaded = Memo(100)
+            x = np.array([1.0, 2.0])
+            generated.load(_KERNEL, "run", "void(float64[::1], float64)")(x, 3.0)
+            assert x.tolist() == [3.0, 6.0]
+
+    if not _stored:
+        call()
+        _stored.update({path.name: path.read_bytes() for path in cache.iterdir()})
+    cache.mkdir(mode=0o700, exist_ok=True)
+    changed = rng.choice(list(_stored))
+    for name, data in _stored.items():
+        (cache / name).write_bytes(mutate_bytes(rng, data, data) if name == changed else data)
+        (cache / name).chmod(rng.choice((0o600, 0o600, 0o600, 0o666)))
+    return call
+
+
+_WORDS = (
+    "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out", "NEW", "--steps",
+    "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt", "--seed", "--level", "--help",
+    "--version", "--clear", "--", "-", "", "-1", "0", "3", "1e999", "nan", "0.5", "abc", "lstm", "gru", "x.py:Cell", "\x00", "\ud800",
+    "\udcff", "é", "x" * 5000, "--debugger", "--no-compile", "--lr=0", "--steps=9" * 30, "/dev/zero", "/", "NONE", "a=b",
+)  # fmt: skip
+
+
+def arguments(rng: Random, folder: Path) -> Call:
+    """A command line; training, verifying and compiling are stopped where they begin."""
+    shutil.copytree(FIXTURES / "char", folder / "run")
+    (folder / "text.txt").write_text("some text\n" * 20)
+    names = {"RUN": str(folder / "run"), "TEXT": str(folder / "text.txt"), "NEW": str(folder / "new")}
+    words = [rng.choice(_WORDS[:8])] + [rng.choice(_WORDS) for _ in range(rng.randrange(6))]
+    given = [names.get(word, word) for word in words]
+
+    def stop(*_: object, **__: object) -> Any:
+        raise DataError("stop: expected nothing, got here; go on.")
+
+    def call() -> str:
+        output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="replace")
+        with contextlib.ExitStack() as stack:
+            for name in ("train.Session", "verify.certify", "warmup._report"):
+                stack.enter_context(mock.patch(f"tinygrad_seq.cli.{name}", stop))
+            stack.enter_context(mock.patch.object(sys, "stdin", io.StringIO("a line\n\x00\n")))
+            stack.enter_context(mock.patch.object(sys, "stderr", io.StringIO()))
+            stack.enter_context(mock.patch.object(sys, "stdout", output))
+            code = main(given)
+        assert code in (0, 1, 2), code
+        return f"exit {code}"
+
+    return call
+
+
+READERS: dict[str, tuple[int, Callable[[Random, Path], Call]]] = {  # name: (share of the inputs, reader)
+    "tensors": (20, tensors),
+    "checkpoints": (20, checkpoints),
+    "vocabularies": (20, vocabularies),
+    "runs": (15, runs),
+    "corpora": (10, corpora),
+    "states": (10, states),
+    "arguments": (4, arguments),
+    "kernels": (1, kernels),
+}
