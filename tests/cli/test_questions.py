@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 
 from tests.cli.commands import ENVIRONMENT, arguments, process, refused
 from tests.cli.test_train import CELL
-from tinygrad_seq.cli import main, score
+from tinygrad_seq.base import cache_folder
+from tinygrad_seq.cli import main
 from tinygrad_seq.train import Run
 
 
@@ -96,7 +99,7 @@ def test_a_narrow_terminal_shows_the_essentials(trained: Path, capsys, monkeypat
 
 def test_a_long_list_reports_its_progress(trained: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(0.0, 11.0)
-    monkeypatch.setattr(score.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     assert main(["score", str(trained), *["the cat"] * 4]) == 0
     assert "scored 2 of 4 sentences\n" in capsys.readouterr().err
 
@@ -120,13 +123,13 @@ def test_runs_of_version_0_1_0(capsys) -> None:
     assert main(["sample", run, "--length", "5"]) == 0
 
 
-def test_code_in_a_run_runs_only_if_trusted(corpus: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_code_in_a_run_runs_only_if_trusted(corpus: Path, tmp_path: Path, capsys) -> None:
     run = str(tmp_path / "run")
-    (tmp_path / "mine.py").write_text(CELL)
+    (tmp_path / "mine.py").write_text(f"{CELL}\nopen({str(tmp_path / 'executed')!r}, 'w').close()\n")
     assert main(arguments(corpus, tmp_path / "run", "--cell", f"{tmp_path / 'mine.py'}:Leaky")) == 0
     assert main(["sample", run, "--length", "5"]) == 0
-    with (tmp_path / "run" / "cell.py").open("a") as file:
-        file.write(f"open({str(tmp_path / 'executed')!r}, 'w').close()\n")
+    (tmp_path / "executed").unlink()
+    shutil.rmtree(cache_folder.prepare() / "trusted")  # as for another user
     for command in (["sample", run], ["score", run, "the cat"]):
         assert "--trust" in refused(capsys, *command)
     assert main(["info", run]) == 0

@@ -96,18 +96,20 @@ def _layers(run: Run) -> tuple[str, int]:
 
 def _parts(facts: dict[str, Any]) -> dict[str, str]:
     """Return the sizes of the parts of the text, and what was left out of it."""
-    lines = {
-        _PARTS[
-            name
-        ]: f"{part['tokens']:,} tokens, {part['characters']:,} characters, {part['unknown']:,} unknown tokens"
-        for name, part in facts.get("parts", {}).items()
-        if part["tokens"]
-    } or {_PARTS[name]: f"{facts[f'{name}_tokens']:,} tokens" for name in ("training", "validation")}  # version 0.1.0
+    parts = facts.get("parts") or {name: {"tokens": facts[f"{name}_tokens"]} for name in ("training", "validation")}
+    lines = {_PARTS[name]: _sizes(part) for name, part in parts.items() if part["tokens"]}
     skipped = facts.get("skipped", [])
     shown = [f"{path} ({reason})" for path, reason in skipped[:_SHOWN]]
     if len(skipped) > _SHOWN:
         shown.append(f"and {len(skipped) - _SHOWN:,} more")
     return lines | ({"skipped": ", ".join(shown)} if shown else {})
+
+
+def _sizes(part: dict[str, Any]) -> str:
+    tokens = f"{part['tokens']:,} tokens"
+    if "characters" not in part:  # a run of version 0.1.0
+        return tokens
+    return f"{tokens} ({part['unknown']:,} unknown), {part['characters']:,} characters"
 
 
 def _results(rows: list[Row]) -> str:
