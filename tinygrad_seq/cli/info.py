@@ -99,10 +99,10 @@ def _parts(facts: dict[str, Any]) -> dict[str, str]:
     parts = facts.get("parts") or {name: {"tokens": facts[f"{name}_tokens"]} for name in ("training", "validation")}
     lines = {_PARTS[name]: _sizes(part) for name, part in parts.items() if part["tokens"]}
     skipped = facts.get("skipped", [])
-    shown = [f"{path} ({reason})" for path, reason in skipped[:_SHOWN]]
+    shown = [f"{path}: {reason}" for path, reason in skipped[:_SHOWN]]
     if len(skipped) > _SHOWN:
         shown.append(f"and {len(skipped) - _SHOWN:,} more")
-    return lines | ({"skipped": ", ".join(shown)} if shown else {})
+    return lines | ({"skipped": "; ".join(shown)} if shown else {})
 
 
 def _sizes(part: dict[str, Any]) -> str:
