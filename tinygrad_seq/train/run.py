@@ -318,6 +318,7 @@ class Run:
         temperature: float = 0.8,
         top_k: int | None = None,
         seed: int | None = None,
+        checkpoint: str | None = None,
     ) -> Iterator[str]:
         """Return the pieces of the text that `sample` returns, one per token, as they are generated.
 
@@ -325,6 +326,8 @@ class Run:
         ----------
         prompt, length, temperature, top_k, seed
             As for `sample`.
+        checkpoint : str, optional
+            The name of the checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
@@ -349,7 +352,8 @@ class Run:
             )
         context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
         writer = Writer(self.vocabulary, self.config.unit)
-        tokens = self.model.sample(
+        model = self.model if checkpoint is None else self.load_model(checkpoint)[0]
+        tokens = model.sample(
             context,
             temperature=temperature,
             top_k=top_k,
