@@ -54,6 +54,7 @@ def resident(pid: int | str = "self") -> float:
 
 def many_steps(trial: Trial, steps: int = 100_000) -> str:
     """Train for many steps, with evaluations, samples and checkpoints."""
+    trial.straight("training")  # compiles, which takes memory for good
     settings = trial.settings("training", "--steps", str(steps), "--evaluate-every", str(steps // 50))
     metrics, early, late = trial.run / "metrics.jsonl", 0.0, 0.0
     with trial.start("train", "--out", str(trial.run), *settings) as process:
