@@ -221,7 +221,7 @@ MUTANTS = [
     Mutant(
         "the last lines are held out",
         "train/text.py",
-        "    np.random.default_rng(config.seed).shuffle(labels)\n",
+        "        generator.shuffle(block)\n",
         "",
         TEXT,
     ),

@@ -253,8 +253,14 @@ def _draw_lines(lines: int, config: TrainingConfig) -> np.ndarray[Any, np.dtype[
     test = min(max(1, round(config.test * lines)), lines - 2) if config.test else 0
     validation = min(max(1, round(config.validation * lines)), lines - test - 1)
     labels = np.zeros(lines, np.uint8)
-    labels[:validation], labels[validation : validation + test] = 1, 2
-    np.random.default_rng(config.seed).shuffle(labels)
+    generator = np.random.default_rng(config.seed)
+    for begin in range(0, lines, units.PIECE):  # one shuffle of millions of lines would delay Ctrl-C
+        block = labels[begin : begin + units.PIECE]
+        held = [at * (validation + test) // lines for at in (begin, begin + len(block))]
+        tests = [count * test // (validation + test) for count in held]
+        block[: held[1] - held[0]] = 1
+        block[: tests[1] - tests[0]] = 2
+        generator.shuffle(block)
     return labels
 
 
