@@ -297,15 +297,14 @@ class Run:
             If the cell of the run cannot be loaded or run, or its code is not trusted (see `open`).
         """
         content = self.load(name or ("best" if self.best.exists() else None))
-        step, weights = _step(content), _weights(content)
-        if step is None or weights is None:
+        if "steps" not in content:
             raise CheckpointError(
                 f"Run.load_model: expected the checkpoints of a training run in '{self.folder}', got other content; "
                 "restore them."
             )
         model = build_model(self.config, len(self.vocabulary))
-        model.load_state_dict(weights)
-        return model.eval(), step
+        model.load_state_dict(content["steps"]["model"])
+        return model.eval(), content["steps"]["number"]
 
     @functools.cached_property
     def model(self) -> LanguageModel:
@@ -418,8 +417,10 @@ class Run:
         ...     text.startswith("to be"), len(text) >= 15, run.score("to be or not") < 0
         (True, True, True)
         """
-        options = {"length": length, "temperature": temperature, "top_k": top_k, "seed": seed, "checkpoint": checkpoint}
-        return "".join(self.stream(prompt, **options))
+        pieces = self.stream(
+            prompt, length=length, temperature=temperature, top_k=top_k, seed=seed, checkpoint=checkpoint
+        )
+        return "".join(pieces)
 
     def score(self, sentence: str, *, checkpoint: str | None = None) -> float:
         """Return the natural logarithm of the probability that a unit of the text is `sentence`.
@@ -493,16 +494,8 @@ class Run:
     def _load(self, path: Path) -> dict[str, Any]:
         """Return the content of a checkpoint, which must belong to this run."""
         content = load_checkpoint(path)
-        weights, config = _weights(content), self.config
-        if weights is not None:  # before a model of the sizes in a tampered config.json fills the memory
-            sizes = {"embedding.weight": config.embedding_size, "decoder.weight": config.hidden_size}
-            expected = {name: (len(self.vocabulary), size) for name, size in sizes.items()}
-            got = {name: getattr(weights.get(name), "shape", None) for name in sizes}
-            if got != expected or len(weights) < config.num_layers:
-                raise CheckpointError(
-                    f"Run.load: expected the weights in '{path}' to have the shapes {expected}, as '{self.folder}' "
-                    f"says, got {got}; restore config.json, vocabulary.json and the checkpoint."
-                )
+        if "steps" in content:
+            self._check_weights(content, path)
         bound = content.pop("run", None)
         if bound is None and self.id is None:  # of version 0.1.0
             return content
@@ -523,6 +516,22 @@ class Run:
                     f"trained, got {value!r}; restore config.json."
                 )
         return content
+
+    def _check_weights(self, content: dict[str, Any], path: Path) -> None:
+        """Raise unless the weights fit the settings: a model of the sizes in a tampered file would fill the memory."""
+        step = _step(content)
+        weights = content["steps"].get("model") if step is not None else None
+        weights = weights if isinstance(weights, dict) else {}
+        config = self.config
+        sizes = {"embedding.weight": config.embedding_size, "decoder.weight": config.hidden_size}
+        expected = {name: (len(self.vocabulary), size) for name, size in sizes.items()}
+        got = {name: getattr(weights.get(name), "shape", None) for name in sizes}
+        arrays = all(isinstance(weight, np.ndarray) for weight in weights.values())
+        if got != expected or not arrays or len(weights) < config.num_layers:
+            raise CheckpointError(
+                f"Run.load: expected a step, weights of the shapes {expected} and {config.num_layers} layers in "
+                f"'{path}', as '{self.folder}' says, got {got} and others; restore the files of the run."
+            )
 
     def _binding(self) -> dict[str, Any]:
         settings = manifest.fixed_settings(self.config)
@@ -669,12 +678,6 @@ def _recorded(content: dict[str, Any] | None, part: str, name: str) -> int | Non
     values = (content or {}).get(part)
     value = values.get(name) if isinstance(values, dict) else None
     return value if type(value) is int else None
-
-
-def _weights(content: dict[str, Any]) -> dict[str, Any] | None:
-    steps = content.get("steps")
-    weights = steps.get("model") if isinstance(steps, dict) else None
-    return weights if isinstance(weights, dict) else None
 
 
 def _step(content: dict[str, Any] | None) -> int | None:
