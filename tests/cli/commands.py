@@ -25,7 +25,7 @@ def arguments(corpus: Path, out: Path, *more: str, steps: int = 10) -> list[str]
 def process(*arguments: str, **options) -> subprocess.Popen:
     command = [sys.executable, "-W", "error", "-m", "tinygrad_seq", *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=ENVIRONMENT, **({"text": True} | streams | options))
+    return subprocess.Popen(command, **({"env": ENVIRONMENT, "text": True} | streams | options))
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
