@@ -15,7 +15,7 @@ import typer
 from ..base.settings import set_num_threads
 from ..data.corpus import BUILT_IN
 from ..errors import ArgumentError, TinygradSeqError
-from ..train import layout
+from ..train import run_files
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
@@ -153,8 +153,7 @@ def train(
                 display.show(row)
         except KeyboardInterrupt:
             if run and session and session.steps.number == 0:
-                for name in layout.FILES:
-                    layout.delete(run.folder / name)
+                run_files.discard(run.folder)
         except OSError as error:  # from the output, which is closed: keep the steps since the last checkpoint
             if run and session and session.saved_at < session.steps.number and not isinstance(error, TinygradSeqError):
                 session.save(run)
