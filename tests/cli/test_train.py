@@ -395,7 +395,7 @@ def test_a_terminal_shows_step_and_loss(corpus: Path, tmp_path: Path, columns: i
     """In a real terminal, whose width is COLUMNS."""
     child, terminal = pty.openpty()
     environment = ENVIRONMENT | {"COLUMNS": str(columns), "TERM": "xterm"}
-    running = process(*arguments(corpus, tmp_path / "run", steps=600), stdout=terminal, env=environment)
+    running = process(*arguments(corpus, tmp_path / "run", steps=200), stdout=terminal, env=environment)
     os.close(terminal)
     shown = b""
     with contextlib.suppress(OSError):  # the end of a terminal
@@ -405,7 +405,7 @@ def test_a_terminal_shows_step_and_loss(corpus: Path, tmp_path: Path, columns: i
     assert running.communicate(timeout=60) == (None, "")
     assert running.returncode == 0
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()).replace("\r", "\n").splitlines()
-    assert any(re.search(r"step \d+/600  loss \d\.\d{3}", line[:columns]) for line in lines)
+    assert any(re.search(r"step \d+/200  loss \d\.\d{3}", line[:columns]) for line in lines)
     assert "Reading" in lines[0]
 
 
