@@ -89,6 +89,7 @@ def test_resume_goes_on_and_refuses_other_settings(corpus: Path, tmp_path: Path,
     run = tmp_path / "run"
     assert main(arguments(corpus, run)) == 0
     assert "steps above 10" in refused(capsys, "train", "--out", str(run), "--resume")
+    assert "expected steps above 10" in refused(capsys, "train", "--out", str(run), "--resume", "--steps", "5")
     message = refused(capsys, "train", "--out", str(run), "--resume", "--steps", "20", "--hidden", "9")
     assert "expected hidden_size=8" in message
     assert "Continue" not in message
