@@ -158,8 +158,8 @@ MUTANTS = [
     Mutant(
         "an evaluation counts windows, not tokens",
         "train/loop.py",
-        "            count += targets.size",
-        "            count += len(targets)",
+        "            count += targets[:left].size",
+        "            count += len(targets[:left])",
         LOOP,
     ),
     Mutant(
@@ -242,15 +242,15 @@ MUTANTS = [
     Mutant(
         "every checkpoint is the best",
         "train/session.py",
-        "best=evaluates and self.stopping.waited == 0",
-        "best=evaluates",
+        "best=self.stopping.waited == 0",
+        "best=True",
         SESSION,
     ),
     Mutant(
         "the losses since the last report are not restored",
         "train/session.py",
-        'session.seconds, session._recent = content["seconds"], content["recent"]',
-        'session.seconds = content["seconds"]',
+        'for item in content["recent"]',
+        "for item in ()",
         SESSION,
     ),
     Mutant(
