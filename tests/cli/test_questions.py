@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.cli.commands import ENVIRONMENT, process, refused
-from tinygrad_seq.cli import main, score
+from tests.cli.commands import ENVIRONMENT, arguments, process, refused
+from tests.cli.test_train import CELL
+from tinygrad_seq.base import cache_folder
+from tinygrad_seq.cli import main
 from tinygrad_seq.train import Run
 
 
@@ -95,7 +99,7 @@ def test_a_narrow_terminal_shows_the_essentials(trained: Path, capsys, monkeypat
 
 def test_a_long_list_reports_its_progress(trained: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(0.0, 11.0)
-    monkeypatch.setattr(score.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     assert main(["score", str(trained), *["the cat"] * 4]) == 0
     assert "scored 2 of 4 sentences\n" in capsys.readouterr().err
 
@@ -109,6 +113,48 @@ def test_info(trained: Path, tmp_path: Path, capsys) -> None:
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_runs_of_version_0_1_0(capsys) -> None:
+    run = str(Path(__file__).parents[1] / "train" / "fixtures" / "run_0_1_0" / "word")
+    assert main(["info", run]) == 0
+    shown = capsys.readouterr().out
+    assert "training     365 tokens\nheld out     41 tokens\n" in shown
+    assert "best on the held-out text" in shown
+    assert main(["score", run, "the cat", "the dog"]) == 0
+    assert main(["sample", run, "--length", "5"]) == 0
+
+
+def test_code_in_a_run_runs_only_if_trusted(corpus: Path, tmp_path: Path, capsys) -> None:
+    run = str(tmp_path / "run")
+    (tmp_path / "mine.py").write_text(f"{CELL}\nopen({str(tmp_path / 'executed')!r}, 'w').close()\n")
+    assert main(arguments(corpus, tmp_path / "run", "--cell", f"{tmp_path / 'mine.py'}:Leaky")) == 0
+    assert main(["sample", run, "--length", "5"]) == 0
+    (tmp_path / "executed").unlink()
+    shutil.rmtree(cache_folder.prepare() / "trusted")  # as for another user
+    for command in (["sample", run], ["score", run, "the cat"]):
+        assert "--trust" in refused(capsys, *command)
+    assert main(["info", run]) == 0
+    shown = capsys.readouterr().out
+    assert "layers       not shown" in shown
+    assert "best on the held-out text" in shown
+    assert not (tmp_path / "executed").exists()
+    assert main(["info", run, "--trust"]) == 0
+    assert "LanguageModel" in capsys.readouterr().out
+    assert (tmp_path / "executed").exists()
+
+
+def test_info_shows_the_test_part_and_skipped_files(corpus: Path, tmp_path: Path, capsys) -> None:
+    assert main(arguments(corpus, tmp_path / "run", "--test", "0.2")) == 0
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        r"^training +[\d,]+ tokens \(0 unknown\), [\d,]+ characters",
+        r"^test +[\d,]+ tokens",
+        "on the test text, at step",
+    ):
+        assert re.search(part, shown, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -117,10 +163,10 @@ def test_info(trained: Path, tmp_path: Path, capsys) -> None:
         (["sample", "RUN", "--top-k", "0"], "top_k to be an integer >= 1"),
         (["sample", "RUN", "--length", "0"], "length >= 1"),
         (["sample", "RUN", "--checkpoint", "none"], "No such file"),
-        (["sample", "nowhere"], "without a readable config.json"),
+        (["sample", "nowhere"], "without config.json"),
         (["score", "RUN", "the Ω", "a ü"], "'Ω' U+03A9, 'ü' U+00FC"),
         (["score", "RUN", " "], "a blank one"),
-        (["info", "nowhere"], "without a readable config.json"),
+        (["info", "nowhere"], "without config.json"),
         (["info", "RUN", "--png", "nowhere/x.png"], "create the folder first"),
         (["inf"], "No such command"),
     ],

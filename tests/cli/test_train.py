@@ -192,7 +192,7 @@ def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, n
         (["--threads", "-1"], "train: expected"),
         (["--threads", "0"], "train: expected"),
         (["--hidden", "100000000"], "out of memory"),
-        (["--resume"], "without a readable config.json"),
+        (["--resume"], "without config.json"),
         (["--checkpoint", "best"], "only with --resume"),
         (["--resume", "--force"], "leave one out"),
         (["--corpus", "pydok"], "pydoc, stdlib"),

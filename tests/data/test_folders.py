@@ -217,7 +217,7 @@ def test_runs_inside_the_corpus_are_left_out(folder: Path, indent: int | None) -
     after = load_corpus(folder, exclude=["config.json"])
     assert (after.sha256, after.characters) == (before.sha256, before.characters)
     assert dict(after.skipped) == {"books/config.json": "excluded", "runs/x": "the folder of a run"}
-    with pytest.raises(DataError, match=r"got none in .*skipped \.: the folder of a run"):
+    with pytest.raises(DataError, match=r"x', 0 files \(1 skipped\); skipped \.: the folder of a run; pass a f"):
         load_corpus(run)
 
 

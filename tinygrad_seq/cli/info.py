@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import TinygradSeqError
 from ..report import draw_curves, save_curves
 from ..train.config import TrainingConfig
 from ..train.metrics import Row
@@ -18,7 +19,12 @@ from .arguments import Folder, Trust, examples, four_figures
 _AXES = 14  # columns for the axis labels next to the curve
 _PARTS = {"training": "training", "validation": "held out", "test": "test"}
 _SHOWN = 10  # skipped files
-_TOKENS = {"char": "characters", "word": "words and punctuation"}
+_TOKENS = {
+    "char": "characters",
+    "word": "words and punctuation",
+    "whitespace": "what is between spaces",
+    "subword": "byte pairs",
+}
 EXAMPLES = examples("info runs/demo", "info runs/demo --png loss.png")
 
 
@@ -61,38 +67,49 @@ def _model(config: TrainingConfig) -> str:
 
 def _facts(run: Run) -> str:
     config, facts = run.config, run.facts
-    model, step = (None, 0) if not run.checkpoints() else run.load_model()
+    layers, step = _layers(run)
     lines = {
         "run": run.folder,
         "corpus": f"{facts['corpus']}, {facts['characters']:,} characters: {facts['description']}",
         **_parts(facts),
-        "tokens": f"{_TOKENS.get(config.level, config.level)}, {len(run.vocabulary):,} different; "
-        f"<EOS> after each {config.unit}",
+        "tokens": f"{_TOKENS[config.level]}, {len(run.vocabulary):,} different; <EOS> after each {config.unit}",
         "model": f"{_model(config)}, embedding {config.embedding_size}, dropout {config.dropout:g}",
         "settings": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
         f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
         "checkpoints": ", ".join(path.stem for path in run.checkpoints())
-        + (f"; best is from step {step}" if run.best.exists() else ""),
+        + (f"; best is from step {step}" if step and run.best.exists() else ""),
     }
-    text = "\n".join(f"{name:<12} {value}" for name, value in lines.items())
-    return text if model is None else f"{text}\n\n{model!r}"
+    return "\n".join(f"{name:<12} {value}" for name, value in lines.items()) + layers
+
+
+def _layers(run: Run) -> tuple[str, int]:
+    """Return the table of layers, or why there is none, and the step of the best checkpoint, or 0."""
+    if not run.checkpoints():
+        return "", 0
+    try:
+        model, step = run.load_model()
+    except TinygradSeqError as error:  # the rest can be shown without the model, and without the code of its cell
+        return f"\nlayers       not shown: {error}", 0
+    return f"\n\n{model!r}", step
 
 
 def _parts(facts: dict[str, Any]) -> dict[str, str]:
     """Return the sizes of the parts of the text, and what was left out of it."""
-    lines = {
-        _PARTS[
-            name
-        ]: f"{part['tokens']:,} tokens, {part['characters']:,} characters, {part['unknown']:,} unknown tokens"
-        for name, part in facts.get("parts", {}).items()
-        if part["tokens"]
-    } or {_PARTS[name]: f"{facts[f'{name}_tokens']:,} tokens" for name in ("training", "validation")}  # version 0.1.0
+    parts = facts.get("parts") or {name: {"tokens": facts[f"{name}_tokens"]} for name in ("training", "validation")}
+    lines = {_PARTS[name]: _sizes(part) for name, part in parts.items() if part["tokens"]}
     skipped = facts.get("skipped", [])
-    shown = [f"{path} ({reason})" for path, reason in skipped[:_SHOWN]]
+    shown = [f"{path}: {reason}" for path, reason in skipped[:_SHOWN]]
     if len(skipped) > _SHOWN:
         shown.append(f"and {len(skipped) - _SHOWN:,} more")
-    return lines | ({"skipped": ", ".join(shown)} if shown else {})
+    return lines | ({"skipped": "; ".join(shown)} if shown else {})
+
+
+def _sizes(part: dict[str, Any]) -> str:
+    tokens = f"{part['tokens']:,} tokens"
+    if "characters" not in part:  # a run of version 0.1.0
+        return tokens
+    return f"{tokens} ({part['unknown']:,} unknown), {part['characters']:,} characters"
 
 
 def _results(rows: list[Row]) -> str:

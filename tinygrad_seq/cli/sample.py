@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from ..errors import ArgumentError
 from ..train.run import Run
-from ..train.writer import Writer
 from .arguments import Checkpoint, Folder, Trust, examples
 
 EXAMPLES = examples(
@@ -40,23 +36,13 @@ def sample(
     trust: Trust = False,
 ) -> None:
     """Generate text with a trained model."""
-    if length < 1 or (seed is not None and seed < 0):
-        raise ArgumentError(f"sample: expected length >= 1 and seed >= 0, got {length} and {seed}; correct them.")
     opened = Run.open(run, trust=trust)
-    vocabulary = opened.vocabulary
-    context = np.concatenate([[vocabulary.eos], vocabulary.encode(prompt, strict=True)])
-    model, _ = opened.load_model(checkpoint)
-    writer = Writer(vocabulary, opened.config.unit)
-    tokens = model.sample(
-        context,
-        temperature=temperature,
-        top_k=top_k,
-        generator=np.random.default_rng(seed),
-        exclude=writer.hidden,
+    pieces = opened.stream(
+        prompt, length=length, temperature=temperature, top_k=top_k, seed=seed, checkpoint=checkpoint
     )
     try:
-        for token in itertools.chain(context[1:].tolist(), itertools.islice(tokens, length)):
-            sys.stdout.write(writer.write(token))
+        for piece in pieces:
+            sys.stdout.write(piece)
             sys.stdout.flush()
     finally:  # also after Ctrl-C
         sys.stdout.write("\n")

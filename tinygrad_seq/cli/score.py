@@ -14,7 +14,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..data import Vocabulary
 from ..data.text_stream import read_lines
 from ..errors import DataError
 from ..metrics import perplexity
@@ -57,7 +56,7 @@ def score(
     texts = _grouped(sentences or _lines(encoding), groups)
     if not texts:
         raise DataError("score: expected at least one sentence, got none; pass it in quotes, or pass lines by a pipe.")
-    tokens = _encode(opened.vocabulary, texts)
+    tokens = _encode(opened, texts)
     model, _ = opened.load_model(checkpoint)
     total = sum(map(len, tokens))
     log_p = [float(model.log_probability(row).sum()) for row in _counted(itertools.chain(*tokens), total)]
@@ -84,16 +83,12 @@ def _grouped(texts: Iterable[str], by_blank_lines: bool) -> list[list[str]]:
     return groups if by_blank_lines else [list(itertools.chain(*groups))] if groups else []
 
 
-def _encode(vocabulary: Vocabulary, groups: list[list[str]]) -> list[list[NDArray[np.int64]]]:
-    """Return the tokens of each sentence between two ``<EOS>``."""
+def _encode(run: Run, groups: list[list[str]]) -> list[list[NDArray[np.int64]]]:
     try:
-        return [
-            [np.concatenate([[vocabulary.eos], vocabulary.encode(text, eos=True, strict=True)]) for text in group]
-            for group in groups
-        ]
+        return [[run.encode(text) for text in group] for group in groups]
     except DataError:  # name what is unknown in all sentences, not in the first only
-        between = "" if vocabulary.level == "char" else " "
-        vocabulary.encode(between.join(itertools.chain(*groups)), strict=True)
+        between = "" if run.vocabulary.level == "char" else " "
+        run.encode(between.join(itertools.chain(*groups)))
         raise
 
 

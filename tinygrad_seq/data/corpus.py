@@ -278,7 +278,7 @@ class _Survey:
         facts = (name, description, self._characters, self._digest.hexdigest())
         corpus = Corpus(*facts, tuple(self.skipped), tuple(self.documents))
         if not self.documents:
-            found = "; ".join(line.strip() for line in corpus.report().splitlines())
+            found = "; ".join([description, *(line.strip() for line in corpus.report().splitlines()[1:])])
             raise DataError(f"load_corpus: expected text, got none in {found}; pass a file or folder with text.")
         return corpus
 

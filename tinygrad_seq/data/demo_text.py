@@ -96,11 +96,11 @@ count: two | two | three | four | eight
 
 
 def demo_text() -> str:
-    """Return the text, one sentence per line; it is the same on every machine.
+    """Return the text, one sentence per line and paragraph; it is the same on every machine.
 
     Examples
     --------
-    >>> demo_text().splitlines()[8:10]
+    >>> demo_text().split("\\n\\n")[8:10]
     ['Anna can see the birds at home.', 'The bee sat on a green flower.']
     """
     rules = {
@@ -116,4 +116,4 @@ def demo_text() -> str:
 
     drawn = (re.sub("<(sentence)>", expand, "<sentence>.") for _ in range(_SENTENCES))
     with_articles = (re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", sentence) for sentence in drawn)
-    return "".join(f"{sentence}\n" for sentence in with_articles if not HELD_OUT.search(sentence))
+    return "".join(f"{sentence}\n\n" for sentence in with_articles if not HELD_OUT.search(sentence))
