@@ -8,7 +8,6 @@ mapped into memory: a mapped file that shrinks kills the process.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, overload
 
@@ -183,10 +182,10 @@ def read_arrays(
     """
     from safetensors import SafetensorError, deserialize
 
-    content = read_regular(path, caller, sys.maxsize)
+    content = read_regular(path, caller)
     place = shown(path)
     try:
-        entries = deserialize(content)
+        entries = deserialize(content)  # type: ignore[no-untyped-call]
         header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], caller, f"the header of {place}")
         metadata = header.get("__metadata__") or {}
         _check_texts(metadata)
