@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the counts to this file")
     given = parser.parse_args()
     warnings.simplefilter("ignore")  # a damaged cache warns
-    os.fsync = lambda fd: None  # noqa: ARG005 (syncing takes most of the time)
+    os.fsync = lambda fd: None  # syncing takes most of the time
     virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (virtual + (4 << 30), -1))
 
