@@ -59,10 +59,10 @@ def test_patterns(folder: Path, include: list[str], exclude: list[str], expected
 @pytest.mark.parametrize("pattern", ["*.pfd", "A.TXT", ".*", "", "/", "corpus/*", "["])
 def test_a_pattern_that_matches_nothing(folder: Path, pattern: str) -> None:
     (folder / ".hidden").touch()
-    for include, exclude in ((["*.txt", pattern], []), ([], [pattern])):
-        with pytest.raises(DataError) as caught:
-            load_corpus(folder, include=include, exclude=exclude)
-        assert f"got {pattern!r}, which matches none of 5 files" in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        load_corpus(folder, include=["*.txt", pattern])
+    assert f"got {pattern!r}, which matches none of 5 files" in str(caught.value)
+    assert len(files(load_corpus(folder, exclude=[pattern]))) == 5  # what it was meant for may be gone
 
 
 def test_everything_excluded(folder: Path) -> None:

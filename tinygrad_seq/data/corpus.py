@@ -160,7 +160,8 @@ def load_corpus(
         If `encoding` is unknown, or if encoding or patterns are given for a corpus that they do not apply to.
     DataError
         If there is no such corpus, file or folder; if it has no text; if a file given by its path is binary or not
-        text in its encoding (the message names the file and the byte offset); or if a pattern matches no file.
+        text in its encoding (the message names the file and the byte offset); or if a pattern of `include`
+        matches no file.
 
     Examples
     --------
