@@ -27,6 +27,7 @@ def test_sample_repeats_with_a_seed(trained: Path, capsys) -> None:
     assert texts[0] == texts[1] != texts[2]
     assert all(text.startswith("the c") and len(text) >= 46 for text in texts)
     assert main(["sample", str(trained), "--temperature", "0", "--length", "9", "--checkpoint", "step-000060"]) == 0
+    assert main(["sample", str(trained), "--top-k", "1" + "0" * 20, "--length", "9"]) == 0
 
 
 def test_score_ranks(trained: Path, capsys) -> None:
@@ -162,6 +163,7 @@ def test_info_shows_the_test_part_and_skipped_files(corpus: Path, tmp_path: Path
         (["sample", "RUN", "--temperature", "-1"], "temperature to be a finite number >= 0"),
         (["sample", "RUN", "--top-k", "0"], "top_k to be an integer >= 1"),
         (["sample", "RUN", "--length", "0"], "length >= 1"),
+        (["sample", "RUN", "--length", "1" + "0" * 20], "below 2**63"),
         (["sample", "RUN", "--checkpoint", "none"], "No such file"),
         (["sample", "nowhere"], "without config.json"),
         (["score", "RUN", "the Ω", "a ü"], "'Ω' U+03A9, 'ü' U+00FC"),
