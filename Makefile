@@ -18,7 +18,7 @@ BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-nojit test-boundscheck check lines soak soak-runs mutants bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck check lines soak soak-runs fuzz mutants bench format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ soak: $(VENV)/.installed-test ## run random programs for HOURS on both cores and
 
 soak-runs: $(VENV)/.installed-test ## kill, stop and disturb training runs for about an hour; the folders of failures go to soak/
 	$(BIN)/python -m tests.soak --seed $(SEED) --out soak --json soak/runs.json
+
+fuzz: $(VENV)/.installed-test ## give 100,000 hostile inputs to every reader and print the counts; failing inputs go to fuzz/
+	$(BIN)/python -m tests.fuzz --inputs 100000 --seed $(SEED)
 
 mutants: $(VENV)/.installed-test ## plant each fault of tests/mutants and see that a test fails
 	$(BIN)/python -m tests.mutants --workers $(WORKERS)

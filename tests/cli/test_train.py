@@ -193,7 +193,7 @@ def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, n
         (["--threads", "0"], "train: expected"),
         (["--threads", "1" + "0" * 20], "train: expected an integer from 1 to 1024"),
         (["--hidden", "100000000"], "out of memory"),
-        (["--resume"], "without a readable config.json"),
+        (["--resume"], "without config.json"),
         (["--checkpoint", "best"], "only with --resume"),
         (["--resume", "--force"], "leave one out"),
         (["--corpus", "pydok"], "pydoc, stdlib"),

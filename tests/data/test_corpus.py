@@ -190,7 +190,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"got none in .*skipped empty.txt: an empty file"):
         load_corpus(tmp_path / "folder")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"got none in the folder '.*empty', 0 files: 0 characters"):
+    with pytest.raises(DataError, match=r"got none in the folder '.*empty', 0 files; pass a file or folder with text"):
         load_corpus(tmp_path / "empty")
 
 

@@ -59,10 +59,10 @@ def test_patterns(folder: Path, include: list[str], exclude: list[str], expected
 @pytest.mark.parametrize("pattern", ["*.pfd", "A.TXT", ".*", "", "/", "corpus/*", "["])
 def test_a_pattern_that_matches_nothing(folder: Path, pattern: str) -> None:
     (folder / ".hidden").touch()
-    for include, exclude in ((["*.txt", pattern], []), ([], [pattern])):
-        with pytest.raises(DataError) as caught:
-            load_corpus(folder, include=include, exclude=exclude)
-        assert f"got {pattern!r}, which matches none of 5 files" in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        load_corpus(folder, include=["*.txt", pattern])
+    assert f"got {pattern!r}, which matches none of 5 files" in str(caught.value)
+    assert len(files(load_corpus(folder, exclude=[pattern]))) == 5  # what it was meant for may be gone
 
 
 def test_everything_excluded(folder: Path) -> None:
@@ -217,7 +217,7 @@ def test_runs_inside_the_corpus_are_left_out(folder: Path, indent: int | None) -
     after = load_corpus(folder, exclude=["config.json"])
     assert (after.sha256, after.characters) == (before.sha256, before.characters)
     assert dict(after.skipped) == {"books/config.json": "excluded", "runs/x": "the folder of a run"}
-    with pytest.raises(DataError, match=r"got none in .*skipped \.: the folder of a run"):
+    with pytest.raises(DataError, match=r"x', 0 files \(1 skipped\); skipped \.: the folder of a run; pass a f"):
         load_corpus(run)
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_seq.data import Vocabulary
+from tinygrad_seq.data import Vocabulary, load_corpus
 from tinygrad_seq.data.levels import Level, Whitespace
 from tinygrad_seq.data.vocabulary import _LEVELS
 from tinygrad_seq.data.words import END_OF_UNIT
@@ -141,6 +141,16 @@ def test_frequent_words_are_one_subword(subwords: Vocabulary) -> None:
     assert 256 < len(subwords) - 3 <= 300
     assert subwords.token(subwords.encode(" the").item()) == "Ġthe"
     assert [subwords.decode([index]) for index in subwords.encode("the thecat")] == ["the", " the", "ca", "t"]
+
+
+def test_each_subword_of_a_corpus_is_encoded_as_itself() -> None:
+    corpus = load_corpus("pydoc").read()[:100_000]
+    vocabulary = Vocabulary.build(corpus, "subword", max_size=1500)
+    assert len(vocabulary) == 1500 + 3
+    for index in range(3 + 256, len(vocabulary)):
+        text = vocabulary.decode([index])
+        assert "\ufffd" in text or vocabulary.encode(text).tolist() == [index]
+    assert len(vocabulary.encode(corpus)) < len(corpus) / 3
 
 
 def test_an_incomplete_character_waits_for_its_bytes(subwords: Vocabulary) -> None:

@@ -140,6 +140,22 @@ def test_any_bytes_are_decoded_or_refused(encoding: str, data: bytes, chunk: int
     assert b"\0" not in result
 
 
+@pytest.mark.parametrize(
+    ("encoding", "data", "at"),
+    [
+        ("iso2022_jp", b"ab\x1b($\\{/ {b", 2),  # too long for the buffer of an incremental decoder
+        ("iso2022_kr", b"\x1b$)C\x0e,X\x0f\x1b$0\x0e*+\x0f", 8),  # shifts produce no character
+        ("shift_jis", b"abc\x81", 3),
+        ("utf-16-be", b"\0a\xd8\0\0b", 2),
+        ("utf-16-le", b"a\0b", 2),
+    ],
+)
+def test_offsets_of_other_encodings(encoding: str, data: bytes, at: int) -> None:
+    for chunk in (1, 2, 3, 100):
+        with pytest.raises(NotTextError, match=rf"\(0x{data[at]:02x} at byte {at}\)"):
+            decode(data, encoding, chunk)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16-le", "utf-32-be", "gb18030", "shift_jis"])
 @given(before=st.text(st.sampled_from("ab \r\né"), max_size=12), chunk=CHUNKS)
 def test_a_nul_character_is_binary(encoding: str, before: str, chunk: int) -> None:
@@ -178,6 +194,8 @@ def test_the_advice_fits() -> None:
     with pytest.raises(NotTextError) as caught:
         decode(b"caf\xe9")
     assert caught.value.reason == "bytes that are not UTF-8 (0xe9 at byte 3; --encoding latin-1 or cp1252 may read it)"
+    with pytest.raises(NotTextError, match=r"^no byte order mark, which utf-16 needs"):
+        decode(b"plain ASCII", "utf-16")
     with pytest.raises(NotTextError, match=r"not CP1252 \(0x81 at byte 1\)") as caught:
         decode(b"a\x81", "cp1252")
     assert "latin-1" not in caught.value.reason

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_seq.data import units
@@ -42,6 +42,7 @@ def documents_in_pieces(draw: st.DrawFn) -> list[list[str]]:
 
 
 @UNITS
+@settings(max_examples=max(300, settings().max_examples))
 @given(documents=documents_in_pieces(), size=st.integers(1, 12), longest=st.integers(0, 10))
 def test_any_cut_gives_the_units_of_the_whole(unit: str, documents, size: int, longest: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -1,8 +1,8 @@
 """Fuzz every reader: ``python -m tests.fuzz --inputs 100000 --seed 0``.
 
 Prints how often each reader returned, or raised which error of the package. An input fails if another exception is
-raised, if it takes more than 2 s of processor time or 30 s in all, or if the process grows by more than 256 MB; then its
-folder and traceback are saved, and ``--only READER:NUMBER`` runs it again.
+raised, if it takes more than 2 s of processor time or 30 s in all, or if the process grows by more than 256 MB. Then
+its folder and traceback are saved, and ``--only READER:NUMBER`` runs it again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run(reader: str, number: int, seed: int, out: Path) -> str:
             outcome = type(error).__name__
             if "\n" in str(error).strip() or not str(error):
                 problem = f"a message that is not one line: {error!r}"
-        except (Exception, HangError) as error:
+        except (Exception, HangError) as error:  # noqa: BLE001 (that is what is looked for)
             outcome = type(error).__name__
             problem = traceback.format_exc()
         finally:
@@ -90,7 +90,9 @@ def main() -> int:
     for name, share in shares.items():
         inputs = given.inputs * share // sum(shares.values())
         numbers = [int(number)] if number else range(inputs)
-        counts[name] = dict(collections.Counter(run(name, each, given.seed, given.out) for each in numbers).most_common())
+        counts[name] = dict(
+            collections.Counter(run(name, each, given.seed, given.out) for each in numbers).most_common()
+        )
         print(f"{name:13}", ", ".join(f"{outcome} {count:,}" for outcome, count in counts[name].items()), flush=True)  # noqa: T201
     if given.json:
         given.json.write_text(json.dumps({"seed": given.seed, "counts": counts}, indent=1) + "\n")

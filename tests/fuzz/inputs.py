@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -22,7 +23,9 @@ from tinygrad_seq.cli import main
 from tinygrad_seq.data import Vocabulary, load_corpus
 from tinygrad_seq.errors import DataError
 from tinygrad_seq.kernels.compile import generated
-from tinygrad_seq.train import Run, checkpoint
+from tinygrad_seq.train import Run, TrainingConfig, checkpoint, manifest
+from tinygrad_seq.train.build import build_model
+from tinygrad_seq.train.text import open_text, read_text
 
 from .mutations import VALUES, Random, mutate_bytes, mutate_json, mutate_tree
 
@@ -34,7 +37,12 @@ FIXTURES = Path(__file__).parents[1] / "train" / "fixtures" / "run_0_1_0"
 def tensors(rng: Random, folder: Path) -> Call:
     """A safetensors file; mutations of the header keep the rest in order."""
     path = folder / "x.safetensors"
-    arrays = {"a": np.ones((2, 3), np.float32), "b": np.arange(4), "c": np.zeros((0, 2)), "d": np.array([True, False])}
+    arrays: dict[str, Any] = {
+        "a": np.ones((2, 3), np.float32),
+        "b": np.arange(4),
+        "c": np.zeros((0, 2)),
+        "d": np.array([True, False]),
+    }
     ts.save(arrays, path, metadata={"by": "me"})
     _change_tensors(rng, path)
     dtype, metadata = rng.choice((None, "float32", "float64")), rng.random() < 0.5
@@ -93,9 +101,12 @@ def vocabularies(rng: Random, folder: Path) -> Call:
 
 
 def runs(rng: Random, folder: Path) -> Call:
-    """A run folder of 0.1.0 with one changed file: opened, its rows and its model read, and sampled from."""
+    """A run folder, of this version or of 0.1.0, with one changed file: opened, its rows and its model read."""
     root = folder / "run"
-    shutil.copytree(FIXTURES / rng.choice(("char", "word")), root)
+    if rng.random() < 0.5:
+        shutil.copytree(FIXTURES / rng.choice(("char", "word")), root)
+    else:
+        _make_run(root)
     which = rng.choice(("config.json", "vocabulary.json", "metrics.jsonl", "checkpoints"))
     if which == "checkpoints":
         for path in (root / "checkpoints").iterdir():
@@ -103,7 +114,12 @@ def runs(rng: Random, folder: Path) -> Call:
     elif which == "metrics.jsonl":
         (root / which).write_bytes(mutate_bytes(rng, (root / which).read_bytes(), b'{"step": 1, "loss": NaN}\n'))
     else:
-        (root / which).write_bytes(mutate_json(rng, (root / which).read_bytes()))
+        data = mutate_json(rng, (root / which).read_bytes())
+        with contextlib.suppress(ValueError, RecursionError):  # a stranger writes the right digest
+            content = json.loads(data)
+            if which == "config.json" and isinstance(content, dict) and "sha256" in content:
+                data = manifest.to_bytes({name: value for name, value in content.items() if name != "sha256"})
+        (root / which).write_bytes(data)
 
     def call() -> None:
         run = Run.open(root)
@@ -113,9 +129,39 @@ def runs(rng: Random, folder: Path) -> Call:
     return call
 
 
+def _make_run(root: Path) -> None:
+    config = TrainingConfig(embedding_size=2, hidden_size=3, num_layers=1, steps=5, warmup=0)
+    run = Run.create(root, config, Vocabulary("abc"), {"characters_per_token": 1.0})
+    model = build_model(config, len(run.vocabulary))
+    run.save(5, {"steps": {"model": model.state_dict(), "number": 5}}, best=True)
+    (root / "metrics.jsonl").write_text('{"step": 5, "loss": 1.5, "seconds": 1.0}\n')
+
+
+def token_files(rng: Random, folder: Path) -> Call:
+    """The files of the encoded text of a run, and what the run says of them."""
+    (folder / "text.txt").write_text("some text of a few words\n" * 30)
+    _, text = read_text(load_corpus(str(folder / "text.txt")), TrainingConfig(window=3), folder=folder)
+    facts: Any = {"parts": text.facts()}
+    path = rng.choice(sorted(folder.glob("*.npy")))
+    if rng.random() < 0.6:
+        path.write_bytes(mutate_bytes(rng, path.read_bytes(), path.read_bytes()))
+    else:
+        facts = mutate_tree(rng, facts)
+
+    def call() -> str:
+        found = open_text(folder, facts) if isinstance(facts, dict) else None
+        if found is not None:
+            int(found.training.sum()) + int(found.validation.sum())
+        return "not used" if found is None else "ok"
+
+    return call
+
+
 def corpora(rng: Random, folder: Path) -> Call:
     """A text in any encoding, whole or damaged, alone or in a folder with others."""
-    text = "".join(rng.choice(("a", "b ", "é", "\n", "\r\n", "\n\n", "日本", "\U0001f600", "\t", "<EOS>")) for _ in range(60))
+    text = "".join(
+        rng.choice(("a", "b ", "é", "\n", "\r\n", "\n\n", "日本", "\U0001f600", "\t", "<EOS>")) for _ in range(60)
+    )
     encoding = rng.choice(("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1"))
     data = text.encode(encoding, errors="replace")
     path = folder / "corpus"
@@ -180,11 +226,30 @@ def kernels(rng: Random, folder: Path) -> Call:
 
 
 _WORDS = (
-    "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out", "NEW", "--steps",
-    "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt", "--seed", "--level", "--help",
-    "--version", "--clear", "--", "-", "", "-1", "0", "3", "1e999", "nan", "0.5", "abc", "lstm", "gru", "x.py:Cell", "\x00", "\ud800",
-    "\udcff", "é", "x" * 5000, "--debugger", "--no-compile", "--lr=0", "--steps=9" * 30, "/dev/zero", "/", "NONE", "a=b",
+    "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out",
+    "NEW", "--steps", "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt",
+    "--seed", "--level", "--help", "--version", "--clear", "--", "-", "", "-1", "0", "3", "1e999", "nan", "0.5",
+    "abc", "lstm", "gru", "x.py:Cell", "\x00", "\ud800", "\udcff", "é", "x" * 5000, "--debugger", "--no-compile",
+    "--lr=0", "--steps=9" * 30, "/dev/zero", "/", "NONE", "a=b",
 )  # fmt: skip
+
+
+_COMMANDS = (
+    "train --corpus TEXT --out NEW --steps 3",
+    "train --resume RUN --steps 9",
+    "sample RUN --length 5",
+    "score RUN abc",
+    "info RUN",
+    "cache",
+    "verify x.py:Cell",
+    "",
+)
+
+
+@functools.cache
+def _compile() -> None:
+    Run.open(FIXTURES / "char").sample("a", length=2)
+    Run.open(FIXTURES / "char").score("ab")
 
 
 def arguments(rng: Random, folder: Path) -> Call:
@@ -192,8 +257,14 @@ def arguments(rng: Random, folder: Path) -> Call:
     shutil.copytree(FIXTURES / "char", folder / "run")
     (folder / "text.txt").write_text("some text\n" * 20)
     names = {"RUN": str(folder / "run"), "TEXT": str(folder / "text.txt"), "NEW": str(folder / "new")}
-    words = [rng.choice(_WORDS[:8])] + [rng.choice(_WORDS) for _ in range(rng.randrange(6))]
+    words = rng.choice(_COMMANDS).split()
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        at = rng.randrange(len(words) + 1)
+        words[at : at + rng.randrange(2)] = rng.choices(_WORDS, k=rng.choice((0, 1, 1, 2)))
     given = [names.get(word, word) for word in words]
+    (folder / "arguments.json").write_text(json.dumps(given))
+    lines = mutate_bytes(rng, "a line\né\n".encode())
+    _compile()
 
     def stop(*_: object, **__: object) -> Any:
         raise DataError("stop: expected nothing, got here; go on.")
@@ -203,7 +274,7 @@ def arguments(rng: Random, folder: Path) -> Call:
         with contextlib.ExitStack() as stack:
             for name in ("train.Session", "verify.certify", "warmup._report"):
                 stack.enter_context(mock.patch(f"tinygrad_seq.cli.{name}", stop))
-            stack.enter_context(mock.patch.object(sys, "stdin", io.StringIO("a line\n\x00\n")))
+            stack.enter_context(mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines))))
             stack.enter_context(mock.patch.object(sys, "stderr", io.StringIO()))
             stack.enter_context(mock.patch.object(sys, "stdout", output))
             code = main(given)
@@ -215,6 +286,7 @@ def arguments(rng: Random, folder: Path) -> Call:
 
 READERS: dict[str, tuple[int, Callable[[Random, Path], Call]]] = {  # name: (share of the inputs, reader)
     "tensors": (20, tensors),
+    "token files": (5, token_files),
     "checkpoints": (20, checkpoints),
     "vocabularies": (20, vocabularies),
     "runs": (15, runs),

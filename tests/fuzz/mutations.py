@@ -9,16 +9,18 @@ from typing import Any
 Random = random.Random
 
 TOKENS = (
-    b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\n", b"\r", b"\x1b[31m", b"\x80\x05.", b"{", b"}", b"[", b"]",
-    b",", b":", b'"', b"\\", b'"\\ud800"', b"NaN", b"-Infinity", b"1e999", b"-1", b"9" * 25, b"9" * 5000, b"null", b"true",
-    b"[" * 2000, b'{"a":' * 2000, b"__metadata__", b"$array", b"$tuple", b"<EOS>", b"../", b"cell.py:X", b"F16", b"C64",
-    (1 << 63).to_bytes(8, "little"), (1 << 40).to_bytes(8, "little"), b"\xff" * 8, bytes(8), bytes(300),
+    b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\n", b"\r", b"\x1b[31m", b"\x80\x05.", b"{",
+    b"}", b"[", b"]", b",", b":", b'"', b"\\", b'"\\ud800"', b"NaN", b"-Infinity", b"1e999", b"-1", b"9" * 25,
+    b"9" * 5000, b"null", b"true", b"[" * 2000, b'{"a":' * 2000, b"__metadata__", b"$array", b"$tuple", b"<EOS>",
+    b"../", b"cell.py:X", b"F16", b"C64", (1 << 63).to_bytes(8, "little"), (1 << 40).to_bytes(8, "little"),
+    b"\xff" * 8, bytes(8), bytes(300),
 )  # fmt: skip
-VALUES = (
-    None, True, False, 0, 1, -1, 2, 3, 64, 255, 1 << 31, 1 << 40, 1 << 63, (1 << 64) - 1, -(1 << 63), 10**400, 0.5, -0.0, 1e-320,
-    1e308, float("inf"), -float("inf"), float("nan"), "", "0", "1", "a", "x" * 5000, "\0", "\ud800", "\udcff", "é\u0301", "\r\n",
-    "lstm", "char", "word", "cell.py:Cell", "../../x", "/dev/zero", "F32", "BF16", "<EOS>", [], {}, [[]], [None], [0, 0], {"": {}},
-    {"$array": "w"}, {"$array": 3}, {"$tuple": [1, 2]}, {"$tuple": None}, [1] * 70, [[]] * 1000, [[[[[[[[[[[]]]]]]]]]]],
+VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2, 3, 64, 255, 1 << 31, 1 << 40, 1 << 63, (1 << 64) - 1, -(1 << 63), 10**400, 0.5,
+    -0.0, 1e-320, 1e308, float("inf"), -float("inf"), float("nan"), "", "0", "1", "a", "x" * 5000, "\0", "\ud800",
+    "\udcff", "é\u0301", "\r\n", "lstm", "char", "word", "cell.py:Cell", "../../x", "/dev/zero", "F32", "BF16",
+    "<EOS>", [], {}, [[]], [None], [0, 0], {"": {}}, {"$array": "w"}, {"$array": 3}, {"$tuple": [1, 2]},
+    {"$tuple": None}, [1] * 70, [[]] * 1000, [[[[[[[[[[[]]]]]]]]]]],
 )  # fmt: skip
 
 
@@ -54,16 +56,17 @@ def mutate_tree(rng: Random, value: Any, values: tuple[Any, ...] = VALUES) -> An
         return rng.choice(values)
     key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
     if isinstance(value[key], dict | list) and rng.random() < 0.7:
-        changed = mutate_tree(rng, value[key], values)
-        return {**value, key: changed} if isinstance(value, dict) else [*value[:key], changed, *value[key + 1 :]]
+        copy = value.copy()
+        copy[key] = mutate_tree(rng, value[key], values)
+        return copy
     change = rng.randrange(6)
     if isinstance(value, list):
-        rest = [*value[:key], *value[key + 1 :]]
+        others = [*value[:key], *value[key + 1 :]]
         return (
             [*value[:key], mutate_tree(rng, value[key], values), *value[key + 1 :]],
-            rest,
+            others,
             [*value, rng.choice(values)],
-            [*rest, value[key]],
+            [*others, value[key]],
             value + value,
             value[:key],
         )[change]

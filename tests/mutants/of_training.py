@@ -10,6 +10,8 @@ CLIP = ("tests/optim/test_clip.py",)
 LOOP = ("tests/train/test_loop.py",)
 SESSION = ("tests/train/test_session.py",)
 WINDOWS = ("tests/data/test_windows.py",)
+TEXT = ("tests/train/test_text.py",)
+UNITS = ("tests/data/test_units.py",)
 RTRL = ("tests/test_rtrl.py",)
 
 MUTANTS = [
@@ -208,6 +210,34 @@ MUTANTS = [
         "            self.position += 1\n            yield self[self.position - 1]\n",
         "            yield self[self.position]\n            self.position += 1\n",
         WINDOWS,
+    ),
+    Mutant(
+        "the vocabulary knows the held-out text",
+        "train/text.py",
+        'for part, text in parts("counting") if part == "training")',
+        'for part, text in parts("counting"))',
+        TEXT,
+    ),
+    Mutant(
+        "the last lines are held out",
+        "train/text.py",
+        "    np.random.default_rng(config.seed).shuffle(labels)\n",
+        "",
+        TEXT,
+    ),
+    Mutant(
+        "files of tokens are opened without a look at their content",
+        "data/token_file.py",
+        "if digest.hexdigest() == sha256 else None",
+        "if sha256 else None",
+        TEXT,
+    ),
+    Mutant(
+        "a blank line that is cut by the end of a piece does not separate",
+        "data/units.py",
+        'max(text.rfind("\\n"), text.rfind(" "), 0)].rstrip()',
+        'max(text.rfind("\\n"), text.rfind(" "), 0)]',
+        UNITS,
     ),
     Mutant(
         "a bucket is as wide upwards as downwards",

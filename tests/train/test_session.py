@@ -15,8 +15,17 @@ import numpy as np
 import pytest
 
 from tinygrad_seq.errors import AnomalyError, ArgumentError, CheckpointError, DataError
-from tinygrad_seq.train import Run, Session, TrainingConfig, TrainingSteps, evaluate, graceful_stop, load_checkpoint
-from tinygrad_seq.train import session as session_module
+from tinygrad_seq.train import (
+    Run,
+    Session,
+    TrainingConfig,
+    TrainingSteps,
+    evaluate,
+    evaluation,
+    graceful_stop,
+    load_checkpoint,
+    loop,
+)
 
 FIXTURES = Path(__file__).parent / "fixtures" / "run_0_1_0"
 TIMES = {"seconds", "tokens_per_second"}
@@ -184,12 +193,11 @@ def test_what_cannot_be_trained_is_refused_at_once(tiny: TrainingConfig, changes
 def test_a_plateau_of_the_held_out_loss_halves_the_rate(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
     """After more than one evaluation that is no better; the reported rate is that of the step before."""
 
-
     def always_one(*_: object, progress, **_options: object) -> float:
         progress(100, 100)
         return 1.0
 
-    monkeypatch.setattr("tinygrad_seq.train.session.evaluate", always_one)
+    monkeypatch.setattr("tinygrad_seq.train.evaluation.evaluate", always_one)
     config = dataclasses.replace(tiny, schedule="plateau", lr=0.5, evaluate_every=2, patience=0, sample_length=1)
     rates = {row["step"]: row["lr"] for row in train(tmp_path / "run", config).rows()}
     assert rates == {2: 0.5, 4: 0.5, 6: 0.5, 8: 0.25, 10: 0.25}
@@ -281,11 +289,16 @@ def test_a_signal_during_a_step_waits_for_its_end(tmp_path: Path, tiny: Training
 # ------------------------------------------------------------------------------------------------- honest figures
 
 
-def test_rows_weigh_windows_by_their_tokens(tmp_path: Path, corpus: Path, tiny: TrainingConfig) -> None:
+def test_rows_weigh_windows_by_their_tokens(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
     """A pass has one full window of 3 x 300 tokens and one of 3 x 41 or so."""
     run, session = start(tmp_path / "run", dataclasses.replace(tiny, window=300, steps=4))
     steps, update = [], session.steps._update
-    session.steps._update = lambda *window: (steps.append(update(*window)), steps[-1])[1]  # type: ignore[method-assign]
+
+    def watched(*window: Any) -> Any:
+        steps.append(update(*window))
+        return steps[-1]
+
+    monkeypatch.setattr(session.steps, "_update", watched)
     [row] = session.rows(run)
     assert len({step.tokens for step in steps}) == 2
     mean = sum(step.loss * step.tokens for step in steps) / sum(step.tokens for step in steps)
@@ -306,9 +319,9 @@ def test_the_speed_leaves_out_the_first_step_and_the_evaluations(tmp_path: Path,
         time.sleep(0.3)
         return evaluate(*arguments, **options)
 
-    update, evaluate = TrainingSteps._update, session_module.evaluate
+    update, evaluate = TrainingSteps._update, loop.evaluate
     monkeypatch.setattr(TrainingSteps, "_update", slow)
-    monkeypatch.setattr(session_module, "evaluate", slow_evaluation)
+    monkeypatch.setattr(evaluation, "evaluate", slow_evaluation)
     rows = train(tmp_path / "run", tiny).rows()
     assert all(21 / 0.1 < row["tokens_per_second"] < 21 / 0.01 for row in rows)
     assert rows[-1]["seconds"] > 0.5 + 2 * 0.3
@@ -321,7 +334,7 @@ def test_the_files_of_a_run_hold_standard_json(tmp_path: Path, tiny: TrainingCon
         progress(1, 1)
         return 1e6
 
-    monkeypatch.setattr(session_module, "evaluate", enormous)
+    monkeypatch.setattr(evaluation, "evaluate", enormous)
     run = train(tmp_path / "run", dataclasses.replace(tiny, steps=3, evaluate_every=1))
 
     def refuse(name: str) -> None:
@@ -333,8 +346,8 @@ def test_the_files_of_a_run_hold_standard_json(tmp_path: Path, tiny: TrainingCon
 
 
 def test_a_held_out_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
-    monkeypatch.setattr(session_module, "evaluate", lambda *_, **__: math.nan)
-    with pytest.raises(AnomalyError, match="finite loss on the validation part at step 4, got nan"):
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: math.nan)
+    with pytest.raises(AnomalyError, match="finite loss on the validation part, got nan"):
         train(tmp_path / "run", tiny)
 
 
@@ -418,7 +431,7 @@ def test_changes_say_what_they_change(tmp_path: Path, tiny: TrainingConfig) -> N
     assert "the learning rate falls from 0.001 after step 5 along a cosine to 1e-05 at step 10" in session.notes[-1]
     session = Session.resume(run)
     assert (session.changes, len(session.notes)) == ({}, 0)
-    with pytest.raises(ArgumentError, match="expected hidden_size=6, as .* was started, got 7"):
+    with pytest.raises(ArgumentError, match=r"expected hidden_size=6, as .* was started, got 7"):
         Session.resume(run, changes={"hidden_size": 7})
     with pytest.raises(ArgumentError, match="TrainingConfig: expected lr"):
         Session.resume(run, changes={"lr": -1.0})
@@ -446,7 +459,7 @@ def test_a_corpus_may_move_but_not_change(tmp_path: Path, tiny: TrainingConfig, 
     run = train(tmp_path / "run", tiny, stop_at=5)
     moved = corpus.rename(tmp_path / "moved.txt")
     (tmp_path / "other.txt").write_text("another text " * 100)
-    with pytest.raises(DataError, match="got another in .*other.txt"):
+    with pytest.raises(DataError, match=r"got another in .*other\.txt"):
         Session.resume(run, changes={"corpus": str(tmp_path / "other.txt")})
     resumed(run, {"corpus": str(moved)})
     assert timeless(run) == timeless(train(tmp_path / "straight", dataclasses.replace(tiny, corpus=str(moved))))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -53,8 +54,12 @@ def test_signal_is_noted_and_handlers_come_back(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_same_signal_again_ends_at_once(number: signal.Signals) -> None:
-    with pytest.raises(KeyboardInterrupt), graceful_stop():  # noqa: PT012
+    """But not if it comes at the same time, as from a program that forwards the Ctrl-C of a terminal."""
+    with pytest.raises(KeyboardInterrupt), graceful_stop() as request:  # noqa: PT012
         os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        time.sleep(0.6)
+        assert request
         os.kill(os.getpid(), number)
 
 
@@ -87,7 +92,7 @@ def test_nohup_is_respected() -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_raises_at_once_where_nothing_can_be_lost(number: signal.Signals) -> None:
     with graceful_stop() as request:
-        with pytest.raises(KeyboardInterrupt), interruptible():
+        with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012
             os.kill(os.getpid(), number)
             raise AssertionError("the signal must have interrupted this")
         assert request.signal == number

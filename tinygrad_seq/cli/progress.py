@@ -160,13 +160,14 @@ def description(run: Run, session: Session) -> list[str]:
     held_out = f"{sizes['validation']:,} held out" + (f", {sizes['test']:,} for the test" if sizes["test"] else "")
     unknown = [f"{part['unknown']:,} of {name}" for name, part in parts.items() if part.get("unknown")]
     changes = [f"{name} {old} -> {new}" for name, (old, new) in session.changes.items()]
+    tokens = f"{sizes['training']:,} tokens ({config.level}) for training, {held_out}"
+    model = f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters"
     return [
         *session.notes,
-        f"{sizes['training']:,} tokens ({config.level}) for training, {held_out}, {len(session.vocabulary):,} different",
+        f"{tokens}, {len(session.vocabulary):,} different",
         *([f"<UNK> stands for {', '.join(unknown)} (not in the vocabulary)"] if unknown else []),
         *([f"changed: {', '.join(changes)}"] if changes else []),
-        f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters, "
-        f"steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)",
+        f"{model}, steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)",
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import typer
 from ..base.settings import set_num_threads
 from ..data.corpus import BUILT_IN
 from ..errors import ArgumentError, TinygradSeqError
+from ..train import run_files
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
@@ -115,9 +115,7 @@ def train(
     ] = None,
     checkpoint: Annotated[
         str | None,
-        _option(
-            _RUN, "The checkpoint to start from.", metavar="NAME", show_default="the newest; the best with --from"
-        ),
+        _option(_RUN, "The checkpoint to start from.", metavar="NAME", show_default="the newest; the best with --from"),
     ] = None,
     force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
     trust: Annotated[bool, _option(_RUN, "Run the code of the cell that the run contains.", "--trust")] = False,
@@ -130,11 +128,11 @@ def train(
     given = {name: value for name, value in settings.items() if _is_given(context, name)}
     folder = out or Path("runs") / Path(settings["corpus"]).stem
     if resume and (force or origin):
-        raise ArgumentError(f"train: expected --resume alone, got {'--force' if force else '--from'} too; leave one out.")
-    if checkpoint and not (resume or origin):
         raise ArgumentError(
-            "train: expected --checkpoint only with --resume or --from, got it alone; add one of them."
+            f"train: expected --resume alone, got {'--force' if force else '--from'} too; leave one out."
         )
+    if checkpoint and not (resume or origin):
+        raise ArgumentError("train: expected --checkpoint only with --resume or --from, got it alone; add one of them.")
     if origin and "corpus" not in given:
         raise ArgumentError("train: expected --corpus with --from, got none; pass the text to train on.")
     run = session = None
@@ -155,7 +153,7 @@ def train(
                 display.show(row)
         except KeyboardInterrupt:
             if run and session and session.steps.number == 0:
-                shutil.rmtree(run.folder)
+                run_files.discard(run.folder)
         except OSError as error:  # from the output, which is closed: keep the steps since the last checkpoint
             if run and session and session.saved_at < session.steps.number and not isinstance(error, TinygradSeqError):
                 session.save(run)
@@ -167,9 +165,10 @@ def train(
         sys.stdout.write(f"Generate text:  tinygrad-seq sample {name}\n")
         return
     if session and session.saved_at:
-        sys.stdout.write(
-            f"Stopped and saved at step {session.saved_at}. Continue with:\n  tinygrad-seq train --out {name} --resume\n"
-        )
+        step = session.saved_at
+        lost = f"Stopped at step {session.steps.number}; the last checkpoint is that of step {step}."
+        sys.stdout.write(f"Stopped and saved at step {step}." if step == session.steps.number else lost)
+        sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
     else:
         sys.stdout.write("Stopped before the first checkpoint.\n")
     raise typer.Exit(128 + request.signal)

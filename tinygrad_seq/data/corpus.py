@@ -160,7 +160,8 @@ def load_corpus(
         If `encoding` is unknown, or if encoding or patterns are given for a corpus that they do not apply to.
     DataError
         If there is no such corpus, file or folder; if it has no text; if a file given by its path is binary or not
-        text in its encoding (the message names the file and the byte offset); or if a pattern matches no file.
+        text in its encoding (the message names the file and the byte offset); or if a pattern of `include`
+        matches no file.
 
     Examples
     --------
@@ -278,7 +279,7 @@ class _Survey:
         facts = (name, description, self._characters, self._digest.hexdigest())
         corpus = Corpus(*facts, tuple(self.skipped), tuple(self.documents))
         if not self.documents:
-            found = "; ".join(line.strip() for line in corpus.report().splitlines())
+            found = "; ".join([description, *(line.strip() for line in corpus.report().splitlines()[1:])])
             raise DataError(f"load_corpus: expected text, got none in {found}; pass a file or folder with text.")
         return corpus
 

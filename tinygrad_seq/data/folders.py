@@ -56,7 +56,8 @@ def list_files(
     Raises
     ------
     DataError
-        If the folder cannot be read, or if a pattern matches no file.
+        If the folder cannot be read, or if a pattern of `include` matches no file. Those of `exclude`
+        may match none: the files may be gone.
     """
     skipped: list[tuple[str, str]] = []
     matchers = {pattern: _matcher(pattern) for pattern in (*include, *exclude)}
@@ -64,7 +65,7 @@ def list_files(
     for row in _regular_files(root, not_folders, skipped):
         found.append((row, {pattern for pattern, accepts in matchers.items() if accepts(row.path)}))
         progress("listing", len(found), 0)
-    for pattern in matchers.keys() - set[str]().union(*(patterns for _, patterns in found)):
+    for pattern in set(include) - set[str]().union(*(patterns for _, patterns in found)):
         raise DataError(
             f"load_corpus: expected patterns that match a file of the folder '{shown(root)}', got {pattern!r}, which "
             f"matches none of {len(found)} files; correct it (a pattern is compared with the path inside the folder, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 from itertools import chain, repeat
 from typing import ClassVar, Literal
 
@@ -18,7 +19,7 @@ Level = Literal["char", "word", "whitespace", "subword"]
 SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<EOS>")
 PAD_INDEX, UNK_INDEX, EOS_INDEX = range(len(SPECIAL_TOKENS))
 
-_MAX_CHUNKS = 1 << 19  # distinct chunks that are remembered, which bounds the memory
+_MAX_CHUNKS = 1 << 17  # distinct chunks that are remembered, which bounds the memory
 _CHUNK = 1 << 20  # characters that are converted at once, which bounds the memory
 
 
@@ -58,13 +59,14 @@ class Words:
         """Return the most frequent tokens, sorted by frequency and then by code point."""
         counts = cls.count(texts)
         del counts[END_OF_UNIT]
-        ranked = sorted((-count, token) for token, count in counts.items() if count >= min_count)
+        ranked = nsmallest(max_size, ((-count, token) for token, count in counts.items() if count >= min_count))
         if not ranked:
+            often, advice = f" that occurs {min_count} times", " or a smaller min_count"
             raise DataError(
-                f"Vocabulary.build: expected a text with at least one token that occurs {min_count} times, got "
-                f"{counts.total()} tokens, none of them that often; pass a longer text or a smaller min_count."
+                f"Vocabulary.build: expected a text with at least one token{often if min_count > 1 else ''}, got "
+                f"{counts.total()} tokens; pass a longer text{advice if min_count > 1 else ''}."
             )
-        return [token for _, token in ranked[:max_size]]
+        return [token for _, token in ranked]
 
     @classmethod
     def count(cls, texts: Iterable[str | Sequence[str]]) -> Counter[str]:

@@ -107,7 +107,7 @@ def decode_pieces(file: Readable, encoding: str = "auto", chunk: int = _CHUNK) -
         state = decoder.getstate()
         try:
             text = newlines.decode(data, final=not data)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise _first_fault(decoder, state, data, codec.name, head, end) from error
         if not _is_clean(text, codec.name):
             raise _first_fault(decoder, state, data, codec.name, head, end)
@@ -188,7 +188,9 @@ def _refuse_binary(head: bytes, name: str) -> None:
         if head.startswith(magic):
             raise NotTextError(kind, "save its text as a text file, or leave it out")
     if name in ("utf-16", "utf-32") and head:
-        raise _without_mark(_guess(head) or f"{name}-le")
+        if order := _guess(head):
+            raise _without_mark(order)
+        raise NotTextError(f"no byte order mark, which {name} needs ({name}-le and {name}-be do not)", _CONVERT)
 
 
 def _is_clean(text: str, name: str) -> bool:
@@ -208,19 +210,21 @@ def _first_fault(
     if (order := _guess(head)) and order != name:
         return _without_mark(order)
     decoder.setstate(state)
-    start = end - len(state[0])
+    origin = start = end - len(state[0])
     for i in range(len(data) + 1):
         try:
             text = decoder.decode(data[i : i + 1], final=i == len(data))
-        except UnicodeDecodeError as error:
-            at = end + min(i + 1, len(data)) - len(error.object) + error.start
-            what = f"0x{error.object[error.start]:02x} at byte {at}"
+        except UnicodeError as error:
+            at = start
+            if isinstance(error, UnicodeDecodeError):  # not so after too long an escape sequence
+                at = end + min(i + 1, len(data)) - len(error.object) + error.start
+            what = f"0x{(state[0] + data)[at - origin]:02x} at byte {at}"
             hint = "; --encoding latin-1 or cp1252 may read it" if name == "utf-8" else ""
             return NotTextError(f"bytes that are not {name.upper()} ({what}{hint})", _CONVERT)
         if not _is_clean(text, name):
             what = "NUL character" if "\0" in text else "lone surrogate"
             return NotTextError(f"binary data (a {what} at byte {start})", "leave it out")
-        start = end + i + 1 if text else start
+        start = end + i + 1 - len(decoder.getstate()[0])
     raise AssertionError("decoding byte by byte found no fault")
 
 

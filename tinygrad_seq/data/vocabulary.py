@@ -15,7 +15,7 @@ from typing import ClassVar, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import read_json, write_atomically
+from ..base.files import read_json, shown, write_atomically
 from ..errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
 from .levels import EOS_INDEX, PAD_INDEX, SPECIAL_TOKENS, UNK_INDEX, Characters, Level, Whitespace, Words
 from .sizes import positive_int
@@ -101,7 +101,7 @@ class Vocabulary:
                 )
         if len(set(ordinary)) < len(ordinary):
             twice = Counter(ordinary).most_common(1)[0][0]
-            raise DataError(f"Vocabulary: expected each token once, got {twice!r} twice; leave one out.")
+            raise DataError(f"Vocabulary: expected each token once, got {twice!r:.80} twice; leave one out.")
         object.__setattr__(self, "tokens", SPECIAL_TOKENS + ordinary)
         object.__setattr__(self, "level", level)
         object.__setattr__(self, "lowercase", lowercase)
@@ -364,7 +364,7 @@ class Vocabulary:
             "nfc": self.nfc,
             "tokens": self.tokens,
         }
-        write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
+        write_atomically(path, json.dumps(content, indent=1).encode() + b"\n", "Vocabulary.save")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -445,8 +445,8 @@ class Decoder:
 
 def _malformed(path: str | os.PathLike[str], got: str) -> DataError:
     return DataError(
-        f"Vocabulary.load: expected '{path}' to contain a vocabulary, got {got}; restore the file, or build and save "
-        "the vocabulary again."
+        f"Vocabulary.load: expected {shown(path)} to contain a vocabulary, got {got}; restore the file, or build and "
+        "save the vocabulary again."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, DtypeError
-from .validation import Rule, list_parameters
+from .validation import Rule, list_parameters, shown
 
 Array: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = dict[str, Any]
@@ -252,7 +253,7 @@ class Optimizer(ABC):
     def _check_options(self, group: Group) -> None:
         for name, rule in (self.rules | ({_INITIAL: self.rules["lr"]} if _INITIAL in group else {})).items():
             if not rule.accepts(group[name]):
-                self._refuse(f"{name} to be {rule.expected}", f"{group[name]!r}", f"pass e.g. {name}={rule.example}")
+                self._refuse(f"{name} to be {rule.expected}", shown(group[name]), f"pass e.g. {name}={rule.example}")
 
     def _contiguous(self, grad: Tensor) -> Array:
         """Return the contiguous array of `grad`."""
@@ -267,17 +268,29 @@ class Optimizer(ABC):
         if not isinstance(state_dict, Mapping) or state_dict.keys() != {"state", "param_groups"}:
             got = sorted(map(str, state_dict)) if isinstance(state_dict, Mapping) else type(state_dict).__name__
             self._refuse("a state_dict with 'state' and 'param_groups'", f"{got}", _RELOAD)
-        groups = list(state_dict["param_groups"])
+        groups, by_number = state_dict["param_groups"], state_dict["state"]
+        if (
+            not isinstance(groups, list)
+            or not _holds_dicts(groups)
+            or not all(isinstance(group.get("params", []), list) for group in groups)
+        ):
+            self._refuse("param_groups to be a list of dicts with a list of params", shown(groups), _RELOAD)
+        if not isinstance(by_number, Mapping) or not _holds_dicts(by_number.values()):
+            self._refuse("state to hold a dict per parameter", shown(by_number), _RELOAD)
         sizes = [len(group["params"]) for group in self.param_groups]
         if (got_sizes := [len(group.get("params", ())) for group in groups]) != sizes:
             self._refuse(f"groups of {sizes} parameters", f"{got_sizes}", _RELOAD)
         for group in groups:
             if group.keys() - {_INITIAL} != {*self.rules, "params"}:
-                self._refuse(f"the options {', '.join(self.rules)}", ", ".join(group.keys() - {"params"}), _RELOAD)
+                self._refuse(
+                    f"the options {', '.join(self.rules)}",
+                    ", ".join(sorted(map(str, group.keys() - {"params"}))),
+                    _RELOAD,
+                )
             self._check_options(group)
-        saved = {str(number): state for number, state in state_dict["state"].items()}
-        if len(saved) != len(state_dict["state"]):
-            self._refuse("one state per parameter", f"two, of {sorted(map(repr, state_dict['state']))}", _RELOAD)
+        saved = {str(number): state for number, state in by_number.items()}
+        if len(saved) != len(by_number):
+            self._refuse("one state per parameter", f"two, of {sorted(map(repr, by_number))}", _RELOAD)
         if unknown := saved.keys() - {str(number) for number in range(len(self._states))}:
             self._refuse(f"state of {len(self._states)} parameters", f"also of {sorted(unknown)}", _RELOAD)
         optional = {name for name, option in self._averages.items() if option}
@@ -286,7 +299,7 @@ class Optimizer(ABC):
         for number, (group, param) in enumerate(zip(owners, self._params(), strict=True)):
             if (state := saved.get(str(number))) is not None:
                 if state.keys() - optional != (names := {"step", *self._enabled(group)} - optional):
-                    self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(state)}", _RELOAD)
+                    self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(map(str, state))}", _RELOAD)
                 self._check_state(number, param, state)
             states.append({name: _copied(value) for name, value in (state or {"step": 0}).items()})
         return groups, states
@@ -294,7 +307,7 @@ class Optimizer(ABC):
     def _check_state(self, number: int, param: Tensor, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             if name == "step":
-                fits, expected = isinstance(value, int) and value >= 1, "an integer >= 1"
+                fits, expected = isinstance(value, int) and 1 <= value <= sys.maxsize, "an integer >= 1"
             else:
                 fits, expected = _kind(value) == _kind(param), _kind(param)
             if not fits:
@@ -302,7 +315,11 @@ class Optimizer(ABC):
 
 
 def _kind(value: Any) -> str:
-    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray | Tensor) else repr(value)
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray | Tensor) else shown(value)
+
+
+def _holds_dicts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _copied(value: Any) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import ArgumentError
 from .optimizer import Optimizer
+from .validation import is_finite, shown
 
 
 class Scheduler(ABC):
@@ -151,7 +152,8 @@ class Scheduler(ABC):
         fits = isinstance(state_dict, Mapping) and state_dict.keys() == set(self._state)
         self._require(fits, f"a state_dict with {self._state}", state_dict, "load the state of the same schedule")
         rates, groups = state_dict["base_lrs"], len(self.optimizer.param_groups)
-        self._require(len(rates) == groups, f"{groups} base_lrs", rates, "load it into the same number of groups")
+        fits = isinstance(rates, list | tuple) and len(rates) == groups and all(map(is_finite, rates))
+        self._require(fits, f"{groups} base_lrs", rates, "load it into the same number of groups")
         self._count("last_epoch", state_dict["last_epoch"], least=-1)
 
     def _take_state(self, state_dict: Mapping[str, Any]) -> None:
@@ -180,16 +182,16 @@ class Scheduler(ABC):
 
     def _require(self, fits: bool, expected: str, got: object, advice: str) -> None:
         if not fits:
-            raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got!r}; {advice}.")
+            raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {shown(got)}; {advice}.")
 
     def _count(self, name: str, value: int, least: int = 1) -> int:
         """Return `value`, which must be an integer >= `least`."""
-        fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= sys.maxsize
         self._require(fits, f"an integer {name} >= {least}", value, "correct it")
         return int(value)
 
     def _number(self, name: str, value: float, most: float = math.inf) -> float:
         """Return `value`, which must be a finite number in ``[0, most]``."""
-        fits = isinstance(value, Real) and math.isfinite(value) and 0 <= value <= most
+        fits = is_finite(value) and 0 <= value <= most
         self._require(fits, f"{name} to be finite and in [0, {most}]", value, "correct it")
         return value

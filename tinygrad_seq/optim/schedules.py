@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .optimizer import Optimizer
@@ -464,6 +464,13 @@ class ReduceLROnPlateau(Scheduler):
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.reductions = 0
         super().__init__(optimizer)
+
+    def _check_state(self, state_dict: Mapping[str, Any]) -> None:
+        super()._check_state(state_dict)
+        best = state_dict["best"]
+        self._require(isinstance(best, float) and not math.isnan(best), "best to be a number", best, "correct it")
+        for name in ("num_bad_epochs", "cooldown_counter", "reductions"):
+            self._count(name, state_dict[name], least=0)
 
     def step(self, metric: float) -> None:  # type: ignore[override]
         """Count one step with the given metric, and set the rates.

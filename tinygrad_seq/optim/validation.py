@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from typing import Any, NamedTuple
@@ -42,20 +42,28 @@ class Rule(NamedTuple):
     example: object
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+def is_finite(value: Any) -> bool:
+    """Return whether `value` is a number that a finite float can hold."""
+    largest: Any = sys.float_info.max  # integers compare exactly
+    return isinstance(value, Real) and abs(value) <= largest
+
+
+def shown(value: object) -> str:
+    """Return `value` in one line of at most 200 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _betas(value: Any) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2 and all(_finite(b) and 0 <= b < 1 for b in value)
+    return isinstance(value, tuple | list) and len(value) == 2 and all(is_finite(b) and 0 <= b < 1 for b in value)
 
 
 def at_least_zero(example: float) -> Rule:
     """Return the rule of an option that must be a finite number >= 0."""
-    return Rule("a finite number >= 0", lambda value: _finite(value) and value >= 0, example)
+    return Rule("a finite number >= 0", lambda value: is_finite(value) and value >= 0, example)
 
 
-FINITE = Rule("a finite number", _finite, 0.0)
+FINITE = Rule("a finite number", is_finite, 0.0)
 FLAG = Rule("True or False", lambda value: isinstance(value, bool | np.bool_), False)
-FRACTION = Rule("a number in [0, 1]", lambda value: _finite(value) and 0 <= value <= 1, 0.99)
+FRACTION = Rule("a number in [0, 1]", lambda value: is_finite(value) and 0 <= value <= 1, 0.99)
 BETAS = Rule("two numbers in [0, 1)", _betas, (0.9, 0.999))

@@ -93,7 +93,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     ...     ts.train.load_checkpoint(f"{folder}/x.safetensors")
     {'step': 3}
     """
-    arrays, metadata = read_arrays(path)
+    try:
+        arrays, metadata = read_arrays(path, "load_checkpoint")
+    except DtypeError as error:
+        raise _refused(path, f"numbers of another kind ({error})") from error
     text = metadata.get(_FORMAT)
     if text is None:
         raise _refused(path, "a safetensors file without one; read it with ts.load")

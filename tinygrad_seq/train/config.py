@@ -204,7 +204,7 @@ class TrainingConfig:
                 f"{type(settings).__name__}; restore the file."
             )
         known = {field.name for field in dataclasses.fields(cls)}
-        values = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in settings.items()
             if name in known

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ..base.files import read_json
 from ..errors import CheckpointError
-from .layout import LOCK, tidy
+from .run_files import LOCK, tidy
 
 if sys.platform == "win32":
     import msvcrt

@@ -206,7 +206,7 @@ def evaluate(
     batch_size: int = 32,
     window: int = 64,
     limit: int = 0,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> float:
     """Return the mean loss of a language model on a text, without training it.
 
@@ -254,12 +254,14 @@ def evaluate(
     with evaluating(model), no_grad():
         state, total, count = None, 0.0, 0
         for inputs, targets in windows:
-            progress(count, length * streams)
+            if progress is not None:
+                progress(count, length * streams)
             left = length - count // streams
             logits, state = model(inputs[:left], state)
             total += cross_entropy(logits, targets[:left], reduction="sum").item()
             count += targets[:left].size
             if left <= window:
                 break
-    progress(count, count)
+    if progress is not None:
+        progress(count, count)
     return total / count

@@ -53,8 +53,8 @@ def read_rows(path: Path) -> list[Row]:
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or a line other than the last is not a row: a JSON object with an integer ``"step"``, a
-        text ``"sample"`` (optional), and numbers.
+        If the file cannot be read, or a line other than the last is not a row: a JSON object with an integer
+        ``"step"``, numbers, and at most the text ``"sample"``.
     """
     return [row for row, _ in _read(path)]
 
@@ -63,7 +63,7 @@ def keep_rows(path: Path, last_step: int) -> None:
     """Remove the rows of `path` after `last_step`, which will be repeated, and an incomplete last line."""
     kept = b"".join(line + b"\n" for row, line in _read(path) if row["step"] <= last_step)
     if kept != read_regular(path, "Run.rows"):
-        write_atomically(path, kept)
+        write_atomically(path, kept, "Run.cut")
 
 
 def _read(path: Path) -> Iterator[tuple[Row, bytes]]:

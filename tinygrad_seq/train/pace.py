@@ -55,7 +55,7 @@ class Pace:
         return sum(tokens for tokens, _ in self._steps) / sum(seconds for _, seconds in self._steps)
 
     def seconds_left(self, steps: int, evaluated_tokens: int) -> float | None:
-        """Return the time of `steps` steps and of evaluations on `evaluated_tokens` tokens; None before the second step."""
+        """Return the time of steps and of evaluations on so many tokens, or None before the second step."""
         speed = self.tokens_per_second
         if speed is None:
             return None

@@ -30,7 +30,7 @@ import numpy as np
 from ..base.files import read_regular, write_atomically
 from ..data import Vocabulary
 from ..errors import ArgumentError, CheckpointError, DataError
-from . import layout, manifest
+from . import manifest, run_files
 from . import trust as consent
 from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -41,6 +41,7 @@ from .metrics import Row, keep_rows, read_rows
 from .writer import Writer
 
 _NUMBERED = re.compile(r"step-([0-9]{6,15})")
+_ATTEMPTS = 10
 _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 
 
@@ -136,15 +137,15 @@ class Run:
                     code = consent.code_that_ran(config.cell.rpartition(":")[0])
                     consent.record(code)
                     content["code"] = hashlib.sha256(code).hexdigest()
-                    write_atomically(prepared / "cell.py", code)
+                    write_atomically(prepared / "cell.py", code, "Run.create")
                 if tokens is not None:
                     shutil.move(tokens, prepared / "tokens")
                 vocabulary.save(prepared / "vocabulary.json")
-                write_atomically(prepared / "metrics.jsonl", b"")
-                write_atomically(prepared / "config.json", manifest.to_bytes(content))
-                if layout.is_run(target):
-                    write_atomically(prepared / layout.REPLACES, b"")
-                layout.replace(target, prepared)
+                write_atomically(prepared / "metrics.jsonl", b"", "Run.create")
+                write_atomically(prepared / "config.json", manifest.to_bytes(content), "Run.create")
+                if run_files.is_run(target):
+                    write_atomically(prepared / run_files.REPLACES, b"", "Run.create")
+                run_files.replace(target, prepared)
             except OSError as error:
                 if isinstance(error, CheckpointError):
                     raise
@@ -187,22 +188,22 @@ class Run:
 
     @classmethod
     def _read(cls, root: Path, trust: bool) -> Run:
-        file = layout.locate(root, "config.json")
+        file = run_files.locate(root, "config.json")
         if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got {str(root)!r} without config.json; pass the folder that was "
-                "given to train as --out."
+                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the "
+                "folder that was given to train as --out."
             )
         content = manifest.read(file)
         config = TrainingConfig.from_json(content.get("config"), f"'{file}'")
-        names = layout.locate(root, "vocabulary.json")
+        names = run_files.locate(root, "vocabulary.json")
         vocabulary = Vocabulary.load(names)
         if content["version"] > 1 and content.get("vocabulary") != vocabulary.digest:
             raise CheckpointError(
                 f"Run.open: expected the vocabulary of the run in '{names}', got another; restore the file."
             )
         if ":" in config.cell:
-            path = layout.locate(root, "cell.py")
+            path = run_files.locate(root, "cell.py")
             code = consent.admit(path, trust=trust)
             if content["version"] > 1 and content.get("code") not in (None, hashlib.sha256(code).hexdigest()):
                 raise CheckpointError(
@@ -216,7 +217,7 @@ class Run:
     @property
     def metrics(self) -> Path:
         """The path of the metrics file."""
-        return layout.locate(self.folder, "metrics.jsonl")
+        return run_files.locate(self.folder, "metrics.jsonl")
 
     def rows(self) -> list[Row]:
         """Return the metrics of the run so far."""
@@ -224,14 +225,23 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Return the paths of the numbered checkpoints, newest first."""
-        found = layout.locate(self.folder, "checkpoints").glob("step-*.safetensors")
-        numbered = [path for path in found if path == self._numbered(_number(path)) and path.is_file()]
+        folder = run_files.locate(self.folder, "checkpoints")
+        try:
+            with os.scandir(folder) as entries:
+                found = [folder / entry.name for entry in entries if entry.is_file()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"Run.checkpoints: expected to list '{folder}', got: {error.strerror}; check its permissions."
+            ) from error
+        numbered = [path for path in found if path.name == _name(_number(path))]
         return sorted(numbered, key=_number, reverse=True)
 
     @property
     def best(self) -> Path:
         """The path of the checkpoint with the lowest held-out loss."""
-        return layout.locate(self.folder, "checkpoints") / "best.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / "best.safetensors"
 
     def load(self, name: str | None = None) -> dict[str, Any]:
         """Load a checkpoint.
@@ -252,18 +262,17 @@ class Run:
             If there is no such checkpoint, it is damaged, or it belongs to another run, vocabulary or settings; the
             message names an intact one.
         """
-        path = self._path_of(name)
-        try:
+        for attempt in range(_ATTEMPTS):
+            path = self._path_of(name)
             try:
                 return self._load(path)
-            except CheckpointError:
-                if name is not None or path.exists():
-                    raise
-                return self._load(path := self._path_of(None))  # the process that trains has just deleted it
-        except CheckpointError as error:
-            whole = self._whole_checkpoint(other_than=path)
-            hint = f"--checkpoint {whole.stem} can be used" if whole else "no other checkpoint can be used"
-            raise CheckpointError(f"{str(error).rstrip('.')}; {hint}.") from error
+            except CheckpointError as error:
+                if name is None and attempt < _ATTEMPTS - 1 and not path.exists():
+                    continue  # the process that trains has just deleted it, and written a newer one
+                whole = self._whole_checkpoint(other_than=path)
+                hint = f"--checkpoint {whole.stem} can be used" if whole else "no other checkpoint can be used"
+                raise CheckpointError(f"{str(error).rstrip('.')}; {hint}.") from error
+        raise AssertionError
 
     def load_model(self, name: str | None = None) -> tuple[LanguageModel, int]:
         """Load the model of a checkpoint.
@@ -288,18 +297,11 @@ class Run:
             If the cell of the run cannot be loaded or run, or its code is not trusted (see `open`).
         """
         content = self.load(name or ("best" if self.best.exists() else None))
-        step = _step(content)
-        weights = content["steps"].get("model") if step is not None else None
-        if step is None or not isinstance(weights, dict):
+        step, weights = _step(content), _weights(content)
+        if step is None or weights is None:
             raise CheckpointError(
                 f"Run.load_model: expected the checkpoints of a training run in '{self.folder}', got other content; "
                 "restore them."
-            )
-        sizes = len(self.vocabulary), self.config.embedding_size
-        if getattr(weights.get("embedding.weight"), "shape", None) != sizes or len(weights) < self.config.num_layers:
-            raise CheckpointError(
-                f"Run.load_model: expected weights for {sizes[0]} tokens and the settings of '{self.folder}', got "
-                "others; restore config.json, vocabulary.json and the checkpoint."
             )
         model = build_model(self.config, len(self.vocabulary))
         model.load_state_dict(weights)
@@ -324,7 +326,7 @@ class Run:
 
         Parameters
         ----------
-        prompt, length, temperature, top_k, seed
+        prompt, length, temperature, top_k, seed, checkpoint
             As for `sample`.
         checkpoint : str, optional
             The name of the checkpoint; by default the best if there is one, else the newest.
@@ -353,8 +355,7 @@ class Run:
             )
         context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
         writer = Writer(self.vocabulary, self.config.unit)
-        model = self.model if checkpoint is None else self.load_model(checkpoint)[0]
-        tokens = model.sample(
+        tokens = self._model_of(checkpoint).sample(
             context,
             temperature=temperature,
             top_k=top_k,
@@ -371,8 +372,9 @@ class Run:
         temperature: float = 0.8,
         top_k: int | None = None,
         seed: int | None = None,
+        checkpoint: str | None = None,
     ) -> str:
-        """Generate text with the best model of the run.
+        """Generate text with a model of the run.
 
         Parameters
         ----------
@@ -386,6 +388,8 @@ class Run:
             Sample from the k most probable tokens only; None allows all.
         seed : int, optional
             The same seed gives the same text; None gives another text each time.
+        checkpoint : str, optional
+            The name of a checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
@@ -417,16 +421,19 @@ class Run:
         ...     text.startswith("to be"), len(text) >= 15, run.score("to be or not") < 0
         (True, True, True)
         """
-        return "".join(self.stream(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed))
+        options = {"length": length, "temperature": temperature, "top_k": top_k, "seed": seed, "checkpoint": checkpoint}
+        return "".join(self.stream(prompt, **options))
 
-    def score(self, sentence: str) -> float:
-        """Return the natural logarithm of the probability that a unit of the text is `sentence`, by the best model.
+    def score(self, sentence: str, *, checkpoint: str | None = None) -> float:
+        """Return the natural logarithm of the probability that a unit of the text is `sentence`.
 
         Parameters
         ----------
         sentence : str
             A paragraph, line or document, as the model was trained (``config.unit``), without the line break that ends
             it.
+        checkpoint : str, optional
+            The name of a checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
@@ -445,7 +452,7 @@ class Run:
         >>> def more_probable(run, a, b):
         ...     return a if run.score(a) > run.score(b) else b
         """
-        return float(self.model.log_probability(self.encode(sentence)).sum())
+        return float(self._model_of(checkpoint).log_probability(self.encode(sentence)).sum())
 
     def encode(self, sentence: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Return the tokens of a sentence between two ``<EOS>``, which `LanguageModel.log_probability` takes.
@@ -467,25 +474,38 @@ class Run:
         """
         return np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(sentence, eos=True, strict=True)])
 
+    def _model_of(self, checkpoint: str | None) -> LanguageModel:
+        return self.model if checkpoint is None else self.load_model(checkpoint)[0]
+
     def _numbered(self, step: int) -> Path:
-        return layout.locate(self.folder, "checkpoints") / f"step-{step:06d}.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / _name(step)
 
     def _path_of(self, name: str | None) -> Path:
         if name is None:
-            if not self.checkpoints():
+            if not (numbered := self.checkpoints()):
                 raise CheckpointError(
                     f"Run.load: expected a checkpoint in '{self.folder}', got none; train again with --force."
                 )
-            return self.checkpoints()[0]
+            return numbered[0]
         if not re.fullmatch(r"[\w-][\w.-]*", name):
             raise CheckpointError(
                 f"Run.load: expected the name of a checkpoint in '{self.folder}', got {name!r}; pass e.g. best."
             )
-        return layout.locate(self.folder, "checkpoints") / f"{name.removesuffix('.safetensors')}.safetensors"
+        return run_files.locate(self.folder, "checkpoints") / f"{name.removesuffix('.safetensors')}.safetensors"
 
     def _load(self, path: Path) -> dict[str, Any]:
         """Return the content of a checkpoint, which must belong to this run."""
         content = load_checkpoint(path)
+        weights, config = _weights(content), self.config
+        if weights is not None:  # before a model of the sizes in a tampered config.json fills the memory
+            sizes = {"embedding.weight": config.embedding_size, "decoder.weight": config.hidden_size}
+            expected = {name: (len(self.vocabulary), size) for name, size in sizes.items()}
+            got = {name: getattr(weights.get(name), "shape", None) for name in sizes}
+            if got != expected or len(weights) < config.num_layers:
+                raise CheckpointError(
+                    f"Run.load: expected the weights in '{path}' to have the shapes {expected}, as '{self.folder}' "
+                    f"says, got {got}; restore config.json, vocabulary.json and the checkpoint."
+                )
         bound = content.pop("run", None)
         if bound is None and self.id is None:  # of version 0.1.0
             return content
@@ -590,7 +610,7 @@ class Run:
             if content is None and (later or self.best.exists()):
                 for source in sorted(point.parent.glob("*.safetensors")):
                     if _step(content := self._intact(source)) == step:
-                        write_atomically(point, read_regular(source, "Run.cut"))
+                        write_atomically(point, read_regular(source, "Run.cut"), "Run.cut")
                         break
                 else:
                     raise CheckpointError(
@@ -607,7 +627,7 @@ class Run:
             if best is not None and not self.best.exists():
                 source = self._numbered(best)
                 if _recorded(self._intact(source), "stopping", "best_step") == best:
-                    write_atomically(self.best, read_regular(source, "Run.cut"))
+                    write_atomically(self.best, read_regular(source, "Run.cut"), "Run.cut")
             keep_rows(self.metrics, step if last_row is None else last_row)
 
     def update_config(self, config: TrainingConfig) -> Run:
@@ -632,8 +652,13 @@ class Run:
             file = self.folder / "config.json"
             content = manifest.read(file)
             content["config"] |= _in_folder(config).to_json()  # keeps the settings of other versions
-            write_atomically(file, manifest.to_bytes({**content, "vocabulary": self.vocabulary.digest}))
+            content["vocabulary"] = self.vocabulary.digest
+            write_atomically(file, manifest.to_bytes(content), "Run.update_config")
         return dataclasses.replace(self, config=config)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}.safetensors"
 
 
 def _number(path: Path) -> int:
@@ -647,6 +672,12 @@ def _recorded(content: dict[str, Any] | None, part: str, name: str) -> int | Non
     values = (content or {}).get(part)
     value = values.get(name) if isinstance(values, dict) else None
     return value if type(value) is int else None
+
+
+def _weights(content: dict[str, Any]) -> dict[str, Any] | None:
+    steps = content.get("steps")
+    weights = steps.get("model") if isinstance(steps, dict) else None
+    return weights if isinstance(weights, dict) else None
 
 
 def _step(content: dict[str, Any] | None) -> int | None:
@@ -677,9 +708,9 @@ def _version(package: str) -> str:
 
 def check_free(folder: Path, *, force: bool = False) -> None:
     """Raise a CheckpointError unless `folder` is missing or empty, or, with `force`, an existing run."""
-    is_run = layout.is_run(folder)
+    is_run = run_files.is_run(folder)
     with contextlib.suppress(OSError):  # not a folder
-        if (is_run and force) or not os.path.lexists(folder) or layout.is_empty(folder):
+        if (is_run and force) or not os.path.lexists(folder) or run_files.is_empty(folder):
             return
     what = "an existing run" if is_run else "which is not a run"
     advice = "continue it with --resume, replace it with --force, or choose" if is_run else "choose"

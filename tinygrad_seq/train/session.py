@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import math
 import os
 import time
@@ -17,18 +16,18 @@ import numpy as np
 from ..base import settings
 from ..base.tree import flatten
 from ..data import Corpus, Vocabulary, Windows, load_corpus
-from ..errors import AnomalyError, ArgumentError, CheckpointError, DataError, TinygradSeqError
+from ..errors import ArgumentError, CheckpointError, DataError, TinygradSeqError
 from ..optim import ReduceLROnPlateau
 from .build import build_model, build_optimizer
 from .config import CHANGEABLE, TrainingConfig
-from .loop import Step, TrainingSteps, evaluate
-from .metrics import Row, append_row, keep_rows, measures
+from .evaluation import Evaluation
+from .learning_rate import Schedule
+from .loop import Step, TrainingSteps
+from .metrics import Row, append_row, measures
 from .pace import Pace
 from .run import Run
-from .schedule import Schedule
 from .stopping import EarlyStopping, interruptible
 from .text import Text, open_text, read_text
-from .writer import Writer
 
 REPORT_EVERY = 10
 # What the weights of a model are bound to.
@@ -40,7 +39,7 @@ _OF_THE_WEIGHTS = (
 Progress = Callable[[str, int, int], object]
 
 
-class _Stopped(Exception):
+class _Stopped(Exception):  # noqa: N818 (no error)
     """Raised inside an evaluation when the caller asks to stop."""
 
 
@@ -107,7 +106,8 @@ class Session:
         progress: Progress | None = None,
     ) -> None:
         corpus = _load(config, progress)
-        vocabulary, text = read_text(corpus, config, vocabulary=vocabulary, folder=None if tokens is None else Path(tokens), progress=progress)
+        folder = None if tokens is None else Path(tokens)
+        vocabulary, text = read_text(corpus, config, vocabulary=vocabulary, folder=folder, progress=progress)
         self._build(config, vocabulary, text, _facts(corpus, text), Schedule.of(config), progress)
         self.notes += corpus.report().splitlines()
 
@@ -135,15 +135,17 @@ class Session:
             begins=vocabulary.eos,
             restart=config.restart,
         )
+        self.evaluation = Evaluation(self.model, vocabulary, text, config)
         self.stopping = EarlyStopping(config.patience)
         self.pace = Pace()
         self.seconds = 0.0
         self.changes: dict[str, tuple[Any, Any]] = {}
         self.notes: list[str] = []
-        self._progress = progress or (lambda stage, done, total: None)
+        self._progress = progress or _silent
         self._recent: list[tuple[float, int]] = []  # loss and tokens of the steps since the last row
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
         self._tested_at = self.saved_at = 0
+        self._point: tuple[int, int] | None = None  # the step that was resumed from, and the last row to keep
 
     @classmethod
     def resume(
@@ -187,13 +189,14 @@ class Session:
             if name not in (*CHANGEABLE, "corpus") and value != getattr(run.config, name):
                 raise ArgumentError(
                     f"Session.resume: expected {name}={getattr(run.config, name)!r}, as '{run.folder}' was started, "
-                    f"got {value!r}; leave the option out, or start a new run (--from '{run.folder}' takes its weights)."
+                    f"got {value!r}; leave the option out, or start a new run (with its weights: --from)."
                 )
         config = dataclasses.replace(run.config, **changes)
         content = run.load(checkpoint)
-        text, notes = _text_of(run, config, "corpus" in changes, progress)
         session = cls.__new__(cls)
         try:
+            _check_unfinished(config, content)
+            text, notes = _text_of(run, config, "corpus" in changes, progress)
             # Version 0.1.0 saved neither the settings nor the schedule.
             old = content.get("config") or {name: getattr(run.config, name) for name in CHANGEABLE}
             schedule = content.get("schedule") or dataclasses.asdict(Schedule.of(run.config))
@@ -288,7 +291,6 @@ class Session:
         AnomalyError
             If the training diverges.
         """
-        keep_rows(run.metrics, self.steps.number - (self._due is not None))
         began = time.perf_counter() - self.seconds
         steps = iter(self.steps)
 
@@ -308,7 +310,7 @@ class Session:
                         self.save(run)
                     elif step.number % REPORT_EVERY == 0:
                         row = self._report(step)
-                        append_row(run.metrics, row)
+                        self._append(run, row)
                         yield row
                     if stop():
                         if self._due is None:
@@ -317,8 +319,12 @@ class Session:
                 else:
                     started = time.perf_counter()
                     with interruptible():
-                        row = self._evaluate(self._due, poll)
-                    append_row(run.metrics, row)
+                        row = self.evaluation.measure("validation", self.config.eval_tokens, poll)
+                        row["sample"] = self.evaluation.sample(self.steps.number, poll)
+                    self._cut(run)
+                    self._judge(row)
+                    row = self._report(self._due) | row
+                    self._append(run, row)
                     self._due = None
                     self.save(run, best=self.stopping.waited == 0)
                     self.pace.add_evaluation(row["validation_tokens"], time.perf_counter() - started)
@@ -330,7 +336,7 @@ class Session:
             if self._is_test_due():
                 with interruptible():
                     row = self._test(run, poll)
-                append_row(run.metrics, row)
+                self._append(run, row)
                 self._tested_at = self.steps.number
                 self.save(run)
                 yield row
@@ -345,6 +351,7 @@ class Session:
         best : bool, default False
             Whether it is the best checkpoint so far.
         """
+        self._cut(run)
         content = {
             "steps": self.steps.state_dict(),
             "stopping": self.stopping.state_dict(),
@@ -377,7 +384,7 @@ class Session:
     # ------------------------------------------------------------------------------------------- resuming
 
     def _load(self, content: dict[str, Any], old: dict[str, Any], new_lr: bool) -> None:
-        """Restore the content of a checkpoint that was written with the settings `old`, then apply those that differ."""
+        """Restore a checkpoint that was written with the settings `old`, then apply those that differ."""
         config, steps = self.config, self.steps
         steps.load_state_dict(content["steps"])
         self.stopping.load_state_dict(content["stopping"])
@@ -388,6 +395,7 @@ class Session:
         ]
         self._due = Step(*content["due"]) if content.get("due") else None
         self._tested_at = content.get("tested_at", 0)
+        self._point = steps.number, steps.number - (self._due is not None)
         self.changes = {
             name: (value, getattr(config, name)) for name, value in old.items() if value != getattr(config, name)
         }
@@ -401,17 +409,6 @@ class Session:
             self.notes.append(f"From step {steps.number} on, {schedule}.")
         for group in steps.optimizer.param_groups:
             group["weight_decay"] = config.weight_decay
-        if self._due is None and not self._is_test_due():
-            if steps.number >= config.steps:
-                raise ArgumentError(
-                    f"Session.resume: expected steps above {steps.number}, which the run has done, got {config.steps}; "
-                    f"pass e.g. --steps {2 * steps.number} to continue."
-                )
-            if self._is_over():
-                raise ArgumentError(
-                    f"Session.resume: expected minutes above {self.seconds / 60:.2f}, which the run has taken, got "
-                    f"{config.minutes:g}; pass e.g. --minutes {2 * config.minutes:g} to continue."
-                )
 
     # ------------------------------------------------------------------------------------------- training
 
@@ -448,16 +445,13 @@ class Session:
             "tokens_per_second": self.pace.tokens_per_second,
         }
 
-    def _evaluate(self, step: Step, poll: Progress) -> Row:
-        """Return the metrics with those on the held-out text and a sample; update plateaus and early stopping."""
-        loss, tokens = self._loss_of("validation", self.config.eval_tokens, poll)
-        sample = self._sample(poll)
+    def _judge(self, row: Row) -> None:
+        """Update plateaus and early stopping with the metrics of an evaluation."""
+        loss = row["validation_loss"]
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(loss)
-        self.stopping.improves(loss, step.number)
-        held_out = self._measures("validation", loss)
-        return {**self._report(step), **held_out, "validation_tokens": tokens, "sample": sample}
+        self.stopping.improves(loss, self.steps.number)
 
     def _test(self, run: Run, poll: Progress) -> Row:
         """Return the metrics of the best checkpoint on the test part."""
@@ -465,48 +459,28 @@ class Session:
         weights = {name: array.copy() for name, array in self.model.state_dict().items()}
         self.model.load_state_dict(content["steps"]["model"])
         try:
-            loss, tokens = self._loss_of("test", 0, poll)
+            measured = self.evaluation.measure("test", 0, poll)
         finally:
             self.model.load_state_dict(weights)
-        measured = self._measures("test", loss)
         best = content["steps"]["number"]
-        return {"step": self.steps.number, "seconds": self.seconds, "test_step": best, **measured, "test_tokens": tokens}
+        return {"step": self.steps.number, "seconds": self.seconds, "test_step": best, **measured}
 
-    def _loss_of(self, part: str, limit: int, poll: Progress) -> tuple[float, int]:
-        """Return the loss on a part of the text, and the number of tokens that were read."""
-        read = 0
+    def _append(self, run: Run, row: Row) -> None:
+        self._cut(run)
+        append_row(run.metrics, row)
 
-        def progress(done: int, total: int) -> None:
-            nonlocal read
-            read = done
-            poll("evaluating", done, total)
+    def _cut(self, run: Run) -> None:
+        """Before the first write after a resume: drop what lies after the checkpoint."""
+        if self._point is not None:
+            step, last_row = self._point
+            run.cut(step, last_row=last_row)
+            self._point = None
+            if not run.best.exists():  # it was of a branch that is dropped
+                self.stopping.best = math.inf
 
-        size = {"batch_size": self.config.batch_size, "window": self.config.window}
-        loss = evaluate(self.model, getattr(self.text, part), limit=limit, progress=progress, **size)
-        if not math.isfinite(loss):
-            raise AnomalyError(
-                f"Session.rows: expected a finite loss on the {part} part at step {self.steps.number}, got {loss}; resume "
-                "from an earlier checkpoint (--checkpoint NAME) with a smaller lr, or start again with it."
-            )
-        return loss, read
 
-    def _measures(self, part: str, loss: float) -> Row:
-        values = measures(loss, self.text.characters_per_token(part))
-        return {f"{part}_{name}": value for name, value in values.items()}
-
-    def _sample(self, poll: Progress) -> str:
-        writer = Writer(self.vocabulary, self.config.unit)
-        tokens = self.model.sample(
-            [self.vocabulary.eos],
-            temperature=0.8,
-            generator=np.random.default_rng([self.config.seed, self.steps.number]),
-            exclude=writer.hidden,
-        )
-        length, written = self.config.sample_length, []
-        for number, token in enumerate(itertools.islice(tokens, length)):
-            poll("sampling", number, length)
-            written.append(writer.write(token))
-        return "".join(written)
+def _silent(*_: object) -> None:
+    pass
 
 
 def _load(config: TrainingConfig, progress: Progress | None) -> Corpus:
@@ -515,9 +489,24 @@ def _load(config: TrainingConfig, progress: Progress | None) -> Corpus:
     )
 
 
-def _text_of(
-    run: Run, config: TrainingConfig, is_new_path: bool, progress: Progress | None
-) -> tuple[Text, list[str]]:
+def _check_unfinished(config: TrainingConfig, content: dict[str, Any]) -> None:
+    """Raise an ArgumentError if nothing is left to do after a checkpoint."""
+    number, seconds = content["steps"]["number"], content["seconds"]
+    if content.get("due") or (config.test and content.get("tested_at") != number):
+        return
+    if number >= config.steps:
+        raise ArgumentError(
+            f"Session.resume: expected steps above {number}, which the run has done, got {config.steps}; pass e.g. "
+            f"--steps {2 * number} to continue."
+        )
+    if 0 < 60 * config.minutes <= seconds:
+        raise ArgumentError(
+            f"Session.resume: expected minutes above {seconds / 60:.2f}, which the run has taken, got "
+            f"{config.minutes:g}; pass e.g. --minutes {2 * config.minutes:g} to continue."
+        )
+
+
+def _text_of(run: Run, config: TrainingConfig, is_new_path: bool, progress: Progress | None) -> tuple[Text, list[str]]:
     """Return the tokens of a run that is resumed, and notes; the text is read to make sure that it is the same."""
     folder = run.folder / "tokens"
     cached = open_text(folder, run.facts)
@@ -535,9 +524,7 @@ def _text_of(
     if cached is None:
         rule = "text" if "split" in run.facts else "tokens"  # of version 0.1.0
         folder.mkdir(exist_ok=True)
-        _, cached = read_text(
-            corpus, config, vocabulary=run.vocabulary, folder=folder, progress=progress, rule=rule
-        )
+        _, cached = read_text(corpus, config, vocabulary=run.vocabulary, folder=folder, progress=progress, rule=rule)
     return cached, []
 
 

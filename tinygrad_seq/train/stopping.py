@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -94,6 +95,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal = 0
+        self._noted_at = -math.inf
         self._raises = False
 
     def __bool__(self) -> bool:
@@ -102,6 +104,7 @@ class StopRequest:
     __call__ = __bool__
 
 
+_ONE_REQUEST = 0.5  # seconds
 # Signal handlers belong to the process, and so does the request that they set.
 _active: list[StopRequest] = []
 
@@ -110,9 +113,10 @@ _active: list[StopRequest] = []
 def graceful_stop() -> Iterator[StopRequest]:
     """Return a context in which SIGINT (Ctrl-C), SIGTERM and SIGHUP only set a flag.
 
-    The same signal for the second time raises KeyboardInterrupt, and so does the first one inside `interruptible`. A
-    SIGHUP that the process ignores, as under ``nohup``, stays ignored. Enter the context in the main thread, because
-    Python delivers signals only there.
+    The same signal again, more than half a second later, raises KeyboardInterrupt; inside `interruptible` the first one
+    does. (One Ctrl-C may arrive twice: from the terminal, and from a program that forwards it.) A SIGHUP that the
+    process ignores, as under ``nohup``, stays ignored. Enter the context in the main thread, because Python delivers
+    signals only there.
 
     Yields
     ------
@@ -137,7 +141,11 @@ def graceful_stop() -> Iterator[StopRequest]:
 
     def note(number: int, _frame: FrameType | None) -> None:
         # Another signal may be pending here, so the handlers stay: Python would lose it.
-        again, request.signal = request.signal == number, number
+        now = time.monotonic()
+        again = request.signal == number and now > request._noted_at + _ONE_REQUEST
+        if not request:
+            request._noted_at = now
+        request.signal = number
         if again or request._raises:
             raise KeyboardInterrupt
 

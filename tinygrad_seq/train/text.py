@@ -18,6 +18,7 @@ from ..data.folders import Progress
 from ..data.token_file import HEADER, Tokens, TokenWriter, open_tokens
 from ..data.words import END_OF_UNIT
 from ..errors import DataError
+from ..kernels.allocator import keep_freed_memory
 from .config import TrainingConfig
 
 PARTS = ("training", "validation", "test")
@@ -118,6 +119,7 @@ def read_text(
     def pieces(stage: str) -> Iterator[str]:
         return units.mark_units(_watched(corpus.streams(order), stage, corpus.characters, progress), config.unit)
 
+    keep_freed_memory()
     characters = ends = 0
     for piece in pieces("measuring"):
         characters += len(piece)

@@ -11,9 +11,9 @@ import hashlib
 import os
 import warnings
 
+from ..base import cache_folder
 from ..base.files import read_regular
 from ..errors import ArgumentError
-from ..base import cache_folder
 
 # What is checked or copied is what is executed: the bytes of each file by its path, as they were read last. The code of
 # a run without consent is None.

@@ -296,7 +296,7 @@ class Module:
                 "pass a state_dict(), or ts.load(path) of a file."
             )
         own = dict(self._saved())
-        given = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+        given = {name: x.numpy() if isinstance(x, Tensor) else _as_array(x) for name, x in state.items()}
         missing = [name for name in own if name not in given]
         unexpected = [name for name in given if name not in own]
         faults = []
@@ -422,6 +422,14 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
             yield f"{name}.{key}" if name else str(key), part
         elif part.__class__ not in _PLAIN:
             yield from walk(part, f"{name}.{key}" if name else str(key), inside)
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """Return `value` as an array; its dtype or shape is then refused if it is not numbers of one shape."""
+    try:
+        return np.asarray(value)
+    except (ValueError, OverflowError):
+        return np.empty((), object)
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

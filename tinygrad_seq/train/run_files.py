@@ -58,8 +58,7 @@ def tidy(folder: Path) -> None:
     new = folder / _NEXT
     if os.path.isdir(new):
         if (new / REPLACES).exists():
-            for name in FILES:
-                delete(folder / name)
+            discard(folder)
             (new / REPLACES).unlink()
         for name in FILES:
             if os.path.lexists(new / name):
@@ -70,6 +69,12 @@ def tidy(folder: Path) -> None:
             for path in part.iterdir() if part.is_dir() else ():
                 if _LEFT_BY_A_KILL.fullmatch(path.name):
                     delete(path)
+
+
+def discard(folder: Path) -> None:
+    """Delete the files of the run, and no others; `folder` must be locked."""
+    for name in FILES:
+        delete(folder / name)
 
 
 def delete(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import tinygrad_seq as ts
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.train import TrainingConfig
-from tinygrad_seq.train.schedule import Schedule
+from tinygrad_seq.train.learning_rate import Schedule
 
 CONFIG = TrainingConfig(lr=1.0, steps=100, warmup=10)
 
@@ -64,7 +65,7 @@ def test_a_longer_run_extends_a_cosine_without_a_jump(at: int, steps: int) -> No
     before = Rates(CONFIG).train(100).rates
     assert rates[: at + 1] == before[: at + 1]  # the next rate is what it would have been
     after_warm_up = rates[10:]
-    assert all(later <= earlier for earlier, later in zip(after_warm_up, after_warm_up[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(after_warm_up))
     assert np.abs(np.diff(after_warm_up)).max() <= np.abs(np.diff(before[10:])).max() * 1.5
     assert rates[steps:] == pytest.approx([0.01] * 5)
     if at > 10:

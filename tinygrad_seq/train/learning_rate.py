@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from .. import optim
 from ..errors import ArgumentError
 from .config import TrainingConfig
@@ -37,7 +38,7 @@ class Schedule:
     Examples
     --------
     >>> from tinygrad_seq.train import TrainingConfig
-    >>> from tinygrad_seq.train.schedule import Schedule
+    >>> from tinygrad_seq.train.learning_rate import Schedule
     >>> Schedule.of(TrainingConfig(lr=0.01, warmup=10, steps=100))
     Schedule(kind='cosine', lr=0.01, lowest=0.0001, warmup=10, begin=0, end=100)
     """
@@ -116,8 +117,8 @@ class Schedule:
     def __str__(self) -> str:
         if self.kind == "cosine" and self.lr > self.lowest:
             return (
-                f"the learning rate falls from {self.lr:.3g} after step {self.begin} along a cosine to {self.lowest:.3g} "
-                f"at step {self.end}"
+                f"the learning rate falls from {self.lr:.3g} after step {self.begin} along a cosine to "
+                f"{self.lowest:.3g} at step {self.end}"
             )
         if self.kind == "plateau":
             return f"the learning rate is {self.lr:.3g} and halves when the held-out loss does not improve"
