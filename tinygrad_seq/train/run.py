@@ -348,8 +348,8 @@ class Run:
         ...     for piece in run.stream("The ", length=300):
         ...         sys.stdout.write(piece)
         """
-        counts, seeds = type(length) is int and 1 <= length < 1 << 63, seed is None or (type(seed) is int and seed >= 0)
-        if not counts or not seeds:
+        seeded = seed is None or (type(seed) is int and seed >= 0)
+        if not (seeded and type(length) is int and 1 <= length < 1 << 63):
             raise ArgumentError(
                 f"Run.sample: expected length >= 1, below 2**63, and seed >= 0, got {length!r}, {seed!r}; correct them."
             )
