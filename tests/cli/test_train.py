@@ -196,6 +196,7 @@ def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, n
         (["--window", "9999"], "pass a longer text"),
         (["--threads", "-1"], "train: expected"),
         (["--threads", "0"], "train: expected"),
+        (["--threads", "1" + "0" * 20], "train: expected an integer from 1 to 1024"),
         (["--hidden", "100000000"], "out of memory"),
         (["--resume"], "expected a run folder, got"),
         (["--checkpoint", "best"], "only with --resume"),

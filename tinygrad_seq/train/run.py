@@ -348,9 +348,10 @@ class Run:
         ...     for piece in run.stream("The ", length=300):
         ...         sys.stdout.write(piece)
         """
-        if type(length) is not int or length < 1 or (seed is not None and (type(seed) is not int or seed < 0)):
+        seeded = seed is None or (type(seed) is int and seed >= 0)
+        if not (seeded and type(length) is int and 1 <= length < 1 << 63):
             raise ArgumentError(
-                f"Run.sample: expected length >= 1 and seed >= 0, got {length!r} and {seed!r}; correct them."
+                f"Run.sample: expected length >= 1, below 2**63, and seed >= 0, got {length!r}, {seed!r}; correct them."
             )
         context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
         writer = Writer(self.vocabulary, self.config.unit)
