@@ -39,7 +39,7 @@ from .config import TrainingConfig
 from .language_model import LanguageModel
 from .lock import lock_run
 from .metrics import Row, keep_rows, read_rows
-from .writer import Writer
+from .text import Writer
 
 _NUMBERED = re.compile(r"step-([0-9]{6,15})")
 _ATTEMPTS = 10
