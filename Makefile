@@ -79,7 +79,8 @@ distclean: clean ## clean, and remove .venv
 
 # One stamp for each extra of pyproject.toml; a change of that file installs again.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@echo 'installing .[$*] into $(VENV), which takes a minute or two ...'
+	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
 # pip and not python is the target: a system without the venv module leaves a .venv behind that has only the latter.

@@ -7,13 +7,15 @@ temporary folder. Each case runs in a fresh process: ``read`` is the time of `lo
 text once; ``ready`` is the time from the start of `load_corpus` until the first window of training tokens exists,
 memory-mapped from files in the same folder; ``resumed`` is the time in which `open_text` verifies these files, which a
 resumed run does instead. ``silent`` is the longest time between two reports of progress, within which Ctrl-C is obeyed.
-Peak memory is that of the whole process with the interpreter and its libraries (``imported``).
+``load`` is the number of processes that wanted a core, ``ready_cpu`` the processor time, which depends on it less. Peak
+memory is that of the whole process with the interpreter and its libraries (``imported``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -101,6 +103,7 @@ def measure(file: str, level: Any, unit: str) -> dict[str, float]:
         "ready": round(ready - times[0], 2),
         "ready_cpu": round(cpu, 2),
         "silent": round(float(np.diff(times).max()), 2),
+        "load": round(os.getloadavg()[0], 1),
         "resumed": round(time.perf_counter() - ready, 2),
         "imported_mb": imported,
         "peak_mb": peak_memory(),

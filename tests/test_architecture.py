@@ -68,7 +68,7 @@ SAME_NAME = {  # pairs of files that share a name on purpose
     "train.py",  # cli/train.py is the command of the package train
 }
 BACKWARD_ALLOWED = {"autograd.tensor.Tensor.backward"}
-IMPORTED_LAZILY = ("hypothesis", "matplotlib", "rich", "sacrebleu", "tokenizers", "torch", "typer")
+IMPORTED_LAZILY = ("hypothesis", "matplotlib", "rich", "sacrebleu", "safetensors", "tokenizers", "torch", "typer")
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|mnt)/\w")
 

@@ -25,8 +25,8 @@ def fail_with(code: int):
 
 def test_writes_bytes_and_replaces_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    write_atomically(path, b"old and longer")
-    write_atomically(str(path), b"new")
+    write_atomically(path, b"old and longer", "save")
+    write_atomically(str(path), b"new", "save")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -36,20 +36,20 @@ def test_writes_through_a_function(tmp_path: Path) -> None:
         file.write(b"one ")
         file.write(b"two")
 
-    write_atomically(tmp_path / "a", write)
+    write_atomically(tmp_path / "a", write, "save")
     assert (tmp_path / "a").read_bytes() == b"one two"
 
 
 def test_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "usual").write_bytes(b"")
-    write_atomically(tmp_path / "ours", b"")
+    write_atomically(tmp_path / "ours", b"", "save")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_follows_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")
-    write_atomically(tmp_path / "link", b"new")
+    write_atomically(tmp_path / "link", b"new", "save")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
 
@@ -63,7 +63,7 @@ def test_failure_keeps_the_old_file(
     path.write_bytes(b"old")
     monkeypatch.setattr(os, step, fail_with(code))
     with pytest.raises(CheckpointError, match=advice) as raised:
-        write_atomically(path, b"new")
+        write_atomically(path, b"new", "save")
     assert str(path) in str(raised.value)
     assert os.strerror(code) in str(raised.value)
     assert path.read_bytes() == b"old"
@@ -80,7 +80,7 @@ def test_what_the_writer_raises_comes_through(tmp_path: Path, error: BaseExcepti
         raise error
 
     with pytest.raises(type(error)):
-        write_atomically(path, write)
+        write_atomically(path, write, "save")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -100,26 +100,26 @@ def test_the_data_is_on_the_disk_before_it_takes_the_place(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
-    write_atomically(tmp_path / "a", b"1234")
+    write_atomically(tmp_path / "a", b"1234", "save")
     assert events == ["fsync 4", "replace", "fsync folder"]
 
 
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="create the folder first"):
-        write_atomically(tmp_path / "none" / "a", b"")
+        write_atomically(tmp_path / "none" / "a", b"", "save")
 
 
 def test_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(CheckpointError, match="parent is a folder"):
-        write_atomically(tmp_path / "file" / "a", b"")
+        write_atomically(tmp_path / "file" / "a", b"", "save")
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(CheckpointError, match="not a folder"):
-        write_atomically(tmp_path / "folder", b"")
+        write_atomically(tmp_path / "folder", b"", "save")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
@@ -133,7 +133,7 @@ def test_an_existing_file_keeps_its_permissions(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     for mode in (0o600, 0o640, 0o666):
         path.chmod(mode)
-        write_atomically(path, b"new")
+        write_atomically(path, b"new", "save")
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
@@ -144,7 +144,7 @@ def test_a_write_protected_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
     if os.geteuid() == 0:  # root may write to any file
         monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(CheckpointError, match="write-protected; choose a file"):
-        write_atomically(path, b"new")
+        write_atomically(path, b"new", "save")
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
 
@@ -154,7 +154,7 @@ def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "null").symlink_to("/dev/null")
     for name in ("pipe", "null"):
         with pytest.raises(CheckpointError, match="not a regular file"):
-            write_atomically(tmp_path / name, b"new")
+            write_atomically(tmp_path / name, b"new", "save")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["null", "pipe"]
 
@@ -168,18 +168,18 @@ def test_impossible_names(tmp_path: Path) -> None:
         ("loop", "Too many levels"),
     ]:
         with pytest.raises(CheckpointError, match=reason) as raised:
-            write_atomically(f"{tmp_path}/{name}", b"")
+            write_atomically(f"{tmp_path}/{name}", b"", "save")
         str(raised.value).encode()  # any terminal can print it
     for path in (None, 3, [""]):
         with pytest.raises(ArgumentError, match="expected a path"):
-            write_atomically(path, b"")  # type: ignore[arg-type]
+            write_atomically(path, b"", "save")  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
 def test_what_killed_writers_leave_is_removed(tmp_path: Path) -> None:
     script = (
         "import os, sys; from tinygrad_seq.base.files import write_atomically\n"
-        "write_atomically(sys.argv[1], lambda file: os._exit(9))"
+        "write_atomically(sys.argv[1], lambda file: os._exit(9), 'save')"
     )
     assert subprocess.run([sys.executable, "-c", script, tmp_path / "a"], check=False).returncode == 9
     (tmp_path / ".mine.tmp").touch()

@@ -20,7 +20,8 @@ from safetensors.numpy import load_file, save_file
 from tinygrad_seq.autograd import serialization
 from tinygrad_seq.autograd.serialization import load, read_arrays, save
 from tinygrad_seq.autograd.tensor import Tensor
-from tinygrad_seq.base.files import parse_json
+from tinygrad_seq.base import files
+from tinygrad_seq.base.files import open_file
 from tinygrad_seq.errors import ArgumentError, CheckpointError, DtypeError
 
 DTYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
@@ -181,11 +182,19 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, kind: str) -> Non
     assert peak < 1e6 + 20 * len(HOSTILE[kind])
 
 
-@pytest.mark.parametrize("dtype", ["C64", "F4", "F8_E8M0", "F128", "f32", "O", ""])
-def test_unknown_dtypes_are_refused(tmp_path: Path, dtype: str) -> None:
-    (tmp_path / "x").write_bytes(encoded({"x": entry(dtype)}, bytes(8)))
+@pytest.mark.parametrize(("dtype", "size"), [("C64", 1), ("F4", 16), ("F8_E8M0", 8)])
+def test_dtypes_that_a_tensor_cannot_have_are_refused(tmp_path: Path, dtype: str, size: int) -> None:
+    (tmp_path / "x").write_bytes(encoded({"x": entry(dtype, [size])}, bytes(8)))
     with pytest.raises(DtypeError, match=f"got '{dtype}' for 'x'"):
         load(tmp_path / "x", dtype="float32")
+
+
+@pytest.mark.parametrize("dtype", ["F128", "f32", "O", "", "\0", "x" * 10_000])
+def test_unknown_dtypes_are_refused(tmp_path: Path, dtype: str) -> None:
+    (tmp_path / "x").write_bytes(encoded({"x": entry(dtype)}, bytes(8)))
+    with pytest.raises(CheckpointError, match="unknown variant") as raised:
+        load(tmp_path / "x", dtype="float32")
+    assert len(str(raised.value)) < 1000
 
 
 def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
@@ -213,21 +222,22 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytes
     file = tmp_path / "x"
     save({"x": np.ones(1_000_000, np.float32)}, file)
 
-    def cut(*arguments: Any) -> dict[str, Any]:
+    def cut(path: Any) -> Any:
+        opened = open_file(path)
         os.truncate(file, 1000)
-        return parse_json(*arguments)
+        return opened
 
-    monkeypatch.setattr(serialization, "parse_json", cut)
-    with pytest.raises(CheckpointError, match="ended within 'x' while it was read"):
+    monkeypatch.setattr(files, "open_file", cut)
+    with pytest.raises(CheckpointError, match="of 1,000 bytes that is cut short or damaged"):
         load(file)
 
 
-def test_reading_takes_the_memory_of_the_tensors(tmp_path: Path) -> None:
+def test_reading_takes_twice_the_memory_of_the_file(tmp_path: Path) -> None:
     save({f"x{i}": np.ones(1_000_000, np.float32) for i in range(4)}, tmp_path / "x")
     tracemalloc.start()
     try:
         load(tmp_path / "x")
-        assert tracemalloc.get_traced_memory()[1] < 17e6
+        assert tracemalloc.get_traced_memory()[1] < 33e6
     finally:
         tracemalloc.stop()
 
@@ -246,7 +256,6 @@ def test_the_library_of_the_format_reads_our_files_and_we_read_its(tmp_path: Pat
     with safe_open(tmp_path / "ours", "numpy") as file:
         assert file.metadata() == {"é": "\0"}
     assert load(tmp_path / "theirs", metadata=True)[1] == {"é": "\0"}
-    assert list(load(tmp_path / "ours")) == list(arrays)
 
 
 # ------------------------------------------------------------------------------------------------ narrow numbers
@@ -309,7 +318,7 @@ def test_every_narrow_number_agrees_with_its_definition(tmp_path: Path) -> None:
 def test_dtype_converts_floating_point_tensors_only(tmp_path: Path) -> None:
     save({"a": np.ones(2), "b": np.ones(2, bool), "c": np.arange(2)}, tmp_path / "x")
     tensors = load(tmp_path / "x", dtype="float32")
-    assert [tensor.dtype.name for tensor in tensors.values()] == ["float32", "bool", "int64"]
+    assert {name: tensor.dtype.name for name, tensor in tensors.items()} == {"a": "float32", "b": "bool", "c": "int64"}
     for dtype in ("int32", "float16", "junk"):
         with pytest.raises(DtypeError, match="load: expected"):
             load(tmp_path / "x", dtype=dtype)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,8 @@ def arguments(corpus: Path, out: Path, *more: str, steps: int = 10) -> list[str]
 
 def process(*arguments: str, **options) -> subprocess.Popen:
     command = [sys.executable, "-W", "error", "-m", "tinygrad_seq", *arguments]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=ENVIRONMENT, **({"text": True} | streams | options))
+    defaults: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": ENVIRONMENT, "text": True}
+    return subprocess.Popen(command, **(defaults | options))
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

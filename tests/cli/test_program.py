@@ -92,7 +92,8 @@ def test_ctrl_c_while_sampling(trained: Path) -> None:
 
 def test_import_is_lazy() -> None:
     script = (
-        "import sys, tinygrad_seq.train, tinygrad_seq.report\nprint({'rich', 'typer', 'matplotlib'} & set(sys.modules))"
+        "import sys, tinygrad_seq.train, tinygrad_seq.report\n"
+        "print({'rich', 'typer', 'safetensors', 'matplotlib'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)

@@ -27,6 +27,7 @@ def test_sample_repeats_with_a_seed(trained: Path, capsys) -> None:
     assert texts[0] == texts[1] != texts[2]
     assert all(text.startswith("the c") and len(text) >= 46 for text in texts)
     assert main(["sample", str(trained), "--temperature", "0", "--length", "9", "--checkpoint", "step-000060"]) == 0
+    assert main(["sample", str(trained), "--top-k", "1" + "0" * 20, "--length", "9"]) == 0
 
 
 def test_score_ranks(trained: Path, capsys) -> None:
@@ -123,6 +124,16 @@ def test_runs_of_version_0_1_0(capsys) -> None:
     assert main(["sample", run, "--length", "5"]) == 0
 
 
+@pytest.mark.parametrize(
+    "row", ['"loss": 1.0, "bits_per_character": 2.0', '"validation_loss": 0.1, "validation_bits_per_character": null']
+)
+def test_info_of_metrics_from_elsewhere(trained: Path, tmp_path: Path, capsys, row: str) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    with (tmp_path / "run" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f'{{"step": 61, {row}}}\n')
+    assert "restore the files" in refused(capsys, "info", str(tmp_path / "run"))
+
+
 def test_code_in_a_run_runs_only_if_trusted(corpus: Path, tmp_path: Path, capsys) -> None:
     run = str(tmp_path / "run")
     (tmp_path / "mine.py").write_text(f"{CELL}\nopen({str(tmp_path / 'executed')!r}, 'w').close()\n")
@@ -162,11 +173,12 @@ def test_info_shows_the_test_part_and_skipped_files(corpus: Path, tmp_path: Path
         (["sample", "RUN", "--temperature", "-1"], "temperature to be a finite number >= 0"),
         (["sample", "RUN", "--top-k", "0"], "top_k to be an integer >= 1"),
         (["sample", "RUN", "--length", "0"], "length >= 1"),
+        (["sample", "RUN", "--length", "1" + "0" * 20], "below 2**63"),
         (["sample", "RUN", "--checkpoint", "none"], "No such file"),
-        (["sample", "nowhere"], "without config.json"),
+        (["sample", "nowhere"], "config.json; pass the folder"),
         (["score", "RUN", "the Ω", "a ü"], "'Ω' U+03A9, 'ü' U+00FC"),
         (["score", "RUN", " "], "a blank one"),
-        (["info", "nowhere"], "without config.json"),
+        (["info", "nowhere"], "config.json; pass the folder"),
         (["info", "RUN", "--png", "nowhere/x.png"], "create the folder first"),
         (["inf"], "No such command"),
     ],

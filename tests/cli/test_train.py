@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import pty
+import re
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.cli.commands import arguments, process, refused
-from tinygrad_seq.cli import main
-from tinygrad_seq.train import Run
+from tests.cli.commands import ENVIRONMENT, arguments, process, refused
+from tinygrad_seq.cli import main, progress
+from tinygrad_seq.train import Run, TrainingSteps
 
 CELL = """
 import tinygrad_seq as ts
@@ -84,8 +89,10 @@ def test_resume_goes_on_and_refuses_other_settings(corpus: Path, tmp_path: Path,
     run = tmp_path / "run"
     assert main(arguments(corpus, run)) == 0
     assert "steps above 10" in refused(capsys, "train", "--out", str(run), "--resume")
+    assert "expected steps above 10" in refused(capsys, "train", "--out", str(run), "--resume", "--steps", "5")
     message = refused(capsys, "train", "--out", str(run), "--resume", "--steps", "20", "--hidden", "9")
     assert "expected hidden_size=8" in message
+    assert "Continue" not in message
     assert Run.open(run).config.steps == 10
     assert main(["train", "--out", str(run), "--resume", "--steps", "15", "--hidden", "8"]) == 0
     assert [row["step"] for row in Run.open(run).rows()] == [5, 10, 15]
@@ -94,8 +101,6 @@ def test_resume_goes_on_and_refuses_other_settings(corpus: Path, tmp_path: Path,
 
 def test_interrupted_equals_straight(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert main(arguments(corpus, tmp_path / "straight")) == 0
-    from tinygrad_seq.train.loop import TrainingSteps
-
     update = TrainingSteps._update
 
     def interrupted(self, *window):
@@ -191,10 +196,15 @@ def test_an_error_in_a_cell_of_the_users(corpus: Path, tmp_path: Path, capsys, n
         (["--window", "9999"], "pass a longer text"),
         (["--threads", "-1"], "train: expected"),
         (["--threads", "0"], "train: expected"),
+        (["--threads", "1" + "0" * 20], "train: expected an integer from 1 to 1024"),
         (["--hidden", "100000000"], "out of memory"),
-        (["--resume"], "without config.json"),
+        (["--resume"], "expected a run folder, got"),
         (["--checkpoint", "best"], "only with --resume"),
         (["--resume", "--force"], "leave one out"),
+        (["--resume", "--from", "RUN"], "leave one out"),
+        (["--from", "nowhere"], "expected a run folder, got"),
+        (["--encoding", "utf-99"], "encoding to be auto"),
+        (["--validation", "0.6", "--test", "0.5"], "validation + test below 1"),
         (["--corpus", "pydok"], "pydoc, stdlib"),
     ],
 )
@@ -254,3 +264,168 @@ def test_a_truncated_checkpoint(corpus: Path, tmp_path: Path, capsys) -> None:
     assert Run.open(run).config.steps == 10
     assert main(["train", "--out", str(run), "--resume", "--steps", "20", "--checkpoint", "step-000005"]) == 0
     assert [row["step"] for row in Run.open(run).rows()] == [5, 10, 15, 20]
+
+
+def test_no_arguments_show_the_help(capsys) -> None:
+    assert main(["train"]) == 2
+    captured = capsys.readouterr()
+    assert "--corpus" in captured.out + captured.err
+
+
+def stages(running) -> Iterator[str]:
+    assert running.stdout is not None
+    while line := running.stdout.readline():
+        yield line
+    raise AssertionError(running.communicate())
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "code"),
+    [
+        ("Reading", signal.SIGTERM, 143),
+        ("Ctrl-C", signal.SIGINT, 130),
+        ("compiling", signal.SIGINT, 130),
+        ("step ", signal.SIGHUP, 129),
+        ("evaluating", signal.SIGTERM, 143),
+        ("sampling", signal.SIGINT, 130),
+    ],
+)
+def test_a_signal_at_every_stage(corpus: Path, tmp_path: Path, stage: str, number: signal.Signals, code: int) -> None:
+    """Within two seconds, with the right exit code; what was trained can be resumed, and nothing else stays."""
+    if stage in ("Reading", "evaluating"):
+        corpus.write_text("the cat sat on the mat\n" * 400_000)
+    more = {
+        "compiling": ["--cell", "lstm"],
+        "evaluating": ["--eval-tokens", "0", "--validation", "0.9"],
+        "sampling": ["--sample-length", "100000000"],
+    }
+    cache = {"TGS_CACHE_DIR": str(tmp_path / "cache")} if stage == "compiling" else {}
+    options = {"env": ENVIRONMENT | cache}
+    running = process(*arguments(corpus, tmp_path / "run", *more.get(stage, []), steps=1_000_000), **options)
+    next(line for line in stages(running) if stage in line)
+    running.send_signal(number)
+    sent = time.monotonic()
+    out, err = running.communicate(timeout=60)
+    assert time.monotonic() < sent + 4  # 2 on an idle machine
+    assert (running.returncode, err) == (code, "")
+    if stage in ("step ", "evaluating", "sampling"):
+        assert "Continue with:" in out
+        assert Run.open(tmp_path / "run").load()["steps"]["number"] >= 5
+    else:
+        assert not (tmp_path / "run").exists() or Run.open(tmp_path / "run").checkpoints()
+
+
+def test_a_second_process_is_refused_from_before_the_corpus_is_read(corpus: Path, tmp_path: Path, capsys) -> None:
+    corpus.write_text("the cat sat on the mat\n" * 1_000_000)
+    running = process(*arguments(corpus, tmp_path / "run", steps=1_000_000))
+    next(line for line in stages(running) if "Reading" in line)
+    try:
+        for more in ([], ["--force"], ["--resume"]):
+            message = refused(capsys, *arguments(corpus, tmp_path / "run", *more))
+            assert f"process {running.pid}" in message
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_a_closed_output_saves_what_was_trained(corpus: Path, tmp_path: Path) -> None:
+    running = process(*arguments(corpus, tmp_path / "run", "--evaluate-every", "1000000", steps=1_000_000))
+    next(line for line in stages(running) if line.startswith("step"))
+    assert running.stdout is not None
+    running.stdout.close()
+    assert running.stderr is not None
+    assert running.stderr.read() == ""
+    running.stderr.close()
+    assert running.wait(timeout=60) == 1
+    assert Run.open(tmp_path / "run").load()["steps"]["number"] >= 10
+
+
+def test_settings_change_at_a_resume(corpus: Path, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    assert main(arguments(corpus, run)) == 0
+    capsys.readouterr()
+    assert main(["train", "--out", str(run), "--resume", "--steps", "20", "--clip", "0.5", "--dropout", "0.1"]) == 0
+    shown = capsys.readouterr().out
+    assert "changed: steps 10 -> 20, clip_norm 1.0 -> 0.5, dropout 0.0 -> 0.1" in shown
+    assert "the learning rate stays at 4e-05; the cosine has ended, and another --lr starts a new one" in shown
+    assert Run.open(run).config.clip_norm == 0.5
+    assert main(["train", "--out", str(run), "--resume", "--steps", "30", "--lr", "0.004"]) == 0
+    assert "the learning rate falls from 0.004 after step 20 along a cosine to 4e-05" in capsys.readouterr().out
+
+
+def test_a_new_rate_survives_a_kill_before_the_first_step(corpus: Path, tmp_path: Path, monkeypatch) -> None:
+    run = tmp_path / "run"
+    assert main(arguments(corpus, run)) == 0
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingSteps, "_update", killed)
+        with pytest.raises(SystemExit):
+            main(["train", "--out", str(run), "--resume", "--steps", "20", "--lr", "0.004"])
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    assert Run.open(run).load()["schedule"] | {"lowest": 0} == {
+        "kind": "cosine", "lr": 0.004, "lowest": 0, "warmup": 0, "begin": 10, "end": 20,
+    }  # fmt: skip
+
+
+def test_fine_tuning(trained: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "letters.txt").write_text("the dog and the cat sat on a pear; 7\n" * 60)
+    command = ["train", "--from", str(trained), "--corpus", str(tmp_path / "letters.txt")]
+    small = ["--out", str(tmp_path / "tuned"), "--steps", "10", "--batch", "3", "--window", "8", "--warmup", "2"]
+    assert main([*command, *small, "--lr", "0.001"]) == 0
+    shown = capsys.readouterr().out
+    tuned = Run.open(tmp_path / "tuned")
+    assert "<UNK> stands for" in shown
+    assert (tuned.config.hidden_size, tuned.config.unit, tuned.config.lr) == (8, "line", 0.001)
+    assert tuned.vocabulary.digest == Run.open(trained).vocabulary.digest
+    assert tuned.facts["origin"]["run"] == "run"
+    assert main(["train", "--out", str(tuned.folder), "--resume", "--steps", "12"]) == 0
+    assert "expected hidden_size=8" in refused(capsys, *command, *small, "--force", "--hidden", "9")
+    assert "expected --corpus with --from" in refused(capsys, "train", "--from", str(trained), *small)
+
+
+def test_a_test_part_is_shown(corpus: Path, tmp_path: Path, capsys) -> None:
+    assert main(arguments(corpus, tmp_path / "run", "--test", "0.2")) == 0
+    assert "test part, step 10 (the best): loss" in capsys.readouterr().out
+    assert "test_loss" in Run.open(tmp_path / "run").rows()[-1]
+
+
+@pytest.mark.parametrize("columns", [30, 60, 200])
+def test_a_terminal_shows_step_and_loss(corpus: Path, tmp_path: Path, columns: int) -> None:
+    """In a real terminal, whose width is COLUMNS."""
+    child, terminal = pty.openpty()
+    environment = ENVIRONMENT | {"COLUMNS": str(columns), "TERM": "xterm"}
+    running = process(*arguments(corpus, tmp_path / "run", steps=200), stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(child, 4096):
+            shown += part
+    os.close(child)
+    assert running.communicate(timeout=60) == (None, "")
+    assert running.returncode == 0
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    assert any(re.search(r"step \d+/200  loss \d\.\d{3}", line[:columns]) for line in lines)
+    assert "Reading" in lines[0]
+
+
+def test_the_first_line_comes_at_once(corpus: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    running = process(*arguments(corpus, tmp_path / "run", steps=1_000_000))
+    assert "Reading" in next(stages(running))
+    assert time.monotonic() < started + 4  # 2 on an idle machine
+    running.kill()
+    running.communicate()
+
+
+def test_a_long_stage_is_shown_every_few_seconds(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.2)
+    with progress.PlainDisplay() as display:
+        for done in range(40):
+            display.progress("encoding", done, 40)
+            time.sleep(0.05)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(re.fullmatch(r"encoding \d+ %", line) for line in lines)

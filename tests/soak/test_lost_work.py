@@ -15,7 +15,7 @@ from tests.soak.situations import operations
 from tests.soak.trial import Trial
 from tinygrad_seq.data import Vocabulary
 from tinygrad_seq.train import Run
-from tinygrad_seq.train.writer import Writer
+from tinygrad_seq.train.text import Writer
 
 
 @pytest.fixture

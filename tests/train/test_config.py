@@ -55,6 +55,11 @@ def test_bad_settings_are_refused(name: str, value: object, message: str) -> Non
         TrainingConfig(**settings)
 
 
+def test_a_vocabulary_of_subwords_holds_the_bytes() -> None:
+    with pytest.raises(ArgumentError, match="max_vocabulary to be at least 256 at level subword"):
+        TrainingConfig(level="subword", max_vocabulary=255)
+
+
 def test_every_setting_is_checked() -> None:
     for field in dataclasses.fields(TrainingConfig):
         settings: dict[str, Any] = {field.name: None}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import itertools
 import os
+import resource
 import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -29,51 +32,65 @@ OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link
 FIXTURES = Path(__file__).parent / "fixtures" / "run_0_1_0"
 
 
-def killed(folder: Path, number: int, act: Callable[[], object]) -> bool:
-    """Call `act` in a child that is killed just before its operation `number` in `folder`; return whether it was."""
+def killed(folder: Path, number: int, act: Callable[[], object], code: int = 0) -> bool:
+    """Call `act` in a child that is killed just before its operation `number` in `folder`; return whether it was.
+
+    With an error number `code` that operation and all later ones of its kind fail instead; return whether `act` ended
+    with a CheckpointError.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a child of a process with threads
         child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        assert code in (0, 9)
-        return code == 9
-    count = 0
+        result = os.waitstatus_to_exitcode(status)
+        assert result in (0, 9)
+        return result == 9
+    count, failing = 0, ""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
+        nonlocal count, failing
         # Deleting a folder names files by the handle of their folder: what is no absolute path counts too.
         name = os.fsdecode(arguments[0]) if arguments and isinstance(arguments[0], str | bytes | os.PathLike) else ""
         if event in OPERATIONS and (not os.path.isabs(name) or name.startswith(str(folder))):
             count += 1
-            if count == number:
+            if count == number and not code:
                 os._exit(9)
+            failing = event if count == number else failing
+            if event == failing and (event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+                raise OSError(code, os.strerror(code))
 
     try:
         sys.addaudithook(hook)
         act()
         os._exit(0)
+    except CheckpointError:
+        os._exit(9)
     finally:
         os._exit(1)
 
 
-def moments(template: Path, act: Callable[[Path], object]) -> Any:
+def moments(template: Path, act: Callable[[Path], object], code: int = 0) -> Any:
     """Yield a copy of the folder `template` for each moment at which `act` is killed, and one in which it is not."""
     for number in itertools.count(1):
         folder = template.parent / f"{template.name}-{number}"
         if template.exists():
             shutil.copytree(template, folder)
-        was_killed = killed(folder, number, functools.partial(act, folder))
+        was_killed = killed(folder, number, functools.partial(act, folder), code)
         yield folder, not was_killed
         shutil.rmtree(folder, ignore_errors=True)
-        if not was_killed:
+        if not was_killed and (not code or number > 60):
             assert number > 5
             return
 
 
 def content(step: int, best_step: int) -> dict[str, Any]:
-    return {"steps": {"number": step}, "stopping": {"best_step": best_step}, "weights": np.full(9, step)}
+    weights = {"embedding.weight": np.zeros((6, 4)), "decoder.weight": np.zeros((6, 6))}
+    return {
+        "steps": {"number": step, "model": weights},
+        "stopping": {"best_step": best_step},
+        "weights": np.full(9, step),
+    }
 
 
 def step_of(run: Run, name: str | None = None) -> int:
@@ -217,3 +234,28 @@ def test_an_interrupt_during_a_replacement_keeps_the_new_run(run: Run, tiny: Tra
     assert Run.open(run.folder).vocabulary == OTHER
     with pytest.raises(CheckpointError, match="got none"):
         Run.open(run.folder).load()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_disk_that_fails_at_any_moment(run: Run, code: int) -> None:
+    for folder, done in moments(run.folder, lambda folder: Run.open(folder).save(9, content(9, 9), best=True), code):
+        found = Run.open(folder)
+        newest = step_of(found)
+        assert newest == 9 if done else newest in (6, 9)
+        assert step_of(found, "best") in (6, 9)
+        found.save(12, content(12, 6))
+        assert [path.stem for path in found.checkpoints()] == ["step-000012", f"step-{newest:06d}"]
+        assert left_over(folder) == []
+
+
+def test_a_file_that_may_not_grow(run: Run) -> None:
+    """A limit on the size of files (`ulimit -f`) acts as a full disk does, in the middle of a write."""
+
+    def save(limit: int) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        run.save(9, content(9, 9), best=True)
+
+    for limit in (0, 1, 100, 500, 1000):
+        assert killed(run.folder, -1, functools.partial(save, limit))
+        assert (step_of(run), step_of(run, "best"), left_over(run.folder)) == (6, 6, [])

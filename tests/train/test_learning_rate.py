@@ -123,6 +123,12 @@ def test_more_steps_do_not_concern_the_other_kinds(kind: str) -> None:
     assert run.change(clip_norm=0.5, minutes=3.0).schedule is before
 
 
+def test_nothing_changes_when_no_step_is_left() -> None:
+    run = Rates(CONFIG).train(90)
+    before = run.schedule
+    assert run.change(steps=50).schedule is before
+
+
 def test_a_warm_up_has_to_end_before_the_run() -> None:
     with pytest.raises(ArgumentError, match="expected warmup below 10, the steps from 90 to 100, got 20"):
         Rates(CONFIG).train(90).change(lr=0.5, warmup=20)

@@ -86,6 +86,8 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 
 
 def test_missing_file_folder_and_pipe(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="somebody has moved or deleted the run folder"):
+        append_row(tmp_path / "gone" / "metrics.jsonl", {})
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="No such file"):
         read_rows(tmp_path / "none")

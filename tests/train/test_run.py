@@ -100,7 +100,12 @@ def test_an_unwritable_place_is_one_clear_line(tmp_path: Path, tiny, monkeypatch
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "without a readable config.json"), ("{", "expected JSON"), ("[]", "got a list"), ('{"format": "x"}', "another kind")],
+    [
+        (None, "without config.json"),
+        ("{", "expected JSON"),
+        ("[]", "got a list"),
+        ('{"format": "x"}', "another kind"),
+    ],
 )
 def test_a_folder_that_is_no_run(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

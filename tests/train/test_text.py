@@ -20,8 +20,7 @@ from tinygrad_seq.data import units as unit_stream
 from tinygrad_seq.data.words import END_OF_UNIT
 from tinygrad_seq.errors import CheckpointError, DataError
 from tinygrad_seq.train import TrainingConfig
-from tinygrad_seq.train.text import PARTS, Text, open_text, read_text
-from tinygrad_seq.train.writer import Writer
+from tinygrad_seq.train.text import PARTS, Text, Writer, open_text, read_text
 
 SENTENCES = "the cat sat\nthe dog ate\n\nan apple fell\n \n\n  a pear (too)\n"
 LEVELS = pytest.mark.parametrize("level", ["char", "word"])

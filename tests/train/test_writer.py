@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_seq.data import Vocabulary
 from tinygrad_seq.data.levels import Level
-from tinygrad_seq.train.writer import Writer
+from tinygrad_seq.train.text import Writer
 
 
 @pytest.mark.parametrize("level", ["char", "word", "whitespace", "subword"])

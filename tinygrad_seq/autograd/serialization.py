@@ -1,24 +1,20 @@
 """Named arrays as safetensors files, for `save`, `load` and checkpoints.
 
-A file is the length of a header (8 bytes, little-endian), the header, and the numbers of all tensors without gaps. The
-header is a JSON object: ``{"name": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "__metadata__": {...}}``.
-Files come from strangers. So the header is checked completely before memory is reserved, and numbers are read straight
-into their arrays: reading takes little more memory than the file has bytes, and a file that shrinks meanwhile is an
-error, not a crash as with a memory map.
+Files come from strangers. The package safetensors checks the header and the offsets before memory is reserved; what it
+accepts and NumPy does not (many axes, huge empty ones), and names and metadata, are checked here. The file is read, not
+mapped into memory: a mapped file that shrinks kills the process.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, Literal, NamedTuple, overload
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..base.files import open_regular, parse_json, shown, write_atomically
+from ..base.files import parse_json, read_regular, shown, write_atomically
 from ..errors import ArgumentError, CheckpointError, DtypeError
 from ..ops.casting import SUPPORTED, as_dtype
 from .tensor import Tensor, wrap
@@ -26,7 +22,6 @@ from .tensor import Tensor, wrap
 _Array = np.ndarray[Any, Any]
 
 _LONGEST_HEADER = 100_000_000  # as in the format's own library
-_METADATA = "__metadata__"
 _STORED = {
     "F64": "<f8",
     "F32": "<f4",
@@ -40,7 +35,6 @@ _STORED = {
     "U8": "<u1",
     "BOOL": "|b1",
 }
-_NAMES = {np.dtype(stored).name: name for name, stored in _STORED.items()}
 
 
 def _from_e4m3(x: _Array) -> _Array:
@@ -94,23 +88,13 @@ def save(
     ...     ts.load(path)
     {'w': tensor([1., 2.])}
     """
+    from safetensors.numpy import save as encode
+
     if not isinstance(tensors, Mapping):
         raise ArgumentError(
             f"save: expected tensors by name, got {type(tensors).__name__}; pass e.g. save(module.state_dict(), path)."
         )
     arrays = {_checked_name(name): _as_array(name, value) for name, value in tensors.items()}
-    header = _header(arrays, metadata)
-    in_file = sorted(arrays.values(), key=lambda array: -array.itemsize)
-
-    def write(file: BinaryIO) -> None:
-        file.write(len(header).to_bytes(8, "little") + header)
-        file.writelines(array.reshape(-1).view(np.uint8).data for array in in_file)
-
-    write_atomically(path, write, "save")
-
-
-def _header(arrays: dict[str, _Array], metadata: dict[str, str] | None) -> bytes:
-    """Return the header; the widest numbers come first in the file, so that each lies at a multiple of its width."""
     try:
         _check_texts(metadata or {})
         _check_texts(dict.fromkeys(arrays, ""))
@@ -118,19 +102,13 @@ def _header(arrays: dict[str, _Array], metadata: dict[str, str] | None) -> bytes
         raise ArgumentError(
             f"save: expected names and metadata that are Unicode texts, got {error}; use str()."
         ) from error
-    content: dict[str, Any] = {} if metadata is None else {_METADATA: metadata}
-    content |= dict.fromkeys(arrays)
-    begin = 0
-    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):
-        offsets = [begin, begin := begin + array.nbytes]
-        content[name] = {"dtype": _NAMES[array.dtype.name], "shape": array.shape, "data_offsets": offsets}
-    header = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    if len(header) > _LONGEST_HEADER:
+    content = encode(arrays, metadata)
+    if (length := int.from_bytes(content[:8], "little")) > _LONGEST_HEADER:
         raise ArgumentError(
-            f"save: expected names and metadata of at most {_LONGEST_HEADER:,} bytes, got {len(header):,}; store long "
+            f"save: expected names and metadata of at most {_LONGEST_HEADER:,} bytes, got {length:,}; store long "
             "lists as arrays."
         )
-    return header + b" " * (-len(header) % 8)
+    write_atomically(path, content, "save")
 
 
 @overload
@@ -202,101 +180,49 @@ def read_arrays(
 
     Messages start with `caller`; parameters and errors are those of `load`.
     """
-    with open_regular(path, caller) as file:
-        place = shown(path)
-        size = os.fstat(file.fileno()).st_size
-        try:
-            header = parse_json(_read_header(file, size), caller, f"the header of {place}")
-            metadata = header.pop(_METADATA, None) or {}
-            _check_texts(metadata)
-            entries = list(_entries(header, caller, place, dtype is not None))
-            _check_offsets(entries, size - file.tell())
-            arrays = {}
-            for entry in entries:
-                arrays[entry.name] = _read(file, entry, dtype)
-        except (OSError, ValueError, MemoryError) as error:
-            if isinstance(error, CheckpointError | DtypeError):
-                raise
-            raise CheckpointError(
-                f"{caller}: expected {place} to be a complete safetensors file, got one of {size:,} bytes that is cut "
-                f"short or damaged ({str(error) or 'more than the memory holds'}); use another copy."
-            ) from error
-    return {name: arrays[name] for name in header}, metadata
+    from safetensors import SafetensorError, deserialize
+
+    content = read_regular(path, caller)
+    place = shown(path)
+    try:
+        entries = deserialize(content)  # type: ignore[no-untyped-call]
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], caller, f"the header of {place}")
+        metadata = header.get("__metadata__") or {}
+        _check_texts(metadata)
+        _check_texts(dict.fromkeys((name for name, _ in entries), ""))
+        arrays = {}
+        while entries:  # each is freed as it is used
+            name, entry = entries.pop()
+            kind = entry["dtype"]
+            if kind in _NARROW and dtype is None:
+                raise DtypeError(
+                    f"{caller}: expected float32, float64, integers or booleans in {place}, got {kind} for {name!r}; "
+                    f"write ts.load({place}, dtype='float32') to widen it."
+                )
+            if kind not in _STORED and kind not in _NARROW:
+                raise DtypeError(
+                    f"{caller}: expected real numbers of 8 to 64 bits, integers or booleans in {place}, got {kind!r} "
+                    f"for {name!r}; convert the file to float32 with the program that wrote it."
+                )
+            arrays[name] = _decoded(name, kind, entry["data"], dtype).reshape(entry["shape"])
+    except (SafetensorError, ValueError, MemoryError) as error:
+        raise CheckpointError(
+            f"{caller}: expected {place} to be a complete safetensors file, got one of {len(content):,} bytes that is "
+            f"cut short or damaged ({ascii(str(error))[1:-1][:200] or 'too little memory'}); use another copy."
+        ) from error
+    return {name: arrays[name] for name in header if name in arrays}, metadata
 
 
-class _Entry(NamedTuple):
-    begin: int
-    end: int
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-
-
-def _read_header(file: BinaryIO, size: int) -> bytes:
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > size - 8 or length > _LONGEST_HEADER:
-        raise ValueError(f"a header of {length:,} bytes")
-    header = file.read(length)
-    if not header.startswith(b"{"):
-        raise ValueError("a header that does not begin with '{'")
-    return header
-
-
-def _entries(header: dict[str, Any], caller: str, place: str, widen: bool) -> Iterator[_Entry]:
-    """Yield what `header` says of each tensor, checked by itself."""
-    for name, entry in header.items():
-        try:
-            kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            name.encode()
-        except (TypeError, ValueError, KeyError):
-            raise ValueError(f"{name!r} without dtype, shape and two data_offsets") from None
-        if not isinstance(kind, str) or not isinstance(shape, list) or len(shape) > 64:
-            raise ValueError(f"{name!r} with an impossible dtype or shape")
-        if not all(type(number) is int and 0 <= number < 1 << 63 for number in (*shape, begin, end)):
-            raise ValueError(f"{name!r} with sizes that are not whole numbers")
-        if kind in _NARROW and not widen:
-            raise DtypeError(
-                f"{caller}: expected float32, float64, integers or booleans in {place}, got {kind} for {name!r}; "
-                f"write ts.load({place}, dtype='float32') to widen it."
-            )
-        if kind not in _STORED and kind not in _NARROW:
-            raise DtypeError(
-                f"{caller}: expected real numbers of 8 to 64 bits, integers or booleans in {place}, got {kind[:20]!r} "
-                f"for {name!r}; convert the file to float32 with the program that wrote it."
-            )
-        if end - begin != math.prod(shape) * _stored(kind).itemsize:
-            raise ValueError(f"{name!r} of shape {shape} and {kind} in {end - begin:,} bytes")
-        yield _Entry(begin, end, name, kind, tuple(shape))
-
-
-def _check_offsets(entries: list[_Entry], length: int) -> None:
-    """Sort `entries` as they lie in the file, which must have neither gaps nor overlaps."""
-    entries.sort()
-    expected = 0
-    for entry in entries:
-        if entry.begin != expected:
-            raise ValueError(f"{entry.name!r} begins at byte {entry.begin:,} instead of {expected:,}")
-        expected = entry.end
-    if expected != length:
-        raise ValueError(f"{length:,} bytes of numbers instead of {expected:,}")
-
-
-def _read(file: BinaryIO, entry: _Entry, dtype: np.dtype | None) -> _Array:
-    array: _Array = np.empty((entry.end - entry.begin) // _stored(entry.kind).itemsize, _stored(entry.kind))
-    if file.readinto(array.view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
-        raise ValueError(f"it ended within {entry.name!r} while it was read")
-    if entry.kind == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
-        raise ValueError(f"{entry.name!r} with booleans other than 0 and 1")
+def _decoded(name: str, kind: str, data: bytes, dtype: np.dtype | None) -> _Array:
+    """Return the numbers in `data` as a flat array of a dtype that a Tensor can have."""
+    array: _Array = np.frombuffer(data, _STORED.get(kind) or _NARROW[kind][0])
+    if kind == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
+        raise ValueError(f"{name!r} with booleans other than 0 and 1")
     with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
-        if entry.kind in _NARROW:
-            array = _NARROW[entry.kind][1](array)
+        if kind in _NARROW:
+            array = _NARROW[kind][1](array)
         wanted = dtype if dtype is not None and array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-        array = array.astype(wanted, copy=False)
-    return array.reshape(entry.shape)
-
-
-def _stored(kind: str) -> np.dtype:
-    return np.dtype(_STORED.get(kind) or _NARROW[kind][0])
+        return np.require(array, wanted, "W")
 
 
 def _check_texts(texts: Any) -> None:
@@ -325,4 +251,4 @@ def _as_array(name: str, value: object) -> np.ndarray[Any, Any]:
             f"save: expected a Tensor or ndarray of real numbers, integers or booleans for {name!r}, got {kind}; "
             "convert it first, or save its parts under names of their own."
         )
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

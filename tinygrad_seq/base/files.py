@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,9 +30,7 @@ _ADVICE = {
 }
 
 
-def write_atomically(
-    path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None], caller: str = "write_atomically"
-) -> None:
+def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None], caller: str) -> None:
     """Write `data` to `path` atomically; parameters and errors as `open_atomically`.
 
     Parameters
@@ -51,9 +50,7 @@ def write_atomically(
 
 
 @contextlib.contextmanager
-def open_atomically(
-    path: str | os.PathLike[str], caller: str = "open_atomically", *, sync: bool = True
-) -> Iterator[BinaryIO]:
+def open_atomically(path: str | os.PathLike[str], caller: str, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Open a file that replaces `path` when the block ends: a reader finds either the old file or the complete new one.
 
     The bytes go to a temporary file in the same folder, ``.<16 hex digits>.tmp``, are synced to disk, and replace
@@ -183,7 +180,7 @@ def open_regular(path: str | os.PathLike[str], caller: str) -> BinaryIO:
         raise _unreadable(path, caller, getattr(error, "strerror", None) or error) from error
 
 
-def read_regular(path: str | os.PathLike[str], caller: str, limit: int = 1 << 30) -> bytes:
+def read_regular(path: str | os.PathLike[str], caller: str, limit: int = sys.maxsize) -> bytes:
     """Return the content of a regular file of at most `limit` bytes. Raises as `open_regular`."""
     with open_regular(path, caller) as file:
         size = os.fstat(file.fileno()).st_size
@@ -215,9 +212,10 @@ def read_json(path: str | os.PathLike[str], caller: str) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        As `read_regular`; or if the content is not a JSON object in UTF-8, has a key twice, or is nested too deeply.
+        As `read_regular`; or if the content is larger than 1 GiB, not a JSON object in UTF-8, has a key twice, or is
+        nested too deeply.
     """
-    return parse_json(read_regular(path, caller), caller, shown(path))
+    return parse_json(read_regular(path, caller, 1 << 30), caller, shown(path))
 
 
 def parse_json(data: bytes | str, caller: str, origin: str) -> dict[str, Any]:

@@ -167,6 +167,7 @@ def _initial_threads() -> int:
     return int(text)
 
 
+_MOST_THREADS = 1024
 _threads = _initial_threads()
 
 
@@ -176,12 +177,12 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads
-        An integer >= 1. Results do not depend on it.
+        An integer from 1 to 1024. Results do not depend on it.
 
     Raises
     ------
     ArgumentError
-        If `threads` is not an integer >= 1.
+        If `threads` is not such an integer.
 
     Examples
     --------
@@ -195,8 +196,10 @@ def set_num_threads(threads: int) -> None:
     from threadpoolctl import threadpool_limits
 
     global _threads
-    if not isinstance(threads, int | np.integer) or threads < 1:
-        raise ArgumentError(f"set_num_threads: expected an integer >= 1, got {threads!r}; pass e.g. 2.")
+    if not isinstance(threads, int | np.integer) or not 1 <= threads <= _MOST_THREADS:
+        raise ArgumentError(
+            f"set_num_threads: expected an integer from 1 to {_MOST_THREADS}, got {threads!r}; pass e.g. 2."
+        )
     _threads = int(threads)
     threadpool_limits(_threads, user_api="blas")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import TinygradSeqError
+from ..errors import CheckpointError, TinygradSeqError
 from ..report import draw_curves, save_curves
 from ..train.config import TrainingConfig
 from ..train.metrics import Row
@@ -40,20 +40,29 @@ def info(
     opened = Run.open(run, trust=trust)
     rows = opened.rows()
     curves = bits_curves(rows)
+    try:
+        text = f"{_facts(opened)}\n"
+        if any(curves.values()):
+            width = min(72, max(10, shutil.get_terminal_size().columns - _AXES))
+            text += f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves, width=width)}\n"
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"info: expected facts and metrics as train wrote them in config.json and metrics.jsonl of '{run}', got "
+            f"others ({type(error).__name__}: {error}); restore the files."
+        ) from error
     if png is not None:
         save_curves(curves, png, title=_title(opened), y_label="bits per character")
-    sys.stdout.write(_facts(opened) + "\n")
-    if any(curves.values()):
-        width = min(72, max(10, shutil.get_terminal_size().columns - _AXES))
-        sys.stdout.write(f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves, width=width)}\n")
-    if png is not None:
-        sys.stdout.write(f"saved as {png}\n")
+        text += f"saved as {png}\n"
+    sys.stdout.write(text)
 
 
 def bits_curves(rows: list[Row]) -> dict[str, list[tuple[float, float]]]:
     """Return bits per character by step, in training and on the held-out text."""
     names = {"training": "bits_per_character", "held out": "validation_bits_per_character"}
-    return {label: [(row["step"], row[name]) for row in rows if name in row] for label, name in names.items()}
+    return {
+        label: [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)]
+        for label, name in names.items()
+    }
 
 
 def _title(run: Run) -> str:

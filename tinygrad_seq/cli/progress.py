@@ -124,7 +124,7 @@ class LiveDisplay(PlainDisplay):
 
     def show(self, row: Row) -> None:
         if "loss" in row:
-            self._loss = f"loss {row['loss']:.3f}"
+            self._loss = f"loss {_fixed(row['loss'])}"
             self._measured = f"{figures(row)}\n{self._speed(row)}"
         if "test_loss" in row:
             self.write(self._text(row))
@@ -183,7 +183,11 @@ def stage_line(stage: str, done: int, total: int) -> str:
 def figures(row: Row, prefix: str = "") -> str:
     """Return the loss, bits per character and perplexity of a row."""
     loss, bits, perplexity = (row[f"{prefix}{name}"] for name in ("loss", "bits_per_character", "perplexity"))
-    return f"loss {loss:.3f}  {bits:.3f} bits/char  perplexity {four_figures(perplexity)}"
+    return f"loss {_fixed(loss)}  {_fixed(bits)} bits/char  perplexity {four_figures(perplexity)}"
+
+
+def _fixed(value: float) -> str:
+    return f"{value:.3f}" if value < 1e5 else four_figures(value)
 
 
 def indented(text: str) -> str:

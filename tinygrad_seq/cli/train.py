@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shlex
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ import typer
 from ..base.settings import set_num_threads
 from ..data.corpus import BUILT_IN
 from ..errors import ArgumentError, TinygradSeqError
+from ..kernels.shield import COMPILER
 from ..train import run_files
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
@@ -171,6 +174,9 @@ def train(
         sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
     else:
         sys.stdout.write("Stopped before the first checkpoint.\n")
+    sys.stdout.flush()
+    if any(thread.name == COMPILER for thread in threading.enumerate()):
+        os._exit(128 + request.signal)  # without waiting for a kernel; everything is closed
     raise typer.Exit(128 + request.signal)
 
 

@@ -96,11 +96,11 @@ count: two | two | three | four | eight
 
 
 def demo_text() -> str:
-    """Return the text, one sentence per line and paragraph; it is the same on every machine.
+    r"""Return the text, one sentence per line and paragraph; it is the same on every machine.
 
     Examples
     --------
-    >>> demo_text().split("\\n\\n")[8:10]
+    >>> demo_text().split("\n\n")[8:10]
     ['Anna can see the birds at home.', 'The bee sat on a green flower.']
     """
     rules = {

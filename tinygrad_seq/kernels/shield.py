@@ -21,6 +21,9 @@ from ..base.locks import hold_during_fork
 P = ParamSpec("P")
 R = TypeVar("R")
 
+COMPILER = "tinygrad_seq compiler"
+"""The name of the threads in which kernels compile."""
+
 _llvm: Any = ffi.lib._lock
 hold_during_fork(global_compiler_lock.acquire, global_compiler_lock.release)
 hold_during_fork(_llvm.__enter__, _llvm.__exit__)
@@ -44,7 +47,7 @@ def shielded(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         except BaseException as error:  # noqa: BLE001 (raised by the caller)
             outcome.put((None, error))
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="tinygrad_seq compiler")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name=COMPILER)
     try:
         thread.start()
     except RuntimeError:  # a system limit, or the interpreter is shutting down

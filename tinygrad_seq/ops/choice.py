@@ -25,8 +25,8 @@ def check_drawing(caller: str, temperature: Any, top_k: Any) -> float:
     heat = temperature.item() if getattr(temperature, "shape", None) == () else temperature
     if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0 <= heat < np.inf:
         raise ArgumentError(
-            f"{caller}: expected temperature to be a finite number >= 0, got {temperature!r}; 1 draws as the logits "
-            "say, 0 takes the greatest."
+            f"{caller}: expected temperature to be a finite number >= 0, got {temperature!r}; 1 draws from "
+            "softmax(logits), 0 takes the greatest."
         )
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
         raise ArgumentError(
@@ -101,4 +101,4 @@ def categorical(logits: Array, uniforms: Array, temperature: Any = 1.0, top_k: i
             f"categorical: expected floating-point logits and uniforms, got {logits.shape} {logits.dtype} and "
             f"{uniforms.shape} {uniforms.dtype}; cast them with astype."
         )
-    return _categorical(logits, uniforms, heat, top_k=None if top_k is None else int(top_k))
+    return _categorical(logits, uniforms, heat, top_k=None if top_k is None else min(int(top_k), logits.shape[-1]))

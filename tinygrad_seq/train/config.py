@@ -167,6 +167,11 @@ class TrainingConfig:
             raise ArgumentError(
                 f"TrainingConfig: expected validation + test below 1, got {self.validation} + {self.test}; reduce them."
             )
+        if self.level == "subword" and self.max_vocabulary < 256:
+            raise ArgumentError(
+                f"TrainingConfig: expected max_vocabulary to be at least 256 at level subword, for the bytes, got "
+                f"{self.max_vocabulary}; increase it."
+            )
         if self.warmup >= self.steps and self.schedule == "cosine":
             raise ArgumentError(
                 f"TrainingConfig: expected warmup below steps, got warmup={self.warmup} and steps={self.steps}; "

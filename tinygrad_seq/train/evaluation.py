@@ -15,8 +15,7 @@ from .config import TrainingConfig
 from .language_model import LanguageModel
 from .loop import evaluate
 from .metrics import Row, measures
-from .text import Text
-from .writer import Writer
+from .text import Text, Writer
 
 Poll = Callable[[str, int, int], object]
 

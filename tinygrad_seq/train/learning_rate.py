@@ -90,7 +90,7 @@ class Schedule:
         Returns
         -------
         Schedule
-            The new schedule, or `self` if no change concerns it.
+            The new schedule, or `self` if no change concerns it or no step is left.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Schedule:
         """
         concerned = {"lr", "schedule", *(["steps"] if self.kind == "cosine" else ())}
         concerned |= {"warmup"} if config.schedule != "plateau" else set()
-        if not changes & concerned:
+        if not changes & concerned or step >= config.steps:
             return self
         warms = self.kind != "plateau" and step - self.begin < self.warmup
         continues = warms and config.schedule != "plateau"

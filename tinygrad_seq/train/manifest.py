@@ -15,7 +15,6 @@ from typing import Any
 
 from ..base.files import read_json
 from ..errors import CheckpointError
-from .config import CHANGEABLE, TrainingConfig
 
 _FORMAT = "tinygrad_seq.run"
 _VERSION = 2
@@ -91,14 +90,6 @@ def read(path: Path) -> dict[str, Any]:
 def with_defaults(facts: dict[str, Any]) -> dict[str, Any]:
     """Return `facts` with the values of missing ones that every run has."""
     return {name: default for name, (default, _) in _FACTS.items() if name not in ("parts", "origin")} | facts
-
-
-def fixed_settings(config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings that may not change, which checkpoints are bound to."""
-    cell = config.cell.rpartition(":")[2]  # wherever the run folder is
-    return {
-        name: value for name, value in {**config.to_json(), "cell": cell}.items() if name not in (*CHANGEABLE, "corpus")
-    }
 
 
 def _digest(content: dict[str, Any]) -> str:

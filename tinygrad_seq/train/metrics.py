@@ -39,9 +39,10 @@ def append_row(path: Path, row: Row) -> None:
         with open(handle, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     except OSError as error:
+        there = "the checkpoints are unchanged: fix this, then continue with --resume"
+        advice = there if path.parent.exists() else "somebody has moved or deleted the run folder: put it back"
         raise CheckpointError(
-            f"Session.rows: expected to write to '{path}', got: {error.strerror}; the checkpoints are unchanged: "
-            "fix this, then continue with --resume."
+            f"Session.rows: expected to write to '{path}', got: {error.strerror}; {advice}."
         ) from error
 
 

@@ -32,13 +32,14 @@ from ..data import Vocabulary
 from ..errors import ArgumentError, CheckpointError, DataError
 from . import manifest, run_files
 from . import trust as consent
+from .binding import Binding, recorded, step_of
 from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig
 from .language_model import LanguageModel
 from .lock import lock_run
 from .metrics import Row, keep_rows, read_rows
-from .writer import Writer
+from .text import Writer
 
 _NUMBERED = re.compile(r"step-([0-9]{6,15})")
 _ATTEMPTS = 10
@@ -191,7 +192,7 @@ class Run:
         file = run_files.locate(root, "config.json")
         if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the "
+                f"Run.open: expected a run folder, got {str(root)!r} without config.json; pass the "
                 "folder that was given to train as --out."
             )
         content = manifest.read(file)
@@ -297,15 +298,14 @@ class Run:
             If the cell of the run cannot be loaded or run, or its code is not trusted (see `open`).
         """
         content = self.load(name or ("best" if self.best.exists() else None))
-        step, weights = _step(content), _weights(content)
-        if step is None or weights is None:
+        if "steps" not in content:
             raise CheckpointError(
                 f"Run.load_model: expected the checkpoints of a training run in '{self.folder}', got other content; "
                 "restore them."
             )
         model = build_model(self.config, len(self.vocabulary))
-        model.load_state_dict(weights)
-        return model.eval(), step
+        model.load_state_dict(content["steps"]["model"])
+        return model.eval(), content["steps"]["number"]
 
     @functools.cached_property
     def model(self) -> LanguageModel:
@@ -348,9 +348,10 @@ class Run:
         ...     for piece in run.stream("The ", length=300):
         ...         sys.stdout.write(piece)
         """
-        if type(length) is not int or length < 1 or (seed is not None and (type(seed) is not int or seed < 0)):
+        seeded = seed is None or (type(seed) is int and seed >= 0)
+        if not (seeded and type(length) is int and 1 <= length < 1 << 63):
             raise ArgumentError(
-                f"Run.sample: expected length >= 1 and seed >= 0, got {length!r} and {seed!r}; correct them."
+                f"Run.sample: expected length >= 1, below 2**63, and seed >= 0, got {length!r}, {seed!r}; correct them."
             )
         context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
         writer = Writer(self.vocabulary, self.config.unit)
@@ -420,8 +421,10 @@ class Run:
         ...     text.startswith("to be"), len(text) >= 15, run.score("to be or not") < 0
         (True, True, True)
         """
-        options = {"length": length, "temperature": temperature, "top_k": top_k, "seed": seed, "checkpoint": checkpoint}
-        return "".join(self.stream(prompt, **options))
+        pieces = self.stream(
+            prompt, length=length, temperature=temperature, top_k=top_k, seed=seed, checkpoint=checkpoint
+        )
+        return "".join(pieces)
 
     def score(self, sentence: str, *, checkpoint: str | None = None) -> float:
         """Return the natural logarithm of the probability that a unit of the text is `sentence`.
@@ -494,41 +497,10 @@ class Run:
 
     def _load(self, path: Path) -> dict[str, Any]:
         """Return the content of a checkpoint, which must belong to this run."""
-        content = load_checkpoint(path)
-        weights, config = _weights(content), self.config
-        if weights is not None:  # before a model of the sizes in a tampered config.json fills the memory
-            sizes = {"embedding.weight": config.embedding_size, "decoder.weight": config.hidden_size}
-            expected = {name: (len(self.vocabulary), size) for name, size in sizes.items()}
-            got = {name: getattr(weights.get(name), "shape", None) for name in sizes}
-            if got != expected or len(weights) < config.num_layers:
-                raise CheckpointError(
-                    f"Run.load: expected the weights in '{path}' to have the shapes {expected}, as '{self.folder}' "
-                    f"says, got {got}; restore config.json, vocabulary.json and the checkpoint."
-                )
-        bound = content.pop("run", None)
-        if bound is None and self.id is None:  # of version 0.1.0
-            return content
-        own = self._binding()
-        bound = bound if isinstance(bound, dict) else {}
-        for key, place in (("id", "run"), ("vocabulary", "vocabulary")):
-            if bound.get(key) != own[key]:
-                raise CheckpointError(
-                    f"Run.load: expected '{path}' to belong to the {place} in '{self.folder}', got one of another "
-                    f"{place}; restore the files of the run."
-                )
-        settings = bound.get("settings")
-        for name, value in own["settings"].items():
-            stored = settings.get(name, value) if isinstance(settings, dict) else None
-            if stored != value:
-                raise CheckpointError(
-                    f"Run.load: expected {name}={stored!r} in '{self.folder / 'config.json'}', with which '{path}' was "
-                    f"trained, got {value!r}; restore config.json."
-                )
-        return content
+        return self._binding().checked(load_checkpoint(path), path)
 
-    def _binding(self) -> dict[str, Any]:
-        settings = manifest.fixed_settings(self.config)
-        return {"id": self.id, "vocabulary": self.vocabulary.digest, "settings": settings}
+    def _binding(self) -> Binding:
+        return Binding(self.folder, self.id, self.vocabulary, self.config)
 
     def _whole_checkpoint(self, other_than: Path) -> Path | None:
         candidates = (path for path in (*self.checkpoints(), self.best) if path != other_than)
@@ -571,7 +543,7 @@ class Run:
             that case.
         """
         with self.lock():
-            content = {**content, "run": self._binding()}
+            content = {**content, "run": self._binding().to_json()}
             path = self._numbered(step)
             if best:  # first: after a kill the run continues before this step, and comes to the same best
                 save_checkpoint(content, self.best)
@@ -608,7 +580,7 @@ class Run:
             content = self._intact(point)
             if content is None and (later or self.best.exists()):
                 for source in sorted(point.parent.glob("*.safetensors")):
-                    if _step(content := self._intact(source)) == step:
+                    if step_of(content := self._intact(source)) == step:
                         write_atomically(point, read_regular(source, "Run.cut"), "Run.cut")
                         break
                 else:
@@ -618,14 +590,14 @@ class Run:
                     )
             for path in later[:0:-1]:
                 _unlink(path)
-            if (_step(self._intact(self.best)) or 0) > step:
+            if (step_of(self._intact(self.best)) or 0) > step:
                 _unlink(self.best)
             for path in later[:1]:  # from here on the run is cut
                 _unlink(path)
-            best = _recorded(content, "stopping", "best_step")
+            best = recorded(content, "stopping", "best_step")
             if best is not None and not self.best.exists():
                 source = self._numbered(best)
-                if _recorded(self._intact(source), "stopping", "best_step") == best:
+                if recorded(self._intact(source), "stopping", "best_step") == best:
                     write_atomically(self.best, read_regular(source, "Run.cut"), "Run.cut")
             keep_rows(self.metrics, step if last_row is None else last_row)
 
@@ -664,23 +636,6 @@ def _number(path: Path) -> int:
     """Return the step in the name of a numbered checkpoint, or -1."""
     match = _NUMBERED.fullmatch(path.stem)
     return int(match[1]) if match else -1
-
-
-def _recorded(content: dict[str, Any] | None, part: str, name: str) -> int | None:
-    """Return an integer that the content of a checkpoint records."""
-    values = (content or {}).get(part)
-    value = values.get(name) if isinstance(values, dict) else None
-    return value if type(value) is int else None
-
-
-def _weights(content: dict[str, Any]) -> dict[str, Any] | None:
-    steps = content.get("steps")
-    weights = steps.get("model") if isinstance(steps, dict) else None
-    return weights if isinstance(weights, dict) else None
-
-
-def _step(content: dict[str, Any] | None) -> int | None:
-    return _recorded(content, "steps", "number")
 
 
 def _unlink(path: Path) -> None:

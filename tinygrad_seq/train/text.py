@@ -1,4 +1,4 @@
-"""A corpus as tokens: split into parts as text, encoded as a stream, cached in files."""
+"""A corpus as tokens: split into parts as text, encoded as a stream, cached in files. And sampled tokens as text."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ..kernels.allocator import keep_freed_memory
 from .config import TrainingConfig
 
 PARTS = ("training", "validation", "test")
+_BETWEEN = {"paragraph": "\n\n", "line": "\n", "document": "\n\n"}
 _BREAK = re.compile(rf"\s|{END_OF_UNIT}")
 
 
@@ -253,8 +254,14 @@ def _draw_lines(lines: int, config: TrainingConfig) -> np.ndarray[Any, np.dtype[
     test = min(max(1, round(config.test * lines)), lines - 2) if config.test else 0
     validation = min(max(1, round(config.validation * lines)), lines - test - 1)
     labels = np.zeros(lines, np.uint8)
-    labels[:validation], labels[validation : validation + test] = 1, 2
-    np.random.default_rng(config.seed).shuffle(labels)
+    generator = np.random.default_rng(config.seed)
+    for begin in range(0, lines, units.PIECE):  # one shuffle of millions of lines would delay Ctrl-C
+        block = labels[begin : begin + units.PIECE]
+        held = [at * (validation + test) // lines for at in (begin, begin + len(block))]
+        tests = [count * test // (validation + test) for count in held]
+        block[: held[1] - held[0]] = 1
+        block[: tests[1] - tests[0]] = 2
+        generator.shuffle(block)
     return labels
 
 
@@ -339,3 +346,41 @@ def _check_sizes(sizes: dict[str, int], config: TrainingConfig) -> None:
                 f"Session: expected at least 2 {part} tokens, got {size} of {sum(sizes.values())} with "
                 f"validation={config.validation} and test={config.test}; pass a longer text or {advice}."
             )
+
+
+class Writer:
+    r"""Convert sampled tokens to text incrementally.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The vocabulary of the model.
+    unit : str
+        The unit of the model; ``<EOS>`` is written as the separator of two units.
+
+    Attributes
+    ----------
+    hidden : list of int
+        The tokens that a model must not sample: ``<PAD>`` and ``<UNK>``.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.data import Vocabulary
+    >>> vocabulary = Vocabulary.build(["the cat, the dog."], level="word")
+    >>> writer = Writer(vocabulary, "line")
+    >>> [writer.write(token) for token in vocabulary.encode("the cat, the dog", eos=True)]
+    ['the', ' cat', ',', ' the', ' dog', '\n']
+    """
+
+    def __init__(self, vocabulary: Vocabulary, unit: str) -> None:
+        self.vocabulary = vocabulary
+        self.hidden = [vocabulary.pad, vocabulary.unk]
+        self._between = _BETWEEN[unit]
+        self._decoder = vocabulary.decoder()
+
+    def write(self, token: int) -> str:
+        """Return the text that `token` adds."""
+        if token == self.vocabulary.eos:
+            rest, self._decoder = self._decoder.finish(), self.vocabulary.decoder()
+            return rest + self._between
+        return self._decoder.add(token)
