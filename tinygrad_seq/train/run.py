@@ -192,7 +192,7 @@ class Run:
         file = run_files.locate(root, "config.json")
         if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the "
+                f"Run.open: expected a run folder, got {str(root)!r} without config.json; pass the "
                 "folder that was given to train as --out."
             )
         content = manifest.read(file)
