@@ -328,8 +328,6 @@ class Run:
         ----------
         prompt, length, temperature, top_k, seed, checkpoint
             As for `sample`.
-        checkpoint : str, optional
-            The name of the checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
