@@ -430,6 +430,22 @@ def test_the_first_line_comes_at_once(corpus: Path, tmp_path: Path) -> None:
     running.communicate()
 
 
+def test_lines_between_evaluations_have_the_newest_metrics(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.2)
+    monkeypatch.setattr(progress.PlainDisplay, "_text", lambda self, row: f"step {row['step']}, ETA\n")
+    with progress.PlainDisplay() as display:
+        for step in range(1, 41):
+            display.progress("training", step, 40)
+            if step % 2 == 0:
+                display.show({"step": step})
+            time.sleep(0.05)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(re.fullmatch(r"step \d+, ETA", line) for line in lines)
+
+
 def test_a_long_stage_is_shown_every_few_seconds(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.2)
     with progress.PlainDisplay() as display:

@@ -82,6 +82,8 @@ class Evaluation:
 
     def sample(self, step: int, poll: Poll) -> str:
         """Return the text that the model writes after `step` steps; ``poll("sampling", ...)`` precedes every token."""
+        length, written = self.config.sample_length, []
+        poll("sampling", 0, length)
         writer = Writer(self.vocabulary, self.config.unit)
         tokens = self.model.sample(
             [self.vocabulary.eos],
@@ -89,7 +91,6 @@ class Evaluation:
             generator=np.random.default_rng([self.config.seed, step]),
             exclude=writer.hidden,
         )
-        length, written = self.config.sample_length, []
         for number, token in enumerate(itertools.islice(tokens, length)):
             poll("sampling", number, length)
             written.append(writer.write(token))

@@ -225,7 +225,18 @@ class Run:
         return read_rows(self.metrics)
 
     def checkpoints(self) -> list[Path]:
-        """Return the paths of the numbered checkpoints, newest first."""
+        """Return the paths of the numbered checkpoints, newest first.
+
+        Returns
+        -------
+        list of Path
+            Empty if there is none yet.
+
+        Raises
+        ------
+        CheckpointError
+            If their folder cannot be listed.
+        """
         folder = run_files.locate(self.folder, "checkpoints")
         try:
             with os.scandir(folder) as entries:
@@ -328,8 +339,6 @@ class Run:
         ----------
         prompt, length, temperature, top_k, seed, checkpoint
             As for `sample`.
-        checkpoint : str, optional
-            The name of the checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
