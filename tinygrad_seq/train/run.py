@@ -599,12 +599,10 @@ class Run:
                         f"Run.cut: expected an intact checkpoint of step {step} in '{point.parent}', got none; resume "
                         "from another (--checkpoint NAME)."
                     )
-            for path in later[:0:-1]:
+            for path in reversed(later):  # with the last, the newest, the run is cut
                 _unlink(path)
             if (step_of(self._intact(self.best)) or 0) > step:
                 _unlink(self.best)
-            for path in later[:1]:  # from here on the run is cut
-                _unlink(path)
             best = recorded(content, "stopping", "best_step")
             if best is not None and not self.best.exists():
                 source = self._numbered(best)
