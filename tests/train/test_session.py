@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import time
@@ -142,8 +143,11 @@ def test_minutes_end_a_run(tmp_path: Path, tiny: TrainingConfig) -> None:
     run = train(tmp_path / "run", dataclasses.replace(tiny, minutes=1e-9))
     assert [row["step"] for row in run.rows()] == [1]
     assert "validation_loss" in run.rows()[0]
-    with pytest.raises(ArgumentError, match="expected minutes above"):
+    with pytest.raises(ArgumentError, match="expected minutes above") as refusal:
         Session.resume(run)
+    advice = re.search(r"--minutes (\S+) to continue", str(refusal.value))
+    assert advice is not None
+    assert Session.resume(run, changes={"minutes": float(advice[1])}).steps.number == 1
 
 
 def test_a_finished_run_says_how_to_go_on(tmp_path: Path, tiny: TrainingConfig) -> None:
@@ -498,7 +502,7 @@ def test_a_missing_corpus_is_replaced_by_its_tokens(tmp_path: Path, tiny: Traini
     with pytest.raises(DataError, match="which is none of them"):
         Session.resume(run, changes={"corpus": str(corpus), "steps": 20})
     shutil.rmtree(run.folder / "tokens")
-    with pytest.raises(DataError, match="which is none of them"):
+    with pytest.raises(DataError, match=r"got nothing there; pass its new place \(--corpus PATH\)"):
         Session.resume(run, changes={"steps": 20})
 
 
