@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,7 +89,7 @@ class Evaluation:
             exclude=writer.hidden,
         )
         length, written = self.config.sample_length, []
-        for number, token in enumerate(itertools.islice(tokens, length)):
+        for number in range(length):
             poll("sampling", number, length)
-            written.append(writer.write(token))
+            written.append(writer.write(next(tokens)))
         return "".join(written)
