@@ -194,7 +194,8 @@ def load_corpus(
         files, survey.skipped = list_files(path, include, exclude, survey.progress)
         survey.add_files(files, path)
         skipped = f" ({len(survey.skipped)} skipped)" if survey.skipped else ""
-        origin = f"the folder '{shown(path)}', {len(survey.documents)} files{skipped}"
+        count = len(survey.documents)
+        origin = f"the folder '{shown(path)}', {count} {'file' if count == 1 else 'files'}{skipped}"
         return survey.corpus(shown(path.resolve().name), origin)
     if include or exclude:
         raise ArgumentError(

@@ -157,12 +157,14 @@ def _is_run(config: str) -> bool:
 
 def _matcher(pattern: str) -> Callable[[PurePath], bool]:
     """Return whether a path or one of the folders that it lies in matches, by the path inside the root or by name."""
-    matches = re.compile(fnmatch.translate(pattern.removeprefix("./").rstrip("/"))).match
+    literal = pattern.removeprefix("./").rstrip("/")
+    matches = re.compile(fnmatch.translate(literal)).match
 
     def accepts(path: PurePath) -> bool:
         return any(
-            matches(part.name) or matches(part.as_posix()) or matches(f"/{part.as_posix()}")
+            name == literal or matches(name)
             for part in (path, *path.parents[:-1])
+            for name in (part.name, part.as_posix(), f"/{part.as_posix()}")
         )
 
     return accepts

@@ -249,7 +249,7 @@ def _draw_lines(lines: int, config: TrainingConfig) -> np.ndarray[Any, np.dtype[
     if lines < needed:
         raise DataError(
             f"Session: expected at least {needed} lines, one per part, got {lines} with validation={config.validation} "
-            f"and test={config.test}; pass a longer text."
+            f"and test={config.test}; pass a text with more lines, or choose another unit."
         )
     test = min(max(1, round(config.test * lines)), lines - 2) if config.test else 0
     validation = min(max(1, round(config.validation * lines)), lines - test - 1)
