@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import sys
 import time
@@ -266,6 +267,15 @@ def test_a_truncated_checkpoint(corpus: Path, tmp_path: Path, capsys) -> None:
     assert [row["step"] for row in Run.open(run).rows()] == [5, 10, 15, 20]
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(corpus: Path, tmp_path: Path, capsys) -> None:
+    tokens = tmp_path / "run" / "tokens"
+    assert main(arguments(corpus, tmp_path / "run")) == 0
+    shutil.rmtree(tokens)
+    tokens.write_text("")
+    message = refused(capsys, "train", "--out", str(tmp_path / "run"), "--resume", "--steps", "20")
+    assert message == f"error: train: expected to use '{tokens}', got: File exists; check its folder.\n"
+
+
 def test_no_arguments_show_the_help(capsys) -> None:
     assert main(["train"]) == 2
     captured = capsys.readouterr()
@@ -418,6 +428,22 @@ def test_the_first_line_comes_at_once(corpus: Path, tmp_path: Path) -> None:
     assert time.monotonic() < started + 4  # 2 on an idle machine
     running.kill()
     running.communicate()
+
+
+def test_lines_between_evaluations_have_the_newest_metrics(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.2)
+    monkeypatch.setattr(progress.PlainDisplay, "_text", lambda self, row: f"step {row['step']}, ETA\n")
+    with progress.PlainDisplay() as display:
+        for step in range(1, 41):
+            display.progress("training", step, 40)
+            if step % 2 == 0:
+                display.show({"step": step})
+            time.sleep(0.05)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(re.fullmatch(r"step \d+, ETA", line) for line in lines)
 
 
 def test_a_long_stage_is_shown_every_few_seconds(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

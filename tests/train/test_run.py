@@ -101,7 +101,7 @@ def test_an_unwritable_place_is_one_clear_line(tmp_path: Path, tiny, monkeypatch
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "without a readable config.json"),
+        (None, "without config.json"),
         ("{", "expected JSON"),
         ("[]", "got a list"),
         ('{"format": "x"}', "another kind"),

@@ -322,9 +322,13 @@ def test_foreign_files_among_the_checkpoints(folder: Path) -> None:
     (checkpoints / "step-000077.safetensors").mkdir()
     run = Run.open(folder)
     assert [path.stem for path in run.checkpoints()] == ["step-000008", "step-000004"]
-    run.save(1_000_000, run.load())
-    assert [path.stem for path in run.checkpoints()] == ["step-1000000", "step-000008"]
+    content = run.load()
+    for step in (999_900, 1_000_000):
+        run.save(step, content)
+    assert [path.stem for path in run.checkpoints()] == ["step-1000000", "step-999900"]
+    shutil.copy(run.checkpoints()[0], checkpoints / "step-000008.safetensors")
     run.cut(8)
+    assert [path.stem for path in run.checkpoints()] == ["step-000008"]
     assert (checkpoints / "step-0000009.safetensors").read_bytes() == b"mine"
     assert (checkpoints / "step-000077.safetensors").is_dir()
 

@@ -22,12 +22,13 @@ def make_display() -> PlainDisplay:
 
 
 class PlainDisplay:
-    """Print one line per evaluation, and one every few seconds; `progress` says what happens in between."""
+    """Print lines after each evaluation, and one every few seconds: the newest metrics, or what is being done."""
 
     _session: Session
 
     def __init__(self) -> None:
         self._stage = "starting", 0, 0
+        self._news = ""  # the text of the newest row, until it is shown
         self._last_line = time.monotonic()
         self._ends = threading.Event()
         self._watch = threading.Thread(target=self._show_stages, name="tinygrad_seq progress", daemon=True)
@@ -51,10 +52,14 @@ class PlainDisplay:
         self.write("".join(f"{line}\n" for line in description(run, session)))
 
     def show(self, row: Row) -> None:
-        """Show the metrics of a row."""
-        evaluated = "validation_loss" in row or "test_loss" in row
-        if evaluated or time.monotonic() >= self._last_line + _SECONDS_BETWEEN_LINES:
-            self.write(self._text(row))
+        """Show the metrics of a row: at once after an evaluation, else with the next line."""
+        self._news = self._text(row)
+        if "validation_loss" in row or "test_loss" in row:
+            self._show_news()
+
+    def _show_news(self) -> None:
+        news, self._news = self._news, ""
+        self.write(news)
 
     def write(self, text: str) -> None:
         """Print lines."""
@@ -87,15 +92,16 @@ class PlainDisplay:
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
 
     def _show_stages(self) -> None:
-        """Print the stage when nothing has been printed for a while, and that a kernel compiles."""
+        """Print a row or the stage when nothing has been printed for a while, and that a kernel compiles."""
         announced = ""
         while not self._ends.wait(0.5):
             stage, done, total = self._stage
             new = stage in _STAGES and stage != announced and done < total
             if new or time.monotonic() >= self._last_line + _SECONDS_BETWEEN_LINES:
                 announced = stage
+                self._news = self._news or f"{stage_line(stage, done, total)}\n"
                 try:
-                    self.write(f"{stage_line(stage, done, total)}\n")
+                    self._show_news()
                 except (OSError, ValueError):
                     return  # the output is closed: the main thread finds out with its next line
 

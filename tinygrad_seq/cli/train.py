@@ -29,7 +29,7 @@ from .arguments import examples
 from .progress import PlainDisplay, make_display
 
 EXAMPLES = examples(
-    "train --corpus pydoc --out runs/demo",
+    "train --corpus demo --out runs/demo",
     "train --corpus novel.txt --level word --cell gru --minutes 10",
     "train --corpus names.txt --unit line --cell mycell.py:MyCell",
     "train --out runs/demo --resume --steps 3000 --lr 0.001",
@@ -107,7 +107,10 @@ def train(
     threads: Annotated[
         int, _option(_RUN, "Threads of the kernels and of NumPy's BLAS; more than 1 helps only on an idle machine.")
     ] = 1,
-    out: Annotated[Path | None, _option(_RUN, "The new run folder.", show_default="runs/CORPUS")] = None,
+    out: Annotated[
+        Path | None,
+        _option(_RUN, "The run folder: a new one, or with --resume an existing one.", show_default="runs/CORPUS"),
+    ] = None,
     resume: Annotated[
         bool,
         _option(_RUN, f"Continue the run in --out. These settings may change: {', '.join(CHANGEABLE)}.", "--resume"),

@@ -1,4 +1,4 @@
-"""Training texts: two that come with Python, and any file or folder."""
+"""Training texts: built-in ones, and any file or folder."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def load_corpus(
     exclude: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Corpus:
-    """Open a corpus: one that comes with Python, or the text of a file or folder.
+    """Open a corpus: a built-in one, or the text of a file or folder.
 
     The whole text is read once, so a file that cannot be used is reported now and not during training.
 

@@ -81,6 +81,7 @@ class Evaluation:
 
     def sample(self, step: int, poll: Poll) -> str:
         """Return the text that the model writes after `step` steps; ``poll("sampling", ...)`` precedes every token."""
+        length, written = self.config.sample_length, []
         writer = Writer(self.vocabulary, self.config.unit)
         tokens = self.model.sample(
             [self.vocabulary.eos],
@@ -88,7 +89,6 @@ class Evaluation:
             generator=np.random.default_rng([self.config.seed, step]),
             exclude=writer.hidden,
         )
-        length, written = self.config.sample_length, []
         for number in range(length):
             poll("sampling", number, length)
             written.append(writer.write(next(tokens)))

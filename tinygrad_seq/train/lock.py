@@ -1,6 +1,6 @@
 """The lock of a run folder: one process at a time trains in it.
 
-The kernel releases the lock when the process ends, however it ends. Locked is the folder itself; where that is not
+The kernel releases the lock when the process ends, however it ends. The folder itself is locked or, where that is not
 possible (Windows, some network file systems), the file ``.lock`` in it. The file names the process, for messages.
 """
 

@@ -192,7 +192,7 @@ class Run:
         file = run_files.locate(root, "config.json")
         if not os.path.lexists(file):
             raise CheckpointError(
-                f"Run.open: expected a run folder, got {str(root)!r} without a readable config.json; pass the "
+                f"Run.open: expected a run folder, got {str(root)!r} without config.json; pass the "
                 "folder that was given to train as --out."
             )
         content = manifest.read(file)
@@ -225,7 +225,18 @@ class Run:
         return read_rows(self.metrics)
 
     def checkpoints(self) -> list[Path]:
-        """Return the paths of the numbered checkpoints, newest first."""
+        """Return the paths of the numbered checkpoints, newest first.
+
+        Returns
+        -------
+        list of Path
+            Empty if there is none yet.
+
+        Raises
+        ------
+        CheckpointError
+            If their folder cannot be listed.
+        """
         folder = run_files.locate(self.folder, "checkpoints")
         try:
             with os.scandir(folder) as entries:
@@ -328,8 +339,6 @@ class Run:
         ----------
         prompt, length, temperature, top_k, seed, checkpoint
             As for `sample`.
-        checkpoint : str, optional
-            The name of the checkpoint; by default the best if there is one, else the newest.
 
         Returns
         -------
@@ -555,7 +564,7 @@ class Run:
                     _unlink(other)
             return path
 
-    def cut(self, step: int, *, last_row: int | None = None) -> None:
+    def cut(self, step: int, *, last_row: int | None = None, last_test: int | None = None) -> None:
         """Go back to a step: delete the checkpoints and rows after it.
 
         The checkpoint of this step stays, as a numbered one. The best checkpoint stays if it is not from a later step.
@@ -567,6 +576,8 @@ class Run:
             The step to continue from.
         last_row : int, default step
             The last step whose row in the metrics stays.
+        last_test : int, optional
+            The last step whose row of the test part stays; by default as for the other rows.
 
         Raises
         ------
@@ -588,18 +599,16 @@ class Run:
                         f"Run.cut: expected an intact checkpoint of step {step} in '{point.parent}', got none; resume "
                         "from another (--checkpoint NAME)."
                     )
-            for path in later[:0:-1]:
+            for path in reversed(later):  # with the last, the newest, the run is cut
                 _unlink(path)
             if (step_of(self._intact(self.best)) or 0) > step:
                 _unlink(self.best)
-            for path in later[:1]:  # from here on the run is cut
-                _unlink(path)
             best = recorded(content, "stopping", "best_step")
             if best is not None and not self.best.exists():
                 source = self._numbered(best)
                 if recorded(self._intact(source), "stopping", "best_step") == best:
                     write_atomically(self.best, read_regular(source, "Run.cut"), "Run.cut")
-            keep_rows(self.metrics, step if last_row is None else last_row)
+            keep_rows(self.metrics, step if last_row is None else last_row, last_test)
 
     def update_config(self, config: TrainingConfig) -> Run:
         """Replace the config of the run and write it to the folder.

@@ -139,6 +139,8 @@ def read_text(
     else:
         cuts = [characters - round(config.validation * characters) - round(config.test * characters)]
         cuts += [characters - round(config.test * characters)] if config.test else []
+        sizes = np.diff([0, *cuts, characters]).tolist()  # in characters, so there are no more tokens
+        _check_sizes(dict(zip(PARTS, sizes, strict=False)), config)
 
         def parts(stage: str) -> Iterator[tuple[str, str]]:
             return _parts_by_cut(pieces(stage), cuts, anywhere=config.level == "char")
