@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,21 @@ def test_a_signal_acts_at_once_where_nothing_can_be_lost(tmp_path: Path, tiny: T
     else:
         go_on(run)
         assert timeless(run) == timeless(train(tmp_path / "straight", tiny))
+
+
+def test_a_stage_is_named_before_its_work(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
+    """The first token of a sample compiles for seconds."""
+    done: list[str] = []
+
+    def sample(*_: object, **__: object) -> Iterator[int]:
+        while True:
+            done.append("token")
+            yield 3
+
+    monkeypatch.setattr("tinygrad_seq.train.LanguageModel.sample", sample)
+    session = Session(dataclasses.replace(tiny, sample_length=2), progress=lambda stage, *_: done.append(stage))
+    next(session.rows(Run.create(tmp_path / "run", tiny, session.vocabulary, session.facts)))
+    assert done[done.index("sampling") :][:4] == ["sampling", "token", "sampling", "token"]
 
 
 def test_a_signal_during_a_step_waits_for_its_end(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
