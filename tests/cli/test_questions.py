@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from tests.cli.commands import ENVIRONMENT, arguments, process, refused
 from tests.cli.test_train import CELL
 from tinygrad_seq.base import cache_folder
 from tinygrad_seq.cli import main
-from tinygrad_seq.train import Run
+from tinygrad_seq.train import Run, manifest
 
 
 def test_sample_repeats_with_a_seed(trained: Path, capsys) -> None:
@@ -131,6 +132,15 @@ def test_info_of_metrics_from_elsewhere(trained: Path, tmp_path: Path, capsys, r
     shutil.copytree(trained, tmp_path / "run")
     with (tmp_path / "run" / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(f'{{"step": 61, {row}}}\n')
+    assert "restore the files" in refused(capsys, "info", str(tmp_path / "run"))
+
+
+def test_info_of_facts_from_elsewhere(trained: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    content["facts"]["parts"]["training"]["tokens"] = "many"
+    path.write_bytes(manifest.to_bytes(content))
     assert "restore the files" in refused(capsys, "info", str(tmp_path / "run"))
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import sys
 import time
@@ -264,6 +265,15 @@ def test_a_truncated_checkpoint(corpus: Path, tmp_path: Path, capsys) -> None:
     assert Run.open(run).config.steps == 10
     assert main(["train", "--out", str(run), "--resume", "--steps", "20", "--checkpoint", "step-000005"]) == 0
     assert [row["step"] for row in Run.open(run).rows()] == [5, 10, 15, 20]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(corpus: Path, tmp_path: Path, capsys) -> None:
+    tokens = tmp_path / "run" / "tokens"
+    assert main(arguments(corpus, tmp_path / "run")) == 0
+    shutil.rmtree(tokens)
+    tokens.write_text("")
+    message = refused(capsys, "train", "--out", str(tmp_path / "run"), "--resume", "--steps", "20")
+    assert message == f"error: train: expected to use '{tokens}', got: File exists; check its folder.\n"
 
 
 def test_no_arguments_show_the_help(capsys) -> None:

@@ -62,6 +62,7 @@ def run_rounds(name: str, rounds: int, seed: int, out: Path) -> dict[str, object
             failures.append(f"{folder.name}: {failure}")
             (folder / "what.txt").write_text("\n".join([*trial.commands, "", repr(failure), ""]), encoding="utf-8")
             sys.stdout.write(f"FAILED {failures[-1]}\n")
+            sys.stdout.flush()
         else:
             shutil.rmtree(folder)
     sys.stdout.write(f"{name}: {rounds - len(failures)} of {rounds} in {time.monotonic() - began:.0f} s\n")

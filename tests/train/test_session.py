@@ -133,8 +133,9 @@ def test_early_stopping_keeps_the_best(tmp_path: Path, tiny: TrainingConfig) -> 
     model, step = run.load_model()
     assert step == best + 1
     assert not model.training
-    go_on(run, stop_at=best + 5)
-    assert run.load()["steps"]["number"] == best + 4  # one more evaluation, and again no improvement
+    with pytest.raises(ArgumentError, match=r"expected patience above 2, .* --patience 4, or 0 for no limit"):
+        Session.resume(run)
+    assert resumed(run, {"patience": 0}, stop_at=best + 5).load()["steps"]["number"] == best + 5
 
 
 def test_minutes_end_a_run(tmp_path: Path, tiny: TrainingConfig) -> None:
@@ -370,14 +371,15 @@ def test_the_best_checkpoint_is_evaluated_once_on_the_whole_test_part(tmp_path: 
     assert "test_loss" in longer.rows()[-1]
 
 
-def test_a_stop_during_the_test_leaves_it_to_resume(tmp_path: Path, tiny: TrainingConfig) -> None:
-    config = dataclasses.replace(tiny, test=0.2)
+@pytest.mark.parametrize("changes", [{}, {"patience": 1, "lr": 1e-9, "schedule": "constant", "steps": 40}])
+def test_a_stop_during_the_test_leaves_it_to_resume(tmp_path: Path, tiny: TrainingConfig, changes) -> None:
+    config = dataclasses.replace(tiny, test=0.2, **changes)
     run, session = start(tmp_path / "run", config)
     polls = 0
 
     def stop() -> bool:
         nonlocal polls
-        polls += session.steps.number == 10 and session._due is None
+        polls += session._due is None and session._is_over()
         return polls > 2
 
     list(session.rows(run, stop=stop))
@@ -385,6 +387,23 @@ def test_a_stop_during_the_test_leaves_it_to_resume(tmp_path: Path, tiny: Traini
     assert not session.is_finished
     go_on(run)
     assert timeless(run) == timeless(train(tmp_path / "straight", config))
+
+
+def test_a_kill_after_the_row_of_the_test_does_not_repeat_the_row(tmp_path: Path, tiny, monkeypatch) -> None:
+    config = dataclasses.replace(tiny, test=0.2)
+    straight = train(tmp_path / "straight", config)
+    run, session = start(tmp_path / "run", config)
+    save = Session.save
+    monkeypatch.setattr(
+        Session, "save", lambda self, run, **options: None if self._tested_at else save(self, run, **options)
+    )
+    list(session.rows(run))
+    monkeypatch.undo()
+    assert "test_loss" in run.rows()[-1]
+    go_on(run)
+    assert timeless(run) == timeless(straight)
+    # a longer run keeps the row
+    assert [row["step"] for row in resumed(run, {"steps": 12}).rows() if "test_loss" in row] == [10, 12]
 
 
 # ------------------------------------------------------------------------------------------ settings that change

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from .. import __version__
+from ..base.files import shown
 from ..base.modes import disable_compile
 from ..base.settings import set_num_threads
 from ..errors import TinygradSeqError
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without braille still shows the other characters
+    command = next((word for word in given if not word.startswith("-")), "tinygrad-seq")
     # Two threads of OpenBLAS gain little on steps this small, and are eight times slower if one core is busy.
     set_num_threads(1)
     try:
@@ -83,10 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()
     except TinygradSeqError as error:
-        command = next((word for word in given if not word.startswith("-")), "tinygrad-seq")
         return _fail(error, re.sub(r"^[A-Za-z_][\w.]*: (?=expected |')", f"{command}: ", str(error)), debug)
-    except OSError as error:  # from the standard output; errors of files are CheckpointErrors and DataErrors
-        # Discard what is still buffered, as Python's documentation advises.
+    except OSError as error:
+        if error.filename is not None:  # of a file that nobody should have touched
+            got = f"got: {error.strerror}; check its folder."
+            return _fail(error, f"{command}: expected to use {shown(error.filename)}, {got}", debug)
+        # From the standard output. Discard what is still buffered, as Python's documentation advises.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, e.g. `| head`
             return 1

@@ -45,7 +45,7 @@ def info(
         if any(curves.values()):
             width = min(72, max(10, shutil.get_terminal_size().columns - _AXES))
             text += f"\n{_results(rows)}\n\nbits per character\n{draw_curves(curves, width=width)}\n"
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"info: expected facts and metrics as train wrote them in config.json and metrics.jsonl of '{run}', got "
             f"others ({type(error).__name__}: {error}); restore the files."

@@ -60,9 +60,16 @@ def read_rows(path: Path) -> list[Row]:
     return [row for row, _ in _read(path)]
 
 
-def keep_rows(path: Path, last_step: int) -> None:
-    """Remove the rows of `path` after `last_step`, which will be repeated, and an incomplete last line."""
-    kept = b"".join(line + b"\n" for row, line in _read(path) if row["step"] <= last_step)
+def keep_rows(path: Path, last_step: int, last_test: int | None = None) -> None:
+    """Remove the rows of `path` after `last_step`, which will be repeated, and an incomplete last line.
+
+    Rows of the test part are removed after `last_test` if it is given.
+    """
+    kept = b"".join(
+        line + b"\n"
+        for row, line in _read(path)
+        if row["step"] <= (last_step if last_test is None or "test_step" not in row else last_test)
+    )
     if kept != read_regular(path, "Run.rows"):
         write_atomically(path, kept, "Run.cut")
 

@@ -553,7 +553,7 @@ class Run:
                     _unlink(other)
             return path
 
-    def cut(self, step: int, *, last_row: int | None = None) -> None:
+    def cut(self, step: int, *, last_row: int | None = None, last_test: int | None = None) -> None:
         """Go back to a step: delete the checkpoints and rows after it.
 
         The checkpoint of this step stays, as a numbered one. The best checkpoint stays if it is not from a later step.
@@ -565,6 +565,8 @@ class Run:
             The step to continue from.
         last_row : int, default step
             The last step whose row in the metrics stays.
+        last_test : int, optional
+            The last step whose row of the test part stays; by default as for the other rows.
 
         Raises
         ------
@@ -597,7 +599,7 @@ class Run:
                 source = self._numbered(best)
                 if recorded(self._intact(source), "stopping", "best_step") == best:
                     write_atomically(self.best, read_regular(source, "Run.cut"), "Run.cut")
-            keep_rows(self.metrics, step if last_row is None else last_row)
+            keep_rows(self.metrics, step if last_row is None else last_row, last_test)
 
     def update_config(self, config: TrainingConfig) -> Run:
         """Replace the config of the run and write it to the folder.

@@ -331,8 +331,6 @@ class Session:
                     yield row
                     if stop():
                         return
-                    if self.stopping.exhausted:
-                        break
             if self._is_test_due():
                 with interruptible():
                     row = self._test(run, poll)
@@ -368,7 +366,7 @@ class Session:
     @property
     def is_finished(self) -> bool:
         """Whether the run has done its steps or used its time or patience, and all its evaluations."""
-        return self._due is None and (self._is_over() or self.stopping.exhausted) and not self._is_test_due()
+        return self._due is None and self._is_over() and not self._is_test_due()
 
     def seconds_left(self) -> float | None:
         """Return an estimate of the time until the run ends, or None before its speed is known."""
@@ -413,11 +411,12 @@ class Session:
     # ------------------------------------------------------------------------------------------- training
 
     def _is_over(self) -> bool:
-        return self.steps.number >= self.config.steps or 0 < 60 * self.config.minutes <= self.seconds
+        config = self.config
+        timed_out = 0 < 60 * config.minutes <= self.seconds
+        return timed_out or self.steps.number >= config.steps or self.stopping.exhausted
 
     def _is_test_due(self) -> bool:
-        over = self._is_over() or self.stopping.exhausted
-        return over and len(self.text.test) > 0 and self._tested_at != self.steps.number
+        return self._is_over() and len(self.text.test) > 0 and self._tested_at != self.steps.number
 
     def _train(self, steps: Iterator[Step]) -> Step:
         """Make one step; a stop is obeyed at once if nothing can be lost, as in the first step, which compiles."""
@@ -473,7 +472,7 @@ class Session:
         """Before the first write after a resume: drop what lies after the checkpoint."""
         if self._point is not None:
             step, last_row = self._point
-            run.cut(step, last_row=last_row)
+            run.cut(step, last_row=last_row, last_test=self._tested_at)
             self._point = None
             if not run.best.exists():  # it was of a branch that is dropped
                 self.stopping.best = math.inf
@@ -503,6 +502,12 @@ def _check_unfinished(config: TrainingConfig, content: dict[str, Any]) -> None:
         raise ArgumentError(
             f"Session.resume: expected minutes above {seconds / 60:.2f}, which the run has taken, got "
             f"{config.minutes:g}; pass e.g. --minutes {2 * config.minutes:g} to continue."
+        )
+    waited = content["stopping"]["waited"]
+    if 0 < config.patience <= waited:
+        raise ArgumentError(
+            f"Session.resume: expected patience above {waited}, the evaluations without improvement so far, got "
+            f"{config.patience}; pass e.g. --patience {2 * waited}, or 0 for no limit, to continue."
         )
 
 
