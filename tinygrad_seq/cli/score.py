@@ -14,6 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ..data.folders import shown
 from ..data.text_stream import read_lines
 from ..errors import DataError
 from ..metrics import perplexity
@@ -112,7 +113,7 @@ def _ranked(texts: list[str], sizes: list[int], log_p: list[float]) -> Iterator[
         if log_p[i] < log_p[order[rank - 1]]:
             rank = place
         ppl = four_figures(perplexity(-log_p[i] / sizes[i]))
-        yield str(rank), f"{log_p[i]:.2f}", ppl, str(sizes[i]), _fraction(best - log_p[i]), _printable(texts[i])
+        yield str(rank), f"{log_p[i]:.2f}", ppl, str(sizes[i]), _fraction(best - log_p[i]), shown(texts[i])
 
 
 def _fraction(nats: float) -> str:
@@ -127,11 +128,6 @@ def _fraction(nats: float) -> str:
         return f"1/10^{nats / math.log(10):.0f}"
     odds = math.exp(nats)
     return f"1/{odds:.2f}" if 1 < odds < 100 else f"1/{odds:,.0f}" if odds > 1 else "1"
-
-
-def _printable(text: str) -> str:
-    r"""Return `text` with control characters, such as line breaks, escaped as in Python."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _write(rows: list[tuple[str, ...]]) -> None:

@@ -92,7 +92,7 @@ def list_files(
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path as it is shown to people: on one line, and with no character that cannot be printed."""
+    """Return a path or text on one line, with an escape for each character that cannot be printed."""
     text = str(path)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -156,7 +156,7 @@ def _is_run(config: str) -> bool:
 
 
 def _matcher(pattern: str) -> Callable[[PurePath], bool]:
-    """Return whether a path or one of the folders that it lies in matches, by the path inside the root or by name."""
+    """Return a function that matches a path or a folder that it lies in, by its place inside the root or its name."""
     matches = re.compile(fnmatch.translate(pattern.removeprefix("./").rstrip("/"))).match
 
     def accepts(path: PurePath) -> bool:
