@@ -301,7 +301,7 @@ MUTANTS = [
         "train/evaluation.py",
         "self.text.characters_per_token(part)",
         'self.text.characters_per_token("training")',
-        ("tests/train/test_session.py::test_it_learns_and_says_how_much",),
+        ("tests/train/test_session.py::test_words",),
     ),
     Mutant(
         "more steps start the cosine again from its highest rate",

@@ -1,4 +1,4 @@
-"""A second process at any moment of a run: the first goes on unharmed, and never are two runs mixed."""
+"""A second process at any moment of a run: the first continues unharmed, and two runs are never mixed."""
 
 from __future__ import annotations
 

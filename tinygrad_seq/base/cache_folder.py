@@ -1,4 +1,4 @@
-"""The folder that holds compiled kernels between processes: its location, its permissions, atomic writes.
+"""The cache folder on disk, for compiled kernels and trusted code: its location, its permissions, atomic writes.
 
 Its content is executed. So a folder or file that anyone but the user and root owns or can write is refused. The parents
 of the folder are not checked: whoever can write to one of them can put another folder in its place, but cannot make

@@ -150,7 +150,7 @@ def _is_run(config: str) -> bool:
 
 
 def _matcher(pattern: str) -> Callable[[PurePath], bool]:
-    """Return whether a path or one of the folders that it lies in matches, by the path inside the root or by name."""
+    """Return a function that matches a path or a folder that it lies in, by its place inside the root or its name."""
     literal = pattern.removeprefix("./").rstrip("/")
     matches = re.compile(fnmatch.translate(literal)).match
 

@@ -183,7 +183,7 @@ class Characters(Words):
 
 
 def _regroup(texts: Iterable[str | Sequence[str]], listed: Counter[str]) -> Iterator[str]:
-    """Yield the texts in pieces worth an array; count lists of tokens in `listed`."""
+    """Yield the texts joined to pieces of a million characters or more; count lists of tokens in `listed`."""
     pieces: list[str] = []
     size = 0
     for text in texts:
