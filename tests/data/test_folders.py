@@ -65,6 +65,12 @@ def test_a_pattern_that_matches_nothing(folder: Path, pattern: str) -> None:
     assert len(files(load_corpus(folder, exclude=[pattern]))) == 5  # what it was meant for may be gone
 
 
+def test_a_name_with_wildcards_matches_itself(folder: Path) -> None:
+    (folder / "[x].txt").write_text("brackets")
+    assert files(load_corpus(folder, include=["[x].txt"])) == ["brackets"]
+    assert "brackets" not in files(load_corpus(folder, exclude=["./[x].txt"]))
+
+
 def test_everything_excluded(folder: Path) -> None:
     with pytest.raises(DataError, match=r"got none in .*skipped a\.txt: excluded; likewise b\.md, .* and 1 more"):
         load_corpus(folder, exclude=["*"])
@@ -308,6 +314,7 @@ def test_memory_does_not_grow_with_a_file(tmp_path: Path, encoding: str, line: s
 
 
 def test_the_report(folder: Path) -> None:
+    hint = "--encoding may name another, e.g. cp1252 or shift_jis"
     for i in range(6):
         (folder / f"image{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "latin.txt").write_bytes(b"caf\xe9")
@@ -315,5 +322,5 @@ def test_the_report(folder: Path) -> None:
     assert lines == [
         f"the folder '{folder}', 5 files (7 skipped): 52 characters",
         "  skipped image0.png: a PNG image; likewise image1.png, image2.png, image3.png and 2 more",
-        "  skipped latin.txt: bytes that are not UTF-8 (0xe9 at byte 3; --encoding latin-1 or cp1252 may read it)",
+        f"  skipped latin.txt: bytes that are not UTF-8 (0xe9 at byte 3; {hint})",
     ]

@@ -193,7 +193,14 @@ def test_kinds_of_binary_files(start: bytes, kind: str) -> None:
 def test_the_advice_fits() -> None:
     with pytest.raises(NotTextError) as caught:
         decode(b"caf\xe9")
-    assert caught.value.reason == "bytes that are not UTF-8 (0xe9 at byte 3; --encoding latin-1 or cp1252 may read it)"
+    hint = "--encoding may name another, e.g. cp1252 or shift_jis"
+    assert caught.value.reason == f"bytes that are not UTF-8 (0xe9 at byte 3; {hint})"
+    for encoding in ("iso2022_jp", "iso2022_kr", "iso2022_jp_2", "iso2022_jp_2004", "iso2022_jp_3"):
+        data = "text: 日本".encode(encoding)
+        with pytest.raises(NotTextError, match=rf"^ISO-2022 \(at byte \d+; --encoding {encoding[:10]} may read it\)$"):
+            decode(data)
+        assert decode(data, encoding) == "text: 日本"
+    assert decode(b"\x1b[31mred\x1b(B\x1b[m") == "\x1b[31mred\x1b(B\x1b[m"  # colours of a terminal
     with pytest.raises(NotTextError, match=r"^no byte order mark, which utf-16 needs"):
         decode(b"plain ASCII", "utf-16")
     with pytest.raises(NotTextError, match=r"not CP1252 \(0x81 at byte 1\)") as caught:

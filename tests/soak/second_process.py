@@ -46,7 +46,8 @@ def second_process_at(
     try:
         paused = wait_paused(process)
         readable = bool([*trial.run.glob("checkpoints/step-*.safetensors")])
-        locked = (trial.run / ".lock").exists()
+        lock = trial.run / ".lock"
+        locked = lock.exists() and str(process.pid) in lock.read_text(encoding="utf-8")
         commands = {
             "start": ["train", "--out", str(trial.run), *trial.settings(profile, "--seed", "2")],
             "force": ["train", "--out", str(trial.run), *trial.settings(profile, "--seed", "2"), "--force"],

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_seq as ts
 from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.errors import AnomalyError, ArgumentError, DataError, TinygradSeqError
-from tinygrad_seq.train import LanguageModel, language_model
+from tinygrad_seq.train import LanguageModel, generation, language_model
 
 
 class LeakyCell(ts.nn.Cell):
@@ -66,8 +66,22 @@ def test_long_texts_are_read_in_windows(rng: np.random.Generator, monkeypatch: p
     model = LanguageModel(5, 3, 4, cell="lstm")
     tokens = rng.integers(5, size=24)
     whole = model.log_probability(tokens)
-    monkeypatch.setattr(language_model, "_MOST_LOGITS", 35)  # seven steps
+    written = list(itertools.islice(model.sample(tokens, temperature=0), 5))
+    for module in (language_model, generation):
+        monkeypatch.setattr(module, "MOST_LOGITS", 35)  # seven steps
+    lengths: list[int] = []
+    project = model.decoder.forward
+
+    def measured(ys: ts.Tensor) -> ts.Tensor:
+        lengths.append(len(ys))
+        return project(ys)
+
+    monkeypatch.setattr(model.decoder, "forward", measured)
     np.testing.assert_allclose(model.log_probability(tokens), whole, rtol=1e-5)
+    assert lengths == [7, 7, 7, 2]
+    lengths.clear()
+    assert list(itertools.islice(model.sample(tokens, temperature=0), 5)) == written
+    assert lengths[:4] == [7, 7, 7, 2]
 
 
 def test_probabilities_of_all_texts_add_up_to_one() -> None:

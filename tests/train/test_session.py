@@ -5,9 +5,11 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +144,11 @@ def test_minutes_end_a_run(tmp_path: Path, tiny: TrainingConfig) -> None:
     run = train(tmp_path / "run", dataclasses.replace(tiny, minutes=1e-9))
     assert [row["step"] for row in run.rows()] == [1]
     assert "validation_loss" in run.rows()[0]
-    with pytest.raises(ArgumentError, match="expected minutes above"):
+    with pytest.raises(ArgumentError, match="expected minutes above") as refusal:
         Session.resume(run)
+    advice = re.search(r"--minutes (\S+) to continue", str(refusal.value))
+    assert advice is not None
+    assert Session.resume(run, changes={"minutes": float(advice[1])}).steps.number == 1
 
 
 def test_a_finished_run_says_how_to_go_on(tmp_path: Path, tiny: TrainingConfig) -> None:
@@ -270,6 +275,21 @@ def test_a_signal_acts_at_once_where_nothing_can_be_lost(tmp_path: Path, tiny: T
     else:
         go_on(run)
         assert timeless(run) == timeless(train(tmp_path / "straight", tiny))
+
+
+def test_a_stage_is_named_before_its_work(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
+    """The first token of a sample compiles for seconds."""
+    done: list[str] = []
+
+    def sample(*_: object, **__: object) -> Iterator[int]:
+        while True:
+            done.append("token")
+            yield 3
+
+    monkeypatch.setattr("tinygrad_seq.train.LanguageModel.sample", sample)
+    session = Session(dataclasses.replace(tiny, sample_length=2), progress=lambda stage, *_: done.append(stage))
+    next(session.rows(Run.create(tmp_path / "run", tiny, session.vocabulary, session.facts)))
+    assert done[done.index("sampling") :][:4] == ["sampling", "token", "sampling", "token"]
 
 
 def test_a_signal_during_a_step_waits_for_its_end(tmp_path: Path, tiny: TrainingConfig, monkeypatch) -> None:
@@ -498,7 +518,7 @@ def test_a_missing_corpus_is_replaced_by_its_tokens(tmp_path: Path, tiny: Traini
     with pytest.raises(DataError, match="which is none of them"):
         Session.resume(run, changes={"corpus": str(corpus), "steps": 20})
     shutil.rmtree(run.folder / "tokens")
-    with pytest.raises(DataError, match="which is none of them"):
+    with pytest.raises(DataError, match=r"got nothing there; pass its new place \(--corpus PATH\)"):
         Session.resume(run, changes={"steps": 20})
 
 

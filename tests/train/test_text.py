@@ -175,13 +175,14 @@ def test_bits_per_character_use_the_characters_of_their_part(tmp_path: Path) -> 
         ("abcdefgh", {"validation": 0.01}, "at least 2 validation tokens, got 0 of 10 with validation=0.01"),
         ("abcdefgh", {"validation": 0.3, "test": 0.1}, "at least 2 test tokens, got 1 of 10"),
         ("abcdefgh", {"validation": 0.9}, "at least 2 training tokens, got 1 of 10"),
+        ("abcdefgh", {"validation": 0.999}, "at least 2 training tokens, got 0 of 10"),
         ("word", {"level": "word", "validation": 0.5}, "at least 2 validation tokens, got 0 of"),
         (
             "a\nb",
             {"unit": "line", "test": 0.1},
             "at least 3 lines, one per part, got 2 with validation=0.3 and test=0.1",
         ),
-        ("one", {"unit": "line"}, "at least 2 lines, one per part, got 1"),
+        ("one", {"unit": "line"}, "at least 2 lines, one per part, got 1 .* more lines, or choose another unit"),
     ],
 )
 def test_blank_or_tiny_corpus_is_refused(tmp_path: Path, content: str, settings, message: str) -> None:

@@ -201,6 +201,11 @@ def shown(path: str | os.PathLike[str]) -> str:
     return repr(os.fsdecode(path))
 
 
+def printable(text: str | os.PathLike[str]) -> str:
+    """Return a text or path on one line: what cannot be printed, such as a line break, is escaped as in Python."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fsdecode(text))
+
+
 def _not_regular(mode: int) -> OSError:
     code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
     return OSError(code, os.strerror(code) if code == errno.EISDIR else "not a regular file")

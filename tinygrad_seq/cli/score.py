@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..data.folders import shown
+from ..base.files import printable
 from ..data.text_stream import read_lines
 from ..errors import DataError
 from ..metrics import perplexity
@@ -113,7 +113,7 @@ def _ranked(texts: list[str], sizes: list[int], log_p: list[float]) -> Iterator[
         if log_p[i] < log_p[order[rank - 1]]:
             rank = place
         ppl = four_figures(perplexity(-log_p[i] / sizes[i]))
-        yield str(rank), f"{log_p[i]:.2f}", ppl, str(sizes[i]), _fraction(best - log_p[i]), shown(texts[i])
+        yield str(rank), f"{log_p[i]:.2f}", ppl, str(sizes[i]), _fraction(best - log_p[i]), printable(texts[i])
 
 
 def _fraction(nats: float) -> str:

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import open_file
+from ..base.files import open_file, printable, shown
 from ..errors import ArgumentError, DataError, ShapeError
 from .demo_text import demo_text
-from .folders import Progress, kind_of, list_files, shown
+from .folders import Progress, kind_of, list_files
 from .text_stream import NotTextError, check_encoding, decode_pieces
 
 Document = Callable[[], Iterator[str]]
@@ -194,20 +194,21 @@ def load_corpus(
         files, survey.skipped = list_files(path, include, exclude, survey.progress)
         survey.add_files(files, path)
         skipped = f" ({len(survey.skipped)} skipped)" if survey.skipped else ""
-        origin = f"the folder '{shown(path)}', {len(survey.documents)} files{skipped}"
-        return survey.corpus(shown(path.resolve().name), origin)
+        count = len(survey.documents)
+        origin = f"the folder {shown(path)}, {count} {'file' if count == 1 else 'files'}{skipped}"
+        return survey.corpus(printable(path.resolve().name), origin)
     if include or exclude:
         raise ArgumentError(
-            f"load_corpus: expected include and exclude for a folder only, got them for the file '{shown(path)}'; "
+            f"load_corpus: expected include and exclude for a folder only, got them for the file {shown(path)}; "
             "leave them out."
         )
     if not stat.S_ISREG(status.st_mode):
         raise DataError(
-            f"load_corpus: expected a file or folder, got {kind_of(status)}: '{shown(path)}'; save its text in a file, "
+            f"load_corpus: expected a file or folder, got {kind_of(status)}: {shown(path)}; save its text in a file, "
             "since a corpus is read several times."
         )
     survey.add_files([(path, status.st_size)])
-    return survey.corpus(shown(path.name), f"the file '{shown(path)}'")
+    return survey.corpus(printable(path.name), f"the file {shown(path)}")
 
 
 def split(tokens: ArrayLike, validation: float = 0.1) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -300,9 +301,9 @@ class _Survey:
             except NotTextError as error:
                 if root is None:
                     raise DataError(
-                        f"load_corpus: expected text in '{shown(path)}', got {error.reason}; {error.advice}."
+                        f"load_corpus: expected text in {shown(path)}, got {error.reason}; {error.advice}."
                     ) from error
-                self.skipped.append((shown(path.relative_to(root)), error.reason))
+                self.skipped.append((printable(path.relative_to(root)), error.reason))
             self._done += size
         self._report(0)
 
@@ -338,7 +339,7 @@ class _File:
                 raise NotTextError(f"other content ({meter.size} bytes, before {self.size})", "")
         except NotTextError as error:
             raise DataError(
-                f"Corpus: expected '{shown(self.path)}' as load_corpus found it, got {error.reason}; start again, and "
+                f"Corpus: expected {shown(self.path)} as load_corpus found it, got {error.reason}; start again, and "
                 "do not change the files of a corpus while it is read."
             ) from error
 

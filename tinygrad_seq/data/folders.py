@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from ..base.files import open_file
+from ..base.files import open_file, printable, shown
 from ..errors import DataError
 
 Progress = Callable[[str, int, int], object]
@@ -67,7 +67,7 @@ def list_files(
         progress("listing", len(found), 0)
     for pattern in set(include) - set[str]().union(*(patterns for _, patterns in found)):
         raise DataError(
-            f"load_corpus: expected patterns that match a file of the folder '{shown(root)}', got {pattern!r}, which "
+            f"load_corpus: expected patterns that match a file of the folder {shown(root)}, got {pattern!r}, which "
             f"matches none of {len(found)} files; correct it (a pattern is compared with the path inside the folder, "
             "such as 'books/a.txt', and with the name alone; hidden files are never read)."
         )
@@ -75,9 +75,9 @@ def list_files(
     chosen: list[_Found] = []
     for row, patterns in found:
         if include and not patterns.intersection(include):
-            skipped.append((shown(row.path), "not included"))
+            skipped.append((printable(row.path), "not included"))
         elif patterns.intersection(exclude):
-            skipped.append((shown(row.path), "excluded"))
+            skipped.append((printable(row.path), "excluded"))
         else:
             chosen.append(row)
     files: list[tuple[Path, int]] = []
@@ -85,16 +85,10 @@ def list_files(
     for row in chosen:
         first = targets.setdefault(row.identity, row.path)
         if row.is_link and first != row.path:
-            skipped.append((shown(row.path), f"a link to a file that is read already ('{shown(first)}')"))
+            skipped.append((printable(row.path), f"a link to a file that is read already ({shown(first)})"))
         else:
             files.append((root / row.path, row.size))
     return files, skipped
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path or text on one line, with an escape for each character that cannot be printed."""
-    text = str(path)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def kind_of(status: os.stat_result) -> str:
@@ -120,13 +114,13 @@ def _regular_files(root: Path, not_folders: Collection[str], skipped: list[tuple
         except OSError as error:
             if not folder.parts:
                 raise DataError(
-                    f"load_corpus: expected a readable folder, got '{shown(root)}': {error.strerror}; check its "
+                    f"load_corpus: expected a readable folder, got {shown(root)}: {error.strerror}; check its "
                     "permissions."
                 ) from error
-            skipped.append((shown(folder), f"an unreadable folder ({error.strerror})"))
+            skipped.append((printable(folder), f"an unreadable folder ({error.strerror})"))
             continue
         if any(entry.name == "config.json" and _is_run(entry.path) for entry in entries):
-            skipped.append((shown(folder), "the folder of a run"))
+            skipped.append((printable(folder), "the folder of a run"))
             continue
         for entry in entries:
             path = folder / entry.name
@@ -135,16 +129,16 @@ def _regular_files(root: Path, not_folders: Collection[str], skipped: list[tuple
             try:
                 status = None if entry.name.startswith(".") else entry.stat()
             except OSError as error:
-                skipped.append((shown(path), f"an unreadable path ({error.strerror})"))
+                skipped.append((printable(path), f"an unreadable path ({error.strerror})"))
                 continue
             if status is None:
-                skipped.append((shown(path), "hidden"))
+                skipped.append((printable(path), "hidden"))
             elif stat.S_ISREG(status.st_mode):
                 yield _Found(path, status.st_size, (status.st_dev, status.st_ino), entry.is_symlink())
             elif stat.S_ISDIR(status.st_mode) and not entry.is_symlink():
                 folders.append(path)
             else:
-                skipped.append((shown(path), kind_of(status)))
+                skipped.append((printable(path), kind_of(status)))
 
 
 def _is_run(config: str) -> bool:
@@ -157,12 +151,14 @@ def _is_run(config: str) -> bool:
 
 def _matcher(pattern: str) -> Callable[[PurePath], bool]:
     """Return a function that matches a path or a folder that it lies in, by its place inside the root or its name."""
-    matches = re.compile(fnmatch.translate(pattern.removeprefix("./").rstrip("/"))).match
+    literal = pattern.removeprefix("./").rstrip("/")
+    matches = re.compile(fnmatch.translate(literal)).match
 
     def accepts(path: PurePath) -> bool:
         return any(
-            matches(part.name) or matches(part.as_posix()) or matches(f"/{part.as_posix()}")
+            name == literal or matches(name)
             for part in (path, *path.parents[:-1])
+            for name in (part.name, part.as_posix(), f"/{part.as_posix()}")
         )
 
     return accepts

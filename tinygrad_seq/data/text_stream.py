@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Protocol
@@ -38,6 +39,8 @@ _BINARY = (
 _NOT_FOR_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"})
 _PRINTABLE = bytes(range(32, 127))
 _CONVERT = "convert it to UTF-8, or pass its encoding (encoding=, --encoding)"
+# Switches to another character set. ISO-2022 consists of ASCII bytes, so it is valid UTF-8.
+_ISO_2022 = re.compile(rb"\x1b\$(?:[@AB]|[()][A-Z])")
 
 
 class NotTextError(Exception):
@@ -187,6 +190,9 @@ def _refuse_binary(head: bytes, name: str) -> None:
     for magic, kind in _BINARY:
         if head.startswith(magic):
             raise NotTextError(kind, "save its text as a text file, or leave it out")
+    if name == "utf-8" and (switch := _ISO_2022.search(head)):
+        reader = "iso2022_kr" if switch.group() == b"\x1b$)C" else "iso2022_jp"
+        raise NotTextError(f"ISO-2022 (at byte {switch.start()}; --encoding {reader} may read it)", _CONVERT)
     if name in ("utf-16", "utf-32") and head:
         if order := _guess(head):
             raise _without_mark(order)
@@ -219,7 +225,7 @@ def _first_fault(
             if isinstance(error, UnicodeDecodeError):  # not so after too long an escape sequence
                 at = end + min(i + 1, len(data)) - len(error.object) + error.start
             what = f"0x{(state[0] + data)[at - origin]:02x} at byte {at}"
-            hint = "; --encoding latin-1 or cp1252 may read it" if name == "utf-8" else ""
+            hint = "; --encoding may name another, e.g. cp1252 or shift_jis" if name == "utf-8" else ""
             return NotTextError(f"bytes that are not {name.upper()} ({what}{hint})", _CONVERT)
         if not _is_clean(text, name):
             what = "NUL character" if "\0" in text else "lone surrogate"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +82,6 @@ class Evaluation:
     def sample(self, step: int, poll: Poll) -> str:
         """Return the text that the model writes after `step` steps; ``poll("sampling", ...)`` precedes every token."""
         length, written = self.config.sample_length, []
-        poll("sampling", 0, length)
         writer = Writer(self.vocabulary, self.config.unit)
         tokens = self.model.sample(
             [self.vocabulary.eos],
@@ -91,7 +89,7 @@ class Evaluation:
             generator=np.random.default_rng([self.config.seed, step]),
             exclude=writer.hidden,
         )
-        for number, token in enumerate(itertools.islice(tokens, length)):
+        for number in range(length):
             poll("sampling", number, length)
-            written.append(writer.write(token))
+            written.append(writer.write(next(tokens)))
         return "".join(written)

@@ -25,6 +25,9 @@ from ..base.tree import Tree
 from ..functional import categorical, where
 from ..nn import evaluating
 
+MOST_LOGITS = 1 << 21
+"""How many logits of a known text are computed at once, which bounds the memory."""
+
 LONGEST = 64
 """The maximum block length in tokens; the first block has one token, and each further block has twice as many."""
 
@@ -72,9 +75,11 @@ def _writer(model: Any, prompt: NDArray[Any], temperature: float, top_k: int | N
         return (token, state), token
 
     state = model.recurrent.initial_state(1)
-    if len(prompt) > 1:
-        with evaluating(model), no_grad():
-            _, state = model(prompt[:-1, None], state)
+    known = prompt[:-1, None]
+    window = max(1, MOST_LOGITS // model.vocabulary_size)
+    with evaluating(model), no_grad():
+        for begin in range(0, len(known), window):
+            _, state = model(known[begin : begin + window], state)
     return make_stepper(step, (np.asarray(prompt[-1:], np.int64), state), np.zeros(1), LONGEST)
 
 

@@ -16,11 +16,9 @@ from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy
 from ..nn.checks import check_sizes
 from ..ops.choice import check_drawing
-from .generation import generate
+from .generation import MOST_LOGITS, generate
 
 CELLS: dict[str, Callable[[int, int], nn.Cell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.ElmanCell}
-
-_MOST_LOGITS = 1 << 21
 
 
 class LanguageModel(nn.Module):
@@ -135,7 +133,7 @@ class LanguageModel(nn.Module):
                 "put <EOS> before and after the text."
             )
         values, state = np.empty(len(row) - 1), None
-        window = max(1, _MOST_LOGITS // self.vocabulary_size)
+        window = max(1, MOST_LOGITS // self.vocabulary_size)
         with nn.evaluating(self), no_grad():
             for start in range(0, len(values), window):
                 targets = row[start + 1 : start + 1 + window, None]

@@ -225,7 +225,18 @@ class Run:
         return read_rows(self.metrics)
 
     def checkpoints(self) -> list[Path]:
-        """Return the paths of the numbered checkpoints, newest first."""
+        """Return the paths of the numbered checkpoints, newest first.
+
+        Returns
+        -------
+        list of Path
+            Empty if there is none yet.
+
+        Raises
+        ------
+        CheckpointError
+            If their folder cannot be listed.
+        """
         folder = run_files.locate(self.folder, "checkpoints")
         try:
             with os.scandir(folder) as entries:
@@ -588,12 +599,10 @@ class Run:
                         f"Run.cut: expected an intact checkpoint of step {step} in '{point.parent}', got none; resume "
                         "from another (--checkpoint NAME)."
                     )
-            for path in later[:0:-1]:
+            for path in reversed(later):  # with the last, the newest, the run is cut
                 _unlink(path)
             if (step_of(self._intact(self.best)) or 0) > step:
                 _unlink(self.best)
-            for path in later[:1]:  # from here on the run is cut
-                _unlink(path)
             best = recorded(content, "stopping", "best_step")
             if best is not None and not self.best.exists():
                 source = self._numbered(best)

@@ -500,8 +500,8 @@ def _check_unfinished(config: TrainingConfig, content: dict[str, Any]) -> None:
         )
     if 0 < 60 * config.minutes <= seconds:
         raise ArgumentError(
-            f"Session.resume: expected minutes above {seconds / 60:.2f}, which the run has taken, got "
-            f"{config.minutes:g}; pass e.g. --minutes {2 * config.minutes:g} to continue."
+            f"Session.resume: expected minutes above {seconds / 60:.2g}, which the run has taken, got "
+            f"{config.minutes:g}; pass e.g. --minutes {seconds / 30:.2g} to continue."
         )
     waited = content["stopping"]["waited"]
     if 0 < config.patience <= waited:
@@ -517,9 +517,14 @@ def _text_of(run: Run, config: TrainingConfig, is_new_path: bool, progress: Prog
     cached = open_text(folder, run.facts)
     try:
         corpus = _load(config, progress)
-    except DataError:
-        if cached is None or is_new_path or os.path.lexists(config.corpus):
+    except DataError as error:
+        if is_new_path or os.path.lexists(config.corpus):
             raise
+        if cached is None:
+            raise DataError(
+                f"Session.resume: expected the text that '{run.folder}' was trained on in {config.corpus}, got nothing "
+                "there; pass its new place (--corpus PATH)."
+            ) from error
         return cached, [f"{config.corpus} is missing; the run continues with the tokens in {folder}."]
     if corpus.sha256 != run.facts["sha256"]:
         raise DataError(

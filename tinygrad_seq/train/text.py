@@ -139,6 +139,8 @@ def read_text(
     else:
         cuts = [characters - round(config.validation * characters) - round(config.test * characters)]
         cuts += [characters - round(config.test * characters)] if config.test else []
+        sizes = np.diff([0, *cuts, characters]).tolist()  # in characters, so there are no more tokens
+        _check_sizes(dict(zip(PARTS, sizes, strict=False)), config)
 
         def parts(stage: str) -> Iterator[tuple[str, str]]:
             return _parts_by_cut(pieces(stage), cuts, anywhere=config.level == "char")
@@ -249,7 +251,7 @@ def _draw_lines(lines: int, config: TrainingConfig) -> np.ndarray[Any, np.dtype[
     if lines < needed:
         raise DataError(
             f"Session: expected at least {needed} lines, one per part, got {lines} with validation={config.validation} "
-            f"and test={config.test}; pass a longer text."
+            f"and test={config.test}; pass a text with more lines, or choose another unit."
         )
     test = min(max(1, round(config.test * lines)), lines - 2) if config.test else 0
     validation = min(max(1, round(config.validation * lines)), lines - test - 1)
