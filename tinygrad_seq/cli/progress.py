@@ -55,7 +55,7 @@ class PlainDisplay:
     def show(self, row: Row) -> None:
         """Show the metrics of a row: at once after an evaluation, else with the next line."""
         self._news = self._text(row)
-        if "validation_loss" in row or "test_loss" in row:
+        if "validation_loss" in row or "test_loss" in row or not self._watch.is_alive():
             self._show_news()
 
     def _show_news(self) -> None:
@@ -104,7 +104,7 @@ class PlainDisplay:
                 try:
                     self._show_news()
                 except (OSError, ValueError):
-                    return  # the output is closed: the main thread finds out with its next line
+                    return  # the output is closed: the main thread finds out with the next row
 
 
 class LiveDisplay(PlainDisplay):
