@@ -467,7 +467,7 @@ def test_changes_say_what_they_change(tmp_path: Path, tiny: TrainingConfig) -> N
     run = train(tmp_path / "run", tiny, stop_at=5)
     session = Session.resume(run, changes={"lr": 0.001, "hidden_size": 6, "clip_norm": 1.0})
     assert session.changes == {"lr": (0.004, 0.001)}
-    assert "the learning rate falls from 0.001 after step 5 along a cosine to 1e-05 at step 10" in session.notes[-1]
+    assert "the learning rate falls from 0.001 along a cosine to 1e-05 at step 10" in session.notes[-1]
     session = Session.resume(run)
     assert (session.changes, len(session.notes)) == ({}, 0)
     with pytest.raises(ArgumentError, match=r"expected hidden_size=6, as .* was started, got 7"):

@@ -14,6 +14,7 @@ from .arguments import four_figures
 
 _SECONDS_BETWEEN_LINES = 4.0
 _STAGES = {"compiling": "compiling (once per machine) ..."}
+_PARTS = {"training": "for training", "validation": "held out", "test": "for the test"}
 
 
 def make_display() -> PlainDisplay:
@@ -54,7 +55,7 @@ class PlainDisplay:
     def show(self, row: Row) -> None:
         """Show the metrics of a row: at once after an evaluation, else with the next line."""
         self._news = self._text(row)
-        if "validation_loss" in row or "test_loss" in row:
+        if "validation_loss" in row or "test_loss" in row or not self._watch.is_alive():
             self._show_news()
 
     def _show_news(self) -> None:
@@ -103,7 +104,7 @@ class PlainDisplay:
                 try:
                     self._show_news()
                 except (OSError, ValueError):
-                    return  # the output is closed: the main thread finds out with its next line
+                    return  # the output is closed: the main thread finds out with the next row
 
 
 class LiveDisplay(PlainDisplay):
@@ -161,20 +162,23 @@ class LiveDisplay(PlainDisplay):
 
 def description(run: Run, session: Session) -> list[str]:
     """Return the lines that describe a run before it starts."""
-    config, parts = session.config, session.facts.get("parts", {})
-    sizes = {name: len(getattr(session.text, name)) for name in ("training", "validation", "test")}
-    held_out = f"{sizes['validation']:,} held out" + (f", {sizes['test']:,} for the test" if sizes["test"] else "")
-    unknown = [f"{part['unknown']:,} of {name}" for name, part in parts.items() if part.get("unknown")]
+    config = session.config
+    tokens = _listed({part: len(getattr(session.text, part)) for part in _PARTS})
+    unknown = _listed(session.text.unknown)
     changes = [f"{name} {old} -> {new}" for name, (old, new) in session.changes.items()]
-    tokens = f"{sizes['training']:,} tokens ({config.level}) for training, {held_out}"
     model = f"{config.num_layers} x {config.cell}, {session.model.count_parameters():,} parameters"
     return [
         *session.notes,
-        f"{tokens}, {len(session.vocabulary):,} different",
-        *([f"<UNK> stands for {', '.join(unknown)} (not in the vocabulary)"] if unknown else []),
+        f"tokens ({config.level}): {tokens}; {len(session.vocabulary):,} different",
+        *([f"<UNK> stands for tokens that are not in the vocabulary: {unknown}"] if unknown else []),
         *([f"changed: {', '.join(changes)}"] if changes else []),
         f"{model}, steps {session.steps.number} to {config.steps}, into {run.folder} (Ctrl-C saves and stops)",
     ]
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Return the counts of the parts of the text that are not 0."""
+    return ", ".join(f"{count:,} {_PARTS[part]}" for part, count in counts.items() if count)
 
 
 def stage_line(stage: str, done: int, total: int) -> str:

@@ -116,10 +116,7 @@ class Schedule:
 
     def __str__(self) -> str:
         if self.kind == "cosine" and self.lr > self.lowest:
-            return (
-                f"the learning rate falls from {self.lr:.3g} after step {self.begin} along a cosine to "
-                f"{self.lowest:.3g} at step {self.end}"
-            )
+            return f"the learning rate falls from {self.lr:.3g} along a cosine to {self.lowest:.3g} at step {self.end}"
         if self.kind == "plateau":
             return f"the learning rate is {self.lr:.3g} and halves when the held-out loss does not improve"
         ended = "; the cosine has ended, and another --lr starts a new one" if self.kind == "cosine" else ""

@@ -141,7 +141,7 @@ class Session:
         self.seconds = 0.0
         self.changes: dict[str, tuple[Any, Any]] = {}
         self.notes: list[str] = []
-        self._progress = progress or _silent
+        self._progress = progress or (lambda *_: None)
         self._recent: list[tuple[float, int]] = []  # loss and tokens of the steps since the last row
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
         self._tested_at = self.saved_at = 0
@@ -476,10 +476,6 @@ class Session:
             self._point = None
             if not run.best.exists():  # it was of a branch that is dropped
                 self.stopping.best = math.inf
-
-
-def _silent(*_: object) -> None:
-    pass
 
 
 def _load(config: TrainingConfig, progress: Progress | None) -> Corpus:
