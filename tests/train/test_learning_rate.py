@@ -94,7 +94,9 @@ def test_a_cosine_that_has_ended_stays_at_its_lowest_until_a_rate_is_given() -> 
 def test_a_rate_starts_a_new_cosine_over_the_remaining_steps() -> None:
     rates = Rates(CONFIG).train(40).change(lr=0.5).train(105).rates
     assert rates[40:101] == pytest.approx([cosine(0.5, 0.005, step / 60) for step in range(61)])
-    with_warm_up = Rates(CONFIG).train(40).change(lr=0.5, warmup=4).train(101).rates
+    warmed = Rates(CONFIG).train(40).change(lr=0.5, warmup=4).train(101)
+    assert str(warmed.schedule).endswith("to 0.005 at step 100, after a warm-up of 4 steps")
+    with_warm_up = warmed.rates
     assert with_warm_up[40:45] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5])
     assert with_warm_up[100] == pytest.approx(0.005)
 

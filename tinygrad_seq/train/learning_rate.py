@@ -115,9 +115,11 @@ class Schedule:
         return Schedule(config.schedule, lr, lowest, warmup, begin, config.steps)
 
     def __str__(self) -> str:
+        warms = f", after a warm-up of {self.warmup} steps" if self.warmup else ""
         if self.kind == "cosine" and self.lr > self.lowest:
-            return f"the learning rate falls from {self.lr:.3g} along a cosine to {self.lowest:.3g} at step {self.end}"
+            end = f"{self.lowest:.3g} at step {self.end}"
+            return f"the learning rate falls from {self.lr:.3g} along a cosine to {end}{warms}"
         if self.kind == "plateau":
             return f"the learning rate is {self.lr:.3g} and halves when the held-out loss does not improve"
         ended = "; the cosine has ended, and another --lr starts a new one" if self.kind == "cosine" else ""
-        return f"the learning rate stays at {self.lr:.3g}{ended}"
+        return f"the learning rate stays at {self.lr:.3g}{warms}{ended}"
