@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -274,6 +275,13 @@ def test_a_file_in_the_place_of_a_folder_is_named(corpus: Path, tmp_path: Path, 
     tokens.write_text("")
     message = refused(capsys, "train", "--out", str(tmp_path / "run"), "--resume", "--steps", "20")
     assert message == f"error: train: expected to use '{tokens}', got: File exists; check its folder.\n"
+
+
+def test_the_command_that_is_shown_works_for_any_name(corpus: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments(corpus, Path("-my run"))) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("Generate text:  tinygrad-seq "))
+    assert main([*command, "--length", "3"]) == 0
 
 
 def test_no_arguments_show_the_help(capsys) -> None:

@@ -46,7 +46,7 @@ def second_process_at(
     try:
         paused = wait_paused(process)
         readable = bool([*trial.run.glob("checkpoints/step-*.safetensors")])
-        lock = trial.run / ".lock"
+        lock = trial.run / ".run.lock"
         locked = lock.exists() and str(process.pid) in lock.read_text(encoding="utf-8")
         commands = {
             "start": ["train", "--out", str(trial.run), *trial.settings(profile, "--seed", "2")],

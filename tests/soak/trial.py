@@ -235,7 +235,7 @@ def differences(straight: Path, run: Path, *, temporary: bool = False) -> list[s
 
 def _names(run: Path) -> set[str]:
     """Return the names of the files of a run; an earlier checkpoint may be one that a stop has written."""
-    names = {path.relative_to(run).as_posix() for path in run.rglob("*")} - {".lock"}
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*")} - {".run.lock"}
     numbered = sorted(name for name in names if name.startswith("checkpoints/step-"))
     return names - set(numbered) | {f"checkpoint {number}" for number in range(len(numbered))}
 

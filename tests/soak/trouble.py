@@ -52,7 +52,7 @@ def folder_removed(trial: Trial) -> str:
     done = trial.train(*options, at=("remove", number))
     if done.code != 0:
         trial.refused(done, str(trial.run))
-    left = [name for name in kept(trial.folder) if not name.endswith(("run", "run/.lock"))]
+    left = [name for name in kept(trial.folder) if not name.endswith(("run", "run/.run.lock"))]
     check(not left, f"left over: {left}")
     return f"{situation}: exit code {done.code}"
 

@@ -91,7 +91,7 @@ def test_whoever_writes_is_refused_and_told_who_trains_and_readers_need_no_lock(
         opened = Run.open(run.folder)
         assert (opened.vocabulary, opened.load(), opened.rows()) == (VOCABULARIES[0], {"a": 1}, [])
     assert run.save(4, {}).exists()
-    assert not (run.folder / ".lock").exists()
+    assert not (run.folder / ".run.lock").exists()
 
 
 def test_the_lock_goes_with_its_holder_at_once(run: Run) -> None:
@@ -105,13 +105,13 @@ def test_the_lock_goes_with_its_holder_at_once(run: Run) -> None:
 def test_a_lock_file_that_somebody_deletes_or_forges_changes_nothing(run: Run) -> None:
     with holding(run.folder):
         for text in (None, "", "half of {", "[]", '{"pid": [1]}'):
-            (run.folder / ".lock").unlink(missing_ok=True)
+            (run.folder / ".run.lock").unlink(missing_ok=True)
             if text is not None:
-                (run.folder / ".lock").write_text(text)
+                (run.folder / ".run.lock").write_text(text)
             with pytest.raises(CheckpointError, match="is training"):
                 run.save(4, {})
-    (run.folder / ".lock").unlink()
-    os.mkfifo(run.folder / ".lock")
+    (run.folder / ".run.lock").unlink()
+    os.mkfifo(run.folder / ".run.lock")
     with pytest.raises(CheckpointError, match="expected to create or write"):
         run.save(4, {})
 
@@ -150,7 +150,7 @@ def test_a_folder_of_which_nothing_came_is_removed(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     with contextlib.suppress(RuntimeError), lock_run(tmp_path / "a" / "b"), lock_run(mine):
-        assert json.loads((tmp_path / "a" / "b" / ".lock").read_text())["pid"] == os.getpid()
+        assert json.loads((tmp_path / "a" / "b" / ".run.lock").read_text())["pid"] == os.getpid()
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir() if path.name != "corpus.txt"] == ["mine"]
 
@@ -206,7 +206,7 @@ def test_where_a_folder_cannot_be_locked_the_file_in_it_is(run: Run, monkeypatch
         with holding(run.folder) as child, pytest.raises(CheckpointError, match=f"process {child} on"):
             run.save(4, {})
     with run.lock():
-        (run.folder / ".lock").unlink()
+        (run.folder / ".run.lock").unlink()
         with pytest.raises(CheckpointError, match="moved, deleted or replaced"):
             run.save(4, {})
 

@@ -59,11 +59,15 @@ def test_an_existing_run_is_refused_and_force_replaces_it(tmp_path: Path, tiny: 
 
 def test_force_never_deletes_what_is_no_run(tmp_path: Path, tiny: TrainingConfig) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    theirs = {"letter.txt": "dear", ".lock": "", ".next/config.json": "{}", ".new-ideas": "", ".tokens-of-mine": ""}
+    for name, text in theirs.items():
+        (tmp_path / "mine" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "mine" / name).write_text(text or "dear")
     for target, message in ((tmp_path / "mine", "is not a run"), (tmp_path / "mine" / "letter.txt", "File exists")):
         with pytest.raises(CheckpointError, match=message):
             Run.create(target, tiny, VOCABULARY, {}, force=True)
-    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+    for name, text in theirs.items():
+        assert (tmp_path / "mine" / name).read_text() == (text or "dear")
 
 
 def test_an_empty_folder_is_free(tmp_path: Path, tiny: TrainingConfig) -> None:

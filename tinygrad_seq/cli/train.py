@@ -164,7 +164,7 @@ def train(
             if run and session and session.saved_at < session.steps.number and not isinstance(error, TinygradSeqError):
                 session.save(run)
             raise
-    name = shlex.quote(str(folder))
+    name = shlex.quote(os.path.join(".", folder) if str(folder).startswith("-") else str(folder))
     if session and session.is_finished:
         if session.stopping.exhausted:
             sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")

@@ -1,7 +1,7 @@
 """The lock of a run folder: one process at a time trains in it.
 
 The kernel releases the lock when the process ends, however it ends. The folder itself is locked or, where that is not
-possible (Windows, some network file systems), the file ``.lock`` in it. The file names the process, for messages.
+possible (Windows, some network file systems), the file ``.run.lock`` in it. The file names the process, for messages.
 """
 
 from __future__ import annotations

@@ -182,10 +182,10 @@ class Run:
         DataError
             If its vocabulary is malformed.
         """
-        try:
-            return cls._read(Path(folder), trust)
-        except (CheckpointError, DataError):
-            return cls._read(Path(folder), trust)  # another process may have been replacing the run
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(CheckpointError, DataError):  # another process may be replacing the run
+                return cls._read(Path(folder), trust)
+        return cls._read(Path(folder), trust)
 
     @classmethod
     def _read(cls, root: Path, trust: bool) -> Run:

@@ -1,8 +1,8 @@
 """The names in a run folder, and how its content is replaced so that a kill or a reader never meets half a run.
 
-A new run is prepared in ``RUN/.new-#``, and this folder is renamed to ``RUN/.next``. From this moment on the new run is
-there: a file is looked up in ``.next`` first. Then the old content is deleted and the new files move up, one by one;
-after a kill, the next process that locks the folder finishes this.
+A new run is prepared in ``RUN/.new-#``, and this folder is renamed to ``RUN/.run.next``. From this moment on the new
+run is there: a file is looked up in ``.run.next`` first. Then the old content is deleted and the new files move up, one
+by one; after a kill, the next process that locks the folder finishes this.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import shutil
 from pathlib import Path
 
 FILES = ("cell.py", "checkpoints", "metrics.jsonl", "tokens", "vocabulary.json", "config.json")
-LOCK = ".lock"
+LOCK = ".run.lock"  # overwritten and deleted also in a folder that is no run: not a name that others use
 REPLACES = ".replaces"  # in the prepared folder: the old content is to be deleted
-_NEXT = ".next"
-_LEFT_BY_A_KILL = re.compile(r"\.(new|tokens)-\w+|\.[0-9a-f]{16}\.tmp")
+_NEXT = ".run.next"
+_LEFT_BY_A_KILL = re.compile(r"\.new-[0-9a-f]{16}|\.tokens-[a-z0-9_]{8}|\.[0-9a-f]{16}\.tmp")
 
 
 def locate(folder: Path, name: str) -> Path:
-    """Return the path of a file of the run, which is in ``.next`` while the run is being replaced."""
+    """Return the path of a file of the run, which is in ``.run.next`` while the run is being replaced."""
     moving = folder / _NEXT / name
     return moving if os.path.exists(moving) else folder / name
 
