@@ -216,7 +216,8 @@ def test_bad_settings_are_one_line_and_make_no_folder(corpus: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("", "an empty file"), ("\n \n\n", "only blank lines"), ("ab", "pass a text with more lines")]
+    ("content", "message"),
+    [("", "an empty file"), ("\n \n\n", "only blank lines"), ("ab", "pass a text with more lines")],
 )
 def test_bad_corpora(tmp_path: Path, capsys, content: str, message: str) -> None:
     (tmp_path / "corpus.txt").write_text(content)
