@@ -151,6 +151,7 @@ def test_a_folder_of_which_nothing_came_is_removed(tmp_path: Path) -> None:
     mine.mkdir()
     with contextlib.suppress(RuntimeError), lock_run(tmp_path / "a" / "b"), lock_run(mine):
         assert json.loads((tmp_path / "a" / "b" / ".run.lock").read_text())["pid"] == os.getpid()
+        (tmp_path / "a" / "b" / ".tokens-abcd0123").mkdir()  # Ctrl-C came before anything could delete it
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir() if path.name != "corpus.txt"] == ["mine"]
 

@@ -97,6 +97,9 @@ def lock_run(folder: str | os.PathLike[str]) -> Iterator[None]:
             raise error if isinstance(error, CheckpointError) else _unwritable(folder, error) from error
         yield
     finally:
+        with contextlib.suppress(OSError):  # Ctrl-C may have come right after a temporary folder was made
+            _check(path)
+            tidy(path)
         del _held[path]
         with contextlib.suppress(OSError):  # it may be gone, or in use (Windows)
             (path / LOCK).unlink()
