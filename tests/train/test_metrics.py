@@ -89,10 +89,18 @@ def test_missing_file_folder_and_pipe(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="somebody has moved or deleted the run folder"):
         append_row(tmp_path / "gone" / "metrics.jsonl", {})
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(CheckpointError, match="No such file"):
-        read_rows(tmp_path / "none")
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(CheckpointError, match=r"Session\.rows: expected to write"):
             append_row(path, {})
         with pytest.raises(CheckpointError, match=r"Run\.rows: expected a readable file"):
             read_rows(path)
+
+
+def test_a_missing_file_can_be_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with pytest.raises(CheckpointError, match="got no file; restore it, or create an empty one"):
+        keep_rows(path, 3)
+    assert not path.exists()
+    path.touch()
+    keep_rows(path, 3)
+    assert read_rows(path) == []

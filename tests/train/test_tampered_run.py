@@ -278,6 +278,16 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         one.load("old")
 
 
+def test_a_run_that_says_that_it_is_older_is_checked_all_the_same(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", 2)
+    file = folder / "config.json"
+    text = file.read_text().replace('"version": 2', '"version": 1').replace('"dropout": 0.0', '"dropout": 0.5')
+    assert text != file.read_text()
+    file.write_text(text)
+    with pytest.raises(CheckpointError, match="as train wrote it"):
+        Run.open(folder)
+
+
 def test_settings_of_other_versions(tmp_path: Path) -> None:
     folder = make(tmp_path / "run", 2)
     value = json.loads((folder / "config.json").read_bytes())

@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"Run.open: expected JSON in '{path}', got values nested too deeply; restore the file."
         ) from error
-    if version > 1 and content.get("sha256") != digest:
+    if content.get("sha256") != digest and (version > 1 or "id" in content):
         raise CheckpointError(
             f"Run.open: expected '{path}' as train wrote it, got another content; restore it. Settings are changed by "
             "train --resume with new options."

@@ -76,6 +76,11 @@ def keep_rows(path: Path, last_step: int, last_test: int | None = None) -> None:
 
 def _read(path: Path) -> Iterator[tuple[Row, bytes]]:
     """Yield the rows and the lines that hold them."""
+    if not os.path.lexists(path):
+        raise CheckpointError(
+            f"Run.rows: expected the metrics of the run in '{path}', got no file; restore it, or create an empty one "
+            "to go on without the earlier rows."
+        )
     for number, line in enumerate(read_regular(path, "Run.rows").split(b"\n")[:-1], 1):
         place = f"line {number} of '{path}'"
         row = parse_json(line, "Run.rows", place)
