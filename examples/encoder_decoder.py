@@ -33,7 +33,7 @@ FORMATS = [
 ]
 FIRST, LAST = date(1970, 1, 1).toordinal(), date(2068, 12, 31).toordinal()  # two digits determine the year
 VOCABULARY = Vocabulary(sorted({*"0123456789-., /", *"ADFJMNOSTW", *"abcdefghijklmnopqrstuvwxyz"}))
-EOS, EMBEDDING, HIDDEN = VOCABULARY.index("<EOS>"), 32, 128
+EOS, EMBEDDING, HIDDEN = VOCABULARY.eos, 32, 128
 
 
 def dates(count: int, generator: np.random.Generator) -> tuple[list[str], list[str]]:
