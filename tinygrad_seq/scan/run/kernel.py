@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ...kernels.compile.generated import load
-from ...kernels.gemm.packed import pack_at
-from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...kernels.llvm.address import address_of, empty
-from ...kernels.pool import run_all, split, workers
-from ...ops.linear import matmul
-from ..codegen.arrange import Loop, is_elementwise
 from ..codegen.emit import FIXED
 from ..codegen.kernel_text import Stride
 from ..codegen.layout import Buffer, as_int
@@ -24,10 +17,10 @@ from ..codegen.loop_source import loop_source
 from ..codegen.runtime_arguments import Argument
 from ..ir.step import Stages, Var
 from .batched import Env
+from .launch import Bound, launch, seconds_per_element
+from .panels import Panels
 
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
-FLOP_SECONDS = 1.5e-11
-ELEMENT_SECONDS = 1.5e-10
 
 
 class View(NamedTuple):
@@ -48,31 +41,6 @@ class View(NamedTuple):
     batched: bool
     start: int
     strides: tuple[int, ...]
-
-
-class Bound(NamedTuple):
-    """The memory of a loop, and its runtime arguments: where everything is, and how large.
-
-    Attributes
-    ----------
-    arrays
-        In the order of ``source.buffers``.
-    carries
-        Those of them that hold the carry, by the variable that enters.
-    others
-        Further arrays that must stay alive.
-    addresses, sizes
-        The runtime arguments.
-    status
-        What the code may store there: see `lookup`.
-    """
-
-    arrays: list[np.ndarray]
-    carries: dict[Var, np.ndarray]
-    others: list[np.ndarray]
-    addresses: np.ndarray
-    sizes: np.ndarray
-    status: np.ndarray
 
 
 class Kernel:
@@ -100,7 +68,7 @@ class Kernel:
         self.loop, self.layouts, self.source = loop_source(stages, time_varying, history, backward)
         self.N = self.loop.batch_size
         self.outputs = self._outputs(history)
-        self.seconds = _seconds_per_element(self.loop)
+        self.seconds = seconds_per_element(self.loop)
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
         self._strides = [
@@ -154,14 +122,9 @@ class Kernel:
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
-        _, _, _, addresses, sizes, status = bound
-        threads = min(workers(T * self.N * self.seconds), -(-self.N // ROWS))
-        if threads == 1:
-            self.run_elements(addresses, sizes, 0, self.N)
-        else:
-            run_all([partial(self.run_elements, addresses, sizes, *ends) for ends in split(self.N, threads)])
+        launch(self.run_elements, bound, self.N, T * self.N * self.seconds)
         if self.source.checked:
-            raise_status(self.source.checked, status)
+            raise_status(self.source.checked, bound.status)
 
     def _memory_of(self, buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
         """Return a function of T and the inputs that returns the memory of a buffer."""
@@ -231,35 +194,3 @@ def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
         return array
 
     return memory
-
-
-def _seconds_per_element(loop: Loop) -> float:
-    """Return roughly how long one batch element takes at one time, to decide on threads; 0 without a batch axis."""
-    if not loop.batched:
-        return 0.0
-    total = 0.0
-    for eqn in loop.eqns:
-        if eqn.primitive is matmul:  # all other products are lowered to it
-            total += 2 * math.prod(loop.features(eqn.result)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
-        elif is_elementwise(eqn):
-            total += math.prod(loop.features(eqn.result)) * ELEMENT_SECONDS
-    return total
-
-
-class Panels:
-    """How a matrix is packed: what its shape determines."""
-
-    def __init__(self, weight: Var) -> None:
-        (K, N), self._dtype = weight.shape, weight.dtype
-        columns = PANEL_BYTES // self._dtype.itemsize
-        self._shape = (-(-N // columns), K, columns)
-        self._zero = self._dtype.type(0)
-        self.nbytes = math.prod(self._shape) * self._dtype.itemsize
-
-    def pack(self, weight: np.ndarray) -> np.ndarray:
-        """Return the panels of a matrix."""
-        (K, N), (row, column), step = weight.shape, weight.strides, weight.itemsize
-        (count, _, columns), packed = self._shape, empty(self._shape, self._dtype)
-        numbers = address_of(weight), K, N, row // step, column // step, address_of(packed), count, columns
-        pack_at(np.array(numbers, np.int64).view(np.uint64), self._zero)
-        return packed
