@@ -17,11 +17,12 @@ from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
 from .arrange import Loop
 from .expression import NAMES, literal, type_name
+from .fusion import Packing, blocks_of
 from .kernel_text import KernelText, Stride, indented
 from .layout import Buffer, Layout
 from .lookup import STATUS_SIZE, draw, lookup
 from .loop_nests import loop_nest, reduction
-from .matrix_products import large_product, small_product
+from .matrix_products import fused_product, large_product, small_product
 from .schedule import LoopNest, Phase
 
 _DTYPES: Final = ", ".join([f"{name.replace('bool', 'bool_')} as {short}" for name, short in NAMES.items()])
@@ -30,7 +31,7 @@ HEADER: Final = (
     "import numpy as np\n"
     "from numpy import inf, nan\n"
     "from tinygrad_seq.kernels import categorical, reduce, scalar\n"
-    "from tinygrad_seq.kernels.llvm.address import read, room, vector, write\n"
+    "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, vector, write\n"
     "from tinygrad_seq.kernels.gemm.packed import gemm_at, ready\n"
     "from tinygrad_seq.kernels.llvm.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
@@ -64,7 +65,7 @@ class Source(NamedTuple):
     buffers
         In the order of their addresses; ``now`` and ``next`` of a carry are one, named by ``now``.
     weights
-        Variables whose packed panels' addresses follow.
+        The packed matrices whose addresses follow.
     numbers
         The sizes after `FIXED`.
     factors
@@ -75,7 +76,7 @@ class Source(NamedTuple):
 
     text: str
     buffers: tuple[Buffer, ...]
-    weights: tuple[Var, ...]
+    weights: tuple[Packing, ...]
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     checked: tuple[Eqn, ...]
@@ -101,9 +102,13 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         for buffer, name in text.buffers.items()
         if buffer.kind == "element"
     ]
+    for buffer, size in text.scratch.items():
+        name = text.buffer(buffer)
+        scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
+        scratch += [f"a{name} = begin_of(w{name})"]
     run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, "for p in range(T):"]
     lines = ["def run(addresses, sizes, first, last):", *indented([*run, *indented((*clock, *body))])]
-    ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight in text.weights})
+    ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights})
     return Source(
         HEADER + "".join(ready) + "\n\n" + "\n".join(lines) + "\n",
         tuple(text.buffers),
@@ -133,12 +138,40 @@ def _phase(text: KernelText, phase: Phase) -> list[str]:
     """Return the lines of a phase: a loop over batch elements, then products of the whole batch."""
     lines: list[str] = []
     text.opened, text.scalars = set(), {}
+    text.fused = {eqn.result: starts for eqn, starts in phase.fused.items()}
     for item in phase.items:
         lines += loop_nest(text, item) if isinstance(item, LoopNest) else _item(text, item)
     opened = sorted(text.opened, key=lambda buffer: (int(text.buffer(buffer)), buffer.kind))
     vectors = [text.declare(text.vector(buffer), buffer) for buffer in opened if buffer.kind != "element"]
+    if phase.fused:
+        return _in_blocks(text, phase, vectors + lines)
     products = [large_product(text, eqn) for eqn in phase.products]
     return (_per_element(text, vectors + lines) if lines else []) + products
+
+
+def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
+    """Return the lines of a fused phase, given those of its loop nest for one batch element."""
+    blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
+    count, block, units, most = (
+        text.number((phase, name), size)
+        for name, size in (("blocks", -(-length // blocks.units)), ("block", blocks.units), ("units", length), ("rows", blocks.rows))
+    )
+    products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    tile = [
+        "top = first + q * (last - first) // tiles",
+        "rows = first + (q + one) * (last - first) // tiles - top",
+        *products,
+        "for i in range(top, top + rows):",
+        *indented(lines),
+    ]
+    return [
+        f"tiles = (last - first + {most} - one) // {most}",
+        f"for b in range({count}):",
+        f"    begin = b * {block}",
+        f"    units = {block} if begin + {block} < {units} else {units} - begin",
+        "    for q in range(tiles):",
+        *indented(tile, 2),
+    ]
 
 
 def _item(text: KernelText, eqn: Eqn) -> list[str]:

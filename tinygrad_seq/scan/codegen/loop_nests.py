@@ -12,7 +12,7 @@ from numba import config
 from ..ir.step import Eqn, Var
 from .arrange import is_elementwise
 from .expression import expression, literal, type_name
-from .kernel_text import KernelText
+from .kernel_text import KernelText, indented
 from .layout import as_int
 from .schedule import LoopNest, summed_from
 
@@ -54,6 +54,8 @@ def loop_nest(text: KernelText, nest: LoopNest) -> list[str]:
 def _loops(text: KernelText, nest: LoopNest, body: list[str], sums: dict[Eqn, str]) -> list[str]:
     """Return the loops of a loop nest around its body; each sum starts before the loops that it is over."""
     numbers = "elements" if any(eqn.primitive.vectorised for eqn in nest.eqns) else "range"
+    if text.fused:
+        return [f"for j0 in {numbers}(units):", *indented(body)]
     for axis in reversed(range(len(nest.shape))):
         if nest.shape[axis] != 1 or not text.loop.has_reductions:
             body = text.around(nest.shape, [axis], body, nest, numbers)

@@ -42,10 +42,20 @@ Item = LoopNest | Eqn
 
 @dataclass(eq=False)
 class Phase:
-    """Work on each batch element, then products of the whole batch with constant matrices."""
+    """Work on each batch element, then products of the whole batch with constant matrices.
+
+    Attributes
+    ----------
+    items, products
+        The work, in order.
+    fused
+        Products that run block by block with the only item, a loop nest, and the first columns of the pieces that it
+        reads (`fusion`).
+    """
 
     items: list[Item] = field(default_factory=list)
     products: list[Eqn] = field(default_factory=list)
+    fused: dict[Eqn, tuple[int, ...]] = field(default_factory=dict)
 
 
 def eqns_of(item: Item) -> list[Eqn]:
