@@ -72,6 +72,7 @@ from .errors import (
     VerificationError,
 )
 from .functional import *  # noqa: F403
+from .nn.quantization import quantize
 from .rtrl import RTRL, grad_rtrl
 from .scan import scan
 from .verification import verify
@@ -152,6 +153,7 @@ __all__ = [
     "ones_like",
     "optim",
     "pi",
+    "quantize",
     "rand",
     "randint",
     "randn",

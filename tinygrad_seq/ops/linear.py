@@ -209,6 +209,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 _FLOAT32 = np.dtype(np.float32)
 
 
+def accepts_precision(primitive: Primitive) -> bool:
+    """Return whether an operation has a parameter `precision`."""
+    return primitive is matmul or primitive is _linear or primitive is _linear_bias
+
+
 def with_precision(
     primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], precision: str
 ) -> dict[str, Any]:
@@ -216,7 +221,7 @@ def with_precision(
 
     Products of float32 arrays with one matrix on the right take it: `linear`, and ``x @ w`` with w (K, N).
     """
-    if primitive not in (matmul, _linear, _linear_bias) or precision == "float32" or "precision" in params:
+    if precision == "float32" or not accepts_precision(primitive) or "precision" in params:
         return params
     a, b = operands[:2]
     alike = getattr(a, "dtype", None) == getattr(b, "dtype", None) == _FLOAT32
