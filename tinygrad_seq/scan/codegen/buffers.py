@@ -14,7 +14,7 @@ from ...ops.primitive import OpKind
 from ..ir.step import Var
 from .arrange import Loop, is_layout
 from .layout import Buffer, Kind, Layout, concatenated, contiguous, view
-from .schedule import LoopNest, Phase, eqns_of
+from .schedule import LoopNest, Phase, eqns_of, summed_down
 
 
 def assign_buffers(
@@ -71,7 +71,7 @@ def _find_reuse(loop: Loop, phases: list[Phase], placed: Collection[Var], reusab
             for var in eqn.reads:
                 last[var] = item
                 pieces_of.setdefault(loop.root(var), {})[var] = None
-            if isinstance(item, LoopNest):
+            if isinstance(item, LoopNest) and not summed_down(loop, eqn):  # which begins before all is read
                 nests[eqn.result] = item
     parts = {part for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
     found: dict[Var, Var] = {}

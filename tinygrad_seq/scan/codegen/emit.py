@@ -7,6 +7,7 @@ memory and which are broadcast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -92,11 +93,13 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     CopyNeededError
         If an operation needs an operand or result in another layout.
     """
-    text = KernelText(loop, layouts)
+    text = KernelText(loop, layouts, elements_apart=_elements_apart(loop, phases))
     body = [line for phase in phases for line in _phase(text, phase)]
     if backward:
         body += _cut_at_window(text)
-    clock = (*_CLOCK, *([_BLOCK] if loop.time_sums else []))
+    over_time = ["for p in range(T):", *indented((*_CLOCK, *([_BLOCK] if loop.time_sums else []), *body))]
+    if text.elements_apart:
+        over_time = ["for i in range(first, last):", *indented(over_time)]
     scratch = [
         f"w{name} = room({text.length(buffer)}, {literal(0, buffer.dtype)})"
         for buffer, name in text.buffers.items()
@@ -106,8 +109,8 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         name = text.buffer(buffer)
         scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
         scratch += [f"a{name} = begin_of(w{name})"]
-    run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, "for p in range(T):"]
-    lines = ["def run(addresses, sizes, first, last):", *indented([*run, *indented((*clock, *body))])]
+    run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, *over_time]
+    lines = ["def run(addresses, sizes, first, last):", *indented(run)]
     ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights})
     return Source(
         HEADER + "".join(ready) + "\n\n" + "\n".join(lines) + "\n",
@@ -187,8 +190,23 @@ def _item(text: KernelText, eqn: Eqn) -> list[str]:
 
 
 def _per_element(text: KernelText, lines: list[str]) -> list[str]:
-    """Return `lines` in a loop over the elements of the batch, if there is a batch."""
-    return ["for i in range(first, last):", *indented(lines)] if text.loop.batched else lines
+    """Return `lines` in a loop over the elements of the batch, if there is a batch and no such loop around them."""
+    inside = text.loop.batched and not text.elements_apart
+    return ["for i in range(first, last):", *indented(lines)] if inside else lines
+
+
+def _elements_apart(loop: Loop, phases: list[Phase]) -> bool:
+    """Return whether each batch element runs over all times before the next one begins.
+
+    That needs a loop without products of the whole batch, and pays if the carry of one element is larger than all that
+    the loop reads and writes of it per time: the carry then stays in the first cache.
+    """
+    if not loop.batched or any(phase.products for phase in phases):
+        return False
+    carry, outputs = {*loop.carry, *loop.time_sums}, {*loop.carry_out, *loop.time_sums_out}
+    size = sum([math.prod(loop.features(var)) for var in carry])
+    others = [var for var in (*loop.inputs, *loop.saved) if var in loop.batched and var not in carry | outputs]
+    return size > sum([math.prod(loop.features(var)) for var in others])
 
 
 def _cut_at_window(text: KernelText) -> list[str]:

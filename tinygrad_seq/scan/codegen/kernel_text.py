@@ -28,6 +28,8 @@ class KernelText:
     ----------
     loop, layouts
         The loop, and where its variables are.
+    elements_apart
+        Whether the loop over batch elements is outside of that over time.
 
     Attributes
     ----------
@@ -45,8 +47,8 @@ class KernelText:
         The names of the single numbers that the phase at work holds in registers.
     """
 
-    def __init__(self, loop: Loop, layouts: Mapping[Var, Layout]) -> None:
-        self.loop, self.layouts = loop, layouts
+    def __init__(self, loop: Loop, layouts: Mapping[Var, Layout], elements_apart: bool = False) -> None:
+        self.loop, self.layouts, self.elements_apart = loop, layouts, elements_apart
         self.buffers: dict[Buffer, str] = {}
         self.weights: dict[Packing, str] = {}
         self.numbers: dict[object, tuple[str, int | Stride]] = {}
