@@ -108,7 +108,7 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     for buffer, size in text.scratch.items():
         name = text.buffer(buffer)
         scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
-        scratch += [f"a{name} = begin_of(w{name})"]
+        scratch += [f"c{name} = begin_of(w{name})"]
     run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, *over_time]
     lines = ["def run(addresses, sizes, first, last):", *indented(run)]
     ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights})
@@ -157,7 +157,12 @@ def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
     count, block, units, most = (
         text.number((phase, name), size)
-        for name, size in (("blocks", -(-length // blocks.units)), ("block", blocks.units), ("units", length), ("rows", blocks.rows))
+        for name, size in (
+            ("blocks", -(-length // blocks.units)),
+            ("block", blocks.units),
+            ("units", length),
+            ("rows", blocks.rows),
+        )
     )
     products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
     tile = [
@@ -201,7 +206,7 @@ def _elements_apart(loop: Loop, phases: list[Phase]) -> bool:
     That needs a loop without products of the whole batch, and pays if the carry of one element is larger than all that
     the loop reads and writes of it per time: the carry then stays in the first cache.
     """
-    if not loop.batched or any(phase.products for phase in phases):
+    if not loop.batched or any(phase.products or phase.fused for phase in phases):
         return False
     carry, outputs = {*loop.carry, *loop.time_sums}, {*loop.carry_out, *loop.time_sums_out}
     size = sum([math.prod(loop.features(var)) for var in carry])

@@ -94,7 +94,7 @@ class KernelText:
         """Return the address of a batch element at the time of the iteration; an input has strides of its own."""
         name, slab = f"a{self.buffer(buffer)}", _SLABS.get(buffer.kind, "")
         if buffer.kind == "block":
-            return f"{name} + ({element} - top) * {self.length(buffer)} * u8({buffer.dtype.itemsize})"
+            return f"c{self.buffer(buffer)} + ({element} - top) * {self.length(buffer)} * u8({buffer.dtype.itemsize})"
         if buffer.kind == "varying":
             terms = (slab, "slab bytes"), (element, "element bytes")
             steps = [
