@@ -346,9 +346,7 @@ class Module:
         return as_html(walk(self))
 
 
-def in_precision(
-    module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs
-) -> R_co:
+def in_precision(module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co:
     """Return what a function of a module returns, in the precision that `quantize` has set.
 
     Raises
@@ -407,11 +405,11 @@ def evaluating(module: Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
 
     def restore() -> None:
-        for part, mode in modes:
-            if part.training != mode:
-                part.train(mode)  # an override may do more than set the attribute
-        for part, mode in modes:
-            part.training = mode
+        for part, training in modes:
+            if part.training != training:
+                part.train(training)  # an override may do more than set the attribute
+        for part, training in modes:
+            part.training = training
 
     try:
         try:
