@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
-from ...base.modes import mode, no_grad
+from ...base.modes import is_grad_enabled, no_grad
 from ...base.switches import Switch
 from ...errors import ArgumentError, DtypeError, GraphError
 from .parameter import Buffer, Parameter
@@ -357,7 +357,7 @@ def in_precision(module: _Forward[Any, Any], function: Callable[P, R_co], /, *ar
     if module._precision == "float32":
         return function(*args, **kwargs)
     name = type(module).__name__
-    if module.training and mode.recording:
+    if module.training and is_grad_enabled():
         raise GraphError(
             f"{name}: expected a quantised model in evaluation mode, got one in training mode; call .eval(), or train "
             "the model that it was made from, with ts.autocast('bfloat16') if need be."
@@ -405,11 +405,11 @@ def evaluating(module: Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
 
     def restore() -> None:
-        for part, training in modes:
-            if part.training != training:
-                part.train(training)  # an override may do more than set the attribute
-        for part, training in modes:
-            part.training = training
+        for part, mode in modes:
+            if part.training != mode:
+                part.train(mode)  # an override may do more than set the attribute
+        for part, mode in modes:
+            part.training = mode
 
     try:
         try:
