@@ -120,6 +120,17 @@ def room(typing, size, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
     return kind(types.uint64, like), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def begin_of(typing, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the address of the first element of an array."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        return builder.ptrtoint(data, context.get_value_type(types.uint64))
+
+    return types.uint64(x), generate
+
+
 # -------------------------------------------------------------------------------------------- elements of a loop nest
 #
 # LLVM vectorises a loop only if it knows, or can check at run time, that no store overlaps a load of another iteration.
