@@ -7,7 +7,6 @@ memory and which are broadcast.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
