@@ -69,11 +69,13 @@ def bits(monkeypatch: pytest.MonkeyPatch, threads: int, options: dict[str, Any])
     ys, states = layer(xs * 2 + ts.tanh(xs), **call)
     loss = (ys * ts.randn(*ys.shape)).sum() + sum(part.sum() for part in _leaves(states)) + (xs * xs).sum()
     loss.backward()
-    return [
-        ys.numpy(),
-        *[part.numpy() for part in _leaves(states)],
-        *[x.grad.numpy() for x in (xs, *layer.parameters())],
-    ]
+    return [ys.numpy(), *[part.numpy() for part in _leaves(states)], *map(gradient_of, (xs, *layer.parameters()))]
+
+
+def gradient_of(x: ts.Tensor) -> np.ndarray:
+    """Return the gradient of a tensor, which must have one."""
+    assert x.grad is not None
+    return x.grad.numpy().copy()
 
 
 def _leaves(tree: Any) -> list[ts.Tensor]:
