@@ -27,8 +27,11 @@ from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
-def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
-    """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted."""
+def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None) -> Any:
+    """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
+
+    `result` is what its forward returned, if it has been run already.
+    """
     arrays: list[Any] = []
     parents: list[Any] = []
     wanted = 0
@@ -54,15 +57,16 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         modes = current()
         if modes.precision != "float32":
             params = _in_precision(modes, primitive, arrays, params, wanted)
-    context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
-    try:
-        result = (
-            context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
-        )
-    except TinygradSeqError:
-        raise
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise explain(primitive, arrays, error) from error
+    if result is None:
+        context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
+        try:
+            result = (
+                context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
+            )
+        except TinygradSeqError:
+            raise
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
+            raise explain(primitive, arrays, error) from error
     if primitive.multiple:
         result = tuple(map(np.asarray, result))
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results

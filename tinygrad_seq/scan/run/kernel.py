@@ -120,9 +120,13 @@ class Kernel:
         numbers = np.array(sizes, np.int64).view(np.uint64)
         return Bound(arrays, carries, others, np.array(addresses, np.uint64), numbers, status)
 
+    def seconds_of(self, T: int) -> float:
+        """Return roughly how long `T` times take on one thread."""
+        return T * self.N * self.seconds
+
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
-        launch(self.run_elements, bound, self.N, T * self.N * self.seconds)
+        launch(self.run_elements, bound, self.N, self.seconds_of(T))
         if self.source.checked:
             raise_status(self.source.checked, bound.status)
 
