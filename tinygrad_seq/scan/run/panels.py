@@ -13,13 +13,20 @@ from ..ir.step import Var
 
 
 class Panels:
-    """How a matrix is packed: what its shape determines."""
+    """How a matrix is packed: what its shape determines.
+
+    Attributes
+    ----------
+    key
+        Equal for two that pack the same matrix in the same way.
+    """
 
     def __init__(self, weight: Var) -> None:
         (K, N), self._dtype = weight.shape, weight.dtype
         columns = PANEL_BYTES // self._dtype.itemsize
         self._shape = (-(-N // columns), K, columns)
         self._zero = self._dtype.type(0)
+        self.key = self._shape, self._dtype
         self.nbytes = math.prod(self._shape) * self._dtype.itemsize
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
