@@ -235,13 +235,15 @@ def _pack(panels: Panels, weight: np.ndarray, stamps: Stamps) -> np.ndarray:
 def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
     """Return a function of T and the inputs that returns an input with one value per time.
 
-    Its feature axes must be contiguous, those for time and batch can have any strides.
+    Its feature axes must be contiguous, those for time and batch can have any strides in elements.
     """
     var, lead = buffer.var, 2 if buffer.batched else 1
 
     def memory(T: int, env: Env) -> np.ndarray:  # noqa: ARG001
         array = env[var]
         step = array.itemsize
+        if any(stride % step for stride in array.strides[:lead]):  # not an element apart: parts of records
+            return np.ascontiguousarray(array)
         for size, stride in zip(array.shape[: lead - 1 : -1], array.strides[: lead - 1 : -1], strict=True):
             if size != 1 and stride != step:
                 return np.ascontiguousarray(array)
