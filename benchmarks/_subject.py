@@ -85,7 +85,9 @@ class Subject:
                 for number in range(rounds):
                     turn = [name for name in chosen if not (number and self.contestants[name].slow)]
                     samples.append({name: workers[name].measure(case) for name in turn})
-                failed = {name: found.pop("error") for turn in samples for name, found in turn.items() if "error" in found}
+                failed = {
+                    name: found.pop("error") for turn in samples for name, found in turn.items() if "error" in found
+                }
                 failures |= {f"{name} on {case}": error for name, error in failed.items()}
                 agreement[case] = self._agreement(samples[0])
                 results[case] = self._summarise(samples)

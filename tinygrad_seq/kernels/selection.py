@@ -29,9 +29,7 @@ def _sift(values: Array, indices: Indices, at: Any, size: Any, largest: Any) -> 
     value, index = values[at], indices[at]
     while 2 * at + 1 < size:
         child = 2 * at + 1
-        if child + 1 < size and _behind(
-            values[child + 1], indices[child + 1], values[child], indices[child], largest
-        ):
+        if child + 1 < size and _behind(values[child + 1], indices[child + 1], values[child], indices[child], largest):
             child += 1
         if not _behind(values[child], indices[child], value, index, largest):
             break

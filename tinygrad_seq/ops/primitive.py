@@ -214,11 +214,7 @@ class Primitive:
                 f"{''.join(f' and {key}=' for key in params)}; call {self.name}"
                 f"({', '.join(operand_names(self.rules))})."
             )
-        for operand in operands:
-            level = LEVELS.get(operand.__class__)
-            if level is not None:
-                return level[1](self, operands, params)
-        return self.forward(*operands, **params)
+        return bind(self, operands, params)
 
     def __get__(self, array: Array | None, owner: type | None = None) -> Any:
         """Make a primitive in a class body a method."""
@@ -268,6 +264,15 @@ TABLE: dict[str, Primitive] = {}
 Handler = Callable[[Primitive, tuple[Array, ...], dict[str, Any]], Any]
 LEVELS: dict[type, tuple[int, Handler]] = {}
 TRACED: Final = 2  # the rank of Tracers, whose values are not known yet
+
+
+def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` as the class of its operands demands, with any parameters."""
+    for operand in operands:
+        level = LEVELS.get(operand.__class__)
+        if level is not None:
+            return level[1](primitive, operands, params)
+    return primitive.forward(*operands, **params)
 
 
 def is_traced(array: Array) -> bool:
