@@ -346,7 +346,9 @@ class Module:
         return as_html(walk(self))
 
 
-def in_precision(module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+def in_precision(
+    module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs
+) -> R_co:
     """Return what a function of a module returns, in the precision that `quantize` has set.
 
     Raises

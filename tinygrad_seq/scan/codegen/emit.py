@@ -157,12 +157,7 @@ def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
     count, block, units, most = (
         text.number((phase, name), size)
-        for name, size in (
-            ("blocks", -(-length // blocks.units)),
-            ("block", blocks.units),
-            ("units", length),
-            ("rows", blocks.rows),
-        )
+        for name, size in (("blocks", -(-length // blocks.units)), ("block", blocks.units), ("units", length), ("rows", blocks.rows))
     )
     products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
     tile = [
