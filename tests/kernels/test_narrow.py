@@ -14,7 +14,7 @@ from numba import config, njit
 
 from tinygrad_seq.errors import DtypeError, ShapeError
 from tinygrad_seq.kernels.gemm import narrow
-from tinygrad_seq.kernels.gemm.conversion import (
+from tinygrad_seq.kernels.gemm.operands import (
     SMALLEST,
     dequantise,
     from_bfloat16,
@@ -258,7 +258,7 @@ def test_formats_follow_the_features(features, machine, expected):
 
 CHECK = """
 import numpy as np
-from tinygrad_seq.kernels.gemm.conversion import product_in_numpy
+from tinygrad_seq.kernels.gemm.operands import product_in_numpy
 from tinygrad_seq.kernels.gemm.formats import BFLOAT16, INT8
 from tinygrad_seq.kernels.gemm.matmul import multiply
 

@@ -20,7 +20,7 @@ from ...base.modes import quiet
 from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..pool import Task, run_all, split, workers
-from .conversion import header_of, product_in_numpy
+from .operands import header_of, product_in_numpy
 from .narrow import check_narrow, format_of, narrow_into
 from .packed import STRIP_ROWS, matmul_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
@@ -124,7 +124,7 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
         the product goes through a copy.
     precision
         ``"float32"``: as the operands are. ``"bfloat16"`` or ``"int8"``: float32 operands are rounded, as
-        `conversion.py` says; int8 has one scale per row of `a` and per column of `b`.
+        `operands.py` says; int8 has one scale per row of `a` and per column of `b`.
 
     Raises
     ------
