@@ -48,8 +48,7 @@ class Direction:
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         self._before, self._after = plan_all(stages.before, self.time_varying), plan_all(self.after, self.time_varying)
-        low = any("precision" in eqn.params for eqn in stages.during)
-        self.kernel = None if config.DISABLE_JIT or low else Kernel(stages, self.time_varying, history, backward)
+        self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
 
     def blocks(self, T: int) -> Env:
         """Return zeros for the time sums of the loop: for each an array ``(blocks of times, *shape)``."""
