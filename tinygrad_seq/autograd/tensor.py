@@ -27,8 +27,11 @@ from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
-def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
-    """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted."""
+def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None) -> Any:
+    """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
+
+    `result` is what its forward returned, if it has been run already.
+    """
     arrays: list[Any] = []
     parents: list[Any] = []
     wanted = 0
@@ -54,15 +57,16 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         modes = current()
         if modes.precision != "float32":
             params = _in_precision(modes, primitive, arrays, params, wanted)
-    context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
-    try:
-        result = (
-            context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
-        )
-    except TinygradSeqError:
-        raise
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise explain(primitive, arrays, error) from error
+    if result is None:
+        context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
+        try:
+            result = (
+                context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
+            )
+        except TinygradSeqError:
+            raise
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
+            raise explain(primitive, arrays, error) from error
     if primitive.multiple:
         result = tuple(map(np.asarray, result))
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
@@ -76,12 +80,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     if modes.anomaly:
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
-        return tuple(
-            [
-                attach(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
-                for slot, part in enumerate(result)
-            ]
-        )
+        return _outputs(node, result)
     tensor = _new(Tensor)
     tensor._array = result
     tensor._source = node
@@ -90,6 +89,18 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
 
 
 _new = object.__new__
+
+
+def _outputs(node: Node | None, results: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
+    """Return several results as Tensors."""
+    return tuple(
+        [
+            attach(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
+            for slot, part in enumerate(results)
+        ]
+    )
+
+
 # Rules run in the precision of what was recorded, not in that of the place where `backward` is called.
 _recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized="") for on in (True, False))
 

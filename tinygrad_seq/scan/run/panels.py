@@ -9,7 +9,13 @@ from ..codegen.fusion import Packing
 
 
 class Panels:
-    """How a matrix is packed: what its shape determines. Blocks but the last one fill whole panels."""
+    """How a matrix is packed: what its shape determines. Blocks but the last one fill whole panels.
+
+    Attributes
+    ----------
+    key
+        Equal for two that pack the same matrix in the same way.
+    """
 
     def __init__(self, packing: Packing) -> None:
         weight, starts, length, block, self._precision = packing
@@ -18,6 +24,7 @@ class Panels:
         slices = [slice(start + i, start + j) for i, j in ends for start in starts]
         in_order = [0, *[part.stop for part in slices]] == [*[part.start for part in slices], weight.shape[1]]
         self._slices = None if in_order else slices
+        self.key = (K, N), weight.dtype, packing[1:]
         self.nbytes = panels_nbytes(K, N, self._precision, weight.dtype)
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
