@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numba import from_dtype, types
 from numba.extending import intrinsic
 
-from ...errors import ShapeError
+from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..llvm import shared
 from ..llvm.address import address_of, data, empty, room
@@ -176,11 +176,13 @@ def packed(b: Array, precision: str) -> Array:
 
     Raises
     ------
+    DtypeError
+        If `b` is not float32, in low precision.
     ShapeError
         If int8 sums of K products could overflow.
     """
+    check_narrow("packed", b, b, precision)
     K, N = b.shape
-    check_depth(K, precision)
     target = empty((panels_nbytes(K, N, precision, b.dtype),), np.dtype(np.uint8))
     b_row, b_column = (stride // b.itemsize for stride in b.strides)
     kind = format_of(precision, b.dtype)
@@ -193,10 +195,24 @@ def packed(b: Array, precision: str) -> Array:
     return target
 
 
-def check_depth(K: int, precision: str) -> None:
-    """Raise a ShapeError if int8 sums of K products could overflow."""
-    if precision == "int8" and K > LARGEST_DEPTH:
+def check_narrow(name: str, a: Array, b: Array, precision: str) -> None:
+    """Raise unless ``a @ b`` can be computed in `precision`; `name` is the caller in the message.
+
+    Raises
+    ------
+    DtypeError
+        If an operand of a product in low precision is not float32.
+    ShapeError
+        If int8 sums of K products could overflow.
+    """
+    if precision == "float32":
+        return
+    if not a.dtype == b.dtype == np.float32:
+        raise DtypeError(
+            f"{name}: expected float32 operands of a product in {precision}, got {a.dtype} and {b.dtype}; cast them."
+        )
+    if precision == "int8" and b.shape[0] > LARGEST_DEPTH:
         raise ShapeError(
-            f"int8 product: expected an inner size of at most {LARGEST_DEPTH}, whose sums fit into 32 bits, got {K}; "
-            "compute this product in float32."
+            f"{name}: expected an inner size of at most {LARGEST_DEPTH} in int8, whose sums fit into 32 bits, got "
+            f"{b.shape[0]}; compute this product in float32."
         )
