@@ -111,8 +111,8 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         name = text.buffer(buffer)
         scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
         scratch += [f"a{name} = begin_of(w{name})"]
-    for name, size in text.rows.values():
-        scratch += [f"w{name} = room({size}, u1(0))", f"a{name} = begin_of(w{name})"]
+    for name, nbytes in text.rows.values():
+        scratch += [f"w{name} = room({nbytes}, u1(0))", f"a{name} = begin_of(w{name})"]
     run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, *over_time]
     lines = ["def run(addresses, sizes, first, last):", *indented(run)]
     return Source(

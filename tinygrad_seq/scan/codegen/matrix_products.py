@@ -74,7 +74,7 @@ def large_product(text: KernelText, eqn: Eqn) -> list[str]:
 
 def precision_of(eqn: Eqn) -> str:
     """Return the precision of a product."""
-    return eqn.params.get("precision", "float32")
+    return str(eqn.params.get("precision", "float32"))
 
 
 def _converted(text: KernelText, eqn: Eqn) -> tuple[str, str, list[str]]:
