@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...errors import CompileError
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...kernels.gemm.narrow import format_of
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
@@ -36,6 +37,7 @@ HEADER: Final = (
     "from tinygrad_seq.kernels.llvm.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
 )
+_LOW: Final = "from tinygrad_seq.kernels.gemm.narrow import gemm_rows_at, ready as ready_rows, rows_at\n"
 FIXED: Final = ("T", "backwards", "window", "start", "N")
 """The first numbers of every kernel."""
 
@@ -109,17 +111,28 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         name = text.buffer(buffer)
         scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
         scratch += [f"c{name} = begin_of(w{name})"]
+    for name, nbytes in text.rows.values():
+        scratch += [f"w{name} = room({nbytes}, u1(0))", f"a{name} = begin_of(w{name})"]
     run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, *over_time]
     lines = ["def run(addresses, sizes, first, last):", *indented(run)]
-    ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights})
     return Source(
-        HEADER + "".join(ready) + "\n\n" + "\n".join(lines) + "\n",
+        HEADER + "".join(_ready(text)) + "\n\n" + "\n".join(lines) + "\n",
         tuple(text.buffers),
         tuple(text.weights),
         tuple([value for _, value in text.numbers.values()]),
         tuple([value for _, value in text.factors.values()]),
         tuple(text.checked),
     )
+
+
+def _ready(text: KernelText) -> list[str]:
+    """Return the lines before the function that make the products of its formats available."""
+    packed = {(weight.dtype, precision) for weight, *_, precision in text.weights}
+    lines = sorted({f"ready({type_name(dtype)})\n" for dtype, precision in packed if precision == "float32"})
+    low = sorted(
+        {f"ready_rows({type_name(format_of(precision))})\n" for _, precision in packed if precision != "float32"}
+    )
+    return [_LOW, *low, *lines] if low else lines
 
 
 def _read_arguments(text: KernelText) -> list[str]:
@@ -148,7 +161,7 @@ def _phase(text: KernelText, phase: Phase) -> list[str]:
     vectors = [text.declare(text.vector(buffer), buffer) for buffer in opened if buffer.kind != "element"]
     if phase.fused:
         return _in_blocks(text, phase, vectors + lines)
-    products = [large_product(text, eqn) for eqn in phase.products]
+    products = [line for eqn in phase.products for line in large_product(text, eqn)]
     return (_per_element(text, vectors + lines) if lines else []) + products
 
 
@@ -164,15 +177,16 @@ def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
             ("rows", blocks.rows),
         )
     )
-    products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",
-        *products,
+        *[product for _, product in found],
         "for i in range(top, top + rows):",
         *indented(lines),
     ]
     return [
+        *[line for before, _ in found for line in before],
         f"tiles = (last - first + {most} - one) // {most}",
         f"for b in range({count}):",
         f"    begin = b * {block}",

@@ -54,12 +54,15 @@ class Packing(NamedTuple):
         The first columns of the pieces.
     length, block
         The columns of a piece, and how many of them are in a block.
+    precision
+        That of the product.
     """
 
     weight: Var
     starts: tuple[int, ...]
     length: int
     block: int
+    precision: str = "float32"
 
 
 def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:

@@ -35,6 +35,8 @@ class KernelText:
         The runtime arguments, see `emit.Source`: by what they are for, with their names.
     scratch
         The elements of the scratch of each fused product.
+    rows
+        The names of operands that are converted to a low precision once per step, and the bytes of each.
     fused
         The products that are fused with the loop nest at work, and the first columns of their pieces.
     elements_apart
@@ -56,6 +58,7 @@ class KernelText:
         self.factors: dict[tuple[Eqn, int], tuple[str, float]] = {}
         self.checked: list[Eqn] = []
         self.scratch: dict[Buffer, int] = {}
+        self.rows: dict[tuple[Var, str], tuple[str, str]] = {}
         self.fused: dict[Var, tuple[int, ...]] = {}
         self.nests = 0
         self.opened: set[Buffer] = set()
