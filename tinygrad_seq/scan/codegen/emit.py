@@ -207,7 +207,7 @@ def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
     per time are vectors, and only the last carry is wanted: then the carry of a batch element stays in the cache.
     """
     loop, layouts = text.loop, text.layouts
-    if not loop.batched or not loop.carry or any(phase.products for phase in phases):
+    if not loop.batched or not loop.carry or any(phase.products or phase.fused for phase in phases):
         return False
     carry = {*loop.carry, *loop.carry_out}
     others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums) if var in loop.batched and var not in carry]
