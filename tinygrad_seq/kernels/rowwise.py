@@ -137,9 +137,13 @@ def cross_entropy_of_products(
         wide = np.float64(origin)
         picked = np.float64(row[classes[n]]) - wide
         spread = _weighted_sum(shares, row) - share * wide if shares.size else 0.0
-        powers = row if gradient else room
-        _exp_into(powers, row, origin)
-        whole = total(powers)
+        if gradient:
+            for i in range(row.size):
+                row[i] = scalar.exp(row[i] - origin)
+            whole = total(row)
+        else:
+            _exp_into(room, row, origin)
+            whole = total(room)
         rest = np.log(whole)
         losses[n] = share * rest - spread
         if factors[n] != 0:
