@@ -205,20 +205,23 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     (5, 2, 4)
     """
     weight = as_array(weight)
+    bias = None if bias is None else as_array(bias)
+    check_linear("linear", x, weight, bias)
+    return _linear(x, weight) if bias is None else _linear_bias(x, weight, bias)
+
+
+def check_linear(caller: str, x: Array, weight: Array, bias: Array | None) -> None:
+    """Refuse operands of other shapes than those of a linear layer."""
     if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: expected x of shape (..., in) and weight (out, in), got x {x.shape} {x.dtype} and weight "
+            f"{caller}: expected x of shape (..., in) and weight (out, in), got x {x.shape} {x.dtype} and weight "
             f"{weight.shape} {weight.dtype}; the last axis of both must be equal."
         )
-    if bias is None:
-        return _linear(x, weight)
-    bias = as_array(bias)
-    if bias.shape != weight.shape[:1]:
+    if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: expected bias of shape {weight.shape[:1]} for weight {weight.shape}, got {bias.shape} "
+            f"{caller}: expected bias of shape {weight.shape[:1]} for weight {weight.shape}, got {bias.shape} "
             f"{bias.dtype}; pass one value per output."
         )
-    return _linear_bias(x, weight, bias)
 
 
 # ----------------------------------------------------------------------------------------------------- precision
