@@ -85,7 +85,9 @@ class Subject:
                 for number in range(rounds):
                     turn = [name for name in chosen if not (number and self.contestants[name].slow)]
                     samples.append({name: workers[name].measure(case) for name in turn})
-                failed = {name: found.pop("error") for turn in samples for name, found in turn.items() if "error" in found}
+                failed = {
+                    name: found.pop("error") for turn in samples for name, found in turn.items() if "error" in found
+                }
                 failures |= {f"{name} on {case}": error for name, error in failed.items()}
                 agreement[case] = self._agreement(samples[0])
                 results[case] = self._summarise(samples)
@@ -149,7 +151,7 @@ class Subject:
     def _agreement(self, samples: dict[str, dict[str, Any]]) -> list[str]:
         """Return the contestants whose arrays differ from those of the first."""
         marks = {name: found["check"] for name, found in samples.items() if "check" in found}
-        ours = next(iter(marks.values()), {})
+        ours = marks.get(next(iter(self.contestants)), {})
         allowed = {name: self.contestants[name].tolerance or self.tolerance for name in marks}
         return [name for name, mark in marks.items() if not agree(ours, mark, allowed[name])]
 

@@ -15,7 +15,7 @@ Indices = npt.NDArray[np.int64]
 
 @kernel
 def _behind(a: Any, i: Any, b: Any, j: Any, largest: Any) -> Any:
-    """Return whether `a` at index i comes after `b` at index j: NaN counts as the largest; of equals the first leads."""
+    """Return whether `a` at index i comes after `b` at index j: NaN is the largest, of equals the first leads."""
     if a == b or (a != a and b != b):
         return i > j
     if a != a or b != b:
@@ -29,9 +29,7 @@ def _sift(values: Array, indices: Indices, at: Any, size: Any, largest: Any) -> 
     value, index = values[at], indices[at]
     while 2 * at + 1 < size:
         child = 2 * at + 1
-        if child + 1 < size and _behind(
-            values[child + 1], indices[child + 1], values[child], indices[child], largest
-        ):
+        if child + 1 < size and _behind(values[child + 1], indices[child + 1], values[child], indices[child], largest):
             child += 1
         if not _behind(values[child], indices[child], value, index, largest):
             break
