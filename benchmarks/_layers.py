@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._workload import Workload, gradient_of
+from benchmarks._workload import Inference, Workload, gradient_of
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 SHAPES = [
@@ -64,16 +64,13 @@ class Layer:
 def ours(layer: Layer, lengths: np.ndarray | None = None, precision: str = "float32") -> Workload:
     """Return the layer of this package.
 
-    `lengths` are the lengths of its sequences, by default all T. `precision` is that of the products, by `autocast` or,
-    for int8, which is for inference only, by `quantize`.
+    `lengths` are the lengths of its sequences, by default all T. `precision` is that of its products, by `autocast`.
     """
     import tinygrad_seq as ts
 
     weights, inputs, cotangent = layer.data()
     model = getattr(ts.nn, layer.cell)(layer.I, layer.H, bidirectional=layer.bidirectional)
     model.load_state_dict(weights)
-    if precision == "int8":
-        return _of_int8(ts.quantize(model, "int8"), ts.tensor(inputs), ts.no_grad)
     parameters = dict(model.named_parameters())
     xs, g = ts.tensor(inputs, requires_grad=True), ts.tensor(cotangent)
 
@@ -101,8 +98,7 @@ def with_torch(
 ) -> Workload:
     """Return the layer of PyTorch.
 
-    With `lengths` its sequences are packed. `precision` is "float32", "bfloat16" (by autocast) or "int8" (by dynamic
-    quantisation, for inference only).
+    With `lengths` its sequences are packed. `precision` is "float32", or "bfloat16" by its autocast.
     """
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -111,10 +107,6 @@ def with_torch(
     weights, inputs, cotangent = layer.data()
     model = getattr(torch.nn, layer.cell)(layer.I, layer.H, bidirectional=layer.bidirectional)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    if precision == "int8":
-        quantize = torch.ao.quantization.quantize_dynamic
-        (quantised,) = quantize(torch.nn.Sequential(model), {torch.nn.LSTM, torch.nn.GRU}, dtype=torch.qint8)
-        return _of_int8(quantised, torch.from_numpy(inputs), torch.inference_mode)
     half = precision == "bfloat16"
     cast = functools.partial(torch.autocast, "cpu", torch.bfloat16) if half else contextlib.nullcontext
     parameters = dict(model.named_parameters())
@@ -146,17 +138,41 @@ def with_torch(
     return Workload(train, infer, arrays)
 
 
-def _of_int8(model, xs, without_gradients) -> Workload:
-    """Return the inference of a quantised layer of this package or of PyTorch."""
+def ours_int8(layer: Layer) -> Inference:
+    """Return the quantised layer of this package."""
+    import tinygrad_seq as ts
+
+    weights, inputs, _ = layer.data()
+    model = getattr(ts.nn, layer.cell)(layer.I, layer.H)
+    model.load_state_dict(weights)
+    quantised, xs = ts.quantize(model, "int8"), ts.tensor(inputs)
 
     def infer():
-        with without_gradients():
-            return model(xs)[0]
+        with ts.no_grad():
+            return quantised(xs)[0].numpy()
 
-    return Workload(None, infer, lambda: {"ys": infer().numpy()})
+    return Inference(infer)
 
 
-def with_onnxruntime(layer: Layer, int8: bool = False) -> Workload:
+def with_torch_int8(layer: Layer) -> Inference:
+    """Return the layer of PyTorch with dynamic quantisation."""
+    import torch
+
+    torch.set_num_threads(1)
+    weights, inputs, _ = layer.data()
+    model = getattr(torch.nn, layer.cell)(layer.I, layer.H)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    quantize, xs = torch.ao.quantization.quantize_dynamic, torch.from_numpy(inputs)
+    (quantised,) = quantize(torch.nn.Sequential(model), {torch.nn.LSTM, torch.nn.GRU}, dtype=torch.qint8)
+
+    def infer():
+        with torch.inference_mode():
+            return quantised(xs)[0].numpy()
+
+    return Inference(infer)
+
+
+def with_onnxruntime(layer: Layer, int8: bool = False) -> Inference:
     """Return the inference of onnxruntime's layer; `int8` quantises its weights, which it can do for an LSTM."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
@@ -188,7 +204,7 @@ def with_onnxruntime(layer: Layer, int8: bool = False) -> Workload:
     def infer():
         return session.run(["ys"], {"xs": inputs})[0][:, 0]
 
-    return Workload(None, infer, lambda: {"ys": infer()})
+    return Inference(infer)
 
 
 def _quantised(model: bytes) -> bytes:

@@ -75,7 +75,9 @@ class Subject:
         rounds, budget = (1, 0.1) if options.quick else (options.rounds, options.budget)
         load = os.getloadavg()[0]
         print(f"{self.name}: {self.what} (load {load:.1f})", flush=True)
-        results, agreement, failures = {}, {}, {}
+        results: dict[str, Any] = {}
+        agreement: dict[str, list[str]] = {}
+        failures: dict[str, str] = {}
         with contextlib.ExitStack() as ends:
             workers = {name: _Worker(self, name, budget) for name in chosen}
             for worker in workers.values():

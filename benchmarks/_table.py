@@ -176,7 +176,7 @@ def layers(measure: str, title: str, chosen: Callable[[int, int], bool]) -> Call
 
 
 def low_precision(title: str, ours: str, columns: dict[str, tuple[str, str]]) -> Callable[[Result], Section]:
-    """Return the section on our layer in one precision; a column is a measure and the contestant it is compared with."""
+    """Return the section on our layer in one precision; a column is a measure and the contestant compared with."""
 
     def write(result: Result) -> Section:
         rows = []

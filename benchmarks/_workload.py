@@ -19,16 +19,24 @@ def gradient_of(leaf: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Workload:
-    """`train` runs forward and backward to the inputs and all weights, None where there is inference only.
+    """`train` runs forward and backward to the inputs and all weights; `arrays` returns its outputs and gradients."""
 
-    `arrays` returns the outputs and gradients.
-    """
-
-    train: Callable[[], object] | None
+    train: Callable[[], object]
     infer: Callable[[], object]
     arrays: Callable[[], dict[str, np.ndarray]]
 
     def measure(self, budget: float) -> dict:
         """Return the results, and the times of calls that fit in about `budget` seconds."""
-        found: dict = {"check": self.arrays(), "inference": time_for(self.infer, budget / 2)}
-        return found if self.train is None else found | {"training": time_for(self.train, budget)}
+        check = self.arrays()
+        return {"check": check, "training": time_for(self.train, budget), "inference": time_for(self.infer, budget / 2)}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A workload of a library, or in a precision, that cannot train; `infer` returns the outputs as an ndarray."""
+
+    infer: Callable[[], np.ndarray]
+
+    def measure(self, budget: float) -> dict:
+        """Return the results, and the times of calls that fit in about half of `budget` seconds."""
+        return {"check": {"ys": self.infer()}, "inference": time_for(self.infer, budget / 2)}

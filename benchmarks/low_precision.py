@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks._layers import Layer, ours, with_onnxruntime, with_torch
+from benchmarks._layers import Layer, ours, ours_int8, with_onnxruntime, with_torch, with_torch_int8
 from benchmarks._subject import OURS, Contestant, Subject
 
 SHAPES = [
@@ -36,10 +36,10 @@ SUBJECT = Subject(
     contestants={
         OURS: contestant(ours, None),
         f"{OURS} bf16": contestant(partial(ours, precision="bfloat16"), BF16),
-        f"{OURS} int8": contestant(partial(ours, precision="int8"), INT8),
+        f"{OURS} int8": contestant(ours_int8, INT8),
         "torch": contestant(with_torch, None, "torch"),
         "torch bf16": contestant(partial(with_torch, precision="bfloat16"), BF16, "torch"),
-        "torch int8": contestant(partial(with_torch, precision="int8"), INT8, "torch"),
+        "torch int8": contestant(with_torch_int8, INT8, "torch"),
         "onnxruntime": contestant(with_onnxruntime, None, "onnxruntime", "onnx"),
         "onnxruntime int8": contestant(partial(with_onnxruntime, int8=True), INT8, "onnxruntime", "onnx"),
     },

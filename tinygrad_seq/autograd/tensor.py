@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from ..base.locks import make_lock
 from ..base.modes import fresh_quiet, quiet
-from ..base.switches import DEFAULT, Switch, current, in_front
+from ..base.switches import DEFAULT, Modes, Switch, current, in_front
 from ..errors import DtypeError, GraphError, ShapeError, TinygradSeqError
 from ..ops.casting import astype
 from ..ops.linear import with_precision
@@ -52,10 +52,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     modes = in_front()
     if modes is not DEFAULT:
         modes = current()
-        if primitive.kind is OpKind.PRODUCT:
-            params = with_precision(primitive, tuple(arrays), params, modes.precision)
-        if modes.quantized and wanted and modes.recording:
-            raise _no_gradient(modes.quantized)
+        params = _params_in(modes, primitive, arrays, params, recorded=bool(wanted) and modes.recording)
     context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
     try:
         result = (
@@ -96,11 +93,18 @@ _new = object.__new__
 _recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized="") for on in (True, False))
 
 
-def _no_gradient(module: str) -> GraphError:
-    return GraphError(
-        f"{module}: expected a quantised model to run without gradients, got an operand that requires grad; use "
-        "ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
-    )
+def _params_in(
+    modes: Modes, primitive: Primitive, arrays: list[Any], params: dict[str, Any], recorded: bool
+) -> dict[str, Any]:
+    """Return the parameters of an operation under `modes`: those of a product hold its precision."""
+    if modes.quantized and recorded:
+        raise GraphError(
+            f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
+            "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
+        )
+    if primitive.kind is OpKind.PRODUCT:
+        return with_precision(primitive, tuple(arrays), params, modes.precision)
+    return params
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
