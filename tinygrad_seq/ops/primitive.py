@@ -104,6 +104,9 @@ class Primitive:
         Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
     opaque
         Whether its rules may read Tensors that are not among its operands.
+    seconds
+        ``seconds(**params)`` returns roughly how long its rule runs without the GIL on ndarrays, where that is long: it
+        may then run on any thread. None otherwise.
     kind
         How the elements of the results depend on those of the operands.
     cheap
@@ -143,6 +146,7 @@ class Primitive:
     """
 
     opaque = False
+    seconds: Callable[..., float] | None = None
     __slots__ = (
         "__dict__", "_count", "_plans", "add_into", "axes", "batched", "cheap", "code", "fold", "formula", "forward",
         "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure", "summed",

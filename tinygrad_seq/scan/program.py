@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tensor import Tensor
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
 from .inspect.explain import explain
@@ -83,9 +84,19 @@ class Program:
         evaluate(self._invariants, env)
         return [env[var] for var in self._given]
 
+    def constants(self, objects: Sequence[Any]) -> Env:
+        """Return the constants of the loop, computed from those that were traced."""
+        given = [x._frozen() if isinstance(x, Tensor) else x for x in self.outer(objects)]
+        return {**self._constants, **dict(zip(self.consts, self.transposed(given), strict=True))}
+
     def transposed(self, given: Sequence[Array]) -> list[Array]:
         """Return the constants of the loop, arrays of any kind, from what was handed over."""
         return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self._axes, strict=True)]
+
+    def seconds(self, run: Run, backward: bool = False) -> float:
+        """Return roughly how long the loop of a run takes on one thread, in machine code."""
+        direction = self.backward if backward else self.forward
+        return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
 
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
         """Return the last carry, the stacked outputs and, to `train`, what is saved for the backward run.

@@ -22,7 +22,7 @@ from ..masks import Flags, Mask
 from ..module.parameter import Buffer, Parameter
 from .options import Options
 from .padding import hold_padding
-from .passes import Outcome, Pass, run_pass
+from .passes import Outcome, Pass, run_pass, run_together
 from .shrinking import reorder_rows, reorder_steps
 from .trace_cache import is_library
 from .transforms.inputs import Arrays, Leaves, per_row
@@ -122,10 +122,12 @@ def _run_layers(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves,
     outcomes: list[Outcome] = []
     for first in range(0, len(call.passes), count):
         inputs = xs.map(functools.partial(_drop_inputs, call, first > 0)) if dropped else xs
+        running = []
         for k in range(first, first + count):
             one, nudges = call.passes[k], None if call.nudges is None else call.nudges[k]
-            with Within(one.place(first // count), N):
-                outcomes.append(run_pass(one, inputs, states[k], call.flags, options, call.training, nudges))
+            run = Within(one.place(first // count), N)(run_pass)
+            running.append(run(one, inputs, states[k], call.flags, options, call.training, nudges))
+        outcomes += run_together(running)
         ys = outcomes[first].ys
         if count == 2:
             ys = _merge(ys, outcomes[first + 1].ys, options["merge"])
@@ -148,9 +150,14 @@ def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
 def _merge(forward: Leaves, backward: Leaves, how: str) -> Leaves:
     """Merge the outputs of the two directions of a layer."""
     pairs = zip(forward.arrays, backward.arrays, strict=True)
+    return Leaves([merge_outputs(*pair, how) for pair in pairs], forward.rebuild)
+
+
+def merge_outputs(forward: Any, backward: Any, how: str) -> Any:
+    """Merge an output of the two directions of a layer: Tensors or ndarrays."""
     if how == "concat":
-        return Leaves([concat(pair, -1) for pair in pairs], forward.rebuild)
-    return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], forward.rebuild)
+        return concat((forward, backward), -1)
+    return (forward + backward) * (0.5 if how == "mean" else 1)
 
 
 def add_residual(
