@@ -54,9 +54,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         bit <<= 1
     modes = in_front()
     if modes is not DEFAULT:
-        modes = current()
-        if modes.precision != "float32":
-            params = _in_precision(modes, primitive, arrays, params, wanted)
+        modes, params = _with_modes(primitive, arrays, params, wanted)
     if result is None:
         result = _computed(primitive, arrays, params, modes)
     if primitive.multiple:
@@ -110,16 +108,22 @@ def _outputs(node: Node | None, results: tuple[np.ndarray, ...]) -> tuple[Tensor
 _recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized="") for on in (True, False))
 
 
-def _in_precision(
-    modes: Modes, primitive: Primitive, arrays: list[Any], params: dict[str, Any], wanted: int
-) -> dict[str, Any]:
-    """Return the parameters of an operation in low precision; raise if a quantised model is to be differentiated."""
+def _with_modes(
+    primitive: Primitive, arrays: list[Any], params: dict[str, Any], wanted: int
+) -> tuple[Modes, dict[str, Any]]:
+    """Return the switches, and the parameters of an operation, to which those of low precision are added.
+
+    Raises GraphError if a quantised model is to be differentiated.
+    """
+    modes = current()
+    if modes.precision == "float32":
+        return modes, params
     if modes.quantized and wanted and modes.recording:
         raise GraphError(
             f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
             "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
         )
-    return with_precision(primitive, tuple(arrays), params, modes.precision)
+    return modes, with_precision(primitive, tuple(arrays), params, modes.precision)
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
