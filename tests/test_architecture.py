@@ -50,6 +50,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("functional", "recurrence"),
         ("attention",),
         ("seq2seq",),
+        ("quantization",),
         ("__init__",),
     ),
 }

@@ -46,7 +46,15 @@ from .autograd.transforms.custom_gradient import custom_gradient
 from .autograd.transforms.forward_mode import hvp, jvp
 from .autograd.transforms.gradients import grad, value_and_grad, vjp
 from .autograd.transforms.jacobians import hessian, jacobian
-from .base.modes import detect_anomaly, disable_compile, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .base.modes import (
+    autocast,
+    detect_anomaly,
+    disable_compile,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from .base.settings import default_dtype, get_num_threads, manual_seed, set_default_dtype, set_num_threads
 from .errors import (
     AnomalyError,
@@ -64,6 +72,7 @@ from .errors import (
     VerificationError,
 )
 from .functional import *  # noqa: F403
+from .nn.quantization import quantize
 from .rtrl import RTRL, grad_rtrl
 from .scan import scan
 from .verification import verify
@@ -102,6 +111,7 @@ __all__ = [
     "__version__",
     "arange",
     "asarray",
+    "autocast",
     "bool_",
     "checkpoint",
     "custom_gradient",
@@ -143,6 +153,7 @@ __all__ = [
     "ones_like",
     "optim",
     "pi",
+    "quantize",
     "rand",
     "randint",
     "randn",

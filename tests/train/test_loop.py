@@ -119,9 +119,9 @@ def test_a_diverging_step_changes_nothing() -> None:
         np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.parametrize(("factor", "norm"), [(1.0, "inf"), (0.0, "nan")])
+@pytest.mark.parametrize("factor", [1.0, 0.0], ids=["inf", "nan"])
 def test_a_gradient_that_is_not_finite_beside_a_finite_loss_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, factor: float, norm: str
+    monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
     """The loss alone does not tell: the root of zero is finite, and its slope is not."""
     steps = make(clip_norm=1.0)
@@ -133,7 +133,7 @@ def test_a_gradient_that_is_not_finite_beside_a_finite_loss_changes_nothing(
     monkeypatch.setattr(loop, "cross_entropy", loss)
     assert isinstance(steps.scheduler, ts.optim.Scheduler)
     before, optimizer, scheduler = (part.state_dict() for part in (steps.model, steps.optimizer, steps.scheduler))
-    expected = rf"expected a finite loss and gradient at step 1, got loss 0\.0 and norm {norm}"
+    expected = r"expected a finite loss and gradient at step 1, got loss 0\.0 and gradients that are not"
     with pytest.raises(AnomalyError, match=expected):
         next(iter(steps))
     for name, array in steps.model.state_dict().items():

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..base.locks import make_lock
-from ..base.modes import enable_grad, fresh_quiet, no_grad, quiet
-from ..base.switches import DEFAULT, current, in_front
+from ..base.modes import fresh_quiet, quiet
+from ..base.switches import DEFAULT, Switch, current, in_front
 from ..errors import DtypeError, GraphError, ShapeError, TinygradSeqError
 from ..ops.casting import astype
+from ..ops.linear import with_precision
 from ..ops.operators import Operators
-from ..ops.primitive import LEVELS, Array, Primitive
+from ..ops.primitive import LEVELS, Array, OpKind, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
@@ -51,6 +52,10 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     modes = in_front()
     if modes is not DEFAULT:
         modes = current()
+        if primitive.kind is OpKind.PRODUCT:
+            params = with_precision(primitive, tuple(arrays), params, modes.precision)
+        if modes.quantized and wanted and modes.recording:
+            raise _no_gradient(modes.quantized)
     context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
     try:
         result = (
@@ -87,7 +92,15 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
 
 
 _new = object.__new__
-_recorded, _unrecorded = enable_grad(), no_grad()
+# Rules run in the precision of what was recorded, not in that of the place where `backward` is called.
+_recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized="") for on in (True, False))
+
+
+def _no_gradient(module: str) -> GraphError:
+    return GraphError(
+        f"{module}: expected a quantised model to run without gradients, got an operand that requires grad; use "
+        "ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
+    )
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):

@@ -1,4 +1,4 @@
-"""Public switches per thread or task: `no_grad`, `enable_grad`, `detect_anomaly`, `disable_compile`."""
+"""Public switches per thread or task: `no_grad`, `enable_grad`, `autocast`, `detect_anomaly`, `disable_compile`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..errors import AnomalyError
+from ..errors import AnomalyError, ArgumentError
 from .switches import Modes, Switch, current
 
 P = ParamSpec("P")
@@ -53,6 +53,10 @@ class Mode:
     @property
     def counted(self) -> Any:
         return current().counted
+
+    @property
+    def precision(self) -> str:
+        return current().precision
 
 
 mode = Mode()
@@ -197,6 +201,53 @@ def disable_compile() -> Switch:
     (5, 2, 4)
     """
     return Switch(compiling=False)
+
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+"""In which a product can be computed; "float32" stands for that of its operands."""
+
+
+def autocast(precision: str) -> Switch:
+    """Return a context manager (or decorator) in which products with a matrix are computed in a lower precision.
+
+    Products ``x @ w`` of float32 arrays, with a matrix w (K, N), round both operands to bfloat16 and add the products
+    up in float32: `linear`, `matmul`, and all layers and cells made of them, compiled or not. Everything else stays
+    float32: parameters, gradients, states, gates, sums, losses; products with more than one matrix on the right;
+    products of other dtypes. In a compiled scan so do products with a matrix that changes from step to step. The
+    gradient of an operation is computed in the precision in which the operation was recorded, wherever `backward` is
+    called.
+
+    Parameters
+    ----------
+    precision
+        ``"bfloat16"``, or ``"float32"`` to switch it off inside.
+
+    Returns
+    -------
+    Switch
+        Use it in a ``with`` statement or as a decorator.
+
+    Raises
+    ------
+    ArgumentError
+        If `precision` is neither of the two.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> with ts.autocast("bfloat16"):
+    ...     y = ts.tensor([[1.01]]) @ ts.tensor([[1.0]])
+    >>> y
+    tensor([[1.0078125]])
+    """
+    if precision == "int8":
+        raise ArgumentError(
+            "autocast: expected 'bfloat16' or 'float32', got 'int8', which is for inference only; "
+            "call ts.quantize(model, 'int8') on the trained model."
+        )
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"autocast: expected 'bfloat16' or 'float32', got {precision!r}; pass one of the two.")
+    return Switch(precision=precision)
 
 
 def detect_anomaly() -> Switch:

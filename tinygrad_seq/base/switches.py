@@ -45,6 +45,10 @@ class Modes:
         The tagged values by name, while they are collected; otherwise None.
     draws
         Records or replays random draws, see `settings.Draws`; otherwise None.
+    precision
+        In which products are computed: ``"float32"`` (as the operands are), ``"bfloat16"`` or ``"int8"``.
+    quantized
+        The name of the innermost quantised module at work, which no gradient flows through; otherwise "".
     """
 
     recording = True
@@ -56,6 +60,8 @@ class Modes:
     traced: bool | None = None
     tags: dict[str, object] | None = None
     draws: Any = None
+    precision = "float32"
+    quantized = ""
     _outer: Modes | None = None
     _token: Callable[[], object] = weakref.ref(object)
     _switch: Callable[[], object] = _nobody

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import config, from_dtype, types
 
-from .gemm.tile import copy_block
+from .gemm.copy_block import copy_block
 from .jit import kernel
 from .llvm.simd import REGISTERS
 

@@ -2,7 +2,8 @@
 
 All arrays are 1-D, contiguous, of one length and one dtype, float32 or float64, and every number is a scalar of that
 dtype, so nothing is upcast. A running average that an option does not use may be empty. *Changed* names the arrays
-modified in place. `sign` is 1 to minimise and -1 to maximise. Formulas and their order of operations are PyTorch's.
+modified in place. Gradients are multiplied by `factor`: that of clipping, or 1; below 0 to maximise. Formulas and their
+order of operations are PyTorch's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def sgd(
     param: Array,
     grad: Array,
     momentum_buffer: Array,
-    sign: Real,
+    factor: Real,
     lr: Real,
     weight_decay: Real,
     momentum: Real,
@@ -37,7 +38,7 @@ def sgd(
     ``b = keep b + take g``, then ``p -= lr b``, or with `nesterov` ``p -= lr (g + momentum b)``.
     """
     for i in range(param.size):
-        g = sign * grad[i]
+        g = factor * grad[i]
         if weight_decay != 0:
             g += weight_decay * param[i]
         if momentum != 0:
@@ -54,7 +55,7 @@ def adam(
     exp_avg: Array,
     exp_avg_sq: Array,
     max_exp_avg_sq: Array,
-    sign: Real,
+    factor: Real,
     step_size: Real,
     weight_decay: Real,
     shrink: Real,
@@ -74,7 +75,7 @@ def adam(
     `weight_decay` is the one added to the gradient (L2), `shrink` the decoupled one, ``1 - lr * weight_decay``.
     """
     for i in range(param.size):
-        g = sign * grad[i]
+        g = factor * grad[i]
         if weight_decay != 0:
             g += weight_decay * param[i]
         m = beta1 * exp_avg[i] + one_minus_beta1 * g
@@ -94,7 +95,7 @@ def rmsprop(
     square_avg: Array,
     grad_avg: Array,
     momentum_buffer: Array,
-    sign: Real,
+    factor: Real,
     lr: Real,
     weight_decay: Real,
     alpha: Real,
@@ -111,7 +112,7 @@ def rmsprop(
     `centered` v is taken about the running mean of g, and held at 0 where rounding would make it negative.
     """
     for i in range(param.size):
-        g = sign * grad[i]
+        g = factor * grad[i]
         if weight_decay != 0:
             g += weight_decay * param[i]
         v = alpha * square_avg[i] + one_minus_alpha * (g * g)
@@ -129,14 +130,14 @@ def rmsprop(
 
 @kernel
 def adagrad(
-    param: Array, grad: Array, square_sum: Array, sign: Real, step_size: Real, weight_decay: Real, eps: Real
+    param: Array, grad: Array, square_sum: Array, factor: Real, step_size: Real, weight_decay: Real, eps: Real
 ) -> None:
     """Take one step of Adagrad. *Changed*: `param`, `square_sum`.
 
     ``s += g^2``, ``p -= step_size g / (sqrt(s) + eps)``.
     """
     for i in range(param.size):
-        g = sign * grad[i]
+        g = factor * grad[i]
         if weight_decay != 0:
             g += weight_decay * param[i]
         s = square_sum[i] + g * g

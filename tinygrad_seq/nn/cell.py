@@ -15,7 +15,7 @@ from ..scan.eager import StepFunction
 from ..scan.ir.leaves import alike, difference, name_of, named_leaves
 from ..scan.ir.trace import as_leaf
 from .checks import check_features
-from .module.module import Module
+from .module.module import Module, in_precision
 
 X_contra = TypeVar("X_contra", contravariant=True)
 S = TypeVar("S")
@@ -113,7 +113,7 @@ class Cell(Module):
             state = cell.initial_state(shape[0])
         else:
             cell.check_state(state, shape[0])
-        return cell._checked(state, self.forward(x, state), promote=True)
+        return cell._checked(state, in_precision(cell, self.forward, x, state), promote=True)
 
     def _checked(self, entered: Tree, result: Any, promote: bool = False) -> tuple[Tree, Tree]:
         """Return what `forward` returned if it is ``(output, state)`` with a state like `entered`.
@@ -245,7 +245,7 @@ def step_of_one(cell: Cell) -> StepFunction:
     """Return the scan step ``(state, x) -> (state, y)`` of a cell, whose `forward` returns them the other way round."""
 
     def step(state: Tree, x: Tree) -> tuple[Tree, Tree]:
-        y, state = cell._checked(state, cell.forward(x, state))
+        y, state = cell._checked(state, in_precision(cell, cell.forward, x, state))
         return state, y
 
     return step

@@ -1,4 +1,8 @@
-"""Products of matrices and vectors."""
+"""Products of matrices and vectors.
+
+A product with a matrix, ``x @ w`` or `linear`, may carry a *precision* among its parameters (see `with_precision`); its
+rules hand it on to the products of the gradient.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, IndexRangeError, ShapeError
+from ..errors import ArgumentError, GraphError, IndexRangeError, ShapeError
+from ..kernels import rounding
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
-from .primitive import Array, OpKind, Primitive
+from .primitive import Array, OpKind, Primitive, bind
 from .public import Public, named
 from .shape import expand_dims, inverse, moveaxis, permute_dims, reshape
 
@@ -24,7 +29,9 @@ def rows(x: Array) -> Array:
 # -------------------------------------------------------------------------------------------------------- matmul
 
 
-def _matmul(a: np.ndarray, b: np.ndarray) -> Any:
+def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> Any:
+    if precision != "float32":
+        return rounding.product(a, b, precision)
     if a.__class__ is b.__class__ is np.ndarray and b.ndim == 2 and a.ndim >= 2:
         # ndarray.dot takes half the time of np.matmul on the small matrices of a recurrent step (0.7 against 1.5 us),
         # and one tall product is faster than a stack of small ones.
@@ -32,7 +39,9 @@ def _matmul(a: np.ndarray, b: np.ndarray) -> Any:
     return np.matmul(a, b)
 
 
-def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array) -> Array:
+def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array, precision: str = "float32") -> Array:
+    if precision != "float32":
+        return _gradient_at(g, b.mT, precision)
     if b.ndim == 1:
         return expand_dims(g, -1) * b
     if a_like.ndim == 1:
@@ -40,13 +49,13 @@ def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array) -> Array:
     return matmul(g, b.mT)
 
 
-def _matmul_rule_b(g: Array, _y: None, a: Array, b_like: Array) -> Array:
+def _matmul_rule_b(g: Array, _y: None, a: Array, b_like: Array, precision: str = "float32") -> Array:
     if b_like.ndim == 1:
         return g * a if a.ndim == 1 else matmul(reshape(g, (g.size,)), rows(a))
     if a.ndim == 1:
         return expand_dims(a, -1) * expand_dims(g, -2)
     if b_like.ndim == 2:  # one contraction over every row of the batch, never a stack of weight gradients
-        return matmul(rows(a).mT, rows(g))
+        return _gradient_at(rows(a).mT, rows(g), precision)
     return matmul(a.mT, g)
 
 
@@ -82,30 +91,52 @@ matmul = Primitive(
     public=Public(operator="matmul"),
 )
 
+
+def matmul_at(a: Array, b: Array, precision: str) -> Array:
+    """Return ``a @ b`` in a precision: see `with_precision`."""
+    return bind(matmul, (a, b), {} if precision == "float32" else {"precision": precision})
+
+
+def _gradient_at(a: Array, b: Array, precision: str) -> Array:
+    """Return a product of the gradient of one in `precision`."""
+    if precision == "int8":
+        raise GraphError(
+            "quantize: expected an int8 model to run without gradients, got one that a gradient is wanted through; "
+            "train the model that it was made from, with ts.autocast('bfloat16') if need be."
+        )
+    return matmul_at(a, b, precision)
+
+
 # -------------------------------------------------------------------------------------------------------- linear
 
 
-def _linear_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
-    y = rows(x).dot(weight.T)
+def _linear_forward(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, precision: str = "float32"
+) -> Any:
+    y = rows(x).dot(weight.T) if precision == "float32" else rounding.product(rows(x), weight.T, precision)
     if bias is not None:
         y = np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
-def _linear_rule_x(g: Array, _y: None, _x: None, weight: Array, _bias: None = None) -> Array:
-    return matmul(g, weight)
+def _linear_rule_x(
+    g: Array, _y: None, _x: None, weight: Array, _bias: None = None, precision: str = "float32"
+) -> Array:
+    return _gradient_at(g, weight, precision)
 
 
-def _linear_rule_weight(g: Array, _y: None, x: Array, _weight: None, _bias: None = None) -> Array:
-    return matmul(rows(g).mT, rows(x))
+def _linear_rule_weight(
+    g: Array, _y: None, x: Array, _weight: None, _bias: None = None, precision: str = "float32"
+) -> Array:
+    return _gradient_at(rows(g).mT, rows(x), precision)
 
 
-def _linear_rule_bias(g: Array, _y: None, _x: None, _weight: None, _bias: None) -> Array:
+def _linear_rule_bias(g: Array, _y: None, _x: None, _weight: None, _bias: None, **_options: str) -> Array:
     return g
 
 
-def _product(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    y = matmul(x, permute_dims(weight, (1, 0)))
+def _product(x: Array, weight: Array, bias: Array | None = None, precision: str = "float32") -> Array:
+    y = matmul_at(x, permute_dims(weight, (1, 0)), precision)
     return y if bias is None else y + bias
 
 
@@ -171,6 +202,30 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
             f"{bias.dtype}; pass one value per output."
         )
     return _linear_bias(x, weight, bias)
+
+
+# ----------------------------------------------------------------------------------------------------- precision
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def accepts_precision(primitive: Primitive) -> bool:
+    """Return whether an operation has a parameter `precision`."""
+    return primitive is matmul or primitive is _linear or primitive is _linear_bias
+
+
+def with_precision(
+    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], precision: str
+) -> dict[str, Any]:
+    """Return the parameters of an operation as recorded while products are computed in `precision`.
+
+    Products of float32 arrays with one matrix on the right take it: `linear`, and ``x @ w`` with w (K, N).
+    """
+    if precision == "float32" or not accepts_precision(primitive) or "precision" in params:
+        return params
+    a, b = operands[:2]
+    alike = getattr(a, "dtype", None) == getattr(b, "dtype", None) == _FLOAT32
+    return params | {"precision": precision} if alike and a.ndim and b.ndim == 2 else params
 
 
 # ------------------------------------------------------------------------------------------------ other products

@@ -11,6 +11,7 @@ import numpy as np
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
 from ..kernels import update
+from .pieces import Array, over_pieces, run_pieces, sum_of_squares
 from .validation import list_parameters
 
 
@@ -20,6 +21,7 @@ def clip_grad_norm_(
     """Scale all gradients in place so that their total norm is at most `max_norm`.
 
     Gradients are scaled by ``min(1, max_norm / (norm + 1e-6))``, as in PyTorch. The norm is accumulated in float64.
+    ``optimizer.step(max_norm=...)`` has the same effect on the parameters and saves the pass over memory that scales.
 
     Parameters
     ----------
@@ -62,17 +64,18 @@ def clip_grad_norm_(
     _check("clip_grad_norm_", "max_norm", max_norm, isinstance(max_norm, Real) and max_norm >= 0, ">= 0")
     _check("clip_grad_norm_", "norm_type", norm_type, isinstance(norm_type, Real) and norm_type > 0, "> 0")
     gradients = _gradients("clip_grad_norm_", parameters)
-    norm = _norm(gradients, norm_type)
+    norm = total_norm([gradient._array for gradient in gradients], norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise ArgumentError(
             f"clip_grad_norm_: expected gradients with a finite norm, got {norm}; look for the cause with "
             "ts.detect_anomaly(), or skip this step."
         )
-    factor = max_norm / (norm + 1e-6)
-    if not factor >= 1:
-        for gradient in {id(gradient): gradient for gradient in gradients}.values():
-            array = gradient._writable().reshape(-1)
-            update.scale(array, array.dtype.type(factor))
+    factor = clip_factor(norm, max_norm)
+    if factor != 1:
+        unique = {id(gradient): gradient for gradient in gradients}.values()
+        arrays = [gradient._writable().reshape(-1) for gradient in unique]
+        tasks = [task for array in arrays for task in over_pieces(update.scale, array, array.dtype.type(factor))]
+        run_pieces(tasks, 2 * sum(array.nbytes for array in arrays))
     return norm
 
 
@@ -124,12 +127,17 @@ def _gradients(function: str, parameters: Iterable[Tensor] | Tensor) -> list[Ten
     return list({id(tensor): tensor.grad for tensor in tensors if tensor.grad is not None}.values())
 
 
-def _norm(gradients: list[Tensor], norm_type: float) -> float:
-    arrays = [gradient._array.ravel(order="K") for gradient in gradients]
-    if norm_type == math.inf:
-        return float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
-    if norm_type == 2:
-        from ..kernels.strands import sum_of_squares  # imported on first use, because LLVM takes long to import
+def clip_factor(norm: float, max_norm: float) -> float:
+    """Return the factor that makes a gradient of norm `norm` one of at most `max_norm`: at most 1, or NaN."""
+    factor = max_norm / (norm + 1e-6)
+    return 1.0 if factor >= 1 else factor
 
-        return math.sqrt(sum(sum_of_squares(array) for array in arrays))
-    return float(sum(np.sum(np.abs(array.astype(np.float64)) ** norm_type) for array in arrays) ** (1 / norm_type))
+
+def total_norm(arrays: list[Array], norm_type: float = 2.0) -> float:
+    """Return the `norm_type`-norm of all elements of `arrays`, accumulated in float64."""
+    if norm_type == 2:
+        return math.sqrt(sum_of_squares(arrays))
+    flat = [array.ravel(order="K") for array in arrays]
+    if norm_type == math.inf:
+        return float(np.max([np.max(np.abs(array), initial=0.0) for array in flat], initial=0.0))
+    return float(sum(np.sum(np.abs(array.astype(np.float64)) ** norm_type) for array in flat) ** (1 / norm_type))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from numbers import Real
+from typing import Any, ClassVar, NoReturn, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ..autograd.tensor import Tensor
-from ..errors import ArgumentError, DtypeError
+from ..errors import AnomalyError, ArgumentError, DtypeError
+from ..kernels.pool import Task
+from .clip import clip_factor, total_norm
+from .pieces import over_pieces, run_pieces
 from .validation import Rule, list_parameters, shown
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -70,7 +75,7 @@ class Optimizer(ABC):
     An average is created when its option is first enabled, and stays when the option is disabled.
     """
     _kernel: ClassVar[Callable[..., None]]
-    """Updates a flat parameter in place: ``(param, grad, *averages, sign, *numbers)``; a disabled average is empty."""
+    """Updates a flat parameter: ``(param, grad, *averages, factor, *numbers)``; a disabled average is empty."""
 
     def __init__(self, params: Params, **defaults: Any) -> None:
         if isinstance(params, Tensor | Mapping):
@@ -127,15 +132,47 @@ class Optimizer(ABC):
         for param in self._params():
             param.grad = None
 
-    def step(self) -> None:
+    @overload
+    def step(self) -> None: ...
+    @overload
+    def step(self, max_norm: float) -> float: ...
+    def step(self, max_norm: float | None = None) -> float | None:
         """Update every parameter that has a gradient. If an option or gradient is invalid, no parameter changes.
 
+        With `max_norm`, parameters become what `clip_grad_norm_` followed by ``step()`` makes of them, bit for bit, if
+        both get the same parameters. Gradients are scaled as they are read: ``grad`` itself does not change, and memory
+        is passed over twice in place of three times.
+
         An interrupt (Ctrl-C) during the update may leave only some parameters updated; resume from a checkpoint.
+
+        Parameters
+        ----------
+        max_norm : float, optional
+            The bound on the 2-norm of all gradients as one vector, >= 0; ``float("inf")`` only measures it. By default
+            gradients are not clipped.
+
+        Returns
+        -------
+        float or None
+            The norm before clipping; None without `max_norm`.
 
         Raises
         ------
         ArgumentError
-            If an option in `param_groups` is outside its range.
+            If an option in `param_groups`, or `max_norm`, is outside its range.
+        AnomalyError
+            If `max_norm` is given and the norm is NaN or infinite.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> w = ts.tensor([3.0, 4.0], requires_grad=True)
+        >>> optimizer = ts.optim.SGD([w], lr=0.5)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step(max_norm=5.0)
+        10.0
+        >>> w.data
+        array([1.5, 2. ], dtype=float32)
         """
         for group in self.param_groups:
             self._check_options(group)
@@ -143,16 +180,23 @@ class Optimizer(ABC):
         for group, param, state in self._slots():
             if param.grad is not None:
                 updates.append((group, param, self._contiguous(param.grad), state))
+        norm, factor = None, 1.0
+        if max_norm is not None:
+            norm = self._checked_norm([grad for _, _, grad, _ in updates], max_norm)
+            factor = clip_factor(norm, max_norm)
         new = [self._add_averages(group, param, state) for group, param, _, state in updates]
         arrays = [param._writable().reshape(-1) for _, param, _, _ in updates]
+        tasks: list[Task] = []
         for (group, _, grad, state), array, first in zip(updates, arrays, new, strict=True):
             state["step"] += 1
             enabled = self._enabled(group)
             averages = [state[name].reshape(-1) if name in enabled else array[:0] for name in self._averages]
-            numbers = (-1 if group["maximize"] else 1, *self._numbers(group, state["step"], first))
+            numbers = (-factor if group["maximize"] else factor, *self._numbers(group, state["step"], first))
             real = array.dtype.type
             scalars = [number if isinstance(number, bool) else real(number) for number in numbers]
-            self._kernel(array, grad.reshape(-1), *averages, *scalars)
+            tasks += over_pieces(self._kernel, array, grad.reshape(-1), *averages, *scalars)
+        run_pieces(tasks, sum(array.nbytes for array in arrays) * (3 + 2 * len(self._averages)))
+        return norm
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the state that `load_state_dict` restores bit for bit, in PyTorch's layout.
@@ -209,7 +253,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
-        """Return the arguments of the kernel after the sign: floats, cast to the parameter's dtype, and bools.
+        """Return the arguments of the kernel after the factor: floats, cast to the parameter's dtype, and bools.
 
         `step` counts from 1. `first` tells whether a running average is new: at step 1, and when an option has just
         been enabled.
@@ -237,6 +281,18 @@ class Optimizer(ABC):
         return bool(missing)
 
     # ---------------------------------------------------------------------------------------------- validation
+
+    def _checked_norm(self, gradients: list[Array], max_norm: float) -> float:
+        """Return the norm of `gradients`; raise unless it is finite and `max_norm` a bound."""
+        if not isinstance(max_norm, Real) or not max_norm >= 0:
+            self._refuse("max_norm >= 0", shown(max_norm), "pass e.g. max_norm=1.0")
+        norm = total_norm(gradients)
+        if not math.isfinite(norm):
+            raise AnomalyError(
+                f"{type(self).__name__}.step: expected gradients with a finite norm, got {norm}; no parameter was "
+                "changed. Look for the cause with ts.detect_anomaly(), or skip this step."
+            )
+        return norm
 
     def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
         raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")

@@ -12,8 +12,10 @@ from .passes.hoist import hoist
 from .passes.loop_only import loop_only
 from .passes.lower import lowering, structure
 from .passes.partition import partition
+from .passes.precision import settle_precision
 from .passes.residuals import choose_residuals
 from .passes.slices import slices_as_splits
+from .passes.small_products import vectors_as_sums
 from .passes.tables import multiply_tables
 from .run.direction import Direction, Plan
 
@@ -43,6 +45,7 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
     normal, invariants = normalise(traced)
     wanted = dependents(invariants, wanted).intersection(normal.inputs)
     forward, renamed = rewrite_step(normal, lowering)
+    forward = vectors_as_sums(settle_precision(forward))
     if streaming:
         forward, products = hoist(multiply_tables(forward))
         return Plan(normal, wanted, (*invariants, *products), Direction(loop_only(forward)))
@@ -50,6 +53,7 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
         return Plan(normal, wanted, invariants, build(forward))
     gradient = differentiate(normal, wanted)
     backward, _ = rewrite_step(gradient.step, lowering, renamed)
+    backward = vectors_as_sums(settle_precision(backward))
     reads = [renamed[var] for var in gradient.reads]
     backward, residuals, stacked = choose_residuals(forward, backward, reads, gradient.cotangents)
     forwards, backwards = build(forward, stacked), build(backward, backward=True)

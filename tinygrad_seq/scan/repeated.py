@@ -28,7 +28,7 @@ class Traces:
         A trace that closes over an array that was computed for this call only is not stored.
         """
         avals = tuple([(leaf.shape, leaf.dtype) for leaf in carry]), tuple(x)
-        key = avals, mode.recording, default_dtype()
+        key = avals, mode.recording, mode.precision, default_dtype()
         traced = self._known.get(key)
         if traced is None:
             traced = trace()

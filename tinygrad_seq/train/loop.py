@@ -18,7 +18,7 @@ from ..errors import AnomalyError, ArgumentError, CheckpointError
 from ..functional import cross_entropy
 from ..kernels.allocator import keep_freed_memory
 from ..nn import Module, detach_state, evaluating
-from ..optim import Optimizer, ReduceLROnPlateau, Scheduler, clip_grad_norm_
+from ..optim import Optimizer, ReduceLROnPlateau, Scheduler
 
 
 class Step(NamedTuple):
@@ -137,20 +137,27 @@ class TrainingSteps:
         logits, state = self.model(inputs, self.state, **options)
         loss = cross_entropy(logits, targets)
         loss.backward()
-        norm = clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        if not math.isfinite(norm) or not math.isfinite(loss.item()):
-            raise AnomalyError(
-                f"TrainingSteps: expected a finite loss and gradient at step {self.number + 1}, got loss {loss.item()} "
-                f"and norm {norm}; resume from a checkpoint with a smaller lr or clip_norm, or start again with them."
-            )
         lr = self.optimizer.param_groups[0]["lr"]
-        self.optimizer.step()
+        norm = self._step(loss.item())
         for schedule in flatten(self.scheduler)[0]:
             if not isinstance(schedule, ReduceLROnPlateau):
                 schedule.step()
         self.state = detach_state(state)
         self.number += 1
         return Step(self.number, float(loss.item()), norm, lr, targets.size)
+
+    def _step(self, loss: float) -> float:
+        """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""
+        found, cause = f"loss {loss}", None
+        try:
+            if math.isfinite(loss):
+                return self.optimizer.step(max_norm=self.clip_norm)
+        except AnomalyError as error:
+            found, cause = f"loss {loss} and gradients that are not", error
+        raise AnomalyError(
+            f"TrainingSteps: expected a finite loss and gradient at step {self.number + 1}, got {found}; resume from a "
+            "checkpoint with a smaller lr or clip_norm, or start again with them."
+        ) from cause
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that `load_state_dict` restores bit for bit; `save_checkpoint` can write it."""

@@ -73,7 +73,7 @@ class _Segment:
         self._again = functools.partial(f, *map_leaves(_frozen, args), **map_leaves(_frozen, kwargs))
         self._name = getattr(f, "__name__", type(f).__name__)
         self._draws = Draws()
-        self._modes = Switch(compiling=mode.compiling, anomaly=mode.anomaly)
+        self._modes = Switch(compiling=mode.compiling, anomaly=mode.anomaly, precision=mode.precision)
         # Weak, since a node refers to its segment; by creation number.
         self._nodes: dict[int, weakref.ref[Node]] = {}
 

@@ -11,23 +11,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import from_dtype, types
+from numba import config, types
 from numba.extending import intrinsic
 
 from ...errors import ShapeError
 from ..jit import kernel
-from ..llvm.address import matrix, panels
-from ..llvm.shared import call, publish
+from ..llvm.address import data, matrix, panels
 from ..llvm.simd import REGISTERS
-from .tile import PANEL_BYTES, ROWS, copy_block, tile
+from .copy_block import copy_block
+from .tile import BAND_ROWS, DEPTH_BYTES, PANEL_BYTES, multiply_at, ready
 
 Array = npt.NDArray[Any]
 
 LINE_BYTES = 64
-DEPTH_BYTES = 1536
-"""Maximum bytes of one row of A in a block: ROWS rows stay in the L1 cache while panels stream through."""
-BAND_ROWS = 30 * ROWS
-"""Maximum rows of A in a block: they stay in the L2 cache."""
 STRIP_ROWS = 5 * BAND_ROWS
 """Maximum rows of A per packing of B: bounds the memory of transposed rows."""
 PACKED_BYTES = 2**19
@@ -93,16 +89,61 @@ def pack_at(numbers: Array, like: Any) -> None:
     pack_into(matrix(address, K, N, row_step, column_step, like), panels(target, count, K, width, like))
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _multiply(typing, a, a_row, a_step, rows, b, b_panel, b_step, steps, c, c_row, c_bytes, accumulate, depth, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Multiply; arguments as in `tile.Operands`, in the format of `like`."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        multiply_at(context, builder, signature.args[-1], values[:-1])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 13, like), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def gemm_at(typing, a, M, K, a_row, a_column, b, c, N, c_row, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Set ``c = a @ b`` for arrays at given addresses, in generated kernels; call `ready` first.
+
+    `a` and `c` are addresses of matrices, with sizes and strides in elements; `b` is the address of panels.
+    """
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        a, M, K, a_row, a_column, b, c, N, c_row, _ = values
+        size, panel, no = like.bitwidth // 8, K.type(PANEL_BYTES), K.type(0)
+        a_row, a_column, c_row, c_bytes = (builder.mul(n, n.type(size)) for n in (a_row, a_column, c_row, N))
+        left, right = (a, a_row, a_column, M), (b, builder.mul(K, panel), panel, K)
+        operands = *left, *right, c, c_row, c_bytes, no, K.type(DEPTH_BYTES // size)
+        multiply_at(context, builder, like, operands)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 9, like), generate
+
+
 @kernel
-def _multiply(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
-    """Multiply one block: all tiles of each panel in turn, with rows split evenly. *Changed*: `c`."""
-    M, N = c.shape
-    columns = PANEL_BYTES // c.itemsize
-    tiles = -(-M // ROWS)
-    for p in range(-(-N // columns)):
-        for t in range(tiles):
-            i = t * M // tiles
-            tile(a, panels, c, p, i, (t + 1) * M // tiles - i, accumulate)
+def _multiply_panels(a: Array, panels: Array, b_panel: int, b_step: int, c: Array, accumulate: bool) -> None:
+    """`gemm` without checks; `panels` gives the address of B."""
+    (M, K), N, size = a.shape, c.shape[1], c.itemsize
+    (a_row, a_step), (c_row, _) = a.strides, c.strides
+    left, right, target = (data(a), a_row, a_step, M), (data(panels), b_panel, b_step, K), (data(c), c_row, N * size)
+    _multiply(*left, *right, *target, accumulate, DEPTH_BYTES // size, c.dtype.type(0))
+
+
+def _gemm_in_numpy(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
+    b = panels.transpose(1, 0, 2).reshape(a.shape[1], panels.shape[0] * panels.shape[2])[:, : c.shape[1]]
+    np.add(a @ b, c if accumulate else 0, out=c)
+
+
+def _matmul_in_numpy(a: Array, b: Array, c: Array, accumulate: bool) -> None:
+    np.add(a @ b, c if accumulate else 0, out=c)
+
+
+@kernel
+def _gemm_compiled(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
+    b_panel, b_step, _ = panels.strides
+    _multiply_panels(a, panels, b_panel, b_step, c, accumulate)
+
+
+_gemm = _gemm_in_numpy if config.DISABLE_JIT else _gemm_compiled
 
 
 @kernel
@@ -125,44 +166,7 @@ def gemm(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
         or (c.size > M and c.strides[1] != c.itemsize)
     ):
         raise ShapeError("gemm: expected a (M, K), pack(b) of b (K, N) and c (M, N) with adjacent columns; check them.")
-    if K == 0 and not accumulate:
-        c[:] = 0
-    blocks = -(-K * a.itemsize // DEPTH_BYTES)
-    bands = -(-M // BAND_ROWS)
-    for n in range(blocks):
-        k0, k1 = n * K // blocks, (n + 1) * K // blocks
-        for m in range(bands):
-            i0, i1 = m * M // bands, (m + 1) * M // bands
-            _multiply(a[i0:i1, k0:k1], panels[:, k0:k1], c[i0:i1, :], accumulate or n > 0)
-
-
-@kernel
-def _shared_gemm(
-    a: int, M: int, K: int, a_row: int, a_column: int, b: int, c: int, N: int, c_row: int, like: Any
-) -> None:
-    target = matrix(c, M, N, c_row, 1, like)
-    columns = PANEL_BYTES // target.itemsize
-    gemm(matrix(a, M, K, a_row, a_column, like), panels(b, -(-N // columns), K, columns, like), target, False)
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def gemm_at(typing, a, M, K, a_row, a_column, b, c, N, c_row, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Set ``c = a @ b`` for arrays at given addresses, in generated kernels; call `ready` first.
-
-    `a` and `c` are addresses of matrices, with sizes and strides in elements; `b` is the address of panels.
-    """
-    signature = types.void(*[types.intp] * 9, like)
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        call(context, builder, "gemm", signature.args[-1], values[:-1])
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-def ready(dtype: Any) -> None:
-    """Make `gemm_at` available to generated kernels for `dtype`."""
-    publish("gemm", _shared_gemm, 9, from_dtype(np.dtype(dtype)))
+    _gemm(a, panels, c, accumulate)
 
 
 @kernel
@@ -181,6 +185,13 @@ def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     (M, K), N = a.shape, b.shape[1]
     if b.shape[0] != K or c.shape != (M, N) or (c.size > M and c.strides[1] != c.itemsize):
         raise ShapeError("matmul_into: expected a (M, K), b (K, N) and c (M, N) with adjacent columns; check them.")
+    _matmul(a, b, c, accumulate)
+
+
+@kernel
+def _matmul_compiled(a: Array, b: Array, c: Array, accumulate: bool) -> None:
+    """`matmul_into` without checks."""
+    M, K = a.shape
     if K == 0:
         if not accumulate:
             c[:] = 0
@@ -196,28 +207,28 @@ def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     """`matmul_into` for one strip of rows and K > 0."""
     (M, K), N = a.shape, b.shape[1]
     blocks = -(-K * a.itemsize // DEPTH_BYTES)
-    bands = -(-M // BAND_ROWS)
     depth = -(-K // blocks)
     columns = PANEL_BYTES // c.itemsize
     width = max(1, PACKED_BYTES // (depth * PANEL_BYTES)) * columns
-    in_place = N - N % columns if bands == 1 and b.strides[1] == b.itemsize else 0
+    in_place = N - N % columns if M <= BAND_ROWS and b.strides[1] == b.itemsize else 0
     panels = empty_panels(depth, min(N - in_place, width), b)
     turned = a.strides[1] != a.itemsize
     rows = empty_panels(depth, M if turned else 0, a).reshape(depth, -1)
     for n in range(blocks):
         k0, k1 = n * K // blocks, (n + 1) * K // blocks
-        block = a[:, k0:k1]
+        block, more = a[:, k0:k1], accumulate or n > 0
         if turned:
             _copy_padded(block.T, rows)
             block = rows[: k1 - k0, :M].T
-        for j0 in range(0, N, width):
+        if in_place > 0:
+            _multiply_panels(block, b[k0:k1, :], PANEL_BYTES, b.strides[0], c[:, :in_place], more)
+        for j0 in range(in_place, N, width):
             j1 = min(N, j0 + width)
-            packed = max(j0, min(j1, in_place))
-            if packed < j1:
-                pack_into(b[k0:k1, packed:j1], panels)
-            for m in range(bands):
-                i0, i1 = m * M // bands, (m + 1) * M // bands
-                band = block[i0:i1, :]
-                for j in range(j0, packed, columns):
-                    _multiply(band, b[None, k0:k1, j : j + columns], c[i0:i1, j : j + columns], accumulate or n > 0)
-                _multiply(band, panels[:, : k1 - k0], c[i0:i1, packed:j1], accumulate or n > 0)
+            pack_into(b[k0:k1, j0:j1], panels)
+            _gemm(block, panels[:, : k1 - k0], c[:, j0:j1], more)
+
+
+_matmul = _matmul_in_numpy if config.DISABLE_JIT else _matmul_compiled
+
+for dtype in (np.float32, np.float64):
+    ready(dtype)

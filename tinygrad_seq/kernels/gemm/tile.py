@@ -1,10 +1,11 @@
-"""The two vector routines of every matrix product: the register tile, and the copy that packs its operands.
+"""The register tile and the product made of tiles: the inner loops of every matrix product.
 
-`tile` keeps ROWS x VECTORS registers of sums while it runs along K, one row of B at a time:
+A tile keeps ROWS x VECTORS registers of sums while it runs along K, one step of B at a time:
 
-    sums[r, v] += broadcast(a[r, k]) * b[k, v]
+    sums[r, v] += spread(a[r, k]) * b[k, v]
 
-If C has at most half as many columns, the tile is half as wide.
+If C has at most half as many columns, the tile is half as wide. One row has too few sums to hide the latency of the
+multiply-add, so its tile covers several panels.
 
 The sum of one element starts at zero or at the value in C and adds its products in the order of k, whatever else is in
 the tile: results do not depend on how rows, columns or K are split.
@@ -12,153 +13,181 @@ the tile: results do not depend on how rows, columns or K are split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
-from numba.core import cgutils
+from numba import from_dtype, types
 from numba.extending import intrinsic
 
 from ..jit import kernel
 from ..llvm import shared
-from ..llvm.simd import REGISTERS, Writer
+from ..llvm.address import matrix
+from ..llvm.simd import REGISTERS
+from .formats import FORMATS, Real
 
 VECTORS = REGISTERS.number // 8
 """Vectors in a row of the tile."""
 ROWS = (REGISTERS.number - VECTORS - 1) // VECTORS
 """Rows of the tile: the sums fill the registers not used by one row of B and one element of A."""
 PANEL_BYTES = VECTORS * REGISTERS.width
-"""Bytes in a row of the tile: its columns are ``PANEL_BYTES // itemsize``."""
+"""Bytes of C in a row of the tile: its columns are ``PANEL_BYTES // itemsize``."""
+CHAINS = 8
+"""Sums in turn that hide the latency of a multiply-add: four cycles, two per cycle."""
 AHEAD = 32
-"""How many rows ahead B and the next panel are prefetched."""
+"""How many steps ahead B and the next panel are prefetched."""
+DIRECT_ROWS = 2
+"""Up to this many rows nothing is prefetched: B is read once, as fast as the hardware fetches it."""
+DEPTH_BYTES = 1536
+"""Maximum bytes of one row of A in a block: ROWS rows stay in the L1 cache while panels stream through."""
+BAND_ROWS = 30 * ROWS
+"""Maximum rows of A in a block: they stay in the L2 cache."""
+_AT_ONCE = (1, *[max(1, CHAINS // (rows * VECTORS)) for rows in range(1, ROWS + 2)])
+"""Panels in a tile of n rows."""
 
 
-class _Place(NamedTuple):
-    """Addresses of the operands of a tile, their strides in bytes, and their extents."""
+class Operands(NamedTuple):
+    """A product for `multiply_at`: addresses, sizes, and strides in bytes.
+
+    Panel p of B starts at ``b + p * b_panel`` and serves PANEL_BYTES of a row of C; `c_bytes` is the length of such a
+    row. A block of K has at most `depth` steps.
+    """
 
     a: Any
     a_row: Any
     a_step: Any
+    rows: Any
     b: Any
+    b_panel: Any
     b_step: Any
     steps: Any
     c: Any
     c_row: Any
-    columns: Any
-    rows: Any
+    c_bytes: Any
     accumulate: Any
+    depth: Any
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _tile(typing, a, panels, c, p, i, rows, accumulate):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    dtype = c.dtype
-    if dtype not in (types.float32, types.float64) or not dtype == a.dtype == panels.dtype:
-        return None
-    signature = types.void(a, panels, c, types.intp, types.intp, types.intp, types.boolean)
+def multiply_at(context: Any, builder: Any, dtype: Any, operands: Sequence[Any]) -> None:
+    """Emit the call of `shared_multiply` with `operands`, in the format of `dtype`; call `ready` before."""
+    shared.call(context, builder, "multiply", dtype, operands)
 
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        a, panels, c = (
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args[:3], values[:3], strict=True)
-        )
-        p, i, rows, accumulate = values[3:]
-        (a_row, a_step), (panel, b_step, _), (c_row, _) = (
-            cgutils.unpack_tuple(builder, x.strides) for x in (a, panels, c)
-        )
-        writer = Writer(builder, dtype)
-        column = builder.mul(p, p.type(VECTORS * writer.lanes))
-        place = _Place(
-            writer.move(a.data, (i, a_row)),
-            a_row,
-            a_step,
-            writer.move(panels.data, (p, panel)),
-            b_step,
-            cgutils.unpack_tuple(builder, a.shape)[1],
-            writer.move(c.data, (i, c_row), (column, p.type(writer.size))),
-            c_row,
-            builder.sub(cgutils.unpack_tuple(builder, c.shape)[1], column),
-            rows,
-            builder.zext(accumulate, p.type),
-        )
-        shared.call(context, builder, "tile", dtype, place)
-        return context.get_dummy_value()
 
-    return signature, generate
+def ready(dtype: Any) -> None:
+    """Make `multiply_at` available to kernels in the format of `dtype`."""
+    shared.publish("multiply", shared_multiply, len(Operands._fields), from_dtype(np.dtype(dtype)))
 
 
 @kernel
-def shared_tile(a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like):  # type: ignore[no-untyped-def]
-    """Run the tile for `tile`; arguments as in `_Place`; `like` gives the dtype."""
-    _write_tiles(a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like)
+def shared_multiply(a, a_row, a_step, rows, b, b_panel, b_step, steps, c, c_row, c_bytes, accumulate, depth, like):  # type: ignore[no-untyped-def]
+    """Multiply block by block: all tiles of each panel in turn, with rows split evenly; arguments as in `Operands`."""
+    if steps == 0:
+        if accumulate == 0:
+            matrix(c, rows, c_bytes, c_row, 1, np.uint8(0))[:] = 0
+        return
+    panels = -(-c_bytes // PANEL_BYTES)
+    wide = _AT_ONCE[min(rows, ROWS + 1)]
+    blocks = -(-steps * min(rows, ROWS) // (depth * ROWS))
+    bands = -(-rows // BAND_ROWS)
+    for n in range(blocks):
+        k0, k1 = n * steps // blocks, (n + 1) * steps // blocks
+        more = accumulate if n == 0 else 1
+        for m in range(bands):
+            i0, i1 = m * rows // bands, (m + 1) * rows // bands
+            tiles = -(-(i1 - i0) // ROWS)
+            p = 0
+            while p < panels:
+                count = wide if p + wide <= panels else 1
+                right = b + p * b_panel + k0 * b_step, b_panel, b_step, k1 - k0
+                for t in range(tiles):
+                    i, j = i0 + t * (i1 - i0) // tiles, i0 + (t + 1) * (i1 - i0) // tiles
+                    left = a + i * a_row + k0 * a_step, a_row, a_step, j - i
+                    target = c + i * c_row + p * PANEL_BYTES, c_row, c_bytes - p * PANEL_BYTES
+                    _tile(*left, *right, *target, more, count, like)
+                p += count
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _write_tiles(typing, a, a_row, a_step, b, b_step, steps, c, c_row, columns, rows, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _tile(typing, a, a_row, a_step, rows, b, b_panel, b_step, steps, c, c_row, c_bytes, accumulate, count, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Compute one tile: `Operands`, but up to ROWS rows, and `count` panels in place of the depth."""
+
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        place = _Place(*values[:-1])
-        address = ir.IntType(8).as_pointer()
-        a, b, c = (builder.inttoptr(x, address) for x in (place.a, place.b, place.c))
-        accumulate = builder.icmp_signed("!=", place.accumulate, place.steps.type(0))
-        place = place._replace(a=a, b=b, c=c, accumulate=accumulate)
-        writer, number = Writer(builder, like), place.rows.type
+        at, count = Operands(*values[:-2], None), values[-2]
+        address, number = ir.IntType(8).as_pointer(), at.steps.type
+        a, b, c = (builder.inttoptr(x, address) for x in (at.a, at.b, at.c))
+        at = at._replace(a=a, b=b, c=c, accumulate=builder.icmp_signed("!=", at.accumulate, number(0)))
+        shapes = [(r, w * VECTORS // 2) for w in (1, 2) for r in range(1, ROWS + 1)]
+        shapes += [(r, w * VECTORS) for r, w in enumerate(_AT_ONCE) if w > 1]
+        half = builder.icmp_signed("<=", at.c_bytes, number(PANEL_BYTES // 2))
+        vectors = builder.mul(count, builder.select(half, number(VECTORS // 2), number(VECTORS)))
         end = builder.append_basic_block("end")
-        half = builder.icmp_signed("<=", place.columns, number(VECTORS // 2 * writer.lanes))
-        choice = builder.switch(builder.add(place.rows, builder.select(half, number(ROWS), number(0))), end)
-        for vectors in (VECTORS, VECTORS // 2):
-            for rows in range(1, ROWS + 1):
-                block = builder.append_basic_block(f"tile{rows}x{vectors}")
-                choice.add_case(number(rows if vectors == VECTORS else ROWS + rows), block)
-                builder.position_at_end(block)
-                _write_tile(writer, place, rows, vectors)
-                builder.branch(end)
+        choice = builder.switch(builder.add(builder.mul(vectors, number(ROWS + 1)), at.rows), end)
+        for rows, width in shapes:
+            block = builder.append_basic_block(f"tile{rows}x{width}")
+            choice.add_case(number(width * (ROWS + 1) + rows), block)
+            builder.position_at_end(block)
+            _write_tile(FORMATS[like](builder, like), at, rows, width)
+            builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * len(_Place._fields), like), generate
+    return types.void(*[types.intp] * 13, like), generate
 
 
-def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
+def _write_tile(form: Real, at: Operands, rows: int, vectors: int) -> None:
     """Emit a tile of `rows` x `vectors`: initialise the sums, add along K, store; masks select columns within C."""
-    builder, number = writer.builder, at.steps.type
+    writer = form.writer
+    builder, number, width = writer.builder, at.steps.type, REGISTERS.width
     grid = [(r, v) for r in range(rows) for v in range(vectors)]
-    places = [writer.move(at.c, (number(r), at.c_row), (number(v), number(REGISTERS.width))) for r, v in grid]
-    masks = [writer.below(at.columns, v * writer.lanes) for v in range(vectors)]
-    full = builder.icmp_signed(">=", at.columns, number(vectors * writer.lanes))
+    places = [writer.move(at.c, (number(r), at.c_row), (number(v), number(width))) for r, v in grid]
+    full = builder.icmp_signed(">=", at.c_bytes, number(vectors * width))
     load, load_full, load_tail, loop, store, store_full, store_tail, end = (
         builder.append_basic_block(name)
         for name in ("load", "load_full", "load_tail", "loop", "store", "store_full", "store_tail", "stored")
     )
 
+    def masks() -> list[Any]:
+        columns = builder.sdiv(at.c_bytes, number(writer.size))
+        return [writer.below(columns, v * writer.lanes) for v in range(vectors)]
+
     below = writer.move(at.c, (number(rows), at.c_row))
-    starts = {builder.block: [writer.zero] * len(grid)}
+    starts = {builder.block: [form.zero] * len(grid)}
     builder.cbranch(at.accumulate, load, loop)
     builder.position_at_end(load)
     builder.cbranch(full, load_full, load_tail)
-    for block, use in ((load_full, [None] * vectors), (load_tail, masks)):
+    for block, tail in ((load_full, False), (load_tail, True)):
         builder.position_at_end(block)
+        use = masks() if tail else [None] * vectors
         starts[block] = [writer.load(place, use[v]) for place, (_, v) in zip(places, grid, strict=True)]
         builder.branch(loop)
 
     builder.position_at_end(loop)
     k, a, b, line = builder.phi(number), *[builder.phi(at.a.type) for _ in range(3)]
-    sums = [builder.phi(writer.vector) for _ in grid]
+    sums = [builder.phi(form.zero.type) for _ in grid]
     for block, values in starts.items():
         for phi, value in zip((k, a, b, line, *sums), (number(0), at.a, at.b, below, *values), strict=True):
             phi.add_incoming(value, block)
-    row_of_b = [writer.load(writer.move(b, (number(v), number(REGISTERS.width)))) for v in range(vectors)]
-    for v in range(vectors):
-        writer.prefetch(writer.move(b, (number(AHEAD), at.b_step), (number(v), number(REGISTERS.width))))
-    added = []
+    entries = [divmod(v, VECTORS) for v in range(vectors)]  # panel and vector in it
+    entries = [writer.move(b, (number(p), at.b_panel), (number(v), number(form.entry_bytes))) for p, v in entries]
+    if rows > DIRECT_ROWS:
+        for entry in entries:
+            writer.prefetch(writer.move(entry, (number(AHEAD), at.b_step)))
+        following_line = _ask_for_line(writer, line, k, at.c_row, rows, vectors)
+    else:
+        following_line = line
+    row_of_b: list[Any] = []
+    added: list[Any] = []
     for r in range(rows):
         writer.fence()  # otherwise LLVM hoists loads until it runs out of registers and spills all sums
-        a_of_row = writer.load_everywhere(writer.move(a, (number(r), at.a_row)))
-        added += [writer.multiply_add(a_of_row, row_of_b[v], sums[r * vectors + v]) for v in range(vectors)]
+        a_of_row = form.spread(writer.move(a, (number(r), at.a_row)))
+        row_of_b = row_of_b or [form.load(entry) for entry in entries]
+        added += [form.multiply_add(a_of_row, row_of_b[v], sums[r * vectors + v]) for v in range(vectors)]
     following = (
         builder.add(k, number(1)),
         builder.gep(a, [at.a_step]),
         builder.gep(b, [at.b_step]),
-        _ask_for_line(writer, line, k, at.c_row, rows, vectors),
+        following_line,
         *added,
     )
     for phi, value in zip((k, a, b, line, *sums), following, strict=True):
@@ -167,15 +196,16 @@ def _write_tile(writer: Writer, at: _Place, rows: int, vectors: int) -> None:
 
     builder.position_at_end(store)
     builder.cbranch(full, store_full, store_tail)
-    for block, use in ((store_full, [None] * vectors), (store_tail, masks)):
+    for block, tail in ((store_full, False), (store_tail, True)):
         builder.position_at_end(block)
+        use = masks() if tail else [None] * vectors
         for value, place, (_, v) in zip(added, places, grid, strict=True):
             writer.store(value, place, use[v])
         builder.branch(end)
     builder.position_at_end(end)
 
 
-def _ask_for_line(writer: Writer, line: Any, k: Any, row: Any, rows: int, vectors: int) -> Any:
+def _ask_for_line(writer: Any, line: Any, k: Any, row: Any, rows: int, vectors: int) -> Any:
     """Prefetch one more vector of the tile below in C, in iteration k; return the address of the next.
 
     Prefetching all at once would delay the loads of B.
@@ -186,100 +216,3 @@ def _ask_for_line(writer: Writer, line: Any, k: Any, row: Any, rows: int, vector
     width = number(REGISTERS.width)
     step = builder.select(last, builder.sub(row, number((vectors - 1) * REGISTERS.width)), width)
     return builder.gep(line, [builder.select(builder.icmp_signed("<", k, number(rows * vectors)), step, number(0))])
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _copy_block(typing, source, target, i, j, across):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    dtype = source.dtype
-    if dtype not in (types.float32, types.float64) or dtype != target.dtype:
-        return None
-    signature = types.void(source, target, types.intp, types.intp, types.boolean)
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        source, target = (
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args[:2], values[:2], strict=True)
-        )
-        i, j, across = values[2:]
-        writer, number = Writer(builder, dtype), i.type
-        (row, column), (target_row, _) = (cgutils.unpack_tuple(builder, x.strides) for x in (source, target))
-        height, width = map(builder.sub, cgutils.unpack_tuple(builder, source.shape), (i, j))
-        room = builder.sub(cgutils.unpack_tuple(builder, target.shape)[0], i)
-        first = writer.move(source.data, (i, row), (j, column))
-        to = writer.move(target.data, (i, target_row), (j, number(writer.size)))
-        integers = first, row, column, height, width, to, target_row, room, builder.zext(across, number)
-        shared.call(context, builder, "copy", dtype, integers)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@kernel
-def shared_copy(first, row, column, height, width, to, target_row, room, across, like):  # type: ignore[no-untyped-def]
-    """Copy for `copy_block`: addresses, strides in bytes, and the remaining rows and columns."""
-    _write_copy(first, row, column, height, width, to, target_row, room, across, like)
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _write_copy(typing, first, row, column, height, width, to, target_row, room, across, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        first, row, column, height, width, to, target_row, room, across, _ = values
-        address, number = ir.IntType(8).as_pointer(), row.type
-        first, to = (builder.inttoptr(x, address) for x in (first, to))
-        across = builder.icmp_signed("!=", across, number(0))
-        writer = Writer(builder, like)
-        lanes = number(writer.lanes)
-        whole = builder.and_(builder.icmp_signed(">=", height, lanes), builder.icmp_signed(">=", width, lanes))
-
-        def write(stride, count, length, turn, masked):  # type: ignore[no-untyped-def]
-            block = []
-            for n in range(writer.lanes):
-                inside = builder.icmp_signed("<", number(n), count)
-                mask = writer.below(builder.select(inside, length, number(0))) if masked else None
-                block.append(writer.load(writer.move(first, (number(n), stride)), mask))
-            for n, vector in enumerate(writer.transpose(block) if turn else block):
-                mask = writer.spread(builder.icmp_signed("<", number(n), room)) if masked else None
-                writer.store(vector, writer.move(to, (number(n), target_row)), mask)
-
-        for turn, lines in ((True, (column, width, height)), (False, (row, height, width))):
-            with builder.if_then(across if turn else builder.not_(across)), builder.if_else(whole) as (yes, no):
-                with yes:
-                    write(*lines, turn, masked=False)
-                with no:
-                    write(*lines, turn, masked=True)
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 9, like), generate
-
-
-def _tile_in_numpy(a, panels, c, p, i, rows, accumulate):  # type: ignore[no-untyped-def]
-    target = c[i : i + rows, p * panels.shape[2] : (p + 1) * panels.shape[2]]
-    product = a[i : i + rows] @ panels[p, :, : target.shape[1]]
-    np.add(product, target if accumulate else 0, out=target)
-
-
-def _copy_block_in_numpy(source, target, i, j, across):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    lanes = REGISTERS.width // source.itemsize
-    block, room = (x[i : i + lanes, j : j + lanes] for x in (source, target))
-    room[:] = 0
-    room[: block.shape[0], : block.shape[1]] = block
-
-
-tile = _tile_in_numpy if config.DISABLE_JIT else _tile
-"""``tile(a, panels, c, p, i, rows, accumulate)``: one tile of a product, up to ROWS rows of A times one panel of B.
-
-*Changed*: rows i to i + rows - 1 of `c` ``(M, N)``, in the columns of panel p; set, or with `accumulate` added to.
-`a` ``(M, K)`` may have any strides, ``K > 0``. `panels` ``(P, K, PANEL_BYTES // itemsize)`` and `c` have their last
-axis side by side in memory. Columns of a panel beyond N are read and not used.
-"""
-
-copy_block = _copy_block_in_numpy if config.DISABLE_JIT else _copy_block
-"""``copy_block(source, target, i, j, across)``: copy the square block, one register wide, at row i and column j.
-
-*Changed*: `target`, whose columns lie side by side and are a multiple of the register. Where `source` has no such
-element zeros are written. Of `source` the columns lie side by side in memory, or with `across` the rows.
-"""
-
-for dtype in (types.float32, types.float64):
-    shared.publish("tile", shared_tile, 11, dtype)
-    shared.publish("copy", shared_copy, 9, dtype)

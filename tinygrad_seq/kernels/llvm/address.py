@@ -38,6 +38,17 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.ndarray(shape, dtype, room, -address_of(room) % _LINE)
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def data(typing, array):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the address of the first element of an array, in a kernel."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        return builder.ptrtoint(array.data, context.get_value_type(types.intp))
+
+    return types.intp(array), generate
+
+
 def _array(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any, owner: Any = None) -> Any:
     array = context.make_array(kind)(context, builder)
     pointer = builder.inttoptr(address, context.get_data_type(kind.dtype).as_pointer())
@@ -107,6 +118,17 @@ def room(typing, size, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
         return _array(context, builder, signature.return_type, address, values[:1], [one], owner)
 
     return kind(types.uint64, like), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def begin_of(typing, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the address of the first element of an array."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        return builder.ptrtoint(data, context.get_value_type(types.uint64))
+
+    return types.uint64(x), generate
 
 
 # -------------------------------------------------------------------------------------------- elements of a loop nest

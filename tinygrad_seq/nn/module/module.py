@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
-from ...base.modes import no_grad
-from ...errors import ArgumentError, DtypeError
+from ...base.modes import mode, no_grad
+from ...base.switches import Switch
+from ...errors import ArgumentError, DtypeError, GraphError
 from .parameter import Buffer, Parameter
 from .summary import as_html, as_text, summarise
 
@@ -22,6 +23,9 @@ R_co = TypeVar("R_co", covariant=True)
 
 class _Forward(Protocol[P, R_co]):
     """The type of a module's call for type checkers: the arguments and result of its `forward`."""
+
+    _precision: str
+    training: bool
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
@@ -52,6 +56,7 @@ class Module:
     """
 
     training: bool = True
+    _precision = "float32"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's result; every subclass defines this method.
@@ -76,7 +81,9 @@ class Module:
         )
 
     def __call__(self: _Forward[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co:
-        return self.forward(*args, **kwargs)
+        if self._precision == "float32":
+            return self.forward(*args, **kwargs)
+        return in_precision(self, self.forward, *args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__.get(name)
@@ -339,6 +346,26 @@ class Module:
 
     def _repr_html_(self) -> str:
         return as_html(walk(self))
+
+
+def in_precision(module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+    """Return what a function of a module returns, in the precision that `quantize` has set.
+
+    Raises
+    ------
+    GraphError
+        If the module is quantised and in training mode while gradients are recorded.
+    """
+    if module._precision == "float32":
+        return function(*args, **kwargs)
+    name = type(module).__name__
+    if module.training and mode.recording:
+        raise GraphError(
+            f"{name}: expected a quantised model in evaluation mode, got one in training mode; call .eval(), or train "
+            "the model that it was made from, with ts.autocast('bfloat16') if need be."
+        )
+    with Switch(precision=module._precision, quantized=name):
+        return function(*args, **kwargs)
 
 
 # The module whose `train` is being called by the module that holds it, and the ids of all modules called so far.

@@ -22,6 +22,7 @@ from ...scan.ir.trace import as_leaf
 from ..cell import Cell, step_of_one
 from ..init import uniform_
 from ..masks import Flags, Mask
+from ..module.module import in_precision
 from ..module.parameter import Parameter
 from ..module.reinitialise import reinitialise
 from .options import TRANSFORMS, Options
@@ -250,7 +251,7 @@ def _with_output(step: InputStep, projection: Parameter | None, run: Run) -> Inp
 
     def projected(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
         state, outputs = step(state, inputs)
-        return state, outputs._replace(y=[linear(y, projection) for y in outputs.y])
+        return state, outputs._replace(y=[in_precision(run.cell, linear, y, projection) for y in outputs.y])
 
     return projected
 

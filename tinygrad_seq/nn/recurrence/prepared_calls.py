@@ -149,7 +149,7 @@ def _asked(xs: Any, state: Tree, tensors: Iterable[Any]) -> tuple[Any, np.ndarra
         return None
     arrays = [leaf._array for leaf in leaves]
     avals = tuple([(array.shape, array.dtype) for array in arrays])
-    key = x.shape, x.dtype, structure, avals, default_dtype(), getattr(modes, "precision", None)
+    key = x.shape, x.dtype, structure, avals, default_dtype(), modes.precision
     return key, x, arrays if structure else None
 
 

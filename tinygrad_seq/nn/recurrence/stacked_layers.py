@@ -133,11 +133,14 @@ class StackedLayers(SequenceLayer):
     def _cell(self, suffix: str) -> GatedCell:
         """Return the cell of one layer and direction: the same object as long as its parameters are the same."""
         own = self._own(suffix)
-        made_of = own | self.settings
+        settings = self.settings
+        if "_precision" in vars(self):  # set by `quantize`
+            settings = settings | {"_precision": self._precision, "training": False}
+        made_of = own | settings
         cells = _cells.setdefault(self, {})
         cell = cells.get(suffix)
         if cell is None or not all(map(is_, map(vars(cell).get, made_of), made_of.values())):
-            cell = cells[suffix] = self.cell.of(own, **self.settings)
+            cell = cells[suffix] = self.cell.of(own, **settings)
         return cell
 
     def flatten_parameters(self) -> None:

@@ -14,7 +14,7 @@ from ...ops.primitive import OpKind
 from ..ir.step import Var
 from .arrange import Loop, is_layout
 from .layout import Buffer, Kind, Layout, concatenated, contiguous, view
-from .schedule import LoopNest, Phase, eqns_of
+from .schedule import LoopNest, Phase, eqns_of, summed_down
 
 
 def assign_buffers(
@@ -65,12 +65,13 @@ def _find_reuse(loop: Loop, phases: list[Phase], placed: Collection[Var], reusab
     last: dict[Var, object] = {}
     pieces_of: dict[Var, dict[Var, None]] = {}
     nests: dict[Var, LoopNest] = {}
-    for item in [item for phase in phases for item in (*phase.items, *phase.products)]:
+    # A fused product of one block reads its operand after the loop nest of another block has written.
+    for item in [item for phase in phases for item in (*phase.items, *phase.products, *phase.fused)]:
         for eqn in eqns_of(item):
             for var in eqn.reads:
                 last[var] = item
                 pieces_of.setdefault(loop.root(var), {})[var] = None
-            if isinstance(item, LoopNest):
+            if isinstance(item, LoopNest) and not summed_down(loop, eqn):  # which begins before all is read
                 nests[eqn.result] = item
     parts = {part for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for part in eqn.operands}
     found: dict[Var, Var] = {}
@@ -104,6 +105,7 @@ def _split_of(loop: Loop, piece: Var) -> object:
 def _of_results(loop: Loop, phases: list[Phase], saved: set[Var], placed: set[Var]) -> dict[Var, Buffer]:
     """Return the buffers of results that are saved, or read outside of the loop nest that computes them."""
     used, registers = _find_uses(loop, phases)
+    fused = {eqn for phase in phases for eqn in phase.fused}
     concats = [eqn for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN]
     placed = placed.union(
         *[eqn.operands for eqn in concats], *[e.results for e in loop.eqns if e.primitive.kind is OpKind.VIEW]
@@ -117,6 +119,8 @@ def _of_results(loop: Loop, phases: list[Phase], saved: set[Var], placed: set[Va
                 continue
             one_phase = len(set().union(*[used.get(member, ()) for member in members])) == 1
             kind: Kind = "stack" if is_saved else "element" if one_phase and var in loop.batched else "batch"
+            if eqn in fused:
+                kind = "block"
             buffers[var] = Buffer(kind, var, var in loop.batched)
     return buffers
 
@@ -151,7 +155,7 @@ def _find_uses(loop: Loop, phases: list[Phase]) -> tuple[dict[Var, set[object]],
                 registers.difference_update([var for var in eqn.reads if var not in inside])
                 for var in (*eqn.results, *eqn.reads):
                     mark(var, number)
-        for eqn in phase.products:
+        for eqn in (*phase.products, *phase.fused):
             registers.difference_update(eqn.reads)
             for var in (*eqn.results, *eqn.reads):
                 mark(var, ("product", number))

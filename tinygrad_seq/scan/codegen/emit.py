@@ -7,6 +7,7 @@ memory and which are broadcast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -17,11 +18,12 @@ from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
 from .arrange import Loop
 from .expression import NAMES, literal, type_name
+from .fusion import Packing, blocks_of
 from .kernel_text import KernelText, Stride, indented
 from .layout import Buffer, Layout
 from .lookup import STATUS_SIZE, draw, lookup
 from .loop_nests import loop_nest, reduction
-from .matrix_products import large_product, small_product
+from .matrix_products import fused_product, large_product, small_product
 from .schedule import LoopNest, Phase
 
 _DTYPES: Final = ", ".join([f"{name.replace('bool', 'bool_')} as {short}" for name, short in NAMES.items()])
@@ -30,7 +32,7 @@ HEADER: Final = (
     "import numpy as np\n"
     "from numpy import inf, nan\n"
     "from tinygrad_seq.kernels import categorical, reduce, scalar\n"
-    "from tinygrad_seq.kernels.llvm.address import read, room, vector, write\n"
+    "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, vector, write\n"
     "from tinygrad_seq.kernels.gemm.packed import gemm_at, ready\n"
     "from tinygrad_seq.kernels.llvm.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
@@ -64,7 +66,7 @@ class Source(NamedTuple):
     buffers
         In the order of their addresses; ``now`` and ``next`` of a carry are one, named by ``now``.
     weights
-        Variables whose packed panels' addresses follow.
+        The packed matrices whose addresses follow.
     numbers
         The sizes after `FIXED`.
     factors
@@ -75,7 +77,7 @@ class Source(NamedTuple):
 
     text: str
     buffers: tuple[Buffer, ...]
-    weights: tuple[Var, ...]
+    weights: tuple[Packing, ...]
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     checked: tuple[Eqn, ...]
@@ -91,19 +93,25 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     CopyNeededError
         If an operation needs an operand or result in another layout.
     """
-    text = KernelText(loop, layouts)
+    text = KernelText(loop, layouts, elements_apart=_elements_apart(loop, phases))
     body = [line for phase in phases for line in _phase(text, phase)]
     if backward:
         body += _cut_at_window(text)
-    clock = (*_CLOCK, *([_BLOCK] if loop.time_sums else []))
+    over_time = ["for p in range(T):", *indented((*_CLOCK, *([_BLOCK] if loop.time_sums else []), *body))]
+    if text.elements_apart:
+        over_time = ["for i in range(first, last):", *indented(over_time)]
     scratch = [
         f"w{name} = room({text.length(buffer)}, {literal(0, buffer.dtype)})"
         for buffer, name in text.buffers.items()
         if buffer.kind == "element"
     ]
-    run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, "for p in range(T):"]
-    lines = ["def run(addresses, sizes, first, last):", *indented([*run, *indented((*clock, *body))])]
-    ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight in text.weights})
+    for buffer, size in text.scratch.items():
+        name = text.buffer(buffer)
+        scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
+        scratch += [f"a{name} = begin_of(w{name})"]
+    run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, *over_time]
+    lines = ["def run(addresses, sizes, first, last):", *indented(run)]
+    ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights})
     return Source(
         HEADER + "".join(ready) + "\n\n" + "\n".join(lines) + "\n",
         tuple(text.buffers),
@@ -133,12 +141,45 @@ def _phase(text: KernelText, phase: Phase) -> list[str]:
     """Return the lines of a phase: a loop over batch elements, then products of the whole batch."""
     lines: list[str] = []
     text.opened, text.scalars = set(), {}
+    text.fused = {eqn.result: starts for eqn, starts in phase.fused.items()}
     for item in phase.items:
         lines += loop_nest(text, item) if isinstance(item, LoopNest) else _item(text, item)
     opened = sorted(text.opened, key=lambda buffer: (int(text.buffer(buffer)), buffer.kind))
     vectors = [text.declare(text.vector(buffer), buffer) for buffer in opened if buffer.kind != "element"]
+    if phase.fused:
+        return _in_blocks(text, phase, vectors + lines)
     products = [large_product(text, eqn) for eqn in phase.products]
     return (_per_element(text, vectors + lines) if lines else []) + products
+
+
+def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
+    """Return the lines of a fused phase, given those of its loop nest for one batch element."""
+    blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
+    count, block, units, most = (
+        text.number((phase, name), size)
+        for name, size in (
+            ("blocks", -(-length // blocks.units)),
+            ("block", blocks.units),
+            ("units", length),
+            ("rows", blocks.rows),
+        )
+    )
+    products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    tile = [
+        "top = first + q * (last - first) // tiles",
+        "rows = first + (q + one) * (last - first) // tiles - top",
+        *products,
+        "for i in range(top, top + rows):",
+        *indented(lines),
+    ]
+    return [
+        f"tiles = (last - first + {most} - one) // {most}",
+        f"for b in range({count}):",
+        f"    begin = b * {block}",
+        f"    units = {block} if begin + {block} < {units} else {units} - begin",
+        "    for q in range(tiles):",
+        *indented(tile, 2),
+    ]
 
 
 def _item(text: KernelText, eqn: Eqn) -> list[str]:
@@ -154,8 +195,23 @@ def _item(text: KernelText, eqn: Eqn) -> list[str]:
 
 
 def _per_element(text: KernelText, lines: list[str]) -> list[str]:
-    """Return `lines` in a loop over the elements of the batch, if there is a batch."""
-    return ["for i in range(first, last):", *indented(lines)] if text.loop.batched else lines
+    """Return `lines` in a loop over the elements of the batch, if there is a batch and no such loop around them."""
+    inside = text.loop.batched and not text.elements_apart
+    return ["for i in range(first, last):", *indented(lines)] if inside else lines
+
+
+def _elements_apart(loop: Loop, phases: list[Phase]) -> bool:
+    """Return whether each batch element runs over all times before the next one begins.
+
+    That needs a loop without products of the whole batch, and pays if the carry of one element is larger than all that
+    the loop reads and writes of it per time: the carry then stays in the first cache.
+    """
+    if not loop.batched or any(phase.products for phase in phases):
+        return False
+    carry, outputs = {*loop.carry, *loop.time_sums}, {*loop.carry_out, *loop.time_sums_out}
+    size = sum([math.prod(loop.features(var)) for var in carry])
+    others = [var for var in (*loop.inputs, *loop.saved) if var in loop.batched and var not in carry | outputs]
+    return size > sum([math.prod(loop.features(var)) for var in others])
 
 
 def _cut_at_window(text: KernelText) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from ..ir.step import Eqn, Var
 from .arrange import Loop
 from .expression import literal
+from .fusion import Packing
 from .layout import Buffer, Layout, Number, broadcast
 
 _SLABS: Final = {"varying": "t", "stack": "t", "now": "now", "next": "next", "sum": "block"}
@@ -27,11 +28,17 @@ class KernelText:
     ----------
     loop, layouts
         The loop, and where its variables are.
+    elements_apart
+        Whether the loop over batch elements is outside of that over time.
 
     Attributes
     ----------
     buffers, weights, numbers, factors, checked
         The runtime arguments, see `emit.Source`: by what they are for, with their names.
+    scratch
+        The elements of the scratch of each fused product.
+    fused
+        The products that are fused with the loop nest at work, and the first columns of their pieces.
     nests
         The number of loop nests so far.
     opened
@@ -40,13 +47,15 @@ class KernelText:
         The names of the single numbers that the phase at work holds in registers.
     """
 
-    def __init__(self, loop: Loop, layouts: Mapping[Var, Layout]) -> None:
-        self.loop, self.layouts = loop, layouts
+    def __init__(self, loop: Loop, layouts: Mapping[Var, Layout], elements_apart: bool = False) -> None:
+        self.loop, self.layouts, self.elements_apart = loop, layouts, elements_apart
         self.buffers: dict[Buffer, str] = {}
-        self.weights: dict[Var, str] = {}
+        self.weights: dict[Packing, str] = {}
         self.numbers: dict[object, tuple[str, int | Stride]] = {}
         self.factors: dict[tuple[Eqn, int], tuple[str, float]] = {}
         self.checked: list[Eqn] = []
+        self.scratch: dict[Buffer, int] = {}
+        self.fused: dict[Var, tuple[int, ...]] = {}
         self.nests = 0
         self.opened: set[Buffer] = set()
         self.scalars: dict[Var, str] = {}
@@ -76,12 +85,16 @@ class KernelText:
         return self.buffers.setdefault(shared, str(len(self.buffers)))
 
     def length(self, buffer: Buffer) -> str:
-        """Return the name of the number of elements of a buffer, without the batch axis."""
+        """Return the number of elements of a buffer, without the batch axis."""
+        if buffer.kind == "block":
+            return f"(units * u8({len(self.fused[buffer.var])}))"
         return self.number((buffer.var, "length"), buffer.size)
 
     def address(self, buffer: Buffer, element: str) -> str:
         """Return the address of a batch element at the time of the iteration; an input has strides of its own."""
         name, slab = f"a{self.buffer(buffer)}", _SLABS.get(buffer.kind, "")
+        if buffer.kind == "block":
+            return f"{name} + ({element} - top) * {self.length(buffer)} * u8({buffer.dtype.itemsize})"
         if buffer.kind == "varying":
             terms = (slab, "slab bytes"), (element, "element bytes")
             steps = [
@@ -94,6 +107,12 @@ class KernelText:
         size = self.number((buffer.var, "element bytes"), buffer.size * buffer.dtype.itemsize)
         index = f"{slab} * N + {element}" if slab and buffer.batched else slab or (element if buffer.batched else "")
         return f"{name} + ({index}) * {size}" if index else name
+
+    def row_step(self, buffer: Buffer) -> str:
+        """Return the elements from one batch element to the next."""
+        if buffer.kind == "varying":
+            return f"{self.number((buffer.var, 'element bytes'), Stride(buffer, 1))} // u8({buffer.dtype.itemsize})"
+        return self.length(buffer)
 
     def vector(self, buffer: Buffer) -> str:
         """Return the name of the elements of a buffer for the batch element at work."""
@@ -108,6 +127,11 @@ class KernelText:
     def index(self, layout: Layout, strides: tuple[Number, ...], names: Sequence[str] = ()) -> str:
         """Return the index of an element; the index along each axis is called j0, j1 ... unless `names` are given."""
         terms = [self.stride(offset) for offset in layout.offsets]
+        if layout.buffer.kind == "block":
+            piece = self.fused[layout.buffer.var].index(layout.offset)
+            terms = [f"u8({piece}) * units"] if piece else []
+        elif self.fused:
+            names = ("(begin + j0)",)
         for axis, stride in enumerate(strides):
             name = names[axis] if names else f"j{axis}"
             if stride == 1:

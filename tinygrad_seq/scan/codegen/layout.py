@@ -18,7 +18,7 @@ import numpy as np
 from ..ir.step import Eqn, Var
 from .arrange import Loop
 
-Kind = Literal["const", "varying", "stack", "now", "next", "sum", "batch", "element"]
+Kind = Literal["const", "varying", "stack", "now", "next", "sum", "batch", "element", "block"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Buffer:
     kind
         ``const``: an input, the same at every time. ``varying``: an input with a value per time. ``stack``: saved for
         each time. ``now`` and ``next``: the carry, two names of one buffer. ``sum``: the sums over each block of times.
-        ``batch``: the value of one iteration. ``element``: the value of one iteration for one batch element.
+        ``batch``: the value of one iteration. ``element``: the value of one iteration for one batch element. ``block``:
+        the pieces of a fused product for one tile of rows and one block of units.
     var
         The variable whose values it holds; of a carry the one that enters.
     batched

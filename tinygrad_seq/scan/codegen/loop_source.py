@@ -12,6 +12,7 @@ from .arrange import Loop, arrange, with_copy
 from .batch_axis import with_batch_axis
 from .buffers import assign_buffers
 from .emit import Source, emit
+from .fusion import fuse_products
 from .layout import CopyNeededError, Layout
 from .runtime_arguments import with_arguments
 from .schedule import schedule
@@ -51,7 +52,7 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
     while True:
         loop = with_batch_axis(loop)
         try:
-            phases = schedule(loop, constants=set(loop.inputs) - time_varying)
+            phases = fuse_products(loop, schedule(loop, constants=set(loop.inputs) - time_varying))
             layouts = assign_buffers(loop, phases, time_varying, history, reusable)
             return LoopSource(loop, layouts, emit(loop, phases, layouts, backward))
         except CopyNeededError as missing:

@@ -6,6 +6,7 @@ import math
 
 from ..ir.step import Eqn, Var
 from .expression import literal
+from .fusion import Blocks, Packing
 from .kernel_text import KernelText, indented
 from .layout import CopyNeededError, as_int, broadcast
 
@@ -55,7 +56,8 @@ def large_product(text: KernelText, eqn: Eqn) -> str:
         If the layout of an operand or of the result is not that of a matrix.
     """
     a, b = eqn.operands
-    weight = text.weights.setdefault(b, f"p{len(text.weights)}")
+    N = b.shape[1]
+    weight = text.weights.setdefault(Packing(b, (0,), N, N), f"p{len(text.weights)}")
     depth, width = (text.number((eqn, letter), size) for letter, size in zip("kg", b.shape, strict=True))
     left, rows, *steps = _matrix(text, eqn, a, depth)
     right, _, right_step, one = _matrix(text, eqn, eqn.result, width)
@@ -65,27 +67,55 @@ def large_product(text: KernelText, eqn: Eqn) -> str:
     return f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {weight}, {right}, {width}, {right_step}, {zero})"
 
 
-def _matrix(text: KernelText, eqn: Eqn, var: Var, columns: str) -> tuple[str, str, str, str]:
-    """Return the address of `var` for the whole batch as one matrix, its number of rows, and its two strides."""
+def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> str:
+    """Return the line of a fused product, for the rows of a tile and a block of units; `length` are all units.
+
+    Raises
+    ------
+    CopyNeededError
+        If the layout of the operand is not that of a matrix.
+    """
+    a, b = eqn.operands
+    buffer = text.layouts[eqn.result].buffer
+    starts = text.fused[buffer.var]
+    packing = Packing(b, starts, length, blocks.units)
+    weight = text.weights.setdefault(packing, f"p{len(text.weights)}")
+    depth = text.number((eqn, "k"), b.shape[0])
+    left, _, *steps = _matrix(text, eqn, a, depth, "top")
+    size = text.number((packing, "block bytes"), blocks.units * len(starts) * b.shape[0] * b.dtype.itemsize)
+    width, room = text.length(buffer), len(starts) * blocks.units * blocks.rows
+    text.scratch[buffer] = max(room, text.scratch.get(buffer, 0))
+    right, zero = text.address(buffer, "top"), literal(0, eqn.result.dtype)
+    return (
+        f"gemm_at({left}, rows, {depth}, {', '.join(steps)}, {weight} + b * {size}, {right}, {width}, {width}, {zero})"
+    )
+
+
+def _matrix(text: KernelText, eqn: Eqn, var: Var, columns: str, first: str = "first") -> tuple[str, str, str, str]:
+    """Return the address of `var` from batch element `first` on as one matrix, its rows for all, and its strides."""
     layout, shape = text.layouts[var], text.loop.features(var)
     buffer, lead = layout.buffer, math.prod(shape[:-1])
     itemsize = buffer.dtype.itemsize
     offset = "".join([f" + {text.stride(o)} * {text.number(('itemsize', itemsize), itemsize)}" for o in layout.offsets])
     column_step = _u8(text.stride(layout.strides[-1]))
-    if buffer.kind == "varying":
-        raise CopyNeededError(eqn, var)
     if len(shape) > 2 - buffer.batched:  # several matrix rows per batch element: all must be in order
         axes = [axis for axis, size in enumerate(shape) if size != 1]
         in_order = all(as_int(layout.strides[axis]) == math.prod(shape[axis + 1 :]) for axis in axes)
-        if var.ndim < 2 or layout.offsets or buffer.size != math.prod(shape) or not in_order:
+        if (
+            buffer.kind == "varying"
+            or var.ndim < 2
+            or layout.offsets
+            or buffer.size != math.prod(shape)
+            or not in_order
+        ):
             raise CopyNeededError(eqn, var)
         rows, row_step = text.number((var, "lead"), lead), columns
         rows = f"(last - first) * {rows}" if buffer.batched else rows
     elif buffer.batched:
-        rows, row_step = "last - first", text.length(buffer)
+        rows, row_step = "last - first", text.row_step(buffer)
     else:
         rows, row_step = text.number((var, "lead"), lead), _u8(text.stride(layout.strides[0]))
-    return text.address(buffer, "first") + offset, rows, row_step, column_step
+    return text.address(buffer, first) + offset, rows, row_step, column_step
 
 
 def _u8(number: str) -> str:

@@ -42,10 +42,20 @@ Item = LoopNest | Eqn
 
 @dataclass(eq=False)
 class Phase:
-    """Work on each batch element, then products of the whole batch with constant matrices."""
+    """Work on each batch element, then products of the whole batch with constant matrices.
+
+    Attributes
+    ----------
+    items, products
+        The work, in order.
+    fused
+        Products that run block by block with the only item, a loop nest, and the first columns of the pieces that it
+        reads (`fusion`).
+    """
 
     items: list[Item] = field(default_factory=list)
     products: list[Eqn] = field(default_factory=list)
+    fused: dict[Eqn, tuple[int, ...]] = field(default_factory=dict)
 
 
 def eqns_of(item: Item) -> list[Eqn]:
@@ -62,7 +72,7 @@ def schedule(loop: Loop, constants: Collection[Var]) -> list[Phase]:
     for level in sorted(set(levels.values())):
         expensive = [eqn for eqn, at in levels.items() if at == level]
         products = [eqn for eqn in expensive if _is_product(loop, eqn, constants)]
-        sums = [eqn for eqn in expensive if summed_from(loop, eqn) is not None]
+        sums = [eqn for eqn in expensive if summed_from(loop, eqn) is not None or summed_down(loop, eqn)]
         wanted = [var for eqn in expensive for var in eqn.reads]
         if products:  # the operands, and results that depend on no expensive equation and are read by none
             waiting = dependents(left, [result for eqn in left if eqn in levels for result in eqn.results])
@@ -116,16 +126,36 @@ def _is_product(loop: Loop, eqn: Eqn, constants: Collection[Var]) -> bool:
 
 def summed_from(loop: Loop, eqn: Eqn) -> int | None:
     """Return the first of the last feature axes that an equation sums over; None if it does anything else."""
-    operand = eqn.operands[0]
-    # Of all reductions only sums: `kernels.reduce` adds across a vector register.
-    if eqn.primitive is not _sum or eqn.result.dtype.kind != "f" or operand.dtype != eqn.result.dtype:
+    axes = _axes_of_sum(loop, eqn)
+    if axes is None:
         return None
-    shape = loop.features(operand)
-    axes = {axis - (operand in loop.batched) for axis in eqn.params["axes"]}
+    shape = loop.features(eqn.operands[0])
     first = len(shape)
     while first and (first - 1 in axes or shape[first - 1] == 1):
         first -= 1
     return None if first == len(shape) or any(shape[axis] != 1 for axis in axes if axis < first) else first
+
+
+def summed_down(loop: Loop, eqn: Eqn) -> tuple[int, ...]:
+    """Return the feature axes that an equation sums over if the last one is not among them, as in a sum of rows."""
+    axes = _axes_of_sum(loop, eqn)
+    if axes is None:
+        return ()
+    shape = loop.features(eqn.operands[0])
+    if not shape or shape[-1] == 1 or len(shape) - 1 in axes:
+        return ()
+    return tuple([axis for axis in sorted(axes) if shape[axis] != 1])
+
+
+def _axes_of_sum(loop: Loop, eqn: Eqn) -> set[int] | None:
+    """Return the feature axes that an equation sums floats over; None if it does anything else."""
+    # Of all reductions only sums: `kernels.reduce` adds across a vector register.
+    if eqn.primitive is not _sum or eqn.result.dtype.kind != "f":
+        return None
+    operand = eqn.operands[0]
+    if operand.dtype != eqn.result.dtype:
+        return None
+    return {axis - (operand in loop.batched) for axis in eqn.params["axes"]}
 
 
 def _take(left: dict[Eqn, None], eqns: Iterable[Eqn]) -> list[Eqn]:

@@ -14,14 +14,16 @@ arguments (`numbers`) do not branch either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
 from ...base.memo import Memo
+from ...base.switches import DEFAULT, current, in_front
 from ...base.tree import Tree
-from ...ops.primitive import Array, Primitive
+from ...ops.linear import with_precision
+from ...ops.primitive import Array, OpKind, Primitive
 from .check import check
 from .numbers import changeable, with_numbers
 from .step import Atom, Aval, Eqn, Step, Var
@@ -139,6 +141,14 @@ class Walk(Builder):
             self._of_object[id(array)] = var
             self.constants[var] = array
         return var
+
+    def apply(self, primitive: Primitive, operands: Iterable[Any], params: dict[str, Any]) -> Any:
+        """Write down one operation of the user's step, a product in the precision of the place where it is called."""
+        modes = in_front()
+        if modes is not DEFAULT and primitive.kind is OpKind.PRODUCT:
+            operands = tuple(operands)
+            params = with_precision(primitive, operands, params, current().precision)
+        return super().apply(primitive, operands, params)
 
     def _find(
         self, primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any], options: Any

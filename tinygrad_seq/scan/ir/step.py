@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops.primitive import Array, Primitive
+from ...ops.primitive import Array, Primitive, bind
 
 
 class Aval(NamedTuple):
@@ -74,7 +74,7 @@ class Eqn:
 
     def apply(self, operands: Iterable[Any]) -> Sequence[Any]:
         """Return its results for operands of any kind."""
-        found: Any = self.primitive(*operands, **self.params)
+        found: Any = bind(self.primitive, tuple(operands), self.params)
         return found if self.primitive.multiple else (found,)
 
 

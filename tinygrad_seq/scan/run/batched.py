@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...base.modes import ieee
+from ...kernels import rounding
 from ...kernels.gemm.matmul import multiply
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
@@ -33,15 +34,20 @@ def _aligned(x: Any, batched: bool, rank: int) -> Any:
     return x.reshape(x.shape[0], *[1] * missing, *x.shape[1:]) if missing else x
 
 
-def _matmul(batched: tuple[bool, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _matmul(batched: tuple[bool, ...], precision: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not batched[1] and b.ndim == 2:
-        return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+        return product(a.reshape(-1, a.shape[-1]), b, precision).reshape(*a.shape[:-1], b.shape[1])
     rank = max(x.ndim - over for x, over in zip((a, b), batched, strict=True))
     return product(_aligned(a, batched[0], rank), _aligned(b, batched[1], rank))
 
 
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads."""
+def product(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> np.ndarray:
+    """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads.
+
+    `precision` is that of a product of two matrices.
+    """
+    if precision != "float32":
+        return rounding.product(a, b, precision)
     dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
     if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
         return np.asarray(np.matmul(a, b))
@@ -73,7 +79,10 @@ def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
     primitive, params = eqn.primitive, eqn.params
     forward, kind = primitive.forward, primitive.kind
     if primitive is matmul:  # by the kernels of the package, not by NumPy
-        return (lambda T, *xs: _matmul(batched, *xs)) if any(batched) else (lambda T, *xs: product(*xs))  # noqa: ARG005
+        precision = params.get("precision", "float32")
+        if any(batched):
+            return lambda T, a, b: _matmul(batched, precision, a, b)  # noqa: ARG005
+        return lambda T, a, b: product(a, b, precision)  # noqa: ARG005
     if not any(batched):
         return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
     rule = primitive.batched

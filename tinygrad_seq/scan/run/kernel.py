@@ -86,7 +86,7 @@ class Kernel:
         self._no_status = np.zeros(STATUS_SIZE, np.int64)
         self._memory = [self._memory_of(buffer) for buffer in buffers]
         self._carries = [(at, buffer) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
-        self.panels = [(var, Panels(var)) for var in self.source.weights]
+        self.panels = [(packing.weight, Panels(packing)) for packing in self.source.weights]
         self._run_elements: Callable[..., None] | None = None
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS, add_rows, multiply
+from ...kernels.rounding import round_bfloat16
 from ...kernels.scatter import scatter_add_rows
 from ...ops.indexing import check_range
 from ...ops.linear import matmul
@@ -44,6 +45,8 @@ class TimeSum(NamedTuple):
     scattered
         Whether `needs` are slices, and the indices of the table entries that they are added to: the gradient of a
         lookup, which has no `matrices`.
+    precision
+        That of a product of two matrices.
     """
 
     var: Var
@@ -51,6 +54,7 @@ class TimeSum(NamedTuple):
     matrices: tuple[Matrix, ...]
     finish: Callable[[np.ndarray], np.ndarray]
     scattered: bool = False
+    precision: str = "float32"
 
 
 def plan_time_sum(
@@ -70,7 +74,8 @@ def plan_time_sum(
         if primitive is matmul and varying:  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
-                return TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+                plan = TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+                return plan._replace(precision=params.get("precision", "float32"))
             if a.shape[:-2] == b.shape[:-2]:
                 matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
                 return TimeSum(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
@@ -168,6 +173,8 @@ class Accumulator:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
             a, b = parts
+            if self._plan.precision == "bfloat16":
+                a, b = map(round_bfloat16, parts)
             for at in itertools.product(*map(range, stack)) if stack else [()]:
                 rows: Any = slice(None), *at
                 multiply(a[rows].T, b[rows], self._value[at], accumulate=self._begun)

@@ -1,0 +1,123 @@
+"""Fuse products with the loop nests that are their only readers: both run block by block, and the sums stay in the cache.
+
+    for each block of units:             some columns of every gate, packed side by side
+        for each tile of rows:
+            product  h @ U               of this block of columns, into a scratch of a few KB
+            loop nest                    on these units of these rows
+
+A product qualifies if loop nests over one axis are all that reads it, and each reads its own *pieces*: adjacent columns,
+as many as the loop nest is long. The four gates of an LSTM are four pieces.
+
+Every element adds the same products in the same order as in a product by itself, so fusion does not change a bit.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeGuard
+
+from ...kernels.gemm.tile import PANEL_BYTES, ROWS
+from ...ops.primitive import OpKind
+from ..ir.step import Eqn, Var
+from .arrange import Loop, is_elementwise
+from .layout import Buffer, CopyNeededError, Layout, contiguous, view
+from .schedule import Item, LoopNest, Phase, eqns_of
+
+SCRATCH_BYTES: Final = 2**14
+"""Roughly the bytes of the sums of one tile: half of the first cache."""
+
+
+class Blocks(NamedTuple):
+    """How a fused loop nest is cut: units per block, a multiple of a panel, and the rows of a tile at most."""
+
+    units: int
+    rows: int
+
+
+class Packing(NamedTuple):
+    """How a constant matrix of the loop is packed: all its columns, or by block the columns of each piece.
+
+    Attributes
+    ----------
+    weight
+        The matrix.
+    starts
+        The first columns of the pieces.
+    length, block
+        The columns of a piece, and how many of them are in a block.
+    """
+
+    weight: Var
+    starts: tuple[int, ...]
+    length: int
+    block: int
+
+
+def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:
+    """Return `phases` with a phase of its own for each loop nest that products are fused with."""
+    fused = _fusable(loop, phases)
+    gone = {eqn for products in fused.values() for eqn in products}
+    found: list[Phase] = []
+    for phase in phases:
+        items: list[Item] = []
+        for item in phase.items:
+            if item in fused:
+                found += [Phase(items), Phase([item], fused=fused[item])]
+                items = []
+            else:
+                items.append(item)
+        found.append(Phase(items, [eqn for eqn in phase.products if eqn not in gone]))
+    return [phase for phase in found if phase.items or phase.products]
+
+
+def blocks_of(loop: Loop, phase: Phase) -> Blocks:
+    """Return how a fused phase is cut. Few rows take wide blocks."""
+    nest = phase.items[0]
+    assert isinstance(nest, LoopNest)
+    (H,) = nest.shape
+    pieces = sum(map(len, phase.fused.values()))
+    itemsize = next(iter(phase.fused)).result.dtype.itemsize
+    rows = min(loop.batch_size, 4 * ROWS)
+    panel = PANEL_BYTES // itemsize
+    units = max(1, SCRATCH_BYTES // (rows * pieces * itemsize * panel)) * panel
+    return Blocks(H if units >= H else units, rows)
+
+
+def _fusable(loop: Loop, phases: list[Phase]) -> dict[Item, dict[Eqn, tuple[int, ...]]]:
+    """Return for each loop nest the products to fuse with it, with the first columns of the pieces that it reads."""
+    readers: dict[Var, dict[Item, None]] = {}
+    for item in [item for phase in phases for item in (*phase.items, *phase.products)]:
+        for var in [var for eqn in eqns_of(item) for var in eqn.reads]:
+            readers.setdefault(var, {})[item] = None
+    leaving = {*loop.saved, *loop.carry_out}
+    leaving.update([var for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for var in eqn.reads])
+    found: dict[Item, dict[Eqn, tuple[int, ...]]] = {}
+    for product in [eqn for phase in phases for eqn in phase.products]:
+        pieces = _pieces(loop, product) if loop.batched else {}
+        starts: dict[Item, set[int]] = {}
+        for var, layout in pieces.items():
+            for item in readers.get(var, ()):
+                fits = _has_blocks(item) and layout.strides == (1,) and loop.features(var) == item.shape
+                starts.setdefault(item if fits else product, set()).add(layout.offset)
+        if starts and product not in starts and leaving.isdisjoint(pieces):
+            for item, columns in starts.items():
+                found.setdefault(item, {})[product] = tuple(sorted(columns))
+    return found
+
+
+def _has_blocks(item: Item) -> TypeGuard[LoopNest]:
+    """Return whether an item can run on some of its units at a time: it adds nothing up, and has one axis."""
+    return isinstance(item, LoopNest) and len(item.shape) == 1 and all(map(is_elementwise, item.eqns))
+
+
+def _pieces(loop: Loop, product: Eqn) -> dict[Var, Layout]:
+    """Return the layouts of the result of a product and of all views of it; none if one of them needs a copy."""
+    if len(loop.features(product.result)) != 1:
+        return {}
+    layouts = {product.result: contiguous(Buffer("block", product.result, True))}
+    try:
+        for eqn in loop.eqns:
+            if eqn.primitive.kind is OpKind.VIEW and eqn.operands[0] in layouts:
+                layouts |= view(loop, eqn, layouts[eqn.operands[0]])
+    except CopyNeededError:
+        return {}
+    return layouts
