@@ -179,7 +179,7 @@ def state() -> dict[str, Any]:
         "switches": switches.current() is switches.DEFAULT and not vars(switches.DEFAULT),
         "numpy": np.geterr(),
         "dtype": settings.default_dtype(),
-        "threads": (settings.get_num_threads(), pool._working.get()),
+        "threads": (settings.get_num_threads(), pool._share.get()),
         "locks": [lock.__self__._is_owned() for lock in locked if hasattr(lock.__self__, "_is_owned")],
         "recording": ts.is_grad_enabled(),
     }

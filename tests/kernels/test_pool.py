@@ -1,5 +1,6 @@
 """The pool: what runs where, several callers, nesting, exceptions, interrupts, fork, exit and the settings."""
 
+import contextvars
 import os
 import signal
 import subprocess
@@ -10,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_seq as ts
 from tinygrad_seq.kernels import pool
-from tinygrad_seq.kernels.pool import run_all, split, workers
+from tinygrad_seq.kernels.pool import pays_off, run_all, side_by_side, split, workers
 
 ROOT = Path(pool.__file__).parents[2]
 MOMENT = 0.02
@@ -100,9 +102,9 @@ def test_the_environment_sets_the_threads(threads):
     assert run(script, TGS_THREADS=threads) == [threads]
 
 
-def test_a_task_of_a_task_runs_in_the_same_thread():
-    run_all([partial(time.sleep, MOMENT)] * 4)  # leaves three threads waiting, which could help the two tasks below
-    inner: list[list[Any]] = [[], []]
+def test_a_task_of_a_task_runs_in_the_same_thread_if_all_are_busy():
+    run_all([partial(time.sleep, MOMENT)] * 4)  # leaves three threads waiting
+    inner: list[list[Any]] = [[], [], [], []]
     counts: list[Any] = []
 
     def outer(seen):
@@ -111,10 +113,53 @@ def test_a_task_of_a_task_runs_in_the_same_thread():
         note(seen)
 
     run_all([partial(outer, seen) for seen in inner])
-    assert [len(set(seen)) for seen in inner] == [1, 1]
-    assert [len(seen) for seen in inner] == [6, 6]
-    assert counts == [1, 1]
+    assert [len(set(seen)) for seen in inner] == [1] * 4
+    assert [len(seen) for seen in inner] == [6] * 4
+    assert counts == [1] * 4
     assert workers(1.0) == 4
+
+
+def test_tasks_share_the_threads():
+    counts: list[Any] = []
+
+    def outer(meeting):
+        counts.append(workers(1.0))
+        run_all([partial(meeting.wait, 30)] * 2)  # passes only if two threads are at work
+
+    run_all([partial(outer, threading.Barrier(2)) for _ in range(2)])
+    assert counts == [2, 2]
+
+
+def test_a_task_runs_in_a_copy_of_the_context_of_its_caller():
+    number = contextvars.ContextVar("number", default=0)
+    number.set(7)
+
+    def task(meeting):
+        meeting.wait(30)  # on three threads
+        found = number.get(), ts.is_grad_enabled(), np.geterr()["over"]
+        number.set(8)
+        return found
+
+    with ts.no_grad(), np.errstate(over="ignore"):
+        found = side_by_side([partial(task, threading.Barrier(3))] * 3)
+    assert found == [(7, False, "ignore")] * 3
+    assert number.get() == 7
+
+
+def test_results_come_in_the_order_of_the_functions():
+    def late(number):
+        time.sleep(MOMENT * (3 - number))
+        return number
+
+    assert side_by_side([partial(late, number) for number in range(4)]) == [0, 1, 2, 3]
+
+
+def test_work_pays_off_side_by_side_where_enough_can_be_done_elsewhere(monkeypatch):
+    assert pays_off([1.0, 1.0])
+    assert not pays_off([1.0])
+    assert not pays_off([1.0, 1e-5])
+    monkeypatch.setattr("tinygrad_seq.base.settings._threads", 1)
+    assert not pays_off([1.0, 1.0])
 
 
 def test_several_python_threads_at_once():

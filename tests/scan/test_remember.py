@@ -145,8 +145,9 @@ def test_memory_is_as_predicted(name: str, remember: Any, monkeypatch) -> None:
     """NumPy tells tracemalloc of its arrays; 300 kB are for the packed operands of products and for Python."""
     monkeypatch.setattr(settings, "_threads", 1)
     problem = CELLS[name].build("float32", T=1000, N=16, H=32, I=24)
-    call = prepare(problem.step, problem.init, *flatten(problem.xs))
-    program, run = call.program, run_of(1000, False, None, remember)
+    run = run_of(1000, False, None, remember)
+    call = prepare(problem.step, problem.init, *flatten(problem.xs), run)
+    program = call.program
     assert program.backward is not None
     if program.backward.kernel is None:
         return  # the prediction is of the compiled loops

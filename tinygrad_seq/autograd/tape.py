@@ -19,6 +19,7 @@ import numpy as np
 
 from ..base.modes import Origin, check_finite, mode
 from ..errors import GraphError, ShapeError
+from ..kernels.pool import available, pays_off, side_by_side
 from ..ops.casting import astype
 from ..ops.primitive import Array, Primitive
 from ..ops.shape import unbroadcast
@@ -161,6 +162,7 @@ def backpropagate(
     wanted = None if only is None else set(only)
     leading = None if wanted is None else leading_to(wanted, nodes or survey([source for source, _ in roots])[0])
     anomaly = mode.anomaly
+    ahead: dict[Node, Sequence[Array]] = {}  # the cotangents that nodes in the heap will send, if computed already
     send = _sender(pending, owned, heap)
 
     for source, cotangent in roots:
@@ -171,20 +173,22 @@ def backpropagate(
         saved, output, primitive, params = node.saved, node.output, node.primitive, node.params
         if saved is None:
             saved, output = _recomputed(node)
+        if primitive.seconds is not None and not differentiable and node not in ahead:
+            _run_beside(node, heap, ahead, lambda one: _collect(one, pending, to_tensor, wanted, arrived))
         if primitive.multiple or node.hooks is not None or wanted is not None:
-            g = _collect(node, pending, to_tensor, wanted, arrived)
+            g = None if node in ahead else _collect(node, pending, to_tensor, wanted, arrived)
         else:
             g = pending.pop(node)
         if differentiable:
             saved, output = _as_tensors(node, to_tensor, connected)
         rules: Any = primitive.rules
-        parts = rules[0](g, output, *saved, **params) if primitive.variadic else None
+        parts = ahead.pop(node) if g is None else rules[0](g, output, *saved, **params) if primitive.variadic else None
         add_into = primitive.add_into
         for position, parent in enumerate(node.parents):
             if parent is None or (leading is not None and parent not in leading):
                 continue
             if add_into is not None and parent in owned and not differentiable:
-                add_into(pending[parent], g, **params)
+                add_into(pending[parent], g, *saved[1:], **params)
                 continue
             c = (
                 parts[position]
@@ -283,6 +287,57 @@ def _collect(
             arrived[source] = g
         parts.append(g)
     return tuple(parts)
+
+
+def _run_beside(
+    node: Node,
+    heap: list[tuple[int, Node]],
+    ahead: dict[Node, Sequence[Array]],
+    collect: Callable[[Node], Array],
+) -> None:
+    """Run the rule of `node` and those of the next nodes of the heap side by side, if they can and that pays off.
+
+    They are independent of it and of each other. What they return goes to `ahead`, and they stay in the heap, so that
+    cotangents are added in the same order for any number of threads.
+    """
+    group = [node]
+    while heap and len(group) < available():
+        other = heap[0][1]
+        if other.primitive.seconds is None or other.saved is None or other.hooks is not None:
+            break
+        if not pays_off([*map(_seconds, (*group, other))]) or _lead_to(group, other):
+            break
+        group.append(heappop(heap)[1])
+    for other in group[1:]:
+        heappush(heap, (other.number, other))
+    if len(group) > 1:
+        tasks = [_rule_of(one, collect(one)) for one in group]
+        ahead.update(zip(group, side_by_side(tasks), strict=True))
+
+
+def _seconds(node: Node) -> float:
+    estimate = node.primitive.seconds
+    return 0.0 if estimate is None else estimate(**node.params)
+
+
+def _lead_to(nodes: Sequence[Node], target: Node, most: int = 1000) -> bool:
+    """Return whether a cotangent may flow from newer nodes to `target`; True after a search of `most` nodes."""
+    stack, seen = [*nodes], set(nodes)
+    while stack:
+        for parent in stack.pop().parents:
+            source = parent.node if parent.__class__ is Output else parent
+            if source is target or len(seen) > most:
+                return True
+            if source.__class__ is Node and source.number < target.number and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return False
+
+
+def _rule_of(node: Node, g: Array) -> Callable[[], Sequence[Array]]:
+    """Return a function that runs the rule of a node with one rule, on ndarrays."""
+    rule: Any = node.primitive.rules
+    return functools.partial(rule[0], g, node.output, *(node.saved or ()), **node.params)
 
 
 @functools.lru_cache(4096)

@@ -12,26 +12,37 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from queue import SimpleQueue
+from typing import TypeVar
 
 from ..base import settings
 from ..base.locks import make_lock
 
 Task = Callable[[], object]
+R = TypeVar("R")
 
 SECONDS_PER_THREAD = 5e-4
 """The minimum work in seconds that pays for a thread: several times its wake-up time."""
 
 
-_working = contextvars.ContextVar("inside a task", default=False)
+SECONDS_BESIDE = 1.5e-4
+"""The minimum work in seconds that pays for running on another thread beside work of the same kind."""
+
+_share: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads of a task", default=None)
+"""How many threads the running task may use; None outside a task."""
 
 
 class _Job:
-    """The tasks of one call: those not taken yet, errors, and the helpers that joined and left."""
+    """The tasks of one call: those not taken yet, errors, and the helpers that joined and left.
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    Every thread that takes tasks does so in its own copy of `context`.
+    """
+
+    def __init__(self, tasks: Sequence[Task], context: contextvars.Context) -> None:
         self.untaken = deque(enumerate(tasks))
+        self.context = context
         self.errors: list[tuple[int, BaseException]] = []
         self.come: list[None] = []
         self.gone: list[None] = []
@@ -45,7 +56,6 @@ class _Job:
 
     def run_along(self, tasks: Sequence[Task]) -> None:
         """Run the caller's share: the first task, and all tasks that no other thread takes."""
-        _working.set(True)
         for task in tasks[:1]:
             self.run_one(-1, task)
         self.run_untaken()
@@ -60,7 +70,8 @@ class _Job:
 
     def help(self) -> None:
         self.come.append(None)
-        self.run_untaken()
+        if self.untaken:
+            self.context.copy().run(self.run_untaken)
         self.gone.append(None)
         self.bell.put(None)
 
@@ -81,8 +92,9 @@ class _Pool:
         self.size = 0
 
     def announce(self, job: _Job, helpers: int) -> None:
-        if self.size < helpers:
-            self._grow(helpers)
+        most = helpers if _share.get() is None else settings.get_num_threads() - 1  # a task's helpers, beside others
+        if self.size < most:
+            self._grow(most)
         for _ in range(helpers):
             self.jobs.put(job)
 
@@ -96,7 +108,6 @@ class _Pool:
                 self.size += 1
 
     def _serve(self) -> None:
-        _working.set(True)
         while True:
             self.jobs.get().help()
 
@@ -116,11 +127,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def workers(work: float) -> int:
-    """Return how many threads pay off for `work` seconds of work, at most `settings.get_num_threads`.
+    """Return how many threads pay off for `work` seconds of work, at most `available`."""
+    return max(1, min(available(), int(work / SECONDS_PER_THREAD)))
 
-    Inside a task it is one.
-    """
-    return 1 if _working.get() else max(1, min(settings.get_num_threads(), int(work / SECONDS_PER_THREAD)))
+
+def available() -> int:
+    """Return how many threads may work for the caller: `settings.get_num_threads`, or the share of the running task."""
+    share = _share.get()
+    return settings.get_num_threads() if share is None else share
+
+
+def pays_off(seconds: Sequence[float]) -> bool:
+    """Return whether tasks that take so long are worth running side by side."""
+    return available() > 1 and sum(seconds) - max(seconds) > SECONDS_BESIDE
 
 
 def split(count: int, parts: int) -> list[tuple[int, int]]:
@@ -129,23 +148,38 @@ def split(count: int, parts: int) -> list[tuple[int, int]]:
     return [(n * count // parts, (n + 1) * count // parts) for n in range(parts)]
 
 
+def side_by_side(functions: Sequence[Callable[[], R]]) -> list[R]:
+    """Return what the functions return, run as the tasks of `run_all`."""
+    found: dict[int, R] = {}
+
+    def call(number: int, function: Callable[[], R]) -> None:
+        found[number] = function()
+
+    run_all([partial(call, number, function) for number, function in enumerate(functions)])
+    return [found[number] for number in range(len(functions))]
+
+
 def run_all(tasks: Sequence[Task]) -> None:
     """Run all tasks, the first on this thread, the others here or on pooled threads; return when all are done.
 
-    At most `settings.get_num_threads` threads work on one call. A nested `run_all` runs entirely on its own thread.
+    At most `available` threads work on one call, and each task may use an equal share of them. Every task runs in a
+    copy of the caller's context: switches that it sets end with it.
 
     Raises
     ------
     BaseException
         The error of the first failed task in the list, after all tasks have run.
     """
-    job = _Job(tasks[1:])
-    helpers = 0 if _working.get() else min(len(tasks), settings.get_num_threads()) - 1
+    threads = available()
+    context = contextvars.copy_context()
+    context.run(_share.set, -(-threads // max(1, len(tasks))))
+    job = _Job(tasks[1:], context)
+    helpers = min(len(tasks), threads) - 1
     try:
         try:
             if helpers > 0:
                 _pool.announce(job, helpers)
-            contextvars.copy_context().run(job.run_along, tasks)  # switches set inside end with the context
+            context.copy().run(job.run_along, tasks)
         finally:
             job.untaken.clear()  # an interrupt between two tasks leaves tasks behind
             job.wait()

@@ -1,9 +1,9 @@
-"""Differentiable loops over time: `scan`; the program compiled from a step: `program_of`."""
+"""Differentiable loops over time: `scan`, or several side by side; the program compiled from a step: `program_of`."""
 
-from .api import program_of, scan
+from .api import begin_scan, program_of, run_scans, scan
 from .run.segments import Remember, check_remember
 
-__all__ = ["Remember", "check_remember", "program_of", "scan"]
+__all__ = ["Remember", "begin_scan", "check_remember", "program_of", "run_scans", "scan"]
 
 
 def __dir__() -> list[str]:

@@ -130,6 +130,27 @@ def scan(
     >>> xs.grad
     tensor([3., 2., 1.])
     """
+    return run_scans([begin_scan(step, init, xs, length, reverse, compile, window, remember)])[0]
+
+
+def run_scans(begun: Sequence[Any]) -> list[tuple[Tree, Tree]]:
+    """Return the results of independent scans that were begun by `begin_scan`; those that can run side by side do."""
+    calls = [one for one in begun if one.__class__ is not tuple]
+    found = iter(_compiler().run_calls(calls) if calls else [])
+    return [one if one.__class__ is tuple else next(found) for one in begun]
+
+
+def begin_scan(
+    step: StepFunction,
+    init: Tree,
+    xs: Tree = None,
+    length: int | None = None,
+    reverse: bool = False,
+    compile: bool | None = None,
+    window: int | None = None,
+    remember: Remember = "all",
+) -> Any:
+    """Return a scan that is compiled and ready to run, a `Call`; the results of one that runs step by step."""
     _check_options(compile, window, remember)
     carry, (columns, rebuild) = map_leaves(as_leaf, init), flatten(xs)
     leaves = [as_leaf(column) for column in columns]
@@ -143,11 +164,11 @@ def scan(
         check_inner(time)
     elif compile is not False and mode.compiling and not mode.anomaly:
         try:
-            return _compiler().run_compiled(step, carry, leaves, rebuild, run_of(time, reverse, window, remember))  # type: ignore[no-any-return]
+            return _compiler().prepare(step, carry, leaves, rebuild, run_of(time, reverse, window, remember))
         except CompileError as error:
             if compile:
                 raise
-            warn_once(error, stacklevel=2)
+            warn_once(error, stacklevel=3)
     rows = zip(*[unstack(leaf) for leaf in leaves], strict=True) if leaves else [()] * time
     inputs = [rebuild(row) for row in rows]
     if mode.anomaly:
@@ -171,8 +192,8 @@ def program_of(step: StepFunction, init: Tree, xs: Tree = None, *, length: int |
     """
     columns, rebuild = flatten(xs)
     leaves = [as_leaf(column) for column in columns]
-    _length(xs, leaves, length)
-    return _compiler().prepare(step, map_leaves(as_leaf, init), leaves, rebuild).program  # type: ignore[no-any-return]
+    run = run_of(_length(xs, leaves, length), reverse=False, window=None, remember="all")
+    return _compiler().prepare(step, map_leaves(as_leaf, init), leaves, rebuild, run).program  # type: ignore[no-any-return]
 
 
 def _check_options(compile: Any, window: Any, remember: Any) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd.tensor import Tensor, record, wrap
+from ..autograd.transforms.checkpointing import frozen
 from ..autograd.transforms.level import Level
-from ..base.modes import mode
+from ..base.modes import mode, quiet
 from ..base.tree import Tree, flatten
+from ..kernels.pool import pays_off, side_by_side
 from ..ops.joining import unstack
 from ..ops.primitive import Array, Primitive
 from .eager import StepFunction, pair, unroll
@@ -33,6 +36,8 @@ class Call(NamedTuple):
         That of its step.
     operands
         Constants, carry and inputs, as the program takes them.
+    run
+        The options of the call.
     train
         Whether gradients are wanted.
     rebuild
@@ -41,24 +46,29 @@ class Call(NamedTuple):
 
     program: Program
     operands: list[Any]
+    run: Run
     train: bool
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
 
 
-def run_compiled(
-    function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run
-) -> tuple[Tree, Tree]:
-    """Return what `scan` returns, for T >= 1; `rebuild_x` makes the inputs of a step of leaves like `xs`.
+def run_calls(calls: Sequence[Call]) -> list[tuple[Tree, Tree]]:
+    """Return what `scan` returns for each of several scans, which run side by side, and are recorded in order."""
+    if len(calls) > 1 and pays_off([call.program.seconds(call.run) for call in calls]):
+        calls = [call._replace(operands=[*map(frozen, call.operands)]) for call in calls]
+        results = side_by_side([partial(_computed, call) for call in calls])
+        return [*map(_recorded, calls, results)]
+    return [*map(_recorded, calls)]
 
-    Raises
-    ------
-    CompileError
-        If the step cannot be compiled.
-    """
-    call = prepare(function, carry, xs, rebuild_x)
-    params = {"program": call.program, "run": run, "train": call.train}
-    outputs = list(record(_scan, tuple(call.operands), params))
-    for position in call.program.flow.constant_outputs(run) if call.train else ():
+
+def _computed(call: Call) -> tuple[np.ndarray, ...]:
+    arrays = [x._array if isinstance(x, Tensor) else x for x in call.operands]
+    return quiet().run(call.program.run_forward, arrays, call.run, call.train)
+
+
+def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple[Tree, Tree]:
+    params = {"program": call.program, "run": call.run, "train": call.train}
+    outputs = list(record(_scan, tuple(call.operands), params, result))
+    for position in call.program.flow.constant_outputs(call.run) if call.train else ():
         outputs[position] = outputs[position].detach()
     return call.rebuild(outputs)
 
@@ -106,8 +116,16 @@ def program_for(traced: Traced, wants: tuple[bool, ...]) -> tuple[Program, list[
     return compiled_of(traced, wants, compile)
 
 
-def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild) -> Call:
-    """Return a scan traced, compiled and with its operands; raises CompileError if it cannot be compiled."""
+def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run) -> Call:
+    """Return a scan traced, compiled and with its operands, for T >= 1.
+
+    `rebuild_x` makes the inputs of a step of leaves like `xs`.
+
+    Raises
+    ------
+    CompileError
+        If the step cannot be compiled.
+    """
     init = flatten(carry)[0]
     traced = traced_of(function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs])
     recording = mode.recording
@@ -120,6 +138,7 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
     return Call(
         program,
         reached,
+        run,
         any(wants),
         lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
     )
@@ -160,6 +179,7 @@ def _tensor(x: Array) -> Tensor:
 
 
 _scan = Primitive("scan", _forward, _rule, multiple=True)
+_scan.seconds = lambda program, run, **_: program.seconds(run, backward=True)
 
 
 # ------------------------------------------------------------------------------ its gradient, as another operation

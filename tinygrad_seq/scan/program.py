@@ -93,6 +93,11 @@ class Program:
         """Return the constants of the loop, arrays of any kind, from what was handed over."""
         return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self._axes, strict=True)]
 
+    def seconds(self, run: Run, backward: bool = False) -> float:
+        """Return roughly how long the loop of a run takes on one thread, in machine code."""
+        direction = self.backward if backward else self.forward
+        return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
+
     def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
         """Return the last carry, the stacked outputs and, to `train`, what is saved for the backward run.
 

@@ -70,7 +70,7 @@ class _Segment:
     """One call of a function, whose nodes hold no arrays until they are needed."""
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._again = functools.partial(f, *map_leaves(_frozen, args), **map_leaves(_frozen, kwargs))
+        self._again = functools.partial(f, *map_leaves(frozen, args), **map_leaves(frozen, kwargs))
         self._name = getattr(f, "__name__", type(f).__name__)
         self._draws = Draws()
         self._modes = Switch(compiling=mode.compiling, anomaly=mode.anomaly, precision=mode.precision)
@@ -135,6 +135,6 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
-def _frozen(x: Any) -> Any:
+def frozen(x: Any) -> Any:
     """Return a copy of an argument, safe from later changes; cotangents flow to the original."""
     return attach(x._frozen(), source_of(x) if x._requires_grad else None) if isinstance(x, Tensor) else x

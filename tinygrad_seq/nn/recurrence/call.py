@@ -22,7 +22,7 @@ from ..masks import Flags, Mask
 from ..module.parameter import Buffer, Parameter
 from .options import Options
 from .padding import hold_padding
-from .passes import Outcome, Pass, run_pass
+from .passes import Outcome, Pass, run_pass, run_together
 from .shrinking import reorder_rows, reorder_steps
 from .trace_cache import is_library
 from .transforms.inputs import Arrays, Leaves, per_row
@@ -122,10 +122,12 @@ def _run_layers(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves,
     outcomes: list[Outcome] = []
     for first in range(0, len(call.passes), count):
         inputs = xs.map(functools.partial(_drop_inputs, call, first > 0)) if dropped else xs
+        running = []
         for k in range(first, first + count):
             one, nudges = call.passes[k], None if call.nudges is None else call.nudges[k]
-            with Within(one.place(first // count), N):
-                outcomes.append(run_pass(one, inputs, states[k], call.flags, options, call.training, nudges))
+            run = Within(one.place(first // count), N)(run_pass)
+            running.append(run(one, inputs, states[k], call.flags, options, call.training, nudges))
+        outcomes += run_together(running)
         ys = outcomes[first].ys
         if count == 2:
             ys = _merge(ys, outcomes[first + 1].ys, options["merge"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ...ops.indexing import take
 from ...ops.joining import concat
 from ...ops.linear import linear
 from ...ops.shape import broadcast_to
-from ...scan import scan
+from ...scan import begin_scan, run_scans
 from ...scan.eager import StepFunction
 from ...scan.ir.trace import as_leaf
 from ..cell import Cell, step_of_one
@@ -34,6 +34,10 @@ from .transforms.inputs import Arrays, Inputs, InputStep, Leaves, Outputs, per_r
 from .transforms.observe import observe
 from .transforms.reset import find_restarts, restart
 from .transforms.transform import Run
+
+R = TypeVar("R")
+Running = Generator[Any, tuple[Any, Any], R]
+"""A function that yields each scan that it has begun (see `begin_scan`) and is sent the results of the scan."""
 
 
 class Pass(NamedTuple):
@@ -115,6 +119,21 @@ class Outcome(NamedTuple):
     tags: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
+def run_together(running: Sequence[Running[R]]) -> list[R]:
+    """Run independent passes together: their scans run side by side, everything else in the given order."""
+    found: dict[int, R] = {}
+    sent: dict[int, Any] = dict.fromkeys(range(len(running)))
+    while sent:
+        begun: dict[int, Any] = {}
+        for number, results in sent.items():
+            try:
+                begun[number] = running[number].send(results)
+            except StopIteration as stop:
+                found[number] = stop.value
+        sent = dict(zip(begun, run_scans([*begun.values()]), strict=True))
+    return [found[number] for number in range(len(running))]
+
+
 def run_pass(
     one: Pass,
     xs: Leaves,
@@ -123,18 +142,18 @@ def run_pass(
     options: Options,
     training: bool,
     nudges: Arrays | None = None,
-) -> Outcome:
-    """Run a pass over `xs`, (T, N, ...), from `state`.
+) -> Running[Outcome]:
+    """Run a pass over `xs`, (T, N, ...), from `state`: a generator that `run_together` runs.
 
     If `flags` has lengths, the sequences are sorted by length, the longest first. With `nudges`, (T, N, ...) for
     each array of the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
     plain = nudges is None and not options["return_all_states"] and all(flag is None for flag in flags)
     if not (plain and xs.arrays[0].shape[0] and is_only_cell(one, options, training)):
-        return _run_with_options(one, xs, state, flags, options, training, nudges)
+        return (yield from _run_with_options(one, xs, state, flags, options, training, nudges))
     inputs = xs.tree()
     step = step_of_cell(one.cell) if isinstance(inputs, Tensor) else step_of_one(one.cell)
-    last, ys = _scan(step, state, inputs, one.reverse, options)
+    last, ys = yield from _scan(step, state, inputs, one.reverse, options)
     return Outcome(Leaves.of(ys), last)
 
 
@@ -146,7 +165,7 @@ def _run_with_options(
     options: Options,
     training: bool,
     nudges: Arrays | None,
-) -> Outcome:
+) -> Running[Outcome]:
     """Run a pass whose step is more than its cell, or in which no step counts."""
     T = xs.arrays[0].shape[0]
     valid = flags.valid(T)
@@ -161,21 +180,22 @@ def _run_with_options(
     show = options["return_all_states"] or nudges is not None
     cut = runs and options["window"] is not None and valid is not None
 
-    def run(state: Arrays, varying: Inputs, fixed: Inputs) -> tuple[Arrays, Outputs]:
+    def run(state: Arrays, varying: Inputs, fixed: Inputs) -> Running[tuple[Arrays, Outputs]]:
         def step_of_scan(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
             state, outputs = step(state, inputs | fixed)
             return state, outputs._replace(states=state) if show or cut else outputs
 
-        return _scan(step_of_scan, state, varying, one.reverse, options, held)
+        return (yield from _scan(step_of_scan, state, varying, one.reverse, options, held))
 
     if not runs:
         sources = [xs.arrays, *map(vars, one.cell.modules()), one.projection]
-        last, outputs = _run_no_step(run, begin, varying, fixed, sources)
+        last, outputs = yield from _run_no_step(run, begin, varying, fixed, sources)
     elif flags.lengths is None or options["stride"] is not None:
-        last, outputs = run(begin, varying, fixed)
+        last, outputs = yield from run(begin, varying, fixed)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
-        last, outputs = run_segments(run, segments, begin, varying, fixed, _outputs_of_ended, one.reverse, cut)
+        steps = run_segments(run, segments, begin, varying, fixed, _outputs_of_ended, one.reverse, cut)
+        last, outputs = yield from steps
     ys = outputs.y
     if held and valid is not None and not _overlaps(options, T):
         ys = hold_padding(ys, valid, one.reverse, options["window"])
@@ -278,10 +298,12 @@ def is_only_cell(one: Pass, options: Options, training: bool) -> bool:
     return one.projection is None and not any(each.is_active(options, training) for each in TRANSFORMS)
 
 
-def _run_no_step(run: Any, state: Arrays, varying: Inputs, fixed: Inputs, sources: Tree) -> tuple[Arrays, Outputs]:
+def _run_no_step(
+    run: Any, state: Arrays, varying: Inputs, fixed: Inputs, sources: Tree
+) -> Running[tuple[Arrays, Outputs]]:
     """Return the state unchanged and outputs of zeros; a backward pass sends zeros to `sources`."""
     T = varying["x"][0].shape[0]
-    _, outputs = run(state, map_leaves(lambda x: x[:0], varying), fixed)
+    _, outputs = yield from run(state, map_leaves(lambda x: x[:0], varying), fixed)
     unchanged = [broadcast_to(x[None], (T, *x.shape)) for x in state] if outputs.states else []
     outputs = map_leaves(lambda y: zeros((T, *y.shape[1:]), y.dtype), outputs)._replace(states=unchanged)
     return send_zeros((state, outputs), flatten((sources, state))[0])
@@ -309,17 +331,21 @@ def _overlaps(options: Options, T: int) -> bool:
     return window is not None and stride not in (None, window) and window < T
 
 
-def _scan(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool = False) -> tuple[Any, Any]:
+def _scan(
+    step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool = False
+) -> Running[tuple[Any, Any]]:
     """Return the last carry and the outputs of a scan over `xs`, in overlapping windows if there is a stride.
 
     With `held` the outputs of overlapping windows are held where ``xs["mask"]`` is False; those of others are not.
     """
     if options["stride"] is not None and _overlaps(options, first_leaf(xs).shape[0]):
-        return _scan_overlapping(step, carry, xs, reverse, options, held)
-    return scan(step, carry, xs, reverse=reverse, window=options["window"], remember=options["remember"])
+        return (yield from _scan_overlapping(step, carry, xs, reverse, options, held))
+    return (yield begin_scan(step, carry, xs, reverse=reverse, window=options["window"], remember=options["remember"]))
 
 
-def _scan_overlapping(step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool) -> tuple[Any, Any]:
+def _scan_overlapping(
+    step: Any, carry: Tree, xs: Tree, reverse: bool, options: Options, held: bool
+) -> Running[tuple[Any, Any]]:
     """Run one scan per stride; each begins up to a window before the end of its stride."""
     window, stride, remember = options["window"], options["stride"], options["remember"]
     assert window is not None
@@ -332,7 +358,7 @@ def _scan_overlapping(step: Any, carry: Tree, xs: Tree, reverse: bool, options: 
         first = begins[back // stride]
         first = map_leaves(Tensor.detach, first) if back else first
         inputs = _times(xs, T - end if reverse else back, T - back if reverse else end)
-        carry, ys = scan(step, first, inputs, reverse=reverse, remember=remember)
+        carry, ys = yield begin_scan(step, first, inputs, reverse=reverse, remember=remember)
         if held:
             before = [y[0 if reverse else -1].detach() for y in parts[back // stride - 1].y] if back else None
             ys = ys._replace(y=hold_padding(ys.y, inputs["mask"], reverse, before=before))

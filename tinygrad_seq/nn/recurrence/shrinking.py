@@ -12,7 +12,7 @@ each segment runs only on the sequences that are left::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +68,7 @@ def plan_segments(lengths: Lengths, T: int, window: int | None, reverse: bool, w
 
 
 def run_segments(
-    run: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]],
+    run: Callable[[Tree, Tree, Tree], Generator[Any, Any, tuple[Tree, Tree]]],
     segments: list[Segment],
     carry: Tree,
     varying: Tree,
@@ -76,13 +76,14 @@ def run_segments(
     fill: Callable[[Tree, Tree], Tree],
     reverse: bool,
     cut: bool,
-) -> tuple[Tree, Tree]:
+) -> Generator[Any, Any, tuple[Tree, Tree]]:
     """Return the last carry (N, ...) and the outputs (T, N, ...) of a scan in segments.
 
     Parameters
     ----------
     run
-        ``run(carry, varying, fixed) -> (carry, ys)`` for a range of steps and sequences.
+        ``run(carry, varying, fixed)`` is a generator that returns ``(carry, ys)`` for a range of steps and sequences;
+        this one yields what it yields.
     carry, varying, fixed
         The initial carry (N, ...), the inputs with a time axis (T, N, ...) and those without (N, ...).
     fill
@@ -105,7 +106,7 @@ def run_segments(
         rest = _rows(carry, n, N)
         if n:
             part = rebuild([_part(piece[number], n, N) for piece in pieces])
-            last, ys = run(_rows(carry, 0, n), part, _rows(fixed, 0, n))
+            last, ys = yield from run(_rows(carry, 0, n), part, _rows(fixed, 0, n))
             carry = last if n == N else _joined([last, rest], 0)
         done.append((segments[number], ys, rest))
     like = next(ys for segment, ys, _ in done if segment.rows)

@@ -148,6 +148,10 @@ class Kernel:
         numbers = np.array(sizes, np.int64).view(np.uint64)
         return Bound(arrays, carries, others, np.array(addresses, np.uint64), numbers, status)
 
+    def seconds_of(self, T: int) -> float:
+        """Return roughly how long `T` times take on one thread."""
+        return T * self.N * self.seconds
+
     def rebind(self, bound: Bound, T: int, env: Env, changed: Collection[Var]) -> None:
         """Put the inputs in `env` that have `changed` into the place of those that `bound` was made with."""
         for at, buffer in enumerate(self.source.buffers):
@@ -160,7 +164,7 @@ class Kernel:
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
-        launch(self.run_elements, bound, self.N, T * self.N * self.seconds)
+        launch(self.run_elements, bound, self.N, self.seconds_of(T))
         if self.source.checked:
             raise_status(self.source.checked, bound.status)
 
@@ -231,13 +235,15 @@ def _pack(panels: Panels, weight: np.ndarray, stamps: Stamps) -> np.ndarray:
 def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
     """Return a function of T and the inputs that returns an input with one value per time.
 
-    Its feature axes must be contiguous, those for time and batch can have any strides.
+    Its feature axes must be contiguous, those for time and batch can have any strides in elements.
     """
     var, lead = buffer.var, 2 if buffer.batched else 1
 
     def memory(T: int, env: Env) -> np.ndarray:  # noqa: ARG001
         array = env[var]
         step = array.itemsize
+        if any(stride % step for stride in array.strides[:lead]):  # not an element apart: parts of records
+            return np.ascontiguousarray(array)
         for size, stride in zip(array.shape[: lead - 1 : -1], array.strides[: lead - 1 : -1], strict=True):
             if size != 1 and stride != step:
                 return np.ascontiguousarray(array)
