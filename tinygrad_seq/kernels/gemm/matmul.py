@@ -19,7 +19,7 @@ from ...base.modes import quiet
 from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..pool import Task, run_all, split, workers
-from .packed import BAND_ROWS, STRIP_ROWS, matmul_into
+from .packed import BAND_ROWS, STRIP_ROWS, gemm, matmul_into
 from .tile import PANEL_BYTES, ROWS
 
 Array = npt.NDArray[Any]
@@ -133,6 +133,29 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
         _product(c.dtype)(a, b, c, accumulate)
     else:
         run_all(_tasks(a, b, c, accumulate, threads * TASKS_PER_THREAD))
+
+
+@functools.cache
+def _packed_product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
+    """Return `gemm` compiled for any strides, without checks of dtypes and write flags."""
+    element = from_dtype(dtype)
+    a, panels, c = types.Array(element, 2, "A"), types.Array(element, 3, "C"), types.Array(element, 2, "C")
+    return cast("Any", gemm).compile((a, panels, c, types.boolean))  # type: ignore[no-any-return]
+
+
+def multiply_packed(a: Array, panels: Array, c: Array) -> None:
+    """Set ``c = a @ b`` from ``panels = pack(b)``, with the bits of `multiply`, on one thread.
+
+    Parameters
+    ----------
+    a
+        ``(M, K)``, of any strides, K up to `SUM_DEPTH`.
+    panels
+        ``(P, K, columns)``.
+    c
+        ``(M, N)``, contiguous. *Changed*.
+    """
+    _packed_product(c.dtype)(a, panels, c, False)
 
 
 # ------------------------------------------------------------------------------------------------ sums of rows

@@ -124,7 +124,7 @@ def blocks_of(loop: Loop, phase: Phase) -> Blocks:
     rows = min(loop.batch_size, 4 * ROWS)
     panel = PANEL_BYTES // itemsize
     units = max(1, SCRATCH_BYTES // (rows * pieces * itemsize * panel)) * panel
-    return Blocks(H if units >= H else units, rows)
+    return Blocks(min(H, units), rows)
 
 
 def _fusable(loop: Loop, phases: list[Phase]) -> dict[Item, dict[Eqn, tuple[int, ...]]]:

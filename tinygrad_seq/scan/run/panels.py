@@ -10,6 +10,7 @@ from ...kernels.gemm.packed import pack_at
 from ...kernels.gemm.tile import PANEL_BYTES
 from ...kernels.llvm.address import address_of, empty
 from ..codegen.fusion import Packing
+from ..ir.step import Var
 
 
 class Panels:
@@ -43,3 +44,8 @@ class Panels:
         numbers = address_of(weight), K, N, row // step, column // step, address_of(packed), count, columns
         pack_at(np.array(numbers, np.int64).view(np.uint64), self._zero)
         return packed
+
+
+def plain(weight: Var) -> Panels:
+    """Return how all columns of a matrix are packed, in order."""
+    return Panels(Packing(weight, (0,), weight.shape[1], weight.shape[1]))
