@@ -6,6 +6,7 @@ import numpy as np
 
 from ...kernels.gemm.narrow import packed, panels_nbytes
 from ..codegen.fusion import Packing
+from ..ir.step import Var
 
 
 class Panels:
@@ -32,3 +33,8 @@ class Panels:
         if self._slices is not None:
             weight = np.concatenate([weight[:, part] for part in self._slices], axis=1)
         return packed(weight, self._precision)
+
+
+def plain(weight: Var) -> Panels:
+    """Return how all columns of a matrix are packed, in order."""
+    return Panels(Packing(weight, (0,), weight.shape[1], weight.shape[1]))
