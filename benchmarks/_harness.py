@@ -54,10 +54,11 @@ def time_calls(call: Callable[[], object], repeats: int = 200, warm: int = 20) -
 
 
 def time_for(call: Callable[[], object], budget: float) -> list[float]:
-    """Return the seconds of as many calls as fit in `budget` seconds, between 3 and 200, after two warm-up calls."""
+    """Return the seconds of as many calls as fit in `budget` seconds, between 3 and 1000, after some to warm up."""
     call()
     (once,) = time_calls(call, repeats=1, warm=0)
-    return time_calls(call, repeats=int(np.clip(budget / once, 3, 200)), warm=0 if once > budget else 1)
+    calls = int(np.clip(budget / once, 3, 1000))
+    return time_calls(call, repeats=calls, warm=0 if once > budget else 1 + calls // 20)
 
 
 def fingerprint(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
@@ -71,9 +72,10 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 def agree(mine: dict[str, list[float]], other: dict[str, list[float]], tolerance: float = 1e-3) -> bool:
-    """Return whether two fingerprints belong to equal arrays, up to rounding: projections within tolerance * |a|."""
-    return mine.keys() == other.keys() and all(
-        abs(mine[name][0] - other[name][0]) <= tolerance * max(mine[name][1], other[name][1], 1e-30) for name in mine
+    """Return whether the fingerprints in `other` belong to arrays equal to mine: projections within tolerance * |a|."""
+    return bool(other) and all(
+        name in mine and abs(mine[name][0] - mark[0]) <= tolerance * max(mine[name][1], mark[1], 1e-30)
+        for name, mark in other.items()
     )
 
 

@@ -1,13 +1,15 @@
-"""A subject: one question, measured for all contestants in turn, in several rounds, each in a fresh process."""
+"""A subject: one question, measured for all contestants in turn, each in a process of its own."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +24,9 @@ OURS = "tinygrad_seq"
 class Contestant:
     """A library or variant to measure: ``run(case, budget)`` returns the samples, a list of numbers per measure.
 
-    The entry "check" of the samples is a dict of arrays that must be equal for all contestants. A contestant that is
-    slow to start runs only on request, and in one round.
+    The entry "check" of the samples is a dict of arrays, which must be equal to ours of the same names up to the
+    `tolerance`, by default that of the subject. A contestant may return fewer measures and arrays than ours, and none
+    at all for a case that it cannot run. One that is slow to start runs only on request, and in one round.
     """
 
     run: Callable[[Any, float], dict[str, Any]]
@@ -31,6 +34,7 @@ class Contestant:
     threads: int = 1
     slow: bool = False
     needs: tuple[str, ...] = ()
+    tolerance: float | None = None
 
     def missing(self) -> list[str]:
         """Return the required packages that are not installed."""
@@ -39,7 +43,10 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Subject:
-    """The question, its cases and its contestants by name; the first contestant, ours, is the base of all ratios."""
+    """The question, its cases and its contestants by name; the first contestant, ours, is the base of all ratios.
+
+    A contestant runs all cases and rounds in one process; where `apart`, in a fresh process for each case and round.
+    """
 
     script: str
     what: str
@@ -50,6 +57,8 @@ class Subject:
     tolerance: float = 1e-3
     facts: dict[str, object] = field(default_factory=dict)
     rounds: int = 3
+    budget: float = 1.0
+    apart: bool = False
 
     @property
     def name(self) -> str:
@@ -59,23 +68,31 @@ class Subject:
         """Run the command line: measure, as a worker process; or start workers and write their results."""
         options = self._options()
         if options.worker:
-            contestant, case = options.worker
-            self._work(self.contestants[contestant], self.cases[case], options.budget)
+            self._work(self.contestants[options.worker], options.budget)
             return
         chosen, missing = self._choose(options)
         cases = options.cases or (self.quick if options.quick else tuple(self.cases))
-        rounds, budget = (1, 0.1) if options.quick else (options.rounds, 1.0)
+        rounds, budget = (1, 0.1) if options.quick else (options.rounds, options.budget)
         load = os.getloadavg()[0]
         print(f"{self.name}: {self.what} (load {load:.1f})", flush=True)
-        results, agreement = {}, {}
-        for case in cases:
-            again = [name for name in chosen if not self.contestants[name].slow]
-            turns = [chosen, *[again] * (rounds - 1)]
-            samples = [{name: self._send(name, case, budget) for name in turn} for turn in turns]
-            agreement[case] = self._agreement(samples[0])
-            results[case] = self._summarise(samples)
-            self._print(case, results[case], agreement[case])
-        for name, reason in missing.items():
+        results, agreement, failures = {}, {}, {}
+        with contextlib.ExitStack() as ends:
+            workers = {name: _Worker(self, name, budget) for name in chosen}
+            for worker in workers.values():
+                ends.callback(worker.end)
+            for case in cases:
+                samples = []
+                for number in range(rounds):
+                    turn = [name for name in chosen if not (number and self.contestants[name].slow)]
+                    samples.append({name: workers[name].measure(case) for name in turn})
+                failed = {
+                    name: found.pop("error") for turn in samples for name, found in turn.items() if "error" in found
+                }
+                failures |= {f"{name} on {case}": error for name, error in failed.items()}
+                agreement[case] = self._agreement(samples[0])
+                results[case] = self._summarise(samples)
+                self._print(case, results[case], agreement[case])
+        for name, reason in (missing | failures).items():
             print(f"  {name}: {reason}")
         packages = ["numpy", "numba", *dict.fromkeys(c.package for c in self.contestants.values() if c.package != OURS)]
         result = {
@@ -85,20 +102,22 @@ class Subject:
             "load_before": round(load, 2),
             **machine_facts(packages),
         }
-        result |= {"units": self.units, **self.facts, "missing": missing}
+        result |= {"units": self.units, **self.facts, "missing": missing, "failed": failures}
         result |= {"disagreeing": {case: names for case, names in agreement.items() if names}, "results": results}
         print("wrote", save(self.name, result, options.quick).name)
-        if result["disagreeing"]:
-            raise SystemExit(f"{self.name}: outputs or gradients differ from ours: {result['disagreeing']}")
+        if result["disagreeing"] or failures:
+            raise SystemExit(
+                f"{self.name}: outputs or gradients differ from ours: {result['disagreeing']}; failed: {list(failures)}"
+            )
 
     def _options(self) -> argparse.Namespace:
         parser = argparse.ArgumentParser(description=self.what)
-        parser.add_argument("--worker", nargs=2, metavar=("CONTESTANT", "CASE"), help=argparse.SUPPRESS)
-        parser.add_argument("--budget", type=float, default=1.0, help=argparse.SUPPRESS)
+        parser.add_argument("--worker", metavar="CONTESTANT", help=argparse.SUPPRESS)
+        parser.add_argument("--budget", type=float, default=self.budget, help="seconds per measure, case and round")
         parser.add_argument("--quick", action="store_true", help="one short round of a few cases")
         parser.add_argument("--rounds", type=int, default=self.rounds)
         parser.add_argument("--peers", help="comma-separated packages; default: all")
-        parser.add_argument("--cases", nargs="+", choices=self.cases)
+        parser.add_argument("--cases", nargs="+", choices=self.cases, metavar="CASE")
         parser.add_argument("--with-torch-compile", action="store_true", help="also torch.compile, which takes minutes")
         return parser.parse_args()
 
@@ -117,26 +136,24 @@ class Subject:
                 chosen.append(name)
         return chosen, missing
 
-    def _work(self, contestant: Contestant, case: Any, budget: float) -> None:
+    def _work(self, contestant: Contestant, budget: float) -> None:
+        """Measure the cases whose names arrive, a line each, and answer each with a line of JSON."""
         if contestant.threads == 1:
             pin_to_one_core()
-        samples = contestant.run(case, budget)
-        if "check" in samples:
-            samples["check"] = fingerprint(samples["check"])
-        print(json.dumps(samples))
-
-    def _send(self, contestant: str, case: str, budget: float) -> dict[str, Any]:
-        command = [sys.executable, self.script, "--worker", contestant, case, "--budget", str(budget)]
-        variables = environment(self.contestants[contestant].threads)
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{self.name}: {contestant} failed on {case}:\n{done.stderr}")
-        return json.loads(done.stdout.splitlines()[-1])
+        answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+        for line in sys.stdin:
+            samples = contestant.run(self.cases[line.strip()], budget)
+            if "check" in samples:
+                samples["check"] = fingerprint(samples["check"])
+            print(json.dumps(samples), file=answers, flush=True)
 
     def _agreement(self, samples: dict[str, dict[str, Any]]) -> list[str]:
         """Return the contestants whose arrays differ from those of the first."""
-        marks = [(name, found["check"]) for name, found in samples.items() if "check" in found]
-        return [name for name, mark in marks[1:] if not agree(marks[0][1], mark, self.tolerance)]
+        marks = {name: found["check"] for name, found in samples.items() if "check" in found}
+        ours = next(iter(marks.values()), {})
+        allowed = {name: self.contestants[name].tolerance or self.tolerance for name in marks}
+        return [name for name, mark in marks.items() if not agree(ours, mark, allowed[name])]
 
     def _summarise(self, rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
         """Return the statistics over all rounds per measure and contestant, and the ratio to the first contestant."""
@@ -160,3 +177,45 @@ class Subject:
             print(f"  {case:28s} {measure} [{self.units[measure]}]:", ", ".join(found), flush=True)
         if disagreeing:
             print(f"  {case:28s} DIFFERENT RESULTS:", ", ".join(disagreeing))
+
+
+class _Worker:
+    """The process of a contestant, started when it is first needed."""
+
+    def __init__(self, subject: Subject, contestant: str, budget: float) -> None:
+        self._command = [sys.executable, subject.script, "--worker", contestant, "--budget", str(budget)]
+        self._environment = environment(subject.contestants[contestant].threads)
+        self._apart = subject.apart
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: Any = None
+
+    def measure(self, case: str) -> dict[str, Any]:
+        """Return the samples of a case; under "error" what it died of, the next case then gets a new process."""
+        if self._process is None:
+            self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `end`)
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(case, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if answer and not self._apart:
+            return json.loads(answer)
+        self._errors.seek(0)
+        errors = self._errors.read().strip().splitlines() or ["it ended without a message"]
+        self.end()
+        return json.loads(answer) if answer else {"error": errors[-1]}
+
+    def end(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            with self._process, self._errors:
+                self._process.kill()
+            self._process = None

@@ -80,6 +80,7 @@ SUBJECT = Subject(
     contestants={OURS: Contestant(ours), "jax": Contestant(with_jax, "jax")},
     quick=tuple(CASES),
     units={"cold": "s", "warm": "s", "new sizes": "s", "compilations at new sizes": "1"},
+    apart=True,
 )
 
 if __name__ == "__main__":

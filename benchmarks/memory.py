@@ -58,6 +58,7 @@ SUBJECT = Subject(
     },
     quick=(CASES[0].name, CASES[1].name),
     units={"peak": "bytes"},
+    apart=True,
 )
 
 if __name__ == "__main__":

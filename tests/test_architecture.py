@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("run",),
         ("inspect",),
         ("eager", "pipeline", "program", "requires_grad", "variants"),
-        ("locate", "repeated", "compiled", "stepper"),
+        ("locate", "repeated", "compiled", "prepared_scan", "stepper"),
         ("api",),
         ("__init__",),
     ),

@@ -74,6 +74,22 @@ def test_bits_do_not_depend_on_the_number_of_threads(name, monkeypatch):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("shape", [(130, 70), (70, 130), (3, 1000), (5, 6, 7)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_transposed_gradient_gives_the_bits_of_a_contiguous_one(shape, dtype):
+    rng = np.random.default_rng(0)
+    first, gradient = rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    found = []
+    for transposed in (False, True):
+        tensor = ts.tensor(first, requires_grad=True)
+        tensor.grad = ts.tensor(gradient)
+        if transposed:
+            tensor.grad._array = gradient.T.copy().T
+        ts.optim.Adam([tensor]).step()
+        found.append(tensor.numpy())
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_norm_that_is_not_finite_changes_nothing(bad):
     tensors = [ts.tensor([1.0, 2.0], requires_grad=True), ts.tensor([3.0], requires_grad=True)]

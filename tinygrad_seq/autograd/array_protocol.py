@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from ..ops.primitive import TABLE, Array, Primitive, bind
+from ..ops.primitive import TABLE, Array, Primitive
 
 # Ufuncs whose primitive has another forward.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
@@ -38,7 +38,7 @@ class ArrayProtocol:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
         row = _primitives().get(ufunc)
         if row is not None and method == "__call__" and not options:
-            return bind(row, operands, {})
+            return row(*operands)
         name = f"np.{ufunc.__name__}"
         return getattr(ufunc, method)(*_bare(operands, name), **_bare(options, name))
 

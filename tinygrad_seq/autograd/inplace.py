@@ -9,6 +9,7 @@ the normal case costs nothing.
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +33,31 @@ _probe = _Probe()
 _ALONE = sys.getrefcount(_probe._array)
 
 
+class Stamp:
+    """Stands for the values of a tensor as they are: the tensor has another one after every change.
+
+    Parameters
+    ----------
+    array
+        The memory of the tensor. It is not kept alive, so that it still counts as the tensor's alone.
+
+    Attributes
+    ----------
+    kept
+        What was computed from the values, such as packed weights, by a description of it; freed with the stamp.
+    """
+
+    __slots__ = ("__weakref__", "_array", "kept")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = weakref.ref(array)
+        self.kept: dict[Any, Any] = {}
+
+    def is_of(self, array: np.ndarray) -> bool:
+        """Return whether the stamp is that of the values in `array`."""
+        return self._array() is array
+
+
 class InPlace:
     """Mixed into `Tensor`, whose slots it has."""
 
@@ -41,6 +67,7 @@ class InPlace:
     _source: Any
     _apply: Any
     _exposed: bool = False  # `.data` has handed the array out: someone may write to it
+    _stamp: Stamp | None = None
 
     # ------------------------------------------------------------------------------------- who else has the array
 
@@ -49,10 +76,33 @@ class InPlace:
         return sys.getrefcount(self._array) <= _ALONE and self._array.base is None
 
     def _writable(self) -> np.ndarray:
-        """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one."""
+        """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one.
+
+        Call `_written` afterwards: another thread may have read in between.
+        """
+        self._stamp = None
         if not (self._exposed or self._alone()) or not self._array.flags.carray:
             self._array = self._array.copy(order="C")
         return self._array
+
+    def _written(self) -> None:
+        """Say that the write to the array of `_writable` is over."""
+        self._stamp = None
+
+    def _current_stamp(self) -> Stamp | None:
+        """Return the `Stamp` of the values as they are; None while someone else may write to them."""
+        if self._exposed:
+            if not self._alone():
+                return None
+            self._exposed = False
+        stamp = self._stamp
+        if stamp is None or not stamp.is_of(self._array):
+            stamp = self._stamp = Stamp(self._array)
+        return stamp
+
+    def _has(self, stamp: Stamp) -> bool:
+        """Return whether the values are those that `stamp` was given for."""
+        return self._stamp is stamp and not self._exposed and stamp._array() is self._array
 
     def _frozen(self) -> np.ndarray:
         """Return an array of this tensor's values that nobody will write to, for a graph or another tensor."""
@@ -120,6 +170,7 @@ class InPlace:
                 f"copy_: expected values that broadcast to {self._array.shape}, got {new.shape}; reshape them first."
             ) from None
         self._writable()[...] = fitted
+        self._written()
         return self
 
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
@@ -134,6 +185,7 @@ class InPlace:
             value = value.numpy()
         keys = tuple(k.numpy() if isinstance(k, InPlace) else k for k in (key if isinstance(key, tuple) else (key,)))
         self._writable()[keys] = value
+        self._written()
 
     def _refuse_recorded_write(self, what: str) -> None:
         if self._source is not None or (self._requires_grad and mode.recording):

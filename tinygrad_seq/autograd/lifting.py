@@ -74,7 +74,7 @@ def _lift(caller: str, operand: Any) -> Any:
 
 
 def _lift_each(caller: str, operands: Any) -> Any:
-    if operands.__class__ is not list:
+    if operands.__class__ is not list and operands.__class__ is not tuple:
         if isinstance(operands, np.ndarray):
             return as_tensor(caller, operands)
         if not isinstance(operands, Iterable) or isinstance(operands, str | Mapping):

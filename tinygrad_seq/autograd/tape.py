@@ -188,7 +188,7 @@ def backpropagate(
             if parent is None or (leading is not None and parent not in leading):
                 continue
             if add_into is not None and parent in owned and not differentiable:
-                add_into(pending[parent], g, **params)
+                add_into(pending[parent], g, *saved[1:], **params)
                 continue
             c = (
                 parts[position]

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from ..base.locks import make_lock
 from ..base.modes import fresh_quiet, quiet
-from ..base.switches import DEFAULT, Switch, current, in_front
+from ..base.switches import DEFAULT, Modes, Switch, current, in_front
 from ..errors import DtypeError, GraphError, ShapeError, TinygradSeqError
 from ..ops.casting import astype
 from ..ops.linear import with_precision
 from ..ops.operators import Operators
-from ..ops.primitive import LEVELS, Array, OpKind, Primitive
+from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
@@ -55,10 +55,8 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     modes = in_front()
     if modes is not DEFAULT:
         modes = current()
-        if primitive.kind is OpKind.PRODUCT:
-            params = with_precision(primitive, tuple(arrays), params, modes.precision)
-        if modes.quantized and wanted and modes.recording:
-            raise _no_gradient(modes.quantized)
+        if modes.precision != "float32":
+            params = _in_precision(modes, primitive, arrays, params, wanted)
     if result is None:
         context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
         try:
@@ -100,11 +98,16 @@ _new = object.__new__
 _recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized="") for on in (True, False))
 
 
-def _no_gradient(module: str) -> GraphError:
-    return GraphError(
-        f"{module}: expected a quantised model to run without gradients, got an operand that requires grad; use "
-        "ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
-    )
+def _in_precision(
+    modes: Modes, primitive: Primitive, arrays: list[Any], params: dict[str, Any], wanted: int
+) -> dict[str, Any]:
+    """Return the parameters of an operation in low precision; raise if a quantised model is to be differentiated."""
+    if modes.quantized and wanted and modes.recording:
+        raise GraphError(
+            f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
+            "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
+        )
+    return with_precision(primitive, tuple(arrays), params, modes.precision)
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):

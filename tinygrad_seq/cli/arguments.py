@@ -22,6 +22,10 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run cell.py of the run even if you have not trained with it here.")
 ]
 
+Precision = Annotated[
+    str, typer.Option(help="float32; or int8 or bfloat16, which is faster and gives slightly other probabilities.")
+]
+
 
 def examples(*lines: str) -> str:
     """Return example commands as the epilog of a help text."""

@@ -84,7 +84,8 @@ def _facts(run: Run) -> str:
         "tokens": f"{_TOKENS[config.level]}, {len(run.vocabulary):,} different; <EOS> after each {config.unit}",
         "model": f"{_model(config)}, embedding {config.embedding_size}, dropout {config.dropout:g}",
         "settings": f"{config.optimizer}, lr {config.lr:g} {config.schedule}, batch {config.batch_size}, "
-        f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, seed {config.seed}",
+        f"window {config.window}, {config.steps:,} steps, clip {config.clip_norm:g}, {config.precision}, "
+        f"seed {config.seed}",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
         "checkpoints": ", ".join(path.stem for path in run.checkpoints())
         + (f"; best is from step {step}" if step and run.best.exists() else ""),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..train.run import Run
-from .arguments import Checkpoint, Folder, Trust, examples
+from .arguments import Checkpoint, Folder, Precision, Trust, examples
 
 EXAMPLES = examples(
     "sample runs/demo",
@@ -33,12 +33,19 @@ def sample(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.", show_default="random")] = None,
     checkpoint: Checkpoint = None,
+    precision: Precision = "float32",
     trust: Trust = False,
 ) -> None:
     """Generate text with a trained model."""
     opened = Run.open(run, trust=trust)
     pieces = opened.stream(
-        prompt, length=length, temperature=temperature, top_k=top_k, seed=seed, checkpoint=checkpoint
+        prompt,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        checkpoint=checkpoint,
+        precision=precision,
     )
     try:
         for piece in pieces:

@@ -18,8 +18,9 @@ from ..base.files import printable
 from ..data.text_stream import read_lines
 from ..errors import DataError
 from ..metrics import perplexity
+from ..nn.quantization import quantize
 from ..train.run import Run
-from .arguments import WIDE, Checkpoint, Folder, Trust, examples, four_figures
+from .arguments import WIDE, Checkpoint, Folder, Precision, Trust, examples, four_figures
 
 EXAMPLES = examples(
     'score runs/demo "The apple and pear salad." "The apple and pair salad."',
@@ -43,6 +44,7 @@ def score(
         str, typer.Option(help="Encoding of standard input: auto (UTF-8, or as its byte order mark says), latin-1, ...")
     ] = "auto",
     checkpoint: Checkpoint = None,
+    precision: Precision = "float32",
     trust: Trust = False,
 ) -> None:
     """Rank sentences by probability.
@@ -59,6 +61,8 @@ def score(
         raise DataError("score: expected at least one sentence, got none; pass it in quotes, or pass lines by a pipe.")
     tokens = _encode(opened, texts)
     model, _ = opened.load_model(checkpoint)
+    if precision != "float32":
+        model = quantize(model, precision)
     total = sum(map(len, tokens))
     log_p = [float(model.log_probability(row).sum()) for row in _counted(itertools.chain(*tokens), total)]
     rows: list[tuple[str, ...]] = [_HEADER]

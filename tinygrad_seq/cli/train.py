@@ -70,6 +70,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "batch_size": (_TRAINING, "Number of text streams read in parallel.", "--batch"),
     "window": (_TRAINING, "Length of truncated backpropagation through time, in tokens."),
     "restart": (_TRAINING, "Probability that a unit starts from the initial state, as in sample and score."),
+    "precision": (_TRAINING, "float32, or bfloat16 for the products; weights and checkpoints are float32."),
     "steps": (_TRAINING, "Number of updates."),
     "minutes": (_TRAINING, "Stop after this time; 0 for no limit."),
     "patience": (_TRAINING, "Stop after this many evaluations without improvement; 0 for never."),

@@ -48,5 +48,5 @@ def _product(a: Array, b: Array, precision: str) -> Array:
     else:
         (rows, of_rows), (b, of_columns) = round_int8(rows, 1), round_int8(b, 0)
         exact = np.float32 if len(b) <= EXACT_DEPTH else np.float64
-        y = (rows.astype(exact) @ b.astype(exact)).astype(np.float32) * of_rows * of_columns
+        y = (rows.astype(exact) @ b.astype(exact)).astype(np.float32) * (of_rows * of_columns)
     return y.reshape(*a.shape[:-1], b.shape[1])

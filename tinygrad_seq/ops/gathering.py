@@ -18,7 +18,8 @@ from .shape import broadcast_to
 
 def _open_mesh(name: str, indices: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, ...]:
     """Return the key that picks, at each place of `indices`, the element of that place but ``indices`` along `axis`."""
-    grid: list[np.ndarray] = list(np.ogrid[tuple([slice(n) for n in indices.shape])])
+    last = indices.ndim - 1
+    grid = [np.arange(n).reshape(-1, *[1] * (last - at)) for at, n in enumerate(indices.shape)]
     grid[axis] = check_range(name, indices, size, -size)
     return tuple(grid)
 
@@ -40,9 +41,9 @@ def _add_elements(g: np.ndarray, indices: np.ndarray, shape: tuple[int, ...], ax
 _gather = Primitive(
     "gather",
     _gather_forward,
-    (lambda g, _y, x_like, indices, axis: _gather_add(g, indices, shape=x_like.shape, axis=axis), None),
+    (lambda g, _y, x_like, indices, axis: gather_add(g, indices, shape=x_like.shape, axis=axis), None),
 )
-_gather_add = Primitive(
+gather_add = Primitive(
     "gather_add", _add_elements, (lambda g, _y, _g, indices, shape, axis: _gather(g, indices, axis=axis), None)
 )
 
@@ -181,7 +182,7 @@ def scatter_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
             f"scatter_add: expected a source of the shape of the indices, {indices.shape}, got {source.shape} "
             f"{source.dtype}; slice or broadcast it first."
         )
-    return x + _gather_add(source, indices, shape=x.shape, axis=axis)
+    return x + gather_add(source, indices, shape=x.shape, axis=axis)
 
 
 def _check_ranks(name: str, x: Array, indices: Array) -> None:

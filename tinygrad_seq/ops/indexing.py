@@ -16,6 +16,7 @@ from ..errors import DtypeError, IndexRangeError, ShapeError
 from ..kernels.scatter import scatter_add_rows
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
+from .compiled_forward import writable
 from .primitive import LEVELS, Array, OpKind, Primitive
 from .public import Public
 from .shape import broadcast_to, check_matrix, one_axis
@@ -50,11 +51,18 @@ def _scatter(g: np.ndarray, shape: tuple[int, ...], key: tuple[Any, ...]) -> np.
     return out
 
 
+def extent(indices: np.ndarray) -> tuple[int, int]:
+    """Return the smallest and the largest of `indices`, ``(0, -1)`` if there are none."""
+    if indices.size == 1:  # two reductions take as long as a lookup of one token
+        return indices.item(), indices.item()
+    if indices.size == 0:
+        return 0, -1
+    return int(np.minimum.reduce(indices, axis=None)), int(np.maximum.reduce(indices, axis=None))
+
+
 def check_range(name: str, indices: np.ndarray, size: int, lowest: int) -> np.ndarray:
     """Return `indices` as intp in ``[0, size)``, or raise IndexRangeError if one is not in ``[lowest, size)``."""
-    if indices.size == 0:
-        return indices.astype(np.intp)
-    low, high = int(indices.min()), int(indices.max())
+    low, high = extent(indices)
     if low < lowest or high >= size:
         raise IndexRangeError(
             f"{name}: expected indices from {lowest} to {size - 1}, got {high if high >= size else low} among indices "
@@ -65,22 +73,21 @@ def check_range(name: str, indices: np.ndarray, size: int, lowest: int) -> np.nd
 
 
 def _take_forward(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
-    return np.take(x, check_range("take", indices, x.shape[axis], -x.shape[axis]), axis)
+    return x.take(check_range("take", indices, x.shape[axis], -x.shape[axis]), axis)
 
 
 def _embed(weight: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    return np.take(weight, check_range("embedding", indices, weight.shape[0], 0), 0)
+    return weight.take(check_range("embedding", indices, weight.shape[0], 0), 0)
 
 
 def _add_slices(g: np.ndarray, indices: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
     """Return zeros of `shape` with the slices of `g` added at `indices` along `axis`."""
-    moved = shape[axis], *shape[:axis], *shape[axis + 1 :]
-    width = math.prod(moved[1:])
-    out = np.zeros((shape[axis], width), g.dtype)
-    flat = check_range("index_add", indices, shape[axis], -shape[axis]).ravel()
-    rows = np.moveaxis(g, range(axis, axis + indices.ndim), range(indices.ndim)).reshape(flat.size, width)
-    scatter_add_rows(out, flat, np.ascontiguousarray(rows))
-    return np.moveaxis(out.reshape(moved), 0, axis)
+    size, lead, tail = shape[axis], math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    out = np.zeros((size, lead * tail), g.dtype)
+    flat = check_range("index_add", indices, size, -size).ravel()
+    rows = g.reshape(lead, flat.size, tail).swapaxes(0, 1).reshape(flat.size, lead * tail)
+    scatter_add_rows(out, flat, writable(rows))
+    return out.reshape(size, lead, tail).swapaxes(0, 1).reshape(shape)
 
 
 def _place_diagonal(g: np.ndarray, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> np.ndarray:
@@ -93,6 +100,11 @@ def _place_diagonal(g: np.ndarray, shape: tuple[int, ...], offset: int, axis1: i
 
 def _add_slice(total: np.ndarray, g: np.ndarray, key: Any) -> None:
     total[key] += g
+
+
+def _add_rows(total: np.ndarray, g: np.ndarray, indices: np.ndarray) -> None:
+    flat = check_range("embedding", indices, len(total), 0).ravel()
+    scatter_add_rows(total, flat, writable(g).reshape(flat.size, total.shape[1]))
 
 
 # -------------------------------------------------------------------- primitives, each the other's gradient in pairs
@@ -124,6 +136,7 @@ _embedding = Primitive(
     _embed,
     (lambda g, _y, weight_like, indices: _take_add(g, indices, shape=weight_like.shape, axis=0), None),
     kind=OpKind.LOOKUP,
+    add_into=_add_rows,
 )
 _diagonal = Primitive(
     "diagonal",

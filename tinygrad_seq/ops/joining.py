@@ -18,12 +18,17 @@ from .views import of_split
 
 def _pieces(x: np.ndarray, cuts: tuple[int, ...], axis: int) -> tuple[np.ndarray, ...]:
     lead = (slice(None),) * axis
-    return tuple([x[(*lead, slice(*ends))] for ends in zip((0, *cuts), (*cuts, x.shape[axis]), strict=True)])
+    return tuple([x[(*lead, slice(start, end))] for start, end in pairwise((0, *cuts, x.shape[axis]))])
 
 
 def _slices(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     moved = np.moveaxis(x, axis, 0)
     return tuple([moved[index, ...] for index in range(len(moved))])
+
+
+def _stacked(*xs: np.ndarray, axis: int) -> np.ndarray:
+    new_axis = (*(slice(None),) * axis, None)
+    return np.concatenate([x[new_axis] for x in xs], axis)  # takes half the time of np.stack
 
 
 def _concat_batched(
@@ -51,7 +56,7 @@ _concat = Primitive(
 )
 _stack = Primitive(
     "stack",
-    lambda *xs, axis: np.stack(xs, axis) if axis else np.concatenate([x[None] for x in xs]),  # 5 us less
+    _stacked,
     lambda g, _y, *_xs, axis: _unstack(g, axis=axis),
     kind=OpKind.JOIN,
     structure=lambda *xs, axis: concat([expand_dims(x, axis) for x in xs], axis),
@@ -215,13 +220,14 @@ def _listed(name: str, arrays: Iterable[Array]) -> list[Array]:
 
 def _join(name: str, arrays: list[Array], axis: int) -> Array:
     """Return `arrays` joined end to end along `axis`, in the name of the function `name`."""
-    first = arrays[0].shape
+    shapes = [x.shape for x in arrays]
+    first = shapes[0]
     axis = normalise_axis(name, axis, len(first))
-    ndim, before, after = len(first), first[:axis], first[axis + 1 :]
-    for x in arrays:
-        if len(x.shape) != ndim or x.shape[:axis] != before or x.shape[axis + 1 :] != after:
+    before, after = first[:axis], first[axis + 1 :]
+    for shape in shapes:
+        if shape != first and (len(shape) != len(first) or shape[:axis] != before or shape[axis + 1 :] != after):
             raise _mismatch(name, arrays, f"equal shapes but for axis {axis}")
-    return _concat(*arrays, axis=axis, ends=tuple(accumulate([x.shape[axis] for x in arrays])))
+    return _concat(*arrays, axis=axis, ends=tuple(accumulate([shape[axis] for shape in shapes])))
 
 
 def _mismatch(name: str, arrays: list[Array], expected: str) -> ShapeError:
@@ -271,7 +277,7 @@ def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, .
     axis = normalise_axis("split", axis, x.ndim)
     size = x.shape[axis]
     given = as_shape("split", indices_or_sections)
-    if isinstance(indices_or_sections, Iterable):
+    if not isinstance(indices_or_sections, int) and isinstance(indices_or_sections, Iterable):
         cuts = tuple([slice(index, None).indices(size)[0] for index in given])
         if any(before > after for before, after in pairwise(cuts)):
             raise ArgumentError(

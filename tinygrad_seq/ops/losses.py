@@ -146,8 +146,8 @@ def cross_entropy(
         smooth = smooth if factors is None else smooth * factors
         return _reduce(-sum(scaled(smooth, log_softmax(logits, axis=-1)), axis=-1), reduction)
     classes, valid = check_classes("cross_entropy", logits, target, ignore_index)
-    rows = reshape(logits, (-1, count))
-    if factors is None and not label_smoothing and valid.all():
+    rows = logits if logits.ndim == 2 else reshape(logits, (-1, count))
+    if factors is None and not label_smoothing and np.count_nonzero(valid) == valid.size:
         losses = _nll(rows, classes)
         return reshape(losses, logits.shape[:-1]) if reduction == "none" else _reduce(losses, reduction)
     row_weights = (valid if factors is None else valid * factors[classes]).astype(logits.dtype)

@@ -84,7 +84,7 @@ def _reads(name: str) -> int:
 
 
 class Primitive:
-    """A row of the table of operations; calling it dispatches on the kind of its operands (see `bind`).
+    """A row of the table of operations; calling it dispatches on the kind of its operands (see `LEVELS`).
 
     Attributes
     ----------
@@ -97,8 +97,9 @@ class Primitive:
         One vjp rule per operand, None where no gradient flows. A `variadic` primitive (``concat``) has one rule,
         which returns the cotangents of all its operands at once.
     add_into
-        ``add_into(total, g, **params)`` adds the cotangent of the only operand to the ndarray `total`, for operands of
-        which each use reads a small part (``x[t]``): a rule would make an array of the whole operand's size each time.
+        ``add_into(total, g, *others, **params)`` adds the cotangent of the first operand to the ndarray `total`, for
+        operands of which each use reads a small part (``x[t]``, a row of an embedding): a rule would make an array of
+        the whole operand's size each time.
     code
         Scalar Python expression of an elementwise primitive, operands as ``{0}``, ``{1}``, ...; None otherwise.
     opaque
@@ -213,10 +214,7 @@ class Primitive:
                 f"{''.join(f' and {key}=' for key in params)}; call {self.name}"
                 f"({', '.join(operand_names(self.rules))})."
             )
-        for operand in operands:
-            if operand.__class__ is not np.ndarray:
-                return bind(self, operands, params)
-        return self.forward(*operands, **params)
+        return bind(self, operands, params)
 
     def __get__(self, array: Array | None, owner: type | None = None) -> Any:
         """Make a primitive in a class body a method."""
@@ -260,29 +258,27 @@ class Primitive:
 # Every primitive by name.
 TABLE: dict[str, Primitive] = {}
 
-# How to apply a primitive when an operand of this class is among its operands: (rank, function). Classes of higher
-# rank win; ndarrays and Python scalars are in no row and simply compute.
+# How to apply a primitive when an operand of this class is among its operands: (rank, function). The first operand that
+# is in a row decides, and the function of Tensors hands over to that of a Tracer behind it; ndarrays and Python scalars
+# are in no row and simply compute.
 Handler = Callable[[Primitive, tuple[Array, ...], dict[str, Any]], Any]
 LEVELS: dict[type, tuple[int, Handler]] = {}
 TRACED: Final = 2  # the rank of Tracers, whose values are not known yet
+
+
+def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` as the class of its operands demands, with any parameters."""
+    for operand in operands:
+        level = LEVELS.get(operand.__class__)
+        if level is not None:
+            return level[1](primitive, operands, params)
+    return primitive.forward(*operands, **params)
 
 
 def is_traced(array: Array) -> bool:
     """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
     level = LEVELS.get(array.__class__)
     return level is not None and level[0] == TRACED
-
-
-def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
-    """Apply `primitive` at the level of its highest operand: ndarray < Tensor < Tracer."""
-    best: tuple[int, Handler] | None = None
-    for operand in operands:
-        level = LEVELS.get(operand.__class__)
-        if level is not None and (best is None or level[0] > best[0]):
-            best = level
-    if best is None:
-        return primitive.forward(*operands, **params)
-    return best[1](primitive, operands, params)
 
 
 def elementwise(

@@ -128,6 +128,8 @@ def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     ArgumentError
         If a size is not an integer.
     """
+    if shape.__class__ is int:
+        return (shape,)
     try:
         return tuple(map(operator.index, shape))  # type: ignore[arg-type]
     except TypeError:
@@ -226,7 +228,7 @@ def reshape(x: Array, shape: Shape) -> Array:
     (2, 3)
     """
     shape = as_shape("reshape", shape)
-    if min(shape, default=0) < 0:
+    if shape and min(shape) < 0:
         known = -math.prod(shape)
         if min(shape) == -1 and known > 0 and shape.count(-1) == 1 and x.size % known == 0:
             shape = tuple([x.size // known if size == -1 else size for size in shape])

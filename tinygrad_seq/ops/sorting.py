@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from ..errors import ArgumentError
 from .axes import normalise_axis
-from .gathering import take_along_axis
+from .compiled_forward import writable
+from .gathering import gather_add, take_along_axis
 from .primitive import Array, Primitive
 from .public import Public
 from .shape import as_shape
@@ -21,20 +26,30 @@ def _order(x: np.ndarray, axis: int, descending: bool, stable: bool) -> np.ndarr
     return order
 
 
-def _extremes(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
-    size = x.shape[axis]
-    lead = (slice(None),) * axis
-    if k in (0, size):
-        return _order(x, axis, descending=largest, stable=True)[(*lead, slice(k))]
-    partition = np.argpartition(x, size - k if largest else k - 1, axis)
-    chosen = partition[(*lead, slice(size - k, None) if largest else slice(k))]
-    chosen.sort(axis)  # equal elements in their order
-    order = _order(np.take_along_axis(x, chosen, axis), axis, descending=largest, stable=True)
-    return np.take_along_axis(chosen, order, axis)
+@functools.cache
+def _select() -> Callable[..., None]:
+    """Return the kernel, imported at first use because that takes 20 ms."""
+    from ..kernels.selection import select
+
+    return select
+
+
+def _extremes(x: np.ndarray, k: int, axis: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+    last = x.swapaxes(axis, -1)
+    lead = last.shape[:-1]
+    count = math.prod(lead)
+    values, indices = np.empty((count, k), x.dtype), np.empty((count, k), np.int64)
+    _select()(writable(last).reshape(count, x.shape[axis]), largest, values, indices)
+    return values.reshape(*lead, k).swapaxes(axis, -1), indices.reshape(*lead, k).swapaxes(axis, -1)
 
 
 _argsort = Primitive("argsort", _order, (None,), axes="axis")
-_argtopk = Primitive("argtopk", _extremes, (None,))
+_topk = Primitive(
+    "topk",
+    _extremes,
+    (lambda g, y, x_like, k, axis, largest: gather_add(g[0], y[1], shape=x_like.shape, axis=axis),),
+    multiple=True,
+)
 
 
 @Public()
@@ -134,5 +149,4 @@ def topk(x: Array, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Arr
             f"topk: expected k from 0 to {x.shape[axis]}, the size of axis {axis}, got {k} for an array of shape "
             f"{x.shape} {x.dtype}; pass a smaller k."
         )
-    indices = _argtopk(x, k=k, axis=axis, largest=bool(largest))
-    return take_along_axis(x, indices, axis), indices
+    return _topk(x, k=k, axis=axis, largest=bool(largest))  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from .casting import as_array, astype
 from .comparison import isfinite, logical_and, logical_or, not_equal
+from .indexing import extent
 from .primitive import Array, is_traced
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -133,11 +134,12 @@ def check_classes(caller: str, logits: Array, target: Array, ignore_index: int) 
         )
     classes = classes.reshape(-1).astype(np.int64)
     valid = classes != ignore_index
-    classes[~valid] = 0
-    bad = (classes < 0) | (classes >= logits.shape[-1])
-    if bad.any():
+    if np.count_nonzero(valid) < valid.size:
+        classes[~valid] = 0
+    low, high = extent(classes)
+    if low < 0 or high >= logits.shape[-1]:
         raise IndexRangeError(
             f"{caller}: expected class indices in [0, {logits.shape[-1]}) or ignore_index={ignore_index}, got "
-            f"{classes[bad][0]}; check the vocabulary against the size of the output layer."
+            f"{low if low < 0 else high}; check the vocabulary against the size of the output layer."
         )
     return classes, valid

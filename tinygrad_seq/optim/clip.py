@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
 from ..kernels import update
-from .pieces import Array, over_pieces, run_pieces, sum_of_squares
+from .pieces import Array, pieces, run_pieces, sum_of_squares
 from .validation import list_parameters
 
 
@@ -74,8 +75,10 @@ def clip_grad_norm_(
     if factor != 1:
         unique = {id(gradient): gradient for gradient in gradients}.values()
         arrays = [gradient._writable().reshape(-1) for gradient in unique]
-        tasks = [task for array in arrays for task in over_pieces(update.scale, array, array.dtype.type(factor))]
-        run_pieces(tasks, 2 * sum(array.nbytes for array in arrays))
+        cuts = [array[piece] for array in arrays for piece in pieces(array.size)]
+        run_pieces(
+            [partial(update.scale, cut, cut.dtype.type(factor)) for cut in cuts], 2 * sum(cut.nbytes for cut in cuts)
+        )
     return norm
 
 

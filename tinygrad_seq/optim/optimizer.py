@@ -7,6 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, NoReturn, TypeAlias, overload
 
@@ -17,7 +18,7 @@ from ..autograd.tensor import Tensor
 from ..errors import AnomalyError, ArgumentError, DtypeError
 from ..kernels.pool import Task
 from .clip import clip_factor, total_norm
-from .pieces import over_pieces, run_pieces
+from .pieces import cut_pieces, run_pieces
 from .validation import Rule, list_parameters, shown
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -179,7 +180,7 @@ class Optimizer(ABC):
         updates = []
         for group, param, state in self._slots():
             if param.grad is not None:
-                updates.append((group, param, self._contiguous(param.grad), state))
+                updates.append((group, param, param.grad._array, state))
         norm, factor = None, 1.0
         if max_norm is not None:
             norm = self._checked_norm([grad for _, _, grad, _ in updates], max_norm)
@@ -190,11 +191,12 @@ class Optimizer(ABC):
         for (group, _, grad, state), array, first in zip(updates, arrays, new, strict=True):
             state["step"] += 1
             enabled = self._enabled(group)
-            averages = [state[name].reshape(-1) if name in enabled else array[:0] for name in self._averages]
+            flat = [array, *[state[name].reshape(-1) if name in enabled else array[:0] for name in self._averages]]
             numbers = (-factor if group["maximize"] else factor, *self._numbers(group, state["step"], first))
             real = array.dtype.type
             scalars = [number if isinstance(number, bool) else real(number) for number in numbers]
-            tasks += over_pieces(self._kernel, array, grad.reshape(-1), *averages, *scalars)
+            for piece, part in cut_pieces(grad):
+                tasks.append(partial(self._update, part, *[whole[piece] for whole in flat], scalars=scalars))
         run_pieces(tasks, sum(array.nbytes for array in arrays) * (3 + 2 * len(self._averages)))
         return norm
 
@@ -311,13 +313,12 @@ class Optimizer(ABC):
             if not rule.accepts(group[name]):
                 self._refuse(f"{name} to be {rule.expected}", shown(group[name]), f"pass e.g. {name}={rule.example}")
 
-    def _contiguous(self, grad: Tensor) -> Array:
-        """Return the contiguous array of `grad`."""
-        if grad._array.flags.c_contiguous:
-            return grad._array
-        from ..kernels.transposition import contiguous  # imported on first use, because LLVM takes long to import
+    def _update(self, grad: Array, param: Array, *averages: Array, scalars: list[Any]) -> None:
+        if not grad.flags.c_contiguous:
+            from ..kernels.transposition import contiguous  # imported on first use, because LLVM takes long to import
 
-        return contiguous(grad._array)
+            grad = contiguous(grad)
+        self._kernel(param, grad.reshape(-1), *averages, *scalars)
 
     def _read_state_dict(self, state_dict: Mapping[str, Any]) -> tuple[list[Group], list[State]]:
         """Validate `state_dict`; return its groups and a copy of the state per parameter."""

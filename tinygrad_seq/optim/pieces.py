@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ..kernels.pool import Task, run_all, workers
@@ -34,16 +33,17 @@ def run_pieces(tasks: Sequence[Task], nbytes: int) -> None:
         task()
 
 
-def over_pieces(kernel: Callable[..., object], array: Array, *others: Any) -> list[Task]:
-    """Return one task per piece: `kernel` of the piece of `array`, those of other flat arrays, and the numbers.
+def cut_pieces(x: Array) -> list[tuple[slice, Array]]:
+    """Return the pieces of `x` in C order, each with its place in the flat array; those of a transposed `x` are views.
 
-    An array without elements is passed as it is.
+    Copying a transposed matrix piece by piece stays in the cache.
     """
-    tasks: list[Task] = []
-    for piece in pieces(array.size):
-        cut = [other[piece] if isinstance(other, np.ndarray) else other for other in others]
-        tasks.append(partial(kernel, array[piece], *cut))
-    return tasks
+    if x.flags.c_contiguous:
+        flat = x.reshape(-1)
+        return [(piece, flat[piece]) for piece in pieces(x.size)]
+    width = x.size // len(x)
+    rows = max(1, PIECE // width)
+    return [(slice(n * width, (n + rows) * width), x[n : n + rows]) for n in range(0, len(x), rows)]
 
 
 def sum_of_squares(arrays: Sequence[Array]) -> float:

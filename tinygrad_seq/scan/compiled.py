@@ -99,6 +99,23 @@ def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Seque
     return Traced(template, tuple(walk.numbers), list(walk.constants.values()), rebuild_carry, rebuild_y)
 
 
+def traced_of(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
+    """Return what `trace_step` returns, from an earlier call if the step is a `SteadyStep`."""
+    if not isinstance(function, SteadyStep):
+        return trace_step(function, carry, rebuild_x, x)
+    return function.traces.find(flatten(carry)[0], x, lambda: trace_step(function, carry, rebuild_x, x))
+
+
+def program_for(traced: Traced, wants: tuple[bool, ...]) -> tuple[Program, list[np.ndarray]]:
+    """Return the program of a traced step, and its runtime arguments; `wants` says which inputs want a gradient."""
+    inputs = traced.template.inputs
+
+    def compile(step: Step) -> Program:
+        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want})
+
+    return compiled_of(traced, wants, compile)
+
+
 def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run) -> Call:
     """Return a scan traced, compiled and with its operands, for T >= 1.
 
@@ -110,21 +127,11 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
         If the step cannot be compiled.
     """
     init = flatten(carry)[0]
-    avals = [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs]
-
-    def trace() -> Traced:
-        return trace_step(function, carry, rebuild_x, avals)
-
-    traced = function.traces.find(init, avals, trace) if isinstance(function, SteadyStep) else trace()
+    traced = traced_of(function, carry, rebuild_x, [Aval(leaf.shape[1:], leaf.dtype) for leaf in xs])
     recording = mode.recording
     leaves = (*traced.objects, *init, *xs)
     wants = tuple([recording and isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves])
-    inputs = traced.template.inputs
-
-    def compile(step: Step) -> Program:
-        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want})
-
-    program, arguments = compiled_of(traced, wants, compile)
+    program, arguments = program_for(traced, wants)
     operands = [*program.outer([*traced.objects, *arguments]), *init, *xs]
     reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
     count, end = len(init), len(init) + len(traced.template.ys)

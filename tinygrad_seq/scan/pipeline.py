@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .codegen.batch_axis import hoist_unbatched
+from .codegen.fusion import products_inside
 from .ir.rewrite import rewrite_step
 from .ir.step import Eqn, Step, Var, dependents
 from .passes.differentiate import differentiate
@@ -29,7 +30,7 @@ def normalise(traced: Step) -> tuple[Step, tuple[Eqn, ...]]:
 
 def build(step: Step, stacked: Collection[Var] = (), backward: bool = False) -> Direction:
     """Return one direction, ready to run; `stacked` are variables that the loop saves beside its outputs."""
-    return Direction(hoist_unbatched(partition(step, stacked)), stacked, backward)
+    return Direction(products_inside(hoist_unbatched(partition(step, stacked))), stacked, backward)
 
 
 def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = False) -> Plan:

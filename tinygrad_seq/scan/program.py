@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tensor import Tensor
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
 from .inspect.explain import explain
@@ -82,6 +83,11 @@ class Program:
         env = dict(zip(self.traced.consts, objects, strict=True)) | dict(self.normal.constants)
         evaluate(self._invariants, env)
         return [env[var] for var in self._given]
+
+    def constants(self, objects: Sequence[Any]) -> Env:
+        """Return the constants of the loop, computed from those that were traced."""
+        given = [x._frozen() if isinstance(x, Tensor) else x for x in self.outer(objects)]
+        return {**self._constants, **dict(zip(self.consts, self.transposed(given), strict=True))}
 
     def transposed(self, given: Sequence[Array]) -> list[Array]:
         """Return the constants of the loop, arrays of any kind, from what was handed over."""

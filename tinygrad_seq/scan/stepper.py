@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..autograd.creation import asarray
-from ..autograd.tensor import Tensor, wrap
+from ..autograd.tensor import wrap
 from ..base.modes import mode, no_grad
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError
@@ -26,8 +25,8 @@ from .compiled import trace_step
 from .eager import StepFunction, unroll, warn_once
 from .ir.leaves import stack_leaves
 from .ir.step import Aval, Step
-from .pipeline import compile_step
-from .run.batched import Env, plan_all
+from .prepared_scan import ShortLoop
+from .run.batched import Env
 from .run.direction import Direction
 from .run.kernel import Kernel
 from .run.segments import Run
@@ -57,11 +56,11 @@ class CompiledStepper:
         leaves, rebuild_x = flatten(x)
         traced = trace_step(function, carry, rebuild_x, [Aval(leaf.shape, leaf.dtype) for leaf in leaves])
         self._rebuild_carry, self._rebuild_y = traced.rebuild_carry, traced.rebuild_y
-        loop, arguments = compiled_of(traced, _Loop, _Loop)
+        loop, arguments = compiled_of(traced, ShortLoop, ShortLoop)
         xs = {var: np.zeros((length, *var.shape), var.dtype) for var in loop.step.xs}
         env = loop.constants([*traced.objects, *arguments]) | xs
-        kernel = loop.direction.kernel
-        self._memory = _Bound(loop.step, kernel, length, env) if kernel else _Interpreted(loop.direction, length, env)
+        kernel = loop.forward.kernel
+        self._memory = _Bound(loop.step, kernel, length, env) if kernel else _Interpreted(loop.forward, length, env)
         self._inputs = list(xs.values())
         self._firsts = [place[0, ...] for place in self._inputs]
         self.carry = carry
@@ -128,22 +127,6 @@ def make_stepper(function: StepFunction, carry: Tree, x: Tree, length: int = 1) 
 
 
 # ------------------------------------------------------------------------------------------------------- the loop
-
-
-class _Loop:
-    """A step as a loop and nothing else, made once for steps that do the same."""
-
-    def __init__(self, traced: Step) -> None:
-        plan = compile_step(traced, streaming=True)
-        self._traced, self.step, self._constants = traced.consts, plan.forward.step, plan.forward.step.constants
-        self.direction, self._invariants = plan.forward, plan_all(plan.invariants, ())
-
-    def constants(self, objects: Sequence[Any]) -> Env:
-        """Return the constants of the loop, computed from those that were traced."""
-        arrays = [x._array if isinstance(x, Tensor) else x for x in objects]
-        env: Env = dict(zip(self._traced, arrays, strict=True)) | dict(self._constants)
-        self._invariants(0, env)
-        return {var: env[var] for var in self.step.consts}
 
 
 class _Bound:

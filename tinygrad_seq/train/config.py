@@ -17,6 +17,7 @@ from .language_model import CELLS
 LEVELS = get_args(Level)
 UNITS = ("paragraph", "line", "document")
 SCHEDULES = ("cosine", "constant", "plateau")
+PRECISIONS = ("float32", "bfloat16")
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adam": optim.Adam,
     "adamw": optim.AdamW,
@@ -28,7 +29,7 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 # The settings that may change when a run is resumed; so may the path of the corpus, if its text is the same.
 CHANGEABLE = (
     *("steps", "minutes", "patience", "lr", "weight_decay", "clip_norm", "schedule", "warmup", "dropout", "restart"),
-    *("evaluate_every", "eval_tokens", "sample_length"),
+    *("precision", "evaluate_every", "eval_tokens", "sample_length"),
 )
 
 Check = tuple[Callable[[Any], bool], str]
@@ -97,6 +98,9 @@ class TrainingConfig:
     restart : float, default 0.1
         Probability that a unit starts from the initial state during training, as in sampling and scoring. Otherwise it
         continues from the state after the previous unit.
+    precision : str, default "float32"
+        ``"float32"`` or ``"bfloat16"``: in which the products of training are computed (see `autocast`). Weights,
+        checkpoints and evaluations are float32.
     steps : int, default 1200
         Number of updates.
     minutes : float, default 0.0
@@ -150,6 +154,7 @@ class TrainingConfig:
     batch_size: int = 32
     window: int = 64
     restart: float = 0.1
+    precision: str = "float32"
     steps: int = 1200
     minutes: float = 0.0
     evaluate_every: int = 100
@@ -261,6 +266,7 @@ _CHECKS: dict[str, Check] = {
     "cell": (_is_cell, f"one of {', '.join(CELLS)}, or FILE.py:Class"),
     "optimizer": _one_of(tuple(OPTIMIZERS)),
     "schedule": _one_of(SCHEDULES),
+    "precision": _one_of(PRECISIONS),
     "validation": ((lambda value: _is_number(value) and 0 < value < 1), "a number between 0 and 1"),
     "test": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),
     "dropout": ((lambda value: _is_number(value) and 0 <= value < 1), "a number from 0 to below 1"),

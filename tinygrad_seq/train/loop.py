@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..autograd.tensor import Tensor
 from ..base import settings
-from ..base.modes import no_grad
+from ..base.modes import autocast, no_grad
 from ..base.tree import flatten, map_leaves
 from ..data import Windows
 from ..errors import AnomalyError, ArgumentError, CheckpointError
@@ -74,11 +74,13 @@ class TrainingSteps:
     restart : float, default 0.0
         Probability that the state is reset at the token `begins`. A model that is to start texts has to be trained from
         the initial state. If it is positive, `model` must accept ``reset``, flags of shape (T, N).
+    precision : str, default "float32"
+        ``"bfloat16"`` to train inside `autocast`.
 
     Raises
     ------
     ArgumentError
-        If `restart` is not in [0, 1].
+        If `restart` is not in [0, 1], or `precision` is another one.
     AnomalyError
         While iterating, if a loss or gradient is not finite; the parameters keep their values in that case.
 
@@ -107,6 +109,7 @@ class TrainingSteps:
         clip_norm: float = math.inf,
         begins: int | None = None,
         restart: float = 0.0,
+        precision: str = "float32",
     ) -> None:
         if not 0 <= restart <= 1:
             raise ArgumentError(f"TrainingSteps: expected restart to be from 0 to 1, got {restart!r}; pass e.g. 0.1.")
@@ -117,6 +120,7 @@ class TrainingSteps:
         self.scheduler = scheduler
         self.clip_norm = clip_norm
         self.begins, self.restart = begins, restart
+        self._casting = autocast(precision)
         self.number = 0
         self.state: Any = None
 
@@ -134,7 +138,8 @@ class TrainingSteps:
         if self.begins is not None and self.restart:
             chosen = settings.generator().random(inputs.shape) < self.restart
             options["reset"] = (inputs == self.begins) & chosen
-        logits, state = self.model(inputs, self.state, **options)
+        with self._casting:
+            logits, state = self.model(inputs, self.state, **options)
         loss = cross_entropy(logits, targets)
         loss.backward()
         lr = self.optimizer.param_groups[0]["lr"]

@@ -30,6 +30,7 @@ import numpy as np
 from ..base.files import read_regular, write_atomically
 from ..data import Vocabulary
 from ..errors import ArgumentError, CheckpointError, DataError
+from ..nn.quantization import quantize
 from . import manifest, run_files
 from . import trust as consent
 from .binding import Binding, recorded, step_of
@@ -332,12 +333,13 @@ class Run:
         top_k: int | None = None,
         seed: int | None = None,
         checkpoint: str | None = None,
+        precision: str = "float32",
     ) -> Iterator[str]:
         """Return the pieces of the text that `sample` returns, one per token, as they are generated.
 
         Parameters
         ----------
-        prompt, length, temperature, top_k, seed, checkpoint
+        prompt, length, temperature, top_k, seed, checkpoint, precision
             As for `sample`.
 
         Returns
@@ -364,7 +366,7 @@ class Run:
             )
         context = np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(prompt, strict=True)])
         writer = Writer(self.vocabulary, self.config.unit)
-        tokens = self._model_of(checkpoint).sample(
+        tokens = self._model_of(checkpoint, precision).sample(
             context,
             temperature=temperature,
             top_k=top_k,
@@ -382,6 +384,7 @@ class Run:
         top_k: int | None = None,
         seed: int | None = None,
         checkpoint: str | None = None,
+        precision: str = "float32",
     ) -> str:
         """Generate text with a model of the run.
 
@@ -399,6 +402,8 @@ class Run:
             The same seed gives the same text; None gives another text each time.
         checkpoint : str, optional
             The name of a checkpoint; by default the best if there is one, else the newest.
+        precision : str, default "float32"
+            ``"int8"`` or ``"bfloat16"`` for a quantised model (see `quantize`).
 
         Returns
         -------
@@ -431,11 +436,17 @@ class Run:
         (True, True, True)
         """
         pieces = self.stream(
-            prompt, length=length, temperature=temperature, top_k=top_k, seed=seed, checkpoint=checkpoint
+            prompt,
+            length=length,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+            checkpoint=checkpoint,
+            precision=precision,
         )
         return "".join(pieces)
 
-    def score(self, sentence: str, *, checkpoint: str | None = None) -> float:
+    def score(self, sentence: str, *, checkpoint: str | None = None, precision: str = "float32") -> float:
         """Return the natural logarithm of the probability that a unit of the text is `sentence`.
 
         Parameters
@@ -445,6 +456,8 @@ class Run:
             it.
         checkpoint : str, optional
             The name of a checkpoint; by default the best if there is one, else the newest.
+        precision : str, default "float32"
+            ``"int8"`` or ``"bfloat16"`` for a quantised model (see `quantize`).
 
         Returns
         -------
@@ -463,7 +476,7 @@ class Run:
         >>> def more_probable(run, a, b):
         ...     return a if run.score(a) > run.score(b) else b
         """
-        return float(self._model_of(checkpoint).log_probability(self.encode(sentence)).sum())
+        return float(self._model_of(checkpoint, precision).log_probability(self.encode(sentence)).sum())
 
     def encode(self, sentence: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Return the tokens of a sentence between two ``<EOS>``, which `LanguageModel.log_probability` takes.
@@ -485,8 +498,9 @@ class Run:
         """
         return np.concatenate([[self.vocabulary.eos], self.vocabulary.encode(sentence, eos=True, strict=True)])
 
-    def _model_of(self, checkpoint: str | None) -> LanguageModel:
-        return self.model if checkpoint is None else self.load_model(checkpoint)[0]
+    def _model_of(self, checkpoint: str | None, precision: str) -> LanguageModel:
+        model = self.model if checkpoint is None and precision == "float32" else self.load_model(checkpoint)[0]
+        return model if precision == "float32" else quantize(model, precision)
 
     def _numbered(self, step: int) -> Path:
         return run_files.locate(self.folder, "checkpoints") / _name(step)

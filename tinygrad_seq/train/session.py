@@ -134,6 +134,7 @@ class Session:
             clip_norm=config.clip_norm or float("inf"),
             begins=vocabulary.eos,
             restart=config.restart,
+            precision=config.precision,
         )
         self.evaluation = Evaluation(self.model, vocabulary, text, config)
         self.stopping = EarlyStopping(config.patience)

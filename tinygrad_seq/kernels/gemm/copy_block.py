@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy.typing as npt
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
@@ -10,6 +13,8 @@ from numba.extending import intrinsic
 from ..jit import kernel
 from ..llvm import shared
 from ..llvm.simd import REGISTERS, Writer
+
+Array = npt.NDArray[Any]
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -92,3 +97,18 @@ element zeros are written. Of `source` the columns lie side by side in memory, o
 
 for dtype in (types.float32, types.float64):
     shared.publish("copy", shared_copy, 9, dtype)
+
+
+@kernel
+def copy_padded(source: Array, target: Array) -> None:
+    """Copy `source` into the first rows of `target` and zero the remaining columns. *Changed*: `target`."""
+    across = source.strides[0] == source.itemsize
+    if across or source.strides[1] == source.itemsize:
+        lanes = REGISTERS.width // source.itemsize
+        for i in range(0, source.shape[0], lanes):
+            for j in range(0, target.shape[1], lanes):
+                copy_block(source, target, i, j, across)
+        return
+    for i in range(source.shape[0]):
+        for j in range(target.shape[1]):
+            target[i, j] = source[i, j] if j < source.shape[1] else 0

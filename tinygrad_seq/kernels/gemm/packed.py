@@ -17,8 +17,7 @@ from numba.extending import intrinsic
 from ...errors import ShapeError
 from ..jit import kernel
 from ..llvm.address import data, matrix, panels
-from ..llvm.simd import REGISTERS
-from .copy_block import copy_block
+from .copy_block import copy_padded
 from .tile import BAND_ROWS, DEPTH_BYTES, PANEL_BYTES, multiply_at, ready
 
 Array = npt.NDArray[Any]
@@ -43,21 +42,6 @@ def empty_panels(K: int, N: int, like: Array) -> Array:
 
 
 @kernel
-def _copy_padded(source: Array, target: Array) -> None:
-    """Copy `source` into the first rows of `target` and zero the remaining columns. *Changed*: `target`."""
-    across = source.strides[0] == source.itemsize
-    if across or source.strides[1] == source.itemsize:
-        lanes = REGISTERS.width // source.itemsize
-        for i in range(0, source.shape[0], lanes):
-            for j in range(0, target.shape[1], lanes):
-                copy_block(source, target, i, j, across)
-        return
-    for i in range(source.shape[0]):
-        for j in range(target.shape[1]):
-            target[i, j] = source[i, j] if j < source.shape[1] else 0
-
-
-@kernel
 def pack_into(b: Array, panels: Array) -> None:
     """Copy `b` ``(K, N)`` of any strides into panels. *Changed*: `panels`, at least as large as `empty_panels` returns.
 
@@ -68,7 +52,7 @@ def pack_into(b: Array, panels: Array) -> None:
     for k in range(0, K, PACKED_ROWS):
         for p in range(-(-N // columns)):
             part = b[k : k + PACKED_ROWS, p * columns : min(N, (p + 1) * columns)]
-            _copy_padded(part, panels[p, k : min(K, k + PACKED_ROWS)])
+            copy_padded(part, panels[p, k : min(K, k + PACKED_ROWS)])
 
 
 @kernel
@@ -218,7 +202,7 @@ def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
         k0, k1 = n * K // blocks, (n + 1) * K // blocks
         block, more = a[:, k0:k1], accumulate or n > 0
         if turned:
-            _copy_padded(block.T, rows)
+            copy_padded(block.T, rows)
             block = rows[: k1 - k0, :M].T
         if in_place > 0:
             _multiply_panels(block, b[k0:k1, :], PANEL_BYTES, b.strides[0], c[:, :in_place], more)

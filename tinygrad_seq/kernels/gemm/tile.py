@@ -153,13 +153,14 @@ def _write_tile(form: Real, at: Operands, rows: int, vectors: int) -> None:
 
     below = writer.move(at.c, (number(rows), at.c_row))
     starts = {builder.block: [form.zero] * len(grid)}
-    builder.cbranch(at.accumulate, load, loop)
+    builder.cbranch(at.accumulate if form.accumulates else ir.Constant(ir.IntType(1), 0), load, loop)
     builder.position_at_end(load)
     builder.cbranch(full, load_full, load_tail)
     for block, tail in ((load_full, False), (load_tail, True)):
         builder.position_at_end(block)
         use = masks() if tail else [None] * vectors
-        starts[block] = [writer.load(place, use[v]) for place, (_, v) in zip(places, grid, strict=True)]
+        values = [writer.load(place, use[v]) for place, (_, v) in zip(places, grid, strict=True)]
+        starts[block] = values if form.accumulates else [form.zero] * len(grid)
         builder.branch(loop)
 
     builder.position_at_end(loop)
@@ -168,8 +169,8 @@ def _write_tile(form: Real, at: Operands, rows: int, vectors: int) -> None:
     for block, values in starts.items():
         for phi, value in zip((k, a, b, line, *sums), (number(0), at.a, at.b, below, *values), strict=True):
             phi.add_incoming(value, block)
-    entries = [divmod(v, VECTORS) for v in range(vectors)]  # panel and vector in it
-    entries = [writer.move(b, (number(p), at.b_panel), (number(v), number(form.entry_bytes))) for p, v in entries]
+    panels = [divmod(v, VECTORS) for v in range(vectors)]  # panel and vector in it
+    entries = [writer.move(b, (number(p), at.b_panel), (number(v), number(form.entry_bytes))) for p, v in panels]
     if rows > DIRECT_ROWS:
         for entry in entries:
             writer.prefetch(writer.move(entry, (number(AHEAD), at.b_step)))
@@ -195,6 +196,10 @@ def _write_tile(form: Real, at: Operands, rows: int, vectors: int) -> None:
     builder.cbranch(builder.icmp_signed("<", following[0], at.steps), loop, store)
 
     builder.position_at_end(store)
+    end_of_b = writer.move(at.b, (at.steps, at.b_step))
+    footers = [writer.move(end_of_b, (number(p), at.b_panel), (number(v), number(width))) for p, v in panels]
+    tops = [writer.move(at.a, (number(r), at.a_row)) for r in range(rows)]
+    added = [form.finish(value, tops[r], footers[v]) for value, (r, v) in zip(added, grid, strict=True)]
     builder.cbranch(full, store_full, store_tail)
     for block, tail in ((store_full, False), (store_tail, True)):
         builder.position_at_end(block)

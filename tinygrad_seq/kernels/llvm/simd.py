@@ -36,9 +36,8 @@ def registers_of(features: str, machine: str) -> Registers:
 
 
 # The target that Numba compiles for: NUMBA_CPU_FEATURES and NUMBA_CPU_NAME override the host.
-REGISTERS = registers_of(
-    get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES, platform.machine()
-)
+FEATURES: str = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+REGISTERS = registers_of(FEATURES, platform.machine())
 
 
 def elements(count: int) -> range:

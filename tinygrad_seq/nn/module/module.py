@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
-from ...base.modes import mode, no_grad
+from ...base.modes import is_grad_enabled, no_grad
 from ...base.switches import Switch
 from ...errors import ArgumentError, DtypeError, GraphError
 from .parameter import Buffer, Parameter
@@ -346,9 +346,7 @@ class Module:
         return as_html(walk(self))
 
 
-def in_precision(
-    module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs
-) -> R_co:
+def in_precision(module: _Forward[Any, Any], function: Callable[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co:
     """Return what a function of a module returns, in the precision that `quantize` has set.
 
     Raises
@@ -359,7 +357,7 @@ def in_precision(
     if module._precision == "float32":
         return function(*args, **kwargs)
     name = type(module).__name__
-    if module.training and mode.recording:
+    if module.training and is_grad_enabled():
         raise GraphError(
             f"{name}: expected a quantised model in evaluation mode, got one in training mode; call .eval(), or train "
             "the model that it was made from, with ts.autocast('bfloat16') if need be."

@@ -150,9 +150,14 @@ def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
 def _merge(forward: Leaves, backward: Leaves, how: str) -> Leaves:
     """Merge the outputs of the two directions of a layer."""
     pairs = zip(forward.arrays, backward.arrays, strict=True)
+    return Leaves([merge_outputs(*pair, how) for pair in pairs], forward.rebuild)
+
+
+def merge_outputs(forward: Any, backward: Any, how: str) -> Any:
+    """Merge an output of the two directions of a layer: Tensors or ndarrays."""
     if how == "concat":
-        return Leaves([concat(pair, -1) for pair in pairs], forward.rebuild)
-    return Leaves([(a + b) * (0.5 if how == "mean" else 1) for a, b in pairs], forward.rebuild)
+        return concat((forward, backward), -1)
+    return (forward + backward) * (0.5 if how == "mean" else 1)
 
 
 def add_residual(

@@ -21,6 +21,7 @@ from .call import Call, add_residual, run_call
 from .inspection import Inspection, PassInspection, make_nudges
 from .options import TRANSFORMS, Options, check_options, check_residual
 from .passes import Pass, learned_state, step_of_pass
+from .prepared_calls import PreparedCalls
 from .stream import Stream
 from .transforms.inputs import Leaves
 
@@ -87,6 +88,7 @@ class SequenceLayer(Module):
         learned = self.options["learn_initial_state"]
         self.initial_states = [learned_state(cell) for cell in cells] if learned else None
         self._kept: list[Tree] | None = None
+        self._prepared = PreparedCalls()
 
     # ------------------------------------------------------------------------------- subclasses define these
 
@@ -104,6 +106,17 @@ class SequenceLayer(Module):
 
     def _join(self, states: Sequence[Tree]) -> Tree:
         """Return the states of the passes as the state of the layer."""
+        raise NotImplementedError
+
+    def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
+        """Return the arrays of the state of each pass, from those of the state of the layer.
+
+        `counts` are the numbers of arrays of the passes.
+        """
+        raise NotImplementedError
+
+    def _join_arrays(self, states: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """Return the arrays of the state of the layer, from those of the state of each pass."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------- running
@@ -156,9 +169,16 @@ class SequenceLayer(Module):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
+        plain = lengths is None and mask is None and reset is None
+        if plain and (ready := self._prepared.run(self, xs, state)) is not None:
+            return ready
         leaves = self._enter(xs)
         T, N = leaves.arrays[0].shape[:2]
         call, states = self._call(T, N, state, lengths, mask, reset)
+        if plain and self._prepared.prepare(self, call, xs, state, states):
+            ready = self._prepared.run(self, xs, state)
+            if ready is not None:
+                return ready
         ys, outcomes = run_call(call, leaves, states)
         finals = [outcome.state for outcome in outcomes]
         if self.options["stateful"]:

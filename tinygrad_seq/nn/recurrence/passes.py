@@ -149,7 +149,7 @@ def run_pass(
     each array of the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
     plain = nudges is None and not options["return_all_states"] and all(flag is None for flag in flags)
-    if not (plain and xs.arrays[0].shape[0] and _is_only_cell(one, options, training)):
+    if not (plain and xs.arrays[0].shape[0] and is_only_cell(one, options, training)):
         return (yield from _run_with_options(one, xs, state, flags, options, training, nudges))
     inputs = xs.tree()
     step = step_of_cell(one.cell) if isinstance(inputs, Tensor) else step_of_one(one.cell)
@@ -210,7 +210,7 @@ def _run_with_options(
 
 def step_of_pass(one: Pass, options: Options) -> StepFunction:
     """Return the step ``(state, x) -> (state, y)`` of a pass that is not in training."""
-    if _is_only_cell(one, options, training=False):
+    if is_only_cell(one, options, training=False):
         return step_of_one(one.cell)
     cell = _FlatStep(one.cell)
     run = Run(one.cell, flatten(one.cell.initial_state(1))[0], options, False, {}, {})
@@ -293,7 +293,7 @@ def _fill(varying: Inputs, fixed: Inputs, valid: Mask, state: Arrays, reverse: b
 # ----------------------------------------------------------------------------------------------------- the run
 
 
-def _is_only_cell(one: Pass, options: Options, training: bool) -> bool:
+def is_only_cell(one: Pass, options: Options, training: bool) -> bool:
     """Return whether the step of a pass is that of its cell, with neither a projection nor an option at work."""
     return one.projection is None and not any(each.is_active(options, training) for each in TRANSFORMS)
 

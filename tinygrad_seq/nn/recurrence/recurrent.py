@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -149,6 +150,13 @@ class Recurrent(SequenceLayer):
             rebuild = flatten(cell.initial_state(1))[1]  # a list may stand for a tuple
             parts.append(rebuild([as_leaf(leaf) for leaf in flatten(part)[0]]))
         return parts
+
+    def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
+        ends = list(itertools.accumulate(counts))
+        return [leaves[end - count : end] for count, end in zip(counts, ends, strict=True)]
+
+    def _join_arrays(self, states: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        return [array for state in states for array in state]
 
     def _join(self, states: Sequence[Tree]) -> Tree:
         """Return the states of the cells as the state of the layer."""

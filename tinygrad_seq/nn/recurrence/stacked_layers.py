@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from ...autograd.tensor import Tensor
@@ -174,7 +175,8 @@ class StackedLayers(SequenceLayer):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        xs = as_leaf(xs, type(self).__name__)
+        if not isinstance(xs, Tensor):
+            xs = as_leaf(xs, type(self).__name__)
         if xs.ndim != 2:
             return super().forward(xs, state, lengths=lengths, mask=mask, reset=reset)
         if any(given is not None for given in (lengths, mask, reset)):
@@ -226,6 +228,14 @@ class StackedLayers(SequenceLayer):
                 raise ShapeError(f"{facts}pass one row for each layer, direction and sequence.")
             if part.dtype != dtype:
                 raise DtypeError(f"{facts}cast it with astype.")
+
+    def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
+        return [[leaf[k] for leaf in leaves] for k in range(len(counts))]
+
+    def _join_arrays(self, states: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        if len(states) == 1:
+            return [array[None] for array in states[0]]
+        return [np.stack(column) for column in zip(*states, strict=True)]
 
     def _join(self, states: Sequence[Tree]) -> Tree:
         if self.cell.states == 1:

@@ -7,7 +7,6 @@ memory and which are broadcast.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -93,7 +92,8 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     CopyNeededError
         If an operation needs an operand or result in another layout.
     """
-    text = KernelText(loop, layouts, elements_apart=_elements_apart(loop, phases))
+    text = KernelText(loop, layouts)
+    text.elements_apart = _elements_apart(text, phases)
     body = [line for phase in phases for line in _phase(text, phase)]
     if backward:
         body += _cut_at_window(text)
@@ -157,7 +157,12 @@ def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
     count, block, units, most = (
         text.number((phase, name), size)
-        for name, size in (("blocks", -(-length // blocks.units)), ("block", blocks.units), ("units", length), ("rows", blocks.rows))
+        for name, size in (
+            ("blocks", -(-length // blocks.units)),
+            ("block", blocks.units),
+            ("units", length),
+            ("rows", blocks.rows),
+        )
     )
     products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
     tile = [
@@ -195,18 +200,19 @@ def _per_element(text: KernelText, lines: list[str]) -> list[str]:
     return ["for i in range(first, last):", *indented(lines)] if inside else lines
 
 
-def _elements_apart(loop: Loop, phases: list[Phase]) -> bool:
+def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
     """Return whether each batch element runs over all times before the next one begins.
 
-    That needs a loop without products of the whole batch, and pays if the carry of one element is larger than all that
-    the loop reads and writes of it per time: the carry then stays in the first cache.
+    That needs a loop without products of the whole batch. It pays if the carry is a matrix, what is read and written
+    per time are vectors, and only the last carry is wanted: then the carry of a batch element stays in the cache.
     """
-    if not loop.batched or any(phase.products for phase in phases):
+    loop, layouts = text.loop, text.layouts
+    if not loop.batched or not loop.carry or any(phase.products for phase in phases):
         return False
-    carry, outputs = {*loop.carry, *loop.time_sums}, {*loop.carry_out, *loop.time_sums_out}
-    size = sum([math.prod(loop.features(var)) for var in carry])
-    others = [var for var in (*loop.inputs, *loop.saved) if var in loop.batched and var not in carry | outputs]
-    return size > sum([math.prod(loop.features(var)) for var in others])
+    carry = {*loop.carry, *loop.carry_out}
+    others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums) if var in loop.batched and var not in carry]
+    ranks = [max([var.ndim for var in variables], default=0) for variables in (loop.carry, others)]
+    return all(layouts[var].buffer.alternates for var in loop.carry) and ranks[0] > ranks[1]
 
 
 def _cut_at_window(text: KernelText) -> list[str]:

@@ -13,15 +13,25 @@ Every element adds the same products in the same order as in a product by itself
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeGuard
 
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
+from ...ops.linear import matmul
 from ...ops.primitive import OpKind
-from ..ir.step import Eqn, Var
-from .arrange import Loop, is_elementwise
+from ..ir.check import check_stages
+from ..ir.step import Eqn, Stages, Var, dependents
+from .arrange import Loop, arrange, is_elementwise
+from .batch_axis import with_batch_axis
 from .layout import Buffer, CopyNeededError, Layout, contiguous, view
-from .schedule import Item, LoopNest, Phase, eqns_of
+from .schedule import Item, LoopNest, Phase, eqns_of, schedule
 
+FEW_ROWS: Final = 8
+"""With fewer rows a product for all times is faster than one per time."""
+LARGE_BYTES: Final = 2**21
+"""With a larger matrix too: it would pass through the second cache at every time."""
 SCRATCH_BYTES: Final = 2**14
 """Roughly the bytes of the sums of one tile: half of the first cache."""
 
@@ -67,6 +77,41 @@ def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:
                 items.append(item)
         found.append(Phase(items, [eqn for eqn in phase.products if eqn not in gone]))
     return [phase for phase in found if phase.items or phase.products]
+
+
+def products_inside(stages: Stages) -> Stages:
+    """Return `stages` with the products before the loop that can be fused with a loop nest moved into it.
+
+    Their results then stay in the cache. With few rows they stay outside, where each row of the matrix serves many times.
+    """
+    step = stages.step
+    varying = dependents(stages.before, step.xs).union(step.xs)
+    others = {*stages.saved, *[var for eqn in (*stages.before, *stages.after) for var in eqn.reads]}
+    moved = {
+        eqn.result: eqn
+        for eqn in stages.before
+        if eqn.primitive is matmul and eqn.result not in others and _moves(eqn, varying)
+    }
+    if not moved:
+        return stages
+    constants = {*step.consts, *[var for eqn in stages.before for var in eqn.results]} - varying
+
+    def inside() -> Stages:
+        before = tuple([eqn for eqn in stages.before if eqn.results[0] not in moved])
+        return replace(stages, before=before, during=(*moved.values(), *stages.during))
+
+    loop = with_batch_axis(arrange(inside()))
+    fused = {eqn.result for phase in fuse_products(loop, schedule(loop, constants)) for eqn in phase.fused}
+    for var in tuple(moved):
+        if loop.renamed.get(var, var) not in fused:
+            del moved[var]
+    return check_stages(inside())
+
+
+def _moves(eqn: Eqn, varying: Collection[Var]) -> bool:
+    a, b = eqn.operands
+    alike = a in varying and b not in varying and a.ndim == b.ndim == 2
+    return alike and a.shape[0] >= FEW_ROWS and math.prod(b.shape) * b.dtype.itemsize <= LARGE_BYTES
 
 
 def blocks_of(loop: Loop, phase: Phase) -> Blocks:

@@ -28,8 +28,6 @@ class KernelText:
     ----------
     loop, layouts
         The loop, and where its variables are.
-    elements_apart
-        Whether the loop over batch elements is outside of that over time.
 
     Attributes
     ----------
@@ -39,6 +37,8 @@ class KernelText:
         The elements of the scratch of each fused product.
     fused
         The products that are fused with the loop nest at work, and the first columns of their pieces.
+    elements_apart
+        Whether the loop over batch elements is outside of that over time.
     nests
         The number of loop nests so far.
     opened
@@ -47,8 +47,9 @@ class KernelText:
         The names of the single numbers that the phase at work holds in registers.
     """
 
-    def __init__(self, loop: Loop, layouts: Mapping[Var, Layout], elements_apart: bool = False) -> None:
-        self.loop, self.layouts, self.elements_apart = loop, layouts, elements_apart
+    def __init__(self, loop: Loop, layouts: Mapping[Var, Layout]) -> None:
+        self.loop, self.layouts = loop, layouts
+        self.elements_apart = False
         self.buffers: dict[Buffer, str] = {}
         self.weights: dict[Packing, str] = {}
         self.numbers: dict[object, tuple[str, int | Stride]] = {}

@@ -86,7 +86,9 @@ def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> st
     width, room = text.length(buffer), len(starts) * blocks.units * blocks.rows
     text.scratch[buffer] = max(room, text.scratch.get(buffer, 0))
     right, zero = text.address(buffer, "top"), literal(0, eqn.result.dtype)
-    return f"gemm_at({left}, rows, {depth}, {', '.join(steps)}, {weight} + b * {size}, {right}, {width}, {width}, {zero})"
+    return (
+        f"gemm_at({left}, rows, {depth}, {', '.join(steps)}, {weight} + b * {size}, {right}, {width}, {width}, {zero})"
+    )
 
 
 def _matrix(text: KernelText, eqn: Eqn, var: Var, columns: str, first: str = "first") -> tuple[str, str, str, str]:
@@ -99,7 +101,13 @@ def _matrix(text: KernelText, eqn: Eqn, var: Var, columns: str, first: str = "fi
     if len(shape) > 2 - buffer.batched:  # several matrix rows per batch element: all must be in order
         axes = [axis for axis, size in enumerate(shape) if size != 1]
         in_order = all(as_int(layout.strides[axis]) == math.prod(shape[axis + 1 :]) for axis in axes)
-        if buffer.kind == "varying" or var.ndim < 2 or layout.offsets or buffer.size != math.prod(shape) or not in_order:
+        if (
+            buffer.kind == "varying"
+            or var.ndim < 2
+            or layout.offsets
+            or buffer.size != math.prod(shape)
+            or not in_order
+        ):
             raise CopyNeededError(eqn, var)
         rows, row_step = text.number((var, "lead"), lead), columns
         rows = f"(last - first) * {rows}" if buffer.batched else rows

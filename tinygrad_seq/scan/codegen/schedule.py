@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from ...ops.linear import matmul
-from ...ops.primitive import TABLE
+from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var, dependents, live
 from .arrange import Loop, is_elementwise, is_layout
 
@@ -67,7 +67,7 @@ def schedule(loop: Loop, constants: Collection[Var]) -> list[Phase]:
     """Return the phases of one iteration; `constants` are the same at every time."""
     levels = _levels(loop)
     needed = set(live(loop.eqns, [*loop.carry_out, *[var for eqn in levels for var in eqn.reads]]))
-    left = dict.fromkeys(loop.eqns)
+    left = dict.fromkeys([eqn for eqn in loop.eqns if not _is_view_of_input(loop, eqn)])
     phases = [Phase()]
     for level in sorted(set(levels.values())):
         expensive = [eqn for eqn, at in levels.items() if at == level]
@@ -87,6 +87,11 @@ def schedule(loop: Loop, constants: Collection[Var]) -> list[Phase]:
     phases[-1].items += _fuse(loop, _take(left, tuple(left)), left, needed)
     _rematerialise(loop, phases)
     return phases
+
+
+def _is_view_of_input(loop: Loop, eqn: Eqn) -> bool:
+    """Return whether an equation only says where parts of an input are, which is known from the start."""
+    return eqn.primitive.kind is OpKind.VIEW and loop.root(eqn.results[0]) not in loop.producer
 
 
 def _levels(loop: Loop) -> dict[Eqn, int]:

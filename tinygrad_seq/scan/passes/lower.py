@@ -67,7 +67,9 @@ def _product(a: Any, b: Any, precision: str = "float32") -> Any:
             terms.append(_product(part, _take_slices(b, slice(start, end)), precision))
         return sum(terms[1:], terms[0])
     if a.ndim == 1:
-        return reshape(_product(reshape(a, (1, a.shape[0])), b, precision), (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else ())
+        return reshape(
+            _product(reshape(a, (1, a.shape[0])), b, precision), (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else ()
+        )
     if b.ndim == 1:
         y = _product(a, reshape(b, (b.shape[0], 1)))
         return reshape(y, y.shape[:-1])

@@ -6,6 +6,9 @@ With R the values that depend on the carry and F those that the next carry needs
     during = R and F        the loop
     after  = R and not F    once on what the loop stacked: the gradients of weights, output projections
 
+What is neither R nor F could be done at both ends. It is done after the loop if it depends on a reduction, which the
+loop does in passing.
+
 Only *expensive* equations leave the loop. A cheap one (elementwise, a change of shape, a reduction over features) takes
 a few instructions on values in registers there, and a pass over memory elsewhere: it stays unless an expensive one
 outside needs or makes its value. On an LSTM of 64 x 64 x 256, moving the sums with the bias out of the loop costs 6 to
@@ -46,6 +49,9 @@ def partition(step: Step, saved: Collection[Var] = ()) -> Stages:
     varying = dependents(eqns, (*step.carry, *step.xs))
     free = [eqn for eqn in eqns if not _any(eqn.results, recurrent) and eqn not in finish]
     apart = [eqn for eqn in free if not is_cheap(eqn) or not _any(eqn.results, varying)]
+    sums = {eqn.results[0] for eqn in free if eqn.primitive.kind is OpKind.REDUCTION and eqn.results[0] in varying}
+    can_follow = dependents(eqns, sums) - feeding
+    apart = [eqn for eqn in apart if not _any(eqn.results, can_follow)]
     before = live(free, [result for eqn in apart for result in eqn.results])
     placed = {result for eqn in before for result in eqn.results}
     late: set[Var] = set()
@@ -59,7 +65,7 @@ def partition(step: Step, saved: Collection[Var] = ()) -> Stages:
             late.update(eqn.results)
         else:
             during.append(eqn)
-    during, moved = _without_late(during, recurrent, {*step.carry_out, *step.ys, *step.sums, *saved, *terms})
+    during, moved = _without_late(during, recurrent | sums, {*step.carry_out, *step.ys, *step.sums, *saved, *terms})
     after = [eqn for eqn in eqns if eqn in {*moved, *after}]
     wanted = {operand for eqn in after if eqn not in finish for operand in eqn.reads}
     wanted.update(step.ys, saved, set(step.sums).difference(terms))
@@ -91,11 +97,11 @@ def find_terms(eqns: Collection[Eqn], step: Step, saved: Collection[Var]) -> tup
     return terms, finish
 
 
-def _without_late(during: list[Eqn], recurrent: set[Var], outputs: set[Var]) -> tuple[list[Eqn], list[Eqn]]:
-    """Return the loop without the views, and the values not in R, that only `after` reads; and these."""
+def _without_late(during: list[Eqn], staying: set[Var], outputs: set[Var]) -> tuple[list[Eqn], list[Eqn]]:
+    """Return the loop without the views, and the values not in `staying`, that only `after` reads; and these."""
     needed, stay, go = set(outputs), [], []
     for eqn in reversed(during):
-        movable = eqn.primitive.kind is OpKind.VIEW or not _any(eqn.results, recurrent)
+        movable = eqn.primitive.kind is OpKind.VIEW or not _any(eqn.results, staying)
         if movable and not _any(eqn.results, needed):
             go.append(eqn)
         else:

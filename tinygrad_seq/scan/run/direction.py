@@ -14,7 +14,7 @@ from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
 from .interpret import run_loop
-from .kernel import Kernel
+from .kernel import NO_STAMPS, Kernel, Stamps
 from .segments import Run
 from .time_sums import TimeSum, plan_time_sum
 
@@ -30,6 +30,13 @@ class Direction:
         Variables that are read later, beside the outputs.
     backward
         Whether it runs against the order of the scan, and windows cut its carry.
+
+    Attributes
+    ----------
+    time_varying
+        The variables with one value per time.
+    constant, before, finish
+        Functions of T and an `Env`: the equations before the loop on constants, those at all times, and those after it.
     """
 
     def __init__(self, stages: Stages, stacked: Collection[Var] = (), backward: bool = False) -> None:
@@ -47,7 +54,10 @@ class Direction:
             needed += self.time_sums[var].needs
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
-        self._before, self._after = plan_all(stages.before, self.time_varying), plan_all(self.after, self.time_varying)
+        constant = [eqn for eqn in stages.before if self.time_varying.isdisjoint(eqn.results)]
+        self.constant = plan_all(constant, ())
+        self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
+        self.finish = plan_all(self.after, self.time_varying)
         low = any("precision" in eqn.params for eqn in stages.during)
         self.kernel = None if config.DISABLE_JIT or low else Kernel(stages, self.time_varying, history, backward)
 
@@ -58,19 +68,20 @@ class Direction:
         count = -(-T // SUM_ROWS)
         return {var: np.zeros((count, *var.shape), var.dtype) for var in self.kernel.stages.time_sums}
 
-    def run(self, env: Env, init: Sequence[np.ndarray], run: Run) -> tuple[np.ndarray, ...]:
+    def run(self, env: Env, init: Sequence[np.ndarray], run: Run, stamps: Stamps = NO_STAMPS) -> tuple[np.ndarray, ...]:
         """Evaluate everything but the time sums, from and into `env`, and return the last carry.
 
-        `env` holds the consts, the xs and the `blocks`.
+        `env` holds the consts, the xs and the `blocks`; packed forms of arrays with `stamps` are kept.
         """
-        self._before(run.T, env)
+        self.constant(run.T, env)
+        self.before(run.T, env)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
             last = run_loop(self.stages, run.T, env, self.time_varying, start, reverse, window, run.start)
         else:
-            last = self.kernel.run(run.T, env, start, reverse, window, run.start)
-        self._after(run.T, env)
+            last = self.kernel.run(run.T, env, start, reverse, window, run.start, stamps)
+        self.finish(run.T, env)
         return last
 
     def outputs(self, env: Env, T: int) -> list[np.ndarray]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from ...autograd.inplace import Stamp
 from ...kernels.compile.generated import load
 from ...kernels.llvm.address import address_of, empty
 from ..codegen.emit import FIXED
@@ -19,6 +21,10 @@ from ..ir.step import Stages, Var
 from .batched import Env
 from .launch import Bound, launch, seconds_per_element
 from .panels import Panels
+
+Stamps = Mapping[int, Stamp]
+"""The stamps of arrays whose packed forms are kept while they do not change, by the id of the array."""
+NO_STAMPS: Final[Stamps] = MappingProxyType({})
 
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
 
@@ -91,11 +97,18 @@ class Kernel:
         return self._run_elements
 
     def run(
-        self, T: int, env: Env, init: dict[Var, np.ndarray], reverse: bool, window: int | None, start: int
+        self,
+        T: int,
+        env: Env,
+        init: dict[Var, np.ndarray],
+        reverse: bool,
+        window: int | None,
+        start: int,
+        stamps: Stamps = NO_STAMPS,
     ) -> tuple[np.ndarray, ...]:
         """Run the loop over `T` times, after `start` earlier ones; stack into `env` and return the last carry."""
-        bound = self.bind(T, env, reverse, window, start)
-        ends = {b.var: (0, T & 1) if b.alternates else (T, 0) if reverse else (0, T) for _, b in self._carries}
+        bound = self.bind(T, env, reverse, window, start, stamps)
+        ends = self.ends(T, reverse)
         for var, array in bound.carries.items():
             array[ends[var][0]] = init[var].reshape(array.shape[1:])
         self.launch(bound, T)
@@ -104,14 +117,29 @@ class Kernel:
                 env[view.var] = self.over_time(view, bound, T, reverse, env)
         return tuple([bound.carries[var][ends[var][1]].reshape(var.shape).copy() for var in self.loop.carry])
 
-    def bind(self, T: int, env: Env, reverse: bool = False, window: int | None = None, start: int = 0) -> Bound:
-        """Return the memory for `T` times, in which `env` holds the inputs, and the runtime arguments."""
+    def ends(self, T: int, reverse: bool) -> dict[Var, tuple[int, int]]:
+        """Return which slabs of each carry hold it before the first of `T` steps, and after the last."""
+        return {b.var: (0, T & 1) if b.alternates else (T, 0) if reverse else (0, T) for _, b in self._carries}
+
+    def bind(
+        self,
+        T: int,
+        env: Env,
+        reverse: bool = False,
+        window: int | None = None,
+        start: int = 0,
+        stamps: Stamps = NO_STAMPS,
+    ) -> Bound:
+        """Return the memory for `T` times, in which `env` holds the inputs, and the runtime arguments.
+
+        The weights are packed, but for those that are kept by one of `stamps`; those of `stamps` are kept.
+        """
         arrays = [memory(T, env) for memory in self._memory]
         status = np.zeros(STATUS_SIZE, np.int64) if self.source.checked else self._no_status
         factors = self._factors.copy() if self._arguments else self._factors
         for at, var in self._arguments:
             factors[at] = env[var]
-        others = [*[panels.pack(env[var]) for var, panels in self.panels], factors, status]
+        others = [*[_pack(panels, env[var], stamps) for var, panels in self.panels], factors, status]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
@@ -123,6 +151,16 @@ class Kernel:
     def seconds_of(self, T: int) -> float:
         """Return roughly how long `T` times take on one thread."""
         return T * self.N * self.seconds
+
+    def rebind(self, bound: Bound, T: int, env: Env, changed: Collection[Var]) -> None:
+        """Put the inputs in `env` that have `changed` into the place of those that `bound` was made with."""
+        for at, buffer in enumerate(self.source.buffers):
+            if buffer.kind == "varying" and buffer.var in changed:
+                array = bound.arrays[at] = self._memory[at](T, env)
+                bound.addresses[at] = address_of(array)
+                for place, number, axis in self._strides:
+                    if number == at:
+                        bound.sizes.view(np.int64)[place] = array.strides[axis]
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
@@ -181,16 +219,31 @@ class Kernel:
         return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., begin:], shape, strides)
 
 
+def _pack(panels: Panels, weight: np.ndarray, stamps: Stamps) -> np.ndarray:
+    """Return a packed matrix, a kept one if the matrix is (a view of) an array with a stamp."""
+    base = weight if weight.base is None else weight.base
+    stamp = stamps.get(id(base))
+    if stamp is None or not stamp.is_of(base):
+        return panels.pack(weight)
+    key = panels.key, weight.shape, weight.strides, address_of(weight) - address_of(base)
+    kept: np.ndarray | None = stamp.kept.get(key)
+    if kept is None:
+        kept = stamp.kept[key] = panels.pack(weight)
+    return kept
+
+
 def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
     """Return a function of T and the inputs that returns an input with one value per time.
 
-    Its feature axes must be contiguous, those for time and batch can have any strides.
+    Its feature axes must be contiguous, those for time and batch can have any strides in elements.
     """
     var, lead = buffer.var, 2 if buffer.batched else 1
 
     def memory(T: int, env: Env) -> np.ndarray:  # noqa: ARG001
         array = env[var]
         step = array.itemsize
+        if any(stride % step for stride in array.strides[:lead]):  # not an element apart: parts of records
+            return np.ascontiguousarray(array)
         for size, stride in zip(array.shape[: lead - 1 : -1], array.strides[: lead - 1 : -1], strict=True):
             if size != 1 and stride != step:
                 return np.ascontiguousarray(array)

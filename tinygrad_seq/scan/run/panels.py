@@ -13,7 +13,13 @@ from ..codegen.fusion import Packing
 
 
 class Panels:
-    """How a matrix is packed: what its shape determines. Blocks but the last one fill whole panels."""
+    """How a matrix is packed: what its shape determines. Blocks but the last one fill whole panels.
+
+    Attributes
+    ----------
+    key
+        Equal for two that pack the same matrix in the same way.
+    """
 
     def __init__(self, packing: Packing) -> None:
         weight, starts, length, block = packing
@@ -25,6 +31,7 @@ class Panels:
         columns = PANEL_BYTES // self._dtype.itemsize
         self._shape = (-(-N // columns), K, columns)
         self._zero = self._dtype.type(0)
+        self.key = self._shape, self._dtype, packing[1:]
         self.nbytes = math.prod(self._shape) * self._dtype.itemsize
 
     def pack(self, weight: np.ndarray) -> np.ndarray:

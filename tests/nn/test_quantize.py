@@ -1,0 +1,271 @@
+"""`quantize`: values, compiled and step by step, saving and copying, threads, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as ts
+from tests.nn.test_cell_library import ROWS
+from tests.test_autocast import LAYERS, H, I, N, T
+from tinygrad_seq import nn
+from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError
+
+# Root mean square and largest difference, relative to the largest value: from float32, and of the two paths, which may
+# split a product of joined operands, so that each part has a scale of its own.
+TOLERANCE = {"int8": (0.02, 0.2), "bfloat16": (0.01, 0.06)}
+PRECISIONS = tuple(TOLERANCE)
+
+
+def scaled_to_int8(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    scale = np.abs(x).max(axis, keepdims=True) / 127
+    return np.rint(x / scale), scale
+
+
+def check_close(found: Any, expected: Any, precision: str) -> None:
+    x, y = np.asarray(found), np.asarray(expected)
+    typical, most = TOLERANCE[precision]
+    scale = np.abs(y).max()
+    assert np.sqrt(np.mean((x - y) ** 2)) <= typical * scale
+    assert np.abs(x - y).max() <= most * scale
+
+
+@pytest.fixture
+def xs(rng) -> ts.Tensor:
+    ts.manual_seed(0)
+    return ts.tensor(rng.standard_normal((T, N, I)).astype("f4"))
+
+
+def test_linear_is_the_product_of_integers(rng):
+    layer, x = nn.Linear(40, 7), rng.standard_normal((3, 5, 40)).astype("f4")
+    (rows, of_rows), (columns, of_columns) = scaled_to_int8(x, -1), scaled_to_int8(layer.weight.numpy().T, 0)
+    expected = rows @ columns * of_rows * of_columns + layer.bias.numpy()
+    y = ts.quantize(layer, "int8")(ts.tensor(x))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-5)
+
+
+def test_special_values():
+    layer = ts.quantize(nn.Linear(4, 3, bias=False), "int8")
+    x = np.array([[0, 0, 0, 0], [np.nan, 1, 1, 1], [np.inf, 1, 1, 1], [1e-42, 0, 0, 0], [3e38, 3e38, 0, 0]], "f4")
+    y = layer(ts.tensor(x)).numpy()
+    assert (y[0] == 0).all()
+    assert not np.isfinite(y[1:3]).any()
+    assert (np.abs(y[3]) <= 1e-38).all()
+    np.testing.assert_allclose(y[4], x[4] @ layer.weight.numpy().T, rtol=0.05)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_embedding_has_a_scale_per_row(precision):
+    table = nn.Embedding(20, 16)
+    small = ts.quantize(table, precision)
+    rows = small(np.arange(20)).numpy()
+    check_close(rows, table.weight.numpy(), precision)
+    if precision == "int8":
+        integers, scale = scaled_to_int8(table.weight.numpy(), 1)
+        np.testing.assert_allclose(rows, integers * scale, rtol=1e-6)
+    np.testing.assert_array_equal(ts.quantize(small, precision).weight.numpy(), rows)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name, precision, xs):
+    layer = LAYERS[name]()
+    before = {name: value.copy() for name, value in layer.state_dict().items()}
+    small = ts.quantize(layer, precision)
+    with ts.no_grad():
+        expected, found = layer.eval()(xs)[0].numpy(), small(xs)[0].numpy()
+    check_close(found, expected, precision)
+    assert not np.array_equal(found, expected)
+    assert not small.training
+    assert not any(parameter.requires_grad for parameter in small.parameters())
+    with ts.disable_compile():
+        check_close(small(xs)[0].numpy(), found, precision)
+    for key, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+        assert small.state_dict()[key].dtype == np.float32
+    for parameter in layer.parameters():
+        assert parameter.requires_grad
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_cells_of_the_library(name):
+    """Every cell can be quantised; some states go far beyond what its weights give, so only a step is compared."""
+    ts.manual_seed(0)
+    cell = ROWS[name].make().float()
+    if cell.input_size is None or not list(cell.parameters()):
+        return
+    x, state = ts.randn(5, cell.input_size) / 2, cell.initial_state(5)
+    expected, found = cell.eval()(x, state)[0].detach().numpy(), ts.quantize(cell, "int8")(x, state)[0].numpy()
+    assert np.abs(found - expected).max() <= 0.1 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_streams_samples_and_copies_agree(precision, xs):
+    small = ts.quantize(nn.Recurrent(nn.StackedCell(nn.GRUCell(I, H), nn.LSTMCell(H, H))), precision)
+    expected = small(xs)[0].numpy()
+    stream = small.stream(N)
+    found = np.stack([stream(x).numpy() for x in xs])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with ts.no_grad():
+        np.testing.assert_allclose(small.inspect(xs).ys.numpy(), expected, atol=1e-6)
+    for other in (copy.deepcopy(small), pickle.loads(pickle.dumps(small))):
+        np.testing.assert_array_equal(other(xs)[0].numpy(), expected)
+
+
+def test_the_model_and_its_copies_share_nothing(xs):
+    layer = nn.LSTM(I, H)
+    full = layer(xs)[0].numpy()
+    small = {precision: ts.quantize(layer, precision) for precision in PRECISIONS}
+    found = {precision: model(xs)[0].numpy() for precision, model in small.items()}
+    np.testing.assert_array_equal(layer(xs)[0].numpy(), full)
+    layer.weight_hh_l0.data[...] = 0
+    for precision, model in small.items():
+        np.testing.assert_array_equal(model(xs)[0].numpy(), found[precision])
+        check_close(found[precision], full, precision)
+
+
+def test_saving(xs, tmp_path):
+    layer = nn.Sequential(nn.Linear(I, H), nn.Tanh(), nn.Linear(H, 3))
+    small = ts.quantize(layer, "int8")
+    ts.save(small.state_dict(), tmp_path / "small.safetensors")
+    other = nn.Sequential(nn.Linear(I, H), nn.Tanh(), nn.Linear(H, 3))
+    other.load_state_dict(ts.load(tmp_path / "small.safetensors"))
+    np.testing.assert_array_equal(other(xs).numpy(), layer(xs).numpy())
+    np.testing.assert_array_equal(ts.quantize(other, "int8")(xs).numpy(), small(xs).numpy())
+
+
+def test_threads(xs):
+    layer = nn.GRU(I, H)
+    models = [layer, ts.quantize(layer, "int8"), ts.quantize(layer, "bfloat16")]
+    expected = [model(xs)[0].numpy() for model in models]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        found = [models[number](xs)[0].numpy() for _ in range(20)]
+        wrong.extend(number for ys in found if not np.array_equal(ys, expected[number]))
+
+    threads = [threading.Thread(target=work, args=(number % 3,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("compile", [True, False])
+def test_a_quantised_module_inside_autocast_keeps_its_precision(compile, xs):
+    small = ts.quantize(nn.GRU(I, H), "int8")
+    expected = small(xs)[0].numpy()
+    with ts.autocast("bfloat16"):
+        if compile:
+            found = small(xs)[0].numpy()
+        else:
+            with ts.disable_compile():
+                found = small(xs)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_cell_can_keep_its_products_in_float32(xs):
+    class Exact(nn.Cell):
+        def __init__(self) -> None:
+            self.input_size, self.state_shape = I, (H,)
+            self.new = nn.Linear(I + H, H)
+
+        def forward(self, x, h):
+            with ts.autocast("float32"):
+                h = ts.linear(ts.concat([x, h], axis=-1), self.new.weight, self.new.bias).tanh()
+            return h, h
+
+    layer = nn.Recurrent(Exact())
+    np.testing.assert_array_equal(ts.quantize(layer, "int8")(xs)[0].numpy(), layer(xs)[0].numpy())
+
+
+# ----------------------------------------------------------------------------------------------------------- errors
+
+
+def test_refused_arguments():
+    with pytest.raises(ArgumentError, match=r"quantize: .*'int4'"):
+        ts.quantize(nn.Linear(3, 4), "int4")
+    with pytest.raises(ArgumentError, match=r"float32.*as it is"):
+        ts.quantize(nn.Linear(3, 4), "float32")
+    with pytest.raises(ArgumentError, match=r"expected a Module, got list"):
+        ts.quantize([nn.Linear(3, 4)], "int8")
+    with pytest.raises(DtypeError, match=r"'1\.weight' .*float64"):
+        ts.quantize(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4).double()), "int8")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "make", [lambda: nn.LSTM(I, H), lambda: nn.Linear(I, H), lambda: nn.Recurrent(nn.GRUCell(I, H))]
+)
+def test_no_gradient_and_no_training(make: Callable[[], nn.Module], precision, xs):
+    small = ts.quantize(make(), precision)
+    x = xs.detach().requires_grad_()
+    for switch in (lambda f: f, ts.disable_compile()):
+        with pytest.raises(GraphError, match=r"quanti[sz]e.*without gradients"):
+            switch(small)(x)
+    with ts.no_grad():
+        small(x)
+    with pytest.raises(GraphError, match=r"evaluation mode"):
+        small.train()(xs)
+    with ts.no_grad():
+        small(xs)
+    small.eval()(xs)
+
+
+def test_no_gradient_through_a_part_of_a_trained_step(xs):
+    class Outer(nn.Cell):
+        def __init__(self) -> None:
+            self.input_size, self.state_shape = I, (H,)
+            self.own, self.part = nn.Linear(I, H), ts.quantize(nn.Linear(H, H), "int8")
+
+        def forward(self, x, h):
+            h = (self.own(x) + self.part(h)).tanh()
+            return h, h
+
+    layer = nn.Recurrent(Outer())
+    with ts.no_grad():
+        layer(xs)
+    with pytest.raises(GraphError, match=r"without gradients"):
+        layer(xs)
+
+
+class Stacked(nn.Cell):
+    """Heads with a matrix each."""
+
+    def __init__(self) -> None:
+        self.input_size, self.state_shape = I, (H,)
+        self.new, self.heads = nn.Linear(I, H), nn.Parameter(ts.randn(4, 4, 4))
+
+    def forward(self, x, h):
+        heads = ts.reshape(h, (-1, 4, 1, 4)) @ self.heads
+        h = (self.new(x) + ts.reshape(heads, (-1, H))).tanh()
+        return h, h
+
+
+class OnTheLeft(Stacked):
+    def forward(self, x, h):
+        h = (self.new(x) + (self.new.weight @ ts.expand_dims(x, -1))[..., 0]).tanh()
+        return h, h
+
+
+class ByEinsum(Stacked):
+    def forward(self, x, h):
+        h = ts.einsum("ni,hi->nh", x, self.new.weight).tanh() * h
+        return h, h
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [(Stacked, r"'matmul'.*\(4, 4, 4\) is constant"), (OnTheLeft, r"'matmul'.*\(16, 8\)"), (ByEinsum, "'einsum'")],
+)
+def test_cells_that_cannot_be_quantised(cell, why):
+    with pytest.raises(ArgumentError, match=f"quantize: expected a {cell.__name__} whose products.*{why}"):
+        ts.quantize(nn.Recurrent(cell()), "int8")

@@ -1,0 +1,202 @@
+"""Products in bfloat16 and int8: rows and panels in a narrow format, whole products, bytes.
+
+In generated kernels, once per step and product:
+
+    rows_at(a, M, K, a_row, a_column, rows, like)         float32 rows of A, any strides ─▶ rows_nbytes(M, K, precision)
+    gemm_rows_at(rows, M, K, b, c, N, c_row, like)        rows and packed(b, precision) ─▶ float32 C
+
+`like` is a zero with the dtype of the format, ``BFLOAT16.type(0)`` or ``INT8.type(0)`` (see `formats.py`).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+from numba import from_dtype, types
+from numba.extending import intrinsic
+
+from ...errors import ShapeError
+from ..jit import kernel
+from ..llvm import shared
+from ..llvm.address import address_of, data, empty, room
+from . import tile
+from .conversion import bytes_of, convert_rows, fill_entries, footer_of, group_of, header_of, pack_entries
+from .formats import BFLOAT16, FORMATS, INT8
+from .packed import pack_at
+from .tile import DEPTH_BYTES, PANEL_BYTES, ROWS, multiply_at
+
+Array = npt.NDArray[Any]
+
+COLUMNS: Final = PANEL_BYTES // 4
+"""Columns of a panel."""
+LARGEST_DEPTH: Final = 2**31 // (255 * 127)
+"""Products of int8 that fit into int32."""
+_ANY_DEPTH: Final = 2**32
+_STRIP_ROWS: Final = 120 * ROWS
+_PACKED_BYTES: Final = 2**19
+_FORMATS: Final = {"bfloat16": BFLOAT16, "int8": INT8}
+
+
+def format_of(precision: str, dtype: Any = np.float32) -> np.dtype:
+    """Return the dtype that names the format of a product: that of the operands for "float32"."""
+    return _FORMATS.get(precision, np.dtype(dtype))
+
+
+def rows_nbytes(M: int, K: int, precision: str) -> int:
+    """Return the bytes of `M` converted rows."""
+    form = FORMATS[from_dtype(format_of(precision))]
+    return M * (form.row_header + 4 * -(-K // form.group))
+
+
+def panel_nbytes(K: int, precision: str, dtype: Any = np.float32) -> int:
+    """Return the bytes of one panel of a matrix with `K` rows."""
+    kind = format_of(precision, dtype)
+    form = FORMATS[from_dtype(kind)]
+    return columns_of(kind) * (-(-K // form.group) * kind.itemsize + form.panel_footer)
+
+
+def columns_of(kind: np.dtype) -> int:
+    """Return the columns of a panel in a format."""
+    return PANEL_BYTES // (8 if kind == np.float64 else 4)
+
+
+def panels_nbytes(K: int, N: int, precision: str, dtype: Any = np.float32) -> int:
+    """Return the bytes of a packed ``(K, N)`` matrix; a multiple of `panel_nbytes`, one panel per `COLUMNS` columns."""
+    return -(-N // columns_of(format_of(precision, dtype))) * panel_nbytes(K, precision, dtype)
+
+
+def ready(dtype: Any) -> None:
+    """Make `rows_at` and `gemm_rows_at` available to generated kernels, in the format of `dtype`."""
+    tile.ready(dtype)
+    shared.publish("rows", convert_rows, 6, from_dtype(np.dtype(dtype)))
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def rows_at(typing, a, M, K, a_row, a_column, rows, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Convert float32 rows at an address, sizes and strides in elements; `rows` is the address of the result."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        shared.call(context, builder, "rows", like, values[:-1])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6, like), generate
+
+
+def _emit(context: Any, builder: Any, like: Any, a: Any, steps: Any, M: Any, b: Any, c: Any, accumulate: Any) -> None:
+    """Emit a product: `a` is (address, row stride, step stride), `c` (address, columns, row stride in elements)."""
+    form, number = FORMATS[like], steps.type
+    step = number(COLUMNS * like.bitwidth // 8)
+    panel = builder.add(builder.mul(steps, step), number(COLUMNS * form.panel_footer))
+    c, c_bytes, c_row = c[0], *(builder.mul(n, number(4)) for n in c[1:])
+    depth = number(DEPTH_BYTES // 4 if form.accumulates else _ANY_DEPTH)
+    multiply_at(context, builder, like, (*a, M, b, panel, step, steps, c, c_row, c_bytes, accumulate, depth))
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def gemm_rows_at(typing, rows, M, K, b, c, N, c_row, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Set ``c = a @ b`` at given addresses, from rows made by `rows_at` and panels; the stride of C in elements."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        rows, M, K, b, c, N, c_row, _ = values
+        form, number = FORMATS[like], K.type
+        steps = builder.udiv(builder.add(K, number(form.group - 1)), number(form.group))
+        row = builder.add(builder.mul(steps, number(4)), number(form.row_header))
+        a = builder.add(rows, number(form.row_header)), row, number(4)
+        _emit(context, builder, like, a, steps, M, b, (c, N, c_row), number(0))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7, like), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _multiply_words(typing, a, a_row, a_step, steps, M, b, c, N, c_row, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Multiply words of A at any strides, in bytes, with packed B; the stride of C in elements."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        a, a_row, a_step, steps, M, b, c, N, c_row, accumulate, _ = values
+        _emit(context, builder, like, (a, a_row, a_step), steps, M, b, (c, N, c_row), accumulate)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 10, like), generate
+
+
+# ------------------------------------------------------------------------------------------------ whole products
+
+
+@kernel
+def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+    """Set ``c = a @ b`` in the format of `like`, or add to it if the format can, for `a` and `b` of any strides.
+
+    *Changed*: `c` ``(M, N)``, with contiguous columns. All are float32.
+    """
+    (M, K), N = a.shape, b.shape[1]
+    group, header, item = group_of(like), header_of(like), np.uint8(0)
+    steps = -(-K // group)
+    (a_row, a_column), (b_row, b_column), (c_row, _) = a.strides, b.strides, c.strides
+    a_row, a_column, b_row, b_column, c_row = a_row // 4, a_column // 4, b_row // 4, b_column // 4, c_row // 4
+    panel = COLUMNS * (steps * bytes_of(like) + footer_of(like))
+    width = max(1, _PACKED_BYTES // max(1, panel))
+    panels = room(min(width, -(-N // COLUMNS)) * panel, item)
+    turned = a_row == 1 and a_column != 1 and group == 2 and header == 0  # pairs of rows of a.T are words of A
+    height = min(M, _STRIP_ROWS)
+    words = room((header + 4 * steps) * height, item)
+    none, sums = np.empty(0, np.float32), np.empty(0, np.int32)
+    for i in range(0, M, _STRIP_ROWS):
+        rows = min(_STRIP_ROWS, M - i)
+        first, strip = data(a) + 4 * i * a_row, data(words)
+        if turned:
+            for m in range(0, rows, COLUMNS):
+                part = min(COLUMNS, rows - m)
+                fill_entries(first + 4 * m, K, part, a_column, 1, strip + 4 * m, 4 * height, part, none, sums, like)
+        else:
+            convert_rows(first, rows, K, a_row, a_column, strip, like)
+        for p in range(0, -(-N // COLUMNS), width):
+            j = p * COLUMNS
+            columns = min(N - j, width * COLUMNS)
+            block = data(panels)
+            pack_entries(data(b) + 4 * j * b_column, K, columns, b_row, b_column, block, like)
+            target = data(c) + 4 * (i * c_row + j)
+            if turned:
+                _multiply_words(strip, 4, 4 * height, steps, rows, block, target, columns, c_row, accumulate, like)
+            else:
+                row = header + 4 * steps
+                _multiply_words(strip + header, row, 4, steps, rows, block, target, columns, c_row, accumulate, like)
+
+
+@functools.cache
+def _packer(kind: np.dtype) -> Any:
+    return cast("Any", pack_entries).compile((*[types.intp] * 6, from_dtype(kind)))
+
+
+def packed(b: Array, precision: str) -> Array:
+    """Return `b` ``(K, N)`` of any strides in panels: `panels_nbytes` bytes, aligned to a cache line.
+
+    Raises
+    ------
+    ShapeError
+        If int8 sums of K products could overflow.
+    """
+    K, N = b.shape
+    check_depth(K, precision)
+    target = empty((panels_nbytes(K, N, precision, b.dtype),), np.dtype(np.uint8))
+    b_row, b_column = (stride // b.itemsize for stride in b.strides)
+    kind = format_of(precision, b.dtype)
+    if kind == b.dtype:
+        columns = columns_of(kind)
+        numbers = address_of(b), K, N, b_row, b_column, address_of(target), -(-N // columns), columns
+        pack_at(np.array(numbers, np.int64).view(np.uint64), kind.type(0))
+    else:
+        _packer(kind)(address_of(b), K, N, b_row, b_column, address_of(target), kind.type(0))
+    return target
+
+
+def check_depth(K: int, precision: str) -> None:
+    """Raise a ShapeError if int8 sums of K products could overflow."""
+    if precision == "int8" and K > LARGEST_DEPTH:
+        raise ShapeError(
+            f"int8 product: expected an inner size of at most {LARGEST_DEPTH}, whose sums fit into 32 bits, got {K}; "
+            "compute this product in float32."
+        )
