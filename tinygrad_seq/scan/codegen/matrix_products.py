@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...kernels.gemm.tile import PANEL_BYTES
 from ..ir.step import Eqn, Var
 from .expression import literal
 from .fusion import Blocks, Packing
@@ -47,8 +48,8 @@ def small_product(text: KernelText, eqn: Eqn) -> list[str]:
     return text.around(lead, range(len(lead)), [f"for m in range({m}):", *indented(body)], eqn)
 
 
-def large_product(text: KernelText, eqn: Eqn) -> str:
-    """Return the line of a product of the whole batch with a constant matrix.
+def large_product(text: KernelText, eqn: Eqn) -> list[str]:
+    """Return the lines of a product of the whole batch with a constant matrix, for the panels of one part.
 
     Raises
     ------
@@ -63,8 +64,16 @@ def large_product(text: KernelText, eqn: Eqn) -> str:
     right, _, right_step, one = _matrix(text, eqn, eqn.result, width)
     if one != "u8(1)":
         raise CopyNeededError(eqn, eqn.result)
-    zero = literal(0, eqn.result.dtype)
-    return f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {weight}, {right}, {width}, {right_step}, {zero})"
+    zero, itemsize = literal(0, eqn.result.dtype), eqn.result.dtype.itemsize
+    panels = text.number((eqn, "panels"), -(-N * itemsize // PANEL_BYTES))
+    columns, line = (text.number((name, itemsize), PANEL_BYTES // size) for name, size in (("panel", itemsize), ("line", 1)))
+    at = f"{weight} + begin * {depth} * {line}, {right} + begin * {line}"
+    return [
+        f"begin = part * {panels} // parts",
+        f"stop = (part + one) * {panels} // parts",
+        f"columns = ({width} if stop == {panels} else stop * {columns}) - begin * {columns}",
+        f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {at}, columns, {right_step}, {zero})",
+    ]
 
 
 def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> str:

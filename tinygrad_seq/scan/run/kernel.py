@@ -26,7 +26,7 @@ Stamps = Mapping[int, Stamp]
 """The stamps of arrays whose packed forms are kept while they do not change, by the id of the array."""
 NO_STAMPS: Final[Stamps] = MappingProxyType({})
 
-_SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
+_SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64, uint64, uint64, uint64)"
 
 
 class View(NamedTuple):
