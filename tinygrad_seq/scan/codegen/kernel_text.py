@@ -58,6 +58,7 @@ class KernelText:
         self.factors: dict[tuple[Eqn, int], tuple[str, float]] = {}
         self.checked: list[Eqn] = []
         self.scratch: dict[Buffer, int] = {}
+        self.converted: set[str] = set()
         self.rows: dict[tuple[Var, str], tuple[str, str]] = {}
         self.fused: dict[Var, tuple[int, ...]] = {}
         self.nests = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...kernels.gemm.narrow import format_of, panels_nbytes, rows_nbytes
+from ...kernels.gemm.narrow import columns_of, format_of, panel_nbytes, panels_nbytes, rows_nbytes
 from ..ir.step import Eqn, Var
 from .expression import literal
 from .fusion import Blocks, Packing
@@ -49,7 +49,7 @@ def small_product(text: KernelText, eqn: Eqn) -> list[str]:
 
 
 def large_product(text: KernelText, eqn: Eqn) -> list[str]:
-    """Return the lines of a product of the whole batch with a constant matrix.
+    """Return the lines of a product of the whole batch with a constant matrix, for the panels of one part.
 
     Raises
     ------
@@ -64,12 +64,24 @@ def large_product(text: KernelText, eqn: Eqn) -> list[str]:
     right, _, right_step, one = _matrix(text, eqn, eqn.result, width)
     if one != "u8(1)":
         raise CopyNeededError(eqn, eqn.result)
-    zero = literal(0, format_of(precision, eqn.result.dtype))
+    kind = format_of(precision, eqn.result.dtype)
+    panels = text.number((eqn, "panels"), -(-N // columns_of(kind)))
+    panel = text.number((eqn, "panel bytes"), panel_nbytes(b.shape[0], precision, b.dtype))
+    columns = text.number(("panel columns", kind), columns_of(kind))
+    line = text.number(("line bytes", kind), columns_of(kind) * eqn.result.dtype.itemsize)
+    target = f"{weight} + begin * {panel}, {right} + begin * {line}, columns, {right_step}, {literal(0, kind)}"
     if precision == "float32":
-        target = f"{weight}, {right}, {width}, {right_step}, {zero}"
-        return [f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {target})"]
-    name, _, lines = _converted(text, eqn)
-    return [*lines, f"gemm_rows_at({name}, {rows}, {depth}, {weight}, {right}, {width}, {right_step}, {zero})"]
+        before, product = [], f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {target})"
+    else:
+        name, _, before = _converted(text, eqn)
+        product = f"gemm_rows_at({name}, {rows}, {depth}, {target})"
+    return [
+        *before,
+        f"begin = part * {panels} // parts",
+        f"stop = (part + one) * {panels} // parts",
+        f"columns = ({width} if stop == {panels} else stop * {columns}) - begin * {columns}",
+        product,
+    ]
 
 
 def precision_of(eqn: Eqn) -> str:
@@ -80,18 +92,17 @@ def precision_of(eqn: Eqn) -> str:
 def _converted(text: KernelText, eqn: Eqn) -> tuple[str, str, list[str]]:
     """Return where the rows of the operand of a product are in its precision, the bytes of one, and how they get there.
 
-    They are converted once per step, for all rows of this thread, before the first product that reads them.
+    They are converted once per part of a phase, for all rows of this thread, before the first product that reads them.
     """
     a, b = eqn.operands
     precision = precision_of(eqn)
     size = text.number((a, precision, "row bytes"), rows_nbytes(1, b.shape[0], precision))
-    known = text.rows.get((a, precision))
-    if known is not None:
-        return f"a{known[0]}", size, []
     depth = text.number((eqn, "k"), b.shape[0])
     left, rows, *steps = _matrix(text, eqn, a, depth)
-    name = f"q{len(text.rows)}"
-    text.rows[a, precision] = name, f"({rows}) * {size}"
+    name, _ = text.rows.setdefault((a, precision), (f"q{len(text.rows)}", f"({rows}) * {size}"))
+    if name in text.converted:
+        return f"a{name}", size, []
+    text.converted.add(name)
     zero = literal(0, format_of(precision))
     return f"a{name}", size, [f"rows_at({left}, {rows}, {depth}, {', '.join(steps)}, a{name}, {zero})"]
 
