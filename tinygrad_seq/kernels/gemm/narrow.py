@@ -23,8 +23,8 @@ from ..jit import kernel
 from ..llvm import shared
 from ..llvm.address import address_of, data, empty, room
 from . import tile
-from .operands import bytes_of, convert_rows, footer_of, group_of, header_of, pack_entries
 from .formats import BFLOAT16, FORMATS, INT8
+from .operands import bytes_of, convert_rows, footer_of, group_of, header_of, pack_entries
 from .packed import pack_at
 from .tile import DEPTH_BYTES, PANEL_BYTES, ROWS, multiply_at
 
