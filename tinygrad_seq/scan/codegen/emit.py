@@ -133,7 +133,7 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         tuple([value for _, value in text.numbers.values()]),
         tuple([value for _, value in text.factors.values()]),
         tuple(text.checked),
-        loop.batched and not text.elements_apart,
+        bool(loop.batched) and not text.elements_apart,
     )
 
 
@@ -192,17 +192,17 @@ def _phase(text: KernelText, phase: Phase) -> list[list[str]]:
 
 def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     """Return the lines of a fused phase, given those of its loop nest for one batch element."""
-    blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
+    blocks = blocks_of(text.loop, phase)
     count, block, units, most = (
         text.number((phase, name), size)
         for name, size in (
-            ("blocks", -(-length // blocks.units)),
+            ("blocks", -(-blocks.length // blocks.units)),
             ("block", blocks.units),
-            ("units", length),
+            ("units", blocks.length),
             ("rows", blocks.rows),
         )
     )
-    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",
