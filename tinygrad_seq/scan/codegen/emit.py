@@ -74,8 +74,8 @@ class Source(NamedTuple):
         Python scalars of the step; the address after those of the weights is that of an array of them.
     checked
         The equations that may store a status (see `lookup`); the last address is that of an array for it.
-    in_parts
-        Whether several threads can work on the same batch elements.
+    epochs
+        How often per step threads wait for each other that work on the same batch elements; 0 if they cannot.
     """
 
     text: str
@@ -84,7 +84,7 @@ class Source(NamedTuple):
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     checked: tuple[Eqn, ...]
-    in_parts: bool
+    epochs: int
 
 
 def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backward: bool) -> Source:
@@ -130,7 +130,7 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         tuple([value for _, value in text.numbers.values()]),
         tuple([value for _, value in text.factors.values()]),
         tuple(text.checked),
-        loop.batched and not text.elements_apart,
+        len(epochs) if loop.batched and not text.elements_apart else 0,
     )
 
 

@@ -66,7 +66,7 @@ def large_product(text: KernelText, eqn: Eqn) -> list[str]:
         raise CopyNeededError(eqn, eqn.result)
     zero, itemsize = literal(0, eqn.result.dtype), eqn.result.dtype.itemsize
     panels = text.number((eqn, "panels"), -(-N * itemsize // PANEL_BYTES))
-    columns, line = (text.number((name, itemsize), PANEL_BYTES // size) for name, size in (("panel", itemsize), ("line", 1)))
+    columns, line = (text.number(("panel", size), PANEL_BYTES // size) for size in (itemsize, 1))
     at = f"{weight} + begin * {depth} * {line}, {right} + begin * {line}"
     return [
         f"begin = part * {panels} // parts",
