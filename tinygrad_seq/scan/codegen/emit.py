@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...errors import CompileError
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...kernels.gemm.narrow import format_of
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
@@ -37,6 +38,7 @@ HEADER: Final = (
     "from tinygrad_seq.kernels.llvm.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
 )
+_LOW: Final = "from tinygrad_seq.kernels.gemm.narrow import gemm_rows_at, ready as ready_rows, rows_at\n"
 FIXED: Final = ("T", "backwards", "window", "start", "N")
 """The first numbers of every kernel."""
 
@@ -118,13 +120,14 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     for buffer, size in text.scratch.items():
         name = text.buffer(buffer)
         scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
-        scratch += [f"a{name} = begin_of(w{name})"]
+        scratch += [f"c{name} = begin_of(w{name})"]
+    for name, nbytes in text.rows.values():
+        scratch += [f"w{name} = room({nbytes}, u1(0))", f"a{name} = begin_of(w{name})"]
     turns = "turns = parts + one if parts > one else one"
     run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", turns, *scratch, *over_time]
     lines = ["def run(addresses, sizes, first, last, members, me, parts):", *indented(run)]
-    ready = [*sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights}), "crew.ready()\n"]
     return Source(
-        HEADER + "".join(ready) + "\n\n" + "\n".join(lines) + "\n",
+        HEADER + "".join(_ready(text)) + "\n\n" + "\n".join(lines) + "\n",
         tuple(text.buffers),
         tuple(text.weights),
         tuple([value for _, value in text.numbers.values()]),
@@ -132,6 +135,16 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         tuple(text.checked),
         len(epochs) if loop.batched and not text.elements_apart else 0,
     )
+
+
+def _ready(text: KernelText) -> list[str]:
+    """Return the lines before the function that make the products of its formats available."""
+    packed = {(weight.dtype, precision) for weight, *_, precision in text.weights}
+    lines = sorted({f"ready({type_name(dtype)})\n" for dtype, precision in packed if precision == "float32"})
+    low = sorted(
+        {f"ready_rows({type_name(format_of(precision))})\n" for _, precision in packed if precision != "float32"}
+    )
+    return [*([_LOW, *low] if low else []), *lines, "crew.ready()\n"]
 
 
 def _read_arguments(text: KernelText) -> list[str]:
@@ -165,7 +178,7 @@ def _in_parts(text: KernelText, number: int, per_step: int, lines: list[str]) ->
 def _phase(text: KernelText, phase: Phase) -> list[list[str]]:
     """Return the epochs of a phase: a loop over batch elements, then products of the whole batch."""
     lines: list[str] = []
-    text.opened, text.scalars = set(), {}
+    text.opened, text.scalars, text.converted = set(), {}, set()
     text.fused = {eqn.result: starts for eqn, starts in phase.fused.items()}
     for item in phase.items:
         lines += loop_nest(text, item) if isinstance(item, LoopNest) else _item(text, item)
@@ -189,15 +202,16 @@ def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
             ("rows", blocks.rows),
         )
     )
-    products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",
-        *products,
+        *[product for _, product in found],
         "for i in range(top, top + rows):",
         *indented(lines),
     ]
     return [
+        *[line for before, _ in found for line in before],
         f"tiles = (last - first + {most} - one) // {most}",
         f"for b in range(part * {count} // parts, (part + one) * {count} // parts):",
         f"    begin = b * {block}",
@@ -236,7 +250,7 @@ def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
     per time are vectors, and only the last carry is wanted: then the carry of a batch element stays in the cache.
     """
     loop, layouts = text.loop, text.layouts
-    if not loop.batched or not loop.carry or any(phase.products for phase in phases):
+    if not loop.batched or not loop.carry or any(phase.products or phase.fused for phase in phases):
         return False
     carry = {*loop.carry, *loop.carry_out}
     others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums) if var in loop.batched and var not in carry]
