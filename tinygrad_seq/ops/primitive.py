@@ -84,7 +84,7 @@ def _reads(name: str) -> int:
 
 
 class Primitive:
-    """A row of the table of operations; calling it dispatches on the kind of its operands (see `LEVELS`).
+    """A row of the table of operations; calling it dispatches on the kind of its operands (see `bind`).
 
     Attributes
     ----------
@@ -279,6 +279,15 @@ def is_traced(array: Array) -> bool:
     """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
     level = LEVELS.get(array.__class__)
     return level is not None and level[0] == TRACED
+
+
+def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` at the level of its operands; see `LEVELS`."""
+    for operand in operands:
+        level = LEVELS.get(operand.__class__)
+        if level is not None:
+            return level[1](primitive, operands, params)
+    return primitive.forward(*operands, **params)
 
 
 def elementwise(

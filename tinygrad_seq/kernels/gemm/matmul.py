@@ -22,7 +22,7 @@ from ..jit import kernel
 from ..pool import Task, run_all, split, workers
 from .operands import header_of, product_in_numpy
 from .narrow import check_narrow, format_of, narrow_into
-from .packed import STRIP_ROWS, matmul_into
+from .packed import STRIP_ROWS, gemm, matmul_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
 
 Array = npt.NDArray[Any]
@@ -164,6 +164,30 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
         run(a, b, c, accumulate)
     else:
         run_all(_tasks(run, a, b, c, accumulate, threads * TASKS_PER_THREAD))
+
+
+@functools.cache
+def _packed_product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
+    """Return `gemm` compiled for any strides, without checks of dtypes and write flags."""
+    element = from_dtype(dtype)
+    a, panels, c = types.Array(element, 2, "A"), types.Array(element, 3, "C"), types.Array(element, 2, "C")
+    return cast("Any", gemm).compile((a, panels, c, types.boolean))  # type: ignore[no-any-return]
+
+
+def multiply_packed(a: Array, panels: Array, c: Array) -> None:
+    """Set ``c = a @ b`` from ``panels = packed(b, "float32")``, with the bits of `multiply`, on one thread.
+
+    Parameters
+    ----------
+    a
+        ``(M, K)``, of any strides, K up to `SUM_DEPTH`.
+    panels
+        Bytes, see `narrow.packed`.
+    c
+        ``(M, N)``, contiguous. *Changed*.
+    """
+    shape = -1, a.shape[1], PANEL_BYTES // c.itemsize
+    _packed_product(c.dtype)(a, panels.view(c.dtype).reshape(shape), c, False)
 
 
 # ------------------------------------------------------------------------------------------------ sums of rows
