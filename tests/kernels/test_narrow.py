@@ -14,6 +14,8 @@ from numba import config, njit
 
 from tinygrad_seq.errors import DtypeError, ShapeError
 from tinygrad_seq.kernels.gemm import narrow
+from tinygrad_seq.kernels.gemm.formats import formats_of
+from tinygrad_seq.kernels.gemm.matmul import SUM_DEPTH, multiply
 from tinygrad_seq.kernels.gemm.operands import (
     SMALLEST,
     dequantise,
@@ -23,8 +25,6 @@ from tinygrad_seq.kernels.gemm.operands import (
     round_bfloat16,
     to_bfloat16,
 )
-from tinygrad_seq.kernels.gemm.formats import formats_of
-from tinygrad_seq.kernels.gemm.matmul import SUM_DEPTH, multiply
 from tinygrad_seq.kernels.llvm.address import address_of, empty
 from tinygrad_seq.kernels.llvm.simd import FEATURES
 

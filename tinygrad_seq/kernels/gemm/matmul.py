@@ -20,8 +20,8 @@ from ...base.modes import quiet
 from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..pool import Task, run_all, split, workers
-from .operands import header_of, product_in_numpy
 from .narrow import check_narrow, format_of, narrow_into
+from .operands import header_of, product_in_numpy
 from .packed import STRIP_ROWS, gemm, matmul_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
 

@@ -23,8 +23,8 @@ from ..jit import kernel
 from ..llvm import shared
 from ..llvm.address import address_of, data, empty, room
 from . import tile
-from .operands import bytes_of, convert_rows, footer_of, group_of, header_of, pack_entries
 from .formats import BFLOAT16, FORMATS, INT8
+from .operands import bytes_of, convert_rows, footer_of, group_of, header_of, pack_entries
 from .packed import pack_at
 from .tile import DEPTH_BYTES, PANEL_BYTES, ROWS, multiply_at
 
@@ -42,7 +42,8 @@ _FORMATS: Final = {"bfloat16": BFLOAT16, "int8": INT8}
 
 def format_of(precision: str, dtype: Any = np.float32) -> np.dtype:
     """Return the dtype that names the format of a product: that of the operands for "float32"."""
-    return _FORMATS.get(precision, np.dtype(dtype))
+    named: np.dtype = _FORMATS.get(precision, np.dtype(dtype))
+    return named
 
 
 def rows_nbytes(M: int, K: int, precision: str) -> int:
