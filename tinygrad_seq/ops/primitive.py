@@ -266,15 +266,6 @@ LEVELS: dict[type, tuple[int, Handler]] = {}
 TRACED: Final = 2  # the rank of Tracers, whose values are not known yet
 
 
-def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
-    """Apply `primitive` as the class of its operands demands, with any parameters."""
-    for operand in operands:
-        level = LEVELS.get(operand.__class__)
-        if level is not None:
-            return level[1](primitive, operands, params)
-    return primitive.forward(*operands, **params)
-
-
 def is_traced(array: Array) -> bool:
     """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
     level = LEVELS.get(array.__class__)

@@ -36,7 +36,9 @@ class KernelText:
     scratch
         The elements of the scratch of each fused product.
     rows
-        The names of operands that are converted to a low precision once per step, and the bytes of each.
+        The names of operands that are converted to a low precision, and the bytes of each.
+    converted
+        Those that the phase at work has converted.
     fused
         The products that are fused with the loop nest at work, and the first columns of their pieces.
     elements_apart

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernels.gemm.tile import ROWS
 from ...kernels.crew import new_crew
+from ...kernels.gemm.tile import ROWS
 from ...kernels.llvm.address import address_of
 from ...kernels.pool import run_all, split, workers
 from ...ops.linear import matmul
@@ -52,7 +52,12 @@ def launch(run: Callable[..., None], bound: Bound, rows: int, work: float) -> No
     if threads == 1:
         run(bound.addresses, bound.sizes, 0, rows, 0, 0, 1)
     elif MODE == "rows":
-        run_all([partial(run, bound.addresses, bound.sizes, *ends, 0, 0, 1) for ends in split(rows, min(threads, -(-rows // ROWS)))])
+        run_all(
+            [
+                partial(run, bound.addresses, bound.sizes, *ends, 0, 0, 1)
+                for ends in split(rows, min(threads, -(-rows // ROWS)))
+            ]
+        )
     else:
         crew = new_crew(threads)
         at = address_of(crew)
