@@ -42,7 +42,8 @@ _FORMATS: Final = {"bfloat16": BFLOAT16, "int8": INT8}
 
 def format_of(precision: str, dtype: Any = np.float32) -> np.dtype:
     """Return the dtype that names the format of a product: that of the operands for "float32"."""
-    return _FORMATS.get(precision, np.dtype(dtype))
+    named: np.dtype = _FORMATS.get(precision, np.dtype(dtype))
+    return named
 
 
 def rows_nbytes(M: int, K: int, precision: str) -> int:
