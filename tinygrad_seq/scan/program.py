@@ -63,6 +63,7 @@ class Program:
         reached = reaching(plan.normal).difference(step.arguments)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.flow = Flow(plan.normal, plan.wanted)
+        self._is_int8 = any(eqn.params.get("precision") == "int8" for eqn in plan.forward.step.eqns)
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
     def explain(self, T: int | None = None, remember: Remember = "all") -> str:
@@ -100,9 +101,12 @@ class Program:
         return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
 
     def stamps(self, operands: Sequence[Any], run: Run) -> Stamps:
-        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows."""
+        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows.
+
+        Those of an int8 step do not change and are small: they are kept in any case.
+        """
         kernel = self.forward.kernel
-        if kernel is None or run.T * kernel.N > FEW_ROWS:
+        if kernel is None or (run.T * kernel.N > FEW_ROWS and not self._is_int8):
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 

@@ -153,6 +153,22 @@ def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> No
             _add_gemm_rows(strip, rows, K, block, target, columns, c_row, accumulate, like)
 
 
+@kernel
+def rows_into(a: Array, panels: Array, c: Array, like: Any) -> None:
+    """Set ``c = a @ b`` in the format of `like`, for `a` ``(M, K)`` of any strides and ``panels = packed(b, ...)``.
+
+    *Changed*: `c` ``(M, N)``, with contiguous columns. Both are float32.
+    """
+    (M, K), N = a.shape, c.shape[1]
+    a_row, a_column, c_row = a.strides[0] // 4, a.strides[1] // 4, c.strides[0] // 4
+    row = header_of(like) + 4 * -(-K // group_of(like))
+    words = room(row * min(M, _STRIP_ROWS), np.uint8(0))
+    for i in range(0, M, _STRIP_ROWS):
+        rows, strip = min(_STRIP_ROWS, M - i), data(words)
+        convert_rows(data(a) + 4 * i * a_row, rows, K, a_row, a_column, strip, like)
+        _add_gemm_rows(strip, rows, K, data(panels), data(c) + 4 * i * c_row, N, c_row, False, like)
+
+
 @functools.cache
 def _packer(kind: np.dtype) -> Any:
     return cast("Any", pack_entries).compile((*[types.intp] * 6, from_dtype(kind)))
