@@ -212,7 +212,7 @@ def disjoint_groups(text: KernelText, variables: Sequence[Var]) -> dict[Var, int
             as_int(stride) * (size - 1) for stride, size in zip(layout.strides, text.loop.features(var), strict=True)
         ]
         first, last = (layout.offset + sum([f(end, 0) for end in ends]) for f in (min, max))
-        slab = (text.buffer(layout.buffer), layout.buffer.kind == "next")  # the carry and the next one are apart
+        slab = (text.buffer(layout.buffer), layout.buffer.kind in {"next", "leaving"})  # the carry and the next one are apart
         spans.setdefault(slab, {}).setdefault((first, last), []).append(var)
     numbers: dict[Var, int] = {}
     count = 0

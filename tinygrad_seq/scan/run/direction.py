@@ -13,7 +13,7 @@ from ...kernels.gemm.matmul import SUM_ROWS
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
-from .interpret import run_loop
+from .interpret import replay, run_loop
 from .kernel import NO_STAMPS, Kernel, Stamps
 from .segments import Run
 from .time_sums import TimeSum, plan_time_sum
@@ -58,6 +58,7 @@ class Direction:
         self.constant = plan_all(constant, ())
         self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
         self.finish = plan_all(self.after, self.time_varying)
+        self.replay_before = plan_all(stages.replay.before, self.time_varying) if stages.replay else None
         low = any("precision" in eqn.params for eqn in stages.during)
         self.kernel = None if config.DISABLE_JIT or low else Kernel(stages, self.time_varying, history, backward)
 
@@ -75,9 +76,13 @@ class Direction:
         """
         self.constant(run.T, env)
         self.before(run.T, env)
+        if self.replay_before is not None:
+            self.replay_before(run.T, env)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
+            if self.stages.replay is not None:
+                replay(self.stages.replay, run, env, self.time_varying)
             last = run_loop(self.stages, run.T, env, self.time_varying, start, reverse, window, run.start)
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start, stamps)
