@@ -34,8 +34,8 @@ def with_replay(forward: Step, saved: Saved) -> tuple[Saved, Stages] | None:
     rank = max([var.ndim for var in forward.carry], default=0)
     recurrent = dependents(forward.eqns, forward.carry)
     outputs = {*forward.ys, *forward.sums}
-    states = [var for var in saved.residuals if var in recurrent and var not in outputs and var.ndim == rank]
-    if rank < 3 or not states or any(x.ndim >= rank for x in forward.xs):
+    states = [var for var in saved.residuals if var not in outputs and var.ndim == rank]
+    if rank < 3 or recurrent.isdisjoint(states) or any(x.ndim >= rank for x in forward.xs):
         return None
     small = [var for var in saved.residuals if var not in states]
     try:
