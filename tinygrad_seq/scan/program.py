@@ -143,7 +143,7 @@ class Program:
         gradient, direction = self.gradient, self.backward
         assert gradient is not None
         assert direction is not None
-        consts, _, xs = self._sorted(arrays)
+        consts, carry, xs = self._sorted(arrays)
         forward, parts = self.forward.step, parts_of(run)
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
@@ -156,6 +156,9 @@ class Program:
             env = self._values(consts, [x[part.times] for x in xs])
             residuals = saved if len(parts) == 1 else self._rematerialise(env, [x[number] for x in saved], part)
             env.update(zip(self.residuals, residuals, strict=True))
+            if direction.stages.replay is not None:
+                begin = dict(zip(forward.carry, carry if len(parts) == 1 else [x[number] for x in saved], strict=True))
+                env.update({var: begin[var] for var in direction.stages.replay.step.carry})
             env.update(zip(direction.step.xs, [g[part.times] for g in of_ys], strict=False))
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
