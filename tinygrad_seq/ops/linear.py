@@ -6,14 +6,15 @@ rules hand it on to the products of the gradient.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import config
 
 from ..errors import ArgumentError, GraphError, IndexRangeError, ShapeError
-from ..kernels import rounding
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
@@ -32,9 +33,25 @@ def rows(x: Array) -> Array:
 # -------------------------------------------------------------------------------------------------------- matmul
 
 
+@functools.cache
+def _multiply() -> Callable[..., None]:
+    """Return the kernel of products, imported at first use because that takes 120 ms."""
+    from ..kernels.gemm.matmul import multiply
+
+    return multiply
+
+
+def _low_product(a: np.ndarray, b: np.ndarray, precision: str) -> np.ndarray:
+    """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8."""
+    left = a.reshape(-1, a.shape[-1])
+    y = np.empty((left.shape[0], b.shape[1]), np.float32)
+    _multiply()(left, b, y, precision=precision)
+    return y.reshape(*a.shape[:-1], b.shape[1])
+
+
 def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> Any:
     if precision != "float32":
-        return rounding.product(a, b, precision)
+        return _low_product(a, b, precision)
     if a.__class__ is b.__class__ is np.ndarray and b.ndim == 2 and a.ndim >= 2:
         # ndarray.dot takes half the time of np.matmul on the small matrices of a recurrent step (0.7 against 1.5 us),
         # and one tall product is faster than a stack of small ones.
@@ -52,10 +69,8 @@ model took 1.15 times as long on two threads."""
 def _dot(a: np.ndarray, b: np.ndarray) -> Any:
     if a.size * b.shape[1] < LARGE or a.dtype != b.dtype or a.dtype not in _FLOATS or config.DISABLE_JIT:
         return a.dot(b)
-    from ..kernels.gemm.matmul import multiply  # imported on first use, because LLVM takes long to import
-
     y = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    multiply(a, b, y)
+    _multiply()(a, b, y)
     return y
 
 
@@ -133,7 +148,7 @@ def _gradient_at(a: Array, b: Array, precision: str) -> Array:
 def _linear_forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, precision: str = "float32"
 ) -> Any:
-    y = _dot(rows(x), weight.T) if precision == "float32" else rounding.product(rows(x), weight.T, precision)
+    y = _dot(rows(x), weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision)
     if bias is not None:
         y = np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

@@ -23,6 +23,7 @@ from .ir.step import Aval, Step, Var, evaluate
 from .ir.trace import Trace, Tracer, as_leaf
 from .program import Program
 from .repeated import SteadyStep
+from .run.kept import NO_STAMPS, Stamps
 from .run.segments import Run
 from .variants import compiled_of
 
@@ -40,6 +41,8 @@ class Call(NamedTuple):
         The options of the call.
     train
         Whether gradients are wanted.
+    stamps
+        Of the constants whose packed forms are kept.
     rebuild
         Returns ``(carry, ys)`` as trees, of a flat list that begins with them.
     """
@@ -48,6 +51,7 @@ class Call(NamedTuple):
     operands: list[Any]
     run: Run
     train: bool
+    stamps: Stamps
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
 
 
@@ -62,11 +66,11 @@ def run_calls(calls: Sequence[Call]) -> list[tuple[Tree, Tree]]:
 
 def _computed(call: Call) -> tuple[np.ndarray, ...]:
     arrays = [x._array if isinstance(x, Tensor) else x for x in call.operands]
-    return quiet().run(call.program.run_forward, arrays, call.run, call.train)
+    return quiet().run(call.program.run_forward, arrays, call.run, call.train, call.stamps)
 
 
 def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple[Tree, Tree]:
-    params = {"program": call.program, "run": call.run, "train": call.train}
+    params = {"program": call.program, "run": call.run, "train": call.train, "stamps": call.stamps}
     outputs = list(record(_scan, tuple(call.operands), params, result))
     for position in call.program.flow.constant_outputs(call.run) if call.train else ():
         outputs[position] = outputs[position].detach()
@@ -140,6 +144,7 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
         reached,
         run,
         any(wants),
+        program.stamps(reached, run),
         lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
     )
 
@@ -156,17 +161,25 @@ def _var(walk: Walk, leaf: Any) -> Var:
 # ------------------------------------------------------------------------------------------ the operation on the tape
 
 
-def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool) -> tuple[np.ndarray, ...]:
-    return program.run_forward(arrays, run, train)
+def _forward(*arrays: np.ndarray, program: Program, run: Run, train: bool, stamps: Stamps) -> tuple[np.ndarray, ...]:
+    return program.run_forward(arrays, run, train, stamps)
 
 
-def _rule(gs: Sequence[Array], ys: Sequence[Array], *xs: Array, program: Program, run: Run, **_: Any) -> Any:
+def _rule(
+    gs: Sequence[Array],
+    ys: Sequence[Array],
+    *xs: Array,
+    program: Program,
+    run: Run,
+    stamps: Stamps = NO_STAMPS,
+    train: bool = True,  # noqa: ARG001
+) -> Any:
     if any(isinstance(x, Tensor) for x in (*gs, *xs)):
         operands = (*map(_tensor, gs), *map(_cut_off, map(_tensor, ys)), *map(_tensor, xs))
         found = record(_scan_gradient, operands, {"program": program, "run": run, "count": len(gs)})
         by_position = dict(zip(_reached(program), found, strict=True))
         return [by_position.get(position) for position in range(len(xs))]
-    found = program.pull_back(gs, xs, ys, run)
+    found = program.pull_back(gs, xs, ys, run, stamps)
     return [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, xs, strict=True)]
 
 

@@ -16,7 +16,7 @@ from .pipeline import compile_step
 from .program import Program
 from .repeated import SteadyStep
 from .run.batched import Env, plan_all
-from .run.kernel import Stamps
+from .run.kept import stamps_of
 from .run.prepared import Prepared
 from .variants import compiled_of
 
@@ -62,8 +62,8 @@ class PreparedScan:
         The shape and dtype of the output of one step.
     rebuild_carry
         Returns the carry in its structure, of a list of its arrays.
-    nbytes
-        The memory of a run.
+    nbytes, seconds
+        The memory of a run, and roughly how long it takes.
 
     Raises
     ------
@@ -84,8 +84,10 @@ class PreparedScan:
             loop, arguments = compiled_of(traced, ShortLoop, ShortLoop)
         else:
             loop, arguments = program_for(traced, (False,) * len(traced.template.inputs))
-        stamps: Stamps = {id(tensor._array): stamp for tensor in tensors if (stamp := tensor._current_stamp())}
+        stamps = stamps_of(tensors)
         constants = loop.constants([*traced.objects, *arguments])
+        kernel = loop.forward.kernel
+        self.seconds = 0.0 if kernel is None else kernel.seconds_of(T)
         prepared = Prepared(loop.forward, T, constants, reverse, stamps)
         self.y = y.aval
         self.rebuild_carry, self.run, self.nbytes = traced.rebuild_carry, prepared.run, prepared.nbytes

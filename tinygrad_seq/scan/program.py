@@ -15,6 +15,7 @@ from .ir.step import Step, Var, evaluate, live
 from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
+from .run.kept import FEW_ROWS, NO_STAMPS, Stamps, stamps_of
 from .run.segments import Part, Remember, Run, parts_of, run_of
 from .run.time_sums import Accumulator
 
@@ -98,7 +99,16 @@ class Program:
         direction = self.backward if backward else self.forward
         return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
 
-    def run_forward(self, arrays: Sequence[np.ndarray], run: Run, train: bool) -> tuple[np.ndarray, ...]:
+    def stamps(self, operands: Sequence[Any], run: Run) -> Stamps:
+        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows."""
+        kernel = self.forward.kernel
+        if kernel is None or run.T * kernel.N > FEW_ROWS:
+            return NO_STAMPS
+        return stamps_of(operands[: len(self.consts)])
+
+    def run_forward(
+        self, arrays: Sequence[np.ndarray], run: Run, train: bool, stamps: Stamps = NO_STAMPS
+    ) -> tuple[np.ndarray, ...]:
         """Return the last carry, the stacked outputs and, to `train`, what is saved for the backward run.
 
         That is the residuals, or in several segments the carry with which each began.
@@ -111,14 +121,19 @@ class Program:
             for border, value in zip(saved or (), carry, strict=False):
                 border[number] = value
             env = self._values(consts, [x[part.times] for x in xs])
-            carry = self.forward.run(env, carry, part.run)
+            carry = self.forward.run(env, carry, part.run, stamps)
             _store(ys, zip(step.ys, self.forward.outputs(env, part.run.T), strict=True), part, run.T)
         if saved is None:
             saved = [env[var] for var in self.residuals]
         return (*carry, *[ys[y] for y in step.ys], *(saved if train else ()))
 
     def pull_back(
-        self, cotangents: Sequence[np.ndarray], arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray], run: Run
+        self,
+        cotangents: Sequence[np.ndarray],
+        arrays: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        run: Run,
+        stamps: Stamps = NO_STAMPS,
     ) -> list[np.ndarray | None]:
         """Return the cotangent of each of `arrays`, None where none flows."""
         gradient, direction = self.gradient, self.backward
@@ -139,7 +154,7 @@ class Program:
             env.update(zip(self.residuals, residuals, strict=True))
             env.update(zip(direction.step.xs, [g[part.times] for g in of_ys], strict=False))
             env.update(blocks)
-            last = direction.run(env, last, part.run)
+            last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
             for total in sums.values():
                 if total not in of_blocks:

@@ -81,6 +81,8 @@ class Module:
         )
 
     def __call__(self: _Forward[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co:
+        if self._precision == "float32":
+            return self.forward(*args, **kwargs)
         return in_precision(self, self.forward, *args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:

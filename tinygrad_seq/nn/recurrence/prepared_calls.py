@@ -8,6 +8,7 @@ it had (see `autograd.inplace.Stamp`). Results are copies: no call writes to wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...base.settings import default_dtype
 from ...base.switches import current
 from ...base.tree import Tree, flatten
 from ...errors import CompileError
+from ...kernels.pool import pays_off, side_by_side
 from ...scan.ir.step import Aval
 from ...scan.repeated import SteadyStep
 from ..cell import Cell
@@ -149,7 +151,7 @@ def _asked(xs: Any, state: Tree, tensors: Iterable[Any]) -> tuple[Any, np.ndarra
         return None
     arrays = [leaf._array for leaf in leaves]
     avals = tuple([(array.shape, array.dtype) for array in arrays])
-    key = x.shape, x.dtype, structure, avals, default_dtype(), getattr(modes, "precision", None)
+    key = x.shape, x.dtype, structure, avals, default_dtype(), modes.precision
     return key, x, arrays if structure else None
 
 
@@ -244,14 +246,20 @@ class _Prepared:
         if layer.batch_first:
             x = x.swapaxes(0, 1)
         begins = None if given is None else layer._split_arrays(given, self._counts)
-        lasts, count = [], self._count
-        for first in range(0, len(self._scans), count):
-            outputs: list[np.ndarray] = []
-            for k in range(first, first + count):
-                last, ys = self._scans[k].run(self._states[k]() if begins is None else begins[k], (x,))
-                outputs += ys
+        lasts, count, scans = [], self._count, self._scans
+        for first in range(0, len(scans), count):
+            inits = [self._states[k]() if begins is None else begins[k] for k in range(first, first + count)]
+            runs = [
+                partial(scan.run, init, (x,)) for scan, init in zip(scans[first : first + count], inits, strict=True)
+            ]
+            if count == 1:
+                last, (x,) = runs[0]()
                 lasts.append(last)
-            x = outputs[0] if count == 1 else quiet().run(merge_outputs, outputs[0], outputs[1], self._merge)
+            else:
+                beside = pays_off([scan.seconds for scan in scans[first : first + count]])
+                both = side_by_side(runs) if beside else [run() for run in runs]
+                lasts += [last for last, _ in both]
+                x = quiet().run(merge_outputs, both[0][1][0], both[1][1][0], self._merge)
         if layer.batch_first:
             x = x.swapaxes(0, 1)
         return wrap(x), self._rebuild([wrap(array) for array in layer._join_arrays(lasts)])

@@ -7,22 +7,25 @@ without a rule here runs T times.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from ...base.modes import ieee
-from ...kernels import rounding
-from ...kernels.gemm.matmul import multiply
+from ...kernels.gemm.matmul import SUM_DEPTH, multiply, multiply_packed
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind, Rule
 from ..ir.step import Eqn, Var, evaluate
+from .kept import NO_STAMPS, Stamps, packed_once
+from .panels import Panels, plain
 
 Env = dict[Var, np.ndarray]
-Evaluate = Callable[[int, Env], None]
+Evaluate = Callable[..., None]
 
 SMALL, SMALL_VECTOR = 131072, 8192
 """Most multiplications in a product of matrices, and of a matrix and a vector, that are left to NumPy in a stack."""
@@ -46,15 +49,13 @@ def product(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> np.ndar
 
     `precision` is that of a product of two matrices.
     """
-    if precision != "float32":
-        return rounding.product(a, b, precision)
     dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
     if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
         return np.asarray(np.matmul(a, b))
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     if flat:
         y = empty((a.shape[0], b.shape[1]), dtype)
-        multiply(a, b, y)
+        multiply(a, b, y, precision=precision)
         return y
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     y = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)
@@ -122,9 +123,38 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
     The variables in `time_varying` have a time axis; the results must be among them if an operand is.
     """
     rules = {eqn: _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])) for eqn in eqns}
+    keeping = {eqn: plain(eqn.operands[1]) for eqn in rules if _has_constant_matrix(eqn, time_varying)}
 
     @ieee
-    def run(T: int, env: Env) -> None:
-        evaluate(rules, env, lambda eqn, operands: results_of(eqn, rules[eqn](T, *operands)))
+    def run(T: int, env: Env, stamps: Stamps = NO_STAMPS) -> None:
+        def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
+            found = _kept_product(*operands, keeping[eqn], stamps) if stamps and eqn in keeping else None
+            return results_of(eqn, rules[eqn](T, *operands) if found is None else found)
 
-    return run if rules else lambda T, env: None  # noqa: ARG005 (floating-point flags cost 2 µs)
+        evaluate(rules, env, apply)
+
+    return run if rules else lambda *_: None  # floating-point flags cost 2 µs
+
+
+def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
+    """Return whether an equation multiplies values at all times by one matrix of the same dtype, in full precision."""
+    if eqn.primitive is not matmul or "precision" in eqn.params:
+        return False
+    a, b = eqn.operands
+    return a in time_varying and b not in time_varying and b.ndim == 2 and a.dtype == b.dtype
+
+
+def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps) -> np.ndarray | None:
+    """Return ``a @ b`` from the kept panels of a matrix with a stamp; None if another way is faster, or there is none.
+
+    Rows of a matrix that lie side by side are read in place.
+    """
+    K, N = b.shape
+    if b.strides[1] == b.itemsize or K > SUM_DEPTH or config.DISABLE_JIT or b.dtype.char not in "fd":
+        return None
+    panels = packed_once(b, form, stamps)
+    if panels is None:
+        return None
+    y = empty((math.prod(a.shape[:-1]), N), a.dtype)
+    multiply_packed(a.reshape(-1, K), panels, y)
+    return y.reshape(*a.shape[:-1], N)

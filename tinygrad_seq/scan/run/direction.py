@@ -14,7 +14,8 @@ from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
 from .interpret import run_loop
-from .kernel import NO_STAMPS, Kernel, Stamps
+from .kept import NO_STAMPS, Stamps
+from .kernel import Kernel
 from .segments import Run
 from .time_sums import TimeSum, plan_time_sum
 
@@ -58,8 +59,7 @@ class Direction:
         self.constant = plan_all(constant, ())
         self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
         self.finish = plan_all(self.after, self.time_varying)
-        low = any("precision" in eqn.params for eqn in stages.during)
-        self.kernel = None if config.DISABLE_JIT or low else Kernel(stages, self.time_varying, history, backward)
+        self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
 
     def blocks(self, T: int) -> Env:
         """Return zeros for the time sums of the loop: for each an array ``(blocks of times, *shape)``."""
@@ -74,14 +74,14 @@ class Direction:
         `env` holds the consts, the xs and the `blocks`; packed forms of arrays with `stamps` are kept.
         """
         self.constant(run.T, env)
-        self.before(run.T, env)
+        self.before(run.T, env, stamps)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
             last = run_loop(self.stages, run.T, env, self.time_varying, start, reverse, window, run.start)
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start, stamps)
-        self.finish(run.T, env)
+        self.finish(run.T, env, stamps)
         return last
 
     def outputs(self, env: Env, T: int) -> list[np.ndarray]:

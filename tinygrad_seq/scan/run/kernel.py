@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 
-from ...autograd.inplace import Stamp
 from ...kernels.compile.generated import load
 from ...kernels.llvm.address import address_of, empty
 from ..codegen.emit import FIXED
@@ -19,14 +17,11 @@ from ..codegen.loop_source import loop_source
 from ..codegen.runtime_arguments import Argument
 from ..ir.step import Stages, Var
 from .batched import Env
+from .kept import NO_STAMPS, Stamps, packed
 from .launch import Bound, launch, seconds_per_element
 from .panels import Panels
 
-Stamps = Mapping[int, Stamp]
-"""The stamps of arrays whose packed forms are kept while they do not change, by the id of the array."""
-NO_STAMPS: Final[Stamps] = MappingProxyType({})
-
-_SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
+_SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64, uint64, uint64, uint64)"
 
 
 class View(NamedTuple):
@@ -139,7 +134,7 @@ class Kernel:
         factors = self._factors.copy() if self._arguments else self._factors
         for at, var in self._arguments:
             factors[at] = env[var]
-        others = [*[_pack(panels, env[var], stamps) for var, panels in self.panels], factors, status]
+        others = [*[packed(env[var], panels, stamps) for var, panels in self.panels], factors, status]
         addresses = [address_of(array) for array in (*arrays, *others)]
         sizes = [T, reverse, window or 0, start, self.N, *self._known]
         for at, number, axis in self._strides:
@@ -217,19 +212,6 @@ class Kernel:
             return np.ndarray(shape, var.dtype, base, start, strides)
         begin = start // var.dtype.itemsize
         return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., begin:], shape, strides)
-
-
-def _pack(panels: Panels, weight: np.ndarray, stamps: Stamps) -> np.ndarray:
-    """Return a packed matrix, a kept one if the matrix is (a view of) an array with a stamp."""
-    base = weight if weight.base is None else weight.base
-    stamp = stamps.get(id(base))
-    if stamp is None or not stamp.is_of(base):
-        return panels.pack(weight)
-    key = panels.key, weight.shape, weight.strides, address_of(weight) - address_of(base)
-    kept: np.ndarray | None = stamp.kept.get(key)
-    if kept is None:
-        kept = stamp.kept[key] = panels.pack(weight)
-    return kept
 
 
 def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:

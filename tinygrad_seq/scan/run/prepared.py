@@ -14,7 +14,8 @@ import numpy as np
 from ...kernels.llvm.address import empty
 from .batched import Env
 from .direction import Direction
-from .kernel import NO_STAMPS, Kernel, Stamps
+from .kept import NO_STAMPS, Stamps
+from .kernel import Kernel
 from .segments import Run
 
 
@@ -77,9 +78,9 @@ class _Loop:
     """The memory of a compiled loop."""
 
     def __init__(self, direction: Direction, kernel: Kernel, T: int, env: Env, reverse: bool, stamps: Stamps) -> None:
-        self._direction, self._kernel, self._T, self._reverse = direction, kernel, T, reverse
+        self._direction, self._kernel, self._T, self._reverse, self._stamps = direction, kernel, T, reverse, stamps
         given = dict(env)
-        direction.before(T, given)
+        direction.before(T, given, stamps)
         self._moving = given.keys() - env.keys()  # computed from the inputs, in new memory at every run
         self._bound = bound = kernel.bind(T, given, reverse, stamps=stamps)
         ends = kernel.ends(T, reverse)
@@ -100,7 +101,7 @@ class _Loop:
         kernel, T, env = self._kernel, self._T, self._fixed
         if self._moving:
             env = dict(env)
-            self._direction.before(T, env)
+            self._direction.before(T, env, self._stamps)
             kernel.rebind(self._bound, T, env, self._moving)
         for place, array in zip(self._first, init, strict=True):
             np.copyto(place, array)
@@ -110,5 +111,5 @@ class _Loop:
         env = dict(env)
         for view in self._views:
             env[view.var] = kernel.over_time(view, self._bound, T, self._reverse, env)
-        self._direction.finish(T, env)
+        self._direction.finish(T, env, self._stamps)
         return self._last, self._direction.outputs(env, T)
