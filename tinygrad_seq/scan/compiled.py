@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..autograd.deferred import complete
 from ..autograd.tensor import Tensor, record, wrap
 from ..autograd.transforms.checkpointing import frozen
 from ..autograd.transforms.level import Level
@@ -205,7 +206,7 @@ def _gradient(*arrays: np.ndarray, program: Program, run: Run, count: int) -> tu
     """
     gs, ys, xs = arrays[:count], arrays[count : 2 * count], arrays[2 * count :]
     found = _rule(gs, ys, *xs, program=program, run=run)
-    return tuple([found[position] for position in _reached(program)])
+    return tuple([complete(found[position]) for position in _reached(program)])
 
 
 def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, run: Run, count: int) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.deferred import Deferred, complete
 from ..autograd.tensor import Tensor
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
@@ -16,6 +17,8 @@ from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
 from .run.kept import FEW_ROWS, NO_STAMPS, Stamps, stamps_of
+from .run.product_sum import FEW_ROWS as FEW_TERMS
+from .run.product_sum import ProductSum
 from .run.segments import Part, Remember, Run, parts_of, run_of
 from .run.time_sums import Accumulator
 
@@ -134,8 +137,8 @@ class Program:
         outputs: Sequence[np.ndarray],
         run: Run,
         stamps: Stamps = NO_STAMPS,
-    ) -> list[np.ndarray | None]:
-        """Return the cotangent of each of `arrays`, None where none flows."""
+    ) -> list[np.ndarray | Deferred | None]:
+        """Return the cotangent of each of `arrays`, None where none flows; those of matrices may be `Deferred`."""
         gradient, direction = self.gradient, self.backward
         assert gradient is not None
         assert direction is not None
@@ -147,7 +150,10 @@ class Program:
         sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items()}
         blocks = direction.blocks(run.T)
         of_blocks = [sums[var] for var, plan in direction.time_sums.items() if not blocks.keys().isdisjoint(plan.needs)]
-        found: Env = {}
+        few = len(parts) == 1 and direction.kernel is not None and run.T * direction.kernel.N <= FEW_TERMS
+        later = {var for var in direction.later if few and sums[var] not in of_blocks}
+        deferred: dict[Var, ProductSum] = {}
+        found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
             env = self._values(consts, [x[part.times] for x in xs])
             residuals = saved if len(parts) == 1 else self._rematerialise(env, [x[number] for x in saved], part)
@@ -156,20 +162,22 @@ class Program:
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
-            for total in sums.values():
-                if total not in of_blocks:
+            for var, total in sums.items():
+                if var in later:
+                    deferred[var] = total.deferred(env)
+                elif total not in of_blocks:
                     total.add(env, last=not number)
             del env, residuals  # before the next segment takes as much
         for total in of_blocks:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
-        rest = iter([sums[var].result() for var in direction.step.sums])
+        rest = iter([deferred[var] if var in deferred else sums[var].result() for var in direction.step.sums])
         for var, terms in gradient.consts:
             contributions = [next(rest) for _ in range(terms)]
             if contributions:
                 found[var] = sum(contributions[1:], contributions[0])
         back = [
-            g if g is None or axes is None else g.transpose(axes)
+            g if g is None or axes is None else _transposed(g, axes)
             for g, axes in zip(map(found.get, self.consts), self._inverse, strict=True)
         ]
         return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
@@ -190,6 +198,10 @@ class Program:
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
         return self.transposed(arrays[:a]), arrays[a:b], arrays[b:]
+
+
+def _transposed(g: np.ndarray | Deferred, axes: tuple[int, ...]) -> np.ndarray | Deferred:
+    return g.transposed() if isinstance(g, ProductSum) and axes == (1, 0) else complete(g).transpose(axes)
 
 
 def _store(arrays: Env, values: Iterable[tuple[Var, np.ndarray]], part: Part, T: int) -> None:

@@ -23,6 +23,7 @@ from ...ops.linear import matmul
 from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var
 from .batched import Env
+from .product_sum import ProductSum
 
 _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
 Matrix = Callable[[np.ndarray], np.ndarray]
@@ -47,6 +48,8 @@ class TimeSum(NamedTuple):
         lookup, which has no `matrices`.
     precision
         That of a product of two matrices.
+    plain
+        Whether the sum is one product of two matrices in full precision, and nothing else.
     """
 
     var: Var
@@ -55,6 +58,7 @@ class TimeSum(NamedTuple):
     finish: Callable[[np.ndarray], np.ndarray]
     scattered: bool = False
     precision: str = "float32"
+    plain: bool = False
 
 
 def plan_time_sum(
@@ -67,7 +71,7 @@ def plan_time_sum(
         view = primitive.kind is OpKind.VIEW
         if primitive.linear and (view or _follows(eqn, producer, shared)):
             inner, forward = plan_time_sum(eqn.operands[0], producer, time_varying, shared), eqn.primitive.forward
-            return inner._replace(finish=lambda y: forward(inner.finish(y), **params))
+            return inner._replace(finish=lambda y: forward(inner.finish(y), **params), plain=False)
         if primitive.linear:  # a sum over axes
             return _plan_sum(var, eqn.operands[0], params["axes"])
         varying = all(operand in time_varying for operand in eqn.operands)
@@ -75,7 +79,8 @@ def plan_time_sum(
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
                 plan = TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
-                return plan._replace(precision=params.get("precision", "float32"))
+                precision = params.get("precision", "float32")
+                return plan._replace(precision=precision, plain=precision == "float32" and a.dtype == b.dtype)
             if a.shape[:-2] == b.shape[:-2]:
                 matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
                 return TimeSum(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
@@ -155,6 +160,11 @@ class Accumulator:
         cut = 0 if last else len(parts[0]) % self._block
         self._take([part[cut:] for part in parts] if cut else parts)
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
+
+    def deferred(self, env: Env) -> ProductSum:
+        """Return the sum of a `plain` plan in one segment, to be added up later."""
+        a, b = (matrix(env[var]) for matrix, var in zip(self._plan.matrices, self._plan.needs, strict=True))
+        return ProductSum(a[::-1], b[::-1]) if self._backwards else ProductSum(a, b)
 
     def _scatter(self, slices: np.ndarray, indices: np.ndarray) -> None:
         shape, step = self._plan.var.shape, 1 if self._backwards else -1
