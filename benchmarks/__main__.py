@@ -18,6 +18,8 @@ FOLDER = Path(__file__).resolve().parent
 
 COMPARISONS = [
     "layers",
+    "low_precision",
+    "per_token",
     "lengths",
     "options",
     "custom_cells",
@@ -26,6 +28,7 @@ COMPARISONS = [
     "compile_time",
     "memory",
     "scaling",
+    "threads",
     "memory_bound",
     "peak",
     "eager_overhead",

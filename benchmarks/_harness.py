@@ -63,11 +63,11 @@ def time_for(call: Callable[[], object], budget: float) -> list[float]:
 
 def fingerprint(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
     """Return ``[r . a, |a|]`` of each array a, with r random but fixed: equal arrays have equal fingerprints."""
-    rng = np.random.default_rng(1)
     marks = {}
-    for name in sorted(arrays):
-        values = np.asarray(arrays[name], np.float64).ravel()
-        marks[name] = [float(rng.standard_normal(values.size) @ values), float(np.linalg.norm(values))]
+    for name, array in arrays.items():
+        values = np.asarray(array, np.float64).ravel()
+        direction = np.random.default_rng(1).standard_normal(values.size)
+        marks[name] = [float(direction @ values), float(np.linalg.norm(values))]
     return marks
 
 

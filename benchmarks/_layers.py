@@ -1,12 +1,16 @@
-"""One-layer RNN, GRU and LSTM with the same weights in this package, PyTorch and JAX, as `Workload`s."""
+"""One-layer RNN, GRU and LSTM with the same weights in this package, PyTorch, JAX and onnxruntime, as `Workload`s."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks._workload import Workload, gradient_of
+from benchmarks._workload import Inference, Workload, gradient_of
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 SHAPES = [
@@ -17,6 +21,12 @@ SHAPES = [
     (128, 16, 32, 64),
     (1000, 8, 32, 64),
 ]
+FEW_ROWS = [
+    *((50, 1, H, H) for H in (128, 256, 512)),
+    *((50, N, 256, 256) for N in (2, 4, 8)),
+    (50, 8, 512, 512),
+]
+ONE_STEP = [(1, 1, H, H) for H in (128, 256, 512)]
 
 
 @dataclass(frozen=True)
@@ -28,31 +38,38 @@ class Layer:
     N: int
     I: int
     H: int
+    bidirectional: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.cell} {self.T}x{self.N}x{self.I}x{self.H}"
+        return f"{'Bi' if self.bidirectional else ''}{self.cell} {self.T}x{self.N}x{self.I}x{self.H}"
 
     def data(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """Return the parameters under PyTorch's names, xs (T, N, I) and the gradient of the outputs (T, N, H)."""
+        """Return the parameters under PyTorch's names, xs (T, N, I) and the gradient of the outputs (T, N, H or 2H)."""
         rng, rows = np.random.default_rng(0), GATES[self.cell] * self.H
-        shapes = {
+        names = {
             "weight_ih_l0": (rows, self.I),
             "weight_hh_l0": (rows, self.H),
             "bias_ih_l0": (rows,),
             "bias_hh_l0": (rows,),
         }
+        ends = ("", "_reverse") if self.bidirectional else ("",)
+        shapes = {name + end: shape for end in ends for name, shape in names.items()}
         weights = {k: rng.uniform(-1, 1, s).astype(np.float32) / np.float32(self.H**0.5) for k, s in shapes.items()}
-        xs, g = (rng.standard_normal((self.T, self.N, size)).astype(np.float32) for size in (self.I, self.H))
+        sizes = self.I, self.H * len(ends)
+        xs, g = (rng.standard_normal((self.T, self.N, size)).astype(np.float32) for size in sizes)
         return weights, xs, g
 
 
-def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
-    """Return the layer of this package; `lengths` are the lengths of its sequences, by default all T."""
+def ours(layer: Layer, lengths: np.ndarray | None = None, precision: str = "float32") -> Workload:
+    """Return the layer of this package.
+
+    `lengths` are the lengths of its sequences, by default all T. `precision` is that of its products, by `autocast`.
+    """
     import tinygrad_seq as ts
 
     weights, inputs, cotangent = layer.data()
-    model = getattr(ts.nn, layer.cell)(layer.I, layer.H)
+    model = getattr(ts.nn, layer.cell)(layer.I, layer.H, bidirectional=layer.bidirectional)
     model.load_state_dict(weights)
     parameters = dict(model.named_parameters())
     xs, g = ts.tensor(inputs, requires_grad=True), ts.tensor(cotangent)
@@ -60,12 +77,13 @@ def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
     def train():
         model.zero_grad()
         xs.grad = None
-        ys, _ = model(xs, lengths=lengths)
+        with ts.autocast(precision):
+            ys, _ = model(xs, lengths=lengths)
         ys.backward(g)
         return ys
 
     def infer():
-        with ts.no_grad():
+        with ts.no_grad(), ts.autocast(precision):
             return model(xs, lengths=lengths)[0]
 
     def arrays():
@@ -75,15 +93,22 @@ def ours(layer: Layer, lengths: np.ndarray | None = None) -> Workload:
     return Workload(train, infer, arrays)
 
 
-def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None) -> Workload:
-    """Return the layer of PyTorch; with `lengths` its sequences are packed."""
+def with_torch(
+    layer: Layer, threads: int = 1, lengths: np.ndarray | None = None, precision: str = "float32"
+) -> Workload:
+    """Return the layer of PyTorch.
+
+    With `lengths` its sequences are packed. `precision` is "float32", or "bfloat16" by its autocast.
+    """
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     torch.set_num_threads(threads)
     weights, inputs, cotangent = layer.data()
-    model = getattr(torch.nn, layer.cell)(layer.I, layer.H)
+    model = getattr(torch.nn, layer.cell)(layer.I, layer.H, bidirectional=layer.bidirectional)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    half = precision == "bfloat16"
+    cast = functools.partial(torch.autocast, "cpu", torch.bfloat16) if half else contextlib.nullcontext
     parameters = dict(model.named_parameters())
     xs, g = torch.tensor(inputs, requires_grad=True), torch.from_numpy(cotangent)
     ends = None if lengths is None else torch.from_numpy(lengths)
@@ -97,12 +122,13 @@ def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None
     def train():
         model.zero_grad()
         xs.grad = None
-        ys = run()
+        with cast():
+            ys = run().float()
         ys.backward(g)
         return ys
 
     def infer():
-        with torch.inference_mode():
+        with torch.inference_mode(), cast():
             return run()
 
     def arrays():
@@ -112,6 +138,87 @@ def with_torch(layer: Layer, threads: int = 1, lengths: np.ndarray | None = None
     return Workload(train, infer, arrays)
 
 
+def ours_int8(layer: Layer) -> Inference:
+    """Return the quantised layer of this package."""
+    import tinygrad_seq as ts
+
+    weights, inputs, _ = layer.data()
+    model = getattr(ts.nn, layer.cell)(layer.I, layer.H)
+    model.load_state_dict(weights)
+    quantised, xs = ts.quantize(model, "int8"), ts.tensor(inputs)
+
+    def infer():
+        with ts.no_grad():
+            return quantised(xs)[0].numpy()
+
+    return Inference(infer)
+
+
+def with_torch_int8(layer: Layer) -> Inference:
+    """Return the layer of PyTorch with dynamic quantisation."""
+    import torch
+
+    torch.set_num_threads(1)
+    weights, inputs, _ = layer.data()
+    model = getattr(torch.nn, layer.cell)(layer.I, layer.H)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    quantize, xs = torch.ao.quantization.quantize_dynamic, torch.from_numpy(inputs)
+    (quantised,) = quantize(torch.nn.Sequential(model), {torch.nn.LSTM, torch.nn.GRU}, dtype=torch.qint8)
+
+    def infer():
+        with torch.inference_mode():
+            return quantised(xs)[0].numpy()
+
+    return Inference(infer)
+
+
+def with_onnxruntime(layer: Layer, int8: bool = False) -> Inference:
+    """Return the inference of onnxruntime's layer; `int8` quantises its weights, which it can do for an LSTM."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights, inputs, _ = layer.data()
+    order = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}[layer.cell]  # of ONNX: z, r, h and i, o, f, c
+
+    def gates(name: str) -> np.ndarray:
+        blocks = np.split(weights[f"{name}_l0"], GATES[layer.cell])
+        return np.concatenate([blocks[index] for index in order])
+
+    biases = np.concatenate([gates("bias_ih"), gates("bias_hh")])
+    constants = {"W": gates("weight_ih")[None], "R": gates("weight_hh")[None], "B": biases[None]}
+    options = {"hidden_size": layer.H} | ({"linear_before_reset": 1} if layer.cell == "GRU" else {})
+    graph = helper.make_graph(
+        [helper.make_node(layer.cell, ["xs", *constants], ["ys"], **options)],
+        "layer",
+        [helper.make_tensor_value_info("xs", TensorProto.FLOAT, inputs.shape)],
+        [helper.make_tensor_value_info("ys", TensorProto.FLOAT, (layer.T, 1, layer.N, layer.H))],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    if int8:
+        model = _quantised(model)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+
+    def infer():
+        return session.run(["ys"], {"xs": inputs})[0][:, 0]
+
+    return Inference(infer)
+
+
+def _quantised(model: bytes) -> bytes:
+    """Return an ONNX model with int8 weights, which are quantised from file to file."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model)
+        quantize_dynamic(path, path, weight_type=QuantType.QInt8)
+        return path.read_bytes()
+
+
+@functools.cache  # compiled once for all rounds
 def with_jax(layer: Layer, hoisted: bool = False) -> Workload:
     """Return the layer as a jitted ``lax.scan``; `hoisted` moves the input product out of it by hand."""
     import jax

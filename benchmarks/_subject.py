@@ -75,7 +75,9 @@ class Subject:
         rounds, budget = (1, 0.1) if options.quick else (options.rounds, options.budget)
         load = os.getloadavg()[0]
         print(f"{self.name}: {self.what} (load {load:.1f})", flush=True)
-        results, agreement, failures = {}, {}, {}
+        results: dict[str, Any] = {}
+        agreement: dict[str, list[str]] = {}
+        failures: dict[str, str] = {}
         with contextlib.ExitStack() as ends:
             workers = {name: _Worker(self, name, budget) for name in chosen}
             for worker in workers.values():
@@ -151,7 +153,7 @@ class Subject:
     def _agreement(self, samples: dict[str, dict[str, Any]]) -> list[str]:
         """Return the contestants whose arrays differ from those of the first."""
         marks = {name: found["check"] for name, found in samples.items() if "check" in found}
-        ours = next(iter(marks.values()), {})
+        ours = marks.get(next(iter(self.contestants)), {})
         allowed = {name: self.contestants[name].tolerance or self.tolerance for name in marks}
         return [name for name, mark in marks.items() if not agree(ours, mark, allowed[name])]
 

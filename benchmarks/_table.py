@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 START, END = "<!-- benchmarks:start -->", "<!-- benchmarks:end -->"
 OURS = "tinygrad_seq"
 UNKNOWN = "–"
-TORCH, JAX = ("torch",), ("jax", "jax hoisted")
+TORCH, JAX, ONNX = ("torch",), ("jax", "jax hoisted"), ("onnxruntime",)
+PEERS = {"PyTorch": TORCH, "JAX": JAX, "onnxruntime": ONNX}
+BF16, INT8 = f"{OURS} bf16", f"{OURS} int8"
 CELLS = ("RNN", "GRU", "LSTM")
 CUSTOM = {
     "PyTorch": ("torch", "torch hoisted"),
@@ -65,26 +67,27 @@ def tables(found: dict[str, Result]) -> str:
     for subject, writers in SECTIONS.items():
         for write in writers if subject in found else ():
             title, text, heads, rows = write(found[subject])
-            parts.append(f"## {title}\n\n{text}\n\n{markdown(heads, rows)}\n\n{source(subject, found[subject])}")
+            if rows:
+                parts.append(f"## {title}\n\n{text}\n\n{markdown(heads, rows)}\n\n{source(subject, found[subject])}")
     return "\n\n".join(parts)
 
 
 def summary(found: dict[str, Result]) -> str:
     """Return the small table of README.md: the lowest and highest ratio over all cases of a subject."""
     lines = [
-        ("RNN, GRU, LSTM: training step", "layers", "training", TORCH, JAX),
-        ("RNN, GRU, LSTM: inference", "layers", "inference", TORCH, JAX),
-        ("five custom cells: training step", "custom_cells", "training", CUSTOM["PyTorch"], JAX),
-        ("language model: training step with Adam", "training", "training", TORCH, ()),
-        ("LSTM: one sampled token", "sampling", "token", ("torch", "torch LSTMCell"), ()),
-        ("RNN, GRU, LSTM: peak memory of a training step", "memory", "peak", TORCH, ()),
+        ("RNN, GRU, LSTM: training step", "layers", "training", TORCH, JAX, ()),
+        ("RNN, GRU, LSTM: inference", "layers", "inference", TORCH, JAX, ONNX),
+        ("five custom cells: training step", "custom_cells", "training", CUSTOM["PyTorch"], JAX, ()),
+        ("language model: training step with Adam", "training", "training", TORCH, (), ()),
+        ("LSTM: one sampled token", "sampling", "token", ("torch", "torch LSTMCell"), (), ONNX),
+        ("RNN, GRU, LSTM: peak memory of a training step", "memory", "peak", TORCH, (), ()),
     ]
     rows = [
         [what, *(span(found[subject], measure, peers) for peers in groups)]
         for what, subject, measure, *groups in lines
         if subject in found
     ]
-    return markdown(["ratio to ours, lowest to highest case", "PyTorch", "JAX"], rows)
+    return markdown(["ratio to ours, lowest to highest case", *PEERS], rows)
 
 
 # ------------------------------------------------------------------------------------------- reading a result
@@ -96,9 +99,9 @@ def median(result: Result, case: str, measure: str, contestant: str = OURS) -> f
     return None if row is None else row["median"]
 
 
-def quotient(result: Result, case: str, measure: str, peers: tuple[str, ...]) -> float | None:
+def quotient(result: Result, case: str, measure: str, peers: tuple[str, ...], ours: str = OURS) -> float | None:
     """Return the time of the fastest of `peers` divided by ours, None if it was not measured."""
-    base = median(result, case, measure)
+    base = median(result, case, measure, ours)
     times = [time for peer in peers if (time := median(result, case, measure, peer)) is not None]
     return min(times) / base if base and times else None
 
@@ -150,24 +153,69 @@ def source(subject: str, result: Result) -> str:
 # ------------------------------------------------------------------------------------------------ the sections
 
 
-def layers(measure: str, title: str) -> Callable[[Result], Section]:
-    """Return the section on RNN, GRU and LSTM in six shapes, for training or for inference."""
+def layers(measure: str, title: str, chosen: Callable[[int, int], bool]) -> Callable[[Result], Section]:
+    """Return the section on RNN, GRU and LSTM in training or inference, in the shapes whose T and N are chosen."""
 
     def write(result: Result) -> Section:
-        shapes = list(dict.fromkeys(case.split()[1] for case in result["results"]))
+        shapes = dict.fromkeys(case.split()[1] for case in result["results"])
+        peers = PEERS if measure == "inference" else {name: PEERS[name] for name in ("PyTorch", "JAX")}
         rows = [
             [
                 times(shape),
-                *(ratio(result, f"{cell} {shape}", measure, *peers) for cell in CELLS for peers in (TORCH, JAX)),
+                *(ratio(result, f"{cell} {shape}", measure, *names) for cell in CELLS for names in peers.values()),
                 milliseconds(median(result, f"LSTM {shape}", measure)),
             ]
             for shape in shapes
+            if chosen(*map(int, shape.split("x")[:2]))
         ]
-        heads = [f"{cell}: {peer}" for cell in CELLS for peer in ("`torch.nn`", "JAX scan")]
+        heads = [f"{cell}: {peer}" for cell in CELLS for peer in peers]
         text = "Float32, one thread. Ratio: time of the peer divided by ours."
         return Section(title, text, ["T × N × I × H", *heads, "our LSTM"], rows)
 
     return write
+
+
+def low_precision(title: str, ours: str, columns: dict[str, tuple[str, str]]) -> Callable[[Result], Section]:
+    """Return the section on our layer in one precision; a column is a measure and the contestant compared with."""
+
+    def write(result: Result) -> Section:
+        rows = []
+        for case in result["results"]:
+            values = [quotient(result, case, measure, (peer,), ours) for measure, peer in columns.values()]
+            rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in values)])
+        text = "One thread. Ratio: time of the other divided by that of our layer in this precision."
+        return Section(title, text, ["case, T × N × I × H", *columns], rows)
+
+    return write
+
+
+def threads(result: Result) -> Section:
+    two, rows = f"{OURS}, 2 threads", []
+    for case in result["results"]:
+        values = [
+            quotient(result, case, measure, (other,), two)
+            for measure in ("training", "inference")
+            for other in (OURS, "torch, 2 threads")
+        ]
+        rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in values)])
+    text = (
+        "Layers with few rows, and both directions of a bidirectional layer (Bi), on two threads. Ratio: our time on "
+        "one thread, and that of PyTorch on two, divided by ours on two."
+    )
+    heads = [f"{measure}: {other}" for measure in ("training", "inference") for other in ("speed-up", "PyTorch")]
+    return Section("Two threads, few rows", text, ["case, T × N × I × H", *heads], rows)
+
+
+def per_token(result: Result) -> Section:
+    rows = [
+        [case, ratio(result, case, "training", *TORCH), milliseconds(median(result, case, "training"))]
+        for case in result["results"]
+    ]
+    text = (
+        "Training step of a program that calls the layer once per token, one sequence of T tokens: embedding, layer, "
+        "readout, loss, backward and Adam. Ratio: time of PyTorch divided by ours."
+    )
+    return Section("One call per token", text, ["program", "PyTorch", "ours"], rows)
 
 
 def custom_cells(result: Result) -> Section:
@@ -272,7 +320,19 @@ def peak(result: Result) -> Section:
         "products at the peak and spends no time on anything else."
     )
     heads = ["case, T × N × I × H", "ours", "PyTorch", "JAX", "highest possible ratio to PyTorch"]
-    return Section("Share of the processor's peak", text, heads, rows)
+    return Section("Share of the processor's peak: training", text, heads, rows)
+
+
+def peak_of_inference(result: Result) -> Section:
+    names = (OURS, "torch", "jax", "onnxruntime")
+    rows = [
+        [times(case), *(percent(median(result, case, "inference: share of peak", name)) for name in names)]
+        for case, measures in result["results"].items()
+        if "inference: share of peak" in measures
+    ]
+    text = "The same for inference."
+    heads = ["case, T × N × I × H", "ours", *PEERS]
+    return Section("Share of the processor's peak: inference", text, heads, rows)
 
 
 def memory_bound(result: Result) -> Section:
@@ -361,7 +421,35 @@ def parity(title: str, what: str) -> Callable[[Result], Section]:
 
 
 SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
-    "layers": (layers("training", "Training step, forward and backward"), layers("inference", "Inference")),
+    "layers": (
+        layers("training", "Training step, forward and backward", lambda _, N: N > 1),
+        layers("training", "Training step, one row", lambda T, N: N == 1 < T),
+        layers("inference", "Inference", lambda _, N: N > 1),
+        layers("inference", "Inference, one row", lambda T, N: N == 1 < T),
+        layers("training", "Training step of one time step", lambda T, _: T == 1),
+        layers("inference", "Inference of one time step", lambda T, _: T == 1),
+    ),
+    "low_precision": (
+        low_precision(
+            "LSTM in bfloat16",
+            BF16,
+            {
+                f"{measure}: {name}": (measure, peer)
+                for measure in ("training", "inference")
+                for name, peer in (("ours, float32", OURS), ("PyTorch, float32", "torch"), ("PyTorch", "torch bf16"))
+            },
+        ),
+        low_precision(
+            "LSTM in int8, inference",
+            INT8,
+            {
+                "ours, float32": ("inference", OURS),
+                "onnxruntime": ("inference", "onnxruntime int8"),
+                "PyTorch": ("inference", "torch int8"),
+            },
+        ),
+    ),
+    "per_token": (per_token,),
     "custom_cells": (custom_cells,),
     "training": (training,),
     "lengths": (lengths,),
@@ -370,7 +458,8 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
     "memory": (memory,),
     "compile_time": (compile_time,),
     "scaling": (scaling,),
-    "peak": (peak,),
+    "threads": (threads,),
+    "peak": (peak, peak_of_inference),
     "memory_bound": (memory_bound,),
     "eager_overhead": (eager_overhead,),
     "gemm": (gemm,),

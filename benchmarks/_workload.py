@@ -19,7 +19,7 @@ def gradient_of(leaf: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Workload:
-    """`train` runs forward and backward to the inputs and all weights; `arrays` holds its outputs and gradients."""
+    """`train` runs forward and backward to the inputs and all weights; `arrays` returns its outputs and gradients."""
 
     train: Callable[[], object]
     infer: Callable[[], object]
@@ -29,3 +29,14 @@ class Workload:
         """Return the results, and the times of calls that fit in about `budget` seconds."""
         check = self.arrays()
         return {"check": check, "training": time_for(self.train, budget), "inference": time_for(self.infer, budget / 2)}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A workload of a library, or in a precision, that cannot train; `infer` returns the outputs as an ndarray."""
+
+    infer: Callable[[], np.ndarray]
+
+    def measure(self, budget: float) -> dict:
+        """Return the results, and the times of calls that fit in about half of `budget` seconds."""
+        return {"check": {"ys": self.infer()}, "inference": time_for(self.infer, budget / 2)}

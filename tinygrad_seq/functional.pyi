@@ -83,6 +83,26 @@ def tile(x: ArrayLike, reps: Shape) -> Tensor:
     """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
 def repeat(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+def einsum(equation: str, *operands: ArrayLike) -> Tensor:
+    """Return the sum of products that `equation` states by naming each axis with a letter."""
+def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the matrix product ``a @ b``."""
+def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Tensor:
+    """Return ``x @ weight.T + bias``, as one operation."""
+def inner(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``."""
+def outer(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands."""
+def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1) -> Tensor:
+    """Return the dot products of the vectors along `axis`; the other axes broadcast."""
+def dot(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`."""
+def tensordot(a: ArrayLike, b: ArrayLike, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Tensor:
+    """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
+def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks."""
+def trace(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span."""
 def equal(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return ``a == b`` as booleans."""
 eq = equal
@@ -239,26 +259,6 @@ def hard_sigmoid(x: ArrayLike) -> Tensor:
 hardsigmoid = hard_sigmoid
 def categorical(logits: ArrayLike, uniforms: ArrayLike, temperature: Any = 1.0, top_k: int | None = None) -> Tensor:
     """Return for each row of `logits` an index drawn with probability ``softmax(logits / temperature)``."""
-def einsum(equation: str, *operands: ArrayLike) -> Tensor:
-    """Return the sum of products that `equation` states by naming each axis with a letter."""
-def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the matrix product ``a @ b``."""
-def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Tensor:
-    """Return ``x @ weight.T + bias``, as one operation."""
-def inner(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``."""
-def outer(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands."""
-def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1) -> Tensor:
-    """Return the dot products of the vectors along `axis`; the other axes broadcast."""
-def dot(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`."""
-def tensordot(a: ArrayLike, b: ArrayLike, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Tensor:
-    """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
-def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks."""
-def trace(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span."""
 def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int = 1, padding: int | Literal['same', 'valid'] = 0, dilation: int = 1, groups: int = 1) -> Tensor:
     """Return the 1-d convolution (in the sense of neural networks: the kernel is not flipped), as in PyTorch."""
 def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Tensor:
@@ -348,6 +348,8 @@ def smooth_l1_loss(prediction: ArrayLike, target: ArrayLike, reduction: str = 'm
     """Return `huber_loss` with ``delta=beta``, divided by `beta`; with ``beta=0`` it is `l1_loss`."""
 def kl_div(log_probabilities: ArrayLike, target: ArrayLike, reduction: str = 'mean', log_target: bool = False) -> Tensor:
     """Return ``t * (log t - log_probabilities)``, the pointwise Kullback-Leibler divergence from equal-shaped targets."""
+def linear_cross_entropy(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, target: ArrayLike, class_weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', label_smoothing: builtins.float = 0.0) -> Tensor:
+    """Return ``cross_entropy(linear(x, weight, bias), target)`` without keeping the logits."""
 def argsort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
 def sort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
@@ -388,4 +390,4 @@ def atanh(x: ArrayLike, /) -> Tensor:
     """Return the inverse hyperbolic tangent."""
 arctanh = atanh
 
-__all__ = ['abs', 'absolute', 'acos', 'acosh', 'add', 'all', 'amax', 'amin', 'any', 'arccos', 'arccosh', 'arcsin', 'arcsinh', 'arctan', 'arctan2', 'arctanh', 'argmax', 'argmin', 'argsort', 'asin', 'asinh', 'astype', 'atan', 'atan2', 'atanh', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'bitwise_and', 'bitwise_invert', 'bitwise_not', 'bitwise_or', 'bitwise_xor', 'broadcast_to', 'cat', 'categorical', 'cbrt', 'ceil', 'chunk', 'clamp', 'clip', 'clone', 'concat', 'concatenate', 'conv1d', 'copy', 'cos', 'cosh', 'count_nonzero', 'cross_entropy', 'cummax', 'cummin', 'cumprod', 'cumsum', 'cumulative_prod', 'cumulative_sum', 'diagonal', 'diff', 'div', 'divide', 'dot', 'dropout', 'einsum', 'elu', 'embedding', 'eq', 'equal', 'erf', 'erfc', 'exp', 'exp2', 'expand', 'expand_dims', 'expm1', 'flatten', 'flip', 'floor', 'floor_divide', 'fmod', 'gather', 'ge', 'gelu', 'glu', 'greater', 'greater_equal', 'gt', 'hard_sigmoid', 'hard_tanh', 'hardsigmoid', 'hardtanh', 'hstack', 'huber_loss', 'hypot', 'index_add', 'inner', 'invert', 'isfinite', 'isinf', 'isnan', 'kl_div', 'kron', 'l1_loss', 'layer_norm', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'log', 'log10', 'log1p', 'log2', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_transpose', 'max', 'maximum', 'mean', 'min', 'minimum', 'mod', 'moveaxis', 'movedim', 'mse_loss', 'mul', 'multiply', 'ne', 'neg', 'negative', 'nll_loss', 'norm', 'not_equal', 'one_hot', 'outer', 'pad', 'permute', 'permute_dims', 'pow', 'power', 'prod', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'reshape', 'rint', 'rms_norm', 'roll', 'round', 'rsqrt', 'scatter_add', 'sigmoid', 'sign', 'silu', 'sin', 'sinh', 'smooth_l1_loss', 'softmax', 'softplus', 'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 'swish', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tensordot', 'tile', 'topk', 'trace', 'transpose', 'tril', 'triu', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unsqueeze', 'unstack', 'var', 'vecdot', 'vstack', 'where']
+__all__ = ['abs', 'absolute', 'acos', 'acosh', 'add', 'all', 'amax', 'amin', 'any', 'arccos', 'arccosh', 'arcsin', 'arcsinh', 'arctan', 'arctan2', 'arctanh', 'argmax', 'argmin', 'argsort', 'asin', 'asinh', 'astype', 'atan', 'atan2', 'atanh', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'bitwise_and', 'bitwise_invert', 'bitwise_not', 'bitwise_or', 'bitwise_xor', 'broadcast_to', 'cat', 'categorical', 'cbrt', 'ceil', 'chunk', 'clamp', 'clip', 'clone', 'concat', 'concatenate', 'conv1d', 'copy', 'cos', 'cosh', 'count_nonzero', 'cross_entropy', 'cummax', 'cummin', 'cumprod', 'cumsum', 'cumulative_prod', 'cumulative_sum', 'diagonal', 'diff', 'div', 'divide', 'dot', 'dropout', 'einsum', 'elu', 'embedding', 'eq', 'equal', 'erf', 'erfc', 'exp', 'exp2', 'expand', 'expand_dims', 'expm1', 'flatten', 'flip', 'floor', 'floor_divide', 'fmod', 'gather', 'ge', 'gelu', 'glu', 'greater', 'greater_equal', 'gt', 'hard_sigmoid', 'hard_tanh', 'hardsigmoid', 'hardtanh', 'hstack', 'huber_loss', 'hypot', 'index_add', 'inner', 'invert', 'isfinite', 'isinf', 'isnan', 'kl_div', 'kron', 'l1_loss', 'layer_norm', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'linear_cross_entropy', 'log', 'log10', 'log1p', 'log2', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_transpose', 'max', 'maximum', 'mean', 'min', 'minimum', 'mod', 'moveaxis', 'movedim', 'mse_loss', 'mul', 'multiply', 'ne', 'neg', 'negative', 'nll_loss', 'norm', 'not_equal', 'one_hot', 'outer', 'pad', 'permute', 'permute_dims', 'pow', 'power', 'prod', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'reshape', 'rint', 'rms_norm', 'roll', 'round', 'rsqrt', 'scatter_add', 'sigmoid', 'sign', 'silu', 'sin', 'sinh', 'smooth_l1_loss', 'softmax', 'softplus', 'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 'swish', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tensordot', 'tile', 'topk', 'trace', 'transpose', 'tril', 'triu', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unsqueeze', 'unstack', 'var', 'vecdot', 'vstack', 'where']

@@ -48,12 +48,28 @@ def results(tmp_path: Path) -> Path:
             {
                 "LSTM 5x4x3x2": {"training": {ours: 0.002, "torch": 0.005, "jax": 0.009, "jax hoisted": 0.007}},
                 "GRU 5x4x3x2": {"training": {ours: 0.002, "torch": 0.004}},
+                "LSTM 1x1x3x2": {"inference": {ours: 0.002, "torch": 0.006, "onnxruntime": 0.001}},
             },
             missing={"jax": "not installed: jax"},
         ),
         "custom_cells": result({"minGRU": {"training": {ours: 0.001, "torch": 0.004, "torch hoisted": 0.003}}}),
         "training": result({"GRU": {"training": {ours: 0.1, "torch": 0.2}}}, tokens_per_step=1000),
         "scaling": result({"LSTM 5x4x3x2": {"training": {ours: 0.3, f"{ours}, 2 threads": 0.2}}}),
+        "low_precision": result(
+            {
+                "LSTM 5x1x3x2": {
+                    "training": {ours: 4.0, f"{ours} bf16": 2.0, "torch": 5.0, "torch bf16": 3.0},
+                    "inference": {ours: 3.0, f"{ours} int8": 1.0, "onnxruntime int8": 1.5},
+                }
+            }
+        ),
+        "threads": result(
+            {"BiLSTM 5x1x3x2": {"training": {ours: 0.3, f"{ours}, 2 threads": 0.2, "torch, 2 threads": 0.5}}}
+        ),
+        "per_token": result({"char-rnn": {"training": {ours: 0.3, "torch": 0.36}}}),
+        "peak": result(
+            {"LSTM 5x4x3x2": {"share of peak": {ours: 0.5}, "inference: share of peak": {ours: 0.4, "jax": 0.3}}}
+        ),
         "layers_quick": result({"LSTM 5x4x3x2": {"training": {ours: 1.0, "torch": 99.0}}}),
     }
     for name, content in written.items():
@@ -67,15 +83,22 @@ def test_ratios_are_peer_over_ours_and_the_faster_form_counts(table: ModuleType,
     assert "| minGRU | 3.00 | – | – | – | 1 ms |" in lines
     assert "| GRU | 10,000 | 2.00 |" in lines
     assert "| LSTM 5 × 4 × 3 × 2 | 1.50 |" in lines
+    assert "| 1 × 1 × 3 × 2 | – | – | – | – | – | – | 3.00 | – | 0.50 | 2 ms |" in lines
+    assert "| LSTM 5 × 1 × 3 × 2 | 2.00 | 2.50 | 1.50 | – | – | – |" in lines
+    assert "| LSTM 5 × 1 × 3 × 2 | 3.00 | 1.50 | – |" in lines
+    assert "| BiLSTM 5 × 1 × 3 × 2 | 1.50 | 2.50 | – | – |" in lines
+    assert "| char-rnn | 1.20 | 300 ms |" in lines
+    assert "| LSTM 5 × 4 × 3 × 2 | 50 % | – | – | – |" in lines
+    assert "| LSTM 5 × 4 × 3 × 2 | 40 % | – | 30 % | – |" in lines
     (source,) = {line for line in lines if line.startswith("*`layers.py`")}
     assert "a processor, 2 cores; numpy 2.0; 2026-01-02. Not measured: jax, not installed: jax." in source
 
 
 def test_the_summary_is_the_lowest_and_the_highest_case(table: ModuleType, results: Path) -> None:
     lines = table.summary(table.read(results)).splitlines()
-    assert "| RNN, GRU, LSTM: training step | 2.00 to 2.50 | 3.50 |" in lines
-    assert "| RNN, GRU, LSTM: inference | – | – |" in lines
-    assert "| five custom cells: training step | 3.00 | – |" in lines
+    assert "| RNN, GRU, LSTM: training step | 2.00 to 2.50 | 3.50 | – |" in lines
+    assert "| RNN, GRU, LSTM: inference | 3.00 | – | 0.50 |" in lines
+    assert "| five custom cells: training step | 3.00 | – | – |" in lines
 
 
 @pytest.mark.parametrize(("page", "block"), [("README.md", "summary"), ("docs/performance.md", "tables")])

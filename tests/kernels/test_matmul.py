@@ -118,7 +118,7 @@ def test_tasks_cut_in_whole_tiles_and_cover_the_target(M, K, N, of_a, of_b, part
     rng = np.random.default_rng(seed)
     a, b = matrix(rng, (M, K), np.float32, of_a), matrix(rng, (K, N), np.float32, of_b)
     c, expected = np.full((M, N), np.nan, np.float32), np.empty((M, N), np.float32)
-    tasks = products._tasks(a, b, c, False, parts)
+    tasks = products._tasks(products._product(c.dtype, c.dtype), a, b, c, False, parts)
     targets = [task.args[2] for task in tasks if isinstance(task, partial)]
     assert len(targets) == len(tasks)
     assert len(tasks) <= parts

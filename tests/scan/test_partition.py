@@ -119,23 +119,30 @@ def test_products_of_an_lstm() -> None:
 
 # -------------------------------------------------------------------------------------------------- no size in a text
 
-SIZES = (
-    {"T": 4, "N": 11, "I": 13, "H": 17, "S": 19, "D": 23},
+FEW_ROWS = (
+    {"T": 4, "N": 7, "I": 13, "H": 17, "S": 19, "D": 23},
     {"T": 7, "N": 6, "H": 6},  # N = H
     {"T": 3, "N": 3},  # N = T
-    {"N": 24},  # N = 4H
     {"N": 4},  # N = I
     {"I": 6},  # I = H
 )
 """Beside T = 5, N = 3, I = 4, H = 6."""
+MANY_ROWS = (
+    {"T": 4, "N": 11, "I": 13, "H": 17, "S": 19, "D": 23},
+    {"T": 11, "N": 11},  # N = T
+    {"N": 24},  # N = 4H
+    {"N": 13, "I": 13},  # N = I
+)
+"""With as many rows as these, the products of inputs are computed in the loop."""
 
 
 @pytest.mark.parametrize("name", sorted(CELLS.keys() - {"minimal_gru_in_columns", "turing_machine", "lru"}))
 def test_source_does_not_depend_on_sizes(name: str) -> None:
     """Three cells are left out: where I = H, or S = D, two of their loops over features become one."""
-    usual = sources(program(CELLS[name]))
-    for sizes in SIZES:
-        assert sources(program(CELLS[name], **sizes)) == usual
+    for usual, *others in (({}, *FEW_ROWS), MANY_ROWS):
+        expected = sources(program(CELLS[name], **usual))
+        for sizes in others:
+            assert sources(program(CELLS[name], **sizes)) == expected
 
 
 def sources(program: Program) -> list[str]:
@@ -160,18 +167,22 @@ COMPILED: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_new_sizes_compile_nothing(name: str) -> None:
-    COMPILED[name].build("float32").run(True)
-    before = compilations()
-    for sizes in SIZES:
-        COMPILED[name].build("float32", **sizes).run(True)
-    assert compilations() == before
+    for usual, *others in (({}, *FEW_ROWS), MANY_ROWS):
+        COMPILED[name].build("float32", **usual).run(True)
+        before = compilations()
+        for sizes in others:
+            COMPILED[name].build("float32", **sizes).run(True)
+        assert compilations() == before
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 def test_new_sizes_of_a_layer_compile_nothing(kind: Any) -> None:
-    counts = []
-    for T, N, features, H in ((5, 3, 4, 6), (7, 6, 4, 6), (3, 3, 6, 6), (4, 24, 8, 7), (4, 1, 130, 130)):
-        ys, _ = kind(features, H)(ts.randn(T, N, features))
-        ys.sum().backward()
-        counts.append(compilations())
-    assert counts == counts[:1] * len(counts)
+    few = (5, 3, 4, 6), (7, 6, 4, 6), (3, 3, 6, 6), (4, 1, 130, 130)
+    many = (4, 24, 8, 7), (5, 11, 4, 6), (3, 70, 200, 130)
+    for group in (few, many):
+        counts = []
+        for T, N, features, H in group:
+            ys, _ = kind(features, H)(ts.randn(T, N, features))
+            ys.sum().backward()
+            counts.append(compilations())
+        assert counts == counts[:1] * len(counts)

@@ -54,19 +54,9 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         bit <<= 1
     modes = in_front()
     if modes is not DEFAULT:
-        modes = current()
-        if modes.precision != "float32":
-            params = _in_precision(modes, primitive, arrays, params, wanted)
+        modes, params = _with_modes(primitive, arrays, params, wanted)
     if result is None:
-        context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
-        try:
-            result = (
-                context.run(primitive.forward, *arrays, **params) if params else context.run(primitive.forward, *arrays)
-            )
-        except TinygradSeqError:
-            raise
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise explain(primitive, arrays, error) from error
+        result = _computed(primitive, arrays, params, modes)
     if primitive.multiple:
         result = tuple(map(np.asarray, result))
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
@@ -80,12 +70,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     if modes.anomaly:
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
-        return tuple(
-            [
-                attach(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
-                for slot, part in enumerate(result)
-            ]
-        )
+        return _outputs(node, result)
     tensor = _new(Tensor)
     tensor._array = result
     tensor._source = node
@@ -94,20 +79,51 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
 
 
 _new = object.__new__
+
+
+def _computed(primitive: Primitive, arrays: list[Any], params: dict[str, Any], modes: Modes) -> Any:
+    """Return what the forward returns."""
+    context = fresh_quiet() if modes.traced is None else quiet()  # a forward sees no switch but that of tracing
+    try:
+        if params:
+            return context.run(primitive.forward, *arrays, **params)
+        return context.run(primitive.forward, *arrays)
+    except TinygradSeqError:
+        raise
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise explain(primitive, arrays, error) from error
+
+
+def _outputs(node: Node | None, results: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
+    """Return several results as Tensors."""
+    return tuple(
+        [
+            attach(part, None if node is None or part.dtype.kind != "f" else Output(node, slot))
+            for slot, part in enumerate(results)
+        ]
+    )
+
+
 # Rules run in the precision of what was recorded, not in that of the place where `backward` is called.
 _recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized="") for on in (True, False))
 
 
-def _in_precision(
-    modes: Modes, primitive: Primitive, arrays: list[Any], params: dict[str, Any], wanted: int
-) -> dict[str, Any]:
-    """Return the parameters of an operation in low precision; raise if a quantised model is to be differentiated."""
+def _with_modes(
+    primitive: Primitive, arrays: list[Any], params: dict[str, Any], wanted: int
+) -> tuple[Modes, dict[str, Any]]:
+    """Return the switches, and the parameters of an operation, to which those of low precision are added.
+
+    Raises GraphError if a quantised model is to be differentiated.
+    """
+    modes = current()
+    if modes.precision == "float32":
+        return modes, params
     if modes.quantized and wanted and modes.recording:
         raise GraphError(
             f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
             "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
         )
-    return with_precision(primitive, tuple(arrays), params, modes.precision)
+    return modes, with_precision(primitive, tuple(arrays), params, modes.precision)
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):

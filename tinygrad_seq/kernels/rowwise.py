@@ -105,6 +105,59 @@ def nll_of_logits_adjoint(g: Array, x: Array, classes: Classes, out: Array) -> N
         out[n, classes[n]] -= g[n]
 
 
+@inlined
+def _weighted_sum(weights: Array, x: Array) -> Any:
+    """Return the sum of ``weights * x``, a float64; elements of weight 0 may be infinite."""
+    found = dot(weights, x)
+    if not np.isfinite(found):
+        found = 0.0
+        for i in range(x.size):
+            if weights[i] != 0:
+                found += np.float64(weights[i]) * np.float64(x[i])
+    return found
+
+
+@kernel
+def cross_entropy_of_products(
+    z: Array, bias: Array, classes: Classes, factors: Array, shares: Array, losses: Array, gradient: bool
+) -> None:
+    """Set ``losses = factors nll(z + bias, classes) - sum(shares log_softmax(z + bias))``, float64 ``(N,)``.
+
+    `bias` and `shares` are ``(V,)``, `factors` is ``(N,)``; `shares` may be empty. *Changed*: `losses`, and `z`, which
+    becomes the gradient of the sum of the losses if `gradient`.
+    """
+    real = z.dtype.type
+    room = np.empty(0 if gradient else z.shape[1], z.dtype)
+    share = total(shares)
+    for n in range(z.shape[0]):
+        row = z[n]
+        for i in range(row.size):
+            row[i] += bias[i]
+        origin = _origin(row)
+        wide = np.float64(origin)
+        picked = np.float64(row[classes[n]]) - wide
+        spread = _weighted_sum(shares, row) - share * wide if shares.size else 0.0
+        if gradient:
+            for i in range(row.size):
+                row[i] = scalar.exp(row[i] - origin)
+            whole = total(row)
+        else:
+            _exp_into(room, row, origin)
+            whole = total(room)
+        rest = np.log(whole)
+        losses[n] = share * rest - spread
+        if factors[n] != 0:
+            losses[n] += factors[n] * (rest - picked)
+        if gradient:
+            factor = real((np.float64(factors[n]) + share) / whole)
+            for i in range(row.size):
+                row[i] *= factor
+            if shares.size:
+                for i in range(row.size):
+                    row[i] -= shares[i]
+            row[classes[n]] -= factors[n]
+
+
 # ------------------------------------------------------------------------------------------------- normalisation
 
 

@@ -15,7 +15,7 @@ Indices = npt.NDArray[np.int64]
 
 @kernel
 def _behind(a: Any, i: Any, b: Any, j: Any, largest: Any) -> Any:
-    """Return whether `a` at index i comes after `b` at index j: NaN counts as the largest; of equals the first leads."""
+    """Return whether `a` at index i comes after `b` at index j: NaN is the largest, of equals the first leads."""
     if a == b or (a != a and b != b):
         return i > j
     if a != a or b != b:

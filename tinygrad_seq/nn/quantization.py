@@ -12,7 +12,6 @@ from ..autograd.creation import zeros
 from ..base.modes import PRECISIONS, no_grad
 from ..base.tree import flatten
 from ..errors import ArgumentError, CompileError, DtypeError
-from ..kernels.rounding import round_bfloat16, round_int8
 from ..ops.linear import accepts_precision
 from ..ops.primitive import OpKind
 from ..scan.ir.step import Aval, Step, dependents
@@ -98,10 +97,9 @@ def _check(model: Module, precision: str) -> None:
 
 def _rounded(table: np.ndarray, precision: str) -> np.ndarray:
     """Return a table (V, H) of float32 rounded row by row."""
-    if precision == "bfloat16":
-        return round_bfloat16(table)
-    integers, scales = round_int8(table, 1)
-    return integers * scales
+    from ..kernels.gemm.conversion import dequantise, quantise, round_bfloat16  # imports Numba
+
+    return round_bfloat16(table) if precision == "bfloat16" else dequantise(*quantise(table, 1))
 
 
 def _check_products(cell: Cell) -> None:

@@ -5,6 +5,8 @@ Unlike the slices that `take` picks, the indices here have as many axes as the a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..errors import ShapeError
@@ -33,7 +35,7 @@ def _add_elements(g: np.ndarray, indices: np.ndarray, shape: tuple[int, ...], ax
     """Return zeros of `shape` with the elements of `g` added where `_gather_forward` would read them."""
     out = np.zeros(shape, g.dtype)
     key = _open_mesh("scatter_add", indices, shape[axis], axis)
-    places = np.ravel_multi_index(np.broadcast_arrays(*key), shape) if out.size else np.zeros(0, np.intp)
+    places = sum([part * math.prod(shape[at + 1 :]) for at, part in enumerate(key)], np.zeros((), np.intp))
     np.add.at(out.reshape(-1), places.ravel(), g.ravel())  # add.at is ten times faster on one axis
     return out
 

@@ -6,13 +6,14 @@ rules hand it on to the products of the gradient.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, GraphError, IndexRangeError, ShapeError
-from ..kernels import rounding
 from .axes import normalise_axes, normalise_axis
 from .casting import as_array
 from .einsum import LETTERS, einsum
@@ -29,9 +30,25 @@ def rows(x: Array) -> Array:
 # -------------------------------------------------------------------------------------------------------- matmul
 
 
+@functools.cache
+def _multiply() -> Callable[..., None]:
+    """Return the kernel of products, imported at first use because that takes 120 ms."""
+    from ..kernels.gemm.matmul import multiply
+
+    return multiply
+
+
+def _low_product(a: np.ndarray, b: np.ndarray, precision: str) -> np.ndarray:
+    """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8."""
+    left = a.reshape(-1, a.shape[-1])
+    y = np.empty((left.shape[0], b.shape[1]), np.float32)
+    _multiply()(left, b, y, precision=precision)
+    return y.reshape(*a.shape[:-1], b.shape[1])
+
+
 def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> Any:
     if precision != "float32":
-        return rounding.product(a, b, precision)
+        return _low_product(a, b, precision)
     if a.__class__ is b.__class__ is np.ndarray and b.ndim == 2 and a.ndim >= 2:
         # ndarray.dot takes half the time of np.matmul on the small matrices of a recurrent step (0.7 against 1.5 us),
         # and one tall product is faster than a stack of small ones.
@@ -113,7 +130,7 @@ def _gradient_at(a: Array, b: Array, precision: str) -> Array:
 def _linear_forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, precision: str = "float32"
 ) -> Any:
-    y = rows(x).dot(weight.T) if precision == "float32" else rounding.product(rows(x), weight.T, precision)
+    y = rows(x).dot(weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision)
     if bias is not None:
         y = np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
@@ -188,20 +205,23 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     (5, 2, 4)
     """
     weight = as_array(weight)
+    bias = None if bias is None else as_array(bias)
+    check_linear("linear", x, weight, bias)
+    return _linear(x, weight) if bias is None else _linear_bias(x, weight, bias)
+
+
+def check_linear(caller: str, x: Array, weight: Array, bias: Array | None) -> None:
+    """Refuse operands of other shapes than those of a linear layer."""
     if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: expected x of shape (..., in) and weight (out, in), got x {x.shape} {x.dtype} and weight "
+            f"{caller}: expected x of shape (..., in) and weight (out, in), got x {x.shape} {x.dtype} and weight "
             f"{weight.shape} {weight.dtype}; the last axis of both must be equal."
         )
-    if bias is None:
-        return _linear(x, weight)
-    bias = as_array(bias)
-    if bias.shape != weight.shape[:1]:
+    if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: expected bias of shape {weight.shape[:1]} for weight {weight.shape}, got {bias.shape} "
+            f"{caller}: expected bias of shape {weight.shape[:1]} for weight {weight.shape}, got {bias.shape} "
             f"{bias.dtype}; pass one value per output."
         )
-    return _linear_bias(x, weight, bias)
 
 
 # ----------------------------------------------------------------------------------------------------- precision

@@ -85,6 +85,12 @@ _nll_pull = Primitive("nll_of_logits_adjoint", _nll_pull_forward, (_nll_pull_rul
 _nll = Primitive("nll_of_logits", _nll_of_logits, (lambda g, _y, logits, classes: _nll_pull(g, logits, classes), None))
 
 
+def check_smoothing(caller: str, label_smoothing: float) -> None:
+    """Refuse a share that is not in [0, 1]."""
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{caller}: expected label_smoothing in [0, 1], got {label_smoothing}; use e.g. 0.1.")
+
+
 @Public(method=False)
 def cross_entropy(
     logits: Array,
@@ -130,8 +136,7 @@ def cross_entropy(
     1.3862943649291992
     """
     check_reduction("cross_entropy", reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ArgumentError(f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing}; use e.g. 0.1.")
+    check_smoothing("cross_entropy", label_smoothing)
     if not logits.ndim:
         raise ShapeError("cross_entropy: expected logits of shape (..., V), got a 0-d array; add the class axis.")
     check_prediction("cross_entropy", logits)

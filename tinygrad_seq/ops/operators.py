@@ -20,6 +20,7 @@ from . import (  # noqa: F401 (each file of operations, as importing it puts its
     indexing,
     joining,
     linear,
+    linear_cross_entropy,
     losses,
     normalisation,
     one_hot,

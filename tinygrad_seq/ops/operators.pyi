@@ -93,6 +93,24 @@ class Operators:
         """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
     def repeat(self, repeats: Shape, axis: int | None = None) -> Tensor:
         """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+    def matmul(self, b: ArrayLike, /) -> Tensor:
+        """Return the matrix product ``a @ b``."""
+    def __matmul__(self, other: ArrayLike, /) -> Tensor: ...
+    def __rmatmul__(self, other: ArrayLike, /) -> Tensor: ...
+    def inner(self, b: ArrayLike) -> Tensor:
+        """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``."""
+    def outer(self, b: ArrayLike) -> Tensor:
+        """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands."""
+    def vecdot(self, b: ArrayLike, axis: int = -1) -> Tensor:
+        """Return the dot products of the vectors along `axis`; the other axes broadcast."""
+    def dot(self, b: ArrayLike) -> Tensor:
+        """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`."""
+    def tensordot(self, b: ArrayLike, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Tensor:
+        """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
+    def kron(self, b: ArrayLike) -> Tensor:
+        """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks."""
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span."""
     def equal(self, b: ArrayLike, /) -> Tensor:
         """Return ``a == b`` as booleans."""
     def __eq__(self, other: ArrayLike, /) -> Tensor: ...  # type: ignore[override]
@@ -264,24 +282,6 @@ class Operators:
         """Return ``x / (1 + |x|)``."""
     def gelu(self, approximate: Literal['none', 'tanh'] = 'none') -> Tensor:
         """Return ``x * P(Z <= x)`` for a standard normal Z, or its tanh approximation (Hendrycks and Gimpel, 2016)."""
-    def matmul(self, b: ArrayLike, /) -> Tensor:
-        """Return the matrix product ``a @ b``."""
-    def __matmul__(self, other: ArrayLike, /) -> Tensor: ...
-    def __rmatmul__(self, other: ArrayLike, /) -> Tensor: ...
-    def inner(self, b: ArrayLike) -> Tensor:
-        """Return the sums of products over the last axis of both: ``y[i, j] = sum(a[i] * b[j])``."""
-    def outer(self, b: ArrayLike) -> Tensor:
-        """Return ``y[i, j] = a[i] * b[j]`` of the flattened operands."""
-    def vecdot(self, b: ArrayLike, axis: int = -1) -> Tensor:
-        """Return the dot products of the vectors along `axis`; the other axes broadcast."""
-    def dot(self, b: ArrayLike) -> Tensor:
-        """Return NumPy's dot product: sums of products over the last axis of `a` and the last but one of `b`."""
-    def tensordot(self, b: ArrayLike, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Tensor:
-        """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
-    def kron(self, b: ArrayLike) -> Tensor:
-        """Return the Kronecker product: `b` scaled by each element of `a`, laid out in blocks."""
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """Return the sums along the diagonals of the matrices that `axis1` and `axis2` span."""
     def take_along_axis(self, indices: ArrayLike, axis: int = -1) -> Tensor:
         """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
     take_along_dim = take_along_axis

@@ -84,7 +84,7 @@ def _reads(name: str) -> int:
 
 
 class Primitive:
-    """A row of the table of operations; calling it dispatches on the kind of its operands (see `LEVELS`).
+    """A row of the table of operations; calling it dispatches on the kind of its operands (see `bind`).
 
     Attributes
     ----------
@@ -266,19 +266,19 @@ LEVELS: dict[type, tuple[int, Handler]] = {}
 TRACED: Final = 2  # the rank of Tracers, whose values are not known yet
 
 
+def is_traced(array: Array) -> bool:
+    """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
+    level = LEVELS.get(array.__class__)
+    return level is not None and level[0] == TRACED
+
+
 def bind(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any]) -> Any:
-    """Apply `primitive` as the class of its operands demands, with any parameters."""
+    """Apply `primitive` at the level of its operands; see `LEVELS`."""
     for operand in operands:
         level = LEVELS.get(operand.__class__)
         if level is not None:
             return level[1](primitive, operands, params)
     return primitive.forward(*operands, **params)
-
-
-def is_traced(array: Array) -> bool:
-    """Return whether `array` stands for a value of a scan step that is being traced, so that it cannot be read."""
-    level = LEVELS.get(array.__class__)
-    return level is not None and level[0] == TRACED
 
 
 def elementwise(

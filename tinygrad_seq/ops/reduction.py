@@ -29,10 +29,17 @@ def _count(shape: tuple[int, ...], axes: Axes) -> int:
 
 # -------------------------------------------------------------------------------------------------- sum and mean
 
+
+def _spread_forward(g: Any, shape: tuple[int, ...], axes: Axes) -> Any:
+    if g.ndim != len(shape):
+        g = g.reshape([1 if axis in axes else size for axis, size in enumerate(shape)])
+    return g if g.shape == shape else np.broadcast_to(g, shape)
+
+
 # The adjoint of a sum: every element gets the cotangent of the sum it went into, as a read-only view.
 _spread = Primitive(
     "spread",
-    lambda g, shape, axes: np.broadcast_to(kept(g, shape, axes), shape),
+    _spread_forward,
     (lambda g, _y, x_like, shape, axes: _sum(g, axes=axes, keepdims=x_like.ndim == g.ndim),),
     structure=lambda g, shape, axes: broadcast_to(kept(g, shape, axes), shape),
 )

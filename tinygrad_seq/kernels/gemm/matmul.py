@@ -9,18 +9,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 from numba import config, from_dtype, types
+from numba.extending import overload
 
 from ...base.modes import quiet
 from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..pool import Task, run_all, split, workers
-from .packed import BAND_ROWS, STRIP_ROWS, gemm, matmul_into
-from .tile import PANEL_BYTES, ROWS
+from .narrow import check_narrow, format_of, narrow_into
+from .operands import header_of, product_in_numpy
+from .packed import STRIP_ROWS, gemm, matmul_into
+from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +37,8 @@ SUM_ROWS = 256
 """Block length of a sum of rows: R rows take 256 + R / 256 roundings in place of R."""
 FLOAT_BYTES_PER_SECOND = 4e11
 """Operations per second of one thread times bytes per element: the cost model of a product."""
+SPEED: Final = {"float32": 1, "bfloat16": 2, "int8": 4}
+"""Operations per second relative to float32."""
 BYTES_PER_SECOND = 1e10
 """Bytes per second that one thread sums."""
 _DTYPES = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
@@ -44,11 +49,22 @@ TASKS_PER_THREAD = 2
 # ------------------------------------------------------------------------------------------------ products
 
 
+def _into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+    """Multiply in the format of `like`."""
+
+
+@overload(_into)  # type: ignore[untyped-decorator, unused-ignore]
+def _choose(a, b, c, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    if like == c.dtype:
+        return lambda a, b, c, accumulate, like: matmul_into(a, b, c, accumulate)  # noqa: ARG005
+    return lambda a, b, c, accumulate, like: narrow_into(a, b, c, accumulate, like)  # noqa: PLW0108
+
+
 @kernel
-def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
+def _multiply(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
     M, K = a.shape
-    if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate):
-        matmul_into(a, b, c, accumulate)
+    if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate) or header_of(like) > 0:
+        _into(a, b, c, accumulate, like)
         return
     room = np.empty((min(M, STRIP_ROWS), c.shape[1]), c.dtype)
     for i in range(0, M, STRIP_ROWS):
@@ -58,27 +74,29 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool) -> None:
         for stop in range(K, 0, -SUM_DEPTH):
             start = max(0, stop - SUM_DEPTH)
             if more and stop - start >= SHORT_DEPTH:
-                matmul_into(rows[:, start:stop], b[start:stop, :], part, not more)  # no literal: one compilation
+                _into(rows[:, start:stop], b[start:stop, :], part, not more, like)  # no literal: one compilation
                 for r in range(target.shape[0]):
                     for j in range(target.shape[1]):
                         target[r, j] += room[r, j]
             else:
-                matmul_into(rows[:, start:stop], b[start:stop, :], target, more)
+                _into(rows[:, start:stop], b[start:stop, :], target, more, like)
             more = True
 
 
 @functools.cache
-def _product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
-    """Return `_multiply` compiled for any strides, without checks of dtypes and write flags."""
+def _product(dtype: np.dtype, form: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
+    """Return `_multiply` in a format, compiled for any strides, without checks of dtypes and write flags."""
+    ready(form)
     compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
-    return compiled.compile((kind, kind, kind, types.boolean))  # type: ignore[no-any-return]
+    run, zero = compiled.compile((kind, kind, kind, types.boolean, from_dtype(form))), form.type(0)
+    return lambda a, b, c, accumulate: run(a, b, c, accumulate, zero)
 
 
-def _tasks(a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
+def _tasks(run: Callable[..., None], a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
     """Split the product into at most `parts` tasks of whole tiles, along the axis that costs less repeated reading."""
     M, N = c.shape
     columns = PANEL_BYTES // c.itemsize
-    run, panels, tiles = _product(c.dtype), -(-N // columns), -(-M // ROWS)
+    panels, tiles = -(-N // columns), -(-M // ROWS)
     # Tasks side by side read all of A, tasks below one another all of B; packing costs twice as much as reading.
     again_a = M if a.strides[1] == a.itemsize else 2 * M
     again_b = N if b.strides[1] == b.itemsize and parts * BAND_ROWS >= M else 2 * N
@@ -89,12 +107,13 @@ def _tasks(a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[T
     return [partial(run, a[cut], b, c[cut], accumulate) for cut in cuts]
 
 
-def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
+def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: str = "float32") -> None:
     """Set ``c = a @ b``, or add to it with `accumulate`, with the same bits for any number of threads.
 
     Blocks of 1024 products, counted from the end of K, are summed, and the block sums are added, last block first. So a
     sum over time split over several calls, from the end, gives the bits of one call if all calls but the last have a
     multiple of 1024 products. The error is at most about ``(1024 + K / 1024) * eps`` of the sum of the magnitudes.
+    The sums of int8 are exact and not split.
 
     Parameters
     ----------
@@ -103,13 +122,16 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
     c
         ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its rows or columns are contiguous,
         the product goes through a copy.
+    precision
+        ``"float32"``: as the operands are. ``"bfloat16"`` or ``"int8"``: float32 operands are rounded, as
+        `operands.py` says; int8 has one scale per row of `a` and per column of `b`.
 
     Raises
     ------
     ShapeError
-        If the shapes differ from these.
+        If the shapes differ from these, or int8 sums of K products could overflow.
     DtypeError
-        If the arrays are not all float32 or all float64.
+        If the arrays are not all float32 or all float64, or not float32 in low precision.
     """
     if not a.ndim == b.ndim == c.ndim == 2 or a.shape[1] != b.shape[0] or c.shape != (a.shape[0], b.shape[1]):
         raise ShapeError(
@@ -117,22 +139,31 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False) -> None:
             "the inner sizes must be equal."
         )
     _check_dtypes("multiply", a, b, c)
+    check_narrow("multiply", a, b, precision)
+    form = format_of(precision, c.dtype)
     if config.DISABLE_JIT:
-        quiet().run(np.add, quiet().run(np.matmul, a, b), c if accumulate else 0, out=c)
+        product = quiet().run(np.matmul, a, b) if form == c.dtype else product_in_numpy(a, b, precision)
+        quiet().run(np.add, product, c if accumulate else 0, out=c)
         return
     M, N = c.shape
+    if accumulate and precision == "int8":  # its sums are integers until the end
+        part = np.empty(c.shape, c.dtype)
+        multiply(a, b, part, False, precision)
+        c += part
+        return
     if N > 1 and c.strides[1] != c.itemsize:
         if M > 1 and c.strides[0] != c.itemsize:
             copy = c.copy("C")
-            multiply(a, b, copy, accumulate)
+            multiply(a, b, copy, accumulate, precision)
             c[...] = copy
             return
         a, b, c = b.T, a.T, c.T
-    threads = workers(2 * c.size * a.shape[1] * c.itemsize / FLOAT_BYTES_PER_SECOND)
+    run = _product(c.dtype, form)
+    threads = workers(2 * c.size * a.shape[1] * c.itemsize / FLOAT_BYTES_PER_SECOND / SPEED[precision])
     if threads == 1:
-        _product(c.dtype)(a, b, c, accumulate)
+        run(a, b, c, accumulate)
     else:
-        run_all(_tasks(a, b, c, accumulate, threads * TASKS_PER_THREAD))
+        run_all(_tasks(run, a, b, c, accumulate, threads * TASKS_PER_THREAD))
 
 
 @functools.cache
@@ -144,18 +175,19 @@ def _packed_product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], No
 
 
 def multiply_packed(a: Array, panels: Array, c: Array) -> None:
-    """Set ``c = a @ b`` from ``panels = pack(b)``, with the bits of `multiply`, on one thread.
+    """Set ``c = a @ b`` from ``panels = packed(b, "float32")``, with the bits of `multiply`, on one thread.
 
     Parameters
     ----------
     a
         ``(M, K)``, of any strides, K up to `SUM_DEPTH`.
     panels
-        ``(P, K, columns)``.
+        Bytes, see `narrow.packed`.
     c
         ``(M, N)``, contiguous. *Changed*.
     """
-    _packed_product(c.dtype)(a, panels, c, False)
+    shape = -1, a.shape[1], PANEL_BYTES // c.itemsize
+    _packed_product(c.dtype)(a, panels.view(c.dtype).reshape(shape), c, False)
 
 
 # ------------------------------------------------------------------------------------------------ sums of rows

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from numba import from_dtype, types
 from numba.extending import intrinsic
 
-from ...errors import ShapeError
+from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..llvm import shared
 from ..llvm.address import address_of, data, empty, room
 from . import tile
-from .conversion import bytes_of, convert_rows, fill_entries, footer_of, group_of, header_of, pack_entries
 from .formats import BFLOAT16, FORMATS, INT8
+from .operands import bytes_of, convert_rows, footer_of, group_of, header_of, pack_entries
 from .packed import pack_at
 from .tile import DEPTH_BYTES, PANEL_BYTES, ROWS, multiply_at
 
@@ -85,14 +85,17 @@ def rows_at(typing, a, M, K, a_row, a_column, rows, like):  # type: ignore[no-un
     return types.void(*[types.intp] * 6, like), generate
 
 
-def _emit(context: Any, builder: Any, like: Any, a: Any, steps: Any, M: Any, b: Any, c: Any, accumulate: Any) -> None:
-    """Emit a product: `a` is (address, row stride, step stride), `c` (address, columns, row stride in elements)."""
-    form, number = FORMATS[like], steps.type
+def _emit(context: Any, builder: Any, like: Any, values: Any, accumulate: Any) -> None:
+    rows, M, K, b, c, N, c_row = values
+    form, number = FORMATS[like], K.type
+    steps = builder.udiv(builder.add(K, number(form.group - 1)), number(form.group))
+    row = builder.add(builder.mul(steps, number(4)), number(form.row_header))
     step = number(COLUMNS * like.bitwidth // 8)
     panel = builder.add(builder.mul(steps, step), number(COLUMNS * form.panel_footer))
-    c, c_bytes, c_row = c[0], *(builder.mul(n, number(4)) for n in c[1:])
+    c_row, c_bytes = (builder.mul(n, number(4)) for n in (c_row, N))
+    left, right = (builder.add(rows, number(form.row_header)), row, number(4), M), (b, panel, step, steps)
     depth = number(DEPTH_BYTES // 4 if form.accumulates else _ANY_DEPTH)
-    multiply_at(context, builder, like, (*a, M, b, panel, step, steps, c, c_row, c_bytes, accumulate, depth))
+    multiply_at(context, builder, like, (*left, *right, c, c_row, c_bytes, accumulate, depth))
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -100,27 +103,21 @@ def gemm_rows_at(typing, rows, M, K, b, c, N, c_row, like):  # type: ignore[no-u
     """Set ``c = a @ b`` at given addresses, from rows made by `rows_at` and panels; the stride of C in elements."""
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        rows, M, K, b, c, N, c_row, _ = values
-        form, number = FORMATS[like], K.type
-        steps = builder.udiv(builder.add(K, number(form.group - 1)), number(form.group))
-        row = builder.add(builder.mul(steps, number(4)), number(form.row_header))
-        a = builder.add(rows, number(form.row_header)), row, number(4)
-        _emit(context, builder, like, a, steps, M, b, (c, N, c_row), number(0))
+        _emit(context, builder, like, values[:-1], values[1].type(0))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 7, like), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _multiply_words(typing, a, a_row, a_step, steps, M, b, c, N, c_row, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Multiply words of A at any strides, in bytes, with packed B; the stride of C in elements."""
+def _add_gemm_rows(typing, rows, M, K, b, c, N, c_row, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """`gemm_rows_at`, or with `accumulate` add to C, if the format can."""
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        a, a_row, a_step, steps, M, b, c, N, c_row, accumulate, _ = values
-        _emit(context, builder, like, (a, a_row, a_step), steps, M, b, (c, N, c_row), accumulate)
+        _emit(context, builder, like, values[:-2], values[-2])
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 10, like), generate
+    return types.void(*[types.intp] * 8, like), generate
 
 
 # ------------------------------------------------------------------------------------------------ whole products
@@ -140,30 +137,19 @@ def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> No
     panel = COLUMNS * (steps * bytes_of(like) + footer_of(like))
     width = max(1, _PACKED_BYTES // max(1, panel))
     panels = room(min(width, -(-N // COLUMNS)) * panel, item)
-    turned = a_row == 1 and a_column != 1 and group == 2 and header == 0  # pairs of rows of a.T are words of A
-    height = min(M, _STRIP_ROWS)
-    words = room((header + 4 * steps) * height, item)
-    none, sums = np.empty(0, np.float32), np.empty(0, np.int32)
+    row = header + 4 * steps
+    words = room(row * min(M, _STRIP_ROWS), item)
     for i in range(0, M, _STRIP_ROWS):
         rows = min(_STRIP_ROWS, M - i)
         first, strip = data(a) + 4 * i * a_row, data(words)
-        if turned:
-            for m in range(0, rows, COLUMNS):
-                part = min(COLUMNS, rows - m)
-                fill_entries(first + 4 * m, K, part, a_column, 1, strip + 4 * m, 4 * height, part, none, sums, like)
-        else:
-            convert_rows(first, rows, K, a_row, a_column, strip, like)
+        convert_rows(first, rows, K, a_row, a_column, strip, like)
         for p in range(0, -(-N // COLUMNS), width):
             j = p * COLUMNS
             columns = min(N - j, width * COLUMNS)
             block = data(panels)
             pack_entries(data(b) + 4 * j * b_column, K, columns, b_row, b_column, block, like)
             target = data(c) + 4 * (i * c_row + j)
-            if turned:
-                _multiply_words(strip, 4, 4 * height, steps, rows, block, target, columns, c_row, accumulate, like)
-            else:
-                row = header + 4 * steps
-                _multiply_words(strip + header, row, 4, steps, rows, block, target, columns, c_row, accumulate, like)
+            _add_gemm_rows(strip, rows, K, block, target, columns, c_row, accumulate, like)
 
 
 @functools.cache
@@ -176,11 +162,13 @@ def packed(b: Array, precision: str) -> Array:
 
     Raises
     ------
+    DtypeError
+        If `b` is not float32, in low precision.
     ShapeError
         If int8 sums of K products could overflow.
     """
+    check_narrow("packed", b, b, precision)
     K, N = b.shape
-    check_depth(K, precision)
     target = empty((panels_nbytes(K, N, precision, b.dtype),), np.dtype(np.uint8))
     b_row, b_column = (stride // b.itemsize for stride in b.strides)
     kind = format_of(precision, b.dtype)
@@ -193,10 +181,24 @@ def packed(b: Array, precision: str) -> Array:
     return target
 
 
-def check_depth(K: int, precision: str) -> None:
-    """Raise a ShapeError if int8 sums of K products could overflow."""
-    if precision == "int8" and K > LARGEST_DEPTH:
+def check_narrow(name: str, a: Array, b: Array, precision: str) -> None:
+    """Raise unless ``a @ b`` can be computed in `precision`; `name` is the caller in the message.
+
+    Raises
+    ------
+    DtypeError
+        If an operand of a product in low precision is not float32.
+    ShapeError
+        If int8 sums of K products could overflow.
+    """
+    if precision == "float32":
+        return
+    if not a.dtype == b.dtype == np.float32:
+        raise DtypeError(
+            f"{name}: expected float32 operands of a product in {precision}, got {a.dtype} and {b.dtype}; cast them."
+        )
+    if precision == "int8" and b.shape[0] > LARGEST_DEPTH:
         raise ShapeError(
-            f"int8 product: expected an inner size of at most {LARGEST_DEPTH}, whose sums fit into 32 bits, got {K}; "
-            "compute this product in float32."
+            f"{name}: expected an inner size of at most {LARGEST_DEPTH} in int8, whose sums fit into 32 bits, got "
+            f"{b.shape[0]}; compute this product in float32."
         )

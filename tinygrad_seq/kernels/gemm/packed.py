@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 from ...errors import ShapeError
 from ..jit import kernel
 from ..llvm.address import data, matrix, panels
+from ..llvm.simd import REGISTERS
 from .copy_block import copy_padded
 from .tile import BAND_ROWS, DEPTH_BYTES, PANEL_BYTES, multiply_at, ready
 
@@ -28,7 +29,7 @@ STRIP_ROWS = 5 * BAND_ROWS
 PACKED_BYTES = 2**19
 """Maximum bytes of packed B in a block: half of the L2 cache."""
 PACKED_ROWS = 16
-"""Rows of B packed into all panels at a time, since hardware prefetch follows one row."""
+"""Rows of B packed into all panels at a time: hardware prefetch follows rows. Columns are packed panel by panel."""
 
 
 @kernel
@@ -49,10 +50,11 @@ def pack_into(b: Array, panels: Array) -> None:
     """
     K, N = b.shape
     columns = panels.shape[2]
-    for k in range(0, K, PACKED_ROWS):
+    chunk = PACKED_ROWS if b.strides[0] != b.itemsize else max(1, K)
+    for k in range(0, K, chunk):
         for p in range(-(-N // columns)):
-            part = b[k : k + PACKED_ROWS, p * columns : min(N, (p + 1) * columns)]
-            copy_padded(part, panels[p, k : min(K, k + PACKED_ROWS)])
+            part = b[k : k + chunk, p * columns : min(N, (p + 1) * columns)]
+            copy_padded(part, panels[p, k : min(K, k + chunk)])
 
 
 @kernel
@@ -197,13 +199,15 @@ def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     in_place = N - N % columns if M <= BAND_ROWS and b.strides[1] == b.itemsize else 0
     panels = empty_panels(depth, min(N - in_place, width), b)
     turned = a.strides[1] != a.itemsize
-    rows = empty_panels(depth, M if turned else 0, a).reshape(depth, -1)
+    lanes = REGISTERS.width // a.itemsize
+    across = -(-depth // lanes) * lanes
+    rows = np.empty((M if turned else 0, across), a.dtype)
     for n in range(blocks):
         k0, k1 = n * K // blocks, (n + 1) * K // blocks
         block, more = a[:, k0:k1], accumulate or n > 0
         if turned:
-            copy_padded(block.T, rows)
-            block = rows[: k1 - k0, :M].T
+            copy_padded(block, rows)
+            block = rows[:, : k1 - k0]
         if in_place > 0:
             _multiply_panels(block, b[k0:k1, :], PANEL_BYTES, b.strides[0], c[:, :in_place], more)
         for j0 in range(in_place, N, width):

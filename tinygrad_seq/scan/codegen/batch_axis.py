@@ -119,6 +119,7 @@ def _has_batch_axis(eqn: Eqn, N: int, batched: set[Var]) -> bool:
         return True
     if eqn.primitive is matmul:  # all other products are lowered to it
         a, b = eqn.operands
+        _require(b not in batched or b.ndim != 2, [b])  # a matrix with as many rows as there are batch elements
         fits = a.ndim >= 2 and (b not in batched or b.ndim >= 3) and (a in batched or b.ndim >= 3)
         rank = eqn.result.ndim
         apart = all(var.ndim == rank for var in mine) and all(

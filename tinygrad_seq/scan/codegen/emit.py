@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...errors import CompileError
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...kernels.gemm.narrow import format_of
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
@@ -30,12 +31,14 @@ HEADER: Final = (
     "import math\n"
     "import numpy as np\n"
     "from numpy import inf, nan\n"
-    "from tinygrad_seq.kernels import categorical, reduce, scalar\n"
+    "from tinygrad_seq.kernels import categorical, crew, reduce, scalar\n"
+    "from tinygrad_seq.kernels.crew import finish, take\n"
     "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, vector, write\n"
     "from tinygrad_seq.kernels.gemm.packed import gemm_at, ready\n"
     "from tinygrad_seq.kernels.llvm.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
 )
+_LOW: Final = "from tinygrad_seq.kernels.gemm.narrow import gemm_rows_at, ready as ready_rows, rows_at\n"
 FIXED: Final = ("T", "backwards", "window", "start", "N")
 """The first numbers of every kernel."""
 
@@ -61,7 +64,8 @@ class Source(NamedTuple):
     Attributes
     ----------
     text
-        A module that defines ``run(addresses, sizes, first, last)``.
+        A module that defines ``run(addresses, sizes, first, last, members, me, parts)``: thread `me` of a crew of
+        `parts` threads, whose memory is at `members` (0: one thread), on the batch elements from `first` to `last`.
     buffers
         In the order of their addresses; ``now`` and ``next`` of a carry are one, named by ``now``.
     weights
@@ -72,6 +76,8 @@ class Source(NamedTuple):
         Python scalars of the step; the address after those of the weights is that of an array of them.
     checked
         The equations that may store a status (see `lookup`); the last address is that of an array for it.
+    in_parts
+        Whether several threads can work on the same batch elements.
     """
 
     text: str
@@ -80,6 +86,7 @@ class Source(NamedTuple):
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     checked: tuple[Eqn, ...]
+    in_parts: bool
 
 
 def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backward: bool) -> Source:
@@ -94,9 +101,14 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     """
     text = KernelText(loop, layouts)
     text.elements_apart = _elements_apart(text, phases)
-    body = [line for phase in phases for line in _phase(text, phase)]
-    if backward:
-        body += _cut_at_window(text)
+    epochs = [lines for phase in phases for lines in _phase(text, phase) if lines]
+    per_step = len(epochs) + 1
+    body = [line for number, lines in enumerate(epochs) for line in _in_parts(text, number, per_step, lines)]
+    if backward and (cut := _cut_at_window(text)):
+        body += [
+            "if window != 0 and place != 0 and place % window == 0:",
+            *indented(_in_parts(text, len(epochs), per_step, cut)),
+        ]
     over_time = ["for p in range(T):", *indented((*_CLOCK, *([_BLOCK] if loop.time_sums else []), *body))]
     if text.elements_apart:
         over_time = ["for i in range(first, last):", *indented(over_time)]
@@ -108,18 +120,31 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
     for buffer, size in text.scratch.items():
         name = text.buffer(buffer)
         scratch += [f"w{name} = room({text.number((buffer, 'room'), size)}, {literal(0, buffer.dtype)})"]
-        scratch += [f"a{name} = begin_of(w{name})"]
-    run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", *scratch, *over_time]
-    lines = ["def run(addresses, sizes, first, last):", *indented(run)]
-    ready = sorted({f"ready({type_name(weight.dtype)})\n" for weight, *_ in text.weights})
+        scratch += [f"c{name} = begin_of(w{name})"]
+    for name, nbytes in text.rows.values():
+        scratch += [f"w{name} = room({nbytes}, u1(0))", f"a{name} = begin_of(w{name})"]
+    turns = "turns = parts + one if parts > one else one"
+    run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", turns, *scratch, *over_time]
+    lines = ["def run(addresses, sizes, first, last, members, me, parts):", *indented(run)]
     return Source(
-        HEADER + "".join(ready) + "\n\n" + "\n".join(lines) + "\n",
+        HEADER + "".join(_ready(text)) + "\n\n" + "\n".join(lines) + "\n",
         tuple(text.buffers),
         tuple(text.weights),
         tuple([value for _, value in text.numbers.values()]),
         tuple([value for _, value in text.factors.values()]),
         tuple(text.checked),
+        loop.batched and not text.elements_apart,
     )
+
+
+def _ready(text: KernelText) -> list[str]:
+    """Return the lines before the function that make the products of its formats available."""
+    packed = {(weight.dtype, precision) for weight, *_, precision in text.weights}
+    lines = sorted({f"ready({type_name(dtype)})\n" for dtype, precision in packed if precision == "float32"})
+    low = sorted(
+        {f"ready_rows({type_name(format_of(precision))})\n" for _, precision in packed if precision != "float32"}
+    )
+    return [*([_LOW, *low] if low else []), *lines, "crew.ready()\n"]
 
 
 def _read_arguments(text: KernelText) -> list[str]:
@@ -137,19 +162,32 @@ def _read_arguments(text: KernelText) -> list[str]:
     return lines
 
 
-def _phase(text: KernelText, phase: Phase) -> list[str]:
-    """Return the lines of a phase: a loop over batch elements, then products of the whole batch."""
+def _in_parts(text: KernelText, number: int, per_step: int, lines: list[str]) -> list[str]:
+    """Return the lines of one of the epochs of a step (see `kernels.crew`), given those of a part of it."""
+    if text.elements_apart:
+        return lines
+    epoch = f"p * u8({per_step}) + u8({number + 1})"
+    return [
+        "for turn in range(turns):",
+        f"    part = take(members, me, {epoch}, parts)",
+        "    if part < parts:",
+        *indented([*lines, f"finish(members, part, {epoch})"], 2),
+    ]
+
+
+def _phase(text: KernelText, phase: Phase) -> list[list[str]]:
+    """Return the epochs of a phase: a loop over batch elements, then products of the whole batch."""
     lines: list[str] = []
-    text.opened, text.scalars = set(), {}
+    text.opened, text.scalars, text.converted = set(), {}, set()
     text.fused = {eqn.result: starts for eqn, starts in phase.fused.items()}
     for item in phase.items:
         lines += loop_nest(text, item) if isinstance(item, LoopNest) else _item(text, item)
     opened = sorted(text.opened, key=lambda buffer: (int(text.buffer(buffer)), buffer.kind))
     vectors = [text.declare(text.vector(buffer), buffer) for buffer in opened if buffer.kind != "element"]
     if phase.fused:
-        return _in_blocks(text, phase, vectors + lines)
-    products = [large_product(text, eqn) for eqn in phase.products]
-    return (_per_element(text, vectors + lines) if lines else []) + products
+        return [_in_blocks(text, phase, vectors + lines)]
+    products = [line for eqn in phase.products for line in large_product(text, eqn)]
+    return [_per_element(text, vectors + lines) if lines else [], products]
 
 
 def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
@@ -164,17 +202,18 @@ def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
             ("rows", blocks.rows),
         )
     )
-    products = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",
-        *products,
+        *[product for _, product in found],
         "for i in range(top, top + rows):",
         *indented(lines),
     ]
     return [
+        *[line for before, _ in found for line in before],
         f"tiles = (last - first + {most} - one) // {most}",
-        f"for b in range({count}):",
+        f"for b in range(part * {count} // parts, (part + one) * {count} // parts):",
         f"    begin = b * {block}",
         f"    units = {block} if begin + {block} < {units} else {units} - begin",
         "    for q in range(tiles):",
@@ -195,9 +234,13 @@ def _item(text: KernelText, eqn: Eqn) -> list[str]:
 
 
 def _per_element(text: KernelText, lines: list[str]) -> list[str]:
-    """Return `lines` in a loop over the elements of the batch, if there is a batch and no such loop around them."""
-    inside = text.loop.batched and not text.elements_apart
-    return ["for i in range(first, last):", *indented(lines)] if inside else lines
+    """Return `lines` in a loop over the batch elements of a part, if there is a batch and no such loop around them."""
+    if text.elements_apart:
+        return lines
+    if not text.loop.batched:
+        return ["if part == zero:", *indented(lines)]
+    first, last = (f"first + {part} * (last - first) // parts" for part in ("part", "(part + one)"))
+    return [f"for i in range({first}, {last}):", *indented(lines)]
 
 
 def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
@@ -207,7 +250,7 @@ def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
     per time are vectors, and only the last carry is wanted: then the carry of a batch element stays in the cache.
     """
     loop, layouts = text.loop, text.layouts
-    if not loop.batched or not loop.carry or any(phase.products for phase in phases):
+    if not loop.batched or not loop.carry or any(phase.products or phase.fused for phase in phases):
         return False
     carry = {*loop.carry, *loop.carry_out}
     others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums) if var in loop.batched and var not in carry]
@@ -222,4 +265,4 @@ def _cut_at_window(text: KernelText) -> list[str]:
         following = text.layouts[after].buffer
         fill = [f"for j in range({text.length(following)}):", f"    cut[j] = {literal(0, after.dtype)}"]
         lines += _per_element(text, [text.declare("cut", following), *fill])
-    return ["if window != 0 and place != 0 and place % window == 0:", *indented(lines)] if lines else []
+    return lines

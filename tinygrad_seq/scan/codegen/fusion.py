@@ -1,12 +1,12 @@
-"""Fuse products with the loop nests that are their only readers: both run block by block, and the sums stay in the cache.
+"""Fuse products with the loop nests that are their only readers: both run block by block, and the sums stay in a cache.
 
     for each block of units:             some columns of every gate, packed side by side
         for each tile of rows:
             product  h @ U               of this block of columns, into a scratch of a few KB
             loop nest                    on these units of these rows
 
-A product qualifies if loop nests over one axis are all that reads it, and each reads its own *pieces*: adjacent columns,
-as many as the loop nest is long. The four gates of an LSTM are four pieces.
+A product qualifies if loop nests over one axis are all that reads it, and each reads its own *pieces*: adjacent
+columns, as many as the loop nest is long. The four gates of an LSTM are four pieces.
 
 Every element adds the same products in the same order as in a product by itself, so fusion does not change a bit.
 """
@@ -29,9 +29,9 @@ from .layout import Buffer, CopyNeededError, Layout, contiguous, view
 from .schedule import Item, LoopNest, Phase, eqns_of, schedule
 
 FEW_ROWS: Final = 8
-"""With fewer rows a product for all times is faster than one per time."""
-LARGE_BYTES: Final = 2**21
-"""With a larger matrix too: it would pass through the second cache at every time."""
+"""With fewer rows one product for all times, before the loop, is faster than one per time in it."""
+BYTES_PER_ROW: Final = 2**16
+"""So it is with a larger matrix per row, which passes through the second cache at every time."""
 SCRATCH_BYTES: Final = 2**14
 """Roughly the bytes of the sums of one tile: half of the first cache."""
 
@@ -54,12 +54,15 @@ class Packing(NamedTuple):
         The first columns of the pieces.
     length, block
         The columns of a piece, and how many of them are in a block.
+    precision
+        That of the product.
     """
 
     weight: Var
     starts: tuple[int, ...]
     length: int
     block: int
+    precision: str = "float32"
 
 
 def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:
@@ -82,7 +85,7 @@ def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:
 def products_inside(stages: Stages) -> Stages:
     """Return `stages` with the products before the loop that can be fused with a loop nest moved into it.
 
-    Their results then stay in the cache. With few rows they stay outside, where each row of the matrix serves many times.
+    Their results then stay in the cache, and need no memory over time. A loop without a product of its own stays so.
     """
     step = stages.step
     varying = dependents(stages.before, step.xs).union(step.xs)
@@ -101,17 +104,20 @@ def products_inside(stages: Stages) -> Stages:
         return replace(stages, before=before, during=(*moved.values(), *stages.during))
 
     loop = with_batch_axis(arrange(inside()))
-    fused = {eqn.result for phase in fuse_products(loop, schedule(loop, constants)) for eqn in phase.fused}
-    for var in tuple(moved):
-        if loop.renamed.get(var, var) not in fused:
-            del moved[var]
-    return check_stages(inside())
+    phases = fuse_products(loop, schedule(loop, constants))
+    inputs = {loop.renamed.get(var, var): var for var in moved}
+    recurrent = [eqn for phase in phases for eqn in (*phase.products, *phase.fused) if eqn.result not in inputs]
+    for var in inputs.keys() - {eqn.result for phase in phases if recurrent for eqn in phase.fused}:
+        del moved[inputs[var]]
+    return check_stages(inside()) if moved else stages
 
 
 def _moves(eqn: Eqn, varying: Collection[Var]) -> bool:
     a, b = eqn.operands
-    alike = a in varying and b not in varying and a.ndim == b.ndim == 2
-    return alike and a.shape[0] >= FEW_ROWS and math.prod(b.shape) * b.dtype.itemsize <= LARGE_BYTES
+    if a not in varying or b in varying or not a.ndim == b.ndim == 2:
+        return False
+    N, nbytes = a.shape[0], math.prod(b.shape) * b.dtype.itemsize
+    return N >= FEW_ROWS and nbytes <= N * BYTES_PER_ROW
 
 
 def blocks_of(loop: Loop, phase: Phase) -> Blocks:

@@ -35,6 +35,10 @@ class KernelText:
         The runtime arguments, see `emit.Source`: by what they are for, with their names.
     scratch
         The elements of the scratch of each fused product.
+    rows
+        The names of operands that are converted to a low precision, and the bytes of each.
+    converted
+        Those that the phase at work has converted.
     fused
         The products that are fused with the loop nest at work, and the first columns of their pieces.
     elements_apart
@@ -56,6 +60,8 @@ class KernelText:
         self.factors: dict[tuple[Eqn, int], tuple[str, float]] = {}
         self.checked: list[Eqn] = []
         self.scratch: dict[Buffer, int] = {}
+        self.converted: set[str] = set()
+        self.rows: dict[tuple[Var, str], tuple[str, str]] = {}
         self.fused: dict[Var, tuple[int, ...]] = {}
         self.nests = 0
         self.opened: set[Buffer] = set()
@@ -95,7 +101,7 @@ class KernelText:
         """Return the address of a batch element at the time of the iteration; an input has strides of its own."""
         name, slab = f"a{self.buffer(buffer)}", _SLABS.get(buffer.kind, "")
         if buffer.kind == "block":
-            return f"{name} + ({element} - top) * {self.length(buffer)} * u8({buffer.dtype.itemsize})"
+            return f"c{self.buffer(buffer)} + ({element} - top) * {self.length(buffer)} * u8({buffer.dtype.itemsize})"
         if buffer.kind == "varying":
             terms = (slab, "slab bytes"), (element, "element bytes")
             steps = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...kernels.gemm.narrow import columns_of, format_of, panel_nbytes, panels_nbytes, rows_nbytes
 from ..ir.step import Eqn, Var
 from .expression import literal
 from .fusion import Blocks, Packing
@@ -47,8 +48,8 @@ def small_product(text: KernelText, eqn: Eqn) -> list[str]:
     return text.around(lead, range(len(lead)), [f"for m in range({m}):", *indented(body)], eqn)
 
 
-def large_product(text: KernelText, eqn: Eqn) -> str:
-    """Return the line of a product of the whole batch with a constant matrix.
+def large_product(text: KernelText, eqn: Eqn) -> list[str]:
+    """Return the lines of a product of the whole batch with a constant matrix, for the panels of one part.
 
     Raises
     ------
@@ -56,19 +57,60 @@ def large_product(text: KernelText, eqn: Eqn) -> str:
         If the layout of an operand or of the result is not that of a matrix.
     """
     a, b = eqn.operands
-    N = b.shape[1]
-    weight = text.weights.setdefault(Packing(b, (0,), N, N), f"p{len(text.weights)}")
+    N, precision = b.shape[1], precision_of(eqn)
+    weight = text.weights.setdefault(Packing(b, (0,), N, N, precision), f"p{len(text.weights)}")
     depth, width = (text.number((eqn, letter), size) for letter, size in zip("kg", b.shape, strict=True))
     left, rows, *steps = _matrix(text, eqn, a, depth)
     right, _, right_step, one = _matrix(text, eqn, eqn.result, width)
     if one != "u8(1)":
         raise CopyNeededError(eqn, eqn.result)
-    zero = literal(0, eqn.result.dtype)
-    return f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {weight}, {right}, {width}, {right_step}, {zero})"
+    kind = format_of(precision, eqn.result.dtype)
+    panels = text.number((eqn, "panels"), -(-N // columns_of(kind)))
+    panel = text.number((eqn, "panel bytes"), panel_nbytes(b.shape[0], precision, b.dtype))
+    columns = text.number(("panel columns", kind), columns_of(kind))
+    line = text.number(("line bytes", kind), columns_of(kind) * eqn.result.dtype.itemsize)
+    target = f"{weight} + begin * {panel}, {right} + begin * {line}, columns, {right_step}, {literal(0, kind)}"
+    if precision == "float32":
+        before, product = [], f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {target})"
+    else:
+        name, _, before = _converted(text, eqn)
+        product = f"gemm_rows_at({name}, {rows}, {depth}, {target})"
+    return [
+        *before,
+        f"begin = part * {panels} // parts",
+        f"stop = (part + one) * {panels} // parts",
+        f"columns = ({width} if stop == {panels} else stop * {columns}) - begin * {columns}",
+        product,
+    ]
 
 
-def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> str:
-    """Return the line of a fused product, for the rows of a tile and a block of units; `length` are all units.
+def precision_of(eqn: Eqn) -> str:
+    """Return the precision of a product."""
+    return str(eqn.params.get("precision", "float32"))
+
+
+def _converted(text: KernelText, eqn: Eqn) -> tuple[str, str, list[str]]:
+    """Return where the rows of the operand of a product are in its precision, the bytes of one, and how they get there.
+
+    They are converted once per part of a phase, for all rows of this thread, before the first product that reads them.
+    """
+    a, b = eqn.operands
+    precision = precision_of(eqn)
+    size = text.number((a, precision, "row bytes"), rows_nbytes(1, b.shape[0], precision))
+    depth = text.number((eqn, "k"), b.shape[0])
+    left, rows, *steps = _matrix(text, eqn, a, depth)
+    name, _ = text.rows.setdefault((a, precision), (f"q{len(text.rows)}", f"({rows}) * {size}"))
+    if name in text.converted:
+        return f"a{name}", size, []
+    text.converted.add(name)
+    zero = literal(0, format_of(precision))
+    return f"a{name}", size, [f"rows_at({left}, {rows}, {depth}, {', '.join(steps)}, a{name}, {zero})"]
+
+
+def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> tuple[list[str], str]:
+    """Return the lines before the blocks, and the line of a fused product, for the rows of a tile and a block of units.
+
+    `length` are all units.
 
     Raises
     ------
@@ -77,18 +119,21 @@ def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> st
     """
     a, b = eqn.operands
     buffer = text.layouts[eqn.result].buffer
-    starts = text.fused[buffer.var]
-    packing = Packing(b, starts, length, blocks.units)
+    starts, precision = text.fused[buffer.var], precision_of(eqn)
+    packing = Packing(b, starts, length, blocks.units, precision)
     weight = text.weights.setdefault(packing, f"p{len(text.weights)}")
     depth = text.number((eqn, "k"), b.shape[0])
     left, _, *steps = _matrix(text, eqn, a, depth, "top")
-    size = text.number((packing, "block bytes"), blocks.units * len(starts) * b.shape[0] * b.dtype.itemsize)
+    columns = blocks.units * len(starts)
+    size = text.number((packing, "block bytes"), panels_nbytes(b.shape[0], columns, precision, b.dtype))
     width, room = text.length(buffer), len(starts) * blocks.units * blocks.rows
     text.scratch[buffer] = max(room, text.scratch.get(buffer, 0))
-    right, zero = text.address(buffer, "top"), literal(0, eqn.result.dtype)
-    return (
-        f"gemm_at({left}, rows, {depth}, {', '.join(steps)}, {weight} + b * {size}, {right}, {width}, {width}, {zero})"
-    )
+    right, zero = f"c{text.buffer(buffer)}", literal(0, format_of(precision, eqn.result.dtype))
+    target = f"{weight} + b * {size}, {right}, {width}, {width}, {zero}"
+    if precision == "float32":
+        return [], f"gemm_at({left}, rows, {depth}, {', '.join(steps)}, {target})"
+    name, row, lines = _converted(text, eqn)
+    return lines, f"gemm_rows_at({name} + (top - first) * {row}, rows, {depth}, {target})"
 
 
 def _matrix(text: KernelText, eqn: Eqn, var: Var, columns: str, first: str = "first") -> tuple[str, str, str, str]:

@@ -16,7 +16,6 @@ import numpy as np
 from numba import config
 
 from ...base.modes import ieee
-from ...kernels import rounding
 from ...kernels.gemm.matmul import SUM_DEPTH, multiply, multiply_packed
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
@@ -50,15 +49,13 @@ def product(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> np.ndar
 
     `precision` is that of a product of two matrices.
     """
-    if precision != "float32":
-        return rounding.product(a, b, precision)
     dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
     if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
         return np.asarray(np.matmul(a, b))
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     if flat:
         y = empty((a.shape[0], b.shape[1]), dtype)
-        multiply(a, b, y)
+        multiply(a, b, y, precision=precision)
         return y
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     y = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)

@@ -63,8 +63,7 @@ class Direction:
         self.constant = plan_all(constant, ())
         self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
         self.finish = plan_all(self.after, self.time_varying)
-        low = any("precision" in eqn.params for eqn in stages.during)
-        self.kernel = None if config.DISABLE_JIT or low else Kernel(stages, self.time_varying, history, backward)
+        self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
 
     def blocks(self, T: int) -> Env:
         """Return zeros for the time sums of the loop: for each an array ``(blocks of times, *shape)``."""

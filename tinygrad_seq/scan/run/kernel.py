@@ -21,7 +21,7 @@ from .kept import NO_STAMPS, Stamps, packed
 from .launch import Bound, launch, seconds_per_element
 from .panels import Panels
 
-_SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64)"
+_SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64, uint64, uint64, uint64)"
 
 
 class View(NamedTuple):

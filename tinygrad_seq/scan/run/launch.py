@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...kernels.crew import new_crew
 from ...kernels.gemm.tile import ROWS
+from ...kernels.llvm.address import address_of
 from ...kernels.pool import run_all, split, workers
 from ...ops.linear import matmul
 from ..codegen.arrange import Loop, is_elementwise
@@ -46,11 +48,23 @@ class Bound(NamedTuple):
 
 def launch(run: Callable[..., None], bound: Bound, rows: int, work: float) -> None:
     """Run the machine code of a loop over a batch of `rows` elements, which takes about `work` seconds."""
-    threads = min(workers(work), -(-rows // ROWS))
+    threads = workers(work)
     if threads == 1:
-        run(bound.addresses, bound.sizes, 0, rows)
+        run(bound.addresses, bound.sizes, 0, rows, 0, 0, 1)
+    elif MODE == "rows":
+        run_all(
+            [
+                partial(run, bound.addresses, bound.sizes, *ends, 0, 0, 1)
+                for ends in split(rows, min(threads, -(-rows // ROWS)))
+            ]
+        )
     else:
-        run_all([partial(run, bound.addresses, bound.sizes, *ends) for ends in split(rows, threads)])
+        crew = new_crew(threads)
+        at = address_of(crew)
+        run_all([partial(run, bound.addresses, bound.sizes, 0, rows, at, me, threads) for me in range(threads)])
+
+
+MODE = "columns"
 
 
 def seconds_per_element(loop: Loop) -> float:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ...kernels.gemm.packed import pack_at
-from ...kernels.gemm.tile import PANEL_BYTES
-from ...kernels.llvm.address import address_of, empty
+from ...kernels.gemm.narrow import packed, panels_nbytes
 from ..codegen.fusion import Packing
 from ..ir.step import Var
 
@@ -23,27 +19,20 @@ class Panels:
     """
 
     def __init__(self, packing: Packing) -> None:
-        weight, starts, length, block = packing
-        K, N, self._dtype = weight.shape[0], len(starts) * length, weight.dtype
+        weight, starts, length, block, self._precision = packing
+        K, N = weight.shape[0], len(starts) * length
         ends = [(begin, min(begin + block, length)) for begin in range(0, length, block)]
         slices = [slice(start + i, start + j) for i, j in ends for start in starts]
         in_order = [0, *[part.stop for part in slices]] == [*[part.start for part in slices], weight.shape[1]]
         self._slices = None if in_order else slices
-        columns = PANEL_BYTES // self._dtype.itemsize
-        self._shape = (-(-N // columns), K, columns)
-        self._zero = self._dtype.type(0)
-        self.key = self._shape, self._dtype, tuple([(part.start, part.stop) for part in self._slices or ()])
-        self.nbytes = math.prod(self._shape) * self._dtype.itemsize
+        self.key = (K, N), weight.dtype, packing[1:]
+        self.nbytes = panels_nbytes(K, N, self._precision, weight.dtype)
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """Return the panels of a matrix."""
         if self._slices is not None:
             weight = np.concatenate([weight[:, part] for part in self._slices], axis=1)
-        (K, N), (row, column), step = weight.shape, weight.strides, weight.itemsize
-        (count, _, columns), packed = self._shape, empty(self._shape, self._dtype)
-        numbers = address_of(weight), K, N, row // step, column // step, address_of(packed), count, columns
-        pack_at(np.array(numbers, np.int64).view(np.uint64), self._zero)
-        return packed
+        return packed(weight, self._precision)
 
 
 def plain(weight: Var) -> Panels:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS, add_rows, multiply
-from ...kernels.rounding import round_bfloat16
 from ...kernels.scatter import scatter_add_rows
 from ...ops.indexing import check_range
 from ...ops.linear import matmul
@@ -183,11 +182,9 @@ class Accumulator:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
             a, b = parts
-            if self._plan.precision == "bfloat16":
-                a, b = map(round_bfloat16, parts)
             for at in itertools.product(*map(range, stack)) if stack else [()]:
                 rows: Any = slice(None), *at
-                multiply(a[rows].T, b[rows], self._value[at], accumulate=self._begun)
+                multiply(a[rows].T, b[rows], self._value[at], self._begun, self._plan.precision)
             self._begun = True
 
     def result(self) -> np.ndarray:

@@ -31,7 +31,7 @@ LARGEST: Final = 127
 SMALLEST: Final = 2.0**-100
 """Vectors below this magnitude count as zero: 127 / x must not overflow."""
 _CHUNK = 16
-"""Rows of B that are brought into order at a time."""
+"""Rows that are brought into order at a time: a multiple of the lanes of a register."""
 
 
 # ------------------------------------------------------------------------------------------------ rounding in NumPy
@@ -175,18 +175,20 @@ group_of, header_of, footer_of, _offset_of = (_trait(x) for x in ("group", "row_
 def convert_rows(a, M, K, a_row, a_column, rows, like):  # type: ignore[no-untyped-def]
     """Convert rows of A to words; sizes and strides in elements."""
     group, header = group_of(like), header_of(like)
-    steps = -(-K // group)
-    zero = np.float32(0)
-    copy = room(K if a_column != 1 else 0, zero)
+    steps, zero = -(-K // group), np.float32(0)
+    width = -(-K // _CHUNK) * _CHUNK
+    copy = room(_CHUNK * width if a_column != 1 else 0, zero)
     for i in range(M):
+        first = a + 4 * i * a_row
+        if a_column != 1:
+            if i % _CHUNK == 0:
+                block = matrix(first, min(_CHUNK, M - i), K, a_row, a_column, zero)
+                copy_padded(block, copy.reshape(_CHUNK, width))
+            first = data(copy) + 4 * (i % _CHUNK) * width
+        row = vector(first, K, zero)
         place = rows + i * (header + 4 * steps) + header
         target = vector(place, steps * group, _word_of(like))
         target[K:] = 0
-        if a_column == 1:
-            row = vector(a + 4 * i * a_row, K, zero)
-        else:
-            row = copy
-            row[:] = matrix(a + 4 * i * a_row, 1, K, 0, a_column, zero)[0]
         if header > 0:
             largest = np.uint32(0)
             for k in range(K):
@@ -206,7 +208,7 @@ def convert_rows(a, M, K, a_row, a_column, rows, like):  # type: ignore[no-untyp
 
 
 @kernel
-def _add_entries(x, inverse, sums, entries, shift, like):  # type: ignore[no-untyped-def]
+def _add_row(x, inverse, sums, entries, shift, like):  # type: ignore[no-untyped-def]
     """Put the numbers of one row of B into the entries of their step, `shift` bits up. *Changed*: `entries`, `sums`."""
     if header_of(like) > 0:
         for j in range(x.size):
@@ -216,6 +218,13 @@ def _add_entries(x, inverse, sums, entries, shift, like):  # type: ignore[no-unt
     else:
         for j in range(x.size):
             entries[j] |= np.uint32(_bfloat16(x[j]) << np.uint32(shift))
+
+
+@kernel
+def _set_pairs(x, y, entries):  # type: ignore[no-untyped-def]
+    """Set the entries of a step from its two rows of bfloat16."""
+    for j in range(x.size):
+        entries[j] = np.uint32(_bfloat16(x[j]) | np.uint32(_bfloat16(y[j]) << np.uint32(16)))
 
 
 @kernel
@@ -229,38 +238,72 @@ def fill_entries(b, K, N, b_row, b_column, target, target_row, width, inverse, s
     rows = room(_CHUNK * width if b_column != 1 else 0, zero)
     for start in range(0, K, _CHUNK):
         stop = min(K, start + _CHUNK)
-        first, step = b + 4 * start * b_row, b_row
+        first, row = b + 4 * start * b_row, 4 * b_row
         if b_column != 1:
             copy_padded(matrix(first, stop - start, N, b_row, b_column, zero), rows.reshape(_CHUNK, width))
-            first, step = data(rows), width
-        for k in range(start, stop):
-            entries = vector(target + k // group * target_row, width, _entry_of(like))
-            if k % group == 0:
+            first, row = data(rows), 4 * width
+        for k in range(start, stop, group):
+            entries, place = vector(target + k // group * target_row, width, _entry_of(like)), first + (k - start) * row
+            if header_of(like) == 0 and group == 2 and k + 2 <= stop:
+                _set_pairs(vector(place, N, zero), vector(place + row, N, zero), entries)
+                entries[N:] = 0
+            else:
                 entries[:] = 0
-            x = vector(first + 4 * (k - start) * step, N, zero)
-            _add_entries(x, inverse, sums, entries, 8 * bytes_of(like) // group * (k % group), like)
+                for g in range(min(group, stop - k)):
+                    shift = 8 * bytes_of(like) // group * g
+                    _add_row(vector(place + g * row, N, zero), inverse, sums, entries, shift, like)
 
 
 @kernel
 def pack_entries(b, K, N, b_row, b_column, target, like):  # type: ignore[no-untyped-def]
     """Convert B ``(K, N)`` of any strides, in elements, to panels. *Changed*: the target, of `panels_nbytes` bytes."""
-    columns, steps = PANEL_BYTES // 4, -(-K // group_of(like))
+    columns, steps, zero = PANEL_BYTES // 4, -(-K // group_of(like)), np.float32(0)
     row = columns * bytes_of(like)
-    sums, inverse = np.empty(columns, np.int32), np.empty(columns, np.float32)
-    largest = np.empty(columns, np.uint32)
-    for p in range(-(-N // columns)):
-        first, width = b + 4 * p * columns * b_column, min(columns, N - p * columns)
-        panel = target + p * (steps * row + columns * footer_of(like))
-        if footer_of(like) > 0:
-            x = matrix(first, K, width, b_row, b_column, np.float32(0))
-            largest[:] = 0
-            for k in range(K):
-                for j in range(width):
-                    largest[j] = max(largest[j], _magnitude(x[k, j]))
-            scales = vector(panel + steps * row, columns, np.float32(0))
+    panel = steps * row + columns * footer_of(like)
+    count, narrow = -(-N // columns), footer_of(like) > 0
+    inverse, sums = np.empty(count * columns * narrow, np.float32), np.zeros(count * columns * narrow, np.int32)
+    if narrow:
+        largest = np.zeros(count * columns, np.uint32)
+        _add_magnitudes(b, K, N, b_row, b_column, largest)
+        for j in range(largest.size):
+            inverse[j] = _inverse(largest[j], zero)
+    chunk = _CHUNK if b_column == 1 else max(1, K)  # all panels of some rows, or all rows of a panel, as memory is read
+    for k in range(0, K, chunk):
+        for p in range(count):
+            part = slice(p * columns, (p + 1) * columns)
+            fill_entries(
+                b + 4 * (k * b_row + p * columns * b_column),
+                min(chunk, K - k),
+                min(columns, N - p * columns),
+                b_row,
+                b_column,
+                target + p * panel + k // group_of(like) * row,
+                row,
+                columns,
+                inverse[part],
+                sums[part],
+                like,
+            )
+    if narrow:
+        for p in range(count):
+            scales = vector(target + p * panel + steps * row, columns, zero)
+            less = vector(target + p * panel + steps * row + 4 * columns, columns, np.int32(0))
             for j in range(columns):
-                inverse[j], scales[j] = _inverse(largest[j], scales[j]), _scale(largest[j], scales[j])
-            sums[:] = 0
-        fill_entries(first, K, width, b_row, b_column, panel, row, columns, inverse, sums, like)
-        if footer_of(like) > 0:
-            vector(panel + steps * row + 4 * columns, columns, np.int32(0))[:] = sums * _offset_of(like)
+                scales[j] = _scale(largest[p * columns + j], zero)
+                less[j] = sums[p * columns + j] * _offset_of(like)
+
+
+@kernel
+def _add_magnitudes(b, K, N, b_row, b_column, largest):  # type: ignore[no-untyped-def]
+    """Find the bits of the largest magnitude of each column of B. *Changed*: `largest`."""
+    if b_row == 1:
+        for j in range(N):
+            x, m = vector(b + 4 * j * b_column, K, np.float32(0)), np.uint32(0)
+            for k in range(K):
+                m = max(m, _magnitude(x[k]))
+            largest[j] = m
+        return
+    x = matrix(b, K, N, b_row, b_column, np.float32(0))
+    for k in range(K):
+        for j in range(N):
+            largest[j] = max(largest[j], _magnitude(x[k, j]))
