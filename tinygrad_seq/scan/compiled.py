@@ -150,7 +150,7 @@ class Planned(NamedTuple):
             reached,
             run,
             self.train,
-            program.stamps(reached, run),
+            program.stamps(reached, run, self.train),
             lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
         )
 

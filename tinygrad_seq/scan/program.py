@@ -102,10 +102,10 @@ class Program:
         direction = self.backward if backward else self.forward
         return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
 
-    def stamps(self, operands: Sequence[Any], run: Run) -> Stamps:
+    def stamps(self, operands: Sequence[Any], run: Run, train: bool) -> Stamps:
         """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows."""
         kernel = self.forward.kernel
-        if kernel is None or run.T * kernel.N > FEW_ROWS:
+        if kernel is None or FEW_ROWS[train] < run.T * kernel.N:
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 

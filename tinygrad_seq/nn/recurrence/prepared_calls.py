@@ -35,9 +35,9 @@ from .call import Call, merge_outputs
 from .passes import Pass, is_only_cell, overlaps
 from .trace_cache import Snapshot, ignore, step_of_cell
 
-MOST_BYTES: Final = 1 << 20
+MOST_BYTES: Final = 4 << 20
 """Most bytes of inputs and outputs of a prepared call, which copies them: for more, copies cost more than they save."""
-KEPT_BYTES: Final = 16 << 20
+KEPT_BYTES: Final = 32 << 20
 """Capacity of one generation of prepared calls of a layer, without weights."""
 ENTRY_BYTES: Final = 1 << 16
 """Bytes of the objects of a prepared call: bounds their number."""
