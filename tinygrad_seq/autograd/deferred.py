@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
 
-class Deferred(ABC):
+class Deferred:
     """A term of the gradient of a leaf, or several: adding them up at the end costs less than one after the other.
 
     Attributes
@@ -21,9 +20,9 @@ class Deferred(ABC):
     dtype: np.dtype
     __array_ufunc__ = None  # so that an ndarray leaves ``ndarray + deferred`` to `__radd__`
 
-    @abstractmethod
     def value(self) -> np.ndarray:
         """Return the sum of the terms, in memory of its own."""
+        raise NotImplementedError
 
     def joined(self, other: Deferred) -> Deferred | None:
         """Add the terms of another one to these and return this one; None if they cannot be added up together."""

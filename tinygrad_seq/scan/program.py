@@ -20,7 +20,7 @@ from .run.kept import FEW_ROWS, NO_STAMPS, Stamps, stamps_of
 from .run.product_sum import FEW_ROWS as FEW_TERMS
 from .run.product_sum import ProductSum
 from .run.segments import Part, Remember, Run, parts_of, run_of
-from .run.time_sums import Accumulator
+from .run.time_sums import Accumulator, product_sum
 
 _permute_dims = TABLE["permute_dims"]
 
@@ -147,11 +147,12 @@ class Program:
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
         last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
-        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items()}
         blocks = direction.blocks(run.T)
-        of_blocks = [sums[var] for var, plan in direction.time_sums.items() if not blocks.keys().isdisjoint(plan.needs)]
         few = len(parts) == 1 and direction.kernel is not None and run.T * direction.kernel.N <= FEW_TERMS
-        later = {var for var in direction.later if few and sums[var] not in of_blocks}
+        later = [var for var in direction.later if few and blocks.keys().isdisjoint(direction.time_sums[var].needs)]
+        plans = {var: plan for var, plan in direction.time_sums.items() if var not in later}
+        sums = {var: Accumulator(plan, run.reverse) for var, plan in plans.items()}
+        of_blocks = [sums[var] for var, plan in plans.items() if not blocks.keys().isdisjoint(plan.needs)]
         deferred: dict[Var, ProductSum] = {}
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
@@ -162,11 +163,10 @@ class Program:
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
-            for var, total in sums.items():
-                if var in later:
-                    deferred[var] = total.deferred(env)
-                elif total not in of_blocks:
+            for total in sums.values():
+                if total not in of_blocks:
                     total.add(env, last=not number)
+            deferred = {var: product_sum(direction.time_sums[var], env, run.reverse) for var in later}
             del env, residuals  # before the next segment takes as much
         for total in of_blocks:
             total.add(blocks, last=True)

@@ -120,6 +120,12 @@ def _stacks(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
+def product_sum(plan: TimeSum, env: Env, backwards: bool) -> ProductSum:
+    """Return the sum of a `plain` plan over a run in one segment, to be added up later; see `Accumulator`."""
+    a, b = (matrix(env[var]) for matrix, var in zip(plan.matrices, plan.needs, strict=True))
+    return ProductSum(a[::-1], b[::-1]) if backwards else ProductSum(a, b)
+
+
 class Accumulator:
     """Computes one sum over time from its segments.
 
@@ -159,11 +165,6 @@ class Accumulator:
         cut = 0 if last else len(parts[0]) % self._block
         self._take([part[cut:] for part in parts] if cut else parts)
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
-
-    def deferred(self, env: Env) -> ProductSum:
-        """Return the sum of a `plain` plan in one segment, to be added up later."""
-        a, b = (matrix(env[var]) for matrix, var in zip(self._plan.matrices, self._plan.needs, strict=True))
-        return ProductSum(a[::-1], b[::-1]) if self._backwards else ProductSum(a, b)
 
     def _scatter(self, slices: np.ndarray, indices: np.ndarray) -> None:
         shape, step = self._plan.var.shape, 1 if self._backwards else -1
