@@ -75,7 +75,9 @@ def measure_ours(case: Case, budget: float) -> dict[str, Any]:
 
     cell, x, g = arrays_of(case)
     layer, xs, dy = ts.nn.Recurrent(cell), ts.tensor(x, requires_grad=True), ts.tensor(g)
-    return _samples(lambda: layer(xs)[0], lambda y: y.backward(dy), lambda: _clear([xs, *layer.parameters()]), xs, budget)
+    return _samples(
+        lambda: layer(xs)[0], lambda y: y.backward(dy), lambda: _clear([xs, *layer.parameters()]), xs, budget
+    )
 
 
 def measure_torch(case: Case, budget: float, parallel: bool = False) -> dict[str, Any]:
