@@ -18,7 +18,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ...kernels.gemm.tile import ROWS
+from ...base import settings
+from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
 from ..ir.check import check_stages
@@ -33,9 +34,13 @@ FEW_ROWS: Final = 8
 BYTES_PER_ROW: Final = 2**16
 """So it is with a larger matrix per row, which passes through the second cache at every time."""
 BLOCK_BYTES: Final = 512
-"""Bytes of a block of units in each piece. With 256 an LSTM of 64 x 64 x 256 is 2 % slower; with more, threads idle."""
+"""Most bytes of a block of units in each piece. With 256 an LSTM of 64 x 64 x 256 is 2 % slower."""
 TILE_ROWS: Final = 12 * ROWS
 """Most rows of a tile: its sums stay in the second cache. Fewer, for the first cache, make no difference."""
+SHARED_ROWS: Final = 5 * ROWS
+"""With as many rows, threads share the rows; with fewer there are as many blocks for each of them."""
+LANES: Final = 16
+"""Units that a loop nest runs on at once."""
 
 
 class Blocks(NamedTuple):
@@ -174,7 +179,10 @@ def _moves(eqn: Eqn, varying: Collection[Var]) -> bool:
 
 def blocks_of(loop: Loop, phase: Phase) -> Blocks:
     """Return how a fused phase is cut."""
-    (nest,), product = phase.items, next(iter(phase.fused))
+    (nest,), dtype = phase.items, next(iter(phase.fused)).result.dtype
     assert isinstance(nest, LoopNest)
-    (length,), units = nest.shape, BLOCK_BYTES // product.result.dtype.itemsize
-    return Blocks(length, min(length, units), min(loop.batch_size, TILE_ROWS))
+    (length,), panel = nest.shape, PANEL_BYTES // dtype.itemsize
+    whole = math.lcm(LANES, *[panel // math.gcd(panel, len(starts)) for starts in phase.fused.values()])
+    threads = settings.cores() if loop.batch_size < SHARED_ROWS else 1
+    count = -(-length // (BLOCK_BYTES // dtype.itemsize * threads)) * threads
+    return Blocks(length, min(length, -(-length // (count * whole)) * whole), min(loop.batch_size, TILE_ROWS))
