@@ -66,6 +66,7 @@ class Program:
         reached = reaching(plan.normal).difference(step.arguments)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.flow = Flow(plan.normal, plan.wanted)
+        self._is_int8 = any(eqn.params.get("precision") == "int8" for eqn in plan.forward.step.eqns)
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
     def explain(self, T: int | None = None, remember: Remember = "all") -> str:
@@ -103,9 +104,12 @@ class Program:
         return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
 
     def stamps(self, operands: Sequence[Any], run: Run, train: bool) -> Stamps:
-        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows."""
+        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows.
+
+        Those of an int8 step do not change and are small: they are kept in any case.
+        """
         kernel = self.forward.kernel
-        if kernel is None or FEW_ROWS[train] < run.T * kernel.N:
+        if kernel is None or (FEW_ROWS[train] < run.T * kernel.N and not self._is_int8):
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 
@@ -142,7 +146,7 @@ class Program:
         gradient, direction = self.gradient, self.backward
         assert gradient is not None
         assert direction is not None
-        consts, _, xs = self._sorted(arrays)
+        consts, carry, xs = self._sorted(arrays)
         forward, parts = self.forward.step, parts_of(run)
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
@@ -159,6 +163,9 @@ class Program:
             env = self._values(consts, [x[part.times] for x in xs])
             residuals = saved if len(parts) == 1 else self._rematerialise(env, [x[number] for x in saved], part)
             env.update(zip(self.residuals, residuals, strict=True))
+            if direction.stages.replay is not None:
+                begin = dict(zip(forward.carry, carry if len(parts) == 1 else [x[number] for x in saved], strict=True))
+                env.update({var: begin[var] for var in direction.stages.replay.step.carry})
             env.update(zip(direction.step.xs, [g[part.times] for g in of_ys], strict=False))
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)

@@ -13,7 +13,7 @@ from ...kernels.gemm.matmul import SUM_ROWS
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
-from .interpret import run_loop
+from .interpret import replay, run_loop
 from .kept import NO_STAMPS, Stamps
 from .kernel import Kernel
 from .segments import Run
@@ -63,6 +63,7 @@ class Direction:
         self.constant = plan_all(constant, ())
         self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
         self.finish = plan_all(self.after, self.time_varying)
+        self.before_replay = plan_all(stages.replay.before if stages.replay else (), self.time_varying)
         self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
 
     def blocks(self, T: int) -> Env:
@@ -79,9 +80,12 @@ class Direction:
         """
         self.constant(run.T, env)
         self.before(run.T, env, stamps)
+        self.before_replay(run.T, env, stamps)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
+            if self.stages.replay is not None:
+                replay(self.stages.replay, run, env, self.time_varying)
             last = run_loop(self.stages, run.T, env, self.time_varying, start, reverse, window, run.start)
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start, stamps)
