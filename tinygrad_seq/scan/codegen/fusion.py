@@ -18,6 +18,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeGuard
 
+from ...base import settings
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
@@ -32,12 +33,14 @@ FEW_ROWS: Final = 8
 """With fewer rows one product for all times, before the loop, is faster than one per time in it."""
 BYTES_PER_ROW: Final = 2**16
 """So it is with a larger matrix per row, which passes through the second cache at every time."""
+LANES: Final = 16
+"""Units that a loop nest runs on at once."""
 SCRATCH_BYTES: Final = 2**14
 """Roughly the bytes of the sums of one tile: half of the first cache."""
 
 
 class Blocks(NamedTuple):
-    """How a fused loop nest is cut: units per block, a multiple of a panel, and the rows of a tile at most."""
+    """How a fused loop nest is cut: units per block, so that columns fill panels, and the rows of a tile at most."""
 
     units: int
     rows: int
@@ -121,7 +124,7 @@ def _moves(eqn: Eqn, varying: Collection[Var]) -> bool:
 
 
 def blocks_of(loop: Loop, phase: Phase) -> Blocks:
-    """Return how a fused phase is cut. Few rows take wide blocks."""
+    """Return how a fused phase is cut: few rows take wide blocks, and each thread as many."""
     nest = phase.items[0]
     assert isinstance(nest, LoopNest)
     (H,) = nest.shape
@@ -130,7 +133,10 @@ def blocks_of(loop: Loop, phase: Phase) -> Blocks:
     rows = min(loop.batch_size, 4 * ROWS)
     panel = PANEL_BYTES // itemsize
     units = max(1, SCRATCH_BYTES // (rows * pieces * itemsize * panel)) * panel
-    return Blocks(min(H, units), rows)
+    whole = math.lcm(LANES, *[panel // math.gcd(panel, len(starts)) for starts in phase.fused.values()])
+    threads = settings.cores()
+    count = -(-H // (units * threads)) * threads
+    return Blocks(min(H, -(-H // (count * whole)) * whole), rows)
 
 
 def _fusable(loop: Loop, phases: list[Phase]) -> dict[Item, dict[Eqn, tuple[int, ...]]]:
