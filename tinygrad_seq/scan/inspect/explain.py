@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 
+from ...kernels.machine import machine
+from ...kernels.pool import available
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
 from ..codegen.fusion import find_readers
@@ -36,6 +38,8 @@ def explain(plan: Plan, run: Run | None = None) -> str:
         directions.append(("backward", backward))
     if run is not None and forward.kernel is not None:
         parts.append(_memory(predict(plan, run, names, backward_names), run))
+        threads = [line for name, direction in directions for line in _threads(name, direction, run.T)]
+        parts.append([f"threads for {run.T:,} steps, by the model of the machine", *threads])
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
     of_step = {"forward": names, "backward": backward_names}
     lines = [f"    {name:10}{line}" for name, way in directions for line in _products(way, of_step[name])]
@@ -73,6 +77,25 @@ def _memory(prediction: Prediction, run: Run) -> list[str]:
     totals = ("kept between", prediction.kept), ("peak forward", prediction.peak_forward)
     lines += ["    in all", *[_bytes_line(*pair) for pair in (*totals, ("peak backward", prediction.peak_backward))]]
     return lines
+
+
+def _threads(name: str, direction: Direction, T: int) -> list[str]:
+    """Return how threads share a loop, and how long the ways to do so would take, by the model."""
+    kernel = direction.kernel
+    if kernel is None:
+        return []
+    how, model, count = kernel.split(T), machine(), available()
+    if how.threads == 1:
+        chosen = "one thread"
+    else:
+        chosen = f"{how.threads} threads share {'the columns of the products' if how.columns else 'the batch elements'}"
+    ways = [("one thread", kernel.cost.seconds(model, kernel.N))]
+    if count > 1 and kernel.N > 1:
+        ways.append((f"{count} share batch elements", kernel.cost.seconds(model, -(-kernel.N // count))))
+    if count > 1 and kernel.cost.epochs:
+        ways.append((f"{count} share columns", kernel.cost.seconds(model, kernel.N, count)))
+    each = ", ".join([f"{way} {seconds * 1e6:.1f}" for way, seconds in ways])
+    return [f"    {name:10}{chosen}; us per step: {each}; once {model.wake * 1e6:.0f} to wake a thread"]
 
 
 def _bytes_line(name: str, size: int) -> str:
