@@ -139,8 +139,10 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
             "the inner sizes must be equal."
         )
     _check_dtypes("multiply", a, b, c)
-    check_narrow("multiply", a, b, precision)
-    form = format_of(precision, c.dtype)
+    form = c.dtype
+    if precision != "float32":
+        check_narrow("multiply", a, b, precision)
+        form = format_of(precision)
     if config.DISABLE_JIT:
         product = quiet().run(np.matmul, a, b) if form == c.dtype else product_in_numpy(a, b, precision)
         quiet().run(np.add, product, c if accumulate else 0, out=c)
