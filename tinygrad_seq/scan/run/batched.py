@@ -132,7 +132,10 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
     @ieee
     def run(T: int, env: Env, stamps: Stamps = NO_STAMPS) -> None:
         def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
-            found = _kept_product(*operands, keeping[eqn], stamps) if stamps and eqn in keeping else None
+            found = None
+            if stamps and eqn in keeping:
+                a, b = operands
+                found = _kept_product(a, b, keeping[eqn], stamps)
             return results_of(eqn, rules[eqn](T, *operands) if found is None else found)
 
         evaluate(rules, env, apply)
