@@ -10,6 +10,8 @@ from ...kernels.machine import machine
 from ...kernels.pool import available
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
+from ..codegen.fusion import find_readers
+from ..codegen.schedule import LoopNest, schedule
 from ..ir.step import Eqn, Step, Var
 from ..passes.differentiate import Backward
 from ..run.direction import Direction, Plan
@@ -39,6 +41,9 @@ def explain(plan: Plan, run: Run | None = None) -> str:
         threads = [line for name, direction in directions for line in _threads(name, direction, run.T)]
         parts.append([f"threads for {run.T:,} steps, by the model of the machine", *threads])
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
+    of_step = {"forward": names, "backward": backward_names}
+    lines = [f"    {name:10}{line}" for name, way in directions for line in _products(way, of_step[name])]
+    parts += [["products in the loop", *lines]] if lines else []
     for name, direction in directions:
         kernel = direction.kernel
         source = "NumPy runs it: the compiler is switched off" if kernel is None else kernel.source.text.rstrip("\n")
@@ -103,6 +108,27 @@ def _work(direction: Direction) -> str:
     products = [sum(map(_product_flops, eqns)) for eqns in (inside, outside)]
     others = sum(math.prod(_largest(eqn).shape) for eqn in direction.step.eqns if _counts(eqn))
     return f"products {products[0]:,} flop in the loop, {products[1]:,} outside; elementwise {others:,} elements"
+
+
+def _products(direction: Direction, names: Mapping[Var, str]) -> list[str]:
+    """Return for each product of the loop whether it is fused with what reads it, or why not."""
+    if direction.kernel is None:
+        return []
+    loop = direction.kernel.loop
+    phases = schedule(loop, set(loop.inputs) - direction.time_varying)
+    own = {loop.renamed.get(var, var): name for var, name in names.items()}
+    return [
+        f"{own.get(product.result, 'a product')} "
+        + (f"by itself: {found}" if isinstance(found, str) else f"fused with {_show_readers(found)}")
+        for product, found in find_readers(loop, phases).items()
+    ]
+
+
+def _show_readers(readers: Mapping[LoopNest, tuple[int, ...]]) -> str:
+    """Return the loop nests that a product is fused with, by their pieces of it."""
+    return " and ".join(
+        [f"the loop nest of {len(starts)} x {nest.shape[0]} columns" for nest, starts in readers.items()]
+    )
 
 
 def _product_flops(eqn: Eqn) -> int:
