@@ -33,7 +33,7 @@ from benchmarks._harness import time_for
 from benchmarks._subject import OURS, Contestant, Subject
 
 HEADS = 4
-# Instructions per token and element of the state, forward and backward; elements per unit of H; columns P per unit of H.
+# Instructions per token and element of the state, forward and backward; elements of it and columns P per unit of H.
 WORK = {
     "RetNet": (3, 7, lambda H: H // HEADS, 3.0),
     "GLA": (3, 8, lambda H: H // HEADS, 3.0 + 16 / 128 + 16 / 64),
@@ -50,7 +50,7 @@ class Case(NamedTuple):
     cell: str
     T: int
     N: int
-    I: int  # noqa: E741
+    I: int
     H: int
 
     @property
@@ -75,7 +75,9 @@ def measure_ours(case: Case, budget: float) -> dict[str, Any]:
 
     cell, x, g = arrays_of(case)
     layer, xs, dy = ts.nn.Recurrent(cell), ts.tensor(x, requires_grad=True), ts.tensor(g)
-    return _samples(lambda: layer(xs)[0], lambda y: y.backward(dy), lambda: _clear([xs, *layer.parameters()]), xs, budget)
+    return _samples(
+        lambda: layer(xs)[0], lambda y: y.backward(dy), lambda: _clear([xs, *layer.parameters()]), xs, budget
+    )
 
 
 def measure_torch(case: Case, budget: float, parallel: bool = False) -> dict[str, Any]:

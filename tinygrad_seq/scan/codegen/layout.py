@@ -18,7 +18,9 @@ import numpy as np
 from ..ir.step import Eqn, Var
 from .arrange import Loop
 
-Kind = Literal["const", "varying", "stack", "now", "next", "sum", "batch", "element", "block", "entering", "leaving", "replayed"]
+Kind = Literal[
+    "const", "varying", "stack", "now", "next", "sum", "batch", "element", "block", "entering", "leaving", "replayed"
+]
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,9 +133,8 @@ class _Emitter:
         }
         lines: list[str] = []
         for number, row in enumerate(rows):
-            for var in self.loaded:
-                if number == 0 or self._varies(var):
-                    lines.append(f"{self._names_of(var, rows)[number]} = {self._load(var, row)}")
+            loaded = [var for var in self.loaded if number == 0 or self._varies(var)]
+            lines += [f"{self._names_of(var, rows)[number]} = {self._load(var, row)}" for var in loaded]
             for eqn in self.nest.eqns:
                 operands = [self._names_of(o, rows)[number] if o.__class__ is Var else "" for o in eqn.operands]
                 if eqn in self.down:
@@ -212,7 +211,10 @@ def disjoint_groups(text: KernelText, variables: Sequence[Var]) -> dict[Var, int
             as_int(stride) * (size - 1) for stride, size in zip(layout.strides, text.loop.features(var), strict=True)
         ]
         first, last = (layout.offset + sum([f(end, 0) for end in ends]) for f in (min, max))
-        slab = (text.buffer(layout.buffer), layout.buffer.kind in {"next", "leaving"})  # the carry and the next one are apart
+        slab = (
+            text.buffer(layout.buffer),
+            layout.buffer.kind in {"next", "leaving"},
+        )  # the carry and the next one are apart
         spans.setdefault(slab, {}).setdefault((first, last), []).append(var)
     numbers: dict[Var, int] = {}
     count = 0
