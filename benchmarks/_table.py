@@ -175,13 +175,13 @@ def layers(measure: str, title: str, chosen: Callable[[int, int], bool]) -> Call
     return write
 
 
-def low_precision(title: str, ours: str, columns: dict[str, tuple[str, str]]) -> Callable[[Result], Section]:
-    """Return the section on our layer in one precision; a column is a measure and the contestant compared with."""
+def low_precision(title: str, ours: str, columns: dict[str, tuple[str, ...]]) -> Callable[[Result], Section]:
+    """Return the section on our layer in one precision; a column is a measure and the contestants compared with."""
 
     def write(result: Result) -> Section:
         rows = []
         for case in result["results"]:
-            values = [quotient(result, case, measure, (peer,), ours) for measure, peer in columns.values()]
+            values = [quotient(result, case, measure, tuple(peers), ours) for measure, *peers in columns.values()]
             rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in values)])
         text = "One thread. Ratio: time of the other divided by that of our layer in this precision."
         return Section(title, text, ["case, T × N × I × H", *columns], rows)
@@ -232,16 +232,19 @@ def custom_cells(result: Result) -> Section:
 
 
 def training(result: Result) -> Section:
-    rows = []
-    for cell in result["results"]:
-        seconds = median(result, cell, "training")
-        speed = f"{result['tokens_per_step'] / seconds:,.0f}" if seconds else UNKNOWN
-        rows.append([cell, speed, ratio(result, cell, "training", *TORCH)])
+    tokens, rows = result["tokens_per_step"], []
+    for case in result["results"]:
+        seconds = median(result, case, "training")
+        count = tokens[case] if isinstance(tokens, dict) else tokens
+        speed = f"{count / seconds:,.0f}" if seconds else UNKNOWN
+        two, peer = (median(result, case, "training", f"{name}, 2 threads") for name in (OURS, TORCH[0]))
+        both = f"{peer / two:.2f}" if two and peer else UNKNOWN
+        rows.append([case, speed, ratio(result, case, "training", *TORCH), both, ratio(result, case, "peak", *TORCH)])
     text = (
-        "A whole training step of a language model: embedding, layer, readout, loss, backward, clipping and Adam. "
-        "Ratio: time of PyTorch divided by ours."
+        "A whole training step of a language model: embedding, layers, readout, loss, backward, clipping and Adam. "
+        "Ratio: time of PyTorch divided by ours, on one and on two threads; memory of PyTorch divided by ours."
     )
-    return Section("Language-model training, H=256", text, ["cell", "our tokens/s", "PyTorch"], rows)
+    return Section("Language-model training", text, ["model", "our tokens/s", "PyTorch", "two threads", "memory"], rows)
 
 
 def lengths(result: Result) -> Section:
@@ -434,9 +437,13 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
             "LSTM in bfloat16",
             BF16,
             {
-                f"{measure}: {name}": (measure, peer)
+                f"{measure}: {name}": (measure, *peers)
                 for measure in ("training", "inference")
-                for name, peer in (("ours, float32", OURS), ("PyTorch, float32", "torch"), ("PyTorch", "torch bf16"))
+                for name, *peers in (
+                    ("ours, float32", OURS),
+                    ("PyTorch, float32", "torch"),
+                    ("PyTorch", "torch bf16", "torch bf16 weights"),
+                )
             },
         ),
         low_precision(

@@ -26,12 +26,6 @@ def elements(text: KernelText, var: Var) -> set[int]:
     return {layout.offset + sum(map(operator.mul, strides, index)) for index in np.ndindex(shape)}
 
 
-def slab(text: KernelText, var: Var) -> tuple[str, bool]:
-    """Return what tells the memory of a variable from that of others: the carry and the next one are apart."""
-    buffer = text.layouts[var].buffer
-    return text.buffer(buffer), buffer.kind in {"next", "leaving"}
-
-
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="no kernel is laid out then")
 def test_what_shares_memory_is_not_marked_as_disjoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """LLVM may reorder a write and a read that are marked as disjoint."""
@@ -40,8 +34,8 @@ def test_what_shares_memory_is_not_marked_as_disjoint(monkeypatch: pytest.Monkey
     def disjoint_groups(text: KernelText, variables: list[Var]) -> dict[Var, int]:
         numbers = asked(text, variables)
         for one, other in combinations(variables, 2):
-            slabs = {slab(text, var) for var in (one, other)}
-            if len(slabs) == 1 and elements(text, one) & elements(text, other):
+            buffers = {text.buffer(text.layouts[var].buffer) for var in (one, other)}
+            if len(buffers) == 1 and elements(text, one) & elements(text, other):
                 shared.append(elements(text, one) != elements(text, other))
                 assert numbers[one] == numbers[other]
         return numbers

@@ -78,8 +78,8 @@ class Source(NamedTuple):
         Python scalars of the step; the address after those of the weights is that of an array of them.
     checked
         The equations that may store a status (see `lookup`); the last address is that of an array for it.
-    in_parts
-        Whether several threads can work on the same batch elements.
+    epochs
+        How often per step threads wait for each other that work on the same batch elements; 0 if they cannot.
     """
 
     text: str
@@ -88,7 +88,7 @@ class Source(NamedTuple):
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     checked: tuple[Eqn, ...]
-    in_parts: bool
+    epochs: int
 
 
 def emit(
@@ -145,7 +145,7 @@ def emit(
         tuple([value for _, value in text.numbers.values()]),
         tuple([value for _, value in text.factors.values()]),
         tuple(text.checked),
-        loop.batched and not text.elements_apart,
+        len(epochs) if loop.batched and not text.elements_apart else 0,
     )
 
 
@@ -204,17 +204,17 @@ def _phase(text: KernelText, phase: Phase) -> list[list[str]]:
 
 def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     """Return the lines of a fused phase, given those of its loop nest for one batch element."""
-    blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
+    blocks = blocks_of(text.loop, phase)
     count, block, units, most = (
         text.number((phase, name), size)
         for name, size in (
-            ("blocks", -(-length // blocks.units)),
+            ("blocks", -(-blocks.length // blocks.units)),
             ("block", blocks.units),
-            ("units", length),
+            ("units", blocks.length),
             ("rows", blocks.rows),
         )
     )
-    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",

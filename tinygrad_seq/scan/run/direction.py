@@ -36,6 +36,8 @@ class Direction:
     ----------
     time_varying
         The variables with one value per time.
+    later
+        Those of the time sums that may be `ProductSum`s.
     constant, before, finish
         Functions of T and an `Env`: the equations before the loop on constants, those at all times, and those after it.
     """
@@ -53,6 +55,8 @@ class Direction:
         for var in dict.fromkeys(step.sums):
             self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
             needed += self.time_sums[var].needs
+        counts = Counter(step.sums)
+        self.later = {var for var, plan in self.time_sums.items() if plan.plain and counts[var] == 1}
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         constant = [eqn for eqn in stages.before if self.time_varying.isdisjoint(eqn.results)]
