@@ -38,7 +38,13 @@ def mixes_heads(S: Any, x: Any) -> tuple[Any, Any]:
 
 
 STEPS: dict[str, Step] = {f.__name__: f for f in (linear, delta, output_is_state, mixes_heads)}
-OPTIONS: list[dict[str, Any]] = [{}, {"reverse": True}, {"window": 3}, {"remember": 3}, {"reverse": True, "remember": 2}]
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"reverse": True},
+    {"window": 3},
+    {"remember": 3},
+    {"reverse": True, "remember": 2},
+]
 
 
 def operands() -> tuple[Any, Any]:
