@@ -29,6 +29,7 @@ COMPARISONS = [
     "memory",
     "scaling",
     "threads",
+    "matrix_cells",
     "memory_bound",
     "peak",
     "eager_overhead",

@@ -133,9 +133,8 @@ class _Emitter:
         }
         lines: list[str] = []
         for number, row in enumerate(rows):
-            for var in self.loaded:
-                if number == 0 or self._varies(var):
-                    lines.append(f"{self._names_of(var, rows)[number]} = {self._load(var, row)}")
+            loaded = [var for var in self.loaded if number == 0 or self._varies(var)]
+            lines += [f"{self._names_of(var, rows)[number]} = {self._load(var, row)}" for var in loaded]
             for eqn in self.nest.eqns:
                 operands = [self._names_of(o, rows)[number] if o.__class__ is Var else "" for o in eqn.operands]
                 if eqn in self.down:
