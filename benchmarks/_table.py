@@ -175,13 +175,13 @@ def layers(measure: str, title: str, chosen: Callable[[int, int], bool]) -> Call
     return write
 
 
-def low_precision(title: str, ours: str, columns: dict[str, tuple[str, str]]) -> Callable[[Result], Section]:
-    """Return the section on our layer in one precision; a column is a measure and the contestant compared with."""
+def low_precision(title: str, ours: str, columns: dict[str, tuple[str, ...]]) -> Callable[[Result], Section]:
+    """Return the section on our layer in one precision; a column is a measure and the contestants compared with."""
 
     def write(result: Result) -> Section:
         rows = []
         for case in result["results"]:
-            values = [quotient(result, case, measure, (peer,), ours) for measure, peer in columns.values()]
+            values = [quotient(result, case, measure, tuple(peers), ours) for measure, *peers in columns.values()]
             rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in values)])
         text = "One thread. Ratio: time of the other divided by that of our layer in this precision."
         return Section(title, text, ["case, T × N × I × H", *columns], rows)
@@ -437,9 +437,13 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
             "LSTM in bfloat16",
             BF16,
             {
-                f"{measure}: {name}": (measure, peer)
+                f"{measure}: {name}": (measure, *peers)
                 for measure in ("training", "inference")
-                for name, peer in (("ours, float32", OURS), ("PyTorch, float32", "torch"), ("PyTorch", "torch bf16"))
+                for name, *peers in (
+                    ("ours, float32", OURS),
+                    ("PyTorch, float32", "torch"),
+                    ("PyTorch", "torch bf16", "torch bf16 weights"),
+                )
             },
         ),
         low_precision(

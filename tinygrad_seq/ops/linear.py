@@ -35,23 +35,26 @@ def rows(x: Array) -> Array:
 
 @functools.cache
 def _multiply() -> Callable[..., None]:
-    """Return the kernel of products, imported at first use because that takes 120 ms."""
-    from ..kernels.gemm.matmul import multiply
+    """Return the product of this package, imported at first use because that takes 120 ms."""
+    from ..kernels.gemm.matmul import multiply_kept
 
-    return multiply
+    return multiply_kept
 
 
-def _low_product(a: np.ndarray, b: np.ndarray, precision: str) -> np.ndarray:
-    """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8."""
+def _low_product(a: np.ndarray, b: np.ndarray, precision: str, kept: dict[Any, Any] | None) -> np.ndarray:
+    """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8.
+
+    The packed form of `b` is kept in a dict, if one is given.
+    """
     left = a.reshape(-1, a.shape[-1])
     y = np.empty((left.shape[0], b.shape[1]), np.float32)
-    _multiply()(left, b, y, precision=precision)
+    _multiply()(left, b, y, precision, kept)
     return y.reshape(*a.shape[:-1], b.shape[1])
 
 
-def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> Any:
+def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32", kept: dict[Any, Any] | None = None) -> Any:
     if precision != "float32":
-        return _low_product(a, b, precision)
+        return _low_product(a, b, precision, kept)
     if a.__class__ is b.__class__ is np.ndarray and b.ndim == 2 and a.ndim >= 2:
         # ndarray.dot takes half the time of np.matmul on the small matrices of a recurrent step (0.7 against 1.5 us),
         # and one tall product is faster than a stack of small ones.
@@ -70,7 +73,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> Any:
     if a.size * b.shape[1] < LARGE or a.dtype != b.dtype or a.dtype not in _FLOATS or config.DISABLE_JIT:
         return a.dot(b)
     y = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    _multiply()(a, b, y)
+    _multiply()(a, b, y, "float32", None)
     return y
 
 
@@ -146,9 +149,13 @@ def _gradient_at(a: Array, b: Array, precision: str) -> Array:
 
 
 def _linear_forward(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, precision: str = "float32"
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    precision: str = "float32",
+    kept: dict[Any, Any] | None = None,
 ) -> Any:
-    y = _dot(rows(x), weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision)
+    y = _dot(rows(x), weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision, kept)
     if bias is not None:
         y = np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
