@@ -17,7 +17,7 @@ def test_random_graph(seed: int) -> None:
     assert_sound("graph", seed)
 
 
-# Draws random numbers, is a loss or part of one, gives its operand another name, or is a loop: tested by tests of their own.
+# Draws random numbers, is (part of) a loss, gives its operand another name, or is a loop: tested by tests of their own.
 ELSEWHERE = {"alias", "clamped_log", "dropout", "linear_cross_entropy", "scan", "custom_gradient", "scan_gradient"}
 
 
