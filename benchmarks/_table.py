@@ -232,16 +232,19 @@ def custom_cells(result: Result) -> Section:
 
 
 def training(result: Result) -> Section:
-    rows = []
-    for cell in result["results"]:
-        seconds = median(result, cell, "training")
-        speed = f"{result['tokens_per_step'] / seconds:,.0f}" if seconds else UNKNOWN
-        rows.append([cell, speed, ratio(result, cell, "training", *TORCH)])
+    tokens, rows = result["tokens_per_step"], []
+    for case in result["results"]:
+        seconds = median(result, case, "training")
+        count = tokens[case] if isinstance(tokens, dict) else tokens
+        speed = f"{count / seconds:,.0f}" if seconds else UNKNOWN
+        two, peer = (median(result, case, "training", f"{name}, 2 threads") for name in (OURS, TORCH[0]))
+        both = f"{peer / two:.2f}" if two and peer else UNKNOWN
+        rows.append([case, speed, ratio(result, case, "training", *TORCH), both, ratio(result, case, "peak", *TORCH)])
     text = (
-        "A whole training step of a language model: embedding, layer, readout, loss, backward, clipping and Adam. "
-        "Ratio: time of PyTorch divided by ours."
+        "A whole training step of a language model: embedding, layers, readout, loss, backward, clipping and Adam. "
+        "Ratio: time of PyTorch divided by ours, on one and on two threads; memory of PyTorch divided by ours."
     )
-    return Section("Language-model training, H=256", text, ["cell", "our tokens/s", "PyTorch"], rows)
+    return Section("Language-model training", text, ["model", "our tokens/s", "PyTorch", "two threads", "memory"], rows)
 
 
 def lengths(result: Result) -> Section:

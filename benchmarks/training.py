@@ -1,49 +1,76 @@
-"""Language-model training, a whole step with Adam: vocabulary 100, embedding 64, N=32, T=64, H=256, against PyTorch.
+"""Language-model training: a whole step with Adam and clipping, on one and two threads; time and memory.
 
-A step consists of embedding, recurrent layer, projection, cross entropy, backward, clip_grad_norm_ and Adam. The state
-is detached and carried to the next window. Tokens per second are T * N divided by the median step time.
+A step consists of embedding, recurrent layers, projection, cross entropy, backward, clipping and Adam, for a small
+vocabulary and for the models of the Penn Treebank's size: 10,000 words, one layer of 256, and two of 650 with dropout
+0.5 (the medium LSTM of Zaremba et al., 2014). The state is detached and carried to the next window. Both libraries use
+their own idioms: `linear_cross_entropy` and ``step(max_norm=...)`` here, fused Adam and clipping with ``foreach`` in
+PyTorch. Tokens per second are T * N divided by the median step time.
 Run: python -m benchmarks.training
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks._harness import time_for
 from benchmarks._layers import GATES
 from benchmarks._subject import OURS, Contestant, Subject
+from benchmarks.memory import peak_of
 
-V, E, T, N, H, WINDOWS = 100, 64, 64, 32, 256, 8
-
-
-def weights(cell: str) -> dict[str, np.ndarray]:
-    rng, rows = np.random.default_rng(0), GATES[cell] * H
-    shapes = {
-        "recurrent.weight_ih_l0": (rows, E),
-        "recurrent.weight_hh_l0": (rows, H),
-        "recurrent.bias_ih_l0": (rows,),
-        "recurrent.bias_hh_l0": (rows,),
-        "output.weight": (V, H),
-        "output.bias": (V,),
-    }
-    drawn = {name: (rng.uniform(-1, 1, shape) / H**0.5).astype(np.float32) for name, shape in shapes.items()}
-    return {"embedding.weight": rng.standard_normal((V, E)).astype(np.float32), **drawn}
+WINDOWS, CLIP = 8, 1.0
 
 
-def windows() -> list[tuple[np.ndarray, np.ndarray]]:
+@dataclass(frozen=True)
+class Model:
+    """The sizes of a language model and of its batches: vocabulary V, embedding E, `layers` of H, windows (T, N)."""
+
+    cell: str
+    V: int = 100
+    E: int = 64
+    H: int = 256
+    layers: int = 1
+    T: int = 64
+    N: int = 32
+    dropout: float = 0.0
+
+
+CASES = {
+    **{cell: Model(cell) for cell in GATES},
+    "LSTM 256, 10,000 words": Model("LSTM", 10_000, 256, 256, 1, 35, 20),
+    "LSTM 2x650, 10,000 words": Model("LSTM", 10_000, 650, 650, 2, 35, 20, dropout=0.5),
+}
+
+
+def weights(model: Model) -> dict[str, np.ndarray]:
+    rng, rows = np.random.default_rng(0), GATES[model.cell] * model.H
+    shapes: dict[str, tuple[int, ...]] = {"output.weight": (model.V, model.H), "output.bias": (model.V,)}
+    for layer in range(model.layers):
+        size = model.H if layer else model.E
+        shapes |= {f"recurrent.weight_ih_l{layer}": (rows, size), f"recurrent.weight_hh_l{layer}": (rows, model.H)}
+        shapes |= {f"recurrent.bias_{kind}_l{layer}": (rows,) for kind in ("ih", "hh")}
+    drawn = {name: (rng.uniform(-1, 1, shape) / model.H**0.5).astype(np.float32) for name, shape in shapes.items()}
+    return {"embedding.weight": rng.standard_normal((model.V, model.E)).astype(np.float32), **drawn}
+
+
+def windows(model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return inputs and targets (T, N) of a few windows of one stream; half of its tokens are predictable."""
-    tokens = np.random.default_rng(1).integers(0, V, (T * WINDOWS + 1, N))
-    tokens[1::2] = (tokens[:-1:2] * 7 + 3) % V
+    T = model.T
+    tokens = np.random.default_rng(1).integers(0, model.V, (T * WINDOWS + 1, model.N))
+    tokens[1::2] = (tokens[:-1:2] * 7 + 3) % model.V
     return [(tokens[t : t + T].copy(), tokens[t + 1 : t + T + 1].copy()) for t in range(0, T * WINDOWS, T)]
 
 
-def measure(step, budget: float) -> dict:
-    """Return the losses of the first windows, and the seconds of the steps on later windows."""
+def measure(model: Model, network, step, budget: float) -> dict:
+    """Return the losses of the first windows without dropout, the peak of memory, and the seconds of later steps."""
     state, losses = None, []
-    data = windows()
+    data = windows(model)
+    network.eval()
     for inputs, targets in data[:4]:
         loss, state = step(inputs, targets, state)
         losses.append(loss.item())
+    network.train()
     position = 0
 
     def go_on():
@@ -51,71 +78,85 @@ def measure(step, budget: float) -> dict:
         _, state = step(*data[position], state)
         position = (position + 1) % WINDOWS
 
-    return {"check": {"losses": np.array(losses)}, "training": time_for(go_on, 2 * budget)}
+    go_on()
+    peak = peak_of(go_on)
+    return {"check": {"losses": np.array(losses)}, "training": time_for(go_on, 2 * budget), "peak": [peak]}
 
 
-def ours(cell: str, budget: float) -> dict:
+def ours(model: Model, budget: float) -> dict:
     import tinygrad_seq as ts
 
-    class Model(ts.nn.Module):
+    class Network(ts.nn.Module):
         def __init__(self):
-            self.embedding = ts.nn.Embedding(V, E)
-            self.recurrent = getattr(ts.nn, cell)(E, H)
-            self.output = ts.nn.Linear(H, V)
+            self.embedding = ts.nn.Embedding(model.V, model.E)
+            between = model.dropout if model.layers > 1 else 0.0
+            self.recurrent = getattr(ts.nn, model.cell)(model.E, model.H, model.layers, dropout=between)
+            self.output = ts.nn.Linear(model.H, model.V)
+            self.dropout = ts.nn.Dropout(model.dropout)
 
-    model = Model()
-    model.load_state_dict(weights(cell))
-    parameters = list(model.parameters())
-    adam = ts.optim.Adam(parameters, lr=1e-3)
+    network = Network()
+    network.load_state_dict(weights(model))
+    adam = ts.optim.Adam(network.parameters(), lr=1e-3)
 
     def step(inputs, targets, state):
-        hidden, state = model.recurrent(model.embedding(inputs), state)
-        loss = ts.cross_entropy(model.output(hidden), targets)
+        hidden, state = network.recurrent(network.dropout(network.embedding(inputs)), state)
+        readout = network.output
+        loss = ts.linear_cross_entropy(network.dropout(hidden), readout.weight, readout.bias, targets)
         adam.zero_grad()
         loss.backward()
-        ts.optim.clip_grad_norm_(parameters, 1.0)
-        adam.step()
+        adam.step(max_norm=CLIP)
         return loss, ts.nn.detach_state(state)
 
-    return measure(step, budget)
+    return measure(model, network, step, budget)
 
 
-def with_torch(cell: str, budget: float) -> dict:
-    import torch
+def with_torch(threads: int) -> Contestant:
+    def run(model: Model, budget: float) -> dict:
+        import torch
 
-    torch.set_num_threads(1)
-    model = torch.nn.ModuleDict(
-        {
-            "embedding": torch.nn.Embedding(V, E),
-            "recurrent": getattr(torch.nn, cell)(E, H),
-            "output": torch.nn.Linear(H, V),
-        }
-    )
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights(cell).items()})
-    parameters = list(model.parameters())
-    adam = torch.optim.Adam(parameters, lr=1e-3)
+        torch.set_num_threads(threads)
+        between = model.dropout if model.layers > 1 else 0.0
+        network = torch.nn.ModuleDict(
+            {
+                "embedding": torch.nn.Embedding(model.V, model.E),
+                "recurrent": getattr(torch.nn, model.cell)(model.E, model.H, model.layers, dropout=between),
+                "output": torch.nn.Linear(model.H, model.V),
+                "dropout": torch.nn.Dropout(model.dropout),
+            }
+        )
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in weights(model).items()})
+        parameters = list(network.parameters())
+        adam = torch.optim.Adam(parameters, lr=1e-3, fused=True)
 
-    def step(inputs, targets, state):
-        hidden, state = model["recurrent"](model["embedding"](torch.from_numpy(inputs)), state)
-        logits = model["output"](hidden).reshape(-1, V)
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).reshape(-1))
-        adam.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        adam.step()
-        return loss, tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+        def step(inputs, targets, state):
+            embedded = network["dropout"](network["embedding"](torch.from_numpy(inputs)))
+            hidden, state = network["recurrent"](embedded, state)
+            logits = network["output"](network["dropout"](hidden)).reshape(-1, model.V)
+            loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).reshape(-1))
+            adam.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP, foreach=True)
+            adam.step()
+            return loss, tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
 
-    return measure(step, budget)
+        return measure(model, network, step, budget)
+
+    return Contestant(run, "torch", threads)
 
 
 SUBJECT = Subject(
     script=__file__,
     what=__doc__.splitlines()[0],
-    cases={cell: cell for cell in GATES},
-    contestants={OURS: Contestant(ours), "torch": Contestant(with_torch, "torch")},
-    quick=tuple(GATES),
-    units={"training": "s"},
-    facts={"tokens_per_step": T * N},
+    cases=CASES,
+    contestants={
+        OURS: Contestant(ours),
+        f"{OURS}, 2 threads": Contestant(ours, threads=2),
+        "torch": with_torch(1),
+        "torch, 2 threads": with_torch(2),
+    },
+    quick=tuple(CASES),
+    units={"training": "s", "peak": "bytes"},
+    facts={"tokens_per_step": {name: model.T * model.N for name, model in CASES.items()}},
 )
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinygrad_seq.kernels.gemm.conversion import round_bfloat16
 
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError
+from tinygrad_seq.kernels.gemm.operands import round_bfloat16
 
 EPS = 2.0**-8  # of bfloat16: half of it is the largest relative rounding error
 T, N, I, H = 9, 5, 8, 16

@@ -53,7 +53,15 @@ def results(tmp_path: Path) -> Path:
             missing={"jax": "not installed: jax"},
         ),
         "custom_cells": result({"minGRU": {"training": {ours: 0.001, "torch": 0.004, "torch hoisted": 0.003}}}),
-        "training": result({"GRU": {"training": {ours: 0.1, "torch": 0.2}}}, tokens_per_step=1000),
+        "training": result(
+            {
+                "GRU": {
+                    "training": {ours: 0.1, f"{ours}, 2 threads": 0.08, "torch": 0.2, "torch, 2 threads": 0.1},
+                    "peak": {ours: 2e6, "torch": 3e6},
+                }
+            },
+            tokens_per_step={"GRU": 1000},
+        ),
         "scaling": result({"LSTM 5x4x3x2": {"training": {ours: 0.3, f"{ours}, 2 threads": 0.2}}}),
         "low_precision": result(
             {
@@ -81,7 +89,7 @@ def test_ratios_are_peer_over_ours_and_the_faster_form_counts(table: ModuleType,
     lines = table.tables(table.read(results)).splitlines()
     assert "| 5 × 4 × 3 × 2 | – | – | 2.00 | – | 2.50 | 3.50 | 2 ms |" in lines
     assert "| minGRU | 3.00 | – | – | – | 1 ms |" in lines
-    assert "| GRU | 10,000 | 2.00 |" in lines
+    assert "| GRU | 10,000 | 2.00 | 1.25 | 1.50 |" in lines
     assert "| LSTM 5 × 4 × 3 × 2 | 1.50 |" in lines
     assert "| 1 × 1 × 3 × 2 | – | – | – | – | – | – | 3.00 | – | 0.50 | 2 ms |" in lines
     assert "| LSTM 5 × 1 × 3 × 2 | 2.00 | 2.50 | 1.50 | – | – | – |" in lines

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tinygrad_seq as ts
 from tests.cli.commands import ENVIRONMENT, arguments, process, refused
 from tests.cli.test_train import CELL
 from tinygrad_seq.base import cache_folder
@@ -195,3 +196,20 @@ def test_info_shows_the_test_part_and_skipped_files(corpus: Path, tmp_path: Path
 )
 def test_bad_questions_are_one_line(trained: Path, capsys, more: list[str], message: str) -> None:
     assert message in refused(capsys, *(str(trained) if part == "RUN" else part for part in more))
+
+
+def test_sample_and_score_in_low_precision(trained: Path, capsys) -> None:
+    scores = {}
+    for precision in ("float32", "int8", "bfloat16"):
+        assert main(["score", str(trained), "the cat sat on the mat", "--precision", precision]) == 0
+        scores[precision] = float(capsys.readouterr().out.splitlines()[1].split()[1])
+        assert main(["sample", str(trained), "--length", "9", "--seed", "1", "--precision", precision]) == 0
+        assert capsys.readouterr().out
+    model = ts.quantize(Run.open(trained).load_model()[0], "int8")
+    row = Run.open(trained).encode("the cat sat on the mat")
+    assert scores["int8"] == pytest.approx(model.log_probability(row).sum(), abs=0.006)
+    assert scores["int8"] == pytest.approx(scores["float32"], abs=0.3)
+    assert main(["score", str(trained), "the cat", "--precision", "int4"]) == 2
+    assert "'int4'" in capsys.readouterr().err
+    assert main(["info", str(trained)]) == 0
+    assert ", float32, seed" in capsys.readouterr().out

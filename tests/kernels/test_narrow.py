@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llvmlite import binding
 from numba import config, njit
 
 from tinygrad_seq.errors import DtypeError, ShapeError
@@ -290,3 +291,66 @@ def test_other_processors(tmp_path, settings, expected):
     done = subprocess.run(command, env={**environment, **settings}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert expected is None or done.stdout.strip() == expected
+
+
+TILE = """
+import platform, sys
+from llvmlite import binding, ir
+from numba import types
+
+triple, features, wanted = sys.argv[1:]
+platform.machine = lambda: triple.split("-")[0]
+from tinygrad_seq.kernels.gemm import formats, tile
+
+kinds = {"float32": types.float32, **{str(k): getattr(types, str(k)) for k in (formats.BFLOAT16, formats.INT8)}}
+for name, kind in kinds.items():
+    for rows, vectors in ((1, 2 * tile.VECTORS), (2, tile.VECTORS), (tile.ROWS, tile.VECTORS), (tile.ROWS, 1)):
+        number, module = ir.IntType(64), ir.Module()
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [number] * len(tile.Operands._fields)), "tile")
+        builder = ir.IRBuilder(function.append_basic_block())
+        at, address = tile.Operands(*function.args), ir.IntType(8).as_pointer()
+        at = at._replace(**{x: builder.inttoptr(getattr(at, x), address) for x in "abc"})
+        at = at._replace(accumulate=builder.trunc(at.accumulate, ir.IntType(1)))
+        tile._write_tile(formats.FORMATS[kind](builder, kind), at, rows, vectors)
+        builder.ret_void()
+        module.triple = triple
+        binding.initialize_all_targets()
+        binding.initialize_all_asmprinters()
+        parsed = binding.parse_assembly(str(module))
+        parsed.verify()
+        machine = binding.Target.from_triple(triple).create_target_machine(features=features, opt=2)
+        text = machine.emit_assembly(parsed)
+        assert name == "float32" or any(x in text for x in wanted.split(",")), (name, rows, vectors, text)
+"""
+
+
+X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
+
+
+@pytest.mark.parametrize(
+    ("triple", "features", "instructions"),
+    [
+        (
+            "x86_64-unknown-linux-gnu",
+            "+avx,+avx2,+fma,+avx512f,+avx512bw,+avx512vnni,+avx512bf16",
+            "vdpbf16ps,vpdpbusd",
+        ),
+        (X86, "+avx,+avx2,+fma,+avx512f,+avx512bw", "vpmovzxwd,vpmaddwd"),
+        (X86, "+avx,+avx2,+fma,+avx512f", "vpmovzxwd,vpmulld"),
+        (X86, "+avx,+avx2,+fma,+avxvnni", "vpmovzxwd,vpdpbusd"),
+        (X86, "+avx,+avx2,+fma", "vpmovzxwd,vpmaddwd"),
+        (X86, "+sse2", "punpcklwd,pmaddwd"),
+        (ARM, "+neon,+dotprod", "shll,sdot"),
+        (ARM, "+neon", "shll,mla"),
+    ],
+)
+def test_tiles_of_all_processors_compile(triple, features, instructions):
+    try:
+        binding.initialize_all_targets()
+        binding.Target.from_triple(triple)
+    except RuntimeError:
+        pytest.skip("this LLVM cannot compile for it")
+    settings = {"PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "1", "NUMBA_CPU_FEATURES": features}
+    command = [sys.executable, "-c", TILE, triple, features, instructions]
+    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

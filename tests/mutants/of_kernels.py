@@ -7,6 +7,7 @@ from .mutant import Mutant
 MATMUL = ("tests/kernels/test_matmul.py",)
 ROWS = ("tests/kernels/test_rows.py",)
 SCALAR = ("tests/kernels/test_scalar.py",)
+NARROW = ("tests/kernels/test_narrow.py",)
 UPDATE = ("tests/kernels/test_update.py", "tests/optim/test_optimizers.py")
 
 MUTANTS = [
@@ -23,6 +24,34 @@ MUTANTS = [
         "        a, b, c = b.T, a.T, c.T",
         "        a, b, c = a, b, c.T",
         MATMUL,
+    ),
+    Mutant(
+        "int8 forgets that numbers of A are moved by 128",
+        "kernels/gemm/operands.py",
+        "less[j] = sums[p * columns + j] * _offset_of(like)",
+        "less[j] = 0",
+        NARROW,
+    ),
+    Mutant(
+        "a row of int8 with NaN becomes a row of numbers",
+        "kernels/gemm/operands.py",
+        "    return scale if largest < unsigned(x, 0x7F800000) else np.float32(np.nan)\n",
+        "    return scale\n",
+        NARROW,
+    ),
+    Mutant(
+        "NaN becomes an infinity or a zero in bfloat16",
+        "kernels/gemm/operands.py",
+        "rounded if _magnitude(x) <= unsigned(x, 0x7F800000) else upper | unsigned(x, 0x40)",
+        "rounded",
+        NARROW,
+    ),
+    Mutant(
+        "bfloat16 is cut off",
+        "kernels/gemm/operands.py",
+        "bits + unsigned(x, 0x7FFF)",
+        "bits + unsigned(x, 0)",
+        NARROW,
     ),
     Mutant(
         "rows are added in blocks from the first",

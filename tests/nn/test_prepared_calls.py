@@ -506,7 +506,7 @@ def test_the_number_of_prepared_calls_is_bounded(rng) -> None:
     with ts.no_grad():
         for T in range(1, 40):
             layer(ts.zeros((T, 1, I)))
-        big = ts.zeros((2000, 40, I))
+        big = ts.zeros((2000, 400, I))
         layer(big)
     known = layer._prepared._known
     assert known is not None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygrad_seq as ts
 from tests.ops.agreement import check_close, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.autograd.tensor import Tensor
@@ -184,3 +185,22 @@ def test_other_products_refuse():
     ]:
         with pytest.raises(kind, match="expected"):
             call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_products_have_the_same_bits_on_any_number_of_threads(dtype, monkeypatch):
+    monkeypatch.setattr("tinygrad_seq.ops.linear.LARGE", 1000)
+    monkeypatch.setattr("tinygrad_seq.kernels.pool.SECONDS_PER_THREAD", 1e-9)
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((3, 40, 65), (130, 65), (130,))]
+    found, before = [], ts.get_num_threads()
+    for threads in (1, 2, 5):
+        ts.set_num_threads(threads)
+        x, weight, bias = (ts.tensor(array, requires_grad=True) for array in arrays)
+        y = ts.linear(x, weight, bias)
+        y.sum().backward()
+        product = (x.detach() @ weight.detach().mT).numpy()
+        found.append([array.tobytes() for array in (y.numpy(), product, x.grad.numpy(), weight.grad.numpy())])
+        np.testing.assert_allclose(y.numpy(), arrays[0] @ arrays[1].T + arrays[2], rtol=1e-3, atol=1e-4)
+    ts.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

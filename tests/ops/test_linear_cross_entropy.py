@@ -177,6 +177,21 @@ def test_without_recording_no_gradient_is_computed(rng):
     assert loss.item() == pytest.approx(ts.linear_cross_entropy(*leaves, target).item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_in_bfloat16_it_is_near_the_composition(blocks, rng, order):
+    arrays, target, found = drawn(rng, np.float32), target_of(rng), []
+    for loss in (ts.linear_cross_entropy, unfused):
+        leaves = [leaf(array) for array in arrays]
+        with ts.autocast("bfloat16"):
+            value = loss(*leaves, target)
+        value.backward(create_graph=order == 2)
+        if order == 2:
+            (leaves[0].grad * leaves[0].grad).sum().backward()
+        found.append([value.numpy(), *[tensor.grad.numpy() for tensor in leaves]])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0.02, atol=0.01)
+
+
 def test_inside_a_scan(rng):
     x, weight, bias = drawn(rng)
     target = np.abs(target_of(rng)) % V

@@ -158,3 +158,25 @@ def test_damaged_weights_are_an_error_not_a_token() -> None:
     model.decoder.weight.data[2] = np.nan
     with pytest.raises(AnomalyError, match="finite logits"):
         next(model.sample([1]))
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_the_loss_is_the_cross_entropy_of_the_logits(reset):
+    model = LanguageModel(9, embedding_size=4, hidden_size=8, num_layers=2)
+    rng = np.random.default_rng(0)
+    tokens, targets = rng.integers(0, 9, (2, 5, 3))
+    options = {"reset": rng.random((5, 3)) < 0.5} if reset else {}
+    state = ts.nn.detach_state(model(tokens)[1])
+    found, ours = model.loss(tokens, targets, state, **options)
+    logits, theirs = model(tokens, state, **options)
+    expected = ts.cross_entropy(logits, targets)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for one, two in zip(flatten(ours)[0], flatten(theirs)[0], strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+    gradients = []
+    for loss in (found, expected):
+        model.zero_grad()
+        loss.backward()
+        gradients.append([parameter.grad.numpy() for parameter in model.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)

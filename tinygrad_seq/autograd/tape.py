@@ -23,6 +23,7 @@ from ..kernels.pool import available, pays_off, side_by_side
 from ..ops.casting import astype
 from ..ops.primitive import Array, Primitive
 from ..ops.shape import unbroadcast
+from .deferred import Deferred, complete
 
 # A number is also a mark in time: a node is newer than a mark if its number is smaller.
 next_number = itertools.count(0, -1).__next__
@@ -197,8 +198,8 @@ def backpropagate(
                 if params
                 else rules[position](g, output, *saved)
             )
-            if c.shape != parent.shape or c.dtype is not parent.dtype:
-                c = unbroadcast(c, parent.shape, parent.dtype)
+            if c.__class__ is not np.ndarray or c.shape != parent.shape or c.dtype is not parent.dtype:
+                c = _fitted(c, parent, anomaly)
             if anomaly:
                 check_finite(c, f"the gradient of {primitive.name!r}", node.origin)
             if parent.__class__ is Node and parent not in pending:  # inlined from `send`, for the most common case
@@ -210,7 +211,16 @@ def backpropagate(
             node.saved = node.output = None
             node.parents = ()
     leaves = [leaf for leaf in pending if wanted is None or leaf in wanted]
-    return arrived | {leaf: _run_hooks(leaf._hooks, pending[leaf], leaf, to_tensor) for leaf in leaves}
+    return arrived | {leaf: _run_hooks(leaf._hooks, complete(pending[leaf]), leaf, to_tensor) for leaf in leaves}
+
+
+def _fitted(c: Any, parent: Source, anomaly: bool) -> Any:
+    """Return a cotangent with the shape and dtype of `parent`; only a leaf can wait for one that is `Deferred`."""
+    if isinstance(c, Deferred) and (anomaly or isinstance(parent, Node | Output)):
+        c = c.value()
+    if c.shape != parent.shape or c.dtype is not parent.dtype:
+        c = unbroadcast(c, parent.shape, parent.dtype)
+    return c
 
 
 def _recomputed(node: Node) -> tuple[Sequence[Any], Any]:

@@ -54,7 +54,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
         bit <<= 1
     modes = in_front()
     if modes is not DEFAULT:
-        modes, params = _with_modes(primitive, arrays, params, wanted)
+        modes, params = _with_modes(primitive, operands, arrays, params, wanted)
     if result is None:
         result = _computed(primitive, arrays, params, modes)
     if primitive.multiple:
@@ -109,12 +109,9 @@ _recorded, _unrecorded = (Switch(recording=on, precision="float32", quantized=""
 
 
 def _with_modes(
-    primitive: Primitive, arrays: list[Any], params: dict[str, Any], wanted: int
+    primitive: Primitive, operands: tuple[Array, ...], arrays: list[Any], params: dict[str, Any], wanted: int
 ) -> tuple[Modes, dict[str, Any]]:
-    """Return the switches, and the parameters of an operation, to which those of low precision are added.
-
-    Raises GraphError if a quantised model is to be differentiated.
-    """
+    """Return the switches, and the parameters of an operation under them."""
     modes = current()
     if modes.precision == "float32":
         return modes, params
@@ -123,7 +120,10 @@ def _with_modes(
             f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
             "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
         )
-    return modes, with_precision(primitive, tuple(arrays), params, modes.precision)
+    found = with_precision(primitive, tuple(arrays), params, modes.precision)
+    weight = operands[1] if modes.quantized and found is not params else None
+    stamp = weight._current_stamp() if isinstance(weight, Tensor) else None
+    return modes, found if stamp is None else found | {"kept": stamp.kept}
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from typing import NamedTuple
 
@@ -158,10 +159,16 @@ def manual_seed(seed: int) -> np.random.Generator:
 # --------------------------------------------------------------------------------------------------- threads
 
 
+@functools.cache
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _initial_threads() -> int:
     text = os.environ.get("TGS_THREADS")
     if text is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cores()
     if not text.isdigit() or int(text) < 1:
         raise ArgumentError(f"TGS_THREADS: expected an integer >= 1, got {text!r}; set e.g. TGS_THREADS=2.")
     return int(text)

@@ -6,8 +6,8 @@
 
 No part of an epoch begins before all parts of the previous epoch are done. A thread takes its own part first. Then it
 waits for the others, but takes over a part that nobody has begun: of an absent thread at once, of a present one after a
-short wait, after which it counts as absent until it takes a part again. Only a thread that is suspended inside a part holds
-the others up: they yield their cores until it goes on, and then it leaves the loop, so it costs one such wait per run.
+short wait, after which it counts as absent until it takes a part again. Only a thread that is suspended inside a part
+holds the others up: they yield their cores until it goes on. Then it leaves the loop: one such wait per run.
 
 Every part of every epoch is done once, by one thread, so the results do not depend on who does it.
 """
@@ -15,6 +15,7 @@ Every part of every epoch is done once, by one thread, so the results do not dep
 from __future__ import annotations
 
 import platform
+import time
 from typing import Any, Final
 
 import numpy as np
@@ -24,11 +25,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import kernel
-from .llvm.address import address_of, empty
+from .llvm.address import empty
 from .llvm.shared import call, publish
 
 LINE: Final = 64
-"""Bytes of the memory of a part: one cache line, so that threads that wait for different parts do not disturb others."""
+"""Bytes of the memory of a part: a cache line, so that threads that wait for different parts do not disturb others."""
 DONE, STATE, RESULT = 8, 16, 24
 """Offsets in that line: the last epoch that is done, the state of its thread, what `take` returns; first the last epoch
 that has begun."""
@@ -49,8 +50,38 @@ def new_crew(parts: int) -> np.ndarray:
 
 
 def was_late(crew: np.ndarray) -> bool:
-    """Return whether a thread of a run that has ended was late."""
+    """Return whether a thread of a run that has ended was suspended inside a part."""
     return bool((crew[:, STATE // 8] == LATE).any())
+
+
+class Recess:
+    """When crews work again after one was held up by a busy neighbour: after pauses that grow while that goes on.
+
+    Attributes
+    ----------
+    first, longest
+        The pauses in seconds.
+    """
+
+    first, longest = 0.01, 2.0
+
+    def __init__(self) -> None:
+        self.pause = self.until = 0.0
+
+    def is_over(self) -> bool:
+        """Return whether a crew may work."""
+        return not self.pause or time.monotonic() >= self.until
+
+    def note(self, late: bool) -> None:
+        """Take note of how a run went."""
+        if late:
+            self.pause = min(max(2 * self.pause, self.first), self.longest)
+            self.until = time.monotonic() + self.pause
+        elif self.pause:
+            self.pause = 0.0 if self.pause <= self.first else self.pause / 2
+
+
+recess = Recess()
 
 
 # ------------------------------------------------------------------------------------------------ atomic operations
@@ -147,6 +178,17 @@ def _take(crew: int, me: int, epoch: int, parts: int, _: int) -> None:
     _store(own + RESULT, part)
 
 
+@kernel
+def rounds(crew: int, me: int, count: int, parts: int) -> None:
+    """Do nothing in `count` epochs: what a barrier costs."""
+    for n in range(count):
+        for _ in range(parts + 1):
+            _take(crew, me, n + 1, parts, 0)
+            part = _load(crew + LINE * me + RESULT)
+            if part < parts:
+                _store(crew + LINE * part + DONE, n + 1)
+
+
 def ready() -> None:
     """Compile what `take` calls; needed once before a kernel that calls it is compiled or loaded."""
     publish("take", _take, 4, types.int64)
@@ -190,6 +232,3 @@ def finish(typing, crew, part, epoch):  # type: ignore[no-untyped-def]  # noqa: 
         return context.get_dummy_value()
 
     return types.void(*[types.uint64] * 3), generate
-
-
-__all__ = ["address_of", "finish", "new_crew", "ready", "take", "was_late"]

@@ -97,7 +97,7 @@ def _check(model: Module, precision: str) -> None:
 
 def _rounded(table: np.ndarray, precision: str) -> np.ndarray:
     """Return a table (V, H) of float32 rounded row by row."""
-    from ..kernels.gemm.conversion import dequantise, quantise, round_bfloat16  # imports Numba
+    from ..kernels.gemm.operands import dequantise, quantise, round_bfloat16  # imports Numba
 
     return round_bfloat16(table) if precision == "bfloat16" else dequantise(*quantise(table, 1))
 

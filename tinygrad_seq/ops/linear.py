@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from ..errors import ArgumentError, GraphError, IndexRangeError, ShapeError
 from .axes import normalise_axes, normalise_axis
@@ -20,6 +21,8 @@ from .einsum import LETTERS, einsum
 from .primitive import Array, OpKind, Primitive, bind
 from .public import Public, named
 from .shape import expand_dims, inverse, moveaxis, permute_dims, reshape
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def rows(x: Array) -> Array:
@@ -32,28 +35,46 @@ def rows(x: Array) -> Array:
 
 @functools.cache
 def _multiply() -> Callable[..., None]:
-    """Return the kernel of products, imported at first use because that takes 120 ms."""
-    from ..kernels.gemm.matmul import multiply
+    """Return the kernel of products in low precision, imported at first use because that takes 120 ms."""
+    from ..kernels.gemm.matmul import multiply_kept
 
-    return multiply
+    return multiply_kept
 
 
-def _low_product(a: np.ndarray, b: np.ndarray, precision: str) -> np.ndarray:
-    """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8."""
+def _low_product(a: np.ndarray, b: np.ndarray, precision: str, kept: dict[Any, Any] | None) -> np.ndarray:
+    """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8.
+
+    The packed form of `b` is kept in a dict, if one is given.
+    """
     left = a.reshape(-1, a.shape[-1])
     y = np.empty((left.shape[0], b.shape[1]), np.float32)
-    _multiply()(left, b, y, precision=precision)
+    _multiply()(left, b, y, precision, kept)
     return y.reshape(*a.shape[:-1], b.shape[1])
 
 
-def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> Any:
+def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32", kept: dict[Any, Any] | None = None) -> Any:
     if precision != "float32":
-        return _low_product(a, b, precision)
+        return _low_product(a, b, precision, kept)
     if a.__class__ is b.__class__ is np.ndarray and b.ndim == 2 and a.ndim >= 2:
         # ndarray.dot takes half the time of np.matmul on the small matrices of a recurrent step (0.7 against 1.5 us),
         # and one tall product is faster than a stack of small ones.
-        return a.dot(b) if a.ndim == 2 else rows(a).dot(b).reshape(*a.shape[:-1], b.shape[1])
+        return _dot(a, b) if a.ndim == 2 else _dot(rows(a), b).reshape(*a.shape[:-1], b.shape[1])
     return np.matmul(a, b)
+
+
+LARGE = 1 << 24
+"""Multiplications of a product of matrices that the products of this package compute, on its own threads.
+
+Threads of another library would wait for work in a loop, beside those of this package: a training step of a language
+model took 1.15 times as long on two threads."""
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> Any:
+    if a.size * b.shape[1] < LARGE or a.dtype != b.dtype or a.dtype not in _FLOATS or config.DISABLE_JIT:
+        return a.dot(b)
+    y = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    _multiply()(a, b, y)
+    return y
 
 
 def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array, precision: str = "float32") -> Array:
@@ -128,9 +149,13 @@ def _gradient_at(a: Array, b: Array, precision: str) -> Array:
 
 
 def _linear_forward(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, precision: str = "float32"
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    precision: str = "float32",
+    kept: dict[Any, Any] | None = None,
 ) -> Any:
-    y = rows(x).dot(weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision)
+    y = _dot(rows(x), weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision, kept)
     if bias is not None:
         y = np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

@@ -13,7 +13,7 @@ from ..kernels.pool import run_all, split, workers
 from .casting import as_array
 from .compiled_forward import row_kernel, writable
 from .indexing import take
-from .linear import check_linear, linear, matmul, rows
+from .linear import check_linear, linear, matmul_at, rows
 from .losses import check_smoothing, cross_entropy
 from .normalisation import softmax
 from .one_hot import one_hot
@@ -62,9 +62,10 @@ def _forward(
     factors: np.ndarray,
     shares: np.ndarray,
     wanted: int,
+    precision: str,
 ) -> tuple[np.ndarray, ...]:
     """Return the sum of the losses and, where wanted, its gradients with respect to `x`, `weight` and `bias`."""
-    multiply, add_rows = _products().multiply, _products().add_rows
+    multiply, add_rows = partial(_products().multiply, precision=precision), _products().add_rows
     M, V, none = len(x), len(weight), np.empty(0, x.dtype)
     bias, classes, factors, shares = map(writable, (bias, classes, factors, shares))
     losses = np.empty(M)
@@ -89,17 +90,20 @@ def _forward(
     return np.asarray(losses.sum(), x.dtype), of_x, of_weight.T, of_bias
 
 
-def _rule(g: tuple[Array, ...], y: tuple[Array, ...], *operands: Array, wanted: int) -> tuple[Array | None, ...]:
+def _rule(
+    g: tuple[Array, ...], y: tuple[Array, ...], *operands: Array, wanted: int, precision: str
+) -> tuple[Array | None, ...]:
     """Return the gradients that the forward computed, times `g`; to be differentiated, by operations."""
     factor = g[0]
     if factor.__class__ is np.ndarray:
         parts = [part if factor == 1 else part * factor for part in y[1:]]
         return *parts, None, None, None
     x, weight, bias, classes, factors, shares = operands
-    odds = expand_dims(factors + sum(shares), -1) * softmax(linear(x, weight, bias), axis=-1)
+    odds = expand_dims(factors + sum(shares), -1) * softmax(matmul_at(x, weight.mT, precision) + bias, axis=-1)
     picked = expand_dims(factors, -1) * one_hot(classes, weight.shape[0], dtype=x.dtype)
     of_logits = factor * (odds - picked - (shares if shares.size else 0))
-    return matmul(of_logits, weight), matmul(of_logits.mT, x), sum(of_logits, axis=0), None, None, None
+    of_x, of_weight = matmul_at(of_logits, weight, precision), matmul_at(of_logits.mT, x, precision)
+    return of_x, of_weight, sum(of_logits, axis=0), None, None, None
 
 
 _fused = Primitive("linear_cross_entropy", _forward, _rule, multiple=True)
@@ -121,8 +125,8 @@ def linear_cross_entropy(
 
     Logits are computed in blocks of at most 32 MiB, and so are their gradients, in the forward pass: the output layer
     of a language model takes the memory of one block, and no more time. Rows that do not count are not computed.
-    All logits are computed at once, as by `cross_entropy`, if ``reduction="none"``, in a precision below float32,
-    inside a compiled scan, and if dtypes differ.
+    All logits are computed at once, as by `cross_entropy`, if ``reduction="none"``, in int8, inside a compiled scan,
+    and if dtypes differ.
 
     Parameters
     ----------
@@ -165,10 +169,11 @@ def linear_cross_entropy(
     arrays = [x, weight] if bias is None else [x, weight, bias]
     alike = x.dtype in _DTYPES and all(array.dtype == x.dtype for array in arrays)
     modes = current()
+    precision = modes.precision
     if (
         reduction == "none"
         or not (alike and target.size and x.size)
-        or modes.precision != "float32"
+        or (precision != "float32" and (precision == "int8" or x.dtype != np.float32))
         or target.dtype.kind not in "iu"
         or any(map(is_traced, arrays))
     ):
@@ -199,4 +204,4 @@ def linear_cross_entropy(
         for bit, array in ((_WANTED_X, x), (_WANTED_WEIGHT, weight), (_WANTED_BIAS, bias)):
             wanted |= bit * bool(getattr(array, "requires_grad", False))
     factor = ((1 - label_smoothing) / total * row_weights).astype(x.dtype)
-    return _fused(inputs, weight, bias, classes, factor, shares.astype(x.dtype), wanted=wanted)[0]
+    return _fused(inputs, weight, bias, classes, factor, shares.astype(x.dtype), wanted=wanted, precision=precision)[0]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..autograd.deferred import complete
 from ..autograd.tensor import Tensor, record, wrap
 from ..autograd.transforms.checkpointing import frozen
 from ..autograd.transforms.level import Level
@@ -120,10 +121,42 @@ def program_for(traced: Traced, wants: tuple[bool, ...]) -> tuple[Program, list[
     return compiled_of(traced, wants, compile)
 
 
-def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run) -> Call:
-    """Return a scan traced, compiled and with its operands, for T >= 1.
+class Planned(NamedTuple):
+    """A scan traced and compiled: what calls have in common whose operands have the same shapes and wants.
 
-    `rebuild_x` makes the inputs of a step of leaves like `xs`.
+    Attributes
+    ----------
+    traced
+        The step.
+    program, arguments
+        See `program_for`.
+    train
+        Whether gradients are wanted.
+    """
+
+    traced: Traced
+    program: Program
+    arguments: list[np.ndarray]
+    train: bool
+
+    def call(self, init: Sequence[Any], xs: Sequence[Any], run: Run) -> Call:
+        """Return the scan ready to run, for T >= 1; `init` and `xs` are the leaves of the carry and of the inputs."""
+        program, traced = self.program, self.traced
+        operands = [*program.outer([*traced.objects, *self.arguments]), *init, *xs]
+        reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
+        count, end = len(init), len(init) + len(traced.template.ys)
+        return Call(
+            program,
+            reached,
+            run,
+            self.train,
+            program.stamps(reached, run, self.train),
+            lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
+        )
+
+
+def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebuild) -> Planned:
+    """Return a scan traced and compiled; `rebuild_x` makes the inputs of a step of leaves like `xs`.
 
     Raises
     ------
@@ -135,18 +168,12 @@ def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x
     recording = mode.recording
     leaves = (*traced.objects, *init, *xs)
     wants = tuple([recording and isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves])
-    program, arguments = program_for(traced, wants)
-    operands = [*program.outer([*traced.objects, *arguments]), *init, *xs]
-    reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
-    count, end = len(init), len(init) + len(traced.template.ys)
-    return Call(
-        program,
-        reached,
-        run,
-        any(wants),
-        program.stamps(reached, run),
-        lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
-    )
+    return Planned(traced, *program_for(traced, wants), any(wants))
+
+
+def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run) -> Call:
+    """Return a scan traced, compiled and with its operands, for T >= 1; see `plan`."""
+    return plan(function, carry, xs, rebuild_x).call(flatten(carry)[0], xs, run)
 
 
 def _cut_off(x: Any) -> Any:
@@ -205,7 +232,7 @@ def _gradient(*arrays: np.ndarray, program: Program, run: Run, count: int) -> tu
     """
     gs, ys, xs = arrays[:count], arrays[count : 2 * count], arrays[2 * count :]
     found = _rule(gs, ys, *xs, program=program, run=run)
-    return tuple([found[position] for position in _reached(program)])
+    return tuple([complete(found[position]) for position in _reached(program)])
 
 
 def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, run: Run, count: int) -> list[Any]:

@@ -14,6 +14,7 @@ from .passes.loop_only import loop_only
 from .passes.lower import lowering, structure
 from .passes.partition import partition
 from .passes.precision import settle_precision
+from .passes.replay import with_replay
 from .passes.residuals import choose_residuals
 from .passes.slices import slices_as_splits
 from .passes.small_products import vectors_as_sums
@@ -56,6 +57,12 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
     backward, _ = rewrite_step(gradient.step, lowering, renamed)
     backward = vectors_as_sums(settle_precision(backward))
     reads = [renamed[var] for var in gradient.reads]
-    backward, residuals, stacked = choose_residuals(forward, backward, reads, gradient.cotangents)
-    forwards, backwards = build(forward, stacked), build(backward, backward=True)
+    saved = choose_residuals(forward, backward, reads, gradient.cotangents)
+    found = with_replay(forward, saved)
+    if found is None:
+        backwards = build(saved.step, backward=True)
+    else:
+        saved, stages = found
+        backwards = Direction(stages, backward=True)
+    residuals, forwards = saved.residuals, build(forward, saved.stacked)
     return Plan(normal, wanted, invariants, forwards, backwards, gradient, residuals)

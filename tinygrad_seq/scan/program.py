@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.deferred import Deferred, complete
 from ..autograd.tensor import Tensor
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
@@ -16,8 +17,10 @@ from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
 from .run.kept import FEW_ROWS, NO_STAMPS, Stamps, stamps_of
+from .run.product_sum import FEW_ROWS as FEW_TERMS
+from .run.product_sum import ProductSum
 from .run.segments import Part, Remember, Run, parts_of, run_of
-from .run.time_sums import Accumulator
+from .run.time_sums import Accumulator, product_sum
 
 _permute_dims = TABLE["permute_dims"]
 
@@ -63,6 +66,7 @@ class Program:
         reached = reaching(plan.normal).difference(step.arguments)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
         self.flow = Flow(plan.normal, plan.wanted)
+        self._is_int8 = any(eqn.params.get("precision") == "int8" for eqn in plan.forward.step.eqns)
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
     def explain(self, T: int | None = None, remember: Remember = "all") -> str:
@@ -99,10 +103,13 @@ class Program:
         direction = self.backward if backward else self.forward
         return 0.0 if direction is None or direction.kernel is None else direction.kernel.seconds_of(run.T)
 
-    def stamps(self, operands: Sequence[Any], run: Run) -> Stamps:
-        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows."""
+    def stamps(self, operands: Sequence[Any], run: Run, train: bool) -> Stamps:
+        """Return the stamps of the constants among the operands of a call, if it multiplies them with few rows.
+
+        Those of an int8 step do not change and are small: they are kept in any case.
+        """
         kernel = self.forward.kernel
-        if kernel is None or run.T * kernel.N > FEW_ROWS:
+        if kernel is None or (FEW_ROWS[train] < run.T * kernel.N and not self._is_int8):
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 
@@ -134,24 +141,31 @@ class Program:
         outputs: Sequence[np.ndarray],
         run: Run,
         stamps: Stamps = NO_STAMPS,
-    ) -> list[np.ndarray | None]:
-        """Return the cotangent of each of `arrays`, None where none flows."""
+    ) -> list[np.ndarray | Deferred | None]:
+        """Return the cotangent of each of `arrays`, None where none flows; those of matrices may be `Deferred`."""
         gradient, direction = self.gradient, self.backward
         assert gradient is not None
         assert direction is not None
-        consts, _, xs = self._sorted(arrays)
+        consts, carry, xs = self._sorted(arrays)
         forward, parts = self.forward.step, parts_of(run)
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
         last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
-        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items()}
         blocks = direction.blocks(run.T)
-        of_blocks = [sums[var] for var, plan in direction.time_sums.items() if not blocks.keys().isdisjoint(plan.needs)]
-        found: Env = {}
+        few = len(parts) == 1 and direction.kernel is not None and run.T * direction.kernel.N <= FEW_TERMS
+        later = [var for var in direction.later if few and blocks.keys().isdisjoint(direction.time_sums[var].needs)]
+        plans = {var: plan for var, plan in direction.time_sums.items() if var not in later}
+        sums = {var: Accumulator(plan, run.reverse) for var, plan in plans.items()}
+        of_blocks = [sums[var] for var, plan in plans.items() if not blocks.keys().isdisjoint(plan.needs)]
+        deferred: dict[Var, ProductSum] = {}
+        found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
             env = self._values(consts, [x[part.times] for x in xs])
             residuals = saved if len(parts) == 1 else self._rematerialise(env, [x[number] for x in saved], part)
             env.update(zip(self.residuals, residuals, strict=True))
+            if direction.stages.replay is not None:
+                begin = dict(zip(forward.carry, carry if len(parts) == 1 else [x[number] for x in saved], strict=True))
+                env.update({var: begin[var] for var in direction.stages.replay.step.carry})
             env.update(zip(direction.step.xs, [g[part.times] for g in of_ys], strict=False))
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
@@ -159,17 +173,18 @@ class Program:
             for total in sums.values():
                 if total not in of_blocks:
                     total.add(env, last=not number)
+            deferred = {var: product_sum(direction.time_sums[var], env, run.reverse) for var in later}
             del env, residuals  # before the next segment takes as much
         for total in of_blocks:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
-        rest = iter([sums[var].result() for var in direction.step.sums])
+        rest = iter([deferred[var] if var in deferred else sums[var].result() for var in direction.step.sums])
         for var, terms in gradient.consts:
             contributions = [next(rest) for _ in range(terms)]
             if contributions:
                 found[var] = sum(contributions[1:], contributions[0])
         back = [
-            g if g is None or axes is None else g.transpose(axes)
+            g if g is None or axes is None else _transposed(g, axes)
             for g, axes in zip(map(found.get, self.consts), self._inverse, strict=True)
         ]
         return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
@@ -190,6 +205,10 @@ class Program:
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
         return self.transposed(arrays[:a]), arrays[a:b], arrays[b:]
+
+
+def _transposed(g: np.ndarray | Deferred, axes: tuple[int, ...]) -> np.ndarray | Deferred:
+    return g.transposed() if isinstance(g, ProductSum) and axes == (1, 0) else complete(g).transpose(axes)
 
 
 def _store(arrays: Env, values: Iterable[tuple[Var, np.ndarray]], part: Part, T: int) -> None:

@@ -32,9 +32,13 @@ class Traces:
         traced = self._known.get(key)
         if traced is None:
             traced = trace()
-            if all(id(x) in self._tensors for x in traced.objects):
+            if self.holds(traced):
                 self._known.put(key, traced)
         return traced
+
+    def holds(self, traced: Traced) -> bool:
+        """Return whether a trace closes over nothing that was computed for one call only."""
+        return all(id(x) in self._tensors for x in traced.objects)
 
 
 class SteadyStep:

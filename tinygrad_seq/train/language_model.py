@@ -13,7 +13,7 @@ from ..autograd.tensor import Tensor
 from ..base.modes import no_grad
 from ..base.tree import Tree
 from ..errors import ArgumentError, DataError
-from ..functional import cross_entropy
+from ..functional import cross_entropy, linear_cross_entropy
 from ..nn.checks import check_sizes
 from ..ops.choice import check_drawing
 from .generation import MOST_LOGITS, generate
@@ -102,9 +102,38 @@ class LanguageModel(nn.Module):
         state : pytree
             The state after the last step.
         """
-        xs = self.dropout(self.embedding(tokens))
-        ys, state = self.recurrent(xs, state, reset=reset)
-        return self.decoder(self.dropout(ys)), state
+        ys, state = self._outputs(tokens, state, reset)
+        return self.decoder(ys), state
+
+    def loss(
+        self, tokens: ArrayLike, targets: ArrayLike, state: Tree = None, *, reset: Any = None
+    ) -> tuple[Tensor, Tree]:
+        """Return the mean loss per token in nats, and the final state: `forward` without logits in memory.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (T, N)
+            N sequences of T token indices.
+        targets : array_like of int, shape (T, N)
+            The token after each step.
+        state : pytree, optional
+            The state returned by an earlier call; None starts a text.
+        reset : array_like of bool, shape (T, N), optional
+            Steps that start from the initial state.
+
+        Returns
+        -------
+        loss : Tensor, shape ()
+            The mean of ``-log P(targets)``.
+        state : pytree
+            The state after the last step.
+        """
+        ys, state = self._outputs(tokens, state, reset)
+        return linear_cross_entropy(ys, self.decoder.weight, self.decoder.bias, targets), state
+
+    def _outputs(self, tokens: ArrayLike, state: Tree, reset: Any) -> tuple[Tensor, Tree]:
+        ys, state = self.recurrent(self.dropout(self.embedding(tokens)), state, reset=reset)
+        return self.dropout(ys), state
 
     def log_probability(self, tokens: ArrayLike) -> NDArray[np.float64]:
         """Return ``log P(tokens[t + 1] | tokens[: t + 1])`` in nats for each token except the first; dropout is off.

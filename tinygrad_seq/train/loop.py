@@ -76,6 +76,9 @@ class TrainingSteps:
         the initial state. If it is positive, `model` must accept ``reset``, flags of shape (T, N).
     precision : str, default "float32"
         ``"bfloat16"`` to train inside `autocast`.
+    loss : callable, optional
+        ``loss(tokens (T, N), targets (T, N), state) -> (mean loss, state)``, such as `LanguageModel.loss`, which keeps
+        no logits in memory. By default the cross entropy of what `model` returns.
 
     Raises
     ------
@@ -110,6 +113,7 @@ class TrainingSteps:
         begins: int | None = None,
         restart: float = 0.0,
         precision: str = "float32",
+        loss: Callable[..., tuple[Tensor, Any]] | None = None,
     ) -> None:
         if not 0 <= restart <= 1:
             raise ArgumentError(f"TrainingSteps: expected restart to be from 0 to 1, got {restart!r}; pass e.g. 0.1.")
@@ -121,6 +125,7 @@ class TrainingSteps:
         self.clip_norm = clip_norm
         self.begins, self.restart = begins, restart
         self._casting = autocast(precision)
+        self._loss = self._loss_of_logits if loss is None else loss
         self.number = 0
         self.state: Any = None
 
@@ -139,8 +144,7 @@ class TrainingSteps:
             chosen = settings.generator().random(inputs.shape) < self.restart
             options["reset"] = (inputs == self.begins) & chosen
         with self._casting:
-            logits, state = self.model(inputs, self.state, **options)
-        loss = cross_entropy(logits, targets)
+            loss, state = self._loss(inputs, targets, self.state, **options)
         loss.backward()
         lr = self.optimizer.param_groups[0]["lr"]
         norm = self._step(loss.item())
@@ -150,6 +154,10 @@ class TrainingSteps:
         self.state = detach_state(state)
         self.number += 1
         return Step(self.number, float(loss.item()), norm, lr, targets.size)
+
+    def _loss_of_logits(self, tokens: ArrayLike, targets: ArrayLike, state: Any, **options: Any) -> tuple[Tensor, Any]:
+        logits, state = self.model(tokens, state, **options)
+        return cross_entropy(logits, targets), state
 
     def _step(self, loss: float) -> float:
         """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""

@@ -135,6 +135,7 @@ class Session:
             begins=vocabulary.eos,
             restart=config.restart,
             precision=config.precision,
+            loss=self.model.loss,
         )
         self.evaluation = Evaluation(self.model, vocabulary, text, config)
         self.stopping = EarlyStopping(config.patience)

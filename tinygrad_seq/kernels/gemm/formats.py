@@ -197,13 +197,13 @@ FORMATS: Final[dict[Any, type[Real]]] = {
 def formats_of(features: str, machine: str) -> tuple[np.dtype, np.dtype]:
     """Return the dtypes of the bfloat16 and the int8 format of a processor; arguments as of `registers_of`."""
     has, width = set(features.split(",")), registers_of(features, machine).width
-    bfloat16, int8 = np.uint16, np.int8
+    bfloat16, int8 = "uint16", "int8"
     if machine.lower() in {"x86_64", "amd64"}:
         dot, pairs = {64: ("+avx512vnni", "+avx512bw"), 32: ("+avxvnni", "+avx2"), 16: ("none", "")}[width]
-        bfloat16 = np.uint32 if width == _AVX512 and "+avx512bf16" in has else np.uint16
-        int8 = np.int32 if dot in has else np.int16 if pairs in {*has, ""} else np.int8
+        bfloat16 = "uint32" if width == _AVX512 and "+avx512bf16" in has else "uint16"
+        int8 = "int32" if dot in has else "int16" if pairs in {*has, ""} else "int8"
     elif "+dotprod" in has:
-        int8 = np.int32
+        int8 = "int32"
     return np.dtype(bfloat16), np.dtype(int8)
 
 

@@ -20,7 +20,7 @@ from ...base.modes import quiet
 from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..pool import Task, run_all, split, workers
-from .narrow import check_narrow, format_of, narrow_into
+from .narrow import check_narrow, format_of, narrow_into, packed, rows_into
 from .operands import header_of, product_in_numpy
 from .packed import STRIP_ROWS, gemm, matmul_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
@@ -159,7 +159,7 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
             return
         a, b, c = b.T, a.T, c.T
     run = _product(c.dtype, form)
-    threads = workers(2 * c.size * a.shape[1] * c.itemsize / FLOAT_BYTES_PER_SECOND / SPEED[precision])
+    threads = _threads(a, c, precision)
     if threads == 1:
         run(a, b, c, accumulate)
     else:
@@ -167,15 +167,22 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
 
 
 @functools.cache
-def _packed_product(dtype: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
-    """Return `gemm` compiled for any strides, without checks of dtypes and write flags."""
-    element = from_dtype(dtype)
-    a, panels, c = types.Array(element, 2, "A"), types.Array(element, 3, "C"), types.Array(element, 2, "C")
-    return cast("Any", gemm).compile((a, panels, c, types.boolean))  # type: ignore[no-any-return]
+def _packed_product(dtype: np.dtype, form: np.dtype) -> Callable[[Array, Array, Array], None]:
+    """Return the product of rows and panels compiled for any strides, without checks of dtypes and write flags."""
+    ready(form)
+    element, zero = from_dtype(dtype), form.type(0)
+    a, c = types.Array(element, 2, "A"), types.Array(element, 2, "C")
+    if form == dtype:
+        run = cast("Any", gemm).compile((a, types.Array(element, 3, "C"), c, types.boolean))
+        return lambda a, panels, c: run(
+            a, panels.view(dtype).reshape(-1, a.shape[1], PANEL_BYTES // c.itemsize), c, False
+        )
+    narrow = cast("Any", rows_into).compile((a, types.Array(types.uint8, 1, "C"), c, from_dtype(form)))
+    return lambda a, panels, c: narrow(a, panels, c, zero)
 
 
-def multiply_packed(a: Array, panels: Array, c: Array) -> None:
-    """Set ``c = a @ b`` from ``panels = packed(b, "float32")``, with the bits of `multiply`, on one thread.
+def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32") -> None:
+    """Set ``c = a @ b`` from ``panels = packed(b, precision)``, with the bits of `multiply`, on one thread.
 
     Parameters
     ----------
@@ -185,9 +192,27 @@ def multiply_packed(a: Array, panels: Array, c: Array) -> None:
         Bytes, see `narrow.packed`.
     c
         ``(M, N)``, contiguous. *Changed*.
+    precision
+        That of the panels.
     """
-    shape = -1, a.shape[1], PANEL_BYTES // c.itemsize
-    _packed_product(c.dtype)(a, panels.view(c.dtype).reshape(shape), c, False)
+    _packed_product(c.dtype, format_of(precision, c.dtype))(a, panels, c)
+
+
+def multiply_kept(a: Array, b: Array, c: Array, precision: str, kept: dict[Any, Any] | None) -> None:
+    """Set ``c = a @ b`` as `multiply` does; `kept`, which belongs to the memory of `b`, keeps its panels."""
+    if kept is None or config.DISABLE_JIT or a.shape[1] > SUM_DEPTH or _threads(a, c, precision) > 1:
+        multiply(a, b, c, False, precision)
+        return
+    check_narrow("multiply", a, b, precision)
+    key = precision, b.shape, b.strides
+    panels = kept.get(key)
+    if panels is None:
+        panels = kept[key] = packed(b, precision)
+    multiply_packed(a, panels, c, precision)
+
+
+def _threads(a: Array, c: Array, precision: str) -> int:
+    return workers(2 * c.size * a.shape[1] * c.itemsize / FLOAT_BYTES_PER_SECOND / SPEED[precision])
 
 
 # ------------------------------------------------------------------------------------------------ sums of rows

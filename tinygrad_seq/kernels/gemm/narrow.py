@@ -42,7 +42,8 @@ _FORMATS: Final = {"bfloat16": BFLOAT16, "int8": INT8}
 
 def format_of(precision: str, dtype: Any = np.float32) -> np.dtype:
     """Return the dtype that names the format of a product: that of the operands for "float32"."""
-    return _FORMATS.get(precision, np.dtype(dtype))
+    named: np.dtype = _FORMATS.get(precision, np.dtype(dtype))
+    return named
 
 
 def rows_nbytes(M: int, K: int, precision: str) -> int:
@@ -150,6 +151,22 @@ def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> No
             pack_entries(data(b) + 4 * j * b_column, K, columns, b_row, b_column, block, like)
             target = data(c) + 4 * (i * c_row + j)
             _add_gemm_rows(strip, rows, K, block, target, columns, c_row, accumulate, like)
+
+
+@kernel
+def rows_into(a: Array, panels: Array, c: Array, like: Any) -> None:
+    """Set ``c = a @ b`` in the format of `like`, for `a` ``(M, K)`` of any strides and ``panels = packed(b, ...)``.
+
+    *Changed*: `c` ``(M, N)``, with contiguous columns. Both are float32.
+    """
+    (M, K), N = a.shape, c.shape[1]
+    a_row, a_column, c_row = a.strides[0] // 4, a.strides[1] // 4, c.strides[0] // 4
+    row = header_of(like) + 4 * -(-K // group_of(like))
+    words = room(row * min(M, _STRIP_ROWS), np.uint8(0))
+    for i in range(0, M, _STRIP_ROWS):
+        rows, strip = min(_STRIP_ROWS, M - i), data(words)
+        convert_rows(data(a) + 4 * i * a_row, rows, K, a_row, a_column, strip, like)
+        _add_gemm_rows(strip, rows, K, data(panels), data(c) + 4 * i * c_row, N, c_row, False, like)
 
 
 @functools.cache

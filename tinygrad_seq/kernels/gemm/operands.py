@@ -37,24 +37,25 @@ _CHUNK = 16
 # ------------------------------------------------------------------------------------------------ rounding in NumPy
 
 
-def to_bfloat16(x: Array) -> npt.NDArray[np.uint16]:
+def to_bfloat16(x: Array) -> Array:
     """Return the bits of float32 numbers rounded to bfloat16."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
     return np.where(np.isnan(x), bits >> np.uint32(16) | np.uint32(0x40), rounded).astype(np.uint16)
 
 
-def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+def from_bfloat16(bits: Array) -> Array:
     """Return the float32 numbers of bfloat16 bits, exactly."""
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    wide: Array = bits.astype(np.uint32) << np.uint32(16)
+    return wide.view(np.float32)
 
 
-def round_bfloat16(x: Array) -> npt.NDArray[np.float32]:
+def round_bfloat16(x: Array) -> Array:
     """Return float32 numbers rounded to bfloat16, as float32."""
     return from_bfloat16(to_bfloat16(x))
 
 
-def quantise(x: Array, axis: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+def quantise(x: Array, axis: int) -> tuple[Array, Array]:
     """Return the int8 numbers of float32 `x`, and their scales: one for all numbers along `axis`, kept at size 1."""
     with np.errstate(all="ignore"):
         largest = np.max(np.abs(x), axis=axis, keepdims=True, initial=0).astype(np.float32)
@@ -65,19 +66,20 @@ def quantise(x: Array, axis: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.
     return numbers.astype(np.int8), scale.astype(np.float32)
 
 
-def dequantise(numbers: npt.NDArray[np.int8], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def dequantise(numbers: Array, scale: Array) -> Array:
     """Return ``numbers * scale`` in float32."""
-    return numbers.astype(np.float32) * scale
+    values: Array = numbers.astype(np.float32) * scale
+    return values
 
 
-def product_in_numpy(a: Array, b: Array, precision: str) -> npt.NDArray[np.float32]:
+def product_in_numpy(a: Array, b: Array, precision: str) -> Array:
     """Return ``a @ b`` of float32 matrices in ``"bfloat16"`` or ``"int8"``: the definition of the compiled products."""
     with np.errstate(all="ignore"):
         if precision == "bfloat16":
-            return np.matmul(round_bfloat16(a), round_bfloat16(b))
+            return np.asarray(np.matmul(round_bfloat16(a), round_bfloat16(b)))
         (rows, of_rows), (columns, of_columns) = quantise(a, 1), quantise(b, 0)
         exact = np.matmul(rows.astype(np.float64), columns.astype(np.float64)).astype(np.float32)
-        return exact * (of_rows * of_columns)
+        return np.asarray(exact * (of_rows * of_columns))
 
 
 # ------------------------------------------------------------------------------------------------ rounding in kernels

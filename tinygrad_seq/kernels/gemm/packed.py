@@ -195,8 +195,10 @@ def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     blocks = -(-K * a.itemsize // DEPTH_BYTES)
     depth = -(-K // blocks)
     columns = PANEL_BYTES // c.itemsize
-    width = max(1, PACKED_BYTES // (depth * PANEL_BYTES)) * columns
-    in_place = N - N % columns if M <= BAND_ROWS and b.strides[1] == b.itemsize else 0
+    once = M <= BAND_ROWS  # each panel is used once, right after it is packed
+    width = 1 if once else max(1, PACKED_BYTES // (depth * PANEL_BYTES))
+    width *= columns
+    in_place = N - N % columns if once and b.strides[1] == b.itemsize else 0
     panels = empty_panels(depth, min(N - in_place, width), b)
     turned = a.strides[1] != a.itemsize
     lanes = REGISTERS.width // a.itemsize

@@ -113,7 +113,8 @@ def _tile(typing, a, a_row, a_step, rows, b, b_panel, b_step, steps, c, c_row, c
     """Compute one tile: `Operands`, but up to ROWS rows, and `count` panels in place of the depth."""
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        at, count = Operands(*values[:-2], None), values[-2]
+        *operands, count, _ = values
+        at = Operands._make((*operands, None))
         address, number = ir.IntType(8).as_pointer(), at.steps.type
         a, b, c = (builder.inttoptr(x, address) for x in (at.a, at.b, at.c))
         at = at._replace(a=a, b=b, c=c, accumulate=builder.icmp_signed("!=", at.accumulate, number(0)))

@@ -1,10 +1,10 @@
 """Machine code that many kernels call: compiled once per dtype and found by its symbol name.
 
-Numba copies the callees of a kernel into it and optimises them again. For the tile of a matrix product, which is large
+Numba copies the callees of a kernel into it and optimises them again. For a matrix product, whose tiles are large
 and never inlined, this was half of the compile time of a cell and most of the code on disk.
 
     gemm ──────────────┐
-    matmul_into ───────┤ call "tinygrad_seq.tile.float32"   ──►   one function, at an address registered with LLVM
+    matmul_into ───────┤ call "tinygrad_seq.multiply.float32"   ──►   one function, at an address registered with LLVM
     generated kernels ─┘
 """
 

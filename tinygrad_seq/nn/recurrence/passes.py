@@ -197,7 +197,7 @@ def _run_with_options(
         steps = run_segments(run, segments, begin, varying, fixed, _outputs_of_ended, one.reverse, cut)
         last, outputs = yield from steps
     ys = outputs.y
-    if held and valid is not None and not _overlaps(options, T):
+    if held and valid is not None and not overlaps(options, T):
         ys = hold_padding(ys, valid, one.reverse, options["window"])
     if cut and valid is not None:
         last = _last_states(outputs.states, begin, valid, one.reverse)
@@ -325,7 +325,7 @@ def _last_states(states: Arrays, begin: Arrays, valid: Mask, reverse: bool) -> A
     return [where(per_row(counts, last), last, first) for last, first in zip(found, begin, strict=True)]
 
 
-def _overlaps(options: Options, T: int) -> bool:
+def overlaps(options: Options, T: int) -> bool:
     """Return whether the windows of truncated backpropagation over T steps overlap."""
     window, stride = options["window"], options["stride"]
     return window is not None and stride not in (None, window) and window < T
@@ -338,7 +338,7 @@ def _scan(
 
     With `held` the outputs of overlapping windows are held where ``xs["mask"]`` is False; those of others are not.
     """
-    if options["stride"] is not None and _overlaps(options, first_leaf(xs).shape[0]):
+    if options["stride"] is not None and overlaps(options, first_leaf(xs).shape[0]):
         return (yield from _scan_overlapping(step, carry, xs, reverse, options, held))
     return (yield begin_scan(step, carry, xs, reverse=reverse, window=options["window"], remember=options["remember"]))
 

@@ -1,18 +1,22 @@
-"""Calls of a layer that are ready to run again: without gradients, on few values, while its weights are unchanged.
+"""Calls of a layer that are ready to run again.
 
-A call is prepared if nothing but its cells is at work, and these are cells of the package (see `trace_cache`). It can
-run again if the layer holds the same objects as before, the same switches are on, and each weight has the stamp that
-it had (see `autograd.inplace.Stamp`). Results are copies: no call writes to what an earlier one has returned.
+A call without gradients on few values keeps its weights packed, and its memory; a call that is recorded keeps its
+programs. Both skip what a layer does besides: checks, choices, traces. A call is prepared if nothing but its cells is
+at work, and these are cells of the package (see `trace_cache`). It can run again if the layer holds the same objects as
+before, and the same switches are on; with packed weights, if each has the stamp that it had (see
+`autograd.inplace.Stamp`). Results are copies: no call writes to what an earlier one has returned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
+from ...autograd.creation import as_tensor
 from ...autograd.inplace import Stamp
 from ...autograd.tensor import Tensor, wrap
 from ...base.memo import Memo
@@ -22,19 +26,23 @@ from ...base.switches import current
 from ...base.tree import Tree, flatten
 from ...errors import CompileError
 from ...kernels.pool import pays_off, side_by_side
+from ...ops.shape import swapaxes
 from ...scan.ir.step import Aval
 from ...scan.repeated import SteadyStep
+from ...scan.run.segments import run_of
 from ..cell import Cell
 from .call import Call, merge_outputs
-from .passes import Pass, is_only_cell
+from .passes import Pass, is_only_cell, overlaps
 from .trace_cache import Snapshot, ignore, step_of_cell
 
-MOST_BYTES: Final = 1 << 20
+MOST_BYTES: Final = 4 << 20
 """Most bytes of inputs and outputs of a prepared call, which copies them: for more, copies cost more than they save."""
-KEPT_BYTES: Final = 16 << 20
+KEPT_BYTES: Final = 32 << 20
 """Capacity of one generation of prepared calls of a layer, without weights."""
 ENTRY_BYTES: Final = 1 << 16
 """Bytes of the objects of a prepared call: bounds their number."""
+RECORDED: Final = 100
+"""Capacity of one generation of calls that are recorded; they have no memory of their own."""
 IDLE: Final = 4
 """Most copies of a prepared call that wait for threads that make the same call at the same time."""
 
@@ -59,6 +67,7 @@ class _Known(NamedTuple):
     snapshot: Snapshot
     forwards: tuple[tuple[type, Any], ...]
     idle: Memo[Any, list[_Prepared]]
+    recorded: Memo[Any, _Recorded]
 
     def holds(self, layer: Any) -> bool:
         """Return whether the layer holds what it held."""
@@ -83,15 +92,19 @@ class PreparedCalls:
         asked = _asked(xs, state, known.snapshot.tensors)
         if asked is None or not known.holds(layer):
             return None
-        key, x, given = asked
-        idle = known.idle.get(key)
+        if asked.wants is not None:
+            recorded = known.recorded.get((asked.key, asked.wants))
+            if recorded is None or not known.snapshot.has_avals():
+                return None
+            return recorded.run(layer, xs, asked.leaves)
+        idle = known.idle.get(asked.key)
         try:
             prepared = idle.pop() if idle else None  # ours alone: another thread at this moment prepares its own
         except IndexError:
             return None
         if idle is None or prepared is None or not prepared.is_current():
             return None
-        result = prepared.run(layer, x, given)
+        result = prepared.run(layer, asked.x, asked.leaves)
         if len(idle) < IDLE:
             idle.append(prepared)
         return result
@@ -100,43 +113,57 @@ class PreparedCalls:
         """Prepare a call, so that `run` runs it, and return whether that is possible; its arguments are valid."""
         if not _is_plain(call):
             return False
+        steps = [step_of_cell(one.cell) for one in call.passes]
+        if not all(isinstance(step, SteadyStep) for step in steps):
+            return False
         known = self._known
-        if known is None or not known.holds(layer):
-            if _asked(xs, state, vars(call.passes[0].cell).values()) is None:  # mostly in training
-                return False
+        if known is None or not known.holds(layer) or not known.snapshot.has_avals():
             snapshot = Snapshot(layer)  # type: ignore[arg-type]
             if not snapshot.usable:
                 return False
             kinds = {type(cell): type(cell).forward for one in call.passes for cell in one.cell.modules()}
-            known = _Known(snapshot, tuple(kinds.items()), Memo(KEPT_BYTES, lambda _: ENTRY_BYTES))
+            recorded: Memo[Any, _Recorded] = Memo(RECORDED)
+            known = _Known(snapshot, tuple(kinds.items()), Memo(KEPT_BYTES, lambda _: ENTRY_BYTES), recorded)
         asked = _asked(xs, state, known.snapshot.tensors)
-        if asked is None:
+        if asked is None or not asked.x.size:
             return False
-        key, x, _ = asked
-        if _bytes_of(x, states) > MOST_BYTES or not x.size:
-            return False
-        steps = [step_of_cell(one.cell) for one in call.passes]
+        x = asked.x.swapaxes(0, 1) if layer.batch_first else asked.x
+        if asked.wants is not None:
+            if overlaps(call.options, len(x)):
+                return False
+            known.recorded.put((asked.key, asked.wants), _Recorded(call, steps, states))
+            self._known = known
+            return True
         stamps = [(tensor, tensor._current_stamp()) for tensor in known.snapshot.tensors]
-        if not all(isinstance(step, SteadyStep) for step in steps) or any(stamp is None for _, stamp in stamps):
+        if _bytes_of(x, states) > MOST_BYTES or any(stamp is None for _, stamp in stamps):
             return False
         try:
-            prepared = _Prepared(layer, call, steps, x.swapaxes(0, 1) if layer.batch_first else x, states, stamps)
+            prepared = _Prepared(layer, call, steps, x, states, stamps)
         except CompileError:  # the scan will say why
             return False
         self._known = known
-        idle = known.idle.get(key)
+        idle = known.idle.get(asked.key)
         if idle is None:
-            idle = known.idle.put(key, [])
+            idle = known.idle.put(asked.key, [])
         known.idle.charge(prepared.nbytes)
         idle.append(prepared)
         return True
 
 
-def _asked(xs: Any, state: Tree, tensors: Iterable[Any]) -> tuple[Any, np.ndarray, list[np.ndarray] | None] | None:
-    """Return the key of a call of a layer with these tensors, its inputs and the arrays of its state.
+class _Asked(NamedTuple):
+    """A call of a layer without flags: what another one has in common with it, its inputs and arrays of the state.
 
-    None if such a call is never prepared, for example because a gradient is wanted.
+    `wants` says of what gradients are wanted, None for nothing.
     """
+
+    key: Any
+    wants: tuple[bool, ...] | None
+    x: np.ndarray
+    leaves: list[Tensor] | None
+
+
+def _asked(xs: Any, state: Tree, tensors: Sequence[Tensor]) -> _Asked | None:
+    """Return a call of a layer with these tensors; None if such a call is never prepared."""
     modes = current()
     if modes.anomaly or not modes.compiling or modes.traced is not None or modes.tags is not None:
         return None
@@ -147,16 +174,13 @@ def _asked(xs: Any, state: Tree, tensors: Iterable[Any]) -> tuple[Any, np.ndarra
     structure = state is not None and _structure(state, leaves)
     if structure is None:
         return None
-    if modes.recording and any(_wants_gradient(given) for given in (xs, *leaves, *tensors)):
-        return None
-    arrays = [leaf._array for leaf in leaves]
-    avals = tuple([(array.shape, array.dtype) for array in arrays])
-    key = x.shape, x.dtype, structure, avals, default_dtype(), modes.precision
-    return key, x, arrays if structure else None
-
-
-def _wants_gradient(value: Any) -> bool:
-    return isinstance(value, Tensor) and value._requires_grad
+    wants = None
+    if modes.recording:
+        flags = xs is not x and xs._requires_grad, *[leaf._requires_grad for leaf in (*leaves, *tensors)]
+        wants = flags if True in flags else None
+    avals = tuple([(leaf._array.shape, leaf._array.dtype) for leaf in leaves])
+    key = x.shape, x.dtype, structure, avals, default_dtype(), modes.precision, modes.quantized
+    return _Asked(key, wants, x, leaves if structure else None)
 
 
 def _structure(tree: Tree, leaves: list[Tensor]) -> Any:
@@ -241,11 +265,11 @@ class _Prepared:
                 return False
         return True
 
-    def run(self, layer: Layer, x: np.ndarray, given: Sequence[np.ndarray] | None) -> tuple[Tensor, Tree]:
+    def run(self, layer: Layer, x: np.ndarray, given: Sequence[Tensor] | None) -> tuple[Tensor, Tree]:
         """Return the outputs and the last state, from the state `given`."""
         if layer.batch_first:
             x = x.swapaxes(0, 1)
-        begins = None if given is None else layer._split_arrays(given, self._counts)
+        begins = None if given is None else layer._split_arrays([leaf._array for leaf in given], self._counts)
         lasts, count, scans = [], self._count, self._scans
         for first in range(0, len(scans), count):
             inits = [self._states[k]() if begins is None else begins[k] for k in range(first, first + count)]
@@ -265,18 +289,67 @@ class _Prepared:
         return wrap(x), self._rebuild([wrap(array) for array in layer._join_arrays(lasts)])
 
 
+class _Recorded:
+    """One call that is recorded for gradients: its programs.
+
+    Parameters
+    ----------
+    call, steps, states
+        See `_Prepared`.
+    """
+
+    def __init__(self, call: Call, steps: Sequence[Any], states: Sequence[Tree]) -> None:
+        self._call, self._steps = call, steps
+        self._begins = [_Begin(one, state) for one, state in zip(call.passes, states, strict=True)]
+        self._plans: list[Any] = [None] * len(steps)
+
+    def run(self, layer: Any, xs: Any, given: Sequence[Tensor] | None) -> tuple[Tensor, Tree] | None:
+        """Return the outputs and the last state, from the state `given`; None if a step cannot be compiled."""
+        from ...scan.compiled import plan, run_calls  # the compiler is imported when first used
+
+        call, count = self._call, self._call.directions
+        x = as_tensor(call.caller, xs)
+        x = swapaxes(x, 0, 1) if layer.batch_first else x
+        T = x._array.shape[0]
+        states = None if given is None else layer._split_arrays(given, [len(begin.arrays) for begin in self._begins])
+        finals: list[Tree] = []
+        for first in range(0, len(self._steps), count):
+            calls = []
+            for k in range(first, first + count):
+                one, begin = call.passes[k], self._begins[k]
+                init = begin.tensors() if states is None else states[k]
+                planned = self._plans[k]
+                if planned is None:
+                    try:
+                        planned = plan(self._steps[k], begin.rebuild(init), [x], itemgetter(0))
+                    except CompileError:  # the scan will say why
+                        return None
+                    if self._steps[k].traces.holds(planned.traced):
+                        self._plans[k] = planned
+                options = call.options
+                calls.append(planned.call(init, [x], run_of(T, one.reverse, options["window"], options["remember"])))
+            found = run_calls(calls)
+            finals += [final for final, _ in found]
+            x = found[0][1] if count == 1 else merge_outputs(found[0][1], found[1][1], call.options["merge"])
+        return swapaxes(x, 0, 1) if layer.batch_first else x, layer._join(finals)
+
+
 class _Begin:
-    """The arrays of the initial state of a pass: constant, unless it is learned or the cell's own."""
+    """The initial state of a pass: constant, unless it is learned or the cell's own."""
 
     def __init__(self, one: Pass, state: Tree) -> None:
         self._pass = one
-        self.arrays = [leaf._array for leaf in flatten(state)[0]]
-        self._constant = one.learned is None and type(one.cell).initial_state is Cell.initial_state
-        if self._constant:
-            self.arrays = [leaf._array for leaf in flatten(one.initial_state(self.arrays[0].shape[0]))[0]]
+        leaves, self.rebuild = flatten(state)
+        self._rows = leaves[0]._array.shape[0]
+        self._constant: list[Tensor] | None = None
+        if one.learned is None and type(one.cell).initial_state is Cell.initial_state:
+            self._constant = self.tensors()
+        self.arrays = [leaf._array for leaf in (self._constant or leaves)]
+
+    def tensors(self) -> list[Tensor]:
+        """Return the Tensors, (N, ...)."""
+        return self._constant or flatten(self._pass.initial_state(self._rows))[0]
 
     def __call__(self) -> list[np.ndarray]:
         """Return the arrays, (N, ...)."""
-        if self._constant:
-            return self.arrays
-        return [leaf._array for leaf in flatten(self._pass.initial_state(self.arrays[0].shape[0]))[0]]
+        return self.arrays if self._constant else [leaf._array for leaf in self.tensors()]

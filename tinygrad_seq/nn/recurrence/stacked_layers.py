@@ -15,7 +15,7 @@ from ...base.tree import Tree, describe, map_leaves
 from ...errors import ArgumentError, DtypeError, ShapeError
 from ...ops.joining import stack, unstack
 from ...ops.primitive import Array
-from ...ops.shape import expand_dims, squeeze
+from ...ops.shape import expand_dims, reshape, squeeze
 from ...scan.ir.trace import as_leaf
 from ..cells.gated import GatedCell, check_placement
 from ..cells.lstm import check_projection
@@ -230,7 +230,9 @@ class StackedLayers(SequenceLayer):
                 raise DtypeError(f"{facts}cast it with astype.")
 
     def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
-        return [[leaf[k] for leaf in leaves] for k in range(len(counts))]
+        if len(counts) == 1:
+            return [[reshape(leaf, leaf.shape[1:]) for leaf in leaves]]
+        return list(zip(*map(unstack, leaves), strict=True))
 
     def _join_arrays(self, states: Sequence[Sequence[Any]]) -> Sequence[Any]:
         if len(states) == 1:
@@ -239,8 +241,12 @@ class StackedLayers(SequenceLayer):
 
     def _join(self, states: Sequence[Tree]) -> Tree:
         if self.cell.states == 1:
-            return stack(list(states))
-        return tuple(stack(list(column)) for column in zip(*states, strict=True))
+            return _stacked(states)
+        return tuple(map(_stacked, zip(*states, strict=True)))
+
+
+def _stacked(arrays: Sequence[Any]) -> Any:
+    return stack(list(arrays)) if len(arrays) > 1 else reshape(arrays[0], (1, *arrays[0].shape))
 
 
 def _suffixes(num_layers: int, bidirectional: bool) -> list[str]:

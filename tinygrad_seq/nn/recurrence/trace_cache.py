@@ -106,13 +106,17 @@ class Snapshot:
                 return False
         return not self._inner or all(snapshot.holds(inner) for inner, snapshot in self._inner)
 
-    def fits(self, module: Module) -> bool:
-        """Return whether everything that a trace depends on is as it was."""
+    def has_avals(self) -> bool:
+        """Return whether the tensors have the shapes and dtypes that they had."""
         for tensor, aval in zip(self.tensors, self._avals, strict=True):
             array = tensor._array
             if (array.shape, array.dtype) != aval:
                 return False
-        return self.holds(module)
+        return True
+
+    def fits(self, module: Module) -> bool:
+        """Return whether everything that a trace depends on is as it was."""
+        return self.has_avals() and self.holds(module)
 
 
 # One entry per living cell; each holds a `Memo` of traces, so both are bounded.

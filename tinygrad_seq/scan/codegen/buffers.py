@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from ...ops.primitive import OpKind
 from ..ir.step import Var
@@ -18,7 +19,12 @@ from .schedule import LoopNest, Phase, eqns_of, summed_down
 
 
 def assign_buffers(
-    loop: Loop, phases: list[Phase], time_varying: set[Var], history: set[Var], reusable: Collection[Var]
+    loop: Loop,
+    phases: list[Phase],
+    time_varying: set[Var],
+    history: set[Var],
+    reusable: Collection[Var],
+    replayed: Mapping[Var, Layout] = MappingProxyType({}),
 ) -> dict[Var, Layout]:
     """Return the layout of each variable that is in memory.
 
@@ -32,6 +38,8 @@ def assign_buffers(
         The carries whose values at all times are read after the loop.
     reusable
         Inputs that nobody reads after the loop, in memory that may be overwritten.
+    replayed
+        Where the inputs are that a replay stacked.
 
     Raises
     ------
@@ -40,9 +48,10 @@ def assign_buffers(
     """
     saved = {loop.root(var) for var in loop.saved}
     buffers = _of_inputs(loop, time_varying, history | saved)
+    buffers |= {var: layout.buffer for var, layout in replayed.items()}
     overwritten = _find_reuse(loop, phases, buffers.keys(), reusable)
     buffers |= _of_results(loop, phases, saved, {*buffers, *overwritten})
-    return _lay_out(loop, buffers, overwritten)
+    return _lay_out(loop, buffers, overwritten, replayed)
 
 
 def _of_inputs(loop: Loop, time_varying: set[Var], history: set[Var]) -> dict[Var, Buffer]:
@@ -162,9 +171,11 @@ def _find_uses(loop: Loop, phases: list[Phase]) -> tuple[dict[Var, set[object]],
     return used, registers
 
 
-def _lay_out(loop: Loop, buffers: dict[Var, Buffer], overwritten: dict[Var, Var]) -> dict[Var, Layout]:
+def _lay_out(
+    loop: Loop, buffers: dict[Var, Buffer], overwritten: dict[Var, Var], replayed: Mapping[Var, Layout]
+) -> dict[Var, Layout]:
     """Return the layouts of all variables in memory."""
-    layouts = {var: contiguous(buffer) for var, buffer in buffers.items()}
+    layouts = {var: contiguous(buffer) for var, buffer in buffers.items()} | dict(replayed)
     for eqn in loop.eqns:
         if eqn.primitive.kind is OpKind.JOIN:
             layouts |= concatenated(loop, eqn, layouts[eqn.result])

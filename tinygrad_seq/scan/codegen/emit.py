@@ -19,11 +19,12 @@ from ..ir.step import Eqn, Var
 from .arrange import Loop
 from .expression import NAMES, literal, type_name
 from .fusion import Packing, blocks_of
-from .kernel_text import KernelText, Stride, indented
+from .kernel_text import OF_ELEMENT, KernelText, Stride, indented
 from .layout import Buffer, Layout
 from .lookup import STATUS_SIZE, draw, lookup
 from .loop_nests import loop_nest, reduction
 from .matrix_products import fused_product, large_product, small_product
+from .replay_loop import Replay
 from .schedule import LoopNest, Phase
 
 _DTYPES: Final = ", ".join([f"{name.replace('bool', 'bool_')} as {short}" for name, short in NAMES.items()])
@@ -50,6 +51,7 @@ _CLOCK: Final = (
     "other_next = one - other_now",
     "place = start + T - one - p",
 )
+_REPLAY_CLOCK: Final = ("entering = t + one - backwards", "leaving = t + backwards")
 _BLOCK: Final = f"block = place // u8({SUM_ROWS})"
 _ITEMS: Final[dict[OpKind, Callable[[KernelText, Eqn], list[str]]]] = {
     OpKind.REDUCTION: reduction,
@@ -76,8 +78,8 @@ class Source(NamedTuple):
         Python scalars of the step; the address after those of the weights is that of an array of them.
     checked
         The equations that may store a status (see `lookup`); the last address is that of an array for it.
-    in_parts
-        Whether several threads can work on the same batch elements.
+    epochs
+        How often per step threads wait for each other that work on the same batch elements; 0 if they cannot.
     """
 
     text: str
@@ -86,11 +88,13 @@ class Source(NamedTuple):
     numbers: tuple[int | Stride, ...]
     factors: tuple[float, ...]
     checked: tuple[Eqn, ...]
-    in_parts: bool
+    epochs: int
 
 
-def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backward: bool) -> Source:
-    """Return the source of a loop.
+def emit(
+    loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backward: bool, replay: Replay | None = None
+) -> Source:
+    """Return the source of a loop, and of a replay that runs before it for each batch element.
 
     Raises
     ------
@@ -100,7 +104,10 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         If an operation needs an operand or result in another layout.
     """
     text = KernelText(loop, layouts)
-    text.elements_apart = _elements_apart(text, phases)
+    text.elements_apart = replay is not None or _elements_apart(text, phases)
+    before = _replay(text, replay) if replay else []
+    if replay:
+        text.loop, text.layouts = loop, {**layouts, **{var: replay.layouts[var] for var in replay.loop.carry}}
     epochs = [lines for phase in phases for lines in _phase(text, phase) if lines]
     per_step = len(epochs) + 1
     body = [line for number, lines in enumerate(epochs) for line in _in_parts(text, number, per_step, lines)]
@@ -109,9 +116,10 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
             "if window != 0 and place != 0 and place % window == 0:",
             *indented(_in_parts(text, len(epochs), per_step, cut)),
         ]
-    over_time = ["for p in range(T):", *indented((*_CLOCK, *([_BLOCK] if loop.time_sums else []), *body))]
+    clock = [*_CLOCK, *(_REPLAY_CLOCK if replay else []), *([_BLOCK] if loop.time_sums else [])]
+    over_time = ["for p in range(T):", *indented([*clock, *body])]
     if text.elements_apart:
-        over_time = ["for i in range(first, last):", *indented(over_time)]
+        over_time = ["for i in range(first, last):", *indented([*before, *over_time])]
     scratch = [
         f"w{name} = room({text.length(buffer)}, {literal(0, buffer.dtype)})"
         for buffer, name in text.buffers.items()
@@ -123,6 +131,10 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         scratch += [f"c{name} = begin_of(w{name})"]
     for name, nbytes in text.rows.values():
         scratch += [f"w{name} = room({nbytes}, u1(0))", f"a{name} = begin_of(w{name})"]
+    for buffer, name in text.buffers.items():
+        if buffer.kind in OF_ELEMENT:
+            scratch += [f"w{name} = room((T + one) * {text.length(buffer)}, {literal(0, buffer.dtype)})"]
+            scratch += [f"a{name} = begin_of(w{name})"]
     turns = "turns = parts + one if parts > one else one"
     run = [*_read_arguments(text), "zero = u8(0)", "one = u8(1)", turns, *scratch, *over_time]
     lines = ["def run(addresses, sizes, first, last, members, me, parts):", *indented(run)]
@@ -133,7 +145,7 @@ def emit(loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backwar
         tuple([value for _, value in text.numbers.values()]),
         tuple([value for _, value in text.factors.values()]),
         tuple(text.checked),
-        loop.batched and not text.elements_apart,
+        len(epochs) if loop.batched and not text.elements_apart else 0,
     )
 
 
@@ -192,17 +204,17 @@ def _phase(text: KernelText, phase: Phase) -> list[list[str]]:
 
 def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     """Return the lines of a fused phase, given those of its loop nest for one batch element."""
-    blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
+    blocks = blocks_of(text.loop, phase)
     count, block, units, most = (
         text.number((phase, name), size)
         for name, size in (
-            ("blocks", -(-length // blocks.units)),
+            ("blocks", -(-blocks.length // blocks.units)),
             ("block", blocks.units),
-            ("units", length),
+            ("units", blocks.length),
             ("rows", blocks.rows),
         )
     )
-    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",
@@ -256,6 +268,17 @@ def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
     others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums) if var in loop.batched and var not in carry]
     ranks = [max([var.ndim for var in variables], default=0) for variables in (loop.carry, others)]
     return all(layouts[var].buffer.alternates for var in loop.carry) and ranks[0] > ranks[1]
+
+
+def _replay(text: KernelText, replay: Replay) -> list[str]:
+    """Return the lines of a replay for one batch element; it runs against the order of the backward loop."""
+    text.loop, text.layouts = replay.loop, replay.layouts
+    opening = ["entering = zero if backwards else T"]
+    for entering, first in replay.first.items():
+        opening += [text.declare("source", first), text.declare("target", entering)]
+        opening += [f"for j in range({text.length(first)}):", "    target[j] = source[j]"]
+    body = [line for phase in replay.phases for lines in _phase(text, phase) for line in lines]
+    return [*opening, "for p in range(T):", *indented(["t = p if backwards else T - one - p", *_REPLAY_CLOCK, *body])]
 
 
 def _cut_at_window(text: KernelText) -> list[str]:

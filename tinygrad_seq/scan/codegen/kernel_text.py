@@ -11,7 +11,12 @@ from .expression import literal
 from .fusion import Packing
 from .layout import Buffer, Layout, Number, broadcast
 
-_SLABS: Final = {"varying": "t", "stack": "t", "now": "now", "next": "next", "sum": "block"}
+_SLABS: Final = {
+    "varying": "t", "stack": "t", "now": "now", "next": "next", "sum": "block",
+    "entering": "entering", "leaving": "leaving", "replayed": "t",
+}  # fmt: skip
+OF_ELEMENT: Final = {"entering", "leaving", "replayed"}
+"""The kinds of buffers that hold all times of one batch element."""
 
 
 class Stride(NamedTuple):
@@ -88,7 +93,7 @@ class KernelText:
 
     def buffer(self, buffer: Buffer) -> str:
         """Return the number of a buffer; the carry and the next carry are one."""
-        shared = self.layouts[buffer.var].buffer if buffer.kind == "next" else buffer
+        shared = self.layouts[buffer.var].buffer if buffer.kind in {"next", "leaving"} else buffer
         return self.buffers.setdefault(shared, str(len(self.buffers)))
 
     def length(self, buffer: Buffer) -> str:
@@ -112,6 +117,8 @@ class KernelText:
         if buffer.alternates:
             slab = f"other_{slab}"
         size = self.number((buffer.var, "element bytes"), buffer.size * buffer.dtype.itemsize)
+        if buffer.kind in OF_ELEMENT:
+            return f"{name} + {slab} * {size}"
         index = f"{slab} * N + {element}" if slab and buffer.batched else slab or (element if buffer.batched else "")
         return f"{name} + ({index}) * {size}" if index else name
 
@@ -124,7 +131,7 @@ class KernelText:
     def vector(self, buffer: Buffer) -> str:
         """Return the name of the elements of a buffer for the batch element at work."""
         self.opened.add(buffer)
-        prefix = {"next": "y", "element": "w"}.get(buffer.kind, "r")
+        prefix = {"next": "y", "leaving": "y", "element": "w"}.get(buffer.kind, "r")
         return f"{prefix}{self.buffer(buffer)}"
 
     def declare(self, name: str, buffer: Buffer) -> str:

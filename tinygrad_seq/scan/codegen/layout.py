@@ -18,7 +18,9 @@ import numpy as np
 from ..ir.step import Eqn, Var
 from .arrange import Loop
 
-Kind = Literal["const", "varying", "stack", "now", "next", "sum", "batch", "element", "block"]
+Kind = Literal[
+    "const", "varying", "stack", "now", "next", "sum", "batch", "element", "block", "entering", "leaving", "replayed"
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Buffer:
         ``const``: an input, the same at every time. ``varying``: an input with a value per time. ``stack``: saved for
         each time. ``now`` and ``next``: the carry, two names of one buffer. ``sum``: the sums over each block of times.
         ``batch``: the value of one iteration. ``element``: the value of one iteration for one batch element. ``block``:
-        the pieces of a fused product for one tile of rows and one block of units.
+        the pieces of a fused product for one tile of rows and one block of units. ``entering``, ``leaving`` and
+        ``replayed``: the carry and the results of a replay, at all times for one batch element.
     var
         The variable whose values it holds; of a carry the one that enters.
     batched

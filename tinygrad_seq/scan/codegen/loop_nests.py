@@ -205,15 +205,15 @@ def disjoint_groups(text: KernelText, variables: Sequence[Var]) -> dict[Var, int
 
     Parts of one buffer count as disjoint if none of them reaches into another, for any batch element and time.
     """
-    spans: dict[tuple[str, bool], dict[tuple[int, int], list[Var]]] = {}
+    spans: dict[str, dict[tuple[int, int], list[Var]]] = {}
     for var in variables:
         layout = text.layouts[var]
         ends = [
             as_int(stride) * (size - 1) for stride, size in zip(layout.strides, text.loop.features(var), strict=True)
         ]
         first, last = (layout.offset + sum([f(end, 0) for end in ends]) for f in (min, max))
-        slab = (text.buffer(layout.buffer), layout.buffer.kind == "next")  # the carry and the next one are apart
-        spans.setdefault(slab, {}).setdefault((first, last), []).append(var)
+        # A carry and the next one count as the same: what one iteration writes, the next one reads.
+        spans.setdefault(text.buffer(layout.buffer), {}).setdefault((first, last), []).append(var)
     numbers: dict[Var, int] = {}
     count = 0
     for found in spans.values():

@@ -13,6 +13,7 @@ from .batch_axis import with_batch_axis
 from .buffers import assign_buffers
 from .emit import Source, emit
 from .fusion import fuse_products
+from .replay_loop import replay_loop
 from .layout import CopyNeededError, Layout
 from .runtime_arguments import with_arguments
 from .schedule import schedule
@@ -53,8 +54,10 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
         loop = with_batch_axis(loop)
         try:
             phases = fuse_products(loop, schedule(loop, constants=set(loop.inputs) - time_varying))
-            layouts = assign_buffers(loop, phases, time_varying, history, reusable)
-            return LoopSource(loop, layouts, emit(loop, phases, layouts, backward))
+            replay = None if stages.replay is None else replay_loop(stages, time_varying)
+            replayed = replay.replayed if replay else {}
+            layouts = assign_buffers(loop, phases, time_varying, history, reusable, replayed)
+            return LoopSource(loop, layouts, emit(loop, phases, layouts, backward, replay))
         except CopyNeededError as missing:
             if missing.var in copies:
                 raise CompileError(

@@ -81,7 +81,8 @@ def show_stages(stages: Stages, names: Mapping[Var, str], rematerialised: Iterab
 def _apply(eqn: Eqn, names: Mapping[Var, str]) -> str:
     operands = [names[o] if o.__class__ is Var else repr(o) for o in eqn.operands]
     if eqn.primitive.symbol is not None:
-        return f"{operands[0]} {eqn.primitive.symbol} {operands[1]}"
+        low = f"  ({eqn.params['precision']})" if "precision" in eqn.params else ""
+        return f"{operands[0]} {eqn.primitive.symbol} {operands[1]}{low}"
     options = [f"{key}={_option(value)}" for key, value in eqn.params.items() if key != "ends"]
     return f"{eqn.primitive.name}({', '.join(operands + options)})"
 

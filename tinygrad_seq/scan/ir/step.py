@@ -135,6 +135,8 @@ class Stages:
         Results of the loop that are stacked over time: for `after`, for `ys`, for the backward step.
     time_sums
         Results of the loop that are read as a sum over time only.
+    replay
+        The stages of a loop that runs before this one, for each batch element, and stacks what this one reads.
     """
 
     step: Step
@@ -143,6 +145,12 @@ class Stages:
     after: tuple[Eqn, ...]
     saved: tuple[Var, ...] = ()
     time_sums: tuple[Var, ...] = ()
+    replay: Stages | None = None
+
+    @property
+    def replayed(self) -> tuple[Var, ...]:
+        """The variables that the replay stacks."""
+        return () if self.replay is None else (*self.replay.step.carry, *self.replay.step.ys)
 
 
 def evaluate(

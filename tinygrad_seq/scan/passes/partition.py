@@ -36,14 +36,16 @@ def is_cheap(eqn: Eqn) -> bool:
     return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST, OpKind.VIEW, OpKind.JOIN}
 
 
-def partition(step: Step, saved: Collection[Var] = ()) -> Stages:
+def partition(step: Step, saved: Collection[Var] = (), replay: Stages | None = None) -> Stages:
     """Return the equations of `step` in three stages, and what the loop has to stack.
 
-    `saved` are variables that are stacked beside the outputs: what the backward step reads.
+    `saved` are variables that are stacked beside the outputs: what the backward step reads. What `replay` stacks exists
+    in the loop only.
     """
     eqns = live(step.eqns, (*step.outputs, *saved))
     terms, finish = find_terms(eqns, step, saved)
-    recurrent = dependents(eqns, step.carry)
+    inside = () if replay is None else (*replay.step.carry, *replay.step.ys)
+    recurrent = dependents(eqns, (*step.carry, *inside))
     feeding = {operand for eqn in live(eqns, step.carry_out) for operand in eqn.reads}.union(step.carry_out)
 
     varying = dependents(eqns, (*step.carry, *step.xs))
@@ -72,7 +74,7 @@ def partition(step: Step, saved: Collection[Var] = ()) -> Stages:
     results = [result for eqn in during for result in eqn.results]
     stacked = tuple([result for result in results if result in wanted])
     added = tuple([result for result in results if result in terms and result not in wanted])
-    return check_stages(Stages(step, before, tuple(during), tuple(after), stacked, added))
+    return check_stages(Stages(step, before, tuple(during), tuple(after), stacked, added, replay))
 
 
 def find_terms(eqns: Collection[Eqn], step: Step, saved: Collection[Var]) -> tuple[set[Var], set[Eqn]]:

@@ -123,12 +123,16 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
     The variables in `time_varying` have a time axis; the results must be among them if an operand is.
     """
     rules = {eqn: _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])) for eqn in eqns}
-    keeping = {eqn: plain(eqn.operands[1]) for eqn in rules if _has_constant_matrix(eqn, time_varying)}
+    keeping = {
+        eqn: plain(eqn.operands[1], eqn.params.get("precision", "float32"))
+        for eqn in rules
+        if _has_constant_matrix(eqn, time_varying)
+    }
 
     @ieee
     def run(T: int, env: Env, stamps: Stamps = NO_STAMPS) -> None:
         def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
-            found = _kept_product(*operands, keeping[eqn], stamps) if stamps and eqn in keeping else None
+            found = _kept_product(operands[0], operands[1], keeping[eqn], stamps) if stamps and eqn in keeping else None
             return results_of(eqn, rules[eqn](T, *operands) if found is None else found)
 
         evaluate(rules, env, apply)
@@ -137,8 +141,8 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
 
 
 def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
-    """Return whether an equation multiplies values at all times by one matrix of the same dtype, in full precision."""
-    if eqn.primitive is not matmul or "precision" in eqn.params:
+    """Return whether an equation multiplies values at all times by one matrix of the same dtype."""
+    if eqn.primitive is not matmul:  # all other products are lowered to it
         return False
     a, b = eqn.operands
     return a in time_varying and b not in time_varying and b.ndim == 2 and a.dtype == b.dtype
@@ -147,14 +151,15 @@ def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
 def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps) -> np.ndarray | None:
     """Return ``a @ b`` from the kept panels of a matrix with a stamp; None if another way is faster, or there is none.
 
-    Rows of a matrix that lie side by side are read in place.
+    Rows of a float32 matrix that lie side by side are read in place.
     """
     K, N = b.shape
-    if b.strides[1] == b.itemsize or K > SUM_DEPTH or config.DISABLE_JIT or b.dtype.char not in "fd":
+    in_place = form.precision == "float32" and b.strides[1] == b.itemsize
+    if in_place or K > SUM_DEPTH or config.DISABLE_JIT or b.dtype.char not in "fd":
         return None
     panels = packed_once(b, form, stamps)
     if panels is None:
         return None
     y = empty((math.prod(a.shape[:-1]), N), a.dtype)
-    multiply_packed(a.reshape(-1, K), panels, y)
+    multiply_packed(a.reshape(-1, K), panels, y, form.precision)
     return y.reshape(*a.shape[:-1], N)

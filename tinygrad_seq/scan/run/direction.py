@@ -13,7 +13,7 @@ from ...kernels.gemm.matmul import SUM_ROWS
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
-from .interpret import run_loop
+from .interpret import replay, run_loop
 from .kept import NO_STAMPS, Stamps
 from .kernel import Kernel
 from .segments import Run
@@ -36,6 +36,8 @@ class Direction:
     ----------
     time_varying
         The variables with one value per time.
+    later
+        Those of the time sums that may be `ProductSum`s.
     constant, before, finish
         Functions of T and an `Env`: the equations before the loop on constants, those at all times, and those after it.
     """
@@ -53,12 +55,15 @@ class Direction:
         for var in dict.fromkeys(step.sums):
             self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
             needed += self.time_sums[var].needs
+        counts = Counter(step.sums)
+        self.later = {var for var, plan in self.time_sums.items() if plan.plain and counts[var] == 1}
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         constant = [eqn for eqn in stages.before if self.time_varying.isdisjoint(eqn.results)]
         self.constant = plan_all(constant, ())
         self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
         self.finish = plan_all(self.after, self.time_varying)
+        self.before_replay = plan_all(stages.replay.before if stages.replay else (), self.time_varying)
         self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
 
     def blocks(self, T: int) -> Env:
@@ -75,9 +80,12 @@ class Direction:
         """
         self.constant(run.T, env)
         self.before(run.T, env, stamps)
+        self.before_replay(run.T, env, stamps)
         start = dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
+            if self.stages.replay is not None:
+                replay(self.stages.replay, run, env, self.time_varying)
             last = run_loop(self.stages, run.T, env, self.time_varying, start, reverse, window, run.start)
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start, stamps)

@@ -9,6 +9,7 @@ import numpy as np
 from ...base.modes import ieee
 from ..ir.step import Eqn, Stages, Var, evaluate
 from .batched import Env, results_of
+from .segments import Run
 
 
 @ieee
@@ -49,3 +50,9 @@ def run_loop(
             carry = tuple([np.zeros_like(part) for part in carry])
     env.update({var: stack for var, stack in stacks.items() if var not in env})
     return carry
+
+
+def replay(stages: Stages, run: Run, env: Env, time_varying: set[Var]) -> None:
+    """Stack into `env` what the loop of a replay computes, given the carry before the first step of `run` in `env`."""
+    first = {var: env.pop(var) for var in stages.step.carry}
+    run_loop(stages, run.T, env, time_varying, first, run.reverse, None, run.start)

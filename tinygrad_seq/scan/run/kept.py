@@ -16,8 +16,8 @@ from .panels import Panels
 Stamps = Mapping[int, Stamp]
 """The stamps of arrays whose packed forms are kept, by the id of the array."""
 NO_STAMPS: Final[Stamps] = MappingProxyType({})
-FEW_ROWS: Final = 512
-"""Most rows, of all times and batch elements, that a matrix is multiplied with in a call whose packed forms are kept.
+FEW_ROWS: Final = {True: 512, False: 4096}
+"""Most rows, of all times and batch elements, that a call in training, or not, multiplies with kept matrices.
 
 With more rows packing takes a small part of the time, and kept forms would only take memory."""
 

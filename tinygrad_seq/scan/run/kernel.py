@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
 
+from ...base.memo import Memo
 from ...kernels.compile.generated import load
 from ...kernels.llvm.address import address_of, empty
+from ...kernels.machine import machine
+from ...kernels.pool import available
 from ..codegen.emit import FIXED
 from ..codegen.kernel_text import Stride
 from ..codegen.layout import Buffer, as_int
@@ -18,7 +22,7 @@ from ..codegen.runtime_arguments import Argument
 from ..ir.step import Stages, Var
 from .batched import Env
 from .kept import NO_STAMPS, Stamps, packed
-from .launch import Bound, launch, seconds_per_element
+from .launch import Bound, Split, choose, cost_of, launch
 from .panels import Panels
 
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64, uint64, uint64, uint64)"
@@ -69,7 +73,8 @@ class Kernel:
         self.loop, self.layouts, self.source = loop_source(stages, time_varying, history, backward)
         self.N = self.loop.batch_size
         self.outputs = self._outputs(history)
-        self.seconds = seconds_per_element(self.loop)
+        self.cost = cost_of(self.loop, self.source.epochs)
+        self._splits: Memo[tuple[int, int], Split] = Memo(100)
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
         self._strides = [
@@ -145,7 +150,19 @@ class Kernel:
 
     def seconds_of(self, T: int) -> float:
         """Return roughly how long `T` times take on one thread."""
-        return T * self.N * self.seconds
+        return T * self._step_seconds
+
+    @functools.cached_property
+    def _step_seconds(self) -> float:
+        return self.cost.seconds(machine(), self.N)
+
+    def split(self, T: int) -> Split:
+        """Return how threads share a run over `T` times."""
+        key = T, available()
+        found = self._splits.get(key)
+        if found is None:
+            found = self._splits.put(key, choose(self.cost, T, self.N, key[1], machine()))
+        return found
 
     def rebind(self, bound: Bound, T: int, env: Env, changed: Collection[Var]) -> None:
         """Put the inputs in `env` that have `changed` into the place of those that `bound` was made with."""
@@ -159,7 +176,7 @@ class Kernel:
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
-        launch(self.run_elements, bound, self.N, self.seconds_of(T))
+        launch(self.run_elements, bound, self.N, self.split(T))
         if self.source.checked:
             raise_status(self.source.checked, bound.status)
 

@@ -9,16 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernels.crew import new_crew
-from ...kernels.gemm.tile import ROWS
+from ...kernels.crew import new_crew, recess, was_late
 from ...kernels.llvm.address import address_of
-from ...kernels.pool import run_all, split, workers
+from ...kernels.machine import Machine
+from ...kernels.pool import run_all, split
 from ...ops.linear import matmul
 from ..codegen.arrange import Loop, is_elementwise
 from ..ir.step import Var
-
-FLOP_SECONDS = 1.5e-11
-ELEMENT_SECONDS = 1.5e-10
 
 
 class Bound(NamedTuple):
@@ -46,35 +43,86 @@ class Bound(NamedTuple):
     status: np.ndarray
 
 
-def launch(run: Callable[..., None], bound: Bound, rows: int, work: float) -> None:
-    """Run the machine code of a loop over a batch of `rows` elements, which takes about `work` seconds."""
-    threads = workers(work)
-    if threads == 1:
-        run(bound.addresses, bound.sizes, 0, rows, 0, 0, 1)
-    elif MODE == "rows":
-        run_all(
-            [
-                partial(run, bound.addresses, bound.sizes, *ends, 0, 0, 1)
-                for ends in split(rows, min(threads, -(-rows // ROWS)))
-            ]
-        )
+class Cost(NamedTuple):
+    """The work of a loop at one time.
+
+    Attributes
+    ----------
+    products
+        For each product of the batch with a matrix, its rows per batch element, and shape and item size of the matrix.
+    elements
+        The results of elementwise operations per batch element, in numbers of float32.
+    epochs
+        How often threads that share a step wait for each other.
+    """
+
+    products: tuple[tuple[int, int, int, int], ...]
+    elements: int
+    epochs: int
+
+    def seconds(self, model: Machine, rows: int, parts: int = 1) -> float:
+        """Return how long one time takes for `rows` batch elements, of which each thread does one of `parts`."""
+        resident = sum([depth * columns * itemsize for _, depth, columns, itemsize in self.products]) / parts
+        products = [model.product(rows * m, k, n / parts, size, resident) for m, k, n, size in self.products]
+        return sum(products) + model.elements(rows * self.elements / parts) + (parts > 1) * self.epochs * model.barrier
+
+
+class Split(NamedTuple):
+    """How threads share a loop: by batch elements (rows), or by columns of the products.
+
+    Attributes
+    ----------
+    threads
+        How many.
+    columns
+        Whether by columns.
+    seconds
+        How long that takes.
+    """
+
+    threads: int
+    columns: bool
+    seconds: float
+
+
+def choose(cost: Cost, T: int, rows: int, threads: int, model: Machine) -> Split:
+    """Return the fastest way to run a loop over `T` times and `rows` batch elements on up to so many threads."""
+    best = Split(1, False, T * cost.seconds(model, rows))
+    for count in range(2, min(threads, rows) + 1):
+        seconds = model.wake + T * cost.seconds(model, -(-rows // count))
+        if seconds < best.seconds:
+            best = Split(count, False, seconds)
+    if cost.epochs:
+        for count in range(2, min(threads, model.cores) + 1):
+            seconds = model.wake + T * cost.seconds(model, rows, count)
+            if seconds < 0.95 * best.seconds:
+                best = Split(count, True, seconds)
+    return best
+
+
+def launch(run: Callable[..., None], bound: Bound, rows: int, how: Split) -> None:
+    """Run the machine code of a loop over a batch of `rows` elements."""
+    call = partial(run, bound.addresses, bound.sizes)
+    if how.threads == 1 or (how.columns and not recess.is_over()):
+        call(0, rows, 0, 0, 1)
+    elif how.columns:
+        crew = new_crew(how.threads)
+        run_all([partial(call, 0, rows, address_of(crew), me, how.threads) for me in range(how.threads)])
+        recess.note(was_late(crew))
     else:
-        crew = new_crew(threads)
-        at = address_of(crew)
-        run_all([partial(run, bound.addresses, bound.sizes, 0, rows, at, me, threads) for me in range(threads)])
+        run_all([partial(call, *ends, 0, 0, 1) for ends in split(rows, how.threads)])
 
 
-MODE = "columns"
-
-
-def seconds_per_element(loop: Loop) -> float:
-    """Return roughly how long one batch element takes at one time, to decide on threads; 0 without a batch axis."""
+def cost_of(loop: Loop, epochs: int) -> Cost:
+    """Return the work of a loop at one time; of one without a batch axis none, as only one thread can run it."""
     if not loop.batched:
-        return 0.0
-    total = 0.0
+        return Cost((), 0, 0)
+    products, elements = [], 0
     for eqn in loop.eqns:
+        size = eqn.result.dtype.itemsize if len(eqn.results) == 1 else 4
         if eqn.primitive is matmul:  # all other products are lowered to it
-            total += 2 * math.prod(loop.features(eqn.result)) * eqn.operands[0].shape[-1] * FLOP_SECONDS
+            features, depth = loop.features(eqn.result), eqn.operands[0].shape[-1]
+            products.append((math.prod(features[:-1]), depth, features[-1] if features else 1, size))
         elif is_elementwise(eqn):
-            total += math.prod(loop.features(eqn.result)) * ELEMENT_SECONDS
-    return total
+            elements += math.prod(loop.features(eqn.result)) * size // 4
+    return Cost(tuple(products), elements, epochs)

@@ -22,6 +22,7 @@ from ...ops.linear import matmul
 from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var
 from .batched import Env
+from .product_sum import ProductSum
 
 _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
 Matrix = Callable[[np.ndarray], np.ndarray]
@@ -46,6 +47,8 @@ class TimeSum(NamedTuple):
         lookup, which has no `matrices`.
     precision
         That of a product of two matrices.
+    plain
+        Whether the sum is one product of two matrices in full precision, and nothing else.
     """
 
     var: Var
@@ -54,6 +57,7 @@ class TimeSum(NamedTuple):
     finish: Callable[[np.ndarray], np.ndarray]
     scattered: bool = False
     precision: str = "float32"
+    plain: bool = False
 
 
 def plan_time_sum(
@@ -66,7 +70,7 @@ def plan_time_sum(
         view = primitive.kind is OpKind.VIEW
         if primitive.linear and (view or _follows(eqn, producer, shared)):
             inner, forward = plan_time_sum(eqn.operands[0], producer, time_varying, shared), eqn.primitive.forward
-            return inner._replace(finish=lambda y: forward(inner.finish(y), **params))
+            return inner._replace(finish=lambda y: forward(inner.finish(y), **params), plain=False)
         if primitive.linear:  # a sum over axes
             return _plan_sum(var, eqn.operands[0], params["axes"])
         varying = all(operand in time_varying for operand in eqn.operands)
@@ -74,7 +78,8 @@ def plan_time_sum(
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
                 plan = TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
-                return plan._replace(precision=params.get("precision", "float32"))
+                precision = params.get("precision", "float32")
+                return plan._replace(precision=precision, plain=precision == "float32" and a.dtype == b.dtype)
             if a.shape[:-2] == b.shape[:-2]:
                 matrices = (lambda a: _stacks(a.swapaxes(-1, -2)), _stacks)
                 return TimeSum(var, eqn.operands, matrices, lambda y: y.reshape(var.shape))
@@ -113,6 +118,12 @@ def _stacks(x: np.ndarray) -> np.ndarray:
     """Return stacks of matrices, `x` ``(T, ..., K, N)``, as ``(T * K, S, N)``."""
     x = x.reshape(len(x), -1, *x.shape[-2:])
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
+
+
+def product_sum(plan: TimeSum, env: Env, backwards: bool) -> ProductSum:
+    """Return the sum of a `plain` plan over a run in one segment, to be added up later; see `Accumulator`."""
+    a, b = (matrix(env[var]) for matrix, var in zip(plan.matrices, plan.needs, strict=True))
+    return ProductSum(a[::-1], b[::-1]) if backwards else ProductSum(a, b)
 
 
 class Accumulator:
