@@ -239,8 +239,8 @@ def matrix_cells(result: Result) -> Section:
         rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in (*limits, *peers))])
     text = (
         "Cells with a matrix state and state-space cells, one thread. The first columns are our time divided by the "
-        "limit, the larger of FLOPs / FMA peak and bytes / copy bandwidth: 1 is the lower limit. The others are the time"
-        " of PyTorch, step by step or in one block, divided by ours."
+        "limit, the larger of FLOPs / FMA peak and bytes / copy bandwidth: 1 is the lower limit. The others are the "
+        "time of PyTorch, step by step or in one block, divided by ours."
     )
     heads = ["forward / limit", "backward / limit", "PyTorch forward", "PyTorch backward"]
     return Section("Matrix-valued and state-space cells", text, ["cell, T × N × I × H", *heads], rows)
