@@ -23,6 +23,7 @@ COMPARISONS = [
     "lengths",
     "options",
     "custom_cells",
+    "matrix_cells",
     "training",
     "sampling",
     "compile_time",

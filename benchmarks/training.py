@@ -156,6 +156,7 @@ SUBJECT = Subject(
     },
     quick=tuple(CASES),
     units={"training": "s", "peak": "bytes"},
+    apart=True,  # a process keeps freed memory
     facts={"tokens_per_step": {name: model.T * model.N for name, model in CASES.items()}},
 )
 
