@@ -1,25 +1,22 @@
 """Two threads beside a busy process: never much slower than one thread.
 
-    python benchmarks/busy_neighbour.py --out busy.json
-
 A process that never pauses is pinned to no core, to the second core, to the first, and one to each. In each case, loops
 run on one thread and on two in turn; the ratio is the mean time of one over that of two.
+Run: python -m benchmarks.busy_neighbour
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import tinygrad_seq as ts
+from benchmarks._harness import machine_facts, save
 
 SHAPES = {"LSTM 50x8x512x512": (50, 8, 512, 512, False), "LSTM 100x1x512x512": (100, 1, 512, 512, False)}
 SHAPES |= {"LSTM 35x20x400x400": (35, 20, 400, 400, False), "two directions 100x1x128x256": (100, 1, 128, 256, True)}
@@ -62,7 +59,6 @@ def ratio(run: Any, seconds: float) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each case runs")
     parser.add_argument("--cases", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     arguments = parser.parse_args()
@@ -83,9 +79,8 @@ def main() -> None:
         finally:
             for process in busy:
                 process.kill()
-    machine = {"machine": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+    what = {"what": __doc__.splitlines()[0], **machine_facts(["numpy", "numba"])}
+    print("wrote", save("busy_neighbour", {**what, "seconds": arguments.seconds, "results": results}).name)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from numba import config
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.kernels.crew import Recess
+from tinygrad_seq.kernels.crew import new_crew as make_crew
 from tinygrad_seq.scan.run import launch
 from tinygrad_seq.scan.run.kernel import Kernel
 from tinygrad_seq.scan.run.launch import Split
@@ -42,13 +43,17 @@ def found(cell: Any, shape: tuple[int, int, int, int], **options: Any) -> list[n
     return [ys.numpy(), again.numpy(), *gradients]
 
 
-def force(monkeypatch: pytest.MonkeyPatch, threads: int, columns: bool) -> None:
+def force(monkeypatch: pytest.MonkeyPatch, threads: int, columns: bool) -> Recess:
+    """Let all loops run on some threads; return what makes them pause."""
+    recess = Recess()
+
     def split(kernel: Kernel, T: int) -> Split:
         return Split(threads, columns, 0.0) if kernel.cost.epochs or not columns else Split(1, False, 0.0)
 
     monkeypatch.setattr("tinygrad_seq.base.settings._threads", threads)
-    monkeypatch.setattr(launch, "recess", Recess())
+    monkeypatch.setattr(launch, "recess", recess)
     monkeypatch.setattr(Kernel, "split", split)
+    return recess
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -79,24 +84,23 @@ def test_a_loop_goes_on_alone_if_its_helpers_do_not_come(monkeypatch: pytest.Mon
 
 
 def test_after_a_run_that_was_held_up_loops_run_on_one_thread_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    force(monkeypatch, 2, columns=True)
+    recess = force(monkeypatch, 2, columns=True)
     layer, xs, crews = nn.LSTM(8, 64), ts.randn(4, 300, 8), list[int]()
-    make = launch.new_crew
 
     def new_crew(parts: int) -> np.ndarray:
         crews.append(parts)
-        return make(parts)
+        return make_crew(parts)
 
     monkeypatch.setattr(launch, "new_crew", new_crew)
     monkeypatch.setattr(launch, "was_late", lambda crew: True)
     first = layer(xs)[0].numpy()
-    launch.recess.until = float("inf")
+    recess.until = float("inf")
     np.testing.assert_array_equal(layer(xs)[0].numpy(), first)
     assert crews == [2]
-    launch.recess.until = 0.0
+    recess.until = 0.0
     np.testing.assert_array_equal(layer(xs)[0].numpy(), first)
     assert crews == [2, 2]
-    assert launch.recess.pause > Recess.first
+    assert recess.pause > Recess.first
 
 
 def test_several_callers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
