@@ -20,6 +20,9 @@ for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
 # Each pass of the scan compiler checks what it has made.
 os.environ.setdefault("TGS_CHECK", "1")
 
+# Decisions on threads do not depend on how busy the machine is.
+os.environ.setdefault("TGS_MACHINE", "typical")
+
 # Compiled cells of the tests stay out of the user's folder; parallel workers inherit it.
 if "TGS_CACHE_DIR" not in os.environ:
     os.environ["TGS_CACHE_DIR"] = tempfile.mkdtemp(prefix="tinygrad_seq-")

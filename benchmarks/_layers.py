@@ -154,20 +154,24 @@ def ours_int8(layer: Layer) -> Inference:
     return Inference(infer)
 
 
-def with_torch_int8(layer: Layer) -> Inference:
-    """Return the layer of PyTorch with dynamic quantisation."""
+def with_torch_converted(layer: Layer, precision: str) -> Inference:
+    """Return the layer of PyTorch converted to "bfloat16", or to "int8" by dynamic quantisation."""
     import torch
 
     torch.set_num_threads(1)
     weights, inputs, _ = layer.data()
     model = getattr(torch.nn, layer.cell)(layer.I, layer.H)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    quantize, xs = torch.ao.quantization.quantize_dynamic, torch.from_numpy(inputs)
-    (quantised,) = quantize(torch.nn.Sequential(model), {torch.nn.LSTM, torch.nn.GRU}, dtype=torch.qint8)
+    xs = torch.from_numpy(inputs)
+    if precision == "bfloat16":
+        model, xs = model.bfloat16(), xs.bfloat16()
+    else:
+        quantize = torch.ao.quantization.quantize_dynamic
+        (model,) = quantize(torch.nn.Sequential(model), {torch.nn.LSTM, torch.nn.GRU}, dtype=torch.qint8)
 
     def infer():
         with torch.inference_mode():
-            return quantised(xs)[0].numpy()
+            return model(xs)[0].float().numpy()
 
     return Inference(infer)
 

@@ -175,13 +175,13 @@ def layers(measure: str, title: str, chosen: Callable[[int, int], bool]) -> Call
     return write
 
 
-def low_precision(title: str, ours: str, columns: dict[str, tuple[str, str]]) -> Callable[[Result], Section]:
-    """Return the section on our layer in one precision; a column is a measure and the contestant compared with."""
+def low_precision(title: str, ours: str, columns: dict[str, tuple[str, ...]]) -> Callable[[Result], Section]:
+    """Return the section on our layer in one precision; a column is a measure and the contestants compared with."""
 
     def write(result: Result) -> Section:
         rows = []
         for case in result["results"]:
-            values = [quotient(result, case, measure, (peer,), ours) for measure, peer in columns.values()]
+            values = [quotient(result, case, measure, tuple(peers), ours) for measure, *peers in columns.values()]
             rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in values)])
         text = "One thread. Ratio: time of the other divided by that of our layer in this precision."
         return Section(title, text, ["case, T × N × I × H", *columns], rows)
@@ -229,6 +229,30 @@ def custom_cells(result: Result) -> Section:
     ]
     text = "Training step at T=50 N=32 I=64 H=128, one thread. Ratio: time of the peer divided by ours."
     return Section("Custom cells", text, ["cell", *CUSTOM, "ours"], rows)
+
+
+def matrix_cells(result: Result) -> Section:
+    rows = []
+    for case in result["results"]:
+        limits = [quotient(result, case, measure, (OURS,), "limit") for measure in ("forward", "backward")]
+        peers = [quotient(result, case, m, ("torch, loop", "torch, one block")) for m in ("forward", "backward")]
+        rows.append([times(case), *(UNKNOWN if value is None else f"{value:.2f}" for value in (*limits, *peers))])
+    text = (
+        "Cells with a matrix state and state-space cells, one thread. The first columns are our time divided by the "
+        "limit, the larger of FLOPs / FMA peak and bytes / copy bandwidth: 1 is the lower limit. The others are the "
+        "time of PyTorch, step by step or in one block, divided by ours."
+    )
+    heads = ["forward / limit", "backward / limit", "PyTorch forward", "PyTorch backward"]
+    return Section("Matrix-valued and state-space cells", text, ["cell, T × N × I × H", *heads], rows)
+
+
+def busy_neighbour(result: Result) -> Section:
+    rows = [[times(case), f"{found['ratio']:.2f}"] for case, found in result["results"].items()]
+    text = (
+        "Beside processes that never pause, on no core, on one or on both: mean time on one thread divided by that on "
+        "two, in turn in one process."
+    )
+    return Section("Two threads beside a busy process", text, ["case, T × N × I × H", "speed-up"], rows)
 
 
 def training(result: Result) -> Section:
@@ -437,9 +461,13 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
             "LSTM in bfloat16",
             BF16,
             {
-                f"{measure}: {name}": (measure, peer)
+                f"{measure}: {name}": (measure, *peers)
                 for measure in ("training", "inference")
-                for name, peer in (("ours, float32", OURS), ("PyTorch, float32", "torch"), ("PyTorch", "torch bf16"))
+                for name, *peers in (
+                    ("ours, float32", OURS),
+                    ("PyTorch, float32", "torch"),
+                    ("PyTorch", "torch bf16", "torch bf16 weights"),
+                )
             },
         ),
         low_precision(
@@ -454,6 +482,7 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
     ),
     "per_token": (per_token,),
     "custom_cells": (custom_cells,),
+    "matrix_cells": (matrix_cells,),
     "training": (training,),
     "lengths": (lengths,),
     "options": (options,),
@@ -462,6 +491,7 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
     "compile_time": (compile_time,),
     "scaling": (scaling,),
     "threads": (threads,),
+    "busy_neighbour": (busy_neighbour,),
     "peak": (peak, peak_of_inference),
     "memory_bound": (memory_bound,),
     "eager_overhead": (eager_overhead,),

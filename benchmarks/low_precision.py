@@ -1,7 +1,8 @@
 """LSTM in bfloat16 and int8, training step and inference, against PyTorch and onnxruntime in the same precisions.
 
-bfloat16 is by `autocast`, int8 by `quantize` and by the dynamic quantisation of PyTorch and onnxruntime. Results in
-bfloat16 must agree with ours in float32 to 2 % of the norm, those in int8 to 5 %.
+bfloat16 is by `autocast`, and for inference with PyTorch also by a conversion of the weights; int8 is by `quantize` and
+by the dynamic quantisation of PyTorch and onnxruntime. Results in bfloat16 must agree with ours in float32 to 2 % of
+the norm, those in int8 to 5 %.
 Run: python -m benchmarks.low_precision
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks._layers import Layer, ours, ours_int8, with_onnxruntime, with_torch, with_torch_int8
+from benchmarks._layers import Layer, ours, ours_int8, with_onnxruntime, with_torch, with_torch_converted
 from benchmarks._subject import OURS, Contestant, Subject
 
 SHAPES = [
@@ -39,7 +40,8 @@ SUBJECT = Subject(
         f"{OURS} int8": contestant(ours_int8, INT8),
         "torch": contestant(with_torch, None, "torch"),
         "torch bf16": contestant(partial(with_torch, precision="bfloat16"), BF16, "torch"),
-        "torch int8": contestant(with_torch_int8, INT8, "torch"),
+        "torch bf16 weights": contestant(partial(with_torch_converted, precision="bfloat16"), BF16, "torch"),
+        "torch int8": contestant(partial(with_torch_converted, precision="int8"), INT8, "torch"),
         "onnxruntime": contestant(with_onnxruntime, None, "onnxruntime", "onnx"),
         "onnxruntime int8": contestant(partial(with_onnxruntime, int8=True), INT8, "onnxruntime", "onnx"),
     },

@@ -33,7 +33,7 @@ from benchmarks._harness import time_for
 from benchmarks._subject import OURS, Contestant, Subject
 
 HEADS = 4
-# Instructions per token and element of the state, forward and backward; elements per unit of H; columns P per unit of H.
+# Instructions per token and element of the state, forward and backward; elements of it and columns P per unit of H.
 WORK = {
     "RetNet": (3, 7, lambda H: H // HEADS, 3.0),
     "GLA": (3, 8, lambda H: H // HEADS, 3.0 + 16 / 128 + 16 / 64),
@@ -50,7 +50,7 @@ class Case(NamedTuple):
     cell: str
     T: int
     N: int
-    I: int  # noqa: E741
+    I: int
     H: int
 
     @property
@@ -126,7 +126,7 @@ def limit(case: Case, budget: float) -> dict[str, Any]:  # noqa: ARG001
     return {"forward": seconds[:1], "backward": seconds[1:]}
 
 
-# ------------------------------------------------------------------------------------------------- PyTorch, as published
+# ------------------------------------------------------------------------------------------ PyTorch, as published
 
 
 def _heads(x: Any, case: Case) -> Any:
@@ -137,7 +137,7 @@ def _qkv(x: Any, w: dict[str, Any], case: Case) -> Any:
     return [_heads(part, case) for part in (x @ w["weight_qkv"].T).chunk(3, -1)]
 
 
-def _decay(case: Case) -> Any:
+def _decay() -> Any:
     import torch
 
     return 1 - 2.0 ** (-5 - torch.arange(HEADS, dtype=torch.float32))
@@ -166,7 +166,7 @@ def _read(S: Any, q: Any) -> Any:
 
 def ret_net(x: Any, w: dict[str, Any], case: Case) -> Any:
     q, k, v = _qkv(x, w, case)
-    k, g = k / (case.H // HEADS) ** 0.5, _decay(case)[:, None, None]
+    k, g = k / (case.H // HEADS) ** 0.5, _decay()[:, None, None]
 
     def step(t: int, S: Any) -> Any:
         S = g * S + k[t].unsqueeze(-1) * v[t].unsqueeze(-2)
@@ -277,7 +277,7 @@ def ret_net_block(x: Any, w: dict[str, Any], case: Case) -> Any:
     import torch
 
     q, k, v = _qkv(x, w, case)
-    logs = torch.arange(case.T)[:, None, None, None] * torch.log(_decay(case))[:, None]
+    logs = torch.arange(case.T)[:, None, None, None] * torch.log(_decay())[:, None]
     return _block(q, k / (case.H // HEADS) ** 0.5, v, logs)
 
 

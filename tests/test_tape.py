@@ -552,6 +552,16 @@ def test_many_reads_of_one_tensor_cost_no_array_of_its_size_each() -> None:
     tracemalloc.stop()
     np.testing.assert_array_equal(grad_of(x).numpy(), np.arange(steps)[:, None] * np.ones(width))
     assert peak < 4 * x.numpy().nbytes
+    table = ts.tensor(np.ones((steps, width)), requires_grad=True)
+    rows = [ts.embedding(table, np.array([[t, 0]])) * float(t) for t in range(steps)]
+    tracemalloc.start()
+    ts.stack(rows).sum().backward()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected = np.arange(float(steps))[:, None] * np.ones(width)
+    expected[0] = sum(range(steps))
+    np.testing.assert_array_equal(grad_of(table).numpy(), expected)
+    assert peak < 4 * table.numpy().nbytes
     y = ts.tensor(np.array(1.0), requires_grad=True)
     (y[...] * 2 + y[()] * 3 + y[None].sum() * 4).backward()
     assert grad_of(y).item() == 9

@@ -74,6 +74,18 @@ def results(tmp_path: Path) -> Path:
         "threads": result(
             {"BiLSTM 5x1x3x2": {"training": {ours: 0.3, f"{ours}, 2 threads": 0.2, "torch, 2 threads": 0.5}}}
         ),
+        "matrix_cells": result(
+            {
+                "GLA 5x4x3x2": {
+                    "forward": {ours: 3.0, "limit": 2.0, "torch, loop": 9.0, "torch, one block": 6.0},
+                    "backward": {ours: 4.0, "limit": 2.0},
+                }
+            }
+        ),
+        "busy_neighbour": {
+            **result({}),
+            "results": {"LSTM 5x4x3x2, training, neighbours on 1 of 2 cores [0]": {"ratio": 0.9}},
+        },
         "per_token": result({"char-rnn": {"training": {ours: 0.3, "torch": 0.36}}}),
         "peak": result(
             {"LSTM 5x4x3x2": {"share of peak": {ours: 0.5}, "inference: share of peak": {ours: 0.4, "jax": 0.3}}}
@@ -95,6 +107,8 @@ def test_ratios_are_peer_over_ours_and_the_faster_form_counts(table: ModuleType,
     assert "| LSTM 5 × 1 × 3 × 2 | 2.00 | 2.50 | 1.50 | – | – | – |" in lines
     assert "| LSTM 5 × 1 × 3 × 2 | 3.00 | 1.50 | – |" in lines
     assert "| BiLSTM 5 × 1 × 3 × 2 | 1.50 | 2.50 | – | – |" in lines
+    assert "| GLA 5 × 4 × 3 × 2 | 1.50 | 2.00 | 2.00 | – |" in lines
+    assert "| LSTM 5 × 4 × 3 × 2, training, neighbours on 1 of 2 cores [0] | 0.90 |" in lines
     assert "| char-rnn | 1.20 | 300 ms |" in lines
     assert "| LSTM 5 × 4 × 3 × 2 | 50 % | – | – | – |" in lines
     assert "| LSTM 5 × 4 × 3 × 2 | 40 % | – | 30 % | – |" in lines

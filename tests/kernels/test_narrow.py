@@ -208,6 +208,16 @@ def test_nan_and_infinity_do_not_become_numbers(rng, form):
     assert np.isfinite(rest).all()
 
 
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_nan_of_any_bits_stays_nan(rng, form, bits):
+    a, b, c = matrix(rng, (3, 40)), matrix(rng, (40, 70)), np.empty((3, 70), np.float32)
+    a[1, 3] = b[33, 2] = np.uint32(bits).view(np.float32)
+    multiply(a, b, c, False, form)
+    assert np.isnan(c[1]).all()
+    assert np.isnan(c[:, 2]).all()
+    assert np.isnan(c).sum() == 72
+
+
 def test_zero_rows_and_columns(rng, form):
     a, b, c = matrix(rng, (3, 5)), matrix(rng, (5, 70)), np.empty((3, 70), np.float32)
     a[1], b[:, 2] = 0, 0

@@ -13,6 +13,7 @@ from numba import config
 import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.autograd import tape
+from tinygrad_seq.nn.recurrence import prepared_calls
 from tinygrad_seq.scan import compiled
 from tinygrad_seq.scan.program import Program
 
@@ -31,7 +32,7 @@ def eager_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that receives how many scans ran side by side, each time."""
     found: list[int] = []
-    for module in (compiled, tape):
+    for module in (compiled, tape, prepared_calls):
         run: Callable[..., Any] = module.side_by_side
 
         def counted(functions: Any, run: Callable[..., Any] = run) -> Any:

@@ -17,8 +17,8 @@ def test_random_graph(seed: int) -> None:
     assert_sound("graph", seed)
 
 
-# Draws random numbers, is part of a loss, gives its operand another name, or is a loop: tested by tests of their own.
-ELSEWHERE = {"alias", "clamped_log", "dropout", "scan", "custom_gradient", "scan_gradient"}
+# Draws random numbers, is (part of) a loss, gives its operand another name, or is a loop: tested by tests of their own.
+ELSEWHERE = {"alias", "clamped_log", "dropout", "linear_cross_entropy", "scan", "custom_gradient", "scan_gradient"}
 
 
 def test_graphs_reach_every_operation_with_a_gradient(monkeypatch) -> None:

@@ -177,4 +177,6 @@ def test_explain_states_the_memory() -> None:
         texts = [program.explain(100_000, remember) for remember in ("all", "sqrt")]
         peaks = [int(text.split("peak backward")[1].split()[0].replace(",", "")) for text in texts]
         assert peaks[1] < peaks[0] / 4 < 2**29
+        assert "threads for 100,000 steps" in texts[0]
+        assert "us per step: one thread" in texts[0]
     assert "memory for" not in program.explain()

@@ -35,7 +35,7 @@ def rows(x: Array) -> Array:
 
 @functools.cache
 def _multiply() -> Callable[..., None]:
-    """Return the kernel of products in low precision, imported at first use because that takes 120 ms."""
+    """Return the product of this package, imported at first use because that takes 120 ms."""
     from ..kernels.gemm.matmul import multiply_kept
 
     return multiply_kept
@@ -73,7 +73,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> Any:
     if a.size * b.shape[1] < LARGE or a.dtype != b.dtype or a.dtype not in _FLOATS or config.DISABLE_JIT:
         return a.dot(b)
     y = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    _multiply()(a, b, y)
+    _multiply()(a, b, y, "float32", None)
     return y
 
 

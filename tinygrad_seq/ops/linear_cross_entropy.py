@@ -124,7 +124,8 @@ def linear_cross_entropy(
     """Return ``cross_entropy(linear(x, weight, bias), target)`` without keeping the logits.
 
     Logits are computed in blocks of at most 32 MiB, and so are their gradients, in the forward pass: the output layer
-    of a language model takes the memory of one block, and no more time. Rows that do not count are not computed.
+    of a language model takes the memory of one block, and no more time. Call ``zero_grad`` before, so that gradients
+    do not exist twice. Rows that do not count are not computed.
     All logits are computed at once, as by `cross_entropy`, if ``reduction="none"``, in int8, inside a compiled scan,
     and if dtypes differ.
 

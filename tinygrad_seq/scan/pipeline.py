@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from .codegen.batch_axis import hoist_unbatched
 from .codegen.fusion import products_inside
+from .codegen.replay import with_replay
 from .ir.rewrite import rewrite_step
 from .ir.step import Eqn, Step, Var, dependents
 from .passes.differentiate import differentiate
@@ -14,7 +15,6 @@ from .passes.loop_only import loop_only
 from .passes.lower import lowering, structure
 from .passes.partition import partition
 from .passes.precision import settle_precision
-from .passes.replay import with_replay
 from .passes.residuals import choose_residuals
 from .passes.slices import slices_as_splits
 from .passes.small_products import vectors_as_sums

@@ -273,17 +273,15 @@ class _Prepared:
         lasts, count, scans = [], self._count, self._scans
         for first in range(0, len(scans), count):
             inits = [self._states[k]() if begins is None else begins[k] for k in range(first, first + count)]
-            runs = [
-                partial(scan.run, init, (x,)) for scan, init in zip(scans[first : first + count], inits, strict=True)
-            ]
             if count == 1:
-                last, (x,) = runs[0]()
+                last, (x,) = scans[first].run(inits[0], (x,))
                 lasts.append(last)
-            else:
-                beside = pays_off([scan.seconds for scan in scans[first : first + count]])
-                both = side_by_side(runs) if beside else [run() for run in runs]
-                lasts += [last for last, _ in both]
-                x = quiet().run(merge_outputs, both[0][1][0], both[1][1][0], self._merge)
+                continue
+            both = scans[first : first + count]
+            runs = [partial(scan.run, init, (x,)) for scan, init in zip(both, inits, strict=True)]
+            found = side_by_side(runs) if pays_off([scan.seconds for scan in both]) else [run() for run in runs]
+            lasts += [last for last, _ in found]
+            x = quiet().run(merge_outputs, found[0][1][0], found[1][1][0], self._merge)
         if layer.batch_first:
             x = x.swapaxes(0, 1)
         return wrap(x), self._rebuild([wrap(array) for array in layer._join_arrays(lasts)])

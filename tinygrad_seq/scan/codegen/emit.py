@@ -204,17 +204,17 @@ def _phase(text: KernelText, phase: Phase) -> list[list[str]]:
 
 def _in_blocks(text: KernelText, phase: Phase, lines: list[str]) -> list[str]:
     """Return the lines of a fused phase, given those of its loop nest for one batch element."""
-    blocks, (length,) = blocks_of(text.loop, phase), phase.items[0].shape
+    blocks = blocks_of(text.loop, phase)
     count, block, units, most = (
         text.number((phase, name), size)
         for name, size in (
-            ("blocks", -(-length // blocks.units)),
+            ("blocks", -(-blocks.length // blocks.units)),
             ("block", blocks.units),
-            ("units", length),
+            ("units", blocks.length),
             ("rows", blocks.rows),
         )
     )
-    found = [fused_product(text, eqn, length, blocks) for eqn in phase.fused]
+    found = [fused_product(text, eqn, blocks) for eqn in phase.fused]
     tile = [
         "top = first + q * (last - first) // tiles",
         "rows = first + (q + one) * (last - first) // tiles - top",

@@ -14,9 +14,9 @@ Every element adds the same products in the same order as in a product by itself
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple
 
 from ...base import settings
 from ...kernels.gemm.tile import PANEL_BYTES, ROWS
@@ -26,22 +26,35 @@ from ..ir.check import check_stages
 from ..ir.step import Eqn, Stages, Var, dependents
 from .arrange import Loop, arrange, is_elementwise
 from .batch_axis import with_batch_axis
-from .layout import Buffer, CopyNeededError, Layout, contiguous, view
+from .layout import Buffer, CopyNeededError, contiguous, view
 from .schedule import Item, LoopNest, Phase, eqns_of, schedule
 
 FEW_ROWS: Final = 8
 """With fewer rows one product for all times, before the loop, is faster than one per time in it."""
 BYTES_PER_ROW: Final = 2**16
 """So it is with a larger matrix per row, which passes through the second cache at every time."""
+BLOCK_BYTES: Final = 512
+"""Most bytes of a block of units in each piece. With 256 an LSTM of 64 x 64 x 256 is 2 % slower."""
+TILE_ROWS: Final = 12 * ROWS
+"""Most rows of a tile: its sums stay in the second cache. Fewer, for the first cache, make no difference."""
+SHARED_ROWS: Final = 5 * ROWS
+"""With as many rows, threads share the rows; with fewer there are as many blocks for each of them."""
 LANES: Final = 16
 """Units that a loop nest runs on at once."""
-SCRATCH_BYTES: Final = 2**14
-"""Roughly the bytes of the sums of one tile: half of the first cache."""
 
 
 class Blocks(NamedTuple):
-    """How a fused loop nest is cut: units per block, so that columns fill panels, and the rows of a tile at most."""
+    """How a fused loop nest is cut.
 
+    Attributes
+    ----------
+    length, units
+        All units, and those of a block: whole panels in all blocks but the last one.
+    rows
+        Most rows of a tile.
+    """
+
+    length: int
     units: int
     rows: int
 
@@ -70,7 +83,11 @@ class Packing(NamedTuple):
 
 def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:
     """Return `phases` with a phase of its own for each loop nest that products are fused with."""
-    fused = _fusable(loop, phases)
+    fused: dict[Item, dict[Eqn, tuple[int, ...]]] = {}
+    for product, readers in find_readers(loop, phases).items():
+        if not isinstance(readers, str):
+            for nest, columns in readers.items():
+                fused.setdefault(nest, {})[product] = columns
     gone = {eqn for products in fused.values() for eqn in products}
     found: list[Phase] = []
     for phase in phases:
@@ -83,6 +100,42 @@ def fuse_products(loop: Loop, phases: list[Phase]) -> list[Phase]:
                 items.append(item)
         found.append(Phase(items, [eqn for eqn in phase.products if eqn not in gone]))
     return [phase for phase in found if phase.items or phase.products]
+
+
+def find_readers(loop: Loop, phases: list[Phase]) -> dict[Eqn, dict[LoopNest, tuple[int, ...]] | str]:
+    """Return for each product the loop nests to fuse it with and the first columns of their pieces, or why not."""
+    readers: dict[Var, dict[Item, None]] = {}
+    for item in [item for phase in phases for item in (*phase.items, *phase.products)]:
+        for var in [var for eqn in eqns_of(item) for var in eqn.reads]:
+            readers.setdefault(var, {})[item] = None
+    leaving = {*loop.carry_out, *loop.saved}
+    leaving.update([var for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for var in eqn.reads])
+    return {product: _readers(loop, product, readers, leaving) for phase in phases for product in phase.products}
+
+
+def _readers(
+    loop: Loop, product: Eqn, readers: Mapping[Var, Collection[Item]], leaving: set[Var]
+) -> dict[LoopNest, tuple[int, ...]] | str:
+    if not loop.batched or len(loop.features(product.result)) != 1:
+        return "it has no batch axis, or more than one other axis"
+    pieces = {product.result: contiguous(Buffer("block", product.result, True))}
+    try:
+        for eqn in loop.eqns:
+            if eqn.primitive.kind is OpKind.VIEW and eqn.operands[0] in pieces:
+                pieces |= view(loop, eqn, pieces[eqn.operands[0]])
+    except CopyNeededError:
+        return "it is read in another order"
+    if not leaving.isdisjoint(pieces):
+        return "it is a carry, is saved, or is part of another array"
+    found: dict[LoopNest, set[int]] = {}
+    for var, layout in pieces.items():
+        for item in readers.get(var, ()):
+            if not isinstance(item, LoopNest) or not all(map(is_elementwise, item.eqns)):
+                return "what reads it adds up over its elements, or multiplies"
+            if loop.features(var) != item.shape or layout.strides != (1,):
+                return "what reads it does not read whole pieces, in order"
+            found.setdefault(item, set()).add(layout.offset)
+    return {nest: tuple(sorted(columns)) for nest, columns in found.items()} or "nothing reads it"
 
 
 def products_inside(stages: Stages) -> Stages:
@@ -116,65 +169,20 @@ def products_inside(stages: Stages) -> Stages:
 
 
 def _moves(eqn: Eqn, varying: Collection[Var]) -> bool:
+    """Return whether a product of an input pays in the loop, once per time."""
     a, b = eqn.operands
     if a not in varying or b in varying or not a.ndim == b.ndim == 2:
         return False
     N, nbytes = a.shape[0], math.prod(b.shape) * b.dtype.itemsize
-    return N >= FEW_ROWS and nbytes <= N * BYTES_PER_ROW
+    return bool(FEW_ROWS <= N and nbytes <= N * BYTES_PER_ROW)
 
 
 def blocks_of(loop: Loop, phase: Phase) -> Blocks:
-    """Return how a fused phase is cut: few rows take wide blocks, and each thread as many."""
-    nest = phase.items[0]
+    """Return how a fused phase is cut."""
+    (nest,), dtype = phase.items, next(iter(phase.fused)).result.dtype
     assert isinstance(nest, LoopNest)
-    (H,) = nest.shape
-    pieces = sum(map(len, phase.fused.values()))
-    itemsize = next(iter(phase.fused)).result.dtype.itemsize
-    rows = min(loop.batch_size, 4 * ROWS)
-    panel = PANEL_BYTES // itemsize
-    units = max(1, SCRATCH_BYTES // (rows * pieces * itemsize * panel)) * panel
+    (length,), panel = nest.shape, PANEL_BYTES // dtype.itemsize
     whole = math.lcm(LANES, *[panel // math.gcd(panel, len(starts)) for starts in phase.fused.values()])
-    threads = settings.cores()
-    count = -(-H // (units * threads)) * threads
-    return Blocks(min(H, -(-H // (count * whole)) * whole), rows)
-
-
-def _fusable(loop: Loop, phases: list[Phase]) -> dict[Item, dict[Eqn, tuple[int, ...]]]:
-    """Return for each loop nest the products to fuse with it, with the first columns of the pieces that it reads."""
-    readers: dict[Var, dict[Item, None]] = {}
-    for item in [item for phase in phases for item in (*phase.items, *phase.products)]:
-        for var in [var for eqn in eqns_of(item) for var in eqn.reads]:
-            readers.setdefault(var, {})[item] = None
-    leaving = {*loop.saved, *loop.carry_out}
-    leaving.update([var for eqn in loop.eqns if eqn.primitive.kind is OpKind.JOIN for var in eqn.reads])
-    found: dict[Item, dict[Eqn, tuple[int, ...]]] = {}
-    for product in [eqn for phase in phases for eqn in phase.products]:
-        pieces = _pieces(loop, product) if loop.batched else {}
-        starts: dict[Item, set[int]] = {}
-        for var, layout in pieces.items():
-            for item in readers.get(var, ()):
-                fits = _has_blocks(item) and layout.strides == (1,) and loop.features(var) == item.shape
-                starts.setdefault(item if fits else product, set()).add(layout.offset)
-        if starts and product not in starts and leaving.isdisjoint(pieces):
-            for item, columns in starts.items():
-                found.setdefault(item, {})[product] = tuple(sorted(columns))
-    return found
-
-
-def _has_blocks(item: Item) -> TypeGuard[LoopNest]:
-    """Return whether an item can run on some of its units at a time: it adds nothing up, and has one axis."""
-    return isinstance(item, LoopNest) and len(item.shape) == 1 and all(map(is_elementwise, item.eqns))
-
-
-def _pieces(loop: Loop, product: Eqn) -> dict[Var, Layout]:
-    """Return the layouts of the result of a product and of all views of it; none if one of them needs a copy."""
-    if len(loop.features(product.result)) != 1:
-        return {}
-    layouts = {product.result: contiguous(Buffer("block", product.result, True))}
-    try:
-        for eqn in loop.eqns:
-            if eqn.primitive.kind is OpKind.VIEW and eqn.operands[0] in layouts:
-                layouts |= view(loop, eqn, layouts[eqn.operands[0]])
-    except CopyNeededError:
-        return {}
-    return layouts
+    threads = settings.cores() if loop.batch_size < SHARED_ROWS else 1
+    count = -(-length // (BLOCK_BYTES // dtype.itemsize * threads)) * threads
+    return Blocks(length, min(length, -(-length // (count * whole)) * whole), min(loop.batch_size, TILE_ROWS))

@@ -122,6 +122,9 @@ class _Emitter:
             return 1
         if any((first := summed_from(loop, eqn)) is not None and first < len(shape) - 1 for eqn in self.sums):
             return 1
+        kinds = {self.text.layouts[var].buffer.kind for var in self.strides}
+        if not kinds.isdisjoint({"now", "entering"}) and not kinds.isdisjoint({"next", "leaving"}):
+            return 1  # LLVM would have to check each row of the carry against each row of the next one
         streams = [var for var in self.strides if self.strides[var][-1] != 0 and self.strides[var][-2] != 0]
         return 4 if len(streams) <= 4 else 2 if len(streams) <= 8 else 1
 
@@ -133,9 +136,8 @@ class _Emitter:
         }
         lines: list[str] = []
         for number, row in enumerate(rows):
-            for var in self.loaded:
-                if number == 0 or self._varies(var):
-                    lines.append(f"{self._names_of(var, rows)[number]} = {self._load(var, row)}")
+            loaded = [var for var in self.loaded if number == 0 or self._varies(var)]
+            lines += [f"{self._names_of(var, rows)[number]} = {self._load(var, row)}" for var in loaded]
             for eqn in self.nest.eqns:
                 operands = [self._names_of(o, rows)[number] if o.__class__ is Var else "" for o in eqn.operands]
                 if eqn in self.down:

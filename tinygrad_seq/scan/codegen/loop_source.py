@@ -13,8 +13,8 @@ from .batch_axis import with_batch_axis
 from .buffers import assign_buffers
 from .emit import Source, emit
 from .fusion import fuse_products
-from .replay_loop import replay_loop
 from .layout import CopyNeededError, Layout
+from .replay_loop import replay_loop
 from .runtime_arguments import with_arguments
 from .schedule import schedule
 

@@ -70,8 +70,9 @@ def large_product(text: KernelText, eqn: Eqn) -> list[str]:
     columns = text.number(("panel columns", kind), columns_of(kind))
     line = text.number(("line bytes", kind), columns_of(kind) * eqn.result.dtype.itemsize)
     target = f"{weight} + begin * {panel}, {right} + begin * {line}, columns, {right_step}, {literal(0, kind)}"
+    before: list[str] = []
     if precision == "float32":
-        before, product = [], f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {target})"
+        product = f"gemm_at({left}, {rows}, {depth}, {', '.join(steps)}, {target})"
     else:
         name, _, before = _converted(text, eqn)
         product = f"gemm_rows_at({name}, {rows}, {depth}, {target})"
@@ -107,10 +108,8 @@ def _converted(text: KernelText, eqn: Eqn) -> tuple[str, str, list[str]]:
     return f"a{name}", size, [f"rows_at({left}, {rows}, {depth}, {', '.join(steps)}, a{name}, {zero})"]
 
 
-def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> tuple[list[str], str]:
+def fused_product(text: KernelText, eqn: Eqn, blocks: Blocks) -> tuple[list[str], str]:
     """Return the lines before the blocks, and the line of a fused product, for the rows of a tile and a block of units.
-
-    `length` are all units.
 
     Raises
     ------
@@ -120,7 +119,7 @@ def fused_product(text: KernelText, eqn: Eqn, length: int, blocks: Blocks) -> tu
     a, b = eqn.operands
     buffer = text.layouts[eqn.result].buffer
     starts, precision = text.fused[buffer.var], precision_of(eqn)
-    packing = Packing(b, starts, length, blocks.units, precision)
+    packing = Packing(b, starts, blocks.length, blocks.units, precision)
     weight = text.weights.setdefault(packing, f"p{len(text.weights)}")
     depth = text.number((eqn, "k"), b.shape[0])
     left, _, *steps = _matrix(text, eqn, a, depth, "top")

@@ -1,4 +1,4 @@
-"""The loop that computes states again for the backward loop of one batch element (see `passes.replay`)."""
+"""The loop that computes states again for the backward loop of one batch element (see `replay`)."""
 
 from __future__ import annotations
 

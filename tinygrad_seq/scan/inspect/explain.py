@@ -6,8 +6,12 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 
+from ...kernels.machine import machine
+from ...kernels.pool import available
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind
+from ..codegen.fusion import find_readers
+from ..codegen.schedule import LoopNest, schedule
 from ..ir.step import Eqn, Step, Var
 from ..passes.differentiate import Backward
 from ..run.direction import Direction, Plan
@@ -34,7 +38,12 @@ def explain(plan: Plan, run: Run | None = None) -> str:
         directions.append(("backward", backward))
     if run is not None and forward.kernel is not None:
         parts.append(_memory(predict(plan, run, names, backward_names), run))
+        threads = [line for name, direction in directions for line in _threads(name, direction, run.T)]
+        parts.append([f"threads for {run.T:,} steps, by the model of the machine", *threads])
     parts.append(["work of one step", *[f"    {name:10}{_work(direction)}" for name, direction in directions]])
+    of_step = {"forward": names, "backward": backward_names}
+    lines = [f"    {name:10}{line}" for name, way in directions for line in _products(way, of_step[name])]
+    parts += [["products in the loop", *lines]] if lines else []
     for name, direction in directions:
         kernel = direction.kernel
         source = "NumPy runs it: the compiler is switched off" if kernel is None else kernel.source.text.rstrip("\n")
@@ -70,6 +79,25 @@ def _memory(prediction: Prediction, run: Run) -> list[str]:
     return lines
 
 
+def _threads(name: str, direction: Direction, T: int) -> list[str]:
+    """Return how threads share a loop, and how long the ways to do so would take, by the model."""
+    kernel = direction.kernel
+    if kernel is None:
+        return []
+    how, model, count = kernel.split(T), machine(), available()
+    if how.threads == 1:
+        chosen = "one thread"
+    else:
+        chosen = f"{how.threads} threads share {'the columns of the products' if how.columns else 'the batch elements'}"
+    ways = [("one thread", kernel.cost.seconds(model, kernel.N))]
+    if count > 1 and kernel.N > 1:
+        ways.append((f"{count} share batch elements", kernel.cost.seconds(model, -(-kernel.N // count))))
+    if count > 1 and kernel.cost.epochs:
+        ways.append((f"{count} share columns", kernel.cost.seconds(model, kernel.N, count)))
+    each = ", ".join([f"{way} {seconds * 1e6:.1f}" for way, seconds in ways])
+    return [f"    {name:10}{chosen}; us per step: {each}; once {model.wake * 1e6:.0f} to wake a thread"]
+
+
 def _bytes_line(name: str, size: int) -> str:
     return f"        {name:32}{size:>16,}"
 
@@ -80,6 +108,27 @@ def _work(direction: Direction) -> str:
     products = [sum(map(_product_flops, eqns)) for eqns in (inside, outside)]
     others = sum(math.prod(_largest(eqn).shape) for eqn in direction.step.eqns if _counts(eqn))
     return f"products {products[0]:,} flop in the loop, {products[1]:,} outside; elementwise {others:,} elements"
+
+
+def _products(direction: Direction, names: Mapping[Var, str]) -> list[str]:
+    """Return for each product of the loop whether it is fused with what reads it, or why not."""
+    if direction.kernel is None:
+        return []
+    loop = direction.kernel.loop
+    phases = schedule(loop, set(loop.inputs) - direction.time_varying)
+    own = {loop.renamed.get(var, var): name for var, name in names.items()}
+    return [
+        f"{own.get(product.result, 'a product')} "
+        + (f"by itself: {found}" if isinstance(found, str) else f"fused with {_show_readers(found)}")
+        for product, found in find_readers(loop, phases).items()
+    ]
+
+
+def _show_readers(readers: Mapping[LoopNest, tuple[int, ...]]) -> str:
+    """Return the loop nests that a product is fused with, by their pieces of it."""
+    return " and ".join(
+        [f"the loop nest of {len(starts)} x {nest.shape[0]} columns" for nest, starts in readers.items()]
+    )
 
 
 def _product_flops(eqn: Eqn) -> int:

@@ -132,10 +132,7 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
     @ieee
     def run(T: int, env: Env, stamps: Stamps = NO_STAMPS) -> None:
         def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
-            found = None
-            if stamps and eqn in keeping:
-                a, b = operands
-                found = _kept_product(a, b, keeping[eqn], stamps)
+            found = _kept_product(operands[0], operands[1], keeping[eqn], stamps) if stamps and eqn in keeping else None
             return results_of(eqn, rules[eqn](T, *operands) if found is None else found)
 
         evaluate(rules, env, apply)

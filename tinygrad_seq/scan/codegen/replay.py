@@ -16,11 +16,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...ops.primitive import OpKind
-from ..codegen.batch_axis import hoist_unbatched
 from ..ir.check import check
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
-from .partition import is_cheap, partition
-from .residuals import Saved
+from ..passes.partition import is_cheap, partition
+from ..passes.residuals import Saved
+from .arrange import arrange
+from .batch_axis import hoist_unbatched, with_batch_axis
 
 _IN_LOOP = {OpKind.ELEMENTWISE, OpKind.CAST, OpKind.VIEW, OpKind.JOIN, OpKind.REDUCTION}
 
@@ -50,8 +51,21 @@ def with_replay(forward: Step, saved: Saved) -> tuple[Saved, Stages] | None:
     outside = {var for eqn in (*stages.before, *stages.after) for var in eqn.reads}
     if not outside.isdisjoint(stages.replayed) or not all(map(is_cheap, stages.during)):
         return None
+    if not _elements_are_apart(stages):
+        return None
     stacked = (saved.stacked - set(states)) | set(extra)
     return Saved(backward, (*small, *extra), stacked), stages
+
+
+def _elements_are_apart(stages: Stages) -> bool:
+    """Return whether the loop and its replay handle the elements of a batch separately."""
+    assert stages.replay is not None
+    loops = [with_batch_axis(arrange(stages.replay)), with_batch_axis(arrange(stages, cuts_carry=True))]
+    states = {*stages.replayed, *[after for loop in loops[:1] for after in loop.carry_out]}
+    return all(
+        loop.batched and loop.batched.issuperset(states.intersection([*loop.inputs, *loop.producer, *loop.carry]))
+        for loop in loops
+    )
 
 
 def _replay_step(forward: Step, states: list[Var], small: list[Var]) -> tuple[Step, list[Var]]:
