@@ -184,7 +184,7 @@ def _packed_product(dtype: np.dtype, form: np.dtype) -> Callable[[Array, Array, 
 
 
 def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32") -> None:
-    """Set ``c = a @ b`` from ``panels = packed(b, precision)``, with the bits of `multiply`, on one thread.
+    """Set ``c = a @ b`` from ``panels = packed(b, precision)``, with the bits of `multiply`.
 
     Parameters
     ----------
@@ -197,7 +197,13 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
     precision
         That of the panels.
     """
-    _packed_product(c.dtype, format_of(precision, c.dtype))(a, panels, c)
+    run = _packed_product(c.dtype, format_of(precision, c.dtype))
+    threads = _threads(a, c, precision)
+    if threads == 1:
+        run(a, panels, c)
+        return
+    cuts = [slice(ROWS * i, ROWS * j) for i, j in split(-(-len(c) // ROWS), threads * TASKS_PER_THREAD)]
+    run_all([partial(run, a[cut], panels, c[cut]) for cut in cuts])
 
 
 def multiply_kept(a: Array, b: Array, c: Array, precision: str, kept: dict[Any, Any] | None) -> None:

@@ -122,6 +122,9 @@ class _Emitter:
             return 1
         if any((first := summed_from(loop, eqn)) is not None and first < len(shape) - 1 for eqn in self.sums):
             return 1
+        kinds = {self.text.layouts[var].buffer.kind for var in self.strides}
+        if not kinds.isdisjoint({"now", "entering"}) and not kinds.isdisjoint({"next", "leaving"}):
+            return 1  # LLVM would have to check each row of the carry against each row of the next one
         streams = [var for var in self.strides if self.strides[var][-1] != 0 and self.strides[var][-2] != 0]
         return 4 if len(streams) <= 4 else 2 if len(streams) <= 8 else 1
 
