@@ -4,13 +4,14 @@ A step consists of embedding, recurrent layers, projection, cross entropy, backw
 vocabulary and for the models of the Penn Treebank's size: 10,000 words, one layer of 256, and two of 650 with dropout
 0.5 (the medium LSTM of Zaremba et al., 2014). The state is detached and carried to the next window. Both libraries use
 their own idioms: `linear_cross_entropy` and ``step(max_norm=...)`` here, fused Adam and clipping with ``foreach`` in
-PyTorch. Tokens per second are T * N divided by the median step time.
+PyTorch; bf16 is `autocast` of both. Tokens per second are T * N divided by the median step time.
 Run: python -m benchmarks.training
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from benchmarks._subject import OURS, Contestant, Subject
 from benchmarks.memory import peak_of
 
 WINDOWS, CLIP = 8, 1.0
+LOW = 0.02
+"""How far losses in bfloat16 may be from those in float32."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def measure(model: Model, network, step, budget: float) -> dict:
     return {"check": {"losses": np.array(losses)}, "training": time_for(go_on, 2 * budget), "peak": [peak]}
 
 
-def ours(model: Model, budget: float) -> dict:
+def ours(model: Model, budget: float, precision: str = "float32") -> dict:
     import tinygrad_seq as ts
 
     class Network(ts.nn.Module):
@@ -100,9 +103,10 @@ def ours(model: Model, budget: float) -> dict:
 
     def step(inputs, targets, state):
         adam.zero_grad()
-        hidden, state = network.recurrent(network.dropout(network.embedding(inputs)), state)
         readout = network.output
-        loss = ts.linear_cross_entropy(network.dropout(hidden), readout.weight, readout.bias, targets)
+        with ts.autocast(precision):
+            hidden, state = network.recurrent(network.dropout(network.embedding(inputs)), state)
+            loss = ts.linear_cross_entropy(network.dropout(hidden), readout.weight, readout.bias, targets)
         loss.backward()
         adam.step(max_norm=CLIP)
         return loss, ts.nn.detach_state(state)
@@ -110,7 +114,7 @@ def ours(model: Model, budget: float) -> dict:
     return measure(model, network, step, budget)
 
 
-def with_torch(threads: int) -> Contestant:
+def with_torch(threads: int = 1, low: bool = False) -> Contestant:
     def run(model: Model, budget: float) -> dict:
         import torch
 
@@ -131,9 +135,10 @@ def with_torch(threads: int) -> Contestant:
         def step(inputs, targets, state):
             adam.zero_grad()
             embedded = network["dropout"](network["embedding"](torch.from_numpy(inputs)))
-            hidden, state = network["recurrent"](embedded, state)
-            logits = network["output"](network["dropout"](hidden)).reshape(-1, model.V)
-            loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).reshape(-1))
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                hidden, state = network["recurrent"](embedded, state)
+                logits = network["output"](network["dropout"](hidden)).reshape(-1, model.V)
+                loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).reshape(-1))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, CLIP, foreach=True)
             adam.step()
@@ -141,7 +146,7 @@ def with_torch(threads: int) -> Contestant:
 
         return measure(model, network, step, budget)
 
-    return Contestant(run, "torch", threads)
+    return Contestant(run, "torch", threads, tolerance=LOW if low else None)
 
 
 SUBJECT = Subject(
@@ -151,8 +156,10 @@ SUBJECT = Subject(
     contestants={
         OURS: Contestant(ours),
         f"{OURS}, 2 threads": Contestant(ours, threads=2),
-        "torch": with_torch(1),
-        "torch, 2 threads": with_torch(2),
+        f"{OURS} bf16": Contestant(partial(ours, precision="bfloat16"), tolerance=LOW),
+        "torch": with_torch(),
+        "torch, 2 threads": with_torch(threads=2),
+        "torch bf16": with_torch(low=True),
     },
     quick=tuple(CASES),
     units={"training": "s", "peak": "bytes"},

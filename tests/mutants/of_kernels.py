@@ -105,9 +105,9 @@ MUTANTS = [
     Mutant(
         "weight decay is forgotten when climbing",
         "kernels/update.py",
-        "    for i in range(param.size):\n        g = sign * grad[i]\n        if weight_decay != 0:\n"
+        "    for i in range(param.size):\n        g = factor * grad[i]\n        if weight_decay != 0:\n"
         "            g += weight_decay * param[i]\n        if momentum != 0:",
-        "    for i in range(param.size):\n        g = sign * grad[i]\n        if weight_decay != 0 and sign > 0:\n"
+        "    for i in range(param.size):\n        g = factor * grad[i]\n        if weight_decay != 0 and factor > 0:\n"
         "            g += weight_decay * param[i]\n        if momentum != 0:",
         UPDATE,
     ),

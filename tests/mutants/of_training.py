@@ -74,8 +74,8 @@ MUTANTS = [
     Mutant(
         "gradients below the limit are scaled up",
         "optim/clip.py",
-        "    if not factor >= 1:",
-        "    if True:",
+        "return 1.0 if factor >= 1 else factor",
+        "return factor",
         CLIP,
     ),
     Mutant(
@@ -115,9 +115,9 @@ MUTANTS = [
     ),
     Mutant(
         "the norm of the gradient is not looked at while the loss is finite",
-        "train/loop.py",
-        "if not math.isfinite(norm) or not math.isfinite(loss.item()):",
-        "if not math.isfinite(loss.item()):",
+        "optim/optimizer.py",
+        "if not math.isfinite(norm):",
+        "if False:",
         LOOP,
     ),
     Mutant(
