@@ -33,7 +33,7 @@ def test_after_a_warmup_a_layer_compiles_nothing_at_any_size(monkeypatch) -> Non
     monkeypatch.setattr(warmup, "CELLS", {})
     assert main(["warmup"]) == 0
     before = compilations()
-    for T, N, I, H, layers in ((1, 1, 1, 1, 1), (7, 5, 4, 9, 2)):
+    for T, N, I, H, layers in ((1, 1, 1, 1, 1), (7, 5, 4, 9, 2), (7, 20, 4, 9, 1)):
         layer = nn.GRU(I, H, layers)
         layer(randn(T, N, I))[0].sum().backward()
         with no_grad():

@@ -15,9 +15,12 @@ from ..base.modes import no_grad
 from ..functional import cross_entropy
 from ..kernels.compile.generated import compilations
 from ..optim import Adam, clip_grad_norm_
+from ..scan.codegen.fusion import FEW_ROWS
 from ..train.language_model import CELLS, LanguageModel
 from .arguments import examples
 
+BATCHES = (2, FEW_ROWS)
+"""Loops over few and over many batch elements have a code each."""
 EXAMPLES = examples("warmup", "cache")
 
 Layer = nn.RNN | nn.GRU | nn.LSTM | nn.Recurrent
@@ -68,19 +71,21 @@ def _write(text: str) -> None:
 
 
 def _run_layer(layer: Layer) -> None:
-    xs = zeros((4, 2, 2))
-    xs.requires_grad = True
-    ys, _ = layer(xs)
-    ys.sum().backward()
-    with no_grad():
-        layer(xs)
+    for N in BATCHES:
+        xs = zeros((5, N, 2))  # shorter runs without gradients are those of streams
+        xs.requires_grad = True
+        ys, _ = layer(xs)
+        ys.sum().backward()
+        with no_grad():
+            layer(xs)
     layer.stream(batch_size=2)
 
 
 def _run_model(model: LanguageModel) -> None:
-    tokens = np.zeros((4, 2), dtype=np.int64)
-    logits, _ = model(tokens)
-    cross_entropy(logits, tokens).backward()
+    for N in BATCHES:
+        tokens = np.zeros((6, N), dtype=np.int64)
+        logits, _ = model(tokens)
+        cross_entropy(logits, tokens).backward()
     clip_grad_norm_(model.parameters(), 1.0)
     Adam(model.parameters()).step()
     model.log_probability(tokens[:, 0])
