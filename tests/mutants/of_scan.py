@@ -77,6 +77,27 @@ MUTANTS = [
         COMPILED,
     ),
     Mutant(
+        "a fused product is taken to have read its operand when the first block is done",
+        "scan/codegen/buffers.py",
+        "(*phase.items, *phase.products, *phase.fused)]:",
+        "(*phase.items, *phase.products)]:",
+        ("tests/scan/test_fusion.py",),
+    ),
+    Mutant(
+        "a product is fused though its result is saved",
+        "scan/codegen/fusion.py",
+        "    if not leaving.isdisjoint(pieces):",
+        "    if False:",
+        ("tests/scan/test_fusion.py", *COMPILED),
+    ),
+    Mutant(
+        "the pieces of a block are packed in the order of the matrix",
+        "scan/run/panels.py",
+        "self._slices = None if in_order else slices",
+        "self._slices = None",
+        ("tests/scan/test_fusion.py",),
+    ),
+    Mutant(
         "products before the loop are overwritten though others read them",
         "scan/codegen/loop_source.py",
         "for var in products if var not in others]",

@@ -78,6 +78,24 @@ def test_fused_is_eager(name: str, options: dict[str, Any], monkeypatch) -> None
     CELLS[name].build("float64", options=options, N=13, H=70).check()
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_the_operand_of_a_fused_product_is_not_overwritten(monkeypatch) -> None:
+    """The sigmoid is saved, and `a` read for the last time there, but only in the first block."""
+
+    w = ts.tensor(
+        np.random.default_rng(0).standard_normal((140, 140)) / 12
+    )  # of no gradient, which would read `a` again
+
+    def step(h: Any, x: Any, v: Any, u: Any) -> Any:
+        a = x @ v
+        h = ts.sigmoid(a) * ts.tanh(h @ u + a @ w)
+        return h, h
+
+    case = Case(step, "N H", "T N I", {"v": "I H", "u": "H H"})
+    monkeypatch.setattr(variants, "_known", Memo(1000))
+    case.build("float64", N=9, H=140).check()
+
+
 def text_of(step: Any, init: ts.Tensor, xs: ts.Tensor) -> str:
     text: str = program_of(step, init, xs).explain()
     return text
