@@ -20,13 +20,6 @@ MUTANTS = [
         ("tests/test_autocast.py",),
     ),
     Mutant(
-        "rules run in the precision of the place where backward is called",
-        "autograd/tensor.py",
-        'Switch(recording=on, precision="float32", quantized="")',
-        "Switch(recording=on)",
-        ("tests/test_autocast.py",),
-    ),
-    Mutant(
         "the gradient of a quotient by its divisor has the wrong sign",
         "ops/arithmetic.py",
         "lambda g, y, _a, b: -(g * y) / b",
