@@ -64,5 +64,5 @@ def test_another_commit(tmp_path: Path) -> None:
 def test_a_training_step_goes_through_layer_tape_scan_and_optimiser() -> None:
     root = Path(__file__).resolve().parent.parent
     sources, functions = read_sources(root), run_one_step(root)
-    assert {"tape.py", "tensor.py", "api.py", "kernel.py", "adam.py"} <= {path.rpartition("/")[2] for path in functions}
+    assert {"tape.py", "tensor.py", "compiled.py", "kernel.py", "adam.py"} <= {path.rpartition("/")[2] for path in functions}
     assert 500 < count_functions(sources, functions) < 3000

@@ -204,3 +204,11 @@ def test_large_products_have_the_same_bits_on_any_number_of_threads(dtype, monke
         np.testing.assert_allclose(y.numpy(), arrays[0] @ arrays[1].T + arrays[2], rtol=1e-3, atol=1e-4)
     ts.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+def test_large_products_are_those_of_numpy(rng):
+    """From a certain size on they run in the kernels of the package."""
+    x, w = (rng.standard_normal(shape).astype("f4") for shape in ((700, 128), (300, 128)))
+    found = ts.linear(ts.tensor(x), ts.tensor(w), ts.zeros(300)).numpy()
+    np.testing.assert_allclose(found, x @ w.T, atol=1e-4)
+    np.testing.assert_allclose((ts.tensor(x) @ ts.tensor(w).T).numpy(), x @ w.T, atol=1e-4)

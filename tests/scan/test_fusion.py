@@ -1,4 +1,4 @@
-"""Products fused with the loop nests that read them: the bits of separate phases, at all sizes, blocks and tiles."""
+"""Products fused with the loop nests that read them: as separate phases, at all sizes, blocks and tiles."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 from numba import config
 
 import tinygrad_seq as ts
-from tests.scan.case import Case, Result
+from tests.scan.case import Case, Result, assert_agree
 from tests.scan.cells import CELLS
 from tinygrad_seq.base.memo import Memo
-from tinygrad_seq.base.tree import flatten
 from tinygrad_seq.scan import pipeline, program_of, variants
 from tinygrad_seq.scan.codegen import emit, fusion, loop_source
 from tinygrad_seq.scan.codegen.fusion import Blocks
@@ -29,11 +28,9 @@ def run_anew(case: Case, dtype: str, sizes: dict[str, int], monkeypatch, **optio
     return case.build(dtype, options=options, **sizes).run(True)
 
 
-def assert_equal_bits(got: Result, want: Result) -> None:
-    for a, b in zip(flatten(got.outputs)[0], flatten(want.outputs)[0], strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
-    for name, gradient in want.gradients.items():
-        np.testing.assert_array_equal(got.gradients[name], gradient, err_msg=name)
+def switch_off(monkeypatch) -> None:
+    monkeypatch.setattr(loop_source, "fuse_products", lambda _, phases: phases)
+    monkeypatch.setattr(pipeline, "products_inside", lambda stages: stages)
 
 
 @pytest.fixture
@@ -52,11 +49,25 @@ def small_blocks(monkeypatch) -> None:
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_is_unfused(name: str, sizes: dict[str, int], monkeypatch) -> None:
-    case = CELLS[name]
+    """To rounding, as LLVM contracts the elementwise work of two texts in two ways."""
+    fused = run_anew(CELLS[name], "float32", sizes, monkeypatch)
+    switch_off(monkeypatch)
+    assert_agree(fused, run_anew(CELLS[name], "float32", sizes, monkeypatch), "float32")
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_sums_of_a_product_keep_their_bits(sizes: dict[str, int], monkeypatch) -> None:
+    def step(h: Any, x: Any, w: Any, u: Any) -> Any:
+        a, b = ts.split(x @ w, 2, axis=-1)
+        h = ts.maximum(ts.minimum(h @ u, a), b)
+        return h, h
+
+    case = Case(step, "N H", "T N I", {"w": "I 2H", "u": "H H"})
     fused = run_anew(case, "float32", sizes, monkeypatch)
-    monkeypatch.setattr(loop_source, "fuse_products", lambda _, phases: phases)
-    monkeypatch.setattr(pipeline, "products_inside", lambda stages: stages)
-    assert_equal_bits(fused, run_anew(case, "float32", sizes, monkeypatch))
+    switch_off(monkeypatch)
+    unfused = run_anew(case, "float32", sizes, monkeypatch)
+    np.testing.assert_array_equal(fused.outputs[1].numpy(), unfused.outputs[1].numpy())
 
 
 @pytest.mark.usefixtures("small_blocks")

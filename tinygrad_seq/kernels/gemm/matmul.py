@@ -206,7 +206,7 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
     run_all([partial(run, a[cut], panels, c[cut]) for cut in cuts])
 
 
-def multiply_kept(a: Array, b: Array, c: Array, precision: str, kept: dict[Any, Any] | None) -> None:
+def multiply_kept(a: Array, b: Array, c: Array, precision: str = "float32", kept: dict[Any, Any] | None = None) -> None:
     """Set ``c = a @ b`` as `multiply` does; `kept`, which belongs to the memory of `b`, keeps its panels."""
     if kept is None or config.DISABLE_JIT or a.shape[1] > SUM_DEPTH or _threads(a, c, precision) > 1:
         multiply(a, b, c, False, precision)

@@ -8,7 +8,7 @@
 A product qualifies if loop nests over one axis are all that reads it, and each reads its own *pieces*: adjacent
 columns, as many as the loop nest is long. The four gates of an LSTM are four pieces.
 
-Every element adds the same products in the same order as in a product by itself, so fusion does not change a bit.
+Every element adds the same products in the same order as in a product by itself: fusion changes no bit of a product.
 """
 
 from __future__ import annotations
