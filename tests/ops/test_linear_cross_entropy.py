@@ -3,6 +3,7 @@
 import importlib
 import tracemalloc
 
+import numba
 import numpy as np
 import pytest
 
@@ -145,6 +146,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(dtype, monkeypatch):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels as plain Python take a minute under tracemalloc")
 def test_memory_is_that_of_a_block(monkeypatch):
     monkeypatch.setattr(module, "BLOCK_BYTES", 1 << 14)
     rng = np.random.default_rng(0)
