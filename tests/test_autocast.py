@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.kernels.gemm.operands import round_bfloat16
@@ -43,7 +44,8 @@ def test_rounding():
 
 @pytest.fixture
 def ab(rng) -> tuple[ts.Tensor, ts.Tensor]:
-    return tuple(ts.tensor(rng.standard_normal(shape).astype("f4"), requires_grad=True) for shape in ((6, 8), (8, 7)))
+    a, b = (ts.tensor(rng.standard_normal(shape).astype("f4"), requires_grad=True) for shape in ((6, 8), (8, 7)))
+    return a, b
 
 
 PRODUCTS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -87,7 +89,7 @@ def test_the_gradient_runs_in_the_precision_of_the_forward(name, ab, rng):
             y = PRODUCTS[name][0](a, b)
         with ts.autocast(backward):
             y.backward(g)
-        return [a.grad.numpy(), b.grad.numpy()]
+        return [grad_of(a).numpy(), grad_of(b).numpy()]
 
     for precision in ("float32", "bfloat16"):
         for here, there in zip(gradients(precision, "float32"), gradients(precision, "bfloat16"), strict=True):
@@ -113,7 +115,7 @@ def test_a_recorded_backward_keeps_the_precision(ab):
     y = (a @ b).sum()
     with ts.autocast("bfloat16"):
         y.backward(create_graph=True)
-    np.testing.assert_array_equal(a.grad.numpy(), (np.ones((6, 7), "f4") @ b.numpy().T))
+    np.testing.assert_array_equal(grad_of(a).numpy(), (np.ones((6, 7), "f4") @ b.numpy().T))
 
 
 def test_second_derivatives(ab):
@@ -135,14 +137,14 @@ def test_checkpoint_repeats_the_precision(ab):
         with ts.autocast("bfloat16"):
             y = wrap(lambda a, b: ts.tanh(a @ b) @ b.T)(a, b)
         y.sum().backward()
-        found.append([y.numpy(), a.grad.numpy(), b.grad.numpy()])
+        found.append([y.numpy(), grad_of(a).numpy(), grad_of(b).numpy()])
     for x, y in zip(*found, strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 def test_it_is_a_switch_of_this_thread(ab):
     a, b = ab
-    seen = {}
+    seen: dict[str, Any] = {}
     with ts.autocast("bfloat16"):
         thread = threading.Thread(target=lambda: seen.update(y=(a @ b).numpy()))
         thread.start()
@@ -159,7 +161,7 @@ def test_errors():
     with pytest.raises(ArgumentError, match=r"int8.*inference.*ts\.quantize"):
         ts.autocast("int8")
     with pytest.raises(ArgumentError, match="autocast"):
-        ts.autocast(None)
+        ts.autocast(None)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------------------ scans
@@ -201,7 +203,7 @@ def results(layer: nn.Module, xs: np.ndarray, precision: str, **options: Any) ->
         ys, _ = layer(x, **options)
     weights = np.random.default_rng(1).standard_normal(ys.shape).astype("f4")
     (ys * weights).sum().backward()
-    return [ys.numpy(), x.grad.numpy(), *[p.grad.numpy() for p in layer.parameters() if p.grad is not None]]
+    return [ys.numpy(), grad_of(x).numpy(), *[grad_of(p).numpy() for p in layer.parameters() if p.grad is not None]]
 
 
 def check_close(found: list[np.ndarray], expected: list[np.ndarray], typical: float, most: float) -> None:
@@ -278,7 +280,7 @@ def test_second_derivatives_of_a_scan(rng):
     for precision in ("float32", "bfloat16"):
         gradient = ts.autocast(precision)(ts.grad(lambda x: (layer(x)[0] ** 2).sum()))(xs)
         (gradient * gradient).sum().backward()
-        found.append([p.grad.numpy().copy() for p in layer.parameters()])
+        found.append([grad_of(p).numpy().copy() for p in layer.parameters()])
         layer.zero_grad()
     assert any(not np.array_equal(x, y) for x, y in zip(*found, strict=True))
     check_close(found[1], found[0], 4 * EPS, 16 * EPS)
@@ -299,7 +301,7 @@ def test_the_matrix_may_change_from_step_to_step(rng):
         with ts.autocast("bfloat16"):
             _, ys = ts.scan(step, M, xs, compile=compile)
         ys.sum().backward()
-        found.append([ys.numpy(), xs.grad.numpy(), M.grad.numpy()])
+        found.append([ys.numpy(), grad_of(xs).numpy(), grad_of(M).numpy()])
     check_close(found[0], found[1], 4 * EPS, 8 * EPS)
 
 
@@ -316,7 +318,7 @@ def test_calls_of_a_token_each_add_up_in_their_precisions(order, rng):
                 ys, state = layer(ts.tensor(x[None]), state)
             total = total + (ys * ys).sum()
         total.backward()
-        return [parameter.grad.numpy() for parameter in layer.parameters()]
+        return [grad_of(parameter).numpy() for parameter in layer.parameters()]
 
     found = gradients(order)
     with ts.disable_compile():

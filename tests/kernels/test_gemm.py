@@ -16,7 +16,7 @@ from numba import config
 from tinygrad_seq.errors import ShapeError
 from tinygrad_seq.kernels.gemm import packed as products
 from tinygrad_seq.kernels.gemm.packed import gemm, matmul_into, pack
-from tinygrad_seq.kernels.gemm.tile import PANEL_BYTES
+from tinygrad_seq.kernels.gemm.tile import BAND_ROWS, PANEL_BYTES
 from tinygrad_seq.kernels.llvm.simd import Registers, registers_of
 
 SIZES = st.sampled_from([2, 5, 7, 16, 33, 64, 130])
@@ -85,7 +85,7 @@ def test_products_of_one_or_no_row_or_column(rng, shape, accumulate):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    "shape", [(3 * products.BAND_ROWS + 5, 40, 70), (products.STRIP_ROWS + 1, 40, 70), (20, 1100, 70), (150, 600, 1100)]
+    "shape", [(3 * BAND_ROWS + 5, 40, 70), (products.STRIP_ROWS + 1, 40, 70), (20, 1100, 70), (150, 600, 1100)]
 )
 def test_products_of_several_blocks(rng, dtype, shape):
     M, K, N = shape

@@ -87,8 +87,8 @@ def test_bfloat16_rounds_to_nearest_and_ties_to_even():
 def test_bfloat16_keeps_what_is_no_number():
     bits = np.array([0x7F800001, 0xFFFFFFFF, 0x7FC00000], np.uint32)
     assert np.isnan(round_bfloat16(bits.view(np.float32))).all()
-    assert round_bfloat16(np.float32([np.inf, -np.inf, 0.0, -0.0])).tolist() == [np.inf, -np.inf, 0, 0]
-    assert from_bfloat16(to_bfloat16(np.float32([-0.0]))).view(np.uint32).tolist() == [0x80000000]
+    assert round_bfloat16(np.array([np.inf, -np.inf, 0.0, -0.0], np.float32)).tolist() == [np.inf, -np.inf, 0, 0]
+    assert from_bfloat16(to_bfloat16(np.array([-0.0], np.float32))).view(np.uint32).tolist() == [0x80000000]
 
 
 def test_int8_scales_are_symmetric_and_per_vector(rng):
@@ -101,7 +101,7 @@ def test_int8_scales_are_symmetric_and_per_vector(rng):
 
 
 def test_int8_of_zero_tiny_and_infinite_vectors():
-    x = np.float32([[0, 0], [SMALLEST / 2, 0], [np.nan, 1], [-np.inf, 1]])
+    x = np.array([[0, 0], [SMALLEST / 2, 0], [np.nan, 1], [-np.inf, 1]], np.float32)
     numbers, scale = quantise(x, 1)
     assert numbers.tolist() == [[0, 0]] * 4
     assert scale[:2].tolist() == [[0], [0]]

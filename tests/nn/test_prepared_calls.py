@@ -214,7 +214,7 @@ def test_settings_that_change(rng) -> None:
     before = expect(layer, xs)
     for name, values in (("go_backwards", (True, False)), ("residual", (False,)), ("zoneout", (0.5, 0.0))):
         for value in values:
-            layer.options[name] = value
+            layer.options[name] = value  # type: ignore[literal-required]
             expect(layer, xs)
     layer.settings["nonlinearity"] = "relu"
     assert not np.allclose(before[0], expect(layer, xs)[0])
@@ -494,7 +494,9 @@ def test_packed_weights_are_shared_and_freed(rng) -> None:
     layer = nn.LSTM(I, H).double()
     for rows in range(1, 6):
         expect(layer, inputs(rng, layer, 6, rows))
-    kept = layer.weight_hh_l0._stamp.kept
+    stamp = layer.weight_hh_l0._stamp
+    assert stamp is not None
+    kept = stamp.kept
     if kept:  # without the compiler nothing is packed
         assert len(kept) == 1
     layer.weight_hh_l0.data[...] = 0

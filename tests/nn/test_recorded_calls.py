@@ -145,7 +145,12 @@ def test_hooks_and_parts_of_the_graph(rng) -> None:
     xs = inputs(rng, layer)
     expected = expect(layer, xs, by_steps)
     seen: list[Any] = []
-    hook = layer.weight_hh_l0.register_hook(lambda g: seen.append(g) or 2 * g)
+
+    def double(g: ts.Tensor) -> ts.Tensor:
+        seen.append(g)
+        return 2 * g
+
+    hook = layer.weight_hh_l0.register_hook(double)
     found = gradients(layer, xs, by_steps)
     hook.remove()
     assert len(seen) == 1

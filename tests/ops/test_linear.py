@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.ops.agreement import check_close, gradient_of
 from tests.ops.checks import check_gradients, values
 from tinygrad_seq.autograd.tensor import Tensor
@@ -200,7 +201,7 @@ def test_large_products_have_the_same_bits_on_any_number_of_threads(dtype, monke
         y = ts.linear(x, weight, bias)
         y.sum().backward()
         product = (x.detach() @ weight.detach().mT).numpy()
-        found.append([array.tobytes() for array in (y.numpy(), product, x.grad.numpy(), weight.grad.numpy())])
+        found.append([array.tobytes() for array in (y.numpy(), product, grad_of(x).numpy(), grad_of(weight).numpy())])
         np.testing.assert_allclose(y.numpy(), arrays[0] @ arrays[1].T + arrays[2], rtol=1e-3, atol=1e-4)
     ts.set_num_threads(before)
     assert found[0] == found[1] == found[2]

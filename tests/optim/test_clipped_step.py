@@ -87,7 +87,7 @@ def test_a_transposed_gradient_gives_the_bits_of_a_contiguous_one(shape, dtype):
             tensor.grad._array = gradient.T.copy().T
         ts.optim.Adam([tensor]).step()
         found.append(tensor.numpy())
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

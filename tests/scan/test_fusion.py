@@ -146,4 +146,4 @@ def test_two_loop_nests_read_pieces_of_one_product() -> None:
     assert f"fused with {fused} and {fused}" in lines_of(step)
     xs = ts.randn(3, 9, 4)
     results = [ts.scan(step, ts.zeros((9, 4)), xs, compile=compile)[1].numpy() for compile in (True, False)]
-    np.testing.assert_allclose(*results, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(results[0], results[1], rtol=0, atol=1e-6)

@@ -14,8 +14,9 @@ import tinygrad_seq as ts
 from tinygrad_seq import nn
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.errors import IndexRangeError
-from tinygrad_seq.scan import stepper, variants
+from tinygrad_seq.scan import variants
 from tinygrad_seq.scan.passes import tables
+from tinygrad_seq.scan.prepared_scan import ShortLoop
 from tinygrad_seq.train import LanguageModel, choose_token
 
 V, PROMPT = 9, [3, 1, 4]
@@ -128,6 +129,6 @@ def test_an_embedded_token_needs_no_product(largest: int, products: int, monkeyp
     model = LanguageModel(V, 4, 8, cell="rnn")
     written = list(islice(model.sample(PROMPT, generator=np.random.default_rng(0)), 9))
     made = {known._first for known in variants._known.values()}
-    (loop,) = [one for one in made if isinstance(one, stepper._Loop)]
-    assert [eqn.primitive.name for eqn in loop.direction.stages.during].count("matmul") == products
+    (loop,) = [one for one in made if isinstance(one, ShortLoop)]
+    assert [eqn.primitive.name for eqn in loop.forward.stages.during].count("matmul") == products
     assert written == list(islice(step_by_step(model, np.random.default_rng(0)), 9))
