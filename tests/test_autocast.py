@@ -301,3 +301,24 @@ def test_the_matrix_may_change_from_step_to_step(rng):
         ys.sum().backward()
         found.append([ys.numpy(), xs.grad.numpy(), M.grad.numpy()])
     check_close(found[0], found[1], 4 * EPS, 8 * EPS)
+
+
+@pytest.mark.parametrize("order", [("float32", "bfloat16"), ("bfloat16", "float32"), ("bfloat16", "bfloat16")])
+def test_calls_of_a_token_each_add_up_in_their_precisions(order, rng):
+    """The gradients of several short calls wait for each other: those of another precision do not."""
+    layer, xs = nn.GRU(I, H), rng.standard_normal((2, N, I)).astype("f4")
+
+    def gradients(precisions: tuple[str, ...]) -> list[np.ndarray]:
+        layer.zero_grad()
+        total, state = ts.tensor(0.0), None
+        for x, precision in zip(xs, precisions, strict=True):
+            with ts.autocast(precision):
+                ys, state = layer(ts.tensor(x[None]), state)
+            total = total + (ys * ys).sum()
+        total.backward()
+        return [parameter.grad.numpy() for parameter in layer.parameters()]
+
+    found = gradients(order)
+    with ts.disable_compile():
+        check_close(gradients(order), found, EPS / 8, EPS)
+    check_close(found, gradients(("float32", "float32")), EPS, 4 * EPS)

@@ -13,6 +13,13 @@ LOSS = ("tests/ops/test_loss.py", "tests/ops/test_loss_left_out.py")
 
 MUTANTS = [
     Mutant(
+        "the gradient of a product in bfloat16 is computed in float32",
+        "ops/linear.py",
+        "    return matmul_at(a, b, precision)\n",
+        '    return matmul_at(a, b, "float32")\n',
+        ("tests/test_autocast.py",),
+    ),
+    Mutant(
         "the gradient of a quotient by its divisor has the wrong sign",
         "ops/arithmetic.py",
         "lambda g, y, _a, b: -(g * y) / b",

@@ -142,9 +142,23 @@ MUTANTS = [
     Mutant(
         "a sum over time is taken of the first block only",
         "scan/run/time_sums.py",
-        "multiply(a[rows].T, b[rows], self._value[at], accumulate=self._begun)",
-        "multiply(a[rows].T, b[rows], self._value[at], accumulate=False)",
+        "multiply(a[rows].T, b[rows], self._value[at], self._begun, self._plan.precision)",
+        "multiply(a[rows].T, b[rows], self._value[at], False, self._plan.precision)",
         REMEMBER,
+    ),
+    Mutant(
+        "a repeated trace forgets the precision that it was made in",
+        "scan/repeated.py",
+        "mode.recording, mode.precision, default_dtype()",
+        "mode.recording, default_dtype()",
+        ("tests/test_autocast.py",),
+    ),
+    Mutant(
+        "packed weights of one precision serve another",
+        "scan/run/panels.py",
+        "        self.key = (K, N), weight.dtype, packing[1:]\n",
+        "        self.key = (K, N), weight.dtype, packing[1:4]\n",
+        ("tests/nn/test_quantize.py", "tests/test_autocast.py"),
     ),
     Mutant(
         "segments add their blocks from the other end",

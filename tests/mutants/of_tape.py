@@ -9,6 +9,13 @@ NESTED = ("tests/test_nested_gradients.py",)
 
 MUTANTS = [
     Mutant(
+        "rules run in the precision of the place where backward is called",
+        "autograd/tensor.py",
+        'Switch(recording=on, precision="float32", quantized="")',
+        "Switch(recording=on)",
+        ("tests/test_autocast.py",),
+    ),
+    Mutant(
         "a gradient is added into an array that others hold",
         "autograd/tape.py",
         "            if target in owned and cotangent.__class__ is np.ndarray:",

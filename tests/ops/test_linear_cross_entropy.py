@@ -3,6 +3,7 @@
 import importlib
 import tracemalloc
 
+import numba
 import numpy as np
 import pytest
 
@@ -145,17 +146,18 @@ def test_bits_do_not_depend_on_the_number_of_threads(dtype, monkeypatch):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels as plain Python take a minute under tracemalloc")
 def test_memory_is_that_of_a_block(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 1 << 14)
     rng = np.random.default_rng(0)
-    x, weight = leaf(rng.standard_normal((2000, 8), np.float32)), leaf(rng.standard_normal((1000, 8), np.float32))
-    target = rng.integers(0, 1000, 2000)
+    x, weight = leaf(rng.standard_normal((500, 8), np.float32)), leaf(rng.standard_normal((400, 8), np.float32))
+    target = rng.integers(0, 400, 500)
     ts.linear_cross_entropy(x, weight, None, target).backward()
     tracemalloc.start()
     ts.linear_cross_entropy(x, weight, None, target).backward()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1 << 20  # all logits take 8 MB
+    assert peak < 1 << 17  # all logits take 800 KB
 
 
 def test_the_graph_can_be_kept(rng):

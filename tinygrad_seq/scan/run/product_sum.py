@@ -18,24 +18,27 @@ class ProductSum(Deferred):
     ----------
     a, b
         ``(R, K)`` and ``(R, M)``. They must not change.
+    precision
+        In which they are multiplied.
     """
 
-    def __init__(self, a: np.ndarray, b: np.ndarray) -> None:
+    def __init__(self, a: np.ndarray, b: np.ndarray, precision: str = "float32") -> None:
+        self._precision = precision
         self.shape, self.dtype = (a.shape[1], b.shape[1]), a.dtype
         self._left, self._right, self._rows = [a], [b], len(a)
         self._done: np.ndarray | None = None
 
     def transposed(self) -> ProductSum:
         """Return the sum of the transposed products, which takes over the terms."""
-        other = ProductSum(self._right[0], self._left[0])
+        other = ProductSum(self._right[0], self._left[0], self._precision)
         other._left, other._right, other._rows = self._right, self._left, self._rows
         return other
 
     def joined(self, other: Deferred) -> Deferred | None:
-        """Add the terms of another sum of one product and return this one; None if the shapes differ."""
+        """Add the terms of another sum of one product and return this one; None if they are of another kind."""
         if not isinstance(other, ProductSum) or (other.shape, other.dtype) != (self.shape, self.dtype):
             return None
-        if other._done is not None:
+        if other._done is not None or other._precision != self._precision:
             return None
         self._left += other._left
         self._right += other._right
@@ -56,5 +59,5 @@ class ProductSum(Deferred):
         more = self._done is not None
         if self._done is None:
             self._done = np.empty(self.shape, self.dtype)
-        multiply(a.T, b, self._done, accumulate=more)
+        multiply(a.T, b, self._done, more, self._precision)
         self._left, self._right, self._rows = [], [], 0

@@ -123,7 +123,8 @@ def _stacks(x: np.ndarray) -> np.ndarray:
 def product_sum(plan: TimeSum, env: Env, backwards: bool) -> ProductSum:
     """Return the sum of a `plain` plan over a run in one segment, to be added up later; see `Accumulator`."""
     a, b = (matrix(env[var]) for matrix, var in zip(plan.matrices, plan.needs, strict=True))
-    return ProductSum(a[::-1], b[::-1]) if backwards else ProductSum(a, b)
+    a, b = (a[::-1], b[::-1]) if backwards else (a, b)
+    return ProductSum(a, b, plan.precision)
 
 
 class Accumulator:
