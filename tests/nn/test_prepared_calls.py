@@ -516,3 +516,15 @@ def test_the_number_of_prepared_calls_is_bounded(rng) -> None:
     assert len(waiting) <= 39
     assert sum(one.nbytes for one in waiting) < prepared_calls.KEPT_BYTES
     assert all(len(idle) <= prepared_calls.IDLE for idle in known.idle.values())
+
+
+def test_calls_prepared_with_old_weights_are_freed(rng) -> None:
+    layer = nn.LSTM(I, H)
+    old = []
+    with ts.no_grad():
+        for T in range(1, 6):
+            layer.weight_hh_l0.copy_(1 / T)
+            layer(ts.zeros((T, 1, I)))
+            old.append(weakref.ref(layer.weight_hh_l0._stamp))
+    gc.collect()
+    assert [ref() is None for ref in old] == [True] * 4 + [False]

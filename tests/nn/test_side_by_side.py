@@ -239,3 +239,25 @@ def test_one_weight_in_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
         return gradient_of(W)
 
     np.testing.assert_array_equal(gradient(3), gradient(1))
+
+
+@compiled_only
+def test_a_scan_whose_backward_ran_ahead_does_not_run_again(monkeypatch: pytest.MonkeyPatch, groups: list[int]) -> None:
+    """The scan of `early` runs beside that of `last`, and is still in the heap when that of `first` arrives."""
+    early, first, last = layers = [nn.GRU(I, H), nn.GRU(I, H), nn.GRU(H, H)]
+    xs = ts.randn(T, N, I)
+
+    def gradients(threads: int) -> list[np.ndarray]:
+        monkeypatch.setattr("tinygrad_seq.base.settings._threads", threads)
+        given = xs.clone().requires_grad_()
+        ys = early(given)[0], last(first(given)[0])[0]
+        (ys[0].sum() + ys[1].sum()).backward()
+        return [gradient_of(x) for x in (given, *[w for layer in layers for w in layer.parameters()])]
+
+    alone = gradients(1)
+    for threads in (2, 5):
+        for layer in layers:
+            layer.zero_grad()
+        for one, other in zip(gradients(threads), alone, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert groups == [2, 2]

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.errors import AnomalyError, ArgumentError
-from tinygrad_seq.optim import pieces
+from tinygrad_seq.optim import optimizer, pieces
 
 OPTIMIZERS = {
     "sgd": lambda params: ts.optim.SGD(params, lr=0.1),
@@ -110,3 +110,17 @@ def test_a_bound_that_is_none_is_refused(bound):
 
 def test_without_gradients_the_norm_is_zero():
     assert ts.optim.Adam([ts.tensor([1.0], requires_grad=True)]).step(max_norm=1.0) == 0.0
+
+
+def test_what_another_thread_computes_of_the_values_during_a_step_is_not_kept(monkeypatch):
+    param = ts.tensor([1.0, 2.0], requires_grad=True)
+    param.grad = ts.tensor([1.0, 1.0])
+    run, given = optimizer.run_pieces, []
+
+    def watched(*args):
+        given.append(param._current_stamp())
+        run(*args)
+
+    monkeypatch.setattr(optimizer, "run_pieces", watched)
+    ts.optim.SGD([param], lr=0.1).step()
+    assert param._current_stamp() is not given[0]

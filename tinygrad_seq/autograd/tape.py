@@ -313,7 +313,7 @@ def _run_beside(
     group = [node]
     while heap and len(group) < available():
         other = heap[0][1]
-        if other.primitive.seconds is None or other.saved is None or other.hooks is not None:
+        if other.primitive.seconds is None or other.saved is None or other.hooks is not None or other in ahead:
             break
         if not pays_off([*map(_seconds, (*group, other))]) or _lead_to(group, other):
             break

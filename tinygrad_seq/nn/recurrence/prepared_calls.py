@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -61,13 +61,15 @@ class Layer(Protocol):
 class _Known(NamedTuple):
     """What a layer held, and the calls that were prepared while it did: for each kind of call those that are idle.
 
-    `forwards` are the classes of its cells with their methods, for a layer may make its cells of its parameters.
+    `forwards` are the classes of its cells with their methods, for a layer may make its cells of its parameters. All
+    that are idle are of the weights with these `stamps`: others would keep old weights in memory.
     """
 
     snapshot: Snapshot
     forwards: tuple[tuple[type, Any], ...]
-    idle: Memo[Any, list[_Prepared]]
     recorded: Memo[Any, _Recorded]
+    stamps: Sequence[Stamp | None]
+    idle: Memo[Any, list[_Prepared]]
 
     def holds(self, layer: Any) -> bool:
         """Return whether the layer holds what it held."""
@@ -123,7 +125,7 @@ class PreparedCalls:
                 return False
             kinds = {type(cell): type(cell).forward for one in call.passes for cell in one.cell.modules()}
             recorded: Memo[Any, _Recorded] = Memo(RECORDED)
-            known = _Known(snapshot, tuple(kinds.items()), Memo(KEPT_BYTES, lambda _: ENTRY_BYTES), recorded)
+            known = _Known(snapshot, tuple(kinds.items()), recorded, (), _no_calls())
         asked = _asked(xs, state, known.snapshot.tensors)
         if asked is None or not asked.x.size:
             return False
@@ -141,6 +143,8 @@ class PreparedCalls:
             prepared = _Prepared(layer, call, steps, x, states, stamps)
         except CompileError:  # the scan will say why
             return False
+        if not (len(known.stamps) == len(stamps) and all(map(is_, known.stamps, map(itemgetter(1), stamps)))):
+            known = known._replace(stamps=[stamp for _, stamp in stamps], idle=_no_calls())
         self._known = known
         idle = known.idle.get(asked.key)
         if idle is None:
@@ -148,6 +152,10 @@ class PreparedCalls:
         known.idle.charge(prepared.nbytes)
         idle.append(prepared)
         return True
+
+
+def _no_calls() -> Memo[Any, list[_Prepared]]:
+    return Memo(KEPT_BYTES, lambda _: ENTRY_BYTES)
 
 
 class _Asked(NamedTuple):
