@@ -115,7 +115,7 @@ def test_without_gradients_the_norm_is_zero():
 def test_what_another_thread_computes_of_the_values_during_a_step_is_not_kept(monkeypatch):
     param = ts.tensor([1.0, 2.0], requires_grad=True)
     param.grad = ts.tensor([1.0, 1.0])
-    run, given = optimizer.run_pieces, []
+    run, given = pieces.run_pieces, []
 
     def watched(*args):
         given.append(param._current_stamp())

@@ -9,7 +9,8 @@ import pytest
 from numba import config
 
 import tinygrad_seq as ts
-from tests.scan.case import Case, Result, assert_agree
+from tests.grad_of import grad_of
+from tests.scan.case import Case, Problem, Result, assert_agree
 from tests.scan.cells import CELLS
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.scan import pipeline, program_of, variants
@@ -147,3 +148,58 @@ def test_two_loop_nests_read_pieces_of_one_product() -> None:
     xs = ts.randn(3, 9, 4)
     results = [ts.scan(step, ts.zeros((9, 4)), xs, compile=compile)[1].numpy() for compile in (True, False)]
     np.testing.assert_allclose(results[0], results[1], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("H", [40, 130])
+def test_products_of_two_dtypes_in_one_loop_nest(H: int) -> None:
+    """Their panels have different widths; a block holds whole panels of both."""
+    rng = np.random.default_rng(0)
+    U, V = (ts.tensor((rng.standard_normal((H, H)) / H).astype(dtype)) for dtype in ("float32", "float64"))
+
+    def step(carry: Any, x: Any) -> Any:
+        h, c = carry
+        wide = c @ V
+        new = ts.tanh(wide + h @ U + x)
+        return (new.astype("float32"), new * 0.5), new
+
+    init = ts.ones((2, H)), ts.ones((2, H), dtype="float64")
+    xs = ts.tensor(rng.standard_normal((3, 2, H)))
+    text = program_of(step, init, xs).explain()
+    assert text.count(f"fused with the loop nest of 1 x {H} columns") == 2
+    results = [ts.scan(step, init, xs, compile=compile)[1].numpy() for compile in (True, False)]
+    np.testing.assert_allclose(results[0], results[1], rtol=0, atol=1e-6)
+
+
+INSIDE = {
+    "saved for the backward step": lambda p, q: p * q,
+    "an output": lambda p, q: p,
+}
+
+
+@pytest.mark.parametrize("y", INSIDE.values(), ids=INSIDE)
+def test_products_of_inputs_that_are_read_later_stay_outside(y: Any) -> None:
+    rng = np.random.default_rng(0)
+    U, V, h, xs = (
+        ts.tensor(rng.standard_normal(shape) / 2, requires_grad=True) for shape in ((4, 4), (4, 4), (9, 4), (3, 9, 4))
+    )
+
+    def step(h: Any, x: Any) -> Any:
+        p = x @ V
+        q = ts.tanh(h @ U + p)
+        return ts.tanh(q @ U + p * q), y(p, q)
+
+    Problem(step, h, xs, {"U": U, "V": V}).check()
+
+
+def test_no_units() -> None:
+    U, V = ts.zeros((0, 0)), ts.zeros((3, 0))
+    last, ys = ts.scan(lambda h, x: (ts.tanh(h @ U + x @ V),) * 2, ts.zeros((9, 0)), ts.ones((2, 9, 3)), compile=True)
+    assert (last.shape, ys.shape) == ((9, 0), (2, 9, 0))
+
+
+def test_no_rows() -> None:
+    """The gradient of a matrix is then zero."""
+    U, h, xs = ts.ones((5, 5), requires_grad=True), ts.ones((0, 5)), ts.ones((2, 0, 5))
+    _, ys = ts.scan(lambda h, x: (ts.tanh(h @ U + x),) * 2, h, xs, compile=True)
+    ys.sum().backward()
+    assert not grad_of(U).numpy().any()

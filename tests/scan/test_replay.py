@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.scan.case import Problem
 from tinygrad_seq.scan import program_of
 
 T, N, A, D = 7, 3, 2, 5
@@ -89,3 +90,22 @@ def test_products_with_vectors_are_sums(name: str) -> None:
     for direction in (program.forward, program.backward):
         stages = direction.stages
         assert not [eqn for eqn in (*stages.before, *stages.during) if eqn.primitive.name == "matmul"]
+
+
+COMPARED = {
+    "gradient of the maximum": lambda S: S - 0.1 * S.max(axis=-1, keepdims=True),
+    "mask": lambda S: S * ts.where(S.max(axis=-1, keepdims=True) == S, S, 0.5),
+}
+
+
+@pytest.mark.parametrize("new", COMPARED.values(), ids=COMPARED)
+def test_what_is_compared_with_its_own_maximum_is_not_computed_again(new: Any) -> None:
+    """Rounded in another way, no element would be equal to the maximum."""
+    rng = np.random.default_rng(0)
+    S, xs = (ts.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((3, 5, 7), (4, 3, 12)))
+
+    def step(S: Any, x: Any) -> Any:
+        S = new(S * 0.9 + x[:, :5, None] * x[:, None, 5:])
+        return S, S.sum(-1)
+
+    Problem(step, S, xs).check()

@@ -31,7 +31,7 @@ def normalise(traced: Step) -> tuple[Step, tuple[Eqn, ...]]:
 
 def build(step: Step, stacked: Collection[Var] = (), backward: bool = False) -> Direction:
     """Return one direction, ready to run; `stacked` are variables that the loop saves beside its outputs."""
-    return Direction(products_inside(hoist_unbatched(partition(step, stacked))), stacked, backward)
+    return Direction(products_inside(hoist_unbatched(partition(step, stacked)), stacked), stacked, backward)
 
 
 def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = False) -> Plan:

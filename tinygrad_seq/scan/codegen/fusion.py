@@ -116,6 +116,8 @@ def find_readers(loop: Loop, phases: list[Phase]) -> dict[Eqn, dict[LoopNest, tu
 def _readers(
     loop: Loop, product: Eqn, readers: Mapping[Var, Collection[Item]], leaving: set[Var]
 ) -> dict[LoopNest, tuple[int, ...]] | str:
+    if not product.result.shape[-1]:
+        return "it has no columns"
     if not loop.batched or len(loop.features(product.result)) != 1:
         return "it has no batch axis, or more than one other axis"
     pieces = {product.result: contiguous(Buffer("block", product.result, True))}
@@ -138,14 +140,16 @@ def _readers(
     return {nest: tuple(sorted(columns)) for nest, columns in found.items()} or "nothing reads it"
 
 
-def products_inside(stages: Stages) -> Stages:
+def products_inside(stages: Stages, read_later: Collection[Var] = ()) -> Stages:
     """Return `stages` with the products before the loop that can be fused with a loop nest moved into it.
 
-    Their results then stay in the cache, and need no memory over time. A loop without a product of its own stays so.
+    Their results then stay in the cache, and need no memory over time, so outputs and what is among `read_later` are
+    not moved. A loop without a product of its own stays so.
     """
     step = stages.step
     varying = dependents(stages.before, step.xs).union(step.xs)
-    others = {*stages.saved, *[var for eqn in (*stages.before, *stages.after) for var in eqn.reads]}
+    others = {*step.outputs, *read_later, *stages.saved}
+    others.update([var for eqn in (*stages.before, *stages.after) for var in eqn.reads])
     moved = {
         eqn.result: eqn
         for eqn in stages.before
@@ -179,10 +183,13 @@ def _moves(eqn: Eqn, varying: Collection[Var]) -> bool:
 
 def blocks_of(loop: Loop, phase: Phase) -> Blocks:
     """Return how a fused phase is cut."""
-    (nest,), dtype = phase.items, next(iter(phase.fused)).result.dtype
+    (nest,) = phase.items
     assert isinstance(nest, LoopNest)
-    (length,), panel = nest.shape, PANEL_BYTES // dtype.itemsize
-    whole = math.lcm(LANES, *[panel // math.gcd(panel, len(starts)) for starts in phase.fused.values()])
+    (length,), whole = nest.shape, LANES
+    for product, starts in phase.fused.items():
+        panel = PANEL_BYTES // product.result.dtype.itemsize
+        whole = math.lcm(whole, panel // math.gcd(panel, len(starts)))
+    itemsize = max(product.result.dtype.itemsize for product in phase.fused)
     threads = settings.cores() if loop.batch_size < SHARED_ROWS else 1
-    count = -(-length // (BLOCK_BYTES // dtype.itemsize * threads)) * threads
+    count = -(-length // (BLOCK_BYTES // itemsize * threads)) * threads
     return Blocks(length, min(length, -(-length // (count * whole)) * whole), min(loop.batch_size, TILE_ROWS))

@@ -8,7 +8,8 @@ The backward loop does so for one batch element at a time, so that they stay in 
         forward in time     S = f S + k vᵀ        from the saved f, k and v: the replay
         backward in time    dS, dk, dv ...        reads S at each time
 
-What is replayed has no product with a weight, and nothing outside of the backward loop reads a replayed value.
+What is replayed has no product with a weight and is not compared with a reduction (see `residuals`), and nothing
+outside of the backward loop reads a replayed value.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...ops.primitive import OpKind
 from ..ir.check import check
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.partition import is_cheap, partition
-from ..passes.residuals import Saved
+from ..passes.residuals import Saved, compared
 from .arrange import arrange
 from .batch_axis import hoist_unbatched, with_batch_axis
 
@@ -37,6 +38,8 @@ def with_replay(forward: Step, saved: Saved) -> tuple[Saved, Stages] | None:
     outputs = {*forward.ys, *forward.sums}
     states = [var for var in saved.residuals if var not in outputs and var.ndim == rank]
     if rank < 3 or recurrent.isdisjoint(states) or any(x.ndim >= rank for x in forward.xs):
+        return None
+    if any(var.ndim == rank for var in compared(forward.eqns, saved.step.eqns)):
         return None
     small = [var for var in saved.residuals if var not in states]
     try:

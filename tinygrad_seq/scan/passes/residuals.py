@@ -2,18 +2,23 @@
 
 Expensive results are saved: products of matrices, exponentials, reductions. The backward step computes anything else
 that it reads again, if the operands are at hand: an addition costs less than a store and a load.
+
+An array that is compared with a reduction, such as its own maximum, is saved, or else the outcome: the machine code of
+another loop may round a product and a sum once instead of twice, and then no element equals the saved maximum.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from ...ops.primitive import OpKind
+from ...ops.primitive import TABLE, OpKind
 from ..ir.check import check
 from ..ir.step import Eqn, Step, Var, live
+
+_COMPARISONS = [TABLE[n] for n in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")]
 
 
 class Saved(NamedTuple):
@@ -46,7 +51,9 @@ def choose_residuals(forward: Step, backward: Step, reads: Collection[Var], cota
     cotangents
         Those of the forward outputs, which come first in the xs of `backward`.
     """
-    rematerialised, saved = _choose(forward.eqns, reads, {*forward.inputs, *forward.carry_out})
+    rematerialised, saved = _choose(
+        forward.eqns, reads, {*forward.inputs, *forward.carry_out}, compared(forward.eqns, backward.eqns)
+    )
     eqns = live((*rematerialised, *backward.eqns), backward.outputs)
     made = {result for eqn in eqns for result in eqn.results}.union(backward.carry, cotangents)
     read = dict.fromkeys([*[var for eqn in eqns for var in eqn.reads], *backward.outputs])
@@ -64,8 +71,29 @@ def choose_residuals(forward: Step, backward: Step, reads: Collection[Var], cota
     return Saved(check(step), residuals, {*saved, *residuals})
 
 
-def _choose(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[Var]) -> tuple[list[Eqn], set[Var]]:
-    """Return the equations to rematerialise, in order, and the variables to save."""
+def compared(forward: Collection[Eqn], backward: Collection[Eqn]) -> set[Var]:
+    """Return what the two steps compare with reductions, what it is a view of, and the outcomes."""
+    eqns = (*forward, *backward)
+    producer = {result: eqn for eqn in eqns for result in eqn.results}
+    reduced = {eqn.result for eqn in forward if eqn.primitive.kind is OpKind.REDUCTION}
+    found: set[Var] = set()
+    for eqn in eqns:
+        roots = {_root(var, producer) for var in eqn.reads}
+        if eqn.primitive in _COMPARISONS and not roots.isdisjoint(reduced):
+            found.update(roots, eqn.results)
+    return found
+
+
+def _root(var: Var, producer: Mapping[Var, Eqn]) -> Var:
+    while (eqn := producer.get(var)) is not None and eqn.primitive.kind is OpKind.VIEW:
+        var = eqn.operands[0]
+    return var
+
+
+def _choose(
+    eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[Var], exact: Collection[Var]
+) -> tuple[list[Eqn], set[Var]]:
+    """Return the equations to rematerialise, in order, none of an `exact` variable, and the variables to save."""
     producer = {result: eqn for eqn in eqns for result in eqn.results}
     saved: set[Var] = set()
     rematerialised: dict[Var, None] = {}
@@ -74,14 +102,16 @@ def _choose(eqns: Collection[Eqn], reads: Collection[Var], at_hand: Collection[V
         if var in at_hand or var in saved:
             return True
         eqn = producer[var]
-        return _is_cheap(eqn) and all(available(operand) for operand in eqn.reads)
+        return var not in exact and _is_cheap(eqn) and all(available(operand) for operand in eqn.reads)
 
     def need(var: Var) -> None:
         if var in at_hand or var in saved or var in rematerialised:
             return
         eqn = producer[var]
         view = eqn.primitive.kind is OpKind.VIEW
-        if view and _size(var) < _size(eqn.operands[0]) and not available(eqn.operands[0]):
+        if var in exact:
+            saved.add(var)
+        elif view and _size(var) < _size(eqn.operands[0]) and not available(eqn.operands[0]):
             saved.add(var)  # the part alone, not the whole
         elif view or (_is_cheap(eqn) and all(map(available, eqn.reads))):
             rematerialised.update(dict.fromkeys(eqn.results))

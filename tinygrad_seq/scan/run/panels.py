@@ -23,7 +23,7 @@ class Panels:
     def __init__(self, packing: Packing) -> None:
         weight, starts, length, block, self.precision = packing
         K, N = weight.shape[0], len(starts) * length
-        ends = [(begin, min(begin + block, length)) for begin in range(0, length, block)]
+        ends = [(begin, min(begin + block, length)) for begin in range(0, length, max(1, block))]
         slices = [slice(start + i, start + j) for i, j in ends for start in starts]
         in_order = [0, *[part.stop for part in slices]] == [*[part.start for part in slices], weight.shape[1]]
         self._slices = None if in_order else slices

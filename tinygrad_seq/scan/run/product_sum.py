@@ -49,7 +49,7 @@ class ProductSum(Deferred):
 
     def value(self) -> np.ndarray:
         """Return the sum of the terms."""
-        if self._rows:
+        if self._rows or self._done is None:  # of no rows at all the sum is zero
             self._add_up()
         assert self._done is not None
         return self._done
