@@ -110,3 +110,28 @@ def test_a_bound_that_is_none_is_refused(bound):
 
 def test_without_gradients_the_norm_is_zero():
     assert ts.optim.Adam([ts.tensor([1.0], requires_grad=True)]).step(max_norm=1.0) == 0.0
+
+
+@pytest.mark.parametrize("write", ["step", "clip_grad_norm_", "clip_grad_value_"])
+def test_what_another_thread_keeps_while_values_are_half_written_is_dropped(write, monkeypatch):
+    (w,) = tensors = [ts.tensor(np.ones(4, np.float32), requires_grad=True)]
+    w.grad = ts.tensor(np.full(4, 8.0, np.float32))
+    written, stamps = w if write == "step" else w.grad, []
+    run, clip = pieces.run_pieces, np.clip
+
+    def reading(function):
+        def read(*args, **kwargs):
+            stamps.append(written._current_stamp())
+            function(*args, **kwargs)
+
+        return read
+
+    monkeypatch.setattr("tinygrad_seq.optim.optimizer.run_pieces", reading(run))
+    monkeypatch.setattr("tinygrad_seq.optim.clip.run_pieces", reading(run))
+    monkeypatch.setattr("tinygrad_seq.optim.clip.np.clip", reading(clip))
+    if write == "step":
+        ts.optim.SGD(tensors, lr=0.5).step()
+    else:
+        getattr(ts.optim, write)(tensors, 1.0)
+    (stamp,) = stamps
+    assert not written._has(stamp)

@@ -197,7 +197,11 @@ class Optimizer(ABC):
             scalars = [number if isinstance(number, bool) else real(number) for number in numbers]
             for piece, part in cut_pieces(grad):
                 tasks.append(partial(self._update, part, *[whole[piece] for whole in flat], scalars=scalars))
-        run_pieces(tasks, sum(array.nbytes for array in arrays) * (3 + 2 * len(self._averages)))
+        try:
+            run_pieces(tasks, sum(array.nbytes for array in arrays) * (3 + 2 * len(self._averages)))
+        finally:  # a call in another thread may have packed weights that were half written
+            for _, param, _, _ in updates:
+                param._written()
         return norm
 
     def state_dict(self) -> dict[str, Any]:
