@@ -203,6 +203,31 @@ def test_a_cell_can_keep_its_products_in_float32(xs):
     np.testing.assert_array_equal(ts.quantize(layer, "int8")(xs)[0].numpy(), layer(xs)[0].numpy())
 
 
+class Projected(nn.Attention):
+    """Keys by the attention's own matrix."""
+
+    def __init__(self, query_size: int, memory_size: int) -> None:
+        self.query_size, self.memory_size = query_size, memory_size
+        self.keys = nn.Parameter(ts.randn(memory_size, query_size))
+
+    def make_keys(self, memory: ts.Tensor) -> ts.Tensor:
+        return memory @ self.keys
+
+    def score(self, query: ts.Tensor, keys: ts.Tensor) -> ts.Tensor:
+        return query @ keys.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.MultiHeadAttention(I, 2), lambda: Projected(I, I)])
+def test_a_memory_prepared_by_itself(make, xs):
+    attention = make()
+    small = ts.quantize(attention, "int8")
+    memory, query = small.prepare(xs), xs.swapaxes(0, 1)
+    expected = small(xs, xs, xs)[0] if isinstance(small, nn.MultiHeadAttention) else small(xs, xs)[0]
+    found = small.attend(query, memory)[0].swapaxes(0, 1)
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    assert not np.array_equal(memory.keys.numpy(), attention.prepare(xs).keys.numpy())
+
+
 # ----------------------------------------------------------------------------------------------------------- errors
 
 
