@@ -159,6 +159,22 @@ def test_threads(xs):
     assert not wrong
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_packed_weights_are_those_of_the_array_that_was_read(precision, monkeypatch):
+    """Another thread writes new weights after an operation has read the old ones."""
+    small, x = ts.quantize(nn.Linear(8, 4, bias=False), precision), ts.ones((2, 8))
+    current, old = ts.Tensor._current_stamp, small(x).numpy()
+
+    def late(weight: ts.Tensor) -> Any:
+        monkeypatch.undo()
+        weight.copy_(np.zeros((4, 8)))
+        return current(weight)
+
+    monkeypatch.setattr(ts.Tensor, "_current_stamp", late)
+    np.testing.assert_array_equal(small(x).numpy(), old)
+    np.testing.assert_array_equal(small(x).numpy(), np.zeros((2, 4)))
+
+
 @pytest.mark.parametrize("compile", [True, False])
 def test_a_quantised_module_inside_autocast_keeps_its_precision(compile, xs):
     small = ts.quantize(nn.GRU(I, H), "int8")
@@ -187,6 +203,31 @@ def test_a_cell_can_keep_its_products_in_float32(xs):
     np.testing.assert_array_equal(ts.quantize(layer, "int8")(xs)[0].numpy(), layer(xs)[0].numpy())
 
 
+class Projected(nn.Attention):
+    """Keys by the attention's own matrix."""
+
+    def __init__(self, query_size: int, memory_size: int) -> None:
+        self.query_size, self.memory_size = query_size, memory_size
+        self.keys = nn.Parameter(ts.randn(memory_size, query_size))
+
+    def make_keys(self, memory: ts.Tensor) -> ts.Tensor:
+        return memory @ self.keys
+
+    def score(self, query: ts.Tensor, keys: ts.Tensor) -> ts.Tensor:
+        return query @ keys.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.MultiHeadAttention(I, 2), lambda: Projected(I, I)])
+def test_a_memory_prepared_by_itself(make, xs):
+    attention = make()
+    small = ts.quantize(attention, "int8")
+    memory, query = small.prepare(xs), xs.swapaxes(0, 1)
+    expected = small(xs, xs, xs)[0] if isinstance(small, nn.MultiHeadAttention) else small(xs, xs)[0]
+    found = small.attend(query, memory)[0].swapaxes(0, 1)
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    assert not np.array_equal(memory.keys.numpy(), attention.prepare(xs).keys.numpy())
+
+
 # ----------------------------------------------------------------------------------------------------------- errors
 
 
@@ -199,6 +240,10 @@ def test_refused_arguments():
         ts.quantize([nn.Linear(3, 4)], "int8")  # type: ignore[type-var]
     with pytest.raises(DtypeError, match=r"'1\.weight' .*float64"):
         ts.quantize(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4).double()), "int8")
+    small = nn.Sequential(nn.Linear(3, 4), ts.quantize(nn.Linear(4, 4), "int8"))
+    with pytest.raises(DtypeError, match=r"Module\.to: expected a quantised Linear to stay float32.*int8"):
+        small.double()
+    assert {parameter.dtype for parameter in small.float().parameters()} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

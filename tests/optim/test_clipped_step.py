@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tinygrad_seq.errors import AnomalyError, ArgumentError
-from tinygrad_seq.optim import optimizer, pieces
+from tinygrad_seq.optim import pieces
 
 OPTIMIZERS = {
     "sgd": lambda params: ts.optim.SGD(params, lr=0.1),
@@ -112,15 +112,26 @@ def test_without_gradients_the_norm_is_zero():
     assert ts.optim.Adam([ts.tensor([1.0], requires_grad=True)]).step(max_norm=1.0) == 0.0
 
 
-def test_what_another_thread_computes_of_the_values_during_a_step_is_not_kept(monkeypatch):
-    param = ts.tensor([1.0, 2.0], requires_grad=True)
-    param.grad = ts.tensor([1.0, 1.0])
-    run, given = pieces.run_pieces, []
+@pytest.mark.parametrize("write", ["step", "clip_grad_norm_", "clip_grad_value_"])
+def test_what_another_thread_keeps_while_values_are_half_written_is_dropped(write, monkeypatch):
+    (w,) = tensors = [ts.tensor(np.ones(4, np.float32), requires_grad=True)]
+    w.grad = ts.tensor(np.full(4, 8.0, np.float32))
+    written, stamps = w if write == "step" else w.grad, []
+    run, clip = pieces.run_pieces, np.clip
 
-    def watched(*args):
-        given.append(param._current_stamp())
-        run(*args)
+    def reading(function):
+        def read(*args, **kwargs):
+            stamps.append(written._current_stamp())
+            function(*args, **kwargs)
 
-    monkeypatch.setattr(optimizer, "run_pieces", watched)
-    ts.optim.SGD([param], lr=0.1).step()
-    assert param._current_stamp() is not given[0]
+        return read
+
+    monkeypatch.setattr("tinygrad_seq.optim.optimizer.run_pieces", reading(run))
+    monkeypatch.setattr("tinygrad_seq.optim.clip.run_pieces", reading(run))
+    monkeypatch.setattr("tinygrad_seq.optim.clip.np.clip", reading(clip))
+    if write == "step":
+        ts.optim.SGD(tensors, lr=0.5).step()
+    else:
+        getattr(ts.optim, write)(tensors, 1.0)
+    (stamp,) = stamps
+    assert not written._has(stamp)

@@ -61,6 +61,9 @@ def test_cross_entropy_of_a_quantised_model(trained, tokens, precision, most):
     assert found == pytest.approx(expected, abs=most)
     with ts.disable_compile():
         assert evaluate(small, tokens[59_000:]) == pytest.approx(evaluate(small, tokens[59_000:]), abs=1e-5)
+    inputs, targets = (tokens[start : start + 600].reshape(60, 10) for start in (50_000, 50_001))
+    loss = ts.cross_entropy(small(inputs)[0], targets).item()
+    assert small.loss(inputs, targets)[0].item() == pytest.approx(loss, rel=1e-6)
     row = tokens[50_000:50_200]
     log_p = small.log_probability(row)
     assert -log_p.mean() == pytest.approx(evaluate(small, row, batch_size=1), abs=1e-4)

@@ -123,7 +123,9 @@ def _with_modes(
     found = with_precision(primitive, tuple(arrays), params, modes.precision)
     weight = operands[1] if modes.quantized and found is not params else None
     stamp = weight._current_stamp() if isinstance(weight, Tensor) else None
-    return modes, found if stamp is None else found | {"kept": stamp.kept}
+    if stamp is None or not stamp.is_of(arrays[1]):  # another thread has written since the array was read
+        return modes, found
+    return modes, found | {"kept": stamp.kept}
 
 
 class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):

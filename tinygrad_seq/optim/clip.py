@@ -73,12 +73,17 @@ def clip_grad_norm_(
         )
     factor = clip_factor(norm, max_norm)
     if factor != 1:
-        unique = {id(gradient): gradient for gradient in gradients}.values()
+        unique = list({id(gradient): gradient for gradient in gradients}.values())
         arrays = [gradient._writable().reshape(-1) for gradient in unique]
         cuts = [array[piece] for array in arrays for piece in pieces(array.size)]
-        run_pieces(
-            [partial(update.scale, cut, cut.dtype.type(factor)) for cut in cuts], 2 * sum(cut.nbytes for cut in cuts)
-        )
+        try:
+            run_pieces(
+                [partial(update.scale, cut, cut.dtype.type(factor)) for cut in cuts],
+                2 * sum(cut.nbytes for cut in cuts),
+            )
+        finally:
+            for gradient in unique:
+                gradient._written()
     return norm
 
 
@@ -117,6 +122,7 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     for gradient in _gradients("clip_grad_value_", parameters):
         array = gradient._writable()
         np.clip(array, -clip_value, clip_value, out=array)
+        gradient._written()
 
 
 def _check(function: str, name: str, value: object, fits: bool, expected: str) -> None:

@@ -199,7 +199,7 @@ class Optimizer(ABC):
                 tasks.append(partial(self._update, part, *[whole[piece] for whole in flat], scalars=scalars))
         try:
             run_pieces(tasks, sum(array.nbytes for array in arrays) * (3 + 2 * len(self._averages)))
-        finally:  # another thread may have read in between
+        finally:  # a call in another thread may have packed weights that were half written
             for _, param, _, _ in updates:
                 param._written()
         return norm

@@ -15,6 +15,7 @@ from ..base.tree import Tree
 from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy, linear_cross_entropy
 from ..nn.checks import check_sizes
+from ..nn.module.module import in_precision
 from ..ops.choice import check_drawing
 from .generation import MOST_LOGITS, generate
 
@@ -129,7 +130,8 @@ class LanguageModel(nn.Module):
             The state after the last step.
         """
         ys, state = self._outputs(tokens, state, reset)
-        return linear_cross_entropy(ys, self.decoder.weight, self.decoder.bias, targets), state
+        decoder = self.decoder
+        return in_precision(decoder, linear_cross_entropy, ys, decoder.weight, decoder.bias, targets), state
 
     def _outputs(self, tokens: ArrayLike, state: Tree, reset: Any) -> tuple[Tensor, Tree]:
         ys, state = self.recurrent(self.dropout(self.embedding(tokens)), state, reset=reset)

@@ -18,7 +18,7 @@ from ...ops.normalisation import softmax
 from ...ops.shape import expand_dims, swapaxes
 from ..checks import check_features, check_tensor
 from ..masks import check_flags
-from ..module.module import Module
+from ..module.module import Module, in_precision
 from ..recurrence.padding import fill_padding, send_zeros, unchecked
 
 Mask = NDArray[np.bool_]
@@ -194,7 +194,7 @@ class Attention(Module):
         values, counts = self._rows_first(memory, lengths, mask)
         values = fill_padding(values, counts, axis=1)
         with nullcontext() if counts.any() else unchecked():
-            keys = self.make_keys(values)
+            keys = in_precision(self, self.make_keys, values)
         return Memory(keys, values, counts)
 
     def attend(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
@@ -215,7 +215,7 @@ class Attention(Module):
             (N, L, S).
         """
         scores = self._no_scores(query, memory, memory.mask, (*query.shape[:2], memory.mask.shape[1]))
-        scores = self.score(query, memory.keys) if scores is None else scores
+        scores = in_precision(self, self.score, query, memory.keys) if scores is None else scores
         weights = masked_softmax(scores, expand_dims(memory.mask, 1))
         return matmul(weights, memory.values), weights
 

@@ -21,6 +21,7 @@ from ..checks import check_features, check_probability, check_sizes, check_switc
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
 from ..masks import check_flags
+from ..module.module import in_precision
 from ..module.parameter import Parameter
 from ..recurrence.padding import fill_padding
 from .mechanism import Attention, Mask, Memory, masked_softmax
@@ -249,7 +250,7 @@ class MultiHeadAttention(Attention):
         apart = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[which]
         weight = self.in_proj_weight[part] if self.in_proj_weight is not None else apart
         bias = None if self.in_proj_bias is None else self.in_proj_bias[part]
-        y = linear(x, weight, bias)
+        y = in_precision(self, linear, x, weight, bias)  # also where a decoder calls `prepare` by itself
         return permute_dims(reshape(y, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), (0, 2, 1, 3))
 
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:

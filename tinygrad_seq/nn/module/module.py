@@ -240,7 +240,7 @@ class Module:
         Raises
         ------
         DtypeError
-            If `dtype` is another one.
+            If `dtype` is another one, or float64 and a module is quantised.
         """
         try:
             chosen = None if dtype is None else np.dtype(dtype)
@@ -249,6 +249,12 @@ class Module:
         if chosen not in (np.float32, np.float64):
             given = repr(dtype) if chosen is None else chosen
             raise DtypeError(f"Module.to: expected float32 or float64, got {given}; pass one of the two.")
+        low = [module for module in self.modules() if module._precision != "float32"]
+        if low and chosen == np.float64:
+            raise DtypeError(
+                f"Module.to: expected a quantised {type(low[0]).__name__} to stay float32, got float64, whose products "
+                f"cannot run in {low[0]._precision}; cast the model that it was made from."
+            )
         for found in (*self.parameters(), *self.buffers()):
             if found.dtype.kind == "f":
                 found._array = found._array.astype(chosen)
