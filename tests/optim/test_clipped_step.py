@@ -134,4 +134,5 @@ def test_what_another_thread_keeps_while_values_are_half_written_is_dropped(writ
     else:
         getattr(ts.optim, write)(tensors, 1.0)
     (stamp,) = stamps
+    assert stamp is not None
     assert not written._has(stamp)
