@@ -31,7 +31,7 @@ def run_anew(case: Case, dtype: str, sizes: dict[str, int], monkeypatch, **optio
 
 def switch_off(monkeypatch) -> None:
     monkeypatch.setattr(loop_source, "fuse_products", lambda _, phases: phases)
-    monkeypatch.setattr(pipeline, "products_inside", lambda stages: stages)
+    monkeypatch.setattr(pipeline, "products_inside", lambda stages, _: stages)
 
 
 @pytest.fixture

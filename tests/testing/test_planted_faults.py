@@ -6,6 +6,7 @@ A scan's programs are made anew for each fault. Where the fault is not in the ma
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from tinygrad_seq.nn.recurrence import passes
 from tinygrad_seq.ops.primitive import TABLE
 from tinygrad_seq.scan import api, compiled, pipeline, variants
 from tinygrad_seq.scan.codegen import batch_axis, buffers, loop_source
-from tinygrad_seq.scan.run import batched, kernel, segments
+from tinygrad_seq.scan.run import batched, launch, segments
 from tinygrad_seq.testing.soak import outcome_of, program_of
 
 EXAMPLES = range(50)
@@ -55,7 +56,8 @@ def test_a_wrong_rule_is_found(plant, name: str) -> None:
     names = inspect.signature(rule).parameters
     given = ", ".join(f"{key}={key}" if value.kind is value.KEYWORD_ONLY else key for key, value in names.items())
     scope = {"right": row.rules[-1]}
-    exec(f"def wrong({', '.join(names)}): return 1.5 * right({given})", scope)  # a rule's names say what it reads
+    taken = [key if value.default is value.empty else f"{key}={value.default!r}" for key, value in names.items()]
+    exec(f"def wrong({', '.join(taken)}): return 1.5 * right({given})", scope)  # a rule's names say what it reads
     plant(row, "rules", (*row.rules[:-1], scope["wrong"]))
     assert first_found("graph", "finite differences") is not None
 
@@ -115,11 +117,13 @@ def test_a_fault_of_a_layer_is_found(plant, fault: str) -> None:
 
 
 def mistaken(replace: str, by: str) -> Callable:
-    """Return an `emit` whose source has a mistake."""
+    """Return an `emit` whose source has a mistake in what it computes, not in where it reads and writes."""
 
     def emit(*args):
         source = right(*args)
-        return source._replace(text=source.text.replace(replace, by))
+        lines = source.text.splitlines(keepends=True)
+        wrong = [line.replace(replace, by) if re.match(r" *v\d+ = ", line) else line for line in lines]
+        return source._replace(text="".join(wrong))
 
     right: Any = vars(loop_source)["emit"]
     return emit
@@ -127,7 +131,7 @@ def mistaken(replace: str, by: str) -> Callable:
 
 MACHINE_FAULTS = {
     "an operator": ("step", "values", loop_source, "emit", mistaken(") * (", ") + (")),
-    "rows left out by threads": ("step", "threads", kernel, "split", lambda count, parts: pool.split(count - 1, parts)),
+    "rows left out by threads": ("step", "threads", launch, "split", lambda count, parts: pool.split(count - 1, parts)),
 }
 
 

@@ -185,7 +185,7 @@ def test_the_user_keeps_what_was_there(rng: np.random.Generator) -> None:
 
 def test_threads_do_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     from tinygrad_seq.kernels import pool
-    from tinygrad_seq.scan.run import kernel
+    from tinygrad_seq.scan.run import launch
 
     parts: list[int] = []
 
@@ -193,7 +193,7 @@ def test_threads_do_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
         parts.append(len(tasks))
         pool.run_all(tasks)
 
-    monkeypatch.setattr(kernel, "run_all", counting)
+    monkeypatch.setattr(launch, "run_all", counting)
     assert ts.verify(nn.MGUCell(3, 3), checks=["every number of threads gives the same bits"]).passed
     assert {2, 3} <= set(parts)
 

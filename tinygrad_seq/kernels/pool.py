@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..base import settings
 from ..base.locks import make_lock
@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 SECONDS_PER_THREAD = 5e-4
 """The minimum work in seconds that pays for a thread: several times its wake-up time."""
+SHARE: Literal["what is faster", "rows", "columns"] = "what is faster"
+"""What threads share of a compiled loop: a check of the code takes one after the other, whatever it costs."""
 
 
 SECONDS_BESIDE = 1.5e-4

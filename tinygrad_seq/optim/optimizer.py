@@ -172,7 +172,7 @@ class Optimizer(ABC):
         >>> (w * w).sum().backward()
         >>> optimizer.step(max_norm=5.0)
         10.0
-        >>> w.data
+        >>> w.data.round(3)
         array([1.5, 2. ], dtype=float32)
         """
         for group in self.param_groups:

@@ -14,7 +14,7 @@ from ..base.tree import Tree, flatten, map_leaves
 from ..errors import CompileError, GradientError
 from ..functional import stack
 from ..scan import scan
-from ..verification.paths import on_threads
+from ..verification.paths import SHARES, on_threads
 from . import reference
 from .random_program import Graph, Step, leaves_of
 
@@ -296,11 +296,12 @@ def check_step(step: Step, second: bool = True) -> Outcome:
     numeric += differences("values", got.values, want.values, tolerance)
     numeric += differences("gradients", got.gradients, want.gradients, tolerance)
     faults += _flags("flags", got.flags, want.flags)
-    with on_threads(2):
-        more = ways.result(True)
-    faults += differences("threads", more.values, got.values, 0.0)
-    faults += differences("threads", more.gradients, got.gradients, 0.0)
-    checks += 4
+    for share in SHARES:
+        with on_threads(2, share):
+            more = ways.result(True)
+        faults += differences("threads", more.values, got.values, 0.0)
+        faults += differences("threads", more.gradients, got.gradients, 0.0)
+    checks += 6
     if second and 0 < step.T < 10 and any(want.flags.values()):
         try:
             numeric += differences("second derivatives", ways.second(True), ways.second(False), 10 * tolerance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from .table import SkipError, check
 
 # The difference between a float32 run and a float64 run of the same numbers: about 1000 eps of the largest element.
 SINGLE_VALUES, SINGLE_GRADIENTS = 1e-4, 1e-3
+Share = Literal["rows", "columns"]
+SHARES: Final[tuple[Share, ...]] = ("rows", "columns")
 # A batch size at which the compiled loop is split over threads, in parts of unequal size.
 _MANY_ROWS = 61
 
@@ -95,8 +97,9 @@ def threads(problem: Problem) -> Iterator[Finding]:
     with on_threads(1):
         one = large.evaluate()
     for count in (2, 3):
-        with on_threads(count):
-            yield from compare(large.evaluate(), one, NONE, prefix=f"{count} threads: ")
+        for share in SHARES:
+            with on_threads(count, share):
+                yield from compare(large.evaluate(), one, NONE, prefix=f"{count} threads, by {share}: ")
 
 
 def _large(problem: Problem) -> Problem:
@@ -108,16 +111,16 @@ def _large(problem: Problem) -> Problem:
 
 
 @contextlib.contextmanager
-def on_threads(count: int) -> Iterator[None]:
-    """Return a context with `count` threads, also for very small work."""
-    before, worth = get_num_threads(), pool.SECONDS_PER_THREAD
+def on_threads(count: int, share: Share = "rows") -> Iterator[None]:
+    """Return a context with `count` threads, also for very small work, which share rows or columns of loops."""
+    before, worth, shared = get_num_threads(), pool.SECONDS_PER_THREAD, pool.SHARE
     set_num_threads(count)
-    pool.SECONDS_PER_THREAD = 1e-12
+    pool.SECONDS_PER_THREAD, pool.SHARE = 1e-12, share
     try:
         yield
     finally:
         set_num_threads(before)
-        pool.SECONDS_PER_THREAD = worth
+        pool.SECONDS_PER_THREAD, pool.SHARE = worth, shared
 
 
 @check("float32 is near float64")

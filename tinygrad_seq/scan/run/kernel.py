@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...base.memo import Memo
+from ...kernels import pool
 from ...kernels.compile.generated import load
 from ...kernels.llvm.address import address_of, empty
 from ...kernels.machine import machine
@@ -74,7 +75,7 @@ class Kernel:
         self.N = self.loop.batch_size
         self.outputs = self._outputs(history)
         self.cost = cost_of(self.loop, self.source.epochs)
-        self._splits: Memo[tuple[int, int], Split] = Memo(100)
+        self._splits: Memo[tuple[int, int, str], Split] = Memo(100)
         numbers, buffers = self.source.numbers, self.source.buffers
         self._number = {buffer: at for at, buffer in enumerate(buffers)}
         self._strides = [
@@ -158,10 +159,10 @@ class Kernel:
 
     def split(self, T: int) -> Split:
         """Return how threads share a run over `T` times."""
-        key = T, available()
+        key = T, available(), pool.SHARE
         found = self._splits.get(key)
         if found is None:
-            found = self._splits.put(key, choose(self.cost, T, self.N, key[1], machine()))
+            found = self._splits.put(key, choose(self.cost, T, self.N, key[1], machine(), pool.SHARE))
         return found
 
     def rebind(self, bound: Bound, T: int, env: Env, changed: Collection[Var]) -> None:

@@ -85,9 +85,16 @@ class Split(NamedTuple):
     seconds: float
 
 
-def choose(cost: Cost, T: int, rows: int, threads: int, model: Machine) -> Split:
-    """Return the fastest way to run a loop over `T` times and `rows` batch elements on up to so many threads."""
+def choose(cost: Cost, T: int, rows: int, threads: int, model: Machine, share: str = "what is faster") -> Split:
+    """Return the fastest way to run a loop over `T` times and `rows` batch elements on up to so many threads.
+
+    `share` is `pool.SHARE`: with "rows" or "columns" all threads share these, if the loop can be split so.
+    """
     best = Split(1, False, T * cost.seconds(model, rows))
+    if share == "rows" and (cost.products or cost.elements):
+        return best._replace(threads=min(threads, rows))
+    if share == "columns" and cost.epochs:
+        return best._replace(threads=threads, columns=threads > 1)
     for count in range(2, min(threads, rows) + 1):
         seconds = model.wake + T * cost.seconds(model, -(-rows // count))
         if seconds < best.seconds:
