@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -188,6 +189,7 @@ def test_other_products_refuse():
             call()
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="without the compiler products are NumPy's")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_large_products_have_the_same_bits_on_any_number_of_threads(dtype, monkeypatch):
     monkeypatch.setattr("tinygrad_seq.ops.linear.LARGE", 1000)
