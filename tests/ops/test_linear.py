@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import config
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numba import config
 
 import tinygrad_seq as ts
 from tests.grad_of import grad_of
