@@ -52,7 +52,11 @@ def test_packages_are_loaded_when_they_are_used() -> None:
         "print(json.dumps([before, asked, used]))\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[False] * 4, [False] * 4, ["Run", "draw_curves", "shrink", "tinygrad_seq.interop"]]
+    assert json.loads(done.stdout) == [
+        [False] * 4,
+        [False] * 4,
+        ["Run", "draw_curves", "shrink", "tinygrad_seq.interop"],
+    ]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

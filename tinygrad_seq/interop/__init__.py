@@ -1,4 +1,4 @@
-"""Models of other libraries in, and out: Keras, PyTorch, ONNX, and the folder of a model hub. None of them is needed."""
+"""Models of other libraries in and out: Keras, PyTorch, ONNX, and the folders of a model hub."""
 
 __all__: list[str] = []
 
