@@ -20,6 +20,7 @@ from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
+from .memory import Memory, owner_of
 from .python_protocol import PythonProtocol
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
@@ -38,7 +39,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     bit = 1
     for operand in operands:
         if isinstance(operand, Tensor):
-            arrays.append(operand._frozen() if operand._exposed else operand._array)
+            arrays.append(operand._frozen() if operand._exposed and not primitive.aliases else operand._array)
             if operand._requires_grad:
                 source = operand._source
                 parents.append(operand if source is None else source)
@@ -55,6 +56,8 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     modes = in_front()
     if modes is not DEFAULT:
         modes, params = _with_modes(primitive, operands, arrays, params, wanted)
+    if primitive.aliases and wanted and modes.recording and operands[0]._exposed:
+        arrays[0] = operands[0]._frozen()
     if result is None:
         result = _computed(primitive, arrays, params, modes)
     if primitive.multiple:
@@ -70,15 +73,33 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     if modes.anomaly:
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
-        return _outputs(node, result)
+        outputs = _outputs(node, result)
+        if node is None and primitive.aliases:
+            for tensor in outputs:
+                _as_view(operands[0], tensor)
+        return outputs
     tensor = _new(Tensor)
     tensor._array = result
     tensor._source = node
     tensor._requires_grad = node is not None
+    if node is None and primitive.aliases:
+        _as_view(operands[0], tensor)
     return tensor
 
 
 _new = object.__new__
+
+
+def _as_view(source: Array, view: Tensor) -> None:
+    """Let `view` share the memory of `source`, if it has it: what is written to one is then seen in the other."""
+    if isinstance(source, Tensor) and view._array.size and owner_of(view._array) is owner_of(source._array):
+        memory = source._memory
+        if memory is None:
+            memory = source._memory = Memory(source)
+        memory.add(view)
+        view._memory = memory
+        if source._exposed:
+            view._exposed = True
 
 
 def _computed(primitive: Primitive, arrays: list[Any], params: dict[str, Any], modes: Modes) -> Any:

@@ -142,6 +142,7 @@ _diagonal = Primitive(
     "diagonal",
     lambda x, offset, axis1, axis2: x.diagonal(offset, axis1, axis2),
     (lambda g, _y, x_like, **where: _diagonal_place(g, shape=x_like.shape, **where),),
+    aliases=True,
 )
 _diagonal_place = Primitive(
     "diagonal_place", _place_diagonal, (lambda g, _y, _g, shape, **where: _diagonal(g, **where),)
