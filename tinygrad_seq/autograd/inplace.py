@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..base.modes import mode
-from ..errors import GraphError, ShapeError
+from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
 from .memory import Memory, make_writable
@@ -120,6 +120,11 @@ class InPlace:
         """Write `values` to the elements at `key`, so that a tensor of which this is a view sees them."""
         if self._memory is None or not self._share():
             self._writable()
+        elif any(size > 1 and not step for size, step in zip(self._array.shape, self._array.strides, strict=True)):
+            raise ArgumentError(
+                f"x[...] = value: expected a tensor whose elements have a place in memory each, got an expanded one of "
+                f"shape {self._array.shape}; write to x.clone()."
+            )
         self._array[key] = values
         self._written()
 

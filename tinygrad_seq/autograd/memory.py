@@ -6,6 +6,7 @@ old values, all tensors that share move to a copy together.
 
 from __future__ import annotations
 
+import operator
 import sys
 import weakref
 from collections import Counter
@@ -13,8 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-from ..errors import ArgumentError
 
 
 class Memory:
@@ -50,22 +49,9 @@ def owner_of(array: np.ndarray) -> np.ndarray:
 
 
 def make_writable(members: Sequence[Any]) -> None:
-    """Move tensors that share one memory to a copy of it, unless nobody else needs its old values.
-
-    Raises
-    ------
-    ArgumentError
-        If one of them is expanded, so that one place in memory stands for several elements.
-    """
-    for tensor in members:
-        shape, strides = tensor._array.shape, tensor._array.strides
-        if 0 in strides and any(size > 1 and not step for size, step in zip(shape, strides, strict=True)):
-            raise ArgumentError(
-                f"x[...] = value: expected one place in memory per element, got one that an expanded tensor of shape "
-                f"{shape} shares; expand a copy, as in x.clone().expand({', '.join(map(str, shape))})."
-            )
+    """Move tensors that share one memory to a copy of it, unless nobody else needs its old values."""
     owner = owner_of(members[0]._array)
-    if owner.flags.writeable and (any(t._exposed for t in members) or _references(members) == _NO_MORE):
+    if owner.flags.writeable and (any(t._exposed for t in members) or all(map(operator.le, _references(members), _NO_MORE))):
         return
     order = sorted(range(owner.ndim), key=lambda axis: -owner.strides[axis])
     old = owner.transpose(order).reshape(-1).view(np.uint8)

@@ -22,6 +22,7 @@ from .conversion import to_array
 from .inplace import InPlace
 from .memory import Memory, owner_of
 from .python_protocol import PythonProtocol
+from .promotion import WIDER, as_floats, float_of
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
@@ -65,9 +66,10 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
         result = np.asarray(result)
     node = None
-    if not wanted and not primitive.multiple and result.dtype.char == "e":
-        # NumPy's result for 8-bit integers and booleans, of a dtype that no Tensor has.
-        return record(primitive, tuple([np.asarray(array, np.float64) for array in arrays]), params)
+    if not primitive.multiple and result.dtype.char in WIDER:
+        dtype = float_of(primitive, arrays, params, result.dtype)
+        if dtype is not None:
+            return record(primitive, as_floats(primitive, operands, dtype), params)
     if wanted and modes.recording:
         node = make_node(primitive, params, operands, arrays, parents, wanted, result)
     if modes.anomaly:
