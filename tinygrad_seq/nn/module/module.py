@@ -734,8 +734,8 @@ _PLAIN = frozenset({bool, int, float, str, type(None)})  # settings, which hold 
 def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield the modules, parameters and buffers in `value` with their names; a shared one under every name.
 
-    In PyTorch's order: a module, its own parameters, its own buffers, what is in its other attributes; lists, tuples and
-    dicts in their order.
+    In PyTorch's order: a module, its own parameters, its own buffers, then what is in its other attributes. Lists,
+    tuples and dicts are walked in their order.
     """
     parts: Iterable[tuple[Any, Any]]
     if isinstance(value, Module):
