@@ -47,7 +47,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "nn": (
         ("module", "checks", "masks"),
         ("init", "cell"),
-        ("activations", "cells", "layers", "losses"),
+        ("activations", "batch_norm", "cells", "containers", "conv", "layers", "losses"),
         ("functional", "recurrence"),
         ("attention",),
         ("seq2seq",),
