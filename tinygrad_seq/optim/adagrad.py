@@ -39,23 +39,6 @@ class Adagrad(Optimizer):
     DtypeError
         If a parameter is neither float32 nor float64.
 
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.01
-        The learning rate.
-    lr_decay : float, default 0.0
-        How much the rate falls per update.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    initial_accumulator_value : float, default 0.0
-        The first value of s.
-    eps : float, default 1e-10
-        What keeps the divisor above 0.
-    maximize : bool, default False
-        Whether to go up the gradient.
-
     Examples
     --------
     >>> import tinygrad_seq as ts

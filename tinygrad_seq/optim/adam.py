@@ -40,23 +40,6 @@ class Adam(Optimizer):
     DtypeError
         If a parameter is neither float32 nor float64.
 
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.001
-        The learning rate.
-    betas : tuple of float, default (0.9, 0.999)
-        The decay rates of the running means of g and of its square, in [0, 1).
-    eps : float, default 1e-08
-        What keeps the divisor above 0.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    amsgrad : bool, default False
-        Whether to divide by the largest v so far.
-    maximize : bool, default False
-        Whether to go up the gradient.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -140,23 +123,6 @@ class AdamW(Adam):
         If an option is outside its range; see `Optimizer`.
     DtypeError
         If a parameter is neither float32 nor float64.
-
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.001
-        The learning rate.
-    betas : tuple of float, default (0.9, 0.999)
-        The decay rates of the running means of g and of its square, in [0, 1).
-    eps : float, default 1e-08
-        What keeps the divisor above 0.
-    weight_decay : float, default 0.01
-        The factor of the parameter that is added to its gradient.
-    amsgrad : bool, default False
-        Whether to divide by the largest v so far.
-    maximize : bool, default False
-        Whether to go up the gradient.
 
     Examples
     --------

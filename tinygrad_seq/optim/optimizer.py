@@ -236,11 +236,6 @@ class Optimizer(ABC):
             What `state_dict` of the same optimiser on the same model returned. Parameter numbers may be strings, as
             after a round trip through JSON.
 
-        Parameters
-        ----------
-        state_dict : mapping[str, Any]
-            What `state_dict` returned, of this optimiser or of one with as many parameters of the same shapes.
-
         Raises
         ------
         ArgumentError

@@ -124,11 +124,6 @@ class Scheduler(ABC):
         state_dict : mapping
             What `state_dict` of a schedule of the same kind returned.
 
-        Parameters
-        ----------
-        state_dict : mapping[str, Any]
-            What `state_dict` returned, of a schedule of the same kind.
-
         Raises
         ------
         ArgumentError

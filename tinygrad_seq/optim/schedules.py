@@ -30,17 +30,6 @@ class StepLR(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    step_size : int
-        The number of steps between two reductions.
-    gamma : float, default 0.1
-        The factor of a reduction.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -79,17 +68,6 @@ class MultiStepLR(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    milestones : iterable of int
-        The steps at which the rate is reduced.
-    gamma : float, default 0.1
-        The factor of a reduction.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -130,15 +108,6 @@ class ExponentialLR(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    gamma : float
-        The factor of a reduction.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -174,15 +143,6 @@ class LambdaLR(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    lr_lambda : callable or sequence of callable
-        A function of t, or one per group.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -231,17 +191,6 @@ class CosineAnnealingLR(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    T_max : int
-        The number of steps from the first rate to `eta_min`.
-    eta_min : float, default 0.0
-        The lowest rate.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -278,15 +227,6 @@ class LinearWarmup(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    warmup_steps : int
-        How many steps the rate rises.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -330,19 +270,6 @@ class WarmupCosine(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    warmup_steps : int
-        How many steps the rate rises.
-    total_steps : int
-        When the rate reaches `eta_min`.
-    eta_min : float, default 0.0
-        The lowest rate.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -402,27 +329,6 @@ class ReduceLROnPlateau(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    mode : str, default "min"
-        ``"min"`` for a metric that should fall, ``"max"`` for one that should rise.
-    factor : float, default 0.1
-        The factor of a reduction.
-    patience : int, default 10
-        How many steps without improvement are allowed.
-    threshold : float, default 0.0001
-        By how much the metric must improve.
-    threshold_mode : str, default "rel"
-        ``"rel"`` or ``"abs"``.
-    cooldown : int, default 0
-        How many steps after a reduction do not count.
-    min_lr : float or sequence of float, default 0.0
-        The lowest rate, or one per group.
-    eps : float, default 1e-08
-        The smallest change of a rate that is made.
 
     Examples
     --------

@@ -32,23 +32,6 @@ class SGD(Optimizer):
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
 
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.001
-        The learning rate.
-    momentum : float, default 0.0
-        The decay rate of the running sum b.
-    dampening : float, default 0.0
-        The share of g that the running sum leaves out.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    nesterov : bool, default False
-        Whether to look ahead along the running sum.
-    maximize : bool, default False
-        Whether to go up the gradient.
-
     Raises
     ------
     ArgumentError
