@@ -78,7 +78,7 @@ def _lift(caller: str, operand: Any) -> Any:
 
 def _is_weak(operands: tuple[Any, ...]) -> bool:
     """Return whether the first operand is a Python number, which never changes a dtype, beside an array."""
-    return operands[0].__class__ in (float, int, bool) and any([x.__class__ in LEVELS for x in operands[1:]])
+    return operands[0].__class__ in (float, int, bool) and any(x.__class__ in LEVELS for x in operands[1:])
 
 
 def _lift_each(caller: str, operands: Any) -> Any:
