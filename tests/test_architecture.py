@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("kernels",),
         ("ops",),
         ("autograd",),
-        ("functional", "optim", "scan"),
+        ("array_api", "functional", "optim", "scan"),
         ("nn",),
         ("data", "metrics", "report", "rtrl", "testing", "train", "verification"),
         ("interop",),
