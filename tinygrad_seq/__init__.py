@@ -78,6 +78,7 @@ from .scan import scan
 from .verification import verify
 
 if TYPE_CHECKING:
+    from . import interop as interop
     from . import report as report
     from . import testing as testing
     from . import train as train
@@ -85,7 +86,7 @@ else:
 
     def __getattr__(name: str) -> Any:
         """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
-        if name in ("report", "testing", "train"):
+        if name in ("interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -178,4 +179,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "report", "train"])
+    return sorted([*__all__, "interop", "report", "train"])
