@@ -91,7 +91,9 @@ else:
 
     def __getattr__(name: str) -> Any:
         """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
-        if name in ("interop", "report", "testing", "train"):
+        if name == "__array_namespace_info__":
+            return importlib.import_module(".array_api", __name__).__array_namespace_info__
+        if name in ("array_api", "interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -21,6 +21,21 @@ def check_device(caller: str, device: Any) -> None:
         )
 
 
+def check_export(tensor: Any, stream: Any, dl_device: Any) -> None:
+    """Raise unless the memory of `tensor` can be exported by DLPack."""
+    if tensor.requires_grad:
+        raise GraphError(
+            f"__dlpack__: expected a tensor that needs no gradient, got {tensor.shape} {tensor.dtype} that requires "
+            "grad, and another library would drop it; export x.detach() if the gradient may stop here."
+        )
+    if stream is not None:
+        raise ArgumentError(f"__dlpack__: expected stream=None on the CPU, got {stream!r}; leave it out.")
+    if dl_device is not None and tuple(map(int, dl_device)) != DLPACK_CPU:
+        raise ArgumentError(
+            f"__dlpack__: expected dl_device=None or {DLPACK_CPU}, the CPU, got {dl_device}; copy it there afterwards."
+        )
+
+
 def import_memory(x: Any, copy: bool | None) -> np.ndarray:
     """Return the memory that `x` exports by DLPack as an ndarray, for `from_dlpack`.
 
