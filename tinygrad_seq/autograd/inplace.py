@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..base.modes import mode
+from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
@@ -238,6 +239,64 @@ class InPlace:
                 f"copy_: expected values that broadcast to {self._array.shape}, got {new.shape}; reshape them first."
             ) from None
         self._write(..., fitted)
+        return self
+
+    def zero_(self) -> Self:
+        """Overwrite the values with zeros and return the tensor itself."""
+        return self.copy_(0)
+
+    def fill_(self, value: float) -> Self:
+        """Overwrite the values with one value.
+
+        Parameters
+        ----------
+        value : float
+            The value, cast to the dtype of the tensor.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
+        return self.copy_(value)
+
+    def uniform_(self, low: float = 0.0, high: float = 1.0, generator: np.random.Generator | None = None) -> Self:
+        """Overwrite the values with random numbers from the uniform distribution on ``[low, high)``.
+
+        Parameters
+        ----------
+        low, high : float, default 0.0 and 1.0
+            The bounds.
+        generator : Generator, default None
+            The random generator; by default the one that `manual_seed` seeds.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
+        return self.copy_(current_generator(generator).uniform(low, high, self._array.shape))
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None) -> Self:
+        """Overwrite the values with random numbers from a normal distribution.
+
+        Parameters
+        ----------
+        mean, std : float, default 0.0 and 1.0
+            Its mean and standard deviation.
+        generator : Generator, default None
+            The random generator; by default the one that `manual_seed` seeds.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
+        return self.copy_(current_generator(generator).normal(mean, std, self._array.shape))
+
+    def detach_(self) -> Self:
+        """Cut the tensor off from the history that made it, and return it."""
+        self._array, self._source, self._requires_grad = self._frozen(), None, False
         return self
 
     def __setitem__(self, key: Any, value: ArrayLike) -> None:

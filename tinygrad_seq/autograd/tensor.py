@@ -22,6 +22,7 @@ from .conversion import to_array
 from .inplace import InPlace
 from .memory import Memory, owner_of
 from .python_protocol import PythonProtocol
+from .pytorch_protocol import PyTorchProtocol
 from .promotion import WIDER, as_floats, float_of
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
@@ -151,7 +152,7 @@ def _with_modes(
     return modes, found | {"kept": stamp.kept}
 
 
-class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
+class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators):
     """An n-dimensional array with a gradient.
 
     Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
@@ -218,11 +219,6 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     def ndim(self) -> int:
         """The number of axes."""
         return self._array.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of values."""
-        return self._array.size
 
     @property
     def is_leaf(self) -> bool:

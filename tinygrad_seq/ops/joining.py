@@ -434,7 +434,14 @@ def tile(x: Array, reps: Shape) -> Array:
     return reshape(spread, [count * size for count, size in zip(counts, sizes, strict=True)])
 
 
-@Public()
+@Public(
+    pytorch=Meaning(
+        lambda x, **_: repeat(x, 1, 0),
+        without("axis"),
+        "repeat(x, 2, axis=0), or axis=None for all elements, to repeat each one (NumPy), or tile(x, (2, 1)) to repeat "
+        "the array (PyTorch); repeat_interleave(x, 2, dim=0) repeats each element with both",
+    )
+)
 def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array.
 
@@ -460,7 +467,7 @@ def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> ts.repeat(ts.tensor([1.0, 2.0]), [2, 1])
+    >>> ts.repeat(ts.tensor([1.0, 2.0]), [2, 1], axis=0)
     tensor([1., 1., 2.])
     """
     x, axis = one_axis("repeat", x, axis)

@@ -26,6 +26,7 @@ from . import (  # noqa: F401 (each file of operations, as importing it puts its
     normalisation,
     numbers,
     one_hot,
+    pytorch,
     reduction,
     searching,
     sorting,
@@ -49,20 +50,6 @@ class Operators:
 
     def __getitem__(self, key: Any) -> Array:
         return indexing.getitem(self, key)
-
-    def float(self) -> Array:
-        """Return the tensor as float32."""
-        return casting.astype(self, "float32")
-
-    def double(self) -> Array:
-        """Return the tensor as float64."""
-        return casting.astype(self, "float64")
-
-    def long(self) -> Array:
-        """Return the tensor as int64, cut off towards zero."""
-        return casting.astype(self, "int64")
-
-    to = casting.astype
 
     @property
     def T(self) -> Array:  # noqa: N802 (NumPy's name)

@@ -12,6 +12,7 @@ from ...autograd.array_protocol import ArrayProtocol
 from ...autograd.creation import as_tensor
 from ...autograd.promotion import WIDER, as_floats, float_of
 from ...autograd.python_protocol import first_axis
+from ...autograd.pytorch_protocol import PyTorchProtocol
 from ...autograd.recording import check_operand, explain
 from ...autograd.tensor import Tensor
 from ...base.memo import Memo
@@ -116,7 +117,7 @@ class Builder:
         return results
 
 
-class Tracer(ArrayProtocol, Operators):
+class Tracer(PyTorchProtocol, ArrayProtocol, Operators):
     """Stands for an array while a step is traced: it has a shape and a dtype, and no values."""
 
     __slots__ = ("_builder", "_var")
@@ -137,10 +138,6 @@ class Tracer(ArrayProtocol, Operators):
     @property
     def ndim(self) -> int:
         return len(self._var.aval.shape)
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self._var.aval.shape, dtype=np.int64))
 
     def __len__(self) -> int:
         return first_axis("len", self.shape)
