@@ -320,7 +320,7 @@ class InPlace:
             )
 
     def _update(self, primitive: Primitive, other: ArrayLike) -> Self:
-        """Return ``x op= other``: changed in place, but for a recorded history, of which only the name is bound anew."""
+        """Return ``x op= other``, changed in place; where there is a recorded history, only the name is bound anew."""
         if self._requires_grad and self._source is None:
             self._refuse_recorded_write("in-place operator on a parameter")
             return self.copy_(self._apply(primitive, (self, other), {}))

@@ -21,9 +21,9 @@ from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
 from .memory import Memory, owner_of
+from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
-from .promotion import WIDER, as_floats, float_of
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 

@@ -20,8 +20,8 @@ from .joining import concat
 from .limits import ratio
 from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
-from .spelling import Meaning, without
 from .shape import broadcast_to, inverse, kept, permute_dims, reshape
+from .spelling import Meaning, without
 
 
 def _count(shape: tuple[int, ...], axes: Axes) -> int:
@@ -252,7 +252,8 @@ _std = Primitive(
 _SAY_CORRECTION = Meaning(
     lambda x, axis=None, correction=1, keepdims=False: var(x, axis, float(correction), keepdims),
     without("axis", "correction"),
-    "var(x, axis=1) or correction=0 for the population's (NumPy), var(x, dim=1) or correction=1 for the sample's (PyTorch)",
+    "var(x, axis=1) or correction=0 for that of the population (NumPy), var(x, dim=1) or correction=1 for that of the "
+    "sample (PyTorch)",
 )
 
 
