@@ -10,6 +10,7 @@ from .clip import clip_grad_norm_, clip_grad_value_
 from .composition import ChainedScheduler, SequentialLR
 from .cyclic import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .factors import ConstantLR, LinearLR, MultiplicativeLR, PolynomialLR
+from .lbfgs import LBFGS
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .rprop import Rprop
@@ -28,6 +29,7 @@ from .sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

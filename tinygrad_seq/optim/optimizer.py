@@ -444,6 +444,8 @@ def _holds_dicts(values: Iterable[object]) -> bool:
 
 
 def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(part) for part in value]
     return np.array(value, order="C") if isinstance(value, np.ndarray) else value
 
 
