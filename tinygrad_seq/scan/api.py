@@ -12,7 +12,7 @@ from ..autograd.creation import zeros
 from ..autograd.tensor import Tensor
 from ..base.locks import compiling
 from ..base.modes import mode, no_grad
-from ..base.switches import Switch
+from ..base.switches import Switch, current
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import ArgumentError, CompileError, ShapeError
 from ..ops.joining import unstack
@@ -161,6 +161,9 @@ def begin_scan(
             _, (y,) = unroll(step, carry, [x])
         return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)
     if mode.tracing:
+        recorder = current().recorder
+        if recorder is not None and time > 1:
+            return recorder.scan(step, carry, leaves, rebuild, time, reverse)
         check_inner(time)
     elif compile is not False and mode.compiling and not mode.anomaly:
         try:

@@ -16,6 +16,7 @@ from ...errors import ShapeError
 from ...ops.comparison import where
 from ...ops.joining import concat
 from ...ops.normalisation import dropout as drop
+from ...ops.primitive import is_traced
 from ..cell import Cell
 from ..checks import check_given
 from ..masks import Flags, Mask
@@ -69,7 +70,8 @@ def run_call(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, li
     states
         The state that each pass starts from, (N, ...).
     """
-    return _run_layers(call, xs, states) if call.flags.lengths is None else _run_sorted(call, xs, states)
+    lengths = call.flags.lengths
+    return _run_layers(call, xs, states) if lengths is None or is_traced(lengths) else _run_sorted(call, xs, states)
 
 
 def _run_sorted(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
