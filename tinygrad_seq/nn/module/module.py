@@ -348,7 +348,7 @@ class Module:
     def _register(self, name: str, value: Any, kind: type) -> None:
         if not isinstance(name, str) or not name or "." in name:
             got, advice = repr(name), "pass a word"
-        elif hasattr(self, name) and not isinstance(vars(self).get(name), kind | None):
+        elif hasattr(self, name) and not isinstance(vars(self).get(name, self.forward), kind | None):
             got, advice = f"{name!r}, which the module has", "choose another name"
         elif not isinstance(value, kind | None):
             got, advice = f"a {type(value).__name__} as {name!r}", f"pass an nn.{kind.__name__}"
