@@ -1,6 +1,8 @@
 """Models of other libraries in and out: Keras, PyTorch, ONNX, and the folders of a model hub."""
 
-__all__: list[str] = []
+from .onnx_import import from_onnx
+
+__all__ = ["from_onnx"]
 
 
 def __dir__() -> list[str]:
