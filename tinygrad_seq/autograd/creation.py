@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ..base.settings import default_dtype
 from ..errors import ArgumentError, ShapeError
 from ..ops.casting import as_dtype
-from ..ops.primitive import LEVELS, Array
+from ..ops.primitive import LEVELS, Array, is_traced
 from .conversion import to_array
 from .tensor import Tensor, wrap
 
@@ -80,7 +80,7 @@ def asarray(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
 
 def as_tensor(caller: str, data: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return `asarray` of `data`, in the name of `caller`."""
-    if isinstance(data, Tensor):
+    if isinstance(data, Tensor) or is_traced(data):
         return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
     if isinstance(data, np.ndarray) and data.dtype == as_dtype(caller, dtype or data.dtype):
         shared = wrap(data)

@@ -12,7 +12,7 @@ from ...scan.ir.step import Eqn, Step, Var
 from .native import NATIVE, write_native
 from .operations import OPERATIONS
 from .record import LOOP
-from .sizes import Filled, Iota, Size
+from .sizes import Filled, Iota, Prefix, Size, Triangle
 
 _LARGEST_FOLDED = 1 << 26
 
@@ -116,6 +116,10 @@ class Graph:
             return root.node("Expand", root.constant(value.array), root.shape(value.shape))
         if isinstance(value, Iota):
             return root._iota(value)
+        if isinstance(value, Triangle):
+            return root._triangle(value)
+        if isinstance(value, Prefix):
+            return root._prefix(value)
         return self.constant(value, self._names.get(id(value), ""))
 
     def _iota(self, value: Iota) -> str:
@@ -130,6 +134,19 @@ class Graph:
         shape = [-1 if axis == value.axis else 1 for axis in range(len(value.shape))]
         line = self.node("Reshape", line, self.constant(np.array(shape, np.int64)))
         return self.node("Expand", line, self.shape(value.shape))
+
+    def _triangle(self, value: Triangle) -> str:
+        rows, columns = value.shape[-2:]
+        below = self._iota(Iota(value.k, 1, 0, (rows, 1), np.dtype(np.int64)))
+        inside = self.node("LessOrEqual", self._iota(Iota(0, 1, 1, (1, columns), np.dtype(np.int64))), below)
+        if value.dtype != np.bool_ or not value.low or value.high:
+            inside = self.node("Where", inside, self.value(value.low, value.dtype), self.value(value.high, value.dtype))
+        return self.node("Expand", inside, self.shape(value.shape))
+
+    def _prefix(self, value: Prefix) -> str:
+        zero = self.constant(np.array([0], np.int64))
+        rows = self.node("Slice", self.constant(value.table), zero, self.size(value.shape[value.axis]), zero)
+        return self.node("Reshape", rows, self.shape(value.shape))
 
     # ------------------------------------------------------------------------------------------------- sizes
 
@@ -255,6 +272,12 @@ class Graph:
         )
         return [found] if len(eqn.results) == 1 else list(found)
 
+    def drop_unread(self) -> None:
+        """Drop the constants that no node reads."""
+        read = set(_read_names(self.nodes))
+        declared = [name for name in self.initializers if name in read]
+        self.initializers = {name: self.initializers[name] for name in declared}
+
     def _drop_copies(self, outputs: Sequence[str]) -> None:
         """Let the node that computes an output have its name, in place of a copy, where nothing forbids it."""
         made = {name: node for node in self.nodes for name in node.output if node.op_type != "Identity"}
@@ -283,6 +306,14 @@ class Graph:
         """Return the declaration of a value."""
         sizes = [size if isinstance(size, int) else str(size) for size in self.sizes_of(var)]
         return self._h.make_tensor_value_info(name, self.type_of(var.dtype), sizes)
+
+
+def _read_names(nodes: Iterable[Any]) -> Iterable[str]:
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            if attribute.name == "body":
+                yield from _read_names(attribute.g.node)
 
 
 def _rename_in(graph: Any, old: str, new: str) -> None:

@@ -165,7 +165,7 @@ def subject_of(
 
 def _training(name: str) -> Any:
     raise ArgumentError(
-        f"to_onnx: expected a model in evaluation mode, got {name} in training mode, with dropout; call model.eval()."
+        f"to_onnx: expected a model in evaluation mode, got {name} in training mode; call model.eval()."
     )
 
 
@@ -219,7 +219,8 @@ def _examples(model: Any, name: str, inputs: Any) -> dict[str, np.ndarray]:
 
 def _declare(name: str, example: np.ndarray, batch_first: bool, axes: Sequence[str | None] | None) -> Input:
     if axes is None:
-        front = ("N",) if example.ndim == 1 else ("N", "T") if batch_first else ("T", "N")
+        one = example.ndim - (example.dtype.kind == "f") < 2  # the last axis of floating-point numbers has features
+        front = ("N",) if one else ("N", "T") if batch_first else ("T", "N")
         axes = (*front, *[None] * (example.ndim - len(front)))[: example.ndim]
     if len(axes) != example.ndim:
         raise ShapeError(

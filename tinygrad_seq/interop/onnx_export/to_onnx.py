@@ -126,6 +126,7 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> bytes:
         graph.nodes.append(helper.make_node("Identity", [graph.name(var)], [name]))
         outputs.append(graph.info(name, var))
     graph._drop_copies([output.name for output in outputs])
+    graph.drop_unread()
     made = helper.make_graph(graph.nodes, subject.name, declared, outputs, initializer=list(graph.initializers.values()))
     model = helper.make_model(
         made,

@@ -15,6 +15,7 @@ from ...ops.comparison import where
 from ...ops.extrema import any
 from ...ops.linear import matmul
 from ...ops.normalisation import softmax
+from ...ops.primitive import is_traced
 from ...ops.shape import expand_dims, swapaxes
 from ..checks import check_features, check_tensor
 from ..masks import check_flags
@@ -193,7 +194,7 @@ class Attention(Module):
         """
         values, counts = self._rows_first(memory, lengths, mask)
         values = fill_padding(values, counts, axis=1)
-        with nullcontext() if counts.any() else unchecked():
+        with nullcontext() if is_traced(counts) or counts.any() else unchecked():
             keys = in_precision(self, self.make_keys, values)
         return Memory(keys, values, counts)
 

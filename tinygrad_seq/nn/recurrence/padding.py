@@ -21,6 +21,7 @@ from ...base.modes import no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, flatten, map_leaves
 from ...ops.comparison import where
+from ...ops.primitive import is_traced
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims, reshape
 from ..masks import Mask
@@ -109,6 +110,10 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
     reverse
         Whether the first step is the last in time.
     """
+    if is_traced(valid):  # a model is traced for inference: no gradient reads padding
+        return map_leaves(lambda x: where(per_row(valid, x), x, np.zeros((), x.dtype)), tree)
+    if valid.all() and valid.size:
+        return tree
     by_time = valid if axis == 0 else valid.T
     if not by_time.any():
         return map_leaves(lambda x: where(per_row(valid, x), x, np.zeros((), x.dtype)), tree)
