@@ -29,7 +29,7 @@ def stream(path: str, prompt: str, length: int) -> Iterator[str]:
     index = {token: number for number, token in enumerate(tokens)}
     outputs = [output.name for output in session.get_outputs()]
     given = [index["<EOS>"], *[index[character] for character in prompt]]
-    state: dict[str, Any] = {}  # the file starts from its initial state if it is given none
+    likely, state = 0, dict[str, Any]()  # the file starts from its initial state if it is given none
     for number in range(len(given) - 1 + length):
         token = given[number] if number < len(given) else likely
         found = dict(zip(outputs, session.run(outputs, {"tokens": np.array([token]), **state}), strict=True))
@@ -89,8 +89,10 @@ def main(short: bool = False) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         here = train(path, 20 if short else 300)
-        # In this process the package cannot be imported.
-        program = "import runpy, sys; sys.modules['tinygrad_seq'] = None; sys.argv.pop(0); runpy.run_path(sys.argv[0], None, '__main__')"
+        program = (  # in this process the package cannot be imported
+            "import runpy, sys; sys.modules['tinygrad_seq'] = None; sys.argv.pop(0); "
+            "runpy.run_path(sys.argv[0], None, '__main__')"
+        )
         command = [sys.executable, "-c", program, __file__, str(path), "The "]
         there = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     print(f"here:                The {here!r}\nwithout the package: The {there!r}")

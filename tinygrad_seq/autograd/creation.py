@@ -81,7 +81,7 @@ def asarray(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
 def as_tensor(caller: str, data: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return `asarray` of `data`, in the name of `caller`."""
     if isinstance(data, Tensor) or is_traced(data):
-        return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
+        return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)  # type: ignore[no-any-return]
     if isinstance(data, np.ndarray) and data.dtype == as_dtype(caller, dtype or data.dtype):
         shared = wrap(data)
         shared._exposed = True

@@ -23,7 +23,7 @@ def write_matmul(g: Graph, eqn: Eqn) -> str:
         return _int8(g, a, known)
     if precision == "int8":
         raise ArgumentError(
-            f"to_onnx: expected int8 products with constant weights, got {eqn.operands[1].shape} that are computed; "
+            f"to_onnx: expected int8 products with constant weights, got {g.sizes_of(eqn.operands[1])} computed; "
             "export the float32 model that it was made from."
         )
     if precision == "bfloat16":
@@ -37,12 +37,14 @@ def _rounded(g: Graph, name: str) -> str:
 
 
 def _int8(g: Graph, a: str, known: np.ndarray) -> str:
-    """Write a product of int8 numbers with one scale per row of `a`, from the row, and one per column of the weights."""
+    """Write a product in int8, with one scale per row of `a`, taken from it, and one per column of the weights."""
     from ...kernels.gemm.operands import SMALLEST, quantise  # imports Numba
 
     largest = g.node("ReduceMax", g.node("Abs", a), g.constant(np.array([-1])), keepdims=1)
     usable = g.node("Max", largest, g.value(float(SMALLEST), _FLOAT32))
-    numbers = g.node("Cast", g.node("Round", g.node("Mul", a, g.node("Div", g.value(127.0, _FLOAT32), usable))), to=g.INT8)
+    numbers = g.node(
+        "Cast", g.node("Round", g.node("Mul", a, g.node("Div", g.value(127.0, _FLOAT32), usable))), to=g.INT8
+    )
     scale = g.node("Div", largest, g.value(127.0, _FLOAT32))
     columns, of_columns = quantise(known, 0)
     exact = g.node("Cast", g.node("MatMulInteger", numbers, g.constant(columns)), to=g.type_of(_FLOAT32))

@@ -31,7 +31,9 @@ class Size:
         return names[0] if not rest and factor == 1 and len(names) == 1 else None
 
     def __str__(self) -> str:
-        return "+".join("*".join((*([str(factor)] if factor != 1 or not names else []), *names)) for names, factor in self.terms)
+        return "+".join(
+            "*".join((*([str(factor)] if factor != 1 or not names else []), *names)) for names, factor in self.terms
+        )
 
 
 class Iota(NamedTuple):
@@ -115,7 +117,9 @@ class Samples:
         if isinstance(first, dict):
             return {key: self.merge([value[key] for value in values]) for key in first}
         if isinstance(first, slice):
-            return slice(*[self.merge([getattr(value, part) for value in values]) for part in ("start", "stop", "step")])
+            return slice(
+                *[self.merge([getattr(value, part) for value in values]) for part in ("start", "stop", "step")]
+            )
         if isinstance(first, np.ndarray):
             return first
         if all(value.__class__ is first.__class__ and value == first for value in values):
@@ -131,8 +135,12 @@ class Samples:
             return first
         shape = self.merge([array.shape for array in arrays])
         axes = [axis for axis, size in enumerate(shape) if isinstance(size, Size)]
-        pieces = [array[tuple([slice(0, 1) if k in axes else slice(None) for k in range(array.ndim)])] for array in arrays]
-        repeats = all(_equal(np.broadcast_to(piece, array.shape), array) for piece, array in zip(pieces, arrays, strict=True))
+        pieces = [
+            array[tuple([slice(0, 1) if k in axes else slice(None) for k in range(array.ndim)])] for array in arrays
+        ]
+        repeats = all(
+            _equal(np.broadcast_to(piece, array.shape), array) for piece, array in zip(pieces, arrays, strict=True)
+        )
         if repeats and all(_equal(piece, pieces[0]) for piece in pieces):
             return Filled(pieces[0].copy(), shape)
         found = self._iota(arrays, shape, axes) or self._triangle(arrays, shape) or _prefix(arrays, shape, axes)
@@ -161,7 +169,7 @@ class Samples:
                 return None
             high, low = matrix[0, -1].item(), matrix[-1, 0].item()
             k = int((matrix[0] == low).sum()) - 1
-            if not np.array_equal(matrix, np.where(np.tri(*matrix.shape, k, dtype=bool), low, high)):
+            if not np.array_equal(matrix, np.where(np.tri(matrix.shape[0], matrix.shape[1], k, dtype=bool), low, high)):
                 return None
             diagonals.append(k)
             ends.add((low, high))
@@ -180,7 +188,10 @@ def _prefix(arrays: Sequence[np.ndarray], shape: Any, axes: Sequence[int]) -> Pr
     if not table.ndim or arrays[0].size * len(table) != table.size * arrays[0].shape[axes[0]]:
         return None
     rows = [table[: array.shape[axes[0]]] for array in arrays]
-    if all(row.size == array.size and _equal(row.reshape(array.shape), array) for row, array in zip(rows, arrays, strict=True)):
+    if all(
+        row.size == array.size and _equal(row.reshape(array.shape), array)
+        for row, array in zip(rows, arrays, strict=True)
+    ):
         return Prefix(table, axes[0], shape)
     return None
 

@@ -20,6 +20,7 @@ from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, flatten, map_leaves
+from ...errors import CompileError
 from ...ops.comparison import where
 from ...ops.primitive import is_traced
 from ...ops.reduction import sum
@@ -72,6 +73,10 @@ def hold_padding(
     before
         Arrays (N, ...) to use instead of zeros before the first valid step.
     """
+    if is_traced(valid):
+        raise CompileError(
+            "masked_output: expected 'zeros' in a model that is traced, got 'held'; build the layer with the default."
+        )
     order = slice(None, None, -1 if reverse else 1)
     T, N = valid.shape
     number = np.arange(1, T + 1)[:, None]  # from 1, in the order of the run; 0 where no step has counted yet
