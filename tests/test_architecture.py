@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("kernels",),
         ("ops",),
         ("autograd",),
-        ("functional", "optim", "scan"),
+        ("array_api", "functional", "optim", "scan"),
         ("nn",),
         ("data", "metrics", "report", "rtrl", "testing", "train", "verification"),
         ("interop",),
@@ -47,7 +47,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "nn": (
         ("module", "checks", "masks"),
         ("init", "cell"),
-        ("activations", "cells", "layers", "losses"),
+        ("activations", "batch_norm", "cells", "containers", "conv", "layers", "losses"),
         ("functional", "recurrence"),
         ("attention",),
         ("seq2seq",),

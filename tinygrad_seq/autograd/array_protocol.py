@@ -6,12 +6,14 @@ A gradient is never lost: functions that only run on bare arrays raise for tenso
 from __future__ import annotations
 
 import functools
-from typing import Any
+import importlib
+from typing import Any, Self
 
 import numpy as np
 
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..ops.primitive import TABLE, Array, Primitive
+from .exchange import DEVICE, check_device
 
 # Ufuncs whose primitive has another forward.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
@@ -25,12 +27,58 @@ def _primitives() -> dict[np.ufunc, Primitive]:
     return same_forward | {ufunc: TABLE[name] for ufunc, name in _BY_NAME.items()}
 
 
+VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API standard
+
+
 class ArrayProtocol:
     """Mixed into `Tensor`."""
 
     __slots__ = ()
     _requires_grad: bool
     numpy: Any
+
+    # ---------------------------------------------------------------------------------------- the array API standard
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        """Return the functions of the array API standard, as a module."""
+        if api_version is not None and api_version not in VERSIONS:
+            raise ArgumentError(
+                f"__array_namespace__: expected api_version None or one of {', '.join(VERSIONS)}, got {api_version!r}; "
+                "pass one of them."
+            )
+        return importlib.import_module("tinygrad_seq.array_api")
+
+    @property
+    def device(self) -> str:
+        """Where the values are: always "cpu"."""
+        return DEVICE
+
+    def to_device(self, device: str, /, *, stream: None = None) -> Self:
+        """Return the tensor itself, as "cpu" is the only device.
+
+        Parameters
+        ----------
+        device : str
+            "cpu".
+        stream : None
+            There are no streams.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+
+        Raises
+        ------
+        ArgumentError
+            If another device or a stream is asked for.
+        """
+        check_device("to_device", device)
+        if stream is not None:
+            raise ArgumentError(f"to_device: expected stream=None on the CPU, got {stream!r}; leave it out.")
+        return self
+
+    # --------------------------------------------------------------------------------------------- NumPy's protocols
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(_bare(self, "np.asarray"), dtype=dtype, copy=copy)

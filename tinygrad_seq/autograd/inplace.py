@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..base.modes import mode
-from ..errors import GraphError, ShapeError
+from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
+from .exchange import DLPACK_CPU, check_export
 
 
 class _Probe:
@@ -138,6 +139,33 @@ class InPlace:
         view = self._array.view()
         view.flags.writeable = False
         return view
+
+    # ---------------------------------------------------------------------------------------- memory for others
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return DLPACK_CPU
+
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Hand the memory out as `data` does: who receives it may write to it, and graphs keep the old values."""
+        check_export(self, stream, dl_device)
+        if copy:
+            array = np.array(self._array)
+        elif copy is False and not (self._array.flags.carray and (self._exposed or self._alone())):
+            raise ArgumentError(
+                "__dlpack__: expected a tensor that alone has its memory, in row-major order, with copy=False, got one "
+                f"of shape {self._array.shape} {self._array.dtype} that shares it; leave out copy=, or pass copy=True."
+            )
+        else:
+            array = self._writable()
+            self._exposed = True
+        return array.__dlpack__(max_version=max_version)
 
     # --------------------------------------------------------------------------------------------------- writing
 

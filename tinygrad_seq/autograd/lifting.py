@@ -26,12 +26,13 @@ def _public(caller: str, operation: Public) -> Callable[..., Any]:
     """Return the function of `operation` that takes plain data too; its errors begin with `caller`."""
     function = operation.function
     alias = caller != function.__name__
+    scalars = isinstance(function, Primitive) and len(function.rules) > 1
     lift = _lift_each if operation.operands == "each" else _lift
     name = "" if isinstance(function, Primitive) else getattr(function, "__wrapped__", function).__code__.co_varnames[0]
 
     def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:
-            if args[0].__class__ not in LEVELS:
+            if args[0].__class__ not in LEVELS and not (scalars and _is_weak(args)):
                 args = (lift(caller, args[0]), *args[1:])
         elif name in kwargs:
             kwargs = {**kwargs, name: lift(caller, kwargs[name])}
@@ -42,10 +43,12 @@ def _public(caller: str, operation: Public) -> Callable[..., Any]:
                 raise
             raise in_name(error, caller) from error.__cause__
 
-    def lift_rest(*args: Any, **kwargs: Any) -> Any:
-        return function(*args[:1], *[_lift(caller, operand) for operand in args[1:]], **kwargs)
+    plain = {"rest": 1, "all": 0}.get(operation.operands, 0)  # how many of the first arguments are no arrays
 
-    call = functools.wraps(function)(lift_rest if operation.operands == "rest" else lift_first)
+    def lift_rest(*args: Any, **kwargs: Any) -> Any:
+        return function(*args[:plain], *[_lift(caller, operand) for operand in args[plain:]], **kwargs)
+
+    call = functools.wraps(function)(lift_rest if operation.operands in ("rest", "all") else lift_first)
     call.__module__ = "tinygrad_seq"
     call.__wrapped__ = _Signature(function)
     return call
@@ -71,6 +74,11 @@ def _lift(caller: str, operand: Any) -> Any:
     if isinstance(operand, list | tuple) and _holds_tensors(operand):
         return stack([_lift(caller, item) for item in operand])
     return as_tensor(caller, operand)
+
+
+def _is_weak(operands: tuple[Any, ...]) -> bool:
+    """Return whether the first operand is a Python number, which never changes a dtype, beside an array."""
+    return operands[0].__class__ in (float, int, bool) and any(x.__class__ in LEVELS for x in operands[1:])
 
 
 def _lift_each(caller: str, operands: Any) -> Any:

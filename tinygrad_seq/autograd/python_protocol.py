@@ -54,6 +54,9 @@ class PythonProtocol:
     def __int__(self) -> int:
         return int(self.item())
 
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
     def __index__(self) -> int:
         if self._array.dtype.kind not in "iu" or self._array.ndim:
             raise DtypeError(

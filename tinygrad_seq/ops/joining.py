@@ -11,7 +11,7 @@ from ..errors import ArgumentError, ShapeError
 from .axes import normalise_axis
 from .indexing import take
 from .primitive import Array, OpKind, Primitive
-from .public import Public
+from .public import Public, named
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, one_axis, reshape
 from .views import of_split
 
@@ -453,6 +453,39 @@ def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
             f"for an array of shape {x.shape} {x.dtype}; pass {size} counts."
         )
     return take(x, np.repeat(np.arange(size), counts), axis)
+
+
+@Public()
+@named
+def repeat_interleave(x: Array, repeats: Shape, axis: int | None = None) -> Array:
+    """Return `repeat`, by PyTorch's name: each element repeated in place.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    repeats : int or iterable of int
+        One count for all elements along `axis`, or one count each.
+    axis : int, default None
+        The axis along which to repeat; None repeats the elements of the flattened array.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, with the sum of the counts along `axis`.
+
+    Raises
+    ------
+    ArgumentError
+        If a count is negative, or there is not one for each element.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.repeat_interleave(ts.tensor([1.0, 2.0]), 2)
+    tensor([1., 1., 2., 2.])
+    """
+    return repeat(x, repeats, axis)
 
 
 def _check_counts(name: str, counts: tuple[int, ...]) -> None:

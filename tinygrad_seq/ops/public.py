@@ -31,7 +31,7 @@ class Public:
         The Python operator that it is, as in ``"add"`` for ``__add__`` and ``__radd__``.
     operands
         Which arguments of the public function may be plain data besides arrays: the ``"first"`` one (the others may be
-        in any case), ``"each"`` item of the first one, or the ``"rest"`` after the first one.
+        in any case), ``"each"`` item of the first one, the ``"rest"`` after the first one, or ``"all"``.
     example
         Of a row: the arguments of a call and the values of its result, as in ``"[4.0, 9.0] -> [2., 3.]"``.
     """

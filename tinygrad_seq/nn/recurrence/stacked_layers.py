@@ -17,10 +17,11 @@ from ...ops.joining import stack, unstack
 from ...ops.primitive import Array
 from ...ops.shape import expand_dims, reshape, squeeze
 from ...scan.ir.trace import as_leaf
-from ..cells.gated import GatedCell, check_placement
+from ..cells.gated import GatedCell
 from ..cells.lstm import check_projection
 from ..checks import check_features, check_sizes, check_switches
 from ..module.parameter import Parameter
+from ..module.placement import check_placement
 from .layer import SequenceLayer
 from .options import Options
 
