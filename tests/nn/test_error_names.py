@@ -46,7 +46,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "PReLU": lambda: nn.PReLU(0),
     "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[dict-item]
     "ModuleList": lambda: nn.ModuleList([3]),  # type: ignore[list-item]
-    "ParameterDict": lambda: nn.ParameterDict({"keys": 3.0}),
+    "ParameterDict": lambda: nn.ParameterDict({"keys": 3.0})["keys"],
     "beam_search": lambda: nn.beam_search(lambda *a: a, (), [1], max_length=0),
     "greedy_search": lambda: nn.greedy_search(lambda *a: a, (), [1], max_length=0),
     "sample_sequences": lambda: nn.sample_sequences(lambda *a: a, (), [1], max_length=0),

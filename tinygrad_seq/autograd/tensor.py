@@ -137,6 +137,8 @@ def _with_modes(
 ) -> tuple[Modes, dict[str, Any]]:
     """Return the switches, and the parameters of an operation under them."""
     modes = current()
+    if modes.observer is not None:
+        modes.observer(primitive, operands, arrays)
     if modes.precision == "float32":
         return modes, params
     if modes.quantized and wanted and modes.recording:
@@ -144,7 +146,7 @@ def _with_modes(
             f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
             "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
         )
-    found = with_precision(primitive, tuple(arrays), params, modes.precision)
+    found = with_precision(primitive, tuple(arrays), params, modes.precision, operands if modes.quantized else ())
     weight = operands[1] if modes.quantized and found is not params else None
     stamp = weight._current_stamp() if isinstance(weight, Tensor) else None
     if stamp is None or not stamp.is_of(arrays[1]):  # another thread has written since the array was read

@@ -39,6 +39,7 @@ from ..functional import (
 from .losses.ctc import ctc_loss
 from .losses.sequence_loss import sequence_cross_entropy, sequence_loss
 from .pytorch_functions import embedding, log_softmax, one_hot, pad, softmax, softplus
+from .scaled_dot_product import scaled_dot_product_attention
 
 __all__ = [
     "binary_cross_entropy",
@@ -69,6 +70,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "sequence_cross_entropy",
     "sequence_loss",
     "sigmoid",
