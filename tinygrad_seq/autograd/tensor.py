@@ -30,7 +30,9 @@ from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
-def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None) -> Any:
+def record(  # noqa: C901 (the path of every operation)
+    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None
+) -> Any:
     """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
 
     `result` is what its forward returned, if it has been run already.
