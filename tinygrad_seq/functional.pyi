@@ -485,12 +485,7 @@ def all(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @overload
 def all(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return whether all elements over `axis` are nonzero; True where it is empty."""
-@overload
-def count_nonzero(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return how many elements over `axis` are not zero, as int64."""
-
-@overload
-def count_nonzero(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
+def count_nonzero(x: ArrayLike, *axis: Any, **named: Any) -> Tensor:
     """Return how many elements over `axis` are not zero, as int64."""
 def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
     """Return `arrays` repeated along new and size-1 axes to their common shape, as read-only views."""

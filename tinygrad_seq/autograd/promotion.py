@@ -13,9 +13,9 @@ import numpy as np
 from ..base.settings import default_dtype
 from ..ops.primitive import Array, OpKind, Primitive
 
-WIDER: Final = frozenset("de")
+WIDER: Final = frozenset("deb")
 """Dtypes of results, by their character code, that may come of integers."""
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 
 
 def float_of(primitive: Primitive, arrays: Any, params: dict[str, Any], result: np.dtype) -> np.dtype | None:
@@ -29,6 +29,8 @@ def float_of(primitive: Primitive, arrays: Any, params: dict[str, Any], result: 
     if primitive.kind is OpKind.CAST or "dtype" in params:
         return None
     chars = [array.dtype.char for array in arrays if hasattr(array, "dtype")]
+    if result.char == "b":  # int8, NumPy's power of booleans
+        return None if "b" in chars else _INT64
     if "d" in chars:
         return None
     wanted = _FLOAT32 if "f" in chars else default_dtype()

@@ -482,12 +482,7 @@ class Operators:
     @overload
     def all(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return whether all elements over `axis` are nonzero; True where it is empty."""
-    @overload
-    def count_nonzero(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Return how many elements over `axis` are not zero, as int64."""
-    
-    @overload
-    def count_nonzero(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
+    def count_nonzero(self, *axis: Any, **named: Any) -> Tensor:
         """Return how many elements over `axis` are not zero, as int64."""
     @overload
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:

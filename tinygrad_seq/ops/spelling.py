@@ -129,11 +129,7 @@ def spelled(function: Any, name: str, pytorch: Meaning | None = None, spread: bo
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         chosen = function
-        if (
-            spread
-            and len(args) > 2
-            and all(map(_is_integer, args[1:]))
-        ):
+        if spread and len(args) > 2 and all(map(_is_integer, args[1:])):
             args = (args[0], Several(args[1:]))
         if kwargs and not known.issuperset(kwargs):
             if theirs is not None and not known.union(NUMPY, FIRST).issuperset(kwargs):
