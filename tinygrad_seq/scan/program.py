@@ -154,10 +154,10 @@ class Program:
         blocks = direction.blocks(run.T)
         few = len(parts) == 1 and direction.kernel is not None and run.T * direction.kernel.N <= FEW_TERMS
         later = [var for var in direction.later if few and blocks.keys().isdisjoint(direction.time_sums[var].needs)]
-        plans = {var: plan for var, plan in direction.time_sums.items() if var not in later}
-        sums = {var: Accumulator(plan, run.reverse) for var, plan in plans.items()}
-        of_blocks = [sums[var] for var, plan in plans.items() if not blocks.keys().isdisjoint(plan.needs)]
-        deferred: dict[Var, ProductSum] = {}
+        groups = [{var: plan for var, plan in group.items() if var not in later} for group in direction.groups]
+        sums = [Accumulator(group, run.reverse) for group in groups if group]
+        of_blocks = [total for total in sums if not blocks.keys().isdisjoint(total.needs)]
+        deferred: dict[Var, Any] = {}
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
             env = self._values(consts, [x[part.times] for x in xs])
@@ -170,7 +170,7 @@ class Program:
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
-            for total in sums.values():
+            for total in sums:
                 if total not in of_blocks:
                     total.add(env, last=not number)
             deferred = {var: product_sum(direction.time_sums[var], env, run.reverse) for var in later}
@@ -178,7 +178,8 @@ class Program:
         for total in of_blocks:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
-        rest = iter([deferred[var] if var in deferred else sums[var].result() for var in direction.step.sums])
+        summed = deferred | dict(pair for total in sums for pair in total.results())
+        rest = iter([summed[var] for var in direction.step.sums])
         for var, terms in gradient.consts:
             contributions = [next(rest) for _ in range(terms)]
             if contributions:

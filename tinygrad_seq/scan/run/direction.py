@@ -10,6 +10,7 @@ import numpy as np
 from numba import config
 
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
@@ -17,7 +18,7 @@ from .interpret import replay, run_loop
 from .kept import NO_STAMPS, Stamps
 from .kernel import Kernel
 from .segments import Run
-from .time_sums import TimeSum, plan_time_sum
+from .time_sums import TimeSum, joined, plan_time_sum
 
 
 class Direction:
@@ -36,6 +37,8 @@ class Direction:
     ----------
     time_varying
         The variables with one value per time.
+    groups
+        The time sums, those in one group that one product computes.
     later
         Those of the time sums that may be `ProductSum`s.
     constant, before, finish
@@ -50,11 +53,13 @@ class Direction:
         after = stages.after
         readers = Counter([operand for eqn in after for operand in eqn.reads])
         shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, stacked)
-        producer = {result: eqn for eqn in after for result in eqn.results}
+        views = [eqn for eqn in stages.before if eqn.primitive.kind is OpKind.VIEW]
+        producer = {result: eqn for eqn in (*views, *after) for result in eqn.results}
         needed: list[Var] = [*step.ys, *stacked]
         for var in dict.fromkeys(step.sums):
             self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
             needed += self.time_sums[var].needs
+        self.groups = joined(self.time_sums)
         counts = Counter(step.sums)
         self.later = {var for var, plan in self.time_sums.items() if plan.plain and counts[var] == 1}
         self.after = live(after, needed)
