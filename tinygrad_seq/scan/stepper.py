@@ -135,7 +135,7 @@ class _Bound:
     def __init__(self, step: Step, kernel: Kernel, length: int, env: Env) -> None:
         self._kernel, self._bound = kernel, kernel.bind(length, env)
         slabs = self._bound.carries
-        self._first, self._second = ([slab[at] for slab in slabs.values()] for at in (0, 1))
+        self._first, self._second = ([slab[at] for slab in slabs.values() if len(slab) > 1] for at in (0, 1))
         self.carry = [slabs[var][0].reshape(var.shape) for var in step.carry]
         self.outputs = []
         for y in step.ys:

@@ -120,7 +120,8 @@ class Kernel:
 
     def ends(self, T: int, reverse: bool) -> dict[Var, tuple[int, int]]:
         """Return which slabs of each carry hold it before the first of `T` steps, and after the last."""
-        return {b.var: (0, T & 1) if b.alternates else (T, 0) if reverse else (0, T) for _, b in self._carries}
+        every = (T, 0) if reverse else (0, T)
+        return {b.var: (0, 0) if b.in_place else (0, T & 1) if b.alternates else every for _, b in self._carries}
 
     def bind(
         self,
