@@ -40,7 +40,7 @@ SHARED: dict[Any, str] = {
     """,
     functional: """
     abs acos acosh add all any argmax argmin argsort asin asinh atan atan2 atanh bitwise_and bitwise_invert
-    bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to ceil clip concat
+    bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_to ceil clip concat
     copysign cos cosh count_nonzero divide equal exp expand_dims expm1 flip floor floor_divide greater greater_equal
     hypot isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or
     logical_xor matmul matrix_transpose max maximum mean min minimum moveaxis multiply negative nextafter not_equal
@@ -139,9 +139,14 @@ def astype(x: Array, dtype: Any, /, *, copy: builtins.bool = True, device: str |
 # ------------------------------------------------------------------------------------- creation and manipulation
 
 
-def meshgrid(*arrays: Array, indexing: Literal["xy", "ij"] = "xy") -> tuple[Array, ...]:
+def broadcast_arrays(*arrays: Array) -> list[Array]:
+    """Return the arrays repeated along new and size-1 axes to their common shape."""
+    return list(functional.broadcast_arrays(*arrays))
+
+
+def meshgrid(*arrays: Array, indexing: Literal["xy", "ij"] = "xy") -> list[Array]:
     """Return the coordinates of all points of a grid, given those along each axis."""
-    return functional.meshgrid(*arrays, indexing=indexing)
+    return list(functional.meshgrid(*arrays, indexing=indexing))
 
 
 def reshape(x: Array, /, shape: tuple[int, ...], *, copy: builtins.bool | None = None) -> Array:

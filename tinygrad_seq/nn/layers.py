@@ -30,6 +30,7 @@ from .init import normal_, ones_, uniform_, zeros_
 from .module.module import Module
 from .module.parameter import Parameter
 from .module.placement import check_placement
+from .module.quantised import Int8Table
 
 __all__ = ["Dropout", "Embedding", "Flatten", "LayerNorm", "Linear", "RMSNorm"]
 
@@ -237,6 +238,8 @@ class Embedding(Module):
         DtypeError, IndexRangeError
             If an index is not an integer from 0 to V - 1.
         """
+        if isinstance(self.weight, Int8Table):
+            return self.weight.look_up(indices)
         rows = embedding(self.weight, indices)
         if self.padding_idx is None:
             return rows

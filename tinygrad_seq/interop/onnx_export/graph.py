@@ -12,7 +12,7 @@ from ...scan.ir.step import Eqn, Step, Var
 from .native import NATIVE, write_native
 from .operations import OPERATIONS
 from .record import LOOP
-from .sizes import Filled, Iota, Size
+from .sizes import Filled, Iota, Prefix, Size, Triangle
 
 _LARGEST_FOLDED = 1 << 26
 
@@ -48,7 +48,7 @@ class Graph:
         self.INT8, self.INT32 = onnx.TensorProto.INT8, onnx.TensorProto.INT32
         if around is None:
             self.named: dict[Var, str] = {}
-            self.lines: dict[str, Var] = {}
+            self.origins: dict[str, Var] = {}  # by name of a node: a result of the equation that it belongs to
             self.folded: dict[Var, np.ndarray] = {}
             self.initializers: dict[str, Any] = {}
             self._known: dict[Any, str] = {}
@@ -63,11 +63,15 @@ class Graph:
         self.root._count += 1
         return f"{stem}{self.root._count}"
 
-    def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; return the name of its output, or a list of them if there are several."""
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node with one output; return its name."""
+        return self.several(op, 1, *inputs, **attributes)[0]
+
+    def several(self, op: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
+        """Add a node; return the names of its outputs."""
         names = [self.new(f"{op.lower()}_") for _ in range(outputs)]
         self.nodes.append(self._h.make_node(op, list(inputs), names, name=names[0], **attributes))
-        return names[0] if outputs == 1 else names
+        return names
 
     def type_of(self, dtype: np.dtype) -> int:
         """Return ONNX's number of a dtype."""
@@ -116,13 +120,21 @@ class Graph:
             return root.node("Expand", root.constant(value.array), root.shape(value.shape))
         if isinstance(value, Iota):
             return root._iota(value)
+        if isinstance(value, Triangle):
+            return root._triangle(value)
+        if isinstance(value, Prefix):
+            return root._prefix(value)
         return self.constant(value, self._names.get(id(value), ""))
 
     def _iota(self, value: Iota) -> str:
         size = value.shape[value.axis]
-        line = self.node("Range", *[self.node("Squeeze", x) for x in (self.shape([0]), self.size(size), self.shape([1]))])
+        line = self.node(
+            "Range", *[self.node("Squeeze", x) for x in (self.shape([0]), self.size(size), self.shape([1]))]
+        )
         if value.step != 1:
-            line = self.node("Mul", self.node("Cast", line, to=self.type_of(value.dtype)), self.value(value.step, value.dtype))
+            line = self.node(
+                "Mul", self.node("Cast", line, to=self.type_of(value.dtype)), self.value(value.step, value.dtype)
+            )
         elif value.dtype != np.int64:
             line = self.node("Cast", line, to=self.type_of(value.dtype))
         if value.start != 0:
@@ -130,6 +142,19 @@ class Graph:
         shape = [-1 if axis == value.axis else 1 for axis in range(len(value.shape))]
         line = self.node("Reshape", line, self.constant(np.array(shape, np.int64)))
         return self.node("Expand", line, self.shape(value.shape))
+
+    def _triangle(self, value: Triangle) -> str:
+        rows, columns = value.shape[-2:]
+        below = self._iota(Iota(value.k, 1, 0, (rows, 1), np.dtype(np.int64)))
+        inside = self.node("LessOrEqual", self._iota(Iota(0, 1, 1, (1, columns), np.dtype(np.int64))), below)
+        if value.dtype != np.bool_ or not value.low or value.high:
+            inside = self.node("Where", inside, self.value(value.low, value.dtype), self.value(value.high, value.dtype))
+        return self.node("Expand", inside, self.shape(value.shape))
+
+    def _prefix(self, value: Prefix) -> str:
+        zero = self.constant(np.array([0], np.int64))
+        rows = self.node("Slice", self.constant(value.table), zero, self.size(value.shape[value.axis]), zero)
+        return self.node("Reshape", rows, self.shape(value.shape))
 
     # ------------------------------------------------------------------------------------------------- sizes
 
@@ -191,7 +216,9 @@ class Graph:
         """Reshape a value; one dynamic size needs no computation."""
         dynamic = [axis for axis, size in enumerate(sizes) if isinstance(size, Size)]
         if len(dynamic) == 1 and 0 not in sizes:
-            return self.node("Reshape", name, self.constant(np.array([-1 if isinstance(s, Size) else s for s in sizes])))
+            return self.node(
+                "Reshape", name, self.constant(np.array([-1 if isinstance(s, Size) else s for s in sizes]))
+            )
         return self.node("Reshape", name, self.shape(sizes))
 
     # --------------------------------------------------------------------------------------------- equations
@@ -201,23 +228,29 @@ class Graph:
         for eqn in eqns:
             if self._fold(eqn):
                 continue
+            first = len(self.nodes)
+            found: Sequence[str | None]
             if eqn.primitive is LOOP:
                 found = self._loop(eqn)
             elif eqn.primitive is NATIVE:
                 found = write_native(self, eqn)
             else:
-                found = OPERATIONS[eqn.primitive](self, eqn)
-                found = found if eqn.primitive.multiple else (found,)
+                written = OPERATIONS[eqn.primitive](self, eqn)
+                found = written if eqn.primitive.multiple else (written,)
             for result, name in zip(eqn.results, found, strict=True):
                 if name is not None:
                     self.root.named[result] = name
-                    self.root.lines[name] = result
+            self.root.origins.update({node.name: eqn.results[0] for node in self.nodes[first:]})
 
     def _fold(self, eqn: Eqn) -> bool:
         """Compute an equation on constants now; a transposed matrix that is used otherwise as well stays a node."""
         arrays = [self.array(operand) if isinstance(operand, Var) else operand for operand in eqn.operands]
         known = not any(array is None or isinstance(array, Size) for array in arrays)
-        if eqn.primitive in (LOOP, NATIVE) or not known or any(isinstance(s, Size) for r in eqn.results for s in self.sizes_of(r)):
+        if (
+            eqn.primitive in (LOOP, NATIVE)
+            or not known
+            or any(isinstance(s, Size) for r in eqn.results for s in self.sizes_of(r))
+        ):
             return False
         shared = eqn.primitive.name == "permute_dims" and self._uses[eqn.operands[0]] > 1
         if shared or sum(array.size for array in arrays if isinstance(array, np.ndarray)) > _LARGEST_FOLDED:
@@ -250,10 +283,13 @@ class Graph:
             ends = {"scan_input_directions": [1] * len(xs), "scan_output_directions": [1] * len(step.ys)}
             if not step.ys:
                 del ends["scan_output_directions"]
-        found = self.node(
-            "Scan", *init, *xs, outputs=len(eqn.results), body=graph, num_scan_inputs=len(xs), **ends
-        )
-        return [found] if len(eqn.results) == 1 else list(found)
+        return self.several("Scan", len(eqn.results), *init, *xs, body=graph, num_scan_inputs=len(xs), **ends)
+
+    def drop_unread(self) -> None:
+        """Drop the constants that no node reads."""
+        read = set(_read_names(self.nodes))
+        declared = [name for name in self.initializers if name in read]
+        self.initializers = {name: self.initializers[name] for name in declared}
 
     def _drop_copies(self, outputs: Sequence[str]) -> None:
         """Let the node that computes an output have its name, in place of a copy, where nothing forbids it."""
@@ -275,14 +311,22 @@ class Graph:
             for attribute in node.attribute:
                 if attribute.name == "body":
                     _rename_in(attribute.g, old, new)
-        var = self.root.lines.pop(old, None)
-        if var is not None:
-            self.root.named[var], self.root.lines[new] = new, var
+        for var, name in self.root.named.items():
+            if name == old:
+                self.root.named[var] = new
 
     def info(self, name: str, var: Var) -> Any:
         """Return the declaration of a value."""
         sizes = [size if isinstance(size, int) else str(size) for size in self.sizes_of(var)]
         return self._h.make_tensor_value_info(name, self.type_of(var.dtype), sizes)
+
+
+def _read_names(nodes: Iterable[Any]) -> Iterable[str]:
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            if attribute.name == "body":
+                yield from _read_names(attribute.g.node)
 
 
 def _rename_in(graph: Any, old: str, new: str) -> None:

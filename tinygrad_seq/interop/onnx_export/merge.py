@@ -15,11 +15,12 @@ from .sizes import Differs, Samples, refuse
 
 
 class Trace(NamedTuple):
-    """A model written down at one size: its recorder, its inputs, and its results with their structure."""
+    """A model written down at one size: its recorder, its inputs, and its results with their names."""
 
     recorder: Recorder
     inputs: Sequence[Var]
     outputs: Sequence[Var]
+    names: Sequence[str]
 
 
 class Merged(NamedTuple):
@@ -110,9 +111,9 @@ class _Merge:
             self._define([eqn.results for eqn in column], line)
             yield replace(first, operands=operands, params=params)
         if len(counts) > 1:
-            shortest = min(rows, key=len)
-            longest = max(rows, key=len)
-            raise refuse("more operations for greater sizes", self._line(longest[len(shortest)].results[0]) if longest is rows[0] else self._line(shortest[-1].results[0]) if shortest is rows[0] and shortest else "a loop")
+            row = min(rows, key=len)
+            line = "its first operation" if not row else self._line(rows[0][: len(row)][-1].results[0])
+            raise refuse("more operations for some sizes than for others", f"an operation after {line}")
 
     def _body(self, steps: Sequence[Step], line: str) -> Step:
         first = steps[0]

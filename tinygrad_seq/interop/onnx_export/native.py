@@ -70,7 +70,9 @@ def native_pass(recorder: Any, one: Any, xs: Leaves, state: Any, flags: Any, opt
         "lengths": flags.lengths is not None,
         "relu": getattr(cell, "nonlinearity", "tanh") == "relu",
     }
-    ys, *last = recorder.append(Eqn(NATIVE, tuple([recorder.var(operand) for operand in operands]), params, tuple(results)))
+    ys, *last = recorder.append(
+        Eqn(NATIVE, tuple([recorder.var(operand) for operand in operands]), params, tuple(results))
+    )
     if flags.lengths is not None:  # the state of a sequence of length 0 stays; the node's would be 0
         last = [where((flags.lengths > 0)[:, None], new, old) for new, old in zip(last, begin, strict=True)]
     return Leaves([ys], lambda arrays: arrays[0]), rebuild(last)
@@ -92,6 +94,6 @@ def write_native(g: Any, eqn: Eqn) -> list[str]:
         attributes["linear_before_reset"] = 1
     if params["relu"]:
         attributes["activations"] = ["Relu"]
-    found = g.node(params["op"], x, W, R, bias, lengths, *begin, outputs=1 + len(begin), **attributes)
+    found = g.several(params["op"], 1 + len(begin), x, W, R, bias, lengths, *begin, **attributes)
     ys = g.node("Squeeze", found[0], g.constant(np.array([1], np.int64)))
     return [ys, *[g.node("Squeeze", name, axis) for name in found[1:]]]

@@ -56,7 +56,10 @@ def _common(eqn: Eqn) -> np.dtype:
 
 def _node(op: str) -> Write:
     def write(g: Graph, eqn: Eqn) -> str:
-        return g.node(_OF_BOOLEANS.get(op, op) if eqn.result.dtype == _BOOL else op, *_values(g, eqn))
+        dtype, values = eqn.result.dtype, _values(g, eqn)
+        if dtype == np.float64 and op in _OF_FLOAT64:
+            return _OF_FLOAT64[op](Name(g, values[0], dtype)).name
+        return g.node(_OF_BOOLEANS.get(op, op) if dtype == _BOOL else op, *values)
 
     return write
 
@@ -71,17 +74,21 @@ def _comparison(op: str) -> Write:
     return write
 
 
+def _logic(op: str) -> Write:
+    return lambda g, eqn: g.node(op, *_values(g, eqn, _BOOL))
+
+
 def _predicate(op: str) -> Write:
     return lambda g, eqn: g.node(op, *_values(g, eqn, _common(eqn)))
 
 
-def _formula(formula: Callable[..., str]) -> Write:
+def _formula(formula: Callable[..., Name]) -> Write:
     """Return what writes ``formula(names)``, where names compute: see `Name`."""
 
     def write(g: Graph, eqn: Eqn) -> str:
         dtype = eqn.result.dtype
         names = [Name(g, name, dtype) for name in _values(g, eqn)]
-        return str(formula(*names).name)
+        return formula(*names).name
 
     return write
 
@@ -96,6 +103,9 @@ class Name:
         return other.name if isinstance(other, Name) else self.g.value(other, self.dtype)
 
     def op(self, op: str, *others: Any) -> Name:
+        """Return the result of a node on this value and others."""
+        if op in _OF_FLOAT64 and self.dtype == np.float64:
+            return _OF_FLOAT64[op](self)
         return Name(self.g, self.g.node(op, self.name, *map(self._of, others)), self.dtype)
 
     def __add__(self, other: Any) -> Name:
@@ -118,6 +128,28 @@ class Name:
         dtype = next((x.dtype for x in (other, otherwise) if isinstance(x, Name)), self.dtype)
         one, two = (x.name if isinstance(x, Name) else self.g.value(x, dtype) for x in (other, otherwise))
         return Name(self.g, self.g.node("Where", self.name, one, two), dtype)
+
+
+def _in_float32(op: str) -> Callable[[Name], Name]:
+    """Return a function with values near 1 in float32, because onnxruntime has no other."""
+
+    def computed(x: Name) -> Name:
+        g, single = x.g, np.dtype(np.float32)
+        return Name(g, g.value(g.node(op, g.value(x.name, single, of=x.dtype)), x.dtype, of=single), x.dtype)
+
+    return computed
+
+
+# What onnxruntime has for float32 only.
+_OF_FLOAT64: Final[dict[str, Callable[[Name], Name]]] = {
+    **{op: _in_float32(op) for op in ("Acos", "Asin", "Atan", "Erf")},
+    "Acosh": lambda x: (x + (x * x - 1.0).op("Sqrt")).op("Log"),
+    "Asinh": lambda x: x.op("Sign") * (x.op("Abs") + (x * x + 1.0).op("Sqrt")).op("Log"),
+    "Atanh": lambda x: ((x + 1.0) / (-x + 1.0)).op("Log") * 0.5,
+    "Cosh": lambda x: (x.op("Exp") + (-x).op("Exp")) * 0.5,
+    "Sinh": lambda x: (x.op("Exp") - (-x).op("Exp")) * 0.5,
+    "Tan": lambda x: x.op("Sin") / x.op("Cos"),
+}
 
 
 def _softplus(x: Name) -> Name:
@@ -199,7 +231,9 @@ _FORMULAS: dict[str, Callable[..., Name]] = {
     "atan2": _atan2,
     "bounded": lambda x: x.op("Max", -1000.0).op("Min", 1000.0),
     "cbrt": lambda x: x.op("Sign") * x.op("Abs").op("Pow", 1 / 3),
-    "clamped_log": lambda x: x.op("Max", math.exp(-100) if x.dtype == np.float64 else 1e-38).op("Log").op("Max", -100.0),
+    "clamped_log": lambda x: (
+        x.op("Max", math.exp(-100) if x.dtype == np.float64 else 1e-38).op("Log").op("Max", -100.0)
+    ),
     "difference": lambda a, b: a.op("Equal", b).where(0.0, a - b),
     "elu": lambda x, alpha: x.op("Greater", 0.0).where(x, alpha * _expm1(x.op("Min", 0.0))),
     "erfc": lambda x: -(x.op("Erf") - 1.0),
@@ -280,13 +314,11 @@ def _concat(g: Graph, eqn: Eqn) -> str:
 
 
 def _split(g: Graph, eqn: Eqn) -> Any:
-    axis, x = eqn.params["axis"], eqn.operands[0]
-    names = _values(g, eqn)
+    axis, names = eqn.params["axis"], _values(g, eqn)
     if len(eqn.results) == 1:
-        return (names[0],)
+        return names
     sizes = [g.sizes_of(result)[axis] for result in eqn.results]
-    del x
-    return g.node("Split", names[0], g.shape(sizes), axis=axis, outputs=len(sizes))
+    return g.several("Split", len(sizes), names[0], g.shape(sizes), axis=axis)
 
 
 def _index(g: Graph, eqn: Eqn) -> str:
@@ -336,9 +368,7 @@ def _windows(g: Graph, eqn: Eqn) -> str:
 
 def _gather(g: Graph, eqn: Eqn) -> str:
     x, indices = eqn.operands[:2]
-    return g.node(
-        "Gather", g.value(x, x.dtype), g.value(indices, _INT64), axis=eqn.params.get("axis", 0)
-    )
+    return g.node("Gather", g.value(x, x.dtype), g.value(indices, _INT64), axis=eqn.params.get("axis", 0))
 
 
 def _gather_elements(g: Graph, eqn: Eqn) -> str:
@@ -349,13 +379,13 @@ def _gather_elements(g: Graph, eqn: Eqn) -> str:
 def _top(g: Graph, eqn: Eqn) -> Any:
     x, axis = eqn.operands[0], eqn.params["axis"]
     k, largest = eqn.params["k"], int(eqn.params["largest"])
-    return g.node("TopK", g.value(x, x.dtype), g.shape([k]), axis=axis, largest=largest, outputs=2)
+    return g.several("TopK", 2, g.value(x, x.dtype), g.shape([k]), axis=axis, largest=largest)
 
 
 def _argsort(g: Graph, eqn: Eqn) -> Any:
     x, axis = eqn.operands[0], eqn.params["axis"]
     size, largest = g.sizes_of(x)[axis], int(eqn.params["descending"])
-    return g.node("TopK", g.value(x, x.dtype), g.shape([size]), axis=axis, largest=largest, outputs=2)[1]
+    return g.several("TopK", 2, g.value(x, x.dtype), g.shape([size]), axis=axis, largest=largest)[1]
 
 
 def _cumsum(g: Graph, eqn: Eqn) -> str:
@@ -385,7 +415,7 @@ OPERATIONS: Final[dict[Primitive, Write]] = {
     for name, write in {
         **{name: _node(op) for name, op in (_NODES | _BITS).items()},
         **{name: _comparison(op) for name, op in _COMPARISONS.items()},
-        **{name: lambda g, eqn, op=op: g.node(op, *_values(g, eqn, _BOOL)) for name, op in _LOGIC.items()},
+        **{name: _logic(op) for name, op in _LOGIC.items()},
         **{name: _formula(formula) for name, formula in _FORMULAS.items()},
         "not_equal": lambda g, eqn: g.node("Not", _comparison("Equal")(g, eqn)),
         "isnan": _predicate("IsNaN"),

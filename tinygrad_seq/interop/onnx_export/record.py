@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from ...autograd.tensor import Tensor
 from ...base.modes import user_line
 from ...base.switches import current
 from ...base.tree import Tree, flatten
@@ -23,7 +22,7 @@ from ...ops.shape import broadcast_to, expand_dims, reshape
 from ...scan.eager import pair
 from ...scan.ir.leaves import alike, difference
 from ...scan.ir.rewrite import Rewriter
-from ...scan.ir.step import Aval, Eqn, Step, Var, dependents, evaluate, live
+from ...scan.ir.step import Aval, Eqn, Step, Var, dependents, live
 from ...scan.ir.trace import Tracer, as_leaf
 from ...scan.passes.lower import structure
 from ...scan.passes.partition import is_cheap
@@ -94,10 +93,7 @@ class Recorder(Rewriter):
 
     def apply(self, primitive: Primitive, operands: Iterable[Any], params: dict[str, Any]) -> Any:
         operands = tuple(operands)
-        home = self.root
-        for operand in operands:
-            if operand.__class__ is Tracer and operand._builder.depth > home.depth:
-                home = operand._builder
+        home = max([x._builder for x in operands if x.__class__ is Tracer], key=_depth, default=self.root)
         if home is not self:
             return home.apply(primitive, operands, params)
         if primitive.kind is OpKind.PRODUCT:
@@ -164,6 +160,10 @@ class Recorder(Rewriter):
         return rebuild_carry(last), rebuild_y(stacked)
 
 
+def _depth(builder: Any) -> int:
+    return getattr(builder, "depth", -1)
+
+
 class _Stages:
     """The equations of a body in three places: before, in and after the loop."""
 
@@ -179,24 +179,20 @@ class _Stages:
         inside = {result for eqn in eqns for result in eqn.results}.union(carry)
         wanted = dict.fromkeys([*[var for eqn in after for var in eqn.reads], *ys])
         saved = [var for var in wanted if var in inside]
-        kept = [k for k, (old, new) in enumerate(zip(carry, left, strict=True)) if old is not new]
-        if saved or any(left[k] not in self._over and self._local(left[k]) for k in kept) or any(
-            var in carry for eqn in eqns for var in eqn.reads
-        ):
-            lasts = self._loop(eqns, carry, init, left, saved, reverse)
-        else:
-            lasts = [self._last(x, var, reverse) for x, var in zip(init, left, strict=True)]
-        last = [x if old is new else made for x, old, new, made in zip(init, carry, left, lasts, strict=True)]
-        evaluate_over(after, self)
+        outside = all(var in self._over or not self._local(var) for var in left)
+        if saved or not outside:
+            last = self._loop(eqns, carry, init, left, saved, reverse)
+        else:  # nothing depends on the step before
+            last = [self._last(var, reverse) for var in left]
+        for eqn in after:
+            self.apply(eqn)
         return last, [self._stacked(y) for y in ys]
 
     def _local(self, var: Var) -> bool:
         return self._body.root.owner[var] is self._body
 
-    def _last(self, init: Any, var: Var, reverse: bool) -> Any:
-        if var in self._over:
-            return self._over[var][0 if reverse else -1]
-        return self._body.tracer(var) if not self._local(var) else init
+    def _last(self, var: Var, reverse: bool) -> Any:
+        return self._over[var][0 if reverse else -1] if var in self._over else self._body.tracer(var)
 
     def _stacked(self, var: Var) -> Any:
         if var in self._over:
@@ -232,35 +228,29 @@ class _Stages:
                 self._body.root.lines.setdefault(value._var, self._body.root.lines[result])
 
     def _loop(
-        self, eqns: Sequence[Eqn], carry: list[Var], init: Sequence[Any], left: list[Var], saved: list[Var], reverse: bool
+        self,
+        eqns: Sequence[Eqn],
+        carry: list[Var],
+        init: Sequence[Any],
+        left: list[Var],
+        saved: list[Var],
+        reverse: bool,
     ) -> list[Any]:
-        around, owner = self._around, self._body.root.owner
+        around = self._around
         assert around is not None
         made = {result for eqn in eqns for result in eqn.results}
         read = dict.fromkeys([*[var for eqn in eqns for var in eqn.reads], *left])
         xs = [var for var in read if self._local(var) and var not in made and var not in carry]
         captured = tuple([var for var in read if not self._local(var)])
+        # ONNX counts the steps by an input.
         stacks = [self._over[x] for x in xs] or [np.zeros((self._time, 1), np.float32)]
-        inputs = tuple(xs) or (around_input(self._body),)
+        inputs = tuple(xs) or (self._body.define(Aval((1,), np.dtype(np.float32)))._var,)
         step = Step(captured, tuple(carry), inputs, tuple(eqns), tuple(left), tuple(saved))
         results = (*[Var(var.aval) for var in carry], *[Var(Aval((self._time, *y.shape), y.dtype)) for y in saved])
         operands = (*captured, *map(around.var, init), *map(around.var, stacks))
-        del owner
         found = around.append(Eqn(LOOP, operands, {"body": step, "reverse": reverse}, results))
         self._over.update(zip(saved, found[len(carry) :], strict=True))
         return found[: len(carry)]
-
-
-def around_input(body: Recorder) -> Var:
-    """Return an input for a loop that reads none: ONNX counts its steps by its inputs."""
-    var: Var = body.define(Aval((1,), np.dtype(np.float32)))._var
-    return var
-
-
-def evaluate_over(eqns: Iterable[Eqn], stages: _Stages) -> None:
-    """Apply the equations that follow a loop to all times at once."""
-    for eqn in eqns:
-        stages.apply(eqn)
 
 
 def _spreads(eqn: Eqn) -> bool:
@@ -305,10 +295,12 @@ def lifted(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any] | None:
         rank = max([operand.ndim for operand in eqn.reads])
         if primitive is matmul and min(operand.ndim for operand in eqn.reads) < 2:
             return None
-        return lambda _T, *xs: primitive_of(eqn, [_aligned(x, o, rank) if o else x for x, o in zip(xs, over, strict=True)])
+        return lambda _T, *xs: primitive_of(
+            eqn, [_aligned(x, o, rank) if o else x for x, o in zip(xs, over, strict=True)]
+        )
     if primitive.axes is not None and (axes := params[primitive.axes]) is not None:
         shifted = axes + 1 if isinstance(axes, int) else tuple([axis + 1 for axis in axes])
-        return lambda _T, x: primitive_of(eqn, [x], {primitive.axes: shifted})
+        return lambda _T, x: primitive_of(eqn, [x], {str(primitive.axes): shifted})
     if "axis" in params and kind is OpKind.OTHER and len(eqn.operands) == 1 and params["axis"] is not None:
         axis = params["axis"]
         return lambda _T, x: primitive_of(eqn, [x], {"axis": axis + 1 if axis >= 0 else axis})
@@ -335,7 +327,7 @@ def _lift_concat(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any]:
     return rule
 
 
-def _lift_broadcast(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any]:
+def _lift_broadcast(eqn: Eqn, _over: tuple[bool, ...]) -> Callable[..., Any]:
     shape = eqn.params["shape"]
     return lambda T, x: primitive_of(eqn, [_aligned(x, True, len(shape))], {"shape": (T, *shape)})
 
@@ -344,10 +336,9 @@ _LIFTED: Final[dict[str, Callable[[Eqn, tuple[bool, ...]], Callable[..., Any]]]]
     "concat": _lift_concat,
     "broadcast_to": _lift_broadcast,
     "reshape": lambda eqn, _over: lambda T, x: primitive_of(eqn, [x], {"shape": (T, *eqn.params["shape"])}),
-    "permute_dims": lambda eqn, _over: lambda _T, x: primitive_of(
-        eqn, [x], {"axes": (0, *[axis + 1 for axis in eqn.params["axes"]])}
+    "permute_dims": lambda eqn, _over: (
+        lambda _T, x: primitive_of(eqn, [x], {"axes": (0, *[axis + 1 for axis in eqn.params["axes"]])})
     ),
     "index": lambda eqn, _over: lambda _T, x: primitive_of(eqn, [x], {"key": (slice(None), *eqn.params["key"])}),
     "split": lambda eqn, _over: lambda _T, x: primitive_of(eqn, [x], {"axis": eqn.params["axis"] + 1}),
 }
-_ = (Tensor, evaluate)

@@ -31,7 +31,9 @@ class Size:
         return names[0] if not rest and factor == 1 and len(names) == 1 else None
 
     def __str__(self) -> str:
-        return "+".join("*".join((*([str(factor)] if factor != 1 or not names else []), *names)) for names, factor in self.terms)
+        return "+".join(
+            "*".join((*([str(factor)] if factor != 1 or not names else []), *names)) for names, factor in self.terms
+        )
 
 
 class Iota(NamedTuple):
@@ -42,6 +44,24 @@ class Iota(NamedTuple):
     axis: int
     shape: tuple[Any, ...]
     dtype: np.dtype
+
+
+class Triangle(NamedTuple):
+    """A constant array that is `low` up to the diagonal `k` of its last two axes, and `high` above it."""
+
+    low: Any
+    high: Any
+    k: int | Size
+    shape: tuple[Any, ...]
+    dtype: np.dtype
+
+
+class Prefix(NamedTuple):
+    """The first rows of a table, along the axis whose size is dynamic."""
+
+    table: np.ndarray
+    axis: int
+    shape: tuple[Any, ...]
 
 
 class Filled(NamedTuple):
@@ -92,12 +112,14 @@ class Samples:
         first = values[0]
         if first.__class__ in (tuple, list):
             if any(len(value) != len(first) for value in values):
-                raise Differs(f"{first} and {values[-1]}")
+                raise Differs(f"{len(first)} parts of an array for some and {len(values[-1])} for others")
             return type(first)([self.merge(column) for column in zip(*values, strict=True)])
         if isinstance(first, dict):
             return {key: self.merge([value[key] for value in values]) for key in first}
         if isinstance(first, slice):
-            return slice(*[self.merge([getattr(value, part) for value in values]) for part in ("start", "stop", "step")])
+            return slice(
+                *[self.merge([getattr(value, part) for value in values]) for part in ("start", "stop", "step")]
+            )
         if isinstance(first, np.ndarray):
             return first
         if all(value.__class__ is first.__class__ and value == first for value in values):
@@ -106,29 +128,72 @@ class Samples:
             return self.fit(values)
         raise Differs(f"{first!r} and {values[-1]!r}")
 
-    def merge_arrays(self, arrays: Sequence[np.ndarray]) -> np.ndarray | Filled | Iota:
+    def merge_arrays(self, arrays: Sequence[np.ndarray]) -> np.ndarray | Filled | Iota | Triangle | Prefix:
         """Return a constant of all traces as one."""
         first = arrays[0]
         if all(array is first or (array.shape == first.shape and _equal(array, first)) for array in arrays):
             return first
         shape = self.merge([array.shape for array in arrays])
         axes = [axis for axis, size in enumerate(shape) if isinstance(size, Size)]
-        pieces = [array[tuple([slice(0, 1) if k in axes else slice(None) for k in range(array.ndim)])] for array in arrays]
-        repeats = all(_equal(np.broadcast_to(piece, array.shape), array) for piece, array in zip(pieces, arrays, strict=True))
+        pieces = [
+            array[tuple([slice(0, 1) if k in axes else slice(None) for k in range(array.ndim)])] for array in arrays
+        ]
+        repeats = all(
+            _equal(np.broadcast_to(piece, array.shape), array) for piece, array in zip(pieces, arrays, strict=True)
+        )
         if repeats and all(_equal(piece, pieces[0]) for piece in pieces):
             return Filled(pieces[0].copy(), shape)
-        if len(axes) == 1 and first.size:
-            (axis,) = axes
-            lines = [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) for array in arrays]
-            steps = {(line[1, 0] - line[0, 0]).item() for line in lines}
-            counts = all(
-                np.array_equal(line, np.broadcast_to((line[0, 0] + step * np.arange(len(line)))[:, None], line.shape))
-                for line, step in zip(lines, [*steps] * len(lines), strict=False)
-            )
-            if len(steps) == 1 and counts:
-                start = self.merge([line[0, 0].item() for line in lines])
-                return Iota(start, steps.pop(), axis, shape, first.dtype)
+        found = self._iota(arrays, shape, axes) or self._triangle(arrays, shape) or _prefix(arrays, shape, axes)
+        if found is not None:
+            return found
         raise Differs(f"a constant of shape {first.shape} whose values depend on the sizes of the inputs")
+
+    def _iota(self, arrays: Sequence[np.ndarray], shape: Any, axes: Sequence[int]) -> Iota | None:
+        if len(axes) != 1 or not arrays[0].size or arrays[0].dtype == bool:
+            return None
+        lines = [np.moveaxis(array, axes[0], 0).reshape(array.shape[axes[0]], -1) for array in arrays]
+        step = (lines[0][1, 0] - lines[0][0, 0]).item()
+        for line in lines:
+            counted = (line[0, 0] + step * np.arange(len(line)))[:, None]
+            if not np.array_equal(line, np.broadcast_to(counted, line.shape)):
+                return None
+        return Iota(self.merge([line[0, 0].item() for line in lines]), step, axes[0], shape, arrays[0].dtype)
+
+    def _triangle(self, arrays: Sequence[np.ndarray], shape: Any) -> Triangle | None:
+        diagonals, ends = [], set()
+        for array in arrays:
+            if array.ndim < 2 or not array.size:
+                return None
+            matrix = array[(0,) * (array.ndim - 2)]
+            if not _equal(np.broadcast_to(matrix, array.shape), array):
+                return None
+            high, low = matrix[0, -1].item(), matrix[-1, 0].item()
+            k = int((matrix[0] == low).sum()) - 1
+            if not np.array_equal(matrix, np.where(np.tri(matrix.shape[0], matrix.shape[1], k, dtype=bool), low, high)):
+                return None
+            diagonals.append(k)
+            ends.add((low, high))
+        if len(ends) > 1:
+            return None
+        return Triangle(*ends.pop(), self.merge(diagonals), shape, arrays[0].dtype)
+
+
+def _prefix(arrays: Sequence[np.ndarray], shape: Any, axes: Sequence[int]) -> Prefix | None:
+    """Return arrays as the first rows of the table that they are views of."""
+    if len(axes) != 1:
+        return None
+    table = arrays[0]
+    while isinstance(table.base, np.ndarray):
+        table = table.base
+    if not table.ndim or arrays[0].size * len(table) != table.size * arrays[0].shape[axes[0]]:
+        return None
+    rows = [table[: array.shape[axes[0]]] for array in arrays]
+    if all(
+        row.size == array.size and _equal(row.reshape(array.shape), array)
+        for row, array in zip(rows, arrays, strict=True)
+    ):
+        return Prefix(table, axes[0], shape)
+    return None
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

@@ -57,9 +57,16 @@ class Input(NamedTuple):
         """Return its shape for the sizes of the dynamic axes."""
         return tuple([sizes[size] if isinstance(size, str) else size for size in self.shape])
 
+    @property
+    def is_state(self) -> bool:
+        """Whether it is a part of the state."""
+        return self.default is not None
+
     def draw(self, sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-        """Return random values of it."""
+        """Return random values of it, of a state the initial one."""
         shape = self.at(sizes)
+        if self.default is not None:
+            return np.broadcast_to(self.default, shape).copy()
         if self.name == "lengths":
             lengths = rng.integers(0, sizes["T"] + 1, shape)
             lengths[:1] = sizes["T"]
@@ -104,8 +111,10 @@ class Subject(NamedTuple):
             outputs = [recorder.var(leaf) for leaf in results.values()]
         except CompileError as error:
             text = str(error).replace("scan: expected a step", "to_onnx: expected a model").replace("scan:", "to_onnx:")
-            raise ArgumentError(text.replace(", or pass compile=False", "").replace("; pass compile=False", "")) from error
-        return Trace(recorder, [x._var for x in inputs], outputs)
+            raise ArgumentError(
+                text.replace(", or pass compile=False", "").replace("; pass compile=False", "")
+            ) from error
+        return Trace(recorder, [x._var for x in inputs], outputs, list(results))
 
     def run(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return the results for arrays, step by step."""
@@ -142,17 +151,24 @@ def subject_of(
     if isinstance(model, Module):
         if any(module.training for module in model.modules()):
             _training(name)
+        if any(isinstance(module, SequenceLayer) and module.options["stateful"] for module in model.modules()):
+            raise ArgumentError(
+                f"to_onnx: expected layers that keep no state between calls, got a stateful one in {name}; build it "
+                "without stateful=True: the file takes and returns the state."
+            )
     elif not callable(model):
         raise ArgumentError(
             f"to_onnx: expected a module, a cell or a step (carry, x) -> (carry, y), got {name}; pass one of them."
         )
     examples = _examples(model, name, inputs)
+    _check_arguments(model, name, examples, lengths)
     if isinstance(model, SequenceLayer):
         _check_layer(model, name, lengths, step)
         state = model.initial_state if state is None else state
     elif not isinstance(model, Module) and state is None:
         raise ArgumentError(
-            f"to_onnx: expected the initial carry of the step {name!r}, got none; pass state=lambda n: ts.zeros((n, 32))."
+            f"to_onnx: expected the initial carry of the step {name!r}, got none; pass "
+            "state=lambda n: ts.zeros((n, 8)), or the like."
         )
     batch_first = bool(getattr(model, "batch_first", False))
     declared = [_declare(key, value, batch_first, (axes or {}).get(key)) for key, value in examples.items()]
@@ -160,13 +176,23 @@ def subject_of(
     ends = [Input("lengths", ("N",), np.dtype(np.int64), np.arange(2))] if lengths else []
     function = _function(model, list(examples), state, len(states), lengths)
     subject = Subject(name, function, (*declared, *states, *ends), model if isinstance(model, Module) else None)
-    return _one_step(subject, len(declared), batch_first) if step else subject
+    return _one_step(subject, len(declared)) if step else subject
 
 
 def _training(name: str) -> Any:
     raise ArgumentError(
-        f"to_onnx: expected a model in evaluation mode, got {name} in training mode, with dropout; call model.eval()."
+        f"to_onnx: expected a model in evaluation mode, got {name} in training mode; call model.eval()."
     )
+
+
+def _check_arguments(model: Any, name: str, examples: Mapping[str, Any], lengths: bool) -> None:
+    """Raise unless the model takes arguments of these names."""
+    takes = set(inspect.signature(model.forward).parameters) if isinstance(model, Module) else set(examples)
+    unknown = [key for key in (*examples, *(("lengths",) if lengths else ())) if key not in takes]
+    if unknown:
+        raise ArgumentError(
+            f"to_onnx: expected the arguments of {name}, {', '.join(sorted(takes))}, got {unknown[0]!r}; correct it."
+        )
 
 
 def _check_layer(layer: SequenceLayer, name: str, lengths: bool, step: bool) -> None:
@@ -219,7 +245,8 @@ def _examples(model: Any, name: str, inputs: Any) -> dict[str, np.ndarray]:
 
 def _declare(name: str, example: np.ndarray, batch_first: bool, axes: Sequence[str | None] | None) -> Input:
     if axes is None:
-        front = ("N",) if example.ndim == 1 else ("N", "T") if batch_first else ("T", "N")
+        one = example.ndim - (example.dtype.kind == "f") < 2  # the last axis of floating-point numbers has features
+        front = ("N",) if one else ("N", "T") if batch_first else ("T", "N")
         axes = (*front, *[None] * (example.ndim - len(front)))[: example.ndim]
     if len(axes) != example.ndim:
         raise ShapeError(
@@ -236,7 +263,10 @@ def _declare_state(model: Any, state: Callable[[int], Tree]) -> list[Input]:
     names = _state_names(model, one[1](range(len(one[0]))))
     found = []
     for name, a, b in zip(names, one[0], two[0], strict=True):
-        a, b = np.asarray(a.numpy() if isinstance(a, Tensor) else a), np.asarray(b.numpy() if isinstance(b, Tensor) else b)
+        a, b = (
+            np.asarray(a.numpy() if isinstance(a, Tensor) else a),
+            np.asarray(b.numpy() if isinstance(b, Tensor) else b),
+        )
         shape = tuple(["N" if small != large else small for small, large in zip(a.shape, b.shape, strict=True)])
         found.append(Input(name, shape, a.dtype, a, a.copy()))
     return found
@@ -289,17 +319,18 @@ def _after(names: Sequence[str], last: Tree) -> dict[str, Any]:
     return {f"new_{name}": leaf for name, leaf in zip(names, flatten(last)[0], strict=True)}
 
 
-def _one_step(subject: Subject, count: int, batch_first: bool) -> Subject:
+def _one_step(subject: Subject, count: int) -> Subject:
     """Return one step of a subject: inputs and outputs have no axis of time."""
-    axis = 1 if batch_first else 0
     sizes = dict.fromkeys(subject.axes, 3)
     rng = np.random.default_rng(0)
     shapes = []
     for T in (1, 2):
         arrays = [each.draw(sizes | {"T": T}, rng) for each in subject.inputs]
         shapes.append({name: array.shape for name, array in subject.run(arrays).items()})
-    timed = {name: [k for k, (a, b) in enumerate(zip(shape, shapes[1][name], strict=True)) if a != b] for name, shape in shapes[0].items()}
-    del axis
+    timed = {
+        name: [axis for axis, (one, two) in enumerate(zip(shape, shapes[1][name], strict=True)) if one != two]
+        for name, shape in shapes[0].items()
+    }
     at = [each.shape.index("T") if "T" in each.shape else None for each in subject.inputs[:count]]
 
     def function(*arrays: Any) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ... import __version__
-from ...autograd.tensor import Tensor
 from ...base.files import write_atomically
 from ...base.tree import Tree
 from ...errors import ArgumentError, VerificationError
-from ...nn.module.module import Module
 from .graph import Graph
 from .merge import merge
 from .sizes import Samples
@@ -53,8 +52,8 @@ def to_onnx(
         Examples of the inputs, by the names of the arguments of `forward` or in their order. Integers are taken to be
         all those that may occur. Recurrent layers whose input size is known need none.
     state : function, optional
-        ``state(n)`` returns the initial state of n sequences, such as ``model.lstm.initial_state``: the state becomes an
-        input, which need not be given, and an output. Layers and cells have their own.
+        ``state(n)`` returns the initial state of n sequences, such as ``model.lstm.initial_state``: the state becomes
+        an input, which need not be given, and an output. Layers and cells have their own.
     lengths : bool, default False
         Whether the lengths of the sequences, int64 (N,), are an input, passed on to `forward` as ``lengths=``.
     step : bool, default False
@@ -86,11 +85,11 @@ def to_onnx(
     folder = os.path.dirname(os.path.abspath(os.fspath(path)))
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
         raise ArgumentError(
-            f"to_onnx: expected a path that can be written, got {os.fspath(path)!r}; make its folder, or choose another."
+            f"to_onnx: expected a path that can be written, got {os.fspath(path)!r}; make its folder, or pass another."
         )
     subject = subject_of(model, inputs, state=state, lengths=lengths, step=step, axes=axes)
-    data = _serialised(subject, metadata or {})
-    _compare(subject, data)
+    data, lines = _serialised(subject, metadata or {})
+    _compare(subject, data, lines)
     write_atomically(path, data, "to_onnx")
 
 
@@ -106,8 +105,8 @@ def _require() -> None:
     del onnx
 
 
-def _serialised(subject: Subject, metadata: Mapping[str, str]) -> bytes:
-    """Return the file of a subject."""
+def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+    """Return the file of a subject, and the user's line of each node by its name."""
     import onnx
     from onnx import helper
 
@@ -121,12 +120,14 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> bytes:
     declared = _write_inputs(graph, subject, merged.inputs)
     graph.write(merged.eqns)
     outputs = []
-    results = list(traces[0].outputs)
-    for name, var in zip(_result_names(subject, samples.points[0]), results, strict=True):
+    for name, var in zip(traces[0].names, merged.outputs, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.name(var)], [name]))
         outputs.append(graph.info(name, var))
     graph._drop_copies([output.name for output in outputs])
-    made = helper.make_graph(graph.nodes, subject.name, declared, outputs, initializer=list(graph.initializers.values()))
+    graph.drop_unread()
+    made = helper.make_graph(
+        graph.nodes, subject.name, declared, outputs, initializer=list(graph.initializers.values())
+    )
     model = helper.make_model(
         made,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -137,15 +138,11 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> bytes:
     helper.set_model_props(model, {"inputs": json.dumps([each.name for each in subject.inputs]), **metadata})
     try:
         onnx.checker.check_model(model)
-        return bytes(model.SerializeToString())
+        data = bytes(model.SerializeToString())
     except ValueError as error:  # protobuf: more than 2 GB
         raise ArgumentError(f"to_onnx: expected a model of less than 2 GB, got {error}; export its parts.") from error
-
-
-def _result_names(subject: Subject, sizes: Mapping[str, int]) -> list[str]:
-    rng = np.random.default_rng(0)
-    small = dict.fromkeys(sizes, 2)
-    return list(subject.run([each.draw(small, rng) for each in subject.inputs]))
+    lines = traces[0].recorder.lines
+    return data, {name: lines[var] for name, var in graph.origins.items() if var in lines}
 
 
 def _write_inputs(graph: Graph, subject: Subject, inputs: Sequence[Any]) -> list[Any]:
@@ -153,13 +150,13 @@ def _write_inputs(graph: Graph, subject: Subject, inputs: Sequence[Any]) -> list
     declared = []
     for each, var in zip(subject.inputs, inputs, strict=True):
         graph.named[var] = each.name
-        if each.default is None:
+        if not each.is_state:
             declared.append(graph.info(each.name, var))
             for axis, size in enumerate(each.shape):
                 if isinstance(size, str):
                     graph.axes.setdefault(size, (each.name, axis))
     for each, var in zip(subject.inputs, inputs, strict=True):
-        if each.default is not None:
+        if each.is_state:
             from onnx import helper, numpy_helper
 
             shape = [f"{size} or 1" if isinstance(size, str) else size for size in each.shape]
@@ -182,14 +179,16 @@ def session_of(data: bytes | str | os.PathLike[str], threads: int = 1) -> Any:
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _compare(subject: Subject, data: bytes) -> None:
+def _compare(subject: Subject, data: bytes, lines: Mapping[str, str]) -> None:
     """Raise if onnxruntime returns other numbers than the model, for random inputs of several sizes."""
     try:
         session = session_of(data)
     except Exception as error:
+        node = re.search(r"node with name '([^']*)'", str(error))
+        line = "" if node is None else f" (at {lines.get(node[1], 'a loop')})"
         raise ArgumentError(
-            f"to_onnx: expected operations that onnxruntime has for these dtypes, got: {_short(error)}; use float32, or "
-            "write them with other operations."
+            f"to_onnx: expected operations that onnxruntime has for these dtypes, got: {_short(error)}{line}; use "
+            "float32 and int64, or write it with other operations."
         ) from error
     names, rng = [output.name for output in session.get_outputs()], np.random.default_rng(0)
     low = subject.module is not None and any(module._precision != "float32" for module in subject.module.modules())
@@ -197,8 +196,13 @@ def _compare(subject: Subject, data: bytes) -> None:
     for round in range(_CHECKED):
         sizes = {name: 1 if round == 0 else int(rng.integers(2, 8)) for name in subject.axes}
         arrays = [each.draw(sizes, rng) for each in subject.inputs]
-        expected = subject.run(arrays)
         given = {each.name: array for each, array in zip(subject.inputs, arrays, strict=True)}
+        if round:  # start from a state that occurs
+            reached = subject.run(arrays)
+            given.update({each.name: reached[f"new_{each.name}"] for each in subject.inputs if each.is_state})
+        expected = subject.run(list(given.values()))
+        if not round:  # start from the initial state of the file
+            given = {each.name: given[each.name] for each in subject.inputs if not each.is_state}
         try:
             found = session.run(names, given)
         except Exception as error:
@@ -210,18 +214,17 @@ def _compare(subject: Subject, data: bytes) -> None:
             _check(subject.name, name, expected[name], array, sizes, tolerance)
 
 
-def _check(model: str, name: str, expected: np.ndarray, found: np.ndarray, sizes: Mapping[str, int], tolerance: float) -> None:
-    alike = expected.shape == found.shape and np.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
-    if not alike:
-        gap = np.abs(found.astype(np.float64) - expected).max() if expected.shape == found.shape else "another shape"
+def _check(
+    model: str, name: str, expected: np.ndarray, found: np.ndarray, sizes: Mapping[str, int], tolerance: float
+) -> None:
+    alike = (expected.shape, expected.dtype) == (found.shape, found.dtype)
+    if not alike or not np.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
+        gap = f", difference {np.abs(found.astype(np.float64) - expected).max():.3g}" if alike else ""
         raise VerificationError(
-            f"to_onnx: expected {name!r} of the exported {model} to be that of the model to {tolerance} at {sizes}, got "
-            f"{found.shape} {found.dtype} for {expected.shape} {expected.dtype}, difference {gap}; nothing was written."
+            f"to_onnx: expected {name!r} of the exported {model} as of the model, to {tolerance}, at {sizes}, got "
+            f"{found.shape} {found.dtype} for {expected.shape} {expected.dtype}{gap}; nothing was written."
         )
 
 
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
-
-
-_ = (Tensor, Module)

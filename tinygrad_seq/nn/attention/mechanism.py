@@ -12,6 +12,7 @@ from ...autograd.creation import asarray, zeros
 from ...autograd.tensor import Tensor
 from ...errors import DtypeError, ShapeError
 from ...ops.linear import matmul
+from ...ops.primitive import is_traced
 from ...ops.shape import expand_dims, swapaxes
 from ..checks import check_features, check_tensor
 from ..masks import check_flags
@@ -191,7 +192,7 @@ class Attention(Module):
         """
         values, counts = self._rows_first(memory, lengths, mask)
         values = fill_padding(values, counts, axis=1)
-        with nullcontext() if counts.any() else unchecked():
+        with nullcontext() if is_traced(counts) or counts.any() else unchecked():
             keys = in_precision(self, self.make_keys, values)
         return Memory(keys, values, counts)
 

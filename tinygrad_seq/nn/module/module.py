@@ -96,8 +96,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__.get(name)
-        if isinstance(held, Parameter | Buffer) and isinstance(value, Tensor) and not isinstance(value, type(held)):
-            kind = type(held).__name__
+        known = Parameter if isinstance(held, Parameter) else Buffer if isinstance(held, Buffer) else None
+        if known is not None and isinstance(value, Tensor) and not isinstance(value, known):
+            kind = known.__name__
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: expected a {kind}, got a Tensor of shape {value.shape} {value.dtype}, "
                 f"which would not be saved or trained any more; assign nn.{kind}(values), or in ts.no_grad() call "
