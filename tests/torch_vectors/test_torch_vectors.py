@@ -62,7 +62,8 @@ def test_gradients_of_modules(name: str) -> None:
 def test_scaled_dot_product_attention(name: str) -> None:
     shapes, call = cases.DOTS[name]
     xs = [ts.tensor(x, requires_grad=True) for x in cases.draw(shapes)]
-    y = nn.functional.scaled_dot_product_attention(*xs, **call)
+    query, key, value = xs
+    y = nn.functional.scaled_dot_product_attention(query, key, value, **call)
     (y * y).sum().backward()
     for got, want in zip((y, *(x.grad for x in xs)), EXPECTED["dots"][name], strict=True):
         close(got, want)
