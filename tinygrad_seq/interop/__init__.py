@@ -1,8 +1,9 @@
 """Models of other libraries in and out: Keras, PyTorch, ONNX, and the folders of a model hub."""
 
+from .keras_models import from_keras, to_keras
 from .onnx_import import from_onnx
 
-__all__ = ["from_onnx"]
+__all__ = ["from_keras", "from_onnx", "to_keras"]
 
 
 def __dir__() -> list[str]:
