@@ -83,6 +83,9 @@ def faults_of(entry: Entry) -> list[str]:
         text = inspect.getdoc(entry.overrides) or ""
     if not text:
         return ["no docstring"]
+    headings = HEADING.findall(text)
+    if len(set(headings)) < len(headings):
+        return [f"a section twice: {headings}"]
     if isinstance(value, type):
         return class_faults(value, text)
     if is_property(value):
