@@ -261,16 +261,22 @@ def _fixed(class_name: str, **config: Any) -> Callable[[Any], Iterator[Described
 
 
 def _flatten(module: nn.Flatten) -> Iterator[Described]:
-    if module.start_axis != 1:
-        raise ArgumentError(
-            f"to_keras: expected Flatten(1), got {module.start_axis}; Keras flattens all axes but the first."
-        )
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise ArgumentError("to_keras: expected Flatten(1), as in Keras, got other axes; use Flatten().")
     yield Described("Flatten")
 
 
+def _softplus(module: nn.Softplus) -> Iterator[Described]:
+    if (module.beta, module.threshold) != (1, 20):
+        raise ArgumentError(
+            "to_keras: expected Softplus(), as in Keras, got another beta or threshold; leave them out."
+        )
+    yield from _activation(("softplus",))
+
+
 def _softmax(module: Any) -> Iterator[Described]:
-    if module.axis not in (-1, None):
-        raise ArgumentError(f"to_keras: expected axis=-1, got {module.axis}; move the axis to the end.")
+    if module.dim not in (-1, None):
+        raise ArgumentError(f"to_keras: expected dim=-1, got {module.dim}; move the axis to the end.")
     yield from _activation(("softmax",) if isinstance(module, nn.Softmax) else ("log_softmax",))
 
 
@@ -298,9 +304,10 @@ WRITERS: dict[type[Any], Callable[[Any], Iterable[Described]]] = {
     nn.Sigmoid: _fixed("Activation", activation="sigmoid"),
     nn.ReLU: _fixed("Activation", activation="relu"),
     nn.SiLU: _fixed("Activation", activation="silu"),
-    nn.Softplus: _fixed("Activation", activation="softplus"),
+    nn.Softplus: _softplus,
     nn.Softsign: _fixed("Activation", activation="softsign"),
     nn.LeakyReLU: lambda module: _activation(("leaky_relu", module.negative_slope)),
+    nn.GELU: lambda module: _activation(("gelu",) if module.approximate == "none" else ("gelu", module.approximate)),
     nn.ELU: lambda module: _activation(("elu", module.alpha)),
     nn.Softmax: _softmax,
     nn.LogSoftmax: _softmax,
