@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -10,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...base.files import write_atomically
 from ...base.tree import Tree
 from ...errors import ArgumentError, VerificationError
+from .dynamic_sizes import Samples
+from .export_subject import Subject, subject_of
 from .graph import Graph
 from .merge import merge
-from .sizes import Samples
-from .subject import Subject, subject_of
+from .write_equations import write_equations
 
 OPSET, IR_VERSION = 18, 8
 _CHECKED = 3
@@ -118,22 +119,20 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
     names = {} if subject.module is None else {id(p._array): name for name, p in subject.module.named_parameters()}
     graph = Graph(merged.shapes, merged.constants, names, merged.uses)
     declared = _write_inputs(graph, subject, merged.inputs)
-    graph.write(merged.eqns)
+    write_equations(graph, merged.eqns)
     outputs = []
     for name, var in zip(traces[0].names, merged.outputs, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.name(var)], [name]))
         outputs.append(graph.info(name, var))
-    graph._drop_copies([output.name for output in outputs])
+    graph.drop_copies([output.name for output in outputs])
     graph.drop_unread()
-    made = helper.make_graph(
-        graph.nodes, subject.name, declared, outputs, initializer=list(graph.initializers.values())
-    )
+    made = graph.graph(subject.name, declared, outputs)
     model = helper.make_model(
         made,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="tinygrad_seq",
-        producer_version=__version__,
+        producer_version=_version(),
     )
     helper.set_model_props(model, {"inputs": json.dumps([each.name for each in subject.inputs]), **metadata})
     try:
@@ -143,6 +142,13 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
         raise ArgumentError(f"to_onnx: expected a model of less than 2 GB, got {error}; export its parts.") from error
     lines = traces[0].recorder.lines
     return data, {name: lines[var] for name, var in graph.origins.items() if var in lines}
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tinygrad-seq")
+    except importlib.metadata.PackageNotFoundError:  # run from a copy of the source
+        return "unknown"
 
 
 def _write_inputs(graph: Graph, subject: Subject, inputs: Sequence[Any]) -> list[Any]:
