@@ -142,6 +142,17 @@ _OF_FLOAT64: Final[dict[str, Callable[[Name], Name]]] = {
 }
 
 
+def _negative(x: Name) -> Name:
+    """Return whether a number has a minus sign; -0 has one."""
+    below = x.op("Less", 0.0)
+    return Name(x.g, x.g.node("Or", below.name, x.op("Reciprocal").op("Less", 0.0).name), x.dtype)
+
+
+def _signbit(g: Graph, eqn: Eqn) -> str:
+    dtype = _common(eqn)
+    return _negative(Name(g, g.value(eqn.operands[0], dtype), dtype)).name
+
+
 def _softplus(x: Name) -> Name:
     return x.op("Max", 0.0) + ((-x.op("Abs")).op("Exp") + 1.0).op("Log")
 
@@ -224,6 +235,7 @@ _FORMULAS: dict[str, Callable[..., Name]] = {
     "clamped_log": lambda x: (
         x.op("Max", math.exp(-100) if x.dtype == np.float64 else 1e-38).op("Log").op("Max", -100.0)
     ),
+    "copysign": lambda a, b: _negative(b).where(-a.op("Abs"), a.op("Abs")),
     "difference": lambda a, b: a.op("Equal", b).where(0.0, a - b),
     "elu": lambda x, alpha: x.op("Greater", 0.0).where(x, alpha * _expm1(x.op("Min", 0.0))),
     "erfc": lambda x: -(x.op("Erf") - 1.0),
@@ -261,6 +273,7 @@ ELEMENTWISE: Final[dict[str, Write]] = {
     "isnan": _predicate("IsNaN"),
     "isinf": _predicate("IsInf"),
     "isfinite": _finite,
+    "signbit": _signbit,
     "floor_divide": _floor_divide,
     "remainder": _remainder,
     "where": _where,

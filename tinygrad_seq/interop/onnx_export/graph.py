@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,6 +47,7 @@ class Graph:
             self.origins: dict[str, Var] = {}  # by name of a node: a result of the equation that it belongs to
             self.folded: dict[Var, np.ndarray] = {}
             self.initializers: dict[str, Any] = {}
+            self.taken: set[str] = set()  # the names of inputs and outputs
             self._known: dict[Any, str] = {}
             self._sizes: dict[Any, str] = {}
             self._count = 0
@@ -59,8 +61,10 @@ class Graph:
 
     def new(self, stem: str = "v") -> str:
         """Return a new name."""
-        self.root._count += 1
-        return f"{stem}{self.root._count}"
+        root = self.root
+        root._count += 1
+        name = f"{stem}{root._count}"
+        return self.new(stem) if name in root.taken or name in root.initializers else name
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output; return its name."""
@@ -79,10 +83,11 @@ class Graph:
     def constant(self, array: Any, name: str = "") -> str:
         """Return the name of a constant; equal ones are stored once."""
         root, array = self.root, np.asarray(array)
-        key = (array.shape, array.dtype.str, array.tobytes())
+        key = (array.shape, array.dtype.str, hashlib.sha256(array.tobytes()).digest())
         found = root._known.get(key)
         if found is None:
-            found = root._known[key] = name if name and name not in root.initializers else self.new("c")
+            free = name and name not in root.initializers and name not in root.taken
+            found = root._known[key] = name if free else self.new("c")
             root.initializers[found] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), found)
         return found
 
@@ -230,27 +235,14 @@ class Graph:
 
     def drop_copies(self, outputs: Sequence[str]) -> None:
         """Let the node that computes an output have its name, in place of a copy, where nothing forbids it."""
-        made = {name: node for node in self.nodes for name in node.output if node.op_type != "Identity"}
-        taken: set[str] = set()
+        made = {name for node in self.nodes for name in node.output if node.op_type != "Identity"}
+        new: dict[str, str] = {}
         for node in [node for node in self.nodes if node.op_type == "Identity" and node.output[0] in outputs]:
-            source = node.input[0]
-            if source in made and source not in taken:
-                taken.add(source)
+            if node.input[0] in made and node.input[0] not in new:
+                new[node.input[0]] = node.output[0]
                 self.nodes.remove(node)
-                self._rename(source, node.output[0])
-
-    def _rename(self, old: str, new: str) -> None:
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                for at, name in enumerate(names):
-                    if name == old:
-                        names[at] = new
-            for attribute in node.attribute:
-                if attribute.name == "body":
-                    _rename_in(attribute.g, old, new)
-        for var, name in self.root.named.items():
-            if name == old:
-                self.root.named[var] = new
+        _rename(self.nodes, new)
+        self.root.named.update({var: new[name] for var, name in self.root.named.items() if name in new})
 
     def graph(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
         """Return the graph, with the constants if it is not a body."""
@@ -271,11 +263,12 @@ def _read_names(nodes: Iterable[Any]) -> Iterable[str]:
                 yield from _read_names(attribute.g.node)
 
 
-def _rename_in(graph: Any, old: str, new: str) -> None:
-    for node in graph.node:
-        for at, name in enumerate(node.input):
-            if name == old:
-                node.input[at] = new
+def _rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
+    for node in nodes:
+        for names in (node.input, node.output):
+            for at, name in enumerate(names):
+                if name in new:
+                    names[at] = new[name]
         for attribute in node.attribute:
             if attribute.name == "body":
-                _rename_in(attribute.g, old, new)
+                _rename(attribute.g.node, new)

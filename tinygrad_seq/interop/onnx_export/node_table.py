@@ -132,6 +132,13 @@ def _gather_elements(g: Graph, eqn: Eqn) -> str:
     return g.node("GatherElements", g.value(x, x.dtype), g.value(indices, _INT64), axis=eqn.params["axis"])
 
 
+def _scatter_add(g: Graph, eqn: Eqn) -> str:
+    x, dtype, shape = eqn.operands[0], eqn.result.dtype, g.shape(eqn.params["shape"])
+    zeros = g.node("Expand", g.value(0, dtype), shape)
+    indices = g.value(eqn.operands[1], _INT64)
+    return g.node("ScatterElements", zeros, indices, g.value(x, dtype), axis=eqn.params["axis"], reduction="add")
+
+
 def _top(g: Graph, eqn: Eqn) -> Any:
     x, axis = eqn.operands[0], eqn.params["axis"]
     k, largest = eqn.params["k"], int(eqn.params["largest"])
@@ -197,11 +204,13 @@ OPERATIONS: Final[dict[Primitive, Write]] = {
         "embedding": _gather,
         "take": _gather,
         "gather": _gather_elements,
+        "gather_add": _scatter_add,
         "matmul": write_matmul,
     }.items()
 }
 """By primitive: what writes its nodes."""
 
+_VALUES = "its size depends on values: use a mask and ts.where"
 _GRADIENT = "it belongs to a gradient: export the forward pass alone"
 _LOSS = "export what the loss reads, and compute the loss outside"
 REFUSED: Final[dict[str, str]] = {
@@ -212,13 +221,20 @@ REFUSED: Final[dict[str, str]] = {
     "custom_gradient": "call the function without its gradient",
     "diagonal": "write ts.take_along_axis with the indices of the diagonal",
     "trace": "write ts.sum(x * ts.eye(n), axis=(-2, -1))",
+    "bitwise_left_shift": "write x * 2**n",
+    "bitwise_right_shift": "write x // 2**n",
+    "nextafter": "add a small number",
+    "nonzero": _VALUES,
+    "unique": _VALUES,
+    "logcumsumexp": "write ts.log(ts.cumsum(ts.exp(x), axis)) where exp cannot overflow",
     "lookup": "look up along one axis with ts.take(x, indices, axis)",
     "linear_cross_entropy": _LOSS,
     "nll_of_logits": _LOSS,
+    "scattered_from": "write ts.where with a mask, or ts.scatter_add",
     "scan": "leave grad, vjp and the like outside the model",
     **dict.fromkeys(
         (
-            "diagonal_place", "gather_add", "lookup_add", "nll_of_logits_adjoint", "power_log", "ratio",
+            "diagonal_place", "lookup_add", "nll_of_logits_adjoint", "power_log", "ratio",
             "running_extreme_index", "scan_gradient", "take_add", "windows_sum",
         ),
         _GRADIENT,

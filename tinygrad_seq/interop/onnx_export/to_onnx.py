@@ -77,10 +77,16 @@ def to_onnx(
 
     Examples
     --------
-    >>> import tempfile, os, tinygrad_seq as ts
+    >>> import os, tempfile, numpy as np, onnxruntime, tinygrad_seq as ts
     >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5)).eval()
-    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-    ...     ts.interop.to_onnx(layer, os.path.join(folder, "mgu.onnx"), lengths=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "mgu.onnx")
+    ...     ts.interop.to_onnx(layer, path, lengths=True)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> xs = np.zeros((7, 2, 3), np.float32)
+    >>> ys, state = session.run(["ys", "new_state"], {"xs": xs, "lengths": np.array([7, 4])})
+    >>> ys.shape, state.shape
+    ((7, 2, 5), (2, 5))
     """
     _require()
     folder = os.path.dirname(os.path.abspath(os.fspath(path)))
@@ -118,6 +124,13 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
     merged = merge(traces, samples)
     names = {} if subject.module is None else {id(p._array): name for name, p in subject.module.named_parameters()}
     graph = Graph(merged.shapes, merged.constants, names, merged.uses)
+    given, made = {each.name for each in subject.inputs}, set(traces[0].names)
+    if not given.isdisjoint(made):
+        raise ArgumentError(
+            f"to_onnx: expected other names for the results than for the inputs, got {min(given & made)!r} twice; "
+            "rename one."
+        )
+    graph.taken |= given | made
     declared = _write_inputs(graph, subject, merged.inputs)
     write_equations(graph, merged.eqns)
     outputs = []
@@ -126,9 +139,8 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
         outputs.append(graph.info(name, var))
     graph.drop_copies([output.name for output in outputs])
     graph.drop_unread()
-    made = graph.graph(subject.name, declared, outputs)
     model = helper.make_model(
-        made,
+        graph.graph(subject.name, declared, outputs),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="tinygrad_seq",
