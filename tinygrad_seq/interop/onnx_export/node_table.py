@@ -156,14 +156,28 @@ def _cumsum(g: Graph, eqn: Eqn) -> str:
     return g.node("CumSum", *values(g, eqn), axis, reverse=int(eqn.params["reverse"]))
 
 
-def _standardise(g: Graph, eqn: Eqn) -> Any:
-    """Write a layer norm as the node that onnxruntime computes in one go; the norm without a mean as its formula."""
-    axes, eps, centre = (eqn.params[name] for name in ("axes", "eps", "centre"))
-    (x,), dtype, sizes = values(g, eqn), eqn.results[0].dtype, g.sizes_of(eqn.operands[0])
+def is_layer_norm(g: Graph, eqn: Eqn) -> bool:
+    """Return whether an equation is what LayerNormalization does: over the last axes, of fixed sizes."""
+    axes, sizes = eqn.params["axes"], g.sizes_of(eqn.operands[0])
     last = list(axes) == list(range(len(sizes) - len(axes), len(sizes)))
-    if centre and last and g.reads(eqn.results[1]) == 0 and all(isinstance(sizes[axis], int) for axis in axes):
-        ones = g.constant(np.ones([sizes[axis] for axis in axes], dtype))
-        return g.node("LayerNormalization", x, ones, axis=axes[0] - len(sizes), epsilon=eps), None
+    fixed = all(isinstance(sizes[axis], int) for axis in axes)
+    return bool(eqn.params["centre"]) and last and fixed and g.reads(eqn.results[1]) == 0
+
+
+def write_layer_norm(g: Graph, eqn: Eqn, scale: Any = None, shift: Any = None) -> str:
+    """Write a norm, with a scale and a shift, as the node that onnxruntime computes in one go."""
+    axes, dtype, sizes = eqn.params["axes"], eqn.results[0].dtype, g.sizes_of(eqn.operands[0])
+    ones = g.constant(np.ones([sizes[axis] for axis in axes], dtype)) if scale is None else g.value(scale, dtype)
+    names = [*values(g, eqn), ones, *([] if shift is None else [g.value(shift, dtype)])]
+    return g.node("LayerNormalization", *names, axis=axes[0] - len(sizes), epsilon=eqn.params["eps"])
+
+
+def _standardise(g: Graph, eqn: Eqn) -> Any:
+    """Write a norm: that without a mean, or over other axes, as its formula."""
+    if is_layer_norm(g, eqn):
+        return write_layer_norm(g, eqn), None
+    axes, eps, centre = (eqn.params[name] for name in ("axes", "eps", "centre"))
+    (x,), dtype = values(g, eqn), eqn.results[0].dtype
     where = g.constant(np.array(axes, np.int64))
     value = Name(g, x, dtype)
     if centre:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,23 +11,30 @@ from ...ops.primitive import TABLE
 from ...scan.ir.step import Eqn, Step, Var
 from .dynamic_sizes import Size
 from .graph import Graph
-from .node_table import OPERATIONS
+from .node_table import OPERATIONS, is_layer_norm, write_layer_norm
 from .record import LOOP
 from .recurrent_nodes import NATIVE, write_native
 
 _LARGEST_FOLDED: Final = 1 << 26
-_permute = TABLE["permute_dims"]
+_permute, _standardise = TABLE["permute_dims"], TABLE["standardise"]
+_multiply, _add = TABLE["multiply"], TABLE["add"]
 
 
-def write_equations(g: Graph, eqns: Iterable[Eqn]) -> None:
+def write_equations(g: Graph, eqns: Sequence[Eqn]) -> None:
     """Write equations; those on constants are computed now."""
+    norms = _find_norms(g, eqns)
+    inner = {part for parts in norms.values() for part in parts[0]}
     for eqn in eqns:
+        if eqn in inner:
+            continue
         if _is_known(g, eqn):
             _fold(g, eqn)
             continue
         first = len(g.nodes)
         found: Sequence[str | None]
-        if eqn.primitive is LOOP:
+        if eqn in norms:
+            found = [write_layer_norm(g, norms[eqn][0][0], *norms[eqn][1])]
+        elif eqn.primitive is LOOP:
             found = _write_loop(g, eqn)
         elif eqn.primitive is NATIVE:
             found = write_native(g, eqn)
@@ -38,6 +45,30 @@ def write_equations(g: Graph, eqns: Iterable[Eqn]) -> None:
             if name is not None:
                 g.root.named[result] = name
         g.root.origins.update({node.name: eqn.results[0] for node in g.nodes[first:]})
+
+
+def _find_norms(g: Graph, eqns: Sequence[Eqn]) -> dict[Eqn, tuple[list[Eqn], list[Any]]]:
+    """Return by the last equation of a layer norm those before it, and its scale and shift."""
+    readers = {var: eqn for eqn in eqns for var in eqn.reads}
+    found = {}
+    for eqn in eqns:
+        if eqn.primitive is not _standardise or not is_layer_norm(g, eqn):
+            continue
+        shape = eqn.results[0].shape[eqn.params["axes"][0] :]
+        chain, affine = [eqn], list[Any]()
+        for primitive in (_multiply, _add):
+            result = chain[-1].results[0]
+            reader = readers.get(result)
+            if reader is None or reader.primitive is not primitive or g.reads(result) != 1:
+                break
+            (other,) = [operand for operand in reader.operands if operand is not result]
+            if other.__class__ is not Var or other.shape != shape or other.dtype != result.dtype:
+                break
+            chain.append(reader)
+            affine.append(other)
+        if affine:
+            found[chain[-1]] = chain[:-1], affine
+    return found
 
 
 def _is_known(g: Graph, eqn: Eqn) -> bool:
