@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .autograd.tensor import Tensor
 from .ops.axes import Axis
 from .ops.edges import Mode, Width
+from .ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from .ops.shape import Shape
 
 def astype(x: ArrayLike, dtype: DTypeLike) -> Tensor:
@@ -83,6 +84,8 @@ def tile(x: ArrayLike, reps: Shape) -> Tensor:
     """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
 def repeat(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+def repeat_interleave(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
+    """Return `repeat`, by PyTorch's name: each element repeated in place."""
 def einsum(equation: str, *operands: ArrayLike) -> Tensor:
     """Return the sum of products that `equation` states by naming each axis with a letter."""
 def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
@@ -268,17 +271,21 @@ def gather(x: ArrayLike, axis: int, indices: ArrayLike) -> Tensor:
     """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`."""
 def scatter_add(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
     """Return `x` with each element of `source` added where `gather` with the same `indices` would read it."""
+def scatter(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
+    """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
 def cumsum(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running sums along `axis`."""
 cumulative_sum = cumsum
 def cumprod(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running products along `axis`; gradients are exact where elements are zero."""
 cumulative_prod = cumprod
+def logcumsumexp(x: ArrayLike, axis: int | None = None) -> Tensor:
+    """Return the logarithms of the running sums of ``exp(x)`` along `axis`, without overflow."""
 def cummax(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
 def cummin(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
-def diff(x: ArrayLike, n: int = 1, axis: int = -1) -> Tensor:
+def diff(x: ArrayLike, n: int = 1, axis: int = -1, *, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter."""
 def pad(x: ArrayLike, pad_width: Width, mode: Mode = 'constant', value: builtins.float = 0) -> Tensor:
     """Return `x` with more elements before and after it along its axes."""
@@ -302,6 +309,10 @@ def all(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return whether all elements over `axis` are nonzero; True where it is empty."""
 def count_nonzero(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return how many elements over `axis` are not zero, as int64."""
+def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
+    """Return `arrays` repeated along new and size-1 axes to their common shape, as read-only views."""
+def meshgrid(*arrays: ArrayLike, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Return the coordinates of all points of a grid, given those along each axis."""
 def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis`; 0 where it is empty."""
 def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -350,6 +361,38 @@ def kl_div(log_probabilities: ArrayLike, target: ArrayLike, reduction: str = 'me
     """Return ``t * (log t - log_probabilities)``, the pointwise Kullback-Leibler divergence from equal-shaped targets."""
 def linear_cross_entropy(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, target: ArrayLike, class_weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', label_smoothing: builtins.float = 0.0) -> Tensor:
     """Return ``cross_entropy(linear(x, weight, bias), target)`` without keeping the logits."""
+def copysign(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return ``|a|`` with the sign of `b`, also of a zero."""
+def signbit(x: ArrayLike, /) -> Tensor:
+    """Return whether the sign is negative, also that of a zero or NaN."""
+def nextafter(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the floating-point number next to `a` in the direction of `b`."""
+def bitwise_left_shift(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``."""
+def bitwise_right_shift(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``."""
+def positive(x: ArrayLike) -> Tensor:
+    """Return `x` itself, as the operator ``+x`` does."""
+def isclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """Return where ``|a - b| <= atol + rtol * |b|``; infinities are close to themselves only."""
+def allclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """Return whether `isclose` holds for all elements."""
+def nonzero(x: ArrayLike, *, as_tuple: bool | None = None) -> Any:
+    """Return the indices of the elements that are not zero, in row-major order."""
+def argwhere(x: ArrayLike) -> Tensor:
+    """Return the indices of the elements that are not zero, one row per element, in row-major order."""
+def unique_all(x: ArrayLike) -> UniqueAll:
+    """Return the distinct values of `x` in ascending order, with their first places, their counts and the inverse."""
+def unique_counts(x: ArrayLike) -> UniqueCounts:
+    """Return the distinct values of `x` in ascending order, and how often each occurs; see `unique_all`."""
+def unique_inverse(x: ArrayLike) -> UniqueInverse:
+    """Return the distinct values of `x` in ascending order, and the indices that make `x` of them; see `unique_all`."""
+def unique_values(x: ArrayLike) -> Tensor:
+    """Return the distinct values of `x` in ascending order; see `unique_all`."""
+def isin(a: ArrayLike, b: ArrayLike, *, invert: bool = False) -> Tensor:
+    """Return which elements of `a` are equal to one of `b`."""
+def searchsorted(a: ArrayLike, b: ArrayLike, *, side: str = 'left', sorter: ArrayLike | None = None) -> Tensor:
+    """Return for each element of `b` the index at which `a` stays sorted if it is inserted there."""
 def argsort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
 def sort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
@@ -390,4 +433,4 @@ def atanh(x: ArrayLike, /) -> Tensor:
     """Return the inverse hyperbolic tangent."""
 arctanh = atanh
 
-__all__ = ['abs', 'absolute', 'acos', 'acosh', 'add', 'all', 'amax', 'amin', 'any', 'arccos', 'arccosh', 'arcsin', 'arcsinh', 'arctan', 'arctan2', 'arctanh', 'argmax', 'argmin', 'argsort', 'asin', 'asinh', 'astype', 'atan', 'atan2', 'atanh', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'bitwise_and', 'bitwise_invert', 'bitwise_not', 'bitwise_or', 'bitwise_xor', 'broadcast_to', 'cat', 'categorical', 'cbrt', 'ceil', 'chunk', 'clamp', 'clip', 'clone', 'concat', 'concatenate', 'conv1d', 'copy', 'cos', 'cosh', 'count_nonzero', 'cross_entropy', 'cummax', 'cummin', 'cumprod', 'cumsum', 'cumulative_prod', 'cumulative_sum', 'diagonal', 'diff', 'div', 'divide', 'dot', 'dropout', 'einsum', 'elu', 'embedding', 'eq', 'equal', 'erf', 'erfc', 'exp', 'exp2', 'expand', 'expand_dims', 'expm1', 'flatten', 'flip', 'floor', 'floor_divide', 'fmod', 'gather', 'ge', 'gelu', 'glu', 'greater', 'greater_equal', 'gt', 'hard_sigmoid', 'hard_tanh', 'hardsigmoid', 'hardtanh', 'hstack', 'huber_loss', 'hypot', 'index_add', 'inner', 'invert', 'isfinite', 'isinf', 'isnan', 'kl_div', 'kron', 'l1_loss', 'layer_norm', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'linear_cross_entropy', 'log', 'log10', 'log1p', 'log2', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_transpose', 'max', 'maximum', 'mean', 'min', 'minimum', 'mod', 'moveaxis', 'movedim', 'mse_loss', 'mul', 'multiply', 'ne', 'neg', 'negative', 'nll_loss', 'norm', 'not_equal', 'one_hot', 'outer', 'pad', 'permute', 'permute_dims', 'pow', 'power', 'prod', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'reshape', 'rint', 'rms_norm', 'roll', 'round', 'rsqrt', 'scatter_add', 'sigmoid', 'sign', 'silu', 'sin', 'sinh', 'smooth_l1_loss', 'softmax', 'softplus', 'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 'swish', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tensordot', 'tile', 'topk', 'trace', 'transpose', 'tril', 'triu', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unsqueeze', 'unstack', 'var', 'vecdot', 'vstack', 'where']
+__all__ = ['abs', 'absolute', 'acos', 'acosh', 'add', 'all', 'allclose', 'amax', 'amin', 'any', 'arccos', 'arccosh', 'arcsin', 'arcsinh', 'arctan', 'arctan2', 'arctanh', 'argmax', 'argmin', 'argsort', 'argwhere', 'asin', 'asinh', 'astype', 'atan', 'atan2', 'atanh', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'bitwise_and', 'bitwise_invert', 'bitwise_left_shift', 'bitwise_not', 'bitwise_or', 'bitwise_right_shift', 'bitwise_xor', 'broadcast_arrays', 'broadcast_to', 'cat', 'categorical', 'cbrt', 'ceil', 'chunk', 'clamp', 'clip', 'clone', 'concat', 'concatenate', 'conv1d', 'copy', 'copysign', 'cos', 'cosh', 'count_nonzero', 'cross_entropy', 'cummax', 'cummin', 'cumprod', 'cumsum', 'cumulative_prod', 'cumulative_sum', 'diagonal', 'diff', 'div', 'divide', 'dot', 'dropout', 'einsum', 'elu', 'embedding', 'eq', 'equal', 'erf', 'erfc', 'exp', 'exp2', 'expand', 'expand_dims', 'expm1', 'flatten', 'flip', 'floor', 'floor_divide', 'fmod', 'gather', 'ge', 'gelu', 'glu', 'greater', 'greater_equal', 'gt', 'hard_sigmoid', 'hard_tanh', 'hardsigmoid', 'hardtanh', 'hstack', 'huber_loss', 'hypot', 'index_add', 'inner', 'invert', 'isclose', 'isfinite', 'isin', 'isinf', 'isnan', 'kl_div', 'kron', 'l1_loss', 'layer_norm', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'linear_cross_entropy', 'log', 'log10', 'log1p', 'log2', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logcumsumexp', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_transpose', 'max', 'maximum', 'mean', 'meshgrid', 'min', 'minimum', 'mod', 'moveaxis', 'movedim', 'mse_loss', 'mul', 'multiply', 'ne', 'neg', 'negative', 'nextafter', 'nll_loss', 'nonzero', 'norm', 'not_equal', 'one_hot', 'outer', 'pad', 'permute', 'permute_dims', 'positive', 'pow', 'power', 'prod', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'repeat_interleave', 'reshape', 'rint', 'rms_norm', 'roll', 'round', 'rsqrt', 'scatter', 'scatter_add', 'searchsorted', 'sigmoid', 'sign', 'signbit', 'silu', 'sin', 'sinh', 'smooth_l1_loss', 'softmax', 'softplus', 'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 'swish', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tensordot', 'tile', 'topk', 'trace', 'transpose', 'tril', 'triu', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unique_all', 'unique_counts', 'unique_inverse', 'unique_values', 'unsqueeze', 'unstack', 'var', 'vecdot', 'vstack', 'where']

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ..autograd.tensor import Tensor
 from ..ops.axes import Axis
 from ..ops.edges import Mode, Width
+from ..ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from ..ops.shape import Shape
 
 class Operators:
@@ -93,6 +94,8 @@ class Operators:
         """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
     def repeat(self, repeats: Shape, axis: int | None = None) -> Tensor:
         """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+    def repeat_interleave(self, repeats: Shape, axis: int | None = None) -> Tensor:
+        """Return `repeat`, by PyTorch's name: each element repeated in place."""
     def matmul(self, b: ArrayLike, /) -> Tensor:
         """Return the matrix product ``a @ b``."""
     def __matmul__(self, other: ArrayLike, /) -> Tensor: ...
@@ -289,17 +292,21 @@ class Operators:
         """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`."""
     def scatter_add(self, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
         """Return `x` with each element of `source` added where `gather` with the same `indices` would read it."""
+    def scatter(self, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
+        """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
     def cumsum(self, axis: int | None = None) -> Tensor:
         """Return the running sums along `axis`."""
     cumulative_sum = cumsum
     def cumprod(self, axis: int | None = None) -> Tensor:
         """Return the running products along `axis`; gradients are exact where elements are zero."""
     cumulative_prod = cumprod
+    def logcumsumexp(self, axis: int | None = None) -> Tensor:
+        """Return the logarithms of the running sums of ``exp(x)`` along `axis`, without overflow."""
     def cummax(self, axis: int | None = None) -> Tensor:
         """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
     def cummin(self, axis: int | None = None) -> Tensor:
         """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
-    def diff(self, n: int = 1, axis: int = -1) -> Tensor:
+    def diff(self, n: int = 1, axis: int = -1, *, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
         """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter."""
     def pad(self, pad_width: Width, mode: Mode = 'constant', value: builtins.float = 0) -> Tensor:
         """Return `x` with more elements before and after it along its axes."""
@@ -341,6 +348,34 @@ class Operators:
         """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow."""
     def log_softmax(self, axis: int = -1) -> Tensor:
         """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
+    def copysign(self, b: ArrayLike, /) -> Tensor:
+        """Return ``|a|`` with the sign of `b`, also of a zero."""
+    def signbit(self, /) -> Tensor:
+        """Return whether the sign is negative, also that of a zero or NaN."""
+    def nextafter(self, b: ArrayLike, /) -> Tensor:
+        """Return the floating-point number next to `a` in the direction of `b`."""
+    def bitwise_left_shift(self, b: ArrayLike, /) -> Tensor:
+        """Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``."""
+    def __lshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def __rlshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def bitwise_right_shift(self, b: ArrayLike, /) -> Tensor:
+        """Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``."""
+    def __rshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def __rrshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def positive(self) -> Tensor:
+        """Return `x` itself, as the operator ``+x`` does."""
+    def isclose(self, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+        """Return where ``|a - b| <= atol + rtol * |b|``; infinities are close to themselves only."""
+    def allclose(self, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+        """Return whether `isclose` holds for all elements."""
+    def nonzero(self, *, as_tuple: bool | None = None) -> Any:
+        """Return the indices of the elements that are not zero, in row-major order."""
+    def argwhere(self) -> Tensor:
+        """Return the indices of the elements that are not zero, one row per element, in row-major order."""
+    def isin(self, b: ArrayLike, *, invert: bool = False) -> Tensor:
+        """Return which elements of `a` are equal to one of `b`."""
+    def searchsorted(self, b: ArrayLike, *, side: str = 'left', sorter: ArrayLike | None = None) -> Tensor:
+        """Return for each element of `b` the index at which `a` stays sorted if it is inserted there."""
     def argsort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
         """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
     def sort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
