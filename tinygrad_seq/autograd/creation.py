@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ..base.settings import default_dtype
 from ..errors import ArgumentError, ShapeError
 from ..ops.casting import as_dtype, clone
-from ..ops.primitive import LEVELS, Array
+from ..ops.primitive import LEVELS, Array, is_traced
 from .conversion import to_array
 from .exchange import check_device, import_memory
 from .tensor import Tensor, wrap
@@ -154,8 +154,8 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
 
 def as_tensor(caller: str, data: Array, dtype: DTypeLike | None = None) -> Tensor:
     """Return `asarray` of `data`, in the name of `caller`."""
-    if isinstance(data, Tensor):
-        return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)
+    if isinstance(data, Tensor) or is_traced(data):
+        return data if dtype is None or data.dtype == np.dtype(dtype) else data.astype(dtype)  # type: ignore[no-any-return]
     if isinstance(data, np.ndarray) and data.dtype == as_dtype(caller, dtype or data.dtype):
         shared = wrap(data)
         shared._exposed = True
