@@ -238,7 +238,7 @@ def test_errors_name_the_function_that_was_called():
     with pytest.raises(ts.ShapeError, match=r"np.concatenate: expected equal shapes"):
         np.concatenate([x, np.ones((1, 3))], axis=0)
     with pytest.raises(ts.ArgumentError, match=r"np.sum: expected an integer axis"):
-        np.sum(x, axis="rows")
+        np.sum(x, axis="rows")  # type: ignore[arg-type]
 
 
 def test_functions_in_a_compiled_scan():

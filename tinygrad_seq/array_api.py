@@ -116,8 +116,9 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     kinds = [_dtype_of("result_type", x) for x in arrays_and_dtypes if type(x) not in _NUMBERS]
     if not kinds:
         raise ArgumentError("result_type: expected an array or a dtype, got none; pass one besides Python numbers.")
-    total: Array = functools.reduce(functional.add, [*(creation.zeros(0, dtype=kind) for kind in kinds), *numbers])
-    return np.dtype(total.dtype)
+    arrays = [creation.zeros(0, dtype=kind) for kind in kinds]
+    total: Any = functools.reduce(functional.add, [*arrays, *numbers])
+    return total.dtype  # type: ignore[no-any-return]
 
 
 _NUMBERS = (builtins.bool, int, float)

@@ -56,7 +56,7 @@ class ArrayProtocol:
         """Where the values are: always "cpu"."""
         return DEVICE
 
-    def to_device(self, device: str, /, *, stream: None = None) -> Self:
+    def to_device(self, device: str, /, *, stream: Any = None) -> Self:
         """Return the tensor itself, as "cpu" is the only device.
 
         Parameters

@@ -6,7 +6,7 @@ import operator
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError
+from ..errors import ArgumentError, DtypeError, ShapeError
 from .axes import normalise_axis
 from .casting import as_array, astype
 from .exponential import as_real, exp
@@ -309,6 +309,11 @@ def _as_end(part: Array | None, x: Array, axis: int) -> Array | None:
         raise DtypeError(f"diff: expected numbers before and after `x`, got {part!r}; pass an array or a number.")
     if array is not part or not array.ndim:
         array = astype(array, x.dtype)
-    if array.ndim:
+    if array.ndim == x.ndim:
         return array
+    if array.ndim:
+        raise ShapeError(
+            f"diff: expected numbers or arrays with {x.ndim} axes before and after `x`, got shape {array.shape}; reshape "
+            "them."
+        )
     return broadcast_to(array, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
