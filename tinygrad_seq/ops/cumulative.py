@@ -313,7 +313,7 @@ def _as_end(part: Array | None, x: Array, axis: int) -> Array | None:
         return array
     if array.ndim:
         raise ShapeError(
-            f"diff: expected numbers or arrays with {x.ndim} axes before and after `x`, got shape {array.shape}; reshape "
-            "them."
+            f"diff: expected numbers or arrays with {x.ndim} axes before and after `x`, got shape {array.shape}; "
+            "reshape them."
         )
     return broadcast_to(array, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
