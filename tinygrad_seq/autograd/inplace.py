@@ -189,7 +189,7 @@ class InPlace:
     def __dlpack__(
         self,
         *,
-        stream: None = None,
+        stream: Any = None,
         max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
