@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from numpy import (
     bool_,
     e,
+    finfo,
     float32,
     float64,
+    iinfo,
     inf,
     int8,
     int16,
@@ -26,7 +28,10 @@ from . import data, errors, functional, metrics, nn, optim
 from .autograd.creation import (
     arange,
     asarray,
+    empty,
+    empty_like,
     eye,
+    from_dlpack,
     full,
     full_like,
     linspace,
@@ -67,6 +72,7 @@ from .errors import (
     GradientError,
     GraphError,
     IndexRangeError,
+    MissingAttributeError,
     ShapeError,
     TinygradSeqError,
     VerificationError,
@@ -78,6 +84,7 @@ from .scan import scan
 from .verification import verify
 
 if TYPE_CHECKING:
+    from . import interop as interop
     from . import report as report
     from . import testing as testing
     from . import train as train
@@ -85,7 +92,9 @@ else:
 
     def __getattr__(name: str) -> Any:
         """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
-        if name in ("report", "testing", "train"):
+        if name == "__array_namespace_info__":
+            return importlib.import_module(".array_api", __name__).__array_namespace_info__
+        if name in ("array_api", "interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -104,6 +113,7 @@ __all__ = [
     "GradientError",
     "GraphError",
     "IndexRangeError",
+    "MissingAttributeError",
     "ShapeError",
     "Tensor",
     "TinygradSeqError",
@@ -120,11 +130,15 @@ __all__ = [
     "detect_anomaly",
     "disable_compile",
     "e",
+    "empty",
+    "empty_like",
     "enable_grad",
     "errors",
     "eye",
+    "finfo",
     "float32",
     "float64",
+    "from_dlpack",
     "full",
     "full_like",
     "get_num_threads",
@@ -133,6 +147,7 @@ __all__ = [
     "gradcheck",
     "hessian",
     "hvp",
+    "iinfo",
     "inf",
     "int8",
     "int16",
@@ -178,4 +193,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "report", "train"])
+    return sorted([*__all__, "interop", "report", "train"])

@@ -41,6 +41,8 @@ class Modes:
         Mask (N,) of the rows that are not padding; padding raises no anomaly. None: no padding.
     traced
         While a step is traced: whether recording was on where the outermost trace began; otherwise None.
+    recorder
+        Writes scans and recurrent layers of a model that is traced as a whole; otherwise None.
     tags
         The tagged values by name, while they are collected; otherwise None.
     draws
@@ -60,6 +62,7 @@ class Modes:
     rows: int | None = None
     counted: Any = None
     traced: bool | None = None
+    recorder: Any = None
     tags: dict[str, object] | None = None
     draws: Any = None
     precision = "float32"

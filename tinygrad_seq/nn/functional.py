@@ -40,6 +40,7 @@ from ..functional import (
 )
 from .losses.ctc import ctc_loss
 from .losses.sequence_loss import sequence_cross_entropy, sequence_loss
+from .scaled_dot_product import scaled_dot_product_attention
 
 __all__ = [
     "binary_cross_entropy",
@@ -70,6 +71,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "sequence_cross_entropy",
     "sequence_loss",
     "sigmoid",

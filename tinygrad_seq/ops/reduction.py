@@ -20,6 +20,7 @@ from .joining import concat
 from .limits import ratio
 from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
+from .spelling import Meaning, without
 from .shape import broadcast_to, inverse, kept, permute_dims, reshape
 
 
@@ -248,7 +249,14 @@ _std = Primitive(
 )
 
 
-@Public()
+_SAY_CORRECTION = Meaning(
+    lambda x, axis=None, correction=1, keepdims=False: var(x, axis, float(correction), keepdims),
+    without("axis", "correction"),
+    "var(x, axis=1) or correction=0 for the population's (NumPy), var(x, dim=1) or correction=1 for the sample's (PyTorch)",
+)
+
+
+@Public(pytorch=_SAY_CORRECTION)
 def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``.
 
@@ -280,7 +288,13 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
     return _var(x, axes=normalise_axes("var", axis, x.ndim), correction=correction, keepdims=keepdims)
 
 
-@Public()
+@Public(
+    pytorch=Meaning(
+        lambda x, axis=None, correction=1, keepdims=False: std(x, axis, float(correction), keepdims),
+        without("axis", "correction"),
+        _SAY_CORRECTION.write.replace("var(", "std("),
+    )
+)
 def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal.
 

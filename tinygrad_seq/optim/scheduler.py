@@ -124,11 +124,6 @@ class Scheduler(ABC):
         state_dict : mapping
             What `state_dict` of a schedule of the same kind returned.
 
-        Parameters
-        ----------
-        state_dict : mapping[str, Any]
-            What `state_dict` returned, of a schedule of the same kind.
-
         Raises
         ------
         ArgumentError
@@ -143,6 +138,10 @@ class Scheduler(ABC):
     @abstractmethod
     def _lr(self, base: float, t: int, group: int) -> float:
         """Return the rate of group number `group` at step `t`; `base` is its rate without this schedule."""
+
+    def _options(self, group: int) -> dict[str, Any]:
+        """Return the options of group number `group` that change with the learning rate."""
+        return {}
 
     def _go_to(self, t: int) -> None:
         """Move to step `t`; -1 is before the first."""
@@ -176,8 +175,10 @@ class Scheduler(ABC):
             for schedule in self.optimizer._schedules:
                 rate = schedule._rate(rate, number)
             rates.append(rate)
-        for group, rate in zip(groups, rates, strict=True):
+        for number, (group, rate) in enumerate(zip(groups, rates, strict=True)):
             group["lr"] = rate
+            for schedule in self.optimizer._schedules:
+                group.update(schedule._options(number))
         self.optimizer._scheduled_lrs = rates
 
     def _require(self, fits: bool, expected: str, got: object, advice: str) -> None:

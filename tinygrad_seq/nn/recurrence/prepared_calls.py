@@ -32,6 +32,7 @@ from ...scan.repeated import SteadyStep
 from ...scan.run.segments import run_of
 from ..cell import Cell
 from .call import Call, merge_outputs
+from .options import joins
 from .passes import Pass, is_only_cell, overlaps
 from .trace_cache import Snapshot, ignore, step_of_cell
 
@@ -260,7 +261,7 @@ class _Prepared:
                 one, state = call.passes[k], states[k]
                 self._scans.append(PreparedScan(steps[k], state, x, T, one.reverse, tensors))
             y = self._scans[first].y
-            both = self._count == 2 and self._merge == "concat"
+            both = self._count == 2 and joins(self._merge)
             x = Aval((*y.shape[:-1], y.shape[-1] * (1 + both)), y.dtype)
         finals = [scan.rebuild_carry(each.arrays) for scan, each in zip(self._scans, self._states, strict=True)]
         self._rebuild = flatten(layer._join(finals))[1]

@@ -20,7 +20,7 @@ from ...kernels.gemm.matmul import SUM_DEPTH, multiply, multiply_packed
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind, Rule
-from ..ir.step import Eqn, Var, evaluate
+from ..ir.step import Eqn, Var
 from .kept import NO_STAMPS, Stamps, packed_once
 from .panels import Panels, plain
 
@@ -121,25 +121,37 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
 
     The variables in `time_varying` have a time axis; the results must be among them if an operand is.
     """
-    rules = {eqn: _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])) for eqn in eqns}
-    keeping = {
-        eqn: plain(eqn.operands[1], eqn.params.get("precision", "float32"))
-        for eqn in rules
-        if _has_constant_matrix(eqn, time_varying)
-    }
+    rules = [_rule_of(eqn, time_varying) for eqn in eqns]
+    if not rules:
+        return lambda *_: None  # floating-point flags cost 2 µs
 
     @ieee
     def run(T: int, env: Env, stamps: Stamps = NO_STAMPS) -> None:
-        def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
-            found = None
-            if stamps and eqn in keeping:
-                a, b = operands
-                found = _kept_product(a, b, keeping[eqn], stamps, eqn.params.get("largest", 0.0))
-            return results_of(eqn, rules[eqn](T, *operands) if found is None else found)
+        for rule in rules:
+            rule(T, env, stamps)
 
-        evaluate(rules, env, apply)
+    return run
 
-    return run if rules else lambda *_: None  # floating-point flags cost 2 µs
+
+def _rule_of(eqn: Eqn, time_varying: Collection[Var]) -> Callable[[int, Env, Stamps], None]:
+    """Return a function that evaluates an equation: see `plan_all`."""
+    rule, operands = _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])), eqn.operands
+    if _has_constant_matrix(eqn, time_varying):
+        (left, right), result = operands, eqn.result
+        form, largest = plain(right, eqn.params.get("precision", "float32")), eqn.params.get("largest", 0.0)
+
+        def multiply_all(T: int, env: Env, stamps: Stamps) -> None:
+            a, b = env[left], env[right]
+            y = _kept_product(a, b, form, stamps, largest) if stamps else None
+            env[result] = rule(T, a, b) if y is None else y
+
+        return multiply_all
+
+    def apply(T: int, env: Env, stamps: Stamps) -> None:  # noqa: ARG001
+        found = rule(T, *[env[operand] if operand.__class__ is Var else operand for operand in operands])
+        env.update(zip(eqn.results, results_of(eqn, found), strict=True))
+
+    return apply
 
 
 def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:

@@ -16,7 +16,8 @@ from .batched import Env, plan_all
 from .interpret import replay, run_loop
 from .kept import NO_STAMPS, Stamps
 from .kernel import Kernel
-from .segments import Run
+from .segments import Run, parts_of
+from .sums_of_calls import FEW_ROWS
 from .time_sums import TimeSum, plan_time_sum
 
 
@@ -37,7 +38,7 @@ class Direction:
     time_varying
         The variables with one value per time.
     later
-        Those of the time sums that may be `ProductSum`s.
+        Those of the time sums that may wait for those of other calls.
     constant, before, finish
         Functions of T and an `Env`: the equations before the loop on constants, those at all times, and those after it.
     """
@@ -56,7 +57,6 @@ class Direction:
             self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
             needed += self.time_sums[var].needs
         counts = Counter(step.sums)
-        self.later = {var for var, plan in self.time_sums.items() if plan.plain and counts[var] == 1}
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
         constant = [eqn for eqn in stages.before if self.time_varying.isdisjoint(eqn.results)]
@@ -65,13 +65,26 @@ class Direction:
         self.finish = plan_all(self.after, self.time_varying)
         self.before_replay = plan_all(stages.replay.before if stages.replay else (), self.time_varying)
         self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
+        self.later = frozenset(
+            [v for v, plan in self.time_sums.items() if plan.can_wait(counts[v] > 1) and not self.adds_blocks(v)]
+        )
 
     def blocks(self, T: int) -> Env:
         """Return zeros for the time sums of the loop: for each an array ``(blocks of times, *shape)``."""
-        if self.kernel is None:
+        if self.kernel is None or not self.kernel.stages.time_sums:
             return {}
         count = -(-T // SUM_ROWS)
         return {var: np.zeros((count, *var.shape), var.dtype) for var in self.kernel.stages.time_sums}
+
+    def adds_blocks(self, var: Var) -> bool:
+        """Return whether the loop itself adds up a time sum, in blocks of times."""
+        return self.kernel is not None and not set(self.kernel.stages.time_sums).isdisjoint(self.time_sums[var].needs)
+
+    def later_in(self, run: Run) -> Collection[Var]:
+        """Return those of `later` that a run leaves to be added up later: few rows, in one segment."""
+        if self.kernel is None or run.T * self.kernel.N > FEW_ROWS or len(parts_of(run)) > 1:
+            return ()
+        return self.later
 
     def run(self, env: Env, init: Sequence[np.ndarray], run: Run, stamps: Stamps = NO_STAMPS) -> tuple[np.ndarray, ...]:
         """Evaluate everything but the time sums, from and into `env`, and return the last carry.

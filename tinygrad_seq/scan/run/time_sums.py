@@ -22,7 +22,7 @@ from ...ops.linear import matmul
 from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var
 from .batched import Env
-from .product_sum import ProductSum
+from .sums_of_calls import ProductSum, RowSum, SumOfCalls
 
 _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
 Matrix = Callable[[np.ndarray], np.ndarray]
@@ -58,6 +58,10 @@ class TimeSum(NamedTuple):
     scattered: bool = False
     precision: str = "float32"
     plain: bool = False
+
+    def can_wait(self, shared: bool) -> bool:
+        """Return whether it may be a `SumOfCalls`; that of products is not computed twice if it is `shared`."""
+        return (self.plain and not shared) if len(self.matrices) == 2 else len(self.matrices) == 1
 
 
 def plan_time_sum(
@@ -120,11 +124,13 @@ def _stacks(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
-def product_sum(plan: TimeSum, env: Env, backwards: bool) -> ProductSum:
-    """Return the sum of a `plain` plan over a run in one segment, to be added up later; see `Accumulator`."""
-    a, b = (matrix(env[var]) for matrix, var in zip(plan.matrices, plan.needs, strict=True))
-    a, b = (a[::-1], b[::-1]) if backwards else (a, b)
-    return ProductSum(a, b, plan.precision)
+def sum_of_calls(var: Var, plan: TimeSum, env: Env, backwards: bool) -> SumOfCalls:
+    """Return the sum of `var` over a run in one segment, by a plan that `can_wait`, to be added up later."""
+    parts = [matrix(env[need]) for matrix, need in zip(plan.matrices, plan.needs, strict=True)]
+    parts = [part[::-1] for part in parts] if backwards else parts
+    if len(parts) == 2:
+        return ProductSum(parts[0], parts[1], plan.precision)
+    return RowSum(parts[0].astype(plan.var.dtype, copy=False), plan.finish, var.shape, var.dtype)
 
 
 class Accumulator:
