@@ -26,9 +26,10 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("kernels",),
         ("ops",),
         ("autograd",),
-        ("functional", "optim", "scan"),
+        ("array_api", "functional", "optim", "scan"),
         ("nn",),
         ("data", "metrics", "report", "rtrl", "testing", "train", "verification"),
+        ("interop",),
         ("cli", "__init__"),
         ("__main__",),
     ),
@@ -45,9 +46,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "nn": (
         ("module", "checks", "masks"),
-        ("init", "cell"),
-        ("activations", "cells", "layers", "losses"),
-        ("functional", "recurrence"),
+        ("init", "cell", "packed_sequence"),
+        ("activations", "batch_norm", "cells", "containers", "conv", "layers", "losses", "scaled_dot_product"),
+        ("functional", "recurrence", "utils"),
         ("attention",),
         ("seq2seq",),
         ("quantization",),
@@ -69,7 +70,10 @@ SAME_NAME = {  # pairs of files that share a name on purpose
     "train.py",  # cli/train.py is the command of the package train
 }
 BACKWARD_ALLOWED = {"autograd.tensor.Tensor.backward"}
-IMPORTED_LAZILY = ("hypothesis", "matplotlib", "rich", "sacrebleu", "safetensors", "tokenizers", "torch", "typer")
+IMPORTED_LAZILY = (
+    "h5py", "hypothesis", "keras", "matplotlib", "onnx", "onnxruntime", "rich", "sacrebleu", "safetensors",
+    "tokenizers", "torch", "typer",
+)  # fmt: skip
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|mnt)/\w")
 

@@ -95,7 +95,7 @@ def test_memory_of_nested_segments():
 
 def test_random_numbers_are_drawn_again():
     w, own = weights(4, 4), np.random.default_rng(5)
-    drop, other = ts.nn.Dropout(0.5), ts.nn.Dropout(0.5, own)
+    drop, other = ts.nn.Dropout(0.5), ts.nn.Dropout(0.5, generator=own)
 
     def gradients(wrap):
         ts.manual_seed(3)

@@ -13,12 +13,12 @@ import pytest
 
 import tinygrad_seq as ts
 
-PACKAGES = ("nn", "optim", "data", "metrics", "train", "report", "verification", "testing")
-MODULES = {"data", "errors", "metrics", "nn", "optim", "report", "train"}
+PACKAGES = ("nn", "optim", "data", "metrics", "train", "report", "verification", "testing", "interop")
+MODULES = {"data", "errors", "interop", "metrics", "nn", "optim", "report", "train"}
 
 
 def test_dir_shows_public_names_only() -> None:
-    assert dir(ts) == sorted([*ts.__all__, "report", "train"])
+    assert dir(ts) == sorted([*ts.__all__, "interop", "report", "train"])
     assert {name for name in dir(ts) if isinstance(getattr(ts, name), types.ModuleType)} == MODULES
     assert {name for name in dir(ts.nn) if isinstance(getattr(ts.nn, name), types.ModuleType)} == {"functional", "init"}
 
@@ -43,15 +43,20 @@ def test_packages_are_loaded_when_they_are_used() -> None:
     script = (
         "import json, sys\n"
         "import tinygrad_seq as ts\n"
-        "names = [f'tinygrad_seq.{name}' for name in ('train', 'report', 'testing')]\n"
+        "names = [f'tinygrad_seq.{name}' for name in ('train', 'report', 'testing', 'interop')]\n"
         "before = [name in sys.modules for name in names]\n"
         "dir(ts)\n"
         "asked = [name in sys.modules for name in names]\n"
         "used = [ts.train.Run.__name__, ts.report.draw_curves.__name__, ts.testing.shrink.__name__]\n"
+        "used.append(ts.interop.__name__)\n"
         "print(json.dumps([before, asked, used]))\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[False] * 3, [False] * 3, ["Run", "draw_curves", "shrink"]]
+    assert json.loads(done.stdout) == [
+        [False] * 4,
+        [False] * 4,
+        ["Run", "draw_curves", "shrink", "tinygrad_seq.interop"],
+    ]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -19,7 +19,7 @@ from tinygrad_seq.ops.primitive import Primitive
 from tinygrad_seq.ops.public import PUBLIC as OPERATIONS
 
 PACKAGE = "tinygrad_seq"
-_NAMES = "errors nn nn.init nn.functional optim data metrics train report verification testing"
+_NAMES = "errors nn nn.init nn.functional optim data metrics train report verification testing interop"
 PUBLIC = ("", *_NAMES.split())  # "" is the package itself
 
 HEADING = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
@@ -83,6 +83,9 @@ def faults_of(entry: Entry) -> list[str]:
         text = inspect.getdoc(entry.overrides) or ""
     if not text:
         return ["no docstring"]
+    headings = HEADING.findall(text)
+    if len(set(headings)) < len(headings):
+        return [f"a section twice: {headings}"]
     if isinstance(value, type):
         return class_faults(value, text)
     if is_property(value):

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from numpy import (
     bool_,
     e,
+    finfo,
     float32,
     float64,
+    iinfo,
     inf,
     int8,
     int16,
@@ -22,11 +24,22 @@ from numpy import (
     uint64,
 )
 
+# PyTorch's names of dtypes; not in __all__, so that a star import leaves Python's names as they are.
+from numpy import bool_ as bool  # noqa: F401
+from numpy import float32 as float  # noqa: F401
+from numpy import float64 as double  # noqa: F401
+from numpy import int16 as short  # noqa: F401
+from numpy import int32 as int  # noqa: F401
+from numpy import int64 as long  # noqa: F401
+
 from . import data, errors, functional, metrics, nn, optim
 from .autograd.creation import (
     arange,
     asarray,
+    empty,
+    empty_like,
     eye,
+    from_dlpack,
     full,
     full_like,
     linspace,
@@ -36,8 +49,10 @@ from .autograd.creation import (
     zeros,
     zeros_like,
 )
+from .autograd.creation import asarray as as_tensor
+from .autograd.creation import asarray as from_numpy
 from .autograd.gradcheck import gradcheck
-from .autograd.random import rand, randint, randn
+from .autograd.random import bernoulli, multinomial, rand, rand_like, randint, randn, randn_like, randperm
 from .autograd.serialization import load, save
 from .autograd.tagging import tag
 from .autograd.tensor import Tensor
@@ -67,6 +82,7 @@ from .errors import (
     GradientError,
     GraphError,
     IndexRangeError,
+    MissingAttributeError,
     ShapeError,
     TinygradSeqError,
     VerificationError,
@@ -78,6 +94,7 @@ from .scan import scan
 from .verification import verify
 
 if TYPE_CHECKING:
+    from . import interop as interop
     from . import report as report
     from . import testing as testing
     from . import train as train
@@ -85,7 +102,9 @@ else:
 
     def __getattr__(name: str) -> Any:
         """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
-        if name in ("report", "testing", "train"):
+        if name == "__array_namespace_info__":
+            return importlib.import_module(".array_api", __name__).__array_namespace_info__
+        if name in ("array_api", "interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -104,14 +123,17 @@ __all__ = [
     "GradientError",
     "GraphError",
     "IndexRangeError",
+    "MissingAttributeError",
     "ShapeError",
     "Tensor",
     "TinygradSeqError",
     "VerificationError",
     "__version__",
     "arange",
+    "as_tensor",
     "asarray",
     "autocast",
+    "bernoulli",
     "bool_",
     "checkpoint",
     "custom_gradient",
@@ -120,11 +142,16 @@ __all__ = [
     "detect_anomaly",
     "disable_compile",
     "e",
+    "empty",
+    "empty_like",
     "enable_grad",
     "errors",
     "eye",
+    "finfo",
     "float32",
     "float64",
+    "from_dlpack",
+    "from_numpy",
     "full",
     "full_like",
     "get_num_threads",
@@ -133,6 +160,7 @@ __all__ = [
     "gradcheck",
     "hessian",
     "hvp",
+    "iinfo",
     "inf",
     "int8",
     "int16",
@@ -145,6 +173,7 @@ __all__ = [
     "load",
     "manual_seed",
     "metrics",
+    "multinomial",
     "nan",
     "newaxis",
     "nn",
@@ -155,8 +184,11 @@ __all__ = [
     "pi",
     "quantize",
     "rand",
+    "rand_like",
     "randint",
     "randn",
+    "randn_like",
+    "randperm",
     "save",
     "scan",
     "set_default_dtype",
@@ -178,4 +210,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "report", "train"])
+    return sorted([*__all__, "interop", "report", "train"])

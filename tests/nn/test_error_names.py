@@ -17,7 +17,7 @@ from tinygrad_seq.errors import TinygradSeqError
 # Names whose constructor takes anything: nothing to build, any structure of arrays, or a record of results.
 TAKE_ANYTHING = {
     *("Cell", "Identity", "Module", "ReLU", "Sigmoid", "SiLU", "Softsign", "Softplus", "Tanh"),
-    *("LogSoftmax", "Softmax", "Attention", "Sequential"),
+    *("LogSoftmax", "Softmax", "Attention", "ParameterList", "Sequential"),
     *("Inspection", "Options", "PassInspection", "detach_state"),
 }
 # Modules that are a function of `nn.functional`, which checks everything in the call and names itself.
@@ -34,14 +34,19 @@ FUNCTIONS = {
     "SequenceCrossEntropyLoss": "sequence_cross_entropy",
     "SmoothL1Loss": "smooth_l1_loss",
 }
-STARTS = {"Stream": "LSTM.stream: ", "GELU": "gelu: "} | {name: f"{called}: " for name, called in FUNCTIONS.items()}
+STARTS = {"Stream": "LSTM.stream: "} | {name: f"{called}: " for name, called in FUNCTIONS.items()}
 # What is called in place of the name with None for each required argument.
 CALLS: dict[str, Callable[[], Any]] = {
     "ELU": lambda: nn.ELU("no"),  # type: ignore[arg-type]
     "LeakyReLU": lambda: nn.LeakyReLU("no"),  # type: ignore[arg-type]
     "Dropout": lambda: nn.Dropout(2),
     "Flatten": lambda: nn.Flatten("no"),  # type: ignore[arg-type]
-    "GELU": lambda: nn.GELU("no")(ts.ones(3)),  # type: ignore[arg-type]
+    "GELU": lambda: nn.GELU("no"),  # type: ignore[arg-type]
+    "GLU": lambda: nn.GLU()(3),
+    "PReLU": lambda: nn.PReLU(0),
+    "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[arg-type]
+    "ModuleList": lambda: nn.ModuleList([3]),  # type: ignore[list-item]
+    "ParameterDict": lambda: nn.ParameterDict({"keys": 3.0})["keys"],
     "beam_search": lambda: nn.beam_search(lambda *a: a, (), [1], max_length=0),
     "greedy_search": lambda: nn.greedy_search(lambda *a: a, (), [1], max_length=0),
     "sample_sequences": lambda: nn.sample_sequences(lambda *a: a, (), [1], max_length=0),

@@ -49,7 +49,7 @@ LAYERS = {
     "softplus": (nn.Softplus, lambda p, x: np.log1p(np.exp(x))),
     "softsign": (nn.Softsign, lambda p, x: x / (1 + np.abs(x))),
     "softmax": (lambda: nn.Softmax(0), lambda p, x: np.exp(x) / np.exp(x).sum(0)),
-    "log softmax": (nn.LogSoftmax, lambda p, x: x - np.log(np.exp(x).sum(-1, keepdims=True))),
+    "log softmax": (lambda: nn.LogSoftmax(-1), lambda p, x: x - np.log(np.exp(x).sum(-1, keepdims=True))),
     "flatten": (nn.Flatten, lambda p, x: x.reshape(2, 20)),
     "identity": (nn.Identity, lambda p, x: x),
     "dropout in evaluation": (lambda: nn.Dropout(0.5).eval(), lambda p, x: x),
@@ -113,7 +113,7 @@ def test_dropout_scales_and_follows_its_generator() -> None:
     y = layer(ts.ones((100, 100))).numpy()
     assert set(np.unique(y).tolist()) == {0.0, np.float32(1 / 0.75).item()}
     assert (y == 0).mean() == pytest.approx(0.25, abs=0.02)
-    one, two = (nn.Dropout(0.5, np.random.default_rng(4))(ts.ones(50)).tolist() for _ in range(2))
+    one, two = (nn.Dropout(0.5, generator=np.random.default_rng(4))(ts.ones(50)).tolist() for _ in range(2))
     assert one == two
     assert not nn.Dropout(1)(ts.ones(5)).numpy().any()
     x = ts.ones(5)
@@ -159,7 +159,7 @@ def test_bad_arguments_and_inputs() -> None:
         (lambda: nn.Dropout(-0.1), "expected p to be"),
         (lambda: nn.Dropout(True), "expected p to be"),
         (
-            lambda: nn.Sequential([nn.Tanh()]),  # type: ignore[arg-type]
+            lambda: nn.Sequential([nn.Tanh()]),
             "Sequential: expected layers, got list at position 0",
         ),
     ]

@@ -93,8 +93,8 @@ def test_gradients_of_vectors_are_added_up_in_the_loop() -> None:
 
 
 def test_products_after_the_loop_that_share_an_operand_are_one() -> None:
-    """By columns where gates are made of one product, by rows where each gate multiplies x and h by its own matrices."""
-    W, U, V = ts.randn(5, 8, requires_grad=True), ts.randn(4, 8, requires_grad=True), ts.randn(5, 4, requires_grad=True)
+    """By columns where gates are made of one product, by rows where each gate multiplies x by a matrix of its own."""
+    W, U, V = (ts.randn(*shape, requires_grad=True) for shape in ((5, 8), (4, 8), (5, 4)))
     xs, init = ts.randn(6, 3, 5), ts.zeros((3, 4))
 
     def one(h: Any, x: Any) -> Any:
@@ -110,9 +110,10 @@ def test_products_after_the_loop_that_share_an_operand_are_one() -> None:
         assert direction is not None
         assert sorted([len(group) for group in direction.groups], reverse=True) == sizes
         found = []
-        for options in ({}, {"remember": 2}, {"reverse": True}, {"compile": False}, {"compile": False, "reverse": True}):
+        options: list[dict[str, Any]] = [{}, {"remember": 2}, {"reverse": True}]
+        for given in (*options, {"compile": False}, {"compile": False, "reverse": True}):
             W.grad = U.grad = V.grad = None
-            ts.scan(step, init, xs, **options)[1].sum().backward()
+            ts.scan(step, init, xs, **given)[1].sum().backward()
             found.append([w.grad.numpy() for w in (W, U, V) if w.grad is not None])
         for got, want in ((0, 3), (1, 3), (2, 4)):
             for a, b in zip(found[got], found[want], strict=True):

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, TinygradSeqError
 from ..ops.joining import stack
 from ..ops.primitive import LEVELS, Primitive
 from ..ops.public import PUBLIC, Public, in_name, public_signature
+from ..ops.spelling import FIRST
 from .creation import as_tensor
 
 
@@ -24,28 +25,33 @@ def public_functions() -> dict[str, Callable[..., Any]]:
 
 def _public(caller: str, operation: Public) -> Callable[..., Any]:
     """Return the function of `operation` that takes plain data too; its errors begin with `caller`."""
-    function = operation.function
+    function, spelled = operation.function, operation.spelled[caller]
     alias = caller != function.__name__
+    scalars = isinstance(function, Primitive) and len(function.rules) > 1
     lift = _lift_each if operation.operands == "each" else _lift
     name = "" if isinstance(function, Primitive) else getattr(function, "__wrapped__", function).__code__.co_varnames[0]
 
     def lift_first(*args: Any, **kwargs: Any) -> Any:
         if args:
-            if args[0].__class__ not in LEVELS:
+            if args[0].__class__ not in LEVELS and not (scalars and _is_weak(args)):
                 args = (lift(caller, args[0]), *args[1:])
-        elif name in kwargs:
-            kwargs = {**kwargs, name: lift(caller, kwargs[name])}
+        else:
+            given = name if name in kwargs else next((key for key in FIRST if key in kwargs), None)
+            if given is not None:
+                kwargs = {**kwargs, given: lift(caller, kwargs[given])}
         try:
-            return function(*args, **kwargs)
+            return spelled(*args, **kwargs)
         except TinygradSeqError as error:
             if not alias:
                 raise
             raise in_name(error, caller) from error.__cause__
 
-    def lift_rest(*args: Any, **kwargs: Any) -> Any:
-        return function(*args[:1], *[_lift(caller, operand) for operand in args[1:]], **kwargs)
+    plain = {"rest": 1, "all": 0}.get(operation.operands, 0)  # how many of the first arguments are no arrays
 
-    call = functools.wraps(function)(lift_rest if operation.operands == "rest" else lift_first)
+    def lift_rest(*args: Any, **kwargs: Any) -> Any:
+        return spelled(*args[:plain], *[_lift(caller, operand) for operand in args[plain:]], **kwargs)
+
+    call = functools.wraps(function)(lift_rest if operation.operands in ("rest", "all") else lift_first)
     call.__module__ = "tinygrad_seq"
     call.__wrapped__ = _Signature(function)
     return call
@@ -71,6 +77,11 @@ def _lift(caller: str, operand: Any) -> Any:
     if isinstance(operand, list | tuple) and _holds_tensors(operand):
         return stack([_lift(caller, item) for item in operand])
     return as_tensor(caller, operand)
+
+
+def _is_weak(operands: tuple[Any, ...]) -> bool:
+    """Return whether the first operand is a Python number, which never changes a dtype, beside an array."""
+    return operands[0].__class__ in (float, int, bool) and any(x.__class__ in LEVELS for x in operands[1:])
 
 
 def _lift_each(caller: str, operands: Any) -> Any:

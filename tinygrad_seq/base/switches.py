@@ -41,6 +41,8 @@ class Modes:
         Mask (N,) of the rows that are not padding; padding raises no anomaly. None: no padding.
     traced
         While a step is traced: whether recording was on where the outermost trace began; otherwise None.
+    recorder
+        Writes scans and recurrent layers of a model that is traced as a whole; otherwise None.
     tags
         The tagged values by name, while they are collected; otherwise None.
     draws
@@ -49,6 +51,8 @@ class Modes:
         In which products are computed: ``"float32"`` (as the operands are), ``"bfloat16"`` or ``"int8"``.
     quantized
         The name of the innermost quantised module at work, which no gradient flows through; otherwise "".
+    observer
+        Called with each operation, its operands and their arrays before it runs; otherwise None.
     """
 
     recording = True
@@ -58,10 +62,12 @@ class Modes:
     rows: int | None = None
     counted: Any = None
     traced: bool | None = None
+    recorder: Any = None
     tags: dict[str, object] | None = None
     draws: Any = None
     precision = "float32"
     quantized = ""
+    observer: Any = None
     _outer: Modes | None = None
     _token: Callable[[], object] = weakref.ref(object)
     _switch: Callable[[], object] = _nobody

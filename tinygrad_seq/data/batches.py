@@ -98,18 +98,6 @@ def unpad_sequences(padded: ArrayLike, lengths: ArrayLike) -> list[NDArray[Any]]
     list of ndarray
         N views of shape (t, ...).
 
-    Parameters
-    ----------
-    padded : array_like
-        (T, N, ...).
-    lengths : array_like
-        Integers (N,) from 0 to T.
-
-    Returns
-    -------
-    list of ndarray
-        N arrays (length, ...).
-
     Raises
     ------
     ShapeError
@@ -173,11 +161,6 @@ def bucket_batches(
     -------
     iterator of Batch
         The batches, padded when they are requested.
-
-    Returns
-    -------
-    iterator of Batch
-        Each sequence is in one of them.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -356,7 +356,17 @@ class Vocabulary:
         CheckpointError
             If the file cannot be written.
         """
-        content = {
+        write_atomically(path, json.dumps(self.content(), indent=1).encode() + b"\n", "Vocabulary.save")
+
+    def content(self) -> dict[str, Any]:
+        """Return what `save` writes: format, version, level, normalisation, and the tokens in the order of indices.
+
+        Returns
+        -------
+        dict
+            Ready for JSON.
+        """
+        return {
             "format": _FORMAT,
             "version": _VERSION,
             "level": self.level,
@@ -364,7 +374,6 @@ class Vocabulary:
             "nfc": self.nfc,
             "tokens": self.tokens,
         }
-        write_atomically(path, json.dumps(content, indent=1).encode() + b"\n", "Vocabulary.save")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:

@@ -26,11 +26,6 @@ def bleu(found: Sequence[str], expected: Sequence[str | Sequence[str]], **option
     float
         From 0 to 100.
 
-    Returns
-    -------
-    float
-        From 0 to 100.
-
     Raises
     ------
     ArgumentError

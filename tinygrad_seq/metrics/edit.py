@@ -28,11 +28,6 @@ def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> f
     float
         The number of edits, or a distance from 0 to 1 if `normalize` is set.
 
-    Returns
-    -------
-    float
-        The number of edits, an int; with `normalize` a share from 0 to 1.
-
     Raises
     ------
     DataError
@@ -65,18 +60,6 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
     -------
     ndarray, shape (N,), int64
         The number of edits per pair.
-
-    Parameters
-    ----------
-    found : sequence of Tokens
-        N strings or sequences of tokens.
-    expected : sequence of Tokens
-        N strings or sequences of tokens.
-
-    Returns
-    -------
-    ndarray
-        (N,), int64.
 
     Raises
     ------
@@ -124,18 +107,6 @@ def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float
     float
         0 if all texts are equal; may exceed 1.
 
-    Parameters
-    ----------
-    found : sequence of str
-        N texts.
-    expected : sequence of str
-        N references.
-
-    Returns
-    -------
-    float
-        0 where all texts are right; it can be above 1.
-
     Raises
     ------
     ArgumentError, ShapeError, DataError
@@ -164,18 +135,6 @@ def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
     -------
     float
         0 if all texts are equal; may exceed 1.
-
-    Parameters
-    ----------
-    found : sequence of str
-        N texts.
-    expected : sequence of str
-        N references.
-
-    Returns
-    -------
-    float
-        0 where all texts are right; it can be above 1.
 
     Raises
     ------

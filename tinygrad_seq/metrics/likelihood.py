@@ -22,18 +22,6 @@ def bits_per_character(loss: float, characters_per_token: float = 1.0) -> float:
     float
         Bits per character.
 
-    Parameters
-    ----------
-    loss : float
-        The mean negative log-likelihood, in nats per token.
-    characters_per_token : float, default 1.0
-        How many characters a token has on average.
-
-    Returns
-    -------
-    float
-        ``loss / (ln 2 * characters_per_token)``.
-
     Raises
     ------
     ArgumentError
@@ -65,16 +53,6 @@ def perplexity(loss: float) -> float:
     -------
     float
         ``exp(loss)``, at most ``exp(700)``, so that it is finite.
-
-    Parameters
-    ----------
-    loss : float
-        The mean negative log-likelihood, in nats per token.
-
-    Returns
-    -------
-    float
-        ``exp(loss)``.
 
     Examples
     --------

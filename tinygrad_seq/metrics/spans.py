@@ -115,11 +115,6 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
     list of Span
         The spans, in order.
 
-    Returns
-    -------
-    list of Span
-        In the order of the sequence.
-
     Raises
     ------
     DataError

@@ -1,6 +1,6 @@
 """Modules: layers, recurrent cells and the layers that run them, losses, initial values."""
 
-from . import activations, functional, init, layers
+from . import activations, batch_norm, containers, conv, functional, init, layers, utils
 from .activations import *  # noqa: F403
 from .attention.additive_attention import AdditiveAttention
 from .attention.attention_cell import AttentionCell
@@ -8,6 +8,8 @@ from .attention.decoder import AttentionDecoder
 from .attention.dot_attention import DotAttention
 from .attention.mechanism import Attention
 from .attention.multihead import MultiHeadAttention, MultiheadAttention
+from .attention.transformer import PositionalEncoding, TransformerEncoder, TransformerEncoderLayer
+from .batch_norm import *  # noqa: F403
 from .cell import Cell, detach_state
 from .cells import (
     additive,
@@ -35,6 +37,8 @@ from .cells.matrix_memory import *  # noqa: F403
 from .cells.norm_lstm import *  # noqa: F403
 from .cells.notes import *  # noqa: F403
 from .cells.state_space import *  # noqa: F403
+from .containers import *  # noqa: F403
+from .conv import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .losses import modules as losses_as_modules
 from .losses.crf import CRF
@@ -74,10 +78,13 @@ __all__ = [
     "Options",
     "Parameter",
     "PassInspection",
+    "PositionalEncoding",
     "Recurrent",
     "Seq2Seq",
     "StackedCell",
     "Stream",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "beam_search",
     "detach_state",
     "evaluating",
@@ -86,9 +93,13 @@ __all__ = [
     "init",
     "sample_sequences",
     "sequence_mask",
+    "utils",
 ]
 __all__ += activations.__all__
 __all__ += additive.__all__
+__all__ += batch_norm.__all__
+__all__ += containers.__all__
+__all__ += conv.__all__
 __all__ += diagonal.__all__
 __all__ += elman.__all__
 __all__ += exponential_gates.__all__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
@@ -132,6 +132,12 @@ class Cell(Module):
             if not (promote and isinstance(error, DtypeError)):
                 raise error
         return result
+
+    def _own_hooks(self) -> NoReturn:
+        raise ArgumentError(
+            f"{type(self).__name__}: expected a layer or a module that is called by itself, got a cell, whose step a "
+            "layer runs in compiled loops, past any hook; name the value with ts.tag and call layer.inspect."
+        )
 
     @property
     def dtype(self) -> np.dtype:

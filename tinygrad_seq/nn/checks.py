@@ -28,6 +28,16 @@ def check_switches(layer: str, **switches: Any) -> None:
             raise ArgumentError(f"{layer}: expected {name} to be True or False, got {value!r}; pass one of them.")
 
 
+IN_PLACE = "leave it out: the result is a new tensor, and x = layer(x) frees the old one"
+
+
+def refuse(layer: str, advice: str, **options: Any) -> None:
+    """Raise if an option of PyTorch is given that the layer does not have: it must be None or False."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise ArgumentError(f"{layer}: expected {name} to be left out, got {name}={value!r}; {advice}.")
+
+
 def check_probability(layer: str, **probabilities: Any) -> None:
     """Raise unless every probability is a number in [0, 1]."""
     for name, p in probabilities.items():

@@ -1,35 +1,38 @@
-"""Layers without a recurrent state: Linear, Embedding, norms, Dropout, Flatten, Sequential, as in PyTorch."""
+"""Layers without a recurrent state: Linear, Embedding, norms, Dropout, Flatten, as in PyTorch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..autograd.creation import ones, zeros
 from ..autograd.tensor import Tensor
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..ops.comparison import equal, where
 from ..ops.indexing import embedding
 from ..ops.linear import linear
 from ..ops.normalisation import dropout, layer_norm, rms_norm
-from ..ops.shape import expand_dims, reshape
+from ..ops.shape import expand_dims, flatten
 from .checks import (
+    IN_PLACE,
     check_features,
     check_numbers,
     check_probability,
     check_sizes,
     check_switches,
     check_tensor,
+    refuse,
 )
 from .init import normal_, ones_, uniform_, zeros_
 from .module.module import Module
 from .module.parameter import Parameter
+from .module.placement import check_placement
+from .module.quantised import Int8Table
 
-__all__ = ["Dropout", "Embedding", "Flatten", "LayerNorm", "Linear", "RMSNorm", "Sequential"]
+__all__ = ["Dropout", "Embedding", "Flatten", "LayerNorm", "Linear", "RMSNorm"]
 
 
 class Linear(Module):
@@ -41,6 +44,10 @@ class Linear(Module):
         I and O.
     bias : bool, default True
         Whether there is a bias.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Attributes
     ----------
@@ -52,7 +59,9 @@ class Linear(Module):
     Raises
     ------
     ArgumentError
-        If a size is not an integer >= 1, or `bias` not a bool.
+        If a size is not an integer >= 1, `bias` not a bool, or `device` another one.
+    DtypeError
+        If `dtype` is another one.
 
     Examples
     --------
@@ -61,12 +70,20 @@ class Linear(Module):
     (5, 2, 4)
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         check_sizes("Linear", in_features=in_features, out_features=out_features)
         check_switches("Linear", bias=bias)
+        check_placement("Linear", device, dtype)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(zeros((out_features, in_features)))
-        self.bias = Parameter(zeros(out_features)) if bias else None
+        self.weight = Parameter(zeros((out_features, in_features), dtype))
+        self.bias = Parameter(zeros(out_features, dtype)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -106,6 +123,18 @@ class Embedding(Module):
         V and H.
     padding_idx : int, optional
         The index, from -V to V - 1, of a vector that starts as zeros and is not trained.
+    max_norm : None
+        Vectors are not renormalised in a look-up.
+    norm_type : float, default 2.0
+        Not read, without `max_norm`.
+    scale_grad_by_freq : bool, default False
+        False only: gradients are not divided by the number of look-ups.
+    sparse : bool, default False
+        False only: gradients are dense.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Attributes
     ----------
@@ -115,7 +144,10 @@ class Embedding(Module):
     Raises
     ------
     ArgumentError
-        If a size is not an integer >= 1, or `padding_idx` not an index of the table.
+        If a size is not an integer >= 1, `padding_idx` not an index of the table, or an option of PyTorch is asked for
+        that this layer does not have.
+    DtypeError
+        If `dtype` is another one.
 
     Examples
     --------
@@ -124,17 +156,63 @@ class Embedding(Module):
     (1, 3, 4)
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and padding_idx not in range(-num_embeddings, num_embeddings):
             raise ArgumentError(
                 f"Embedding: expected padding_idx from {-num_embeddings} to {num_embeddings - 1}, got {padding_idx!r}; "
                 "pass one of the indices of the vocabulary, or None."
             )
+        check_placement("Embedding", device, dtype)
+        refuse("Embedding", "after optimizer.step() scale the rows of weight", max_norm=max_norm)
+        refuse("Embedding", "leave it out", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = Parameter(zeros((num_embeddings, embedding_dim)))
+        self.weight = Parameter(zeros((num_embeddings, embedding_dim), dtype))
         self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(cls, embeddings: ArrayLike, freeze: bool = True, padding_idx: int | None = None) -> Self:
+        """Return a layer with the given table.
+
+        Parameters
+        ----------
+        embeddings : array_like
+            (V, H), floating-point; copied.
+        freeze : bool, default True
+            Whether the table is not trained.
+        padding_idx : int, optional
+            The index of a vector that is not trained; its values stay as they are given.
+
+        Returns
+        -------
+        Embedding
+            The layer.
+
+        Raises
+        ------
+        ShapeError
+            If the table is not a matrix.
+        """
+        table = Parameter(embeddings, not freeze)
+        if table.ndim != 2:
+            raise ShapeError(
+                f"Embedding.from_pretrained: expected a table (V, H), got {table.shape} {table.dtype}; reshape it."
+            )
+        layer = cls(len(table), table.shape[1], padding_idx, dtype=table.dtype)
+        layer.weight = table
+        return layer
 
     def reset_parameters(self) -> None:
         """Set the table to new initial values, with zeros at `padding_idx`."""
@@ -160,6 +238,8 @@ class Embedding(Module):
         DtypeError, IndexRangeError
             If an index is not an integer from 0 to V - 1.
         """
+        if isinstance(self.weight, Int8Table):
+            return self.weight.look_up(indices)
         rows = embedding(self.weight, indices)
         if self.padding_idx is None:
             return rows
@@ -180,6 +260,10 @@ class LayerNorm(Module):
         Whether there are a weight and a bias.
     bias : bool, default True
         False leaves out the bias but not the weight.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Attributes
     ----------
@@ -188,8 +272,8 @@ class LayerNorm(Module):
 
     Raises
     ------
-    ArgumentError
-        If a size is not an integer >= 1, `eps` not a number >= 0, or a switch not a bool.
+    ArgumentError, DtypeError
+        If a size is not an integer >= 1, `eps` not a number >= 0, a switch not a bool, or `device` or `dtype` another.
 
     Examples
     --------
@@ -204,12 +288,15 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
+        check_placement("LayerNorm", device, dtype)
         check_numbers("LayerNorm", 0, np.inf, eps=eps)
         check_switches("LayerNorm", elementwise_affine=elementwise_affine, bias=bias)
         self.normalized_shape, self.eps = _sizes("LayerNorm", normalized_shape), eps
-        self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
-        self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
+        self.weight = Parameter(ones(self.normalized_shape, dtype)) if elementwise_affine else None
+        self.bias = Parameter(zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
 
     def reset_parameters(self) -> None:
         """Set the weight to ones and the bias to zeros."""
@@ -237,6 +324,10 @@ class RMSNorm(Module):
         Added to the mean square; the machine epsilon of the dtype by default.
     elementwise_affine : bool, default True
         Whether there is a weight.
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Attributes
     ----------
@@ -245,8 +336,8 @@ class RMSNorm(Module):
 
     Raises
     ------
-    ArgumentError
-        If a size is not an integer >= 1, `eps` not a number >= 0, or a switch not a bool.
+    ArgumentError, DtypeError
+        If a size is not an integer >= 1, `eps` not a number >= 0, a switch not a bool, or `device` or `dtype` another.
 
     Examples
     --------
@@ -256,13 +347,19 @@ class RMSNorm(Module):
     """
 
     def __init__(
-        self, normalized_shape: int | tuple[int, ...], eps: float | None = None, elementwise_affine: bool = True
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
+        check_placement("RMSNorm", device, dtype)
         if eps is not None:
             check_numbers("RMSNorm", 0, np.inf, eps=eps)
         check_switches("RMSNorm", elementwise_affine=elementwise_affine)
         self.normalized_shape, self.eps = _sizes("RMSNorm", normalized_shape), eps
-        self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
+        self.weight = Parameter(ones(self.normalized_shape, dtype)) if elementwise_affine else None
 
     def reset_parameters(self) -> None:
         """Set the weight to ones."""
@@ -282,13 +379,15 @@ class Dropout(Module):
     ----------
     p : float, default 0.5
         The probability, in [0, 1].
+    inplace : bool, default False
+        False only: x is not changed.
     generator : numpy.random.Generator, optional
         Draws the masks; by default the generator that `manual_seed` seeds.
 
     Raises
     ------
     ArgumentError
-        If `p` is not in [0, 1].
+        If `p` is not in [0, 1], or `inplace` not False.
 
     Examples
     --------
@@ -297,8 +396,9 @@ class Dropout(Module):
     tensor([1., 1., 1.])
     """
 
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, generator: np.random.Generator | None = None) -> None:
         check_probability("Dropout", p=p)
+        refuse("Dropout", IN_PLACE, inplace=inplace)
         self.p, self.generator = p, generator
 
     def forward(self, x: Tensor) -> Tensor:
@@ -308,17 +408,19 @@ class Dropout(Module):
 
 
 class Flatten(Module):
-    """Merge all axes from `start_axis` on into one.
+    """Merge the axes from `start_dim` to `end_dim`, both included, into one.
 
     Parameters
     ----------
-    start_axis : int, default 1
-        The first axis to merge.
+    start_dim, end_dim : int, default 1 and -1
+        The first and the last axis to merge.
+    start_axis : int, optional
+        Another name of `start_dim`.
 
     Raises
     ------
     ArgumentError
-        If `start_axis` is not an integer.
+        If an axis is not an integer.
 
     Examples
     --------
@@ -327,65 +429,32 @@ class Flatten(Module):
     (2, 12)
     """
 
-    def __init__(self, start_axis: int = 1) -> None:
-        if isinstance(start_axis, bool) or not isinstance(start_axis, int | np.integer):
-            raise ArgumentError(f"Flatten: expected start_axis to be an integer, got {start_axis!r}; pass e.g. 1.")
-        self.start_axis = start_axis
+    def __init__(self, start_dim: int = 1, end_dim: int = -1, *, start_axis: int | None = None) -> None:
+        self.start_dim, self.end_dim = start_dim if start_axis is None else start_axis, end_dim
+        for name, axis in (("start_dim", self.start_dim), ("end_dim", end_dim)):
+            if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+                raise ArgumentError(f"Flatten: expected {name} to be an integer, got {axis!r}; pass e.g. 1.")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x (..., A, B, C) as (..., A B C), where A is axis `start_axis`."""
+        """Return x (A, B, C) as (A, B C), if these are the axes.
+
+        Parameters
+        ----------
+        x : Tensor
+            Of any dtype.
+
+        Returns
+        -------
+        Tensor
+            With one axis in place of those that are merged.
+
+        Raises
+        ------
+        ArgumentError, IndexRangeError
+            If x has no such axes.
+        """
         check_tensor("Flatten", x)
-        kept = x.shape[: self.start_axis]
-        return reshape(x, (*kept, math.prod(x.shape[len(kept) :])))
-
-
-class Sequential(Module):
-    """Apply layers one after the other. They are named "0", "1", ... as in PyTorch; ``model[0]`` returns the first.
-
-    Parameters
-    ----------
-    *layers : Module or callable
-        The layers; each gets the output of the one before.
-
-    Raises
-    ------
-    ArgumentError
-        If a layer is not callable.
-
-    Examples
-    --------
-    >>> import tinygrad_seq as ts
-    >>> model = ts.nn.Sequential(ts.nn.Linear(3, 8), ts.nn.Tanh(), ts.nn.Linear(8, 2))
-    >>> list(model.state_dict())
-    ['0.weight', '0.bias', '2.weight', '2.bias']
-    """
-
-    def __init__(self, *layers: Module) -> None:
-        for position, layer in enumerate(layers):
-            if not callable(layer):
-                raise ArgumentError(
-                    f"Sequential: expected layers, got {type(layer).__name__} at position {position}; "
-                    "pass them one by one: Sequential(first, second)."
-                )
-            setattr(self, str(position), layer)
-
-    def _layers(self) -> list[Module]:
-        return [layer for name, layer in vars(self).items() if name.isdigit()]
-
-    def __len__(self) -> int:
-        return len(self._layers())
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._layers())
-
-    def __getitem__(self, position: int) -> Module:
-        return self._layers()[position]
-
-    def forward(self, x: Any) -> Any:
-        """Return the output of the last layer for x, the input of the first."""
-        for layer in self._layers():
-            x = layer(x)
-        return x
+        return flatten(x, self.start_dim, self.end_dim)
 
 
 def _sizes(layer: str, shape: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..autograd.conversion import to_array
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..ops.primitive import is_traced
 from .checks import check_switches
 
 Mask = NDArray[np.bool_]
@@ -56,6 +57,8 @@ def check_flags(
         return Flags(None, None, None)
     if lengths is not None and mask is not None:
         raise ArgumentError(f"{caller}: expected lengths or mask, got both; put the lengths into the mask.")
+    if is_traced(lengths) or is_traced(mask) or is_traced(reset):  # of a model that is traced as a whole
+        return Flags(lengths, _time_major(mask, batch_first), _time_major(reset, batch_first))
     ends = None if lengths is None else check_lengths(caller, "lengths", lengths, N, T)
     counted = _check_steps(caller, "mask", T, N, batch_first, mask)
     return Flags(
@@ -102,6 +105,10 @@ def _check_steps(caller: str, name: str, T: int, N: int, batch_first: bool, give
     return flags.T if batch_first else flags
 
 
+def _time_major(flags: Any, batch_first: bool) -> Any:
+    return flags.T if flags is not None and batch_first else flags
+
+
 def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False) -> Mask:
     """Return the mask (T, N) that is true before the end of each sequence: at the steps ``t < lengths[n]``.
 
@@ -137,6 +144,8 @@ def sequence_mask(lengths: Any, T: int | None = None, batch_first: bool = False)
     check_switches("sequence_mask", batch_first=batch_first)
     if T is not None and (isinstance(T, bool) or not isinstance(T, int | np.integer) or T < 0):
         raise ArgumentError(f"sequence_mask: expected T to be an integer >= 0, got {T!r}; pass the number of steps.")
+    if is_traced(lengths) and T is not None:
+        return _time_major(_before(lengths, T), batch_first)
     given = to_array("sequence_mask", lengths)
     ends = check_lengths("sequence_mask", "lengths", given, max(given.size, 1), T)
     mask = _before(ends, int(ends.max()) if T is None else T)

@@ -10,12 +10,14 @@ import math
 import numpy as np
 
 from ..errors import ShapeError
+from .arithmetic import maximum
 from .axes import normalise_axis
-from .casting import as_array
-from .indexing import as_indices, check_range
+from .casting import as_array, astype
+from .comparison import greater_equal, where
+from .indexing import as_indices, check_range, take
 from .primitive import Array, Primitive
 from .public import Public
-from .shape import broadcast_to
+from .shape import broadcast_to, flatten
 
 
 def _open_mesh(name: str, indices: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, ...]:
@@ -34,10 +36,14 @@ def _gather_forward(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray
 def _add_elements(g: np.ndarray, indices: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
     """Return zeros of `shape` with the elements of `g` added where `_gather_forward` would read them."""
     out = np.zeros(shape, g.dtype)
-    key = _open_mesh("scatter_add", indices, shape[axis], axis)
-    places = sum([part * math.prod(shape[at + 1 :]) for at, part in enumerate(key)], np.zeros((), np.intp))
-    np.add.at(out.reshape(-1), places.ravel(), g.ravel())  # add.at is ten times faster on one axis
+    np.add.at(out.reshape(-1), _flat_places("scatter_add", indices, shape, axis), g.ravel())  # ten times faster flat
     return out
+
+
+def _flat_places(name: str, indices: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """Return where in a flat array of `shape` each of `indices` points."""
+    key = _open_mesh(name, indices, shape[axis], axis)
+    return sum([part * math.prod(shape[at + 1 :]) for at, part in enumerate(key)], np.zeros((), np.intp)).ravel()
 
 
 _gather = Primitive(
@@ -50,7 +56,7 @@ gather_add = Primitive(
 )
 
 
-@Public("take_along_dim")
+@Public()
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy).
 
@@ -179,12 +185,74 @@ def scatter_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
     indices = as_indices("scatter_add", indices)
     axis = _check_places("scatter_add", x, indices, axis)
     source = as_array(source)
+    _check_source("scatter_add", source, indices)
+    return x + gather_add(source, indices, shape=x.shape, axis=axis)
+
+
+def _last_places(indices: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """Return for each element of an array of `shape` which of `indices` points at it last, counted flat, or -1."""
+    last = np.full(math.prod(shape), -1)
+    last[_flat_places("scatter", indices, shape, axis)] = np.arange(indices.size)
+    return last.reshape(shape)
+
+
+_scattered = Primitive("scattered_from", _last_places, (None,))
+
+
+@Public()
+def scatter(x: Array, axis: int, indices: Array, source: Array) -> Array:
+    """Return `x` with each element of `source` written where `gather` with the same `indices` would read it.
+
+    For axis 1 of a matrix, ``x[i, indices[i, j]] = source[i, j]``. Where indices repeat, the last one in row-major
+    order wins, and gets all of the gradient.
+
+    Parameters
+    ----------
+    x : array_like
+        The array to write to; it is not changed.
+    axis : int
+        The axis that the indices point into.
+    indices : array_like
+        Integers with as many axes as `x`.
+    source : array_like
+        A number, or an array of the shape of `indices`; it is cast to the dtype of `x`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    ShapeError
+        If `source` and `indices` differ in shape, or are larger than `x` along another axis.
+    IndexRangeError
+        If an index is outside the axis.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.scatter(ts.zeros(3), 0, ts.tensor([2, 0]), ts.tensor([1.0, 4.0]))
+    tensor([4., 0., 1.])
+    """
+    indices = as_indices("scatter", indices)
+    axis = _check_places("scatter", x, indices, axis)
+    source = as_array(source)
+    if source.ndim:
+        _check_source("scatter", source, indices)
+    if 0 in indices.shape:
+        return x
+    places = _scattered(indices, shape=x.shape, axis=axis)
+    written = take(flatten(source), maximum(places, 0)) if source.ndim else source
+    return where(greater_equal(places, 0), written if written.dtype == x.dtype else astype(written, x.dtype), x)
+
+
+def _check_source(name: str, source: Array, indices: Array) -> None:
     if source.shape != indices.shape:
         raise ShapeError(
-            f"scatter_add: expected a source of the shape of the indices, {indices.shape}, got {source.shape} "
+            f"{name}: expected a source of the shape of the indices, {indices.shape}, got {source.shape} "
             f"{source.dtype}; slice or broadcast it first."
         )
-    return x + gather_add(source, indices, shape=x.shape, axis=axis)
 
 
 def _check_ranks(name: str, x: Array, indices: Array) -> None:

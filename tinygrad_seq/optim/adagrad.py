@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import FLAG, Rule, at_least_zero
 
 
@@ -38,23 +38,6 @@ class Adagrad(Optimizer):
         If an option is outside its range; see `Optimizer`.
     DtypeError
         If a parameter is neither float32 nor float64.
-
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.01
-        The learning rate.
-    lr_decay : float, default 0.0
-        How much the rate falls per update.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    initial_accumulator_value : float, default 0.0
-        The first value of s.
-    eps : float, default 1e-10
-        What keeps the divisor above 0.
-    maximize : bool, default False
-        Whether to go up the gradient.
 
     Examples
     --------
@@ -99,8 +82,9 @@ class Adagrad(Optimizer):
             maximize=maximize,
         )
 
-    def _initial_value(self, group: Group) -> float:
+    def _initial_value(self, group: Group, name: str) -> float:
         return float(group["initial_accumulator_value"])
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
+        step = state["step"]
         return group["lr"] / (1 + (step - 1) * group["lr_decay"]), group["weight_decay"], group["eps"]

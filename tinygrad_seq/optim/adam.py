@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import BETAS, FLAG, Rule, at_least_zero
 
 
@@ -40,23 +40,6 @@ class Adam(Optimizer):
     DtypeError
         If a parameter is neither float32 nor float64.
 
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.001
-        The learning rate.
-    betas : tuple of float, default (0.9, 0.999)
-        The decay rates of the running means of g and of its square, in [0, 1).
-    eps : float, default 1e-08
-        What keeps the divisor above 0.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    amsgrad : bool, default False
-        Whether to divide by the largest v so far.
-    maximize : bool, default False
-        Whether to go up the gradient.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -78,7 +61,6 @@ class Adam(Optimizer):
     }
     _averages: ClassVar[dict[str, str | None]] = {"exp_avg": None, "exp_avg_sq": None, "max_exp_avg_sq": "amsgrad"}
     _kernel = staticmethod(update.adam)
-    _decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -95,7 +77,8 @@ class Adam(Optimizer):
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
         )
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
+        step = state["step"]
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
         return (
             lr / (1 - beta1**step),
@@ -140,23 +123,6 @@ class AdamW(Adam):
         If an option is outside its range; see `Optimizer`.
     DtypeError
         If a parameter is neither float32 nor float64.
-
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.001
-        The learning rate.
-    betas : tuple of float, default (0.9, 0.999)
-        The decay rates of the running means of g and of its square, in [0, 1).
-    eps : float, default 1e-08
-        What keeps the divisor above 0.
-    weight_decay : float, default 0.01
-        The factor of the parameter that is added to its gradient.
-    amsgrad : bool, default False
-        Whether to divide by the largest v so far.
-    maximize : bool, default False
-        Whether to go up the gradient.
 
     Examples
     --------

@@ -41,11 +41,6 @@ def clip_grad_norm_(
     float
         The norm of all gradients as one vector, before scaling.
 
-    Returns
-    -------
-    float
-        The norm before scaling.
-
     Raises
     ------
     ArgumentError
@@ -96,13 +91,6 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
         Tensors; those without a gradient are skipped.
     clip_value : float
         The bound on the magnitude, >= 0.
-
-    Parameters
-    ----------
-    parameters : iterable of Tensor or Tensor
-        Tensors; those without a gradient are skipped.
-    clip_value : float
-        The largest magnitude allowed, 0 or more.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import FLAG, FRACTION, Rule, at_least_zero
 
 
@@ -41,25 +41,6 @@ class RMSprop(Optimizer):
         If an option is outside its range; see `Optimizer`.
     DtypeError
         If a parameter is neither float32 nor float64.
-
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.01
-        The learning rate.
-    alpha : float, default 0.99
-        The decay rate of the running mean of the square of g.
-    eps : float, default 1e-08
-        What keeps the divisor above 0.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    momentum : float, default 0.0
-        The decay rate of the running sum b.
-    centered : bool, default False
-        Whether to take the square of the running mean of g off v.
-    maximize : bool, default False
-        Whether to go up the gradient.
 
     Examples
     --------
@@ -111,7 +92,7 @@ class RMSprop(Optimizer):
             maximize=maximize,
         )
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
         return (
             group["lr"],
             group["weight_decay"],

@@ -30,17 +30,6 @@ class StepLR(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    step_size : int
-        The number of steps between two reductions.
-    gamma : float, default 0.1
-        The factor of a reduction.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -79,17 +68,6 @@ class MultiStepLR(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    milestones : iterable of int
-        The steps at which the rate is reduced.
-    gamma : float, default 0.1
-        The factor of a reduction.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -130,15 +108,6 @@ class ExponentialLR(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    gamma : float
-        The factor of a reduction.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -174,15 +143,6 @@ class LambdaLR(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    lr_lambda : callable or sequence of callable
-        A function of t, or one per group.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -231,17 +191,6 @@ class CosineAnnealingLR(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    T_max : int
-        The number of steps from the first rate to `eta_min`.
-    eta_min : float, default 0.0
-        The lowest rate.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -259,7 +208,7 @@ class CosineAnnealingLR(Scheduler):
         super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
-        return _cosine(base, self.eta_min, t / self.T_max)
+        return cosine(base, self.eta_min, t / self.T_max)
 
 
 class LinearWarmup(Scheduler):
@@ -278,15 +227,6 @@ class LinearWarmup(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    warmup_steps : int
-        How many steps the rate rises.
-    last_epoch : int, default -1
-        As in `Scheduler`.
 
     Examples
     --------
@@ -331,19 +271,6 @@ class WarmupCosine(Scheduler):
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    warmup_steps : int
-        How many steps the rate rises.
-    total_steps : int
-        When the rate reaches `eta_min`.
-    eta_min : float, default 0.0
-        The lowest rate.
-    last_epoch : int, default -1
-        As in `Scheduler`.
-
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -369,7 +296,7 @@ class WarmupCosine(Scheduler):
     def _lr(self, base: float, t: int, group: int) -> float:
         if t < self.warmup_steps:
             return base * (t + 1) / self.warmup_steps
-        return _cosine(base, self.eta_min, min(1.0, (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)))
+        return cosine(base, self.eta_min, min(1.0, (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)))
 
 
 class ReduceLROnPlateau(Scheduler):
@@ -402,27 +329,6 @@ class ReduceLROnPlateau(Scheduler):
     ------
     ArgumentError
         If an argument is outside its range; see `Scheduler`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose learning rates are set.
-    mode : str, default "min"
-        ``"min"`` for a metric that should fall, ``"max"`` for one that should rise.
-    factor : float, default 0.1
-        The factor of a reduction.
-    patience : int, default 10
-        How many steps without improvement are allowed.
-    threshold : float, default 0.0001
-        By how much the metric must improve.
-    threshold_mode : str, default "rel"
-        ``"rel"`` or ``"abs"``.
-    cooldown : int, default 0
-        How many steps after a reduction do not count.
-    min_lr : float or sequence of float, default 0.0
-        The lowest rate, or one per group.
-    eps : float, default 1e-08
-        The smallest change of a rate that is made.
 
     Examples
     --------
@@ -472,12 +378,12 @@ class ReduceLROnPlateau(Scheduler):
         for name in ("num_bad_epochs", "cooldown_counter", "reductions"):
             self._count(name, state_dict[name], least=0)
 
-    def step(self, metric: float) -> None:  # type: ignore[override]
+    def step(self, metrics: float) -> None:  # type: ignore[override]
         """Count one step with the given metric, and set the rates.
 
         Parameters
         ----------
-        metric : float
+        metrics : float
             What was measured, e.g. the held-out loss.
 
         Raises
@@ -485,7 +391,7 @@ class ReduceLROnPlateau(Scheduler):
         ArgumentError
             As `Scheduler.step`.
         """
-        metric = float(metric)
+        metric = float(metrics)
         if self._improves(metric):
             self.best, self.num_bad_epochs = metric, 0
         else:
@@ -513,6 +419,6 @@ class ReduceLROnPlateau(Scheduler):
         return base
 
 
-def _cosine(start: float, end: float, part: float) -> float:
+def cosine(start: float, end: float, part: float) -> float:
     """Return the value at fraction `part` of half a cosine from `start` to `end`."""
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2

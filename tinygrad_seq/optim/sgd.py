@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import FINITE, FLAG, Rule, at_least_zero
 
 
@@ -31,23 +31,6 @@ class SGD(Optimizer):
         Whether to use Nesterov momentum; needs ``momentum > 0`` and ``dampening=0``.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
-
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        Tensors, or groups ``{"params": tensors, "lr": 0.01, ...}`` whose options replace the defaults.
-    lr : float, default 0.001
-        The learning rate.
-    momentum : float, default 0.0
-        The decay rate of the running sum b.
-    dampening : float, default 0.0
-        The share of g that the running sum leaves out.
-    weight_decay : float, default 0.0
-        The factor of the parameter that is added to its gradient.
-    nesterov : bool, default False
-        Whether to look ahead along the running sum.
-    maximize : bool, default False
-        Whether to go up the gradient.
 
     Raises
     ------
@@ -77,6 +60,7 @@ class SGD(Optimizer):
     }
     _averages: ClassVar[dict[str, str | None]] = {"momentum_buffer": "momentum"}
     _kernel = staticmethod(update.sgd)
+    _counts_steps = False
 
     def __init__(
         self,
@@ -105,7 +89,7 @@ class SGD(Optimizer):
             got = f"momentum={group['momentum']}, dampening={group['dampening']}"
             self._refuse("momentum > 0 and dampening 0 with nesterov", got, "pass e.g. momentum=0.9, dampening=0")
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
         return (
             group["lr"],
             group["weight_decay"],

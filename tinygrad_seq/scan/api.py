@@ -12,11 +12,11 @@ from ..autograd.creation import zeros
 from ..autograd.tensor import Tensor
 from ..base.locks import compiling
 from ..base.modes import mode, no_grad
-from ..base.switches import Switch
+from ..base.switches import Switch, current
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import ArgumentError, CompileError, ShapeError
 from ..ops.joining import unstack
-from .eager import StepFunction, unroll, warn_once
+from .eager import StepFunction, own, unroll, warn_once
 from .ir.leaves import name_of, named_leaves, stack_leaves
 from .ir.trace import as_leaf, check_inner
 from .locate import locate
@@ -161,6 +161,9 @@ def begin_scan(
             _, (y,) = unroll(step, carry, [x])
         return carry, map_leaves(lambda leaf: zeros((0, *leaf.shape), leaf.dtype), y)
     if mode.tracing:
+        recorder = current().recorder
+        if recorder is not None and time > 1:
+            return recorder.scan(step, carry, leaves, rebuild, time, reverse)
         check_inner(time)
     elif compile is not False and mode.compiling and not mode.anomaly:
         try:
@@ -169,7 +172,7 @@ def begin_scan(
             if compile:
                 raise
             warn_once(error, stacklevel=3)
-    rows = zip(*[unstack(leaf) for leaf in leaves], strict=True) if leaves else [()] * time
+    rows = zip(*[unstack(own(leaf)) for leaf in leaves], strict=True) if leaves else [()] * time
     inputs = [rebuild(row) for row in rows]
     if mode.anomaly:
         step, inputs = locate(step), [*enumerate(inputs)]

@@ -133,15 +133,16 @@ class _Bound:
     """The memory of a compiled loop."""
 
     def __init__(self, step: Step, kernel: Kernel, length: int, env: Env) -> None:
-        self._kernel, self._bound = kernel, kernel.bind(length, env)
-        slabs = self._bound.carries
-        self._first, self._second = ([slab[at] for slab in slabs.values() if len(slab) > 1] for at in (0, 1))
-        self.carry = [slabs[var][0].reshape(var.shape) for var in step.carry]
+        bound = kernel.bind(length, env)
+        self._kernel, self._bound = kernel, bound._replace(sizes=bound.sizes.copy())
+        self.carry = [bound.slab(var, 0) for var in step.carry]
+        moving = [var for var in step.carry if not kernel.layouts[var].buffer.in_place]
+        self._first, self._second = ([bound.slab(var, number) for var in moving] for number in (0, 1))
         self.outputs = []
         for y in step.ys:
             view = kernel.view(y)
             assert view is not None
-            self.outputs.append(kernel.over_time(view, self._bound, length, reverse=False, env=env))
+            self.outputs.append(kernel.over_time(view, self._bound, length, env))
         self.run(0)  # now the machine code is there
 
     def run(self, count: int) -> None:

@@ -120,11 +120,6 @@ def check_graph(graph: Graph, order: int = 2) -> Outcome:
     Outcome
         The faults and the number of checks.
 
-    Returns
-    -------
-    Outcome
-        The faults, and how many checks were made.
-
     Examples
     --------
     >>> from random import Random
@@ -260,11 +255,6 @@ def check_step(step: Step, second: bool = True) -> Outcome:
     -------
     Outcome
         The faults and the number of checks.
-
-    Returns
-    -------
-    Outcome
-        The faults, and how many checks were made.
 
     Examples
     --------

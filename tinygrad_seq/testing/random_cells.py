@@ -93,11 +93,6 @@ def check_cell(step: Step) -> Outcome:
     Outcome
         The faults and the number of checks.
 
-    Returns
-    -------
-    Outcome
-        The faults, and how many checks were made.
-
     Examples
     --------
     >>> from random import Random

@@ -31,11 +31,6 @@ def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 
     Graph or Step
         The smallest program found for which `fails` is true.
 
-    Returns
-    -------
-    Graph or Step
-        The smallest one found.
-
     Examples
     --------
     >>> from random import Random

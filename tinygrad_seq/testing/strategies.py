@@ -34,11 +34,6 @@ def shapes(max_rank: int = 3, max_size: int = 5) -> SearchStrategy[tuple[int, ..
     SearchStrategy of tuple of int
         The strategy.
 
-    Returns
-    -------
-    SearchStrategy
-        Of shapes.
-
     Examples
     --------
     >>> from hypothesis import find
@@ -107,16 +102,6 @@ def graphs(depth: int = 12) -> SearchStrategy[Graph]:
     SearchStrategy of Graph
         The strategy.
 
-    Parameters
-    ----------
-    depth : int, default 12
-        How many operations a function has at most.
-
-    Returns
-    -------
-    SearchStrategy
-        Of functions.
-
     Examples
     --------
     >>> from hypothesis import given, settings
@@ -145,16 +130,6 @@ def steps(largest: int = 14) -> SearchStrategy[Step]:
     SearchStrategy of Step
         The strategy.
 
-    Parameters
-    ----------
-    largest : int, default 14
-        How many operations a step has at most.
-
-    Returns
-    -------
-    SearchStrategy
-        Of scans.
-
     Examples
     --------
     >>> from hypothesis import given, settings
@@ -180,16 +155,6 @@ def cells(largest: int = 10) -> SearchStrategy[DrawnCell]:
     -------
     SearchStrategy of DrawnCell
         The strategy.
-
-    Parameters
-    ----------
-    largest : int, default 10
-        How many operations a cell has at most.
-
-    Returns
-    -------
-    SearchStrategy
-        Of cells.
 
     Examples
     --------

@@ -157,7 +157,7 @@ class TrainingSteps:
 
     def _loss_of_logits(self, tokens: ArrayLike, targets: ArrayLike, state: Any, **options: Any) -> tuple[Tensor, Any]:
         logits, state = self.model(tokens, state, **options)
-        return cross_entropy(logits, targets), state
+        return cross_entropy(logits, targets, axis=-1), state
 
     def _step(self, loss: float) -> float:
         """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""
@@ -211,12 +211,27 @@ class TrainingSteps:
             )
         self.windows.load_state_dict(state["windows"])
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(self._renumbered(state["optimizer"], state["model"]))
         for schedule, part in zip(schedules, saved, strict=True):
             schedule.load_state_dict(part)
         self.state = map_leaves(Tensor, state["state"])
         self.number = state["number"]
         settings.generator().bit_generator.state = state["generator"]
+
+    def _renumbered(self, optimizer: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+        """Return the state of the optimiser with the parameters numbered as they are today.
+
+        Before 0.2, parameters of a user's cell could come after those of the modules in it. A checkpoint numbers them
+        in the order in which it holds the model.
+        """
+        named = dict(self.model.named_parameters(remove_duplicate=False))
+        saved = list(dict.fromkeys(id(named[name]) for name in model if name in named))
+        today = [id(parameter) for parameter in self.model.parameters()]
+        trained = [id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]]
+        if saved == today or trained != today or sorted(saved) != sorted(today):
+            return optimizer
+        states = {today.index(saved[int(number)]): state for number, state in optimizer["state"].items()}
+        return {**optimizer, "state": states}
 
 
 def evaluate(
@@ -278,7 +293,7 @@ def evaluate(
                 progress(count, length * streams)
             left = length - count // streams
             logits, state = model(inputs[:left], state)
-            total += cross_entropy(logits, targets[:left], reduction="sum").item()
+            total += cross_entropy(logits, targets[:left], axis=-1, reduction="sum").item()
             count += targets[:left].size
             if left <= window:
                 break

@@ -23,7 +23,7 @@ from ..jit import kernel
 from ..llvm.address import address_of
 from ..pool import Task, run_all, split, workers
 from .narrow import check_narrow, format_of, narrow_into, packed, rows_into
-from .operands import header_of, product_in_numpy
+from .operands import bits_of, header_of, product_in_numpy
 from .packed import STRIP_ROWS, gemm, part_of, pieces_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
 
@@ -51,22 +51,22 @@ TASKS_PER_THREAD = 2
 # ------------------------------------------------------------------------------------------------ products
 
 
-def _into(pieces: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+def _into(pieces: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
     """Multiply in the format of `like`."""
 
 
 @overload(_into)  # type: ignore[untyped-decorator, unused-ignore]
-def _choose(pieces, b, c, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _choose(pieces, b, c, accumulate, fixed, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
     if like == c.dtype:
-        return lambda pieces, b, c, accumulate, like: pieces_into(pieces, b, c, accumulate)  # noqa: ARG005
-    return lambda pieces, b, c, accumulate, like: narrow_into(pieces, b, c, accumulate, like)  # noqa: PLW0108
+        return lambda pieces, b, c, accumulate, fixed, like: pieces_into(pieces, b, c, accumulate)  # noqa: ARG005
+    return lambda pieces, b, c, accumulate, fixed, like: narrow_into(pieces, b, c, accumulate, fixed, like)  # noqa: PLW0108
 
 
 @kernel
-def _multiply(pieces: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+def _multiply(pieces: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
     M, K = c.shape[0], b.shape[0]
     if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate) or header_of(like) > 0:
-        _into(pieces, b, c, accumulate, like)
+        _into(pieces, b, c, accumulate, fixed, like)
         return
     strips = -(-M // STRIP_ROWS)
     room = np.empty((-(-M // max(1, strips)), c.shape[1]), c.dtype)
@@ -79,26 +79,26 @@ def _multiply(pieces: Array, b: Array, c: Array, accumulate: bool, like: Any) ->
             start = max(0, stop - SUM_DEPTH)
             rows = part_of(pieces, i0, i1, start, c.itemsize)
             if more and stop - start >= SHORT_DEPTH:
-                _into(rows, b[start:stop, :], part, not more, like)  # no literal: one compilation
+                _into(rows, b[start:stop, :], part, not more, fixed, like)  # no literal: one compilation
                 for r in range(target.shape[0]):
                     for j in range(target.shape[1]):
                         target[r, j] += room[r, j]
             else:
-                _into(rows, b[start:stop, :], target, more, like)
+                _into(rows, b[start:stop, :], target, more, fixed, like)
             more = True
 
 
 @functools.cache
-def _product(dtype: np.dtype, form: np.dtype) -> Callable[[Sequence[Array], Array, Array, bool], None]:
+def _product(dtype: np.dtype, form: np.dtype) -> Callable[..., None]:
     """Return `_multiply` in a format, compiled for any strides, without checks of dtypes and write flags."""
     ready(form)
     compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
-    run = compiled.compile((types.int64[:, ::1], kind, kind, types.boolean, from_dtype(form)))
+    run = compiled.compile((types.int64[:, ::1], kind, kind, types.boolean, types.intp, from_dtype(form)))
     zero, size = form.type(0), dtype.itemsize
 
-    def product(pieces: Sequence[Array], b: Array, c: Array, accumulate: bool) -> None:
+    def product(pieces: Sequence[Array], b: Array, c: Array, accumulate: bool, fixed: int = 0) -> None:
         table = [(address_of(a), len(a), a.strides[0] // size, a.strides[1] // size) for a in pieces]
-        run(np.array(table, np.int64), b, c, accumulate, zero)
+        run(np.array(table, np.int64), b, c, accumulate, fixed, zero)
 
     return product
 
@@ -128,7 +128,12 @@ def _rows_of(pieces: Sequence[Array], i: int, j: int) -> list[Array]:
 
 
 def multiply(
-    a: Array | Sequence[Array], b: Array, c: Array, accumulate: bool = False, precision: str = "float32"
+    a: Array | Sequence[Array],
+    b: Array,
+    c: Array,
+    accumulate: bool = False,
+    precision: str = "float32",
+    largest: float = 0.0,
 ) -> None:
     """Set ``c = a @ b``, or add to it with `accumulate`, with the same bits for any number of threads.
 
@@ -145,11 +150,13 @@ def multiply(
     b
         ``(K, N)``, of any strides.
     c
-        ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its columns are contiguous, or its rows
-        if `a` is one matrix, the product goes through a copy.
+        ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its columns are contiguous, or its
+        rows if `a` is one matrix, the product goes through a copy.
     precision
         ``"float32"``: as the operands are. ``"bfloat16"`` or ``"int8"``: float32 operands are rounded, as
         `operands.py` says; int8 has one scale per row of `a` and per column of `b`.
+    largest
+        The magnitude in `a` that becomes 127 in int8; 0 stands for the largest of each row.
 
     Raises
     ------
@@ -172,23 +179,24 @@ def multiply(
         form = format_of(precision)
     if config.DISABLE_JIT:
         products = [
-            quiet().run(np.matmul, x, b) if form == c.dtype else product_in_numpy(x, b, precision) for x in pieces
+            quiet().run(np.matmul, x, b) if form == c.dtype else product_in_numpy(x, b, precision, largest)
+            for x in pieces
         ]
         quiet().run(np.add, np.concatenate(products), c if accumulate else 0, out=c)
         return
     if accumulate and precision == "int8":  # its sums are integers until the end
         part = np.empty(c.shape, c.dtype)
-        multiply(a, b, part, False, precision)
+        multiply(a, b, part, False, precision, largest)
         c += part
         return
     if b.shape[1] > 1 and c.strides[1] != c.itemsize:
         if len(pieces) > 1 or (M > 1 and c.strides[0] != c.itemsize):
             copy = c.copy("C")
-            multiply(a, b, copy, accumulate, precision)
+            multiply(a, b, copy, accumulate, precision, largest)
             c[...] = copy
             return
         pieces, b, c = [b.T], pieces[0].T, c.T
-    run = _product(c.dtype, form)
+    run = partial(_product(c.dtype, form), fixed=bits_of(largest))
     threads = _threads(K, c, precision)
     if threads == 1:
         run(pieces, b, c, accumulate)
@@ -197,21 +205,21 @@ def multiply(
 
 
 @functools.cache
-def _packed_product(dtype: np.dtype, form: np.dtype) -> Callable[[Array, Array, Array], None]:
+def _packed_product(dtype: np.dtype, form: np.dtype) -> Callable[..., None]:
     """Return the product of rows and panels compiled for any strides, without checks of dtypes and write flags."""
     ready(form)
     element, zero = from_dtype(dtype), form.type(0)
     a, c = types.Array(element, 2, "A"), types.Array(element, 2, "C")
     if form == dtype:
         run = cast("Any", gemm).compile((a, types.Array(element, 3, "C"), c, types.boolean))
-        return lambda a, panels, c: run(
+        return lambda a, panels, c, fixed: run(  # noqa: ARG005
             a, panels.view(dtype).reshape(-1, a.shape[1], PANEL_BYTES // c.itemsize), c, False
         )
-    narrow = cast("Any", rows_into).compile((a, types.Array(types.uint8, 1, "C"), c, from_dtype(form)))
-    return lambda a, panels, c: narrow(a, panels, c, zero)
+    narrow = cast("Any", rows_into).compile((a, types.Array(types.uint8, 1, "C"), c, types.intp, from_dtype(form)))
+    return lambda a, panels, c, fixed: narrow(a, panels, c, fixed, zero)
 
 
-def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32") -> None:
+def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32", largest: float = 0.0) -> None:
     """Set ``c = a @ b`` from ``panels = packed(b, precision)``, with the bits of `multiply`.
 
     Parameters
@@ -224,8 +232,10 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
         ``(M, N)``, contiguous. *Changed*.
     precision
         That of the panels.
+    largest
+        As in `multiply`.
     """
-    run = _packed_product(c.dtype, format_of(precision, c.dtype))
+    run = partial(_packed_product(c.dtype, format_of(precision, c.dtype)), fixed=bits_of(largest))
     threads = _threads(a.shape[1], c, precision)
     if threads == 1:
         run(a, panels, c)
@@ -234,17 +244,24 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
     run_all([partial(run, a[cut], panels, c[cut]) for cut in cuts])
 
 
-def multiply_kept(a: Array, b: Array, c: Array, precision: str = "float32", kept: dict[Any, Any] | None = None) -> None:
+def multiply_kept(
+    a: Array,
+    b: Array,
+    c: Array,
+    precision: str = "float32",
+    kept: dict[Any, Any] | None = None,
+    largest: float = 0.0,
+) -> None:
     """Set ``c = a @ b`` as `multiply` does; `kept`, which belongs to the memory of `b`, keeps its panels."""
     if kept is None or config.DISABLE_JIT or a.shape[1] > SUM_DEPTH or _threads(a.shape[1], c, precision) > 1:
-        multiply(a, b, c, False, precision)
+        multiply(a, b, c, False, precision, largest)
         return
     check_narrow("multiply", a, b, precision)
     key = precision, b.shape, b.strides
     panels = kept.get(key)
     if panels is None:
         panels = kept[key] = packed(b, precision)
-    multiply_packed(a, panels, c, precision)
+    multiply_packed(a, panels, c, precision, largest)
 
 
 def _threads(K: int, c: Array, precision: str) -> int:

@@ -202,9 +202,9 @@ def _matmul_compiled(a: Array, b: Array, c: Array, accumulate: bool) -> None:
 
 @kernel
 def pieces_into(pieces: Array, b: Array, c: Array, accumulate: bool) -> None:
-    """Set ``c = a @ b``, or add to it with `accumulate`, for pieces of `a`, one below the other, and `b` of any strides.
+    """Set ``c = a @ b``, or add to it with `accumulate`, for pieces of `a`, one below another, and `b` of any strides.
 
-    Pieces are a table with a row ``(address, rows, row stride, column stride)`` for each, strides in elements. Rows of B
+    Pieces are a table with a row ``(address, rows, row stride, column stride)`` each, strides in elements. Rows of B
     are read in place if they are contiguous and A is one band, so that each is used few times; otherwise B is packed
     block by block. Rows of A are packed unless it is one piece with contiguous columns. *Changed*: `c`.
     """

@@ -7,7 +7,8 @@ Numba reads bytecode and infers types by iterating to a fixed point: half a mill
 and Numba's tables give the meaning of ``float32 + float32`` or of a kernel call once per kernel.
 
 The language: names, numbers, operators, comparisons, ``a if b else c``, calls, ``x[i]``, ``x.size``; assignments, `for`
-over `range`, `elements` or `lanes`, ``if`` without ``else``. A name that a loop reads before assigning it keeps its type there.
+over `range`, `elements` or `lanes`, ``if`` without ``else``. A name that a loop reads before assigning it keeps its
+type there.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_,
     ast.BitXor: operator.xor,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
     ast.USub: operator.neg,
     ast.Invert: operator.invert,
     ast.Not: operator.not_,

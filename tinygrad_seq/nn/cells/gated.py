@@ -12,24 +12,13 @@ from numpy.typing import DTypeLike
 from ...autograd.creation import zeros
 from ...autograd.tensor import Tensor
 from ...base.tree import Tree, describe, flatten, map_leaves
-from ...errors import ArgumentError, DtypeError, ShapeError
+from ...errors import ShapeError
 from ...ops.shape import expand_dims, squeeze
 from ..cell import Cell
 from ..checks import check_features, check_sizes, check_switches
 from ..init import uniform_
 from ..module.parameter import Parameter
-
-
-def check_placement(layer: str, device: str | None, dtype: DTypeLike | None) -> None:
-    """Raise unless `device` is the CPU and `dtype` is float32, float64 or None."""
-    if device is not None and str(device) != "cpu":
-        raise ArgumentError(f"{layer}: expected device None or 'cpu', got {device!r}; leave it out.")
-    try:
-        fits = dtype is None or np.dtype(dtype) in (np.float32, np.float64)
-    except TypeError:
-        fits = False
-    if not fits:
-        raise DtypeError(f"{layer}: expected dtype 'float32' or 'float64', got {dtype!r}; pass one, or leave it out.")
+from ..module.placement import check_placement
 
 
 class GatedCell(Cell):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ...autograd.tensor import Tensor
+from ...errors import ArgumentError
 from ...ops import losses
 from ..module.module import Module
+from ..module.parameter import Buffer
 from .sequence_loss import sequence_cross_entropy
 
 __all__ = [
@@ -23,7 +26,25 @@ __all__ = [
 ]
 
 
-class CrossEntropyLoss(Module):
+class _Weighted(Module):
+    """Base of losses with factors, which are buffers, as in PyTorch: saved and cast with the module."""
+
+    weight: Buffer | None
+    pos_weight: Buffer | None
+
+    def _set_factor(self, name: str, factor: ArrayLike | None) -> None:
+        setattr(self, name, None if factor is None else Buffer(factor))
+
+    def _set_ignored(self, ignore_index: int) -> None:
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected ignore_index to be an integer, got {ignore_index!r}; write "
+                "reduction='sum' for the size_average=False of old PyTorch code."
+            )
+        self.ignore_index = ignore_index
+
+
+class CrossEntropyLoss(_Weighted):
     """Cross entropy of logits (..., V) with class indices (...) or probabilities (..., V); see `cross_entropy`.
 
     Parameters
@@ -36,6 +57,13 @@ class CrossEntropyLoss(Module):
         How to combine the losses; a mean is weighted by `weight`.
     label_smoothing : float, default 0.0
         The share, in [0, 1], of each target that is spread evenly over the classes.
+    axis : int, optional
+        The axis of the classes. By default the last one, or axis 1 if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -50,13 +78,16 @@ class CrossEntropyLoss(Module):
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
+        *,
+        axis: int | None = None,
     ) -> None:
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self._set_factor("weight", weight)
+        self._set_ignored(ignore_index)
+        self.reduction, self.label_smoothing, self.axis = reduction, label_smoothing, axis
 
     def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.cross_entropy(
-            logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+            logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing, axis=self.axis
         )
 
 
@@ -111,7 +142,7 @@ class SequenceCrossEntropyLoss(Module):
         )
 
 
-class NLLLoss(Module):
+class NLLLoss(_Weighted):
     """Negative log-likelihood of class indices (...) under log-probabilities (..., V); see `nll_loss`.
 
     Parameters
@@ -122,6 +153,13 @@ class NLLLoss(Module):
         The class index of targets to ignore.
     reduction : {"mean", "sum", "none"}, default "mean"
         How to combine the losses; a mean is weighted by `weight`.
+    axis : int, optional
+        The axis of the classes. By default the last one, or axis 1 if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -130,14 +168,25 @@ class NLLLoss(Module):
     tensor(1.3862944)
     """
 
-    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
-        self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        axis: int | None = None,
+    ) -> None:
+        self._set_factor("weight", weight)
+        self._set_ignored(ignore_index)
+        self.reduction, self.axis = reduction, axis
 
     def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
-        return losses.nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction)
+        return losses.nll_loss(
+            log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis
+        )
 
 
-class BCELoss(Module):
+class BCELoss(_Weighted):
     """Binary cross entropy of probabilities and targets in [0, 1], of one shape; see `binary_cross_entropy`.
 
     Parameters
@@ -155,13 +204,14 @@ class BCELoss(Module):
     """
 
     def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
-        self.weight, self.reduction = weight, reduction
+        self._set_factor("weight", weight)
+        self.reduction = reduction
 
     def forward(self, probability: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.binary_cross_entropy(probability, target, self.weight, self.reduction)
 
 
-class BCEWithLogitsLoss(Module):
+class BCEWithLogitsLoss(_Weighted):
     """Binary cross entropy of logits and targets in [0, 1]; see `binary_cross_entropy_with_logits`.
 
     Parameters
@@ -183,7 +233,9 @@ class BCEWithLogitsLoss(Module):
     def __init__(
         self, weight: ArrayLike | None = None, reduction: str = "mean", pos_weight: ArrayLike | None = None
     ) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
+        self._set_factor("weight", weight)
+        self._set_factor("pos_weight", pos_weight)
+        self.reduction = reduction
 
     def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.binary_cross_entropy_with_logits(logits, target, self.weight, self.pos_weight, self.reduction)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...autograd.creation import zeros_like
 from ...autograd.tensor import Tensor
-from ...base.modes import is_grad_enabled, no_grad
+from ...base.modes import is_grad_enabled
 from ...base.switches import Switch
 from ...errors import ArgumentError, DtypeError, GraphError
+from .hooks import HookHandle, Hooks
+from .loading import LoadedKeys, load_arrays
 from .parameter import Buffer, Parameter
+from .placement import dtype_of_placement
 from .summary import as_html, as_text, summarise
 
 P = ParamSpec("P")
@@ -25,6 +30,7 @@ class _Forward(Protocol[P, R_co]):
     """The type of a module's call for type checkers: the arguments and result of its `forward`."""
 
     _precision: str
+    _hooks: Hooks | None
     training: bool
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
@@ -57,6 +63,7 @@ class Module:
 
     training: bool = True
     _precision = "float32"
+    _hooks: Hooks | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's result; every subclass defines this method.
@@ -81,14 +88,17 @@ class Module:
         )
 
     def __call__(self: _Forward[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co:
+        if self._hooks is not None:
+            return self._hooks.call(self, partial(in_precision, self, self.forward), args, kwargs)
         if self._precision == "float32":
             return self.forward(*args, **kwargs)
         return in_precision(self, self.forward, *args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__.get(name)
-        if isinstance(held, Parameter | Buffer) and isinstance(value, Tensor) and not isinstance(value, type(held)):
-            kind = type(held).__name__
+        known = Parameter if isinstance(held, Parameter) else Buffer if isinstance(held, Buffer) else None
+        if known is not None and isinstance(value, Tensor) and not isinstance(value, known):
+            kind = known.__name__
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: expected a {kind}, got a Tensor of shape {value.shape} {value.dtype}, "
                 f"which would not be saved or trained any more; assign nn.{kind}(values), or in ts.no_grad() call "
@@ -98,25 +108,91 @@ class Module:
 
     # ---------------------------------------------------------------------------------------------- walking
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every parameter with its dotted name; a shared one once, under its first name."""
-        return _once((name, found) for name, found in walk(self) if isinstance(found, Parameter))
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter with its dotted name: those of a module before those of the modules in it.
 
-    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """Yield every buffer with its dotted name, shared ones once."""
-        return _once((name, found) for name, found in walk(self) if isinstance(found, Buffer))
+        Parameters
+        ----------
+        prefix : str, default ""
+            What the names begin with, before a dot.
+        recurse : bool, default True
+            False for the module's own parameters alone.
+        remove_duplicate : bool, default True
+            Whether a shared parameter comes once, under its first name.
 
-    def named_modules(self) -> Iterator[tuple[str, Module]]:
-        """Yield this module (named ``""``) and every module inside it, shared ones once."""
-        return _once((name, found) for name, found in walk(self) if isinstance(found, Module))
+        Yields
+        ------
+        name, parameter : str, Parameter
+        """
+        return self._named(Parameter, prefix, recurse, remove_duplicate)
 
-    def parameters(self) -> Iterator[Parameter]:
-        """Yield every parameter once."""
-        return (parameter for _, parameter in self.named_parameters())
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Buffer]]:
+        """Yield every buffer with its dotted name.
 
-    def buffers(self) -> Iterator[Buffer]:
-        """Yield every buffer once."""
-        return (buffer for _, buffer in self.named_buffers())
+        Parameters
+        ----------
+        prefix, recurse, remove_duplicate
+            As in `named_parameters`.
+
+        Yields
+        ------
+        name, buffer : str, Buffer
+        """
+        return self._named(Buffer, prefix, recurse, remove_duplicate)
+
+    def named_modules(
+        self, memo: None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield this module (named `prefix`) and every module inside it.
+
+        Parameters
+        ----------
+        memo : None
+            Accepted for the order of PyTorch's arguments.
+        prefix, remove_duplicate
+            As in `named_parameters`.
+
+        Yields
+        ------
+        name, module : str, Module
+        """
+        return self._named(Module, prefix, True, remove_duplicate)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield every module that this one holds directly, also in lists, tuples and dicts, with its name, once."""
+        return _once(_held(vars(self)))
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield every parameter once: those of a module before those of the modules in it.
+
+        Parameters
+        ----------
+        recurse : bool, default True
+            False for the module's own parameters alone.
+
+        Yields
+        ------
+        Parameter
+        """
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
+        """Yield every buffer once.
+
+        Parameters
+        ----------
+        recurse : bool, default True
+            False for the module's own buffers alone.
+
+        Yields
+        ------
+        Buffer
+        """
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and every module inside it once."""
@@ -124,7 +200,237 @@ class Module:
 
     def children(self) -> Iterator[Module]:
         """Yield every module that this one holds directly, also in lists, tuples and dicts, shared ones once."""
-        return (module for _, module in _once(("", found) for found in _held(vars(self))))
+        return (module for _, module in Module.named_children(self))
+
+    def _named(self, kind: type[Any], prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+        parts = walk(self, prefix) if recurse else ((_join(prefix, name), part) for name, part in vars(self).items())
+        found = ((name, part) for name, part in parts if isinstance(part, kind))
+        return _once(found) if remove_duplicate else found
+
+    def _get(self, kind: type[Any], target: str) -> Any:
+        for name, part in walk(self):
+            if name == target and isinstance(part, kind):
+                return part
+        raise ArgumentError(
+            f"{type(self).__name__}: expected the name of a {kind.__name__}, got {target!r}; see the names in "
+            f"print(model)."
+        )
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter of this name.
+
+        Parameters
+        ----------
+        target : str
+            The dotted name.
+
+        Returns
+        -------
+        Parameter
+
+        Raises
+        ------
+        ArgumentError
+            If there is none.
+        """
+        found: Parameter = self._get(Parameter, target)
+        return found
+
+    def get_buffer(self, target: str) -> Buffer:
+        """Return the buffer of this name.
+
+        Parameters
+        ----------
+        target : str
+            The dotted name.
+
+        Returns
+        -------
+        Buffer
+
+        Raises
+        ------
+        ArgumentError
+            If there is none.
+        """
+        found: Buffer = self._get(Buffer, target)
+        return found
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module of this name.
+
+        Parameters
+        ----------
+        target : str
+            The dotted name; ``""`` is this module.
+
+        Returns
+        -------
+        Module
+
+        Raises
+        ------
+        ArgumentError
+            If there is none.
+        """
+        found: Module = self._get(Module, target)
+        return found
+
+    # ---------------------------------------------------------------------------------------------- registering
+
+    def register_buffer(self, name: str, tensor: ArrayLike, persistent: bool = True) -> None:
+        """Set an attribute to a `Buffer`: a tensor that is saved and cast with the module, and not trained.
+
+        Parameters
+        ----------
+        name : str
+            The name of the attribute.
+        tensor : array_like
+            The values; they are copied. To change them later, call ``self.name.copy_(values)``.
+        persistent : bool, default True
+            Whether `state_dict` contains it.
+
+        Raises
+        ------
+        ArgumentError
+            If the module has another attribute of that name, the name has a dot, or `tensor` is None.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> layer = ts.nn.Linear(2, 1)
+        >>> layer.register_buffer("mean", [0.5, 0.5])
+        >>> list(layer.state_dict())
+        ['weight', 'bias', 'mean']
+        """
+        if tensor is None:
+            raise ArgumentError(
+                f"{type(self).__name__}.register_buffer: expected values for {name!r}, got None; write "
+                f"self.{name} = None, and register the buffer when there are values."
+            )
+        self._register(name, Buffer(tensor, persistent=persistent), Buffer)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Set an attribute to a parameter, which may be None.
+
+        Parameters
+        ----------
+        name : str
+            The name of the attribute.
+        param : Parameter or None
+            The parameter.
+
+        Raises
+        ------
+        ArgumentError
+            If the module has another attribute of that name, the name has a dot, or `param` is something else.
+        """
+        self._register(name, param, Parameter)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Set an attribute to a module, which may be None.
+
+        Parameters
+        ----------
+        name : str
+            The name of the attribute.
+        module : Module or None
+            The module.
+
+        Raises
+        ------
+        ArgumentError
+            If the module has another attribute of that name, the name has a dot, or `module` is something else.
+        """
+        self._register(name, module, Module)
+
+    add_module = register_module
+
+    def _register(self, name: str, value: Any, kind: type) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            got, advice = repr(name), "pass a word"
+        elif hasattr(self, name) and not isinstance(vars(self).get(name, self.forward), kind | None):
+            got, advice = f"{name!r}, which the module has", "choose another name"
+        elif not isinstance(value, kind | None):
+            got, advice = f"a {type(value).__name__} as {name!r}", f"pass an nn.{kind.__name__}"
+        else:
+            setattr(self, name, value)
+            return
+        expected = f"a new name and a {kind.__name__}"
+        raise ArgumentError(f"{type(self).__name__}: expected {expected} to register, got {got}; {advice}.")
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook` with the module and the tuple of its arguments before each call of `forward`.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(module, args)``, or ``hook(module, args, kwargs)`` with `with_kwargs`. It returns None, or what to
+            use in place of the arguments: a value, a tuple, or with `with_kwargs` the pair ``(args, kwargs)``.
+        prepend : bool, default False
+            Whether the hook runs before those that there are.
+        with_kwargs : bool, default False
+            Whether the hook takes the keyword arguments too.
+
+        Returns
+        -------
+        HookHandle
+            Its `remove` removes the hook.
+
+        Raises
+        ------
+        ArgumentError
+            If this is a cell: a layer runs its step in compiled loops, which no function can look into. Name the value
+            with `tag` and use ``layer.inspect``.
+        """
+        hooks = self._own_hooks()
+        return hooks.add(hooks.before, hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook` with the module, the tuple of its arguments and its result after each call of `forward`.
+
+        A module with hooks inside a step of a scan makes the scan run step by step, with a warning.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(module, args, output)``, or ``hook(module, args, kwargs, output)`` with `with_kwargs`. It returns
+            None, or what to use in place of the result.
+        prepend : bool, default False
+            Whether the hook runs before those that there are.
+        with_kwargs : bool, default False
+            Whether the hook takes the keyword arguments too.
+
+        Returns
+        -------
+        HookHandle
+            Its `remove` removes the hook.
+
+        Raises
+        ------
+        ArgumentError
+            As `register_forward_pre_hook`.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> layer, shapes = ts.nn.Linear(2, 3), []
+        >>> handle = layer.register_forward_hook(lambda module, args, output: shapes.append(output.shape))
+        >>> layer(ts.ones((4, 2))).shape, shapes
+        ((4, 3), [(4, 3)])
+        >>> handle.remove()
+        """
+        hooks = self._own_hooks()
+        return hooks.add(hooks.after, hook, prepend, with_kwargs)
+
+    def _own_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
 
     def count_parameters(self, trainable: bool = False) -> int:
         """Return the number of values in all parameters.
@@ -162,8 +468,9 @@ class Module:
         Module
             This module.
         """
-        for module in reversed([*self.modules()]):
-            function(module)
+        for child in Module.children(self):
+            child.apply(function)
+        function(self)
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -219,18 +526,27 @@ class Module:
             parameter.requires_grad = requires_grad
         return self
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to None."""
-        for parameter in self.parameters():
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradient of every parameter to None.
 
-    def to(self, dtype: np.typing.DTypeLike) -> Self:
+        Parameters
+        ----------
+        set_to_none : bool, default True
+            False to set the gradients that there are to zeros.
+        """
+        clear_gradients(self.parameters(), set_to_none)
+
+    def to(self, *placement: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
         """Cast all floating-point parameters, their gradients and buffers in place.
 
         Parameters
         ----------
-        dtype : dtype
-            float32 or float64.
+        *placement
+            A dtype, float32 or float64; ``"cpu"``, the only device; both; or a tensor, for its dtype.
+        device, dtype : optional
+            The same by keyword.
+        non_blocking : bool, default False
+            Accepted so that PyTorch code runs.
 
         Returns
         -------
@@ -240,15 +556,13 @@ class Module:
         Raises
         ------
         DtypeError
-            If `dtype` is another one, or float64 and a module is quantised.
+            If the dtype is another one, or float64 and a module is quantised.
+        ArgumentError
+            If the device is not the CPU.
         """
-        try:
-            chosen = None if dtype is None else np.dtype(dtype)
-        except TypeError:
-            chosen = None
-        if chosen not in (np.float32, np.float64):
-            given = repr(dtype) if chosen is None else chosen
-            raise DtypeError(f"Module.to: expected float32 or float64, got {given}; pass one of the two.")
+        chosen = dtype_of_placement("Module.to", placement, device, dtype)
+        if chosen is None:
+            return self
         low = [module for module in self.modules() if module._precision != "float32"]
         if low and chosen == np.float64:
             raise DtypeError(
@@ -261,6 +575,10 @@ class Module:
                 found.grad = None if found.grad is None else found.grad.astype(chosen)
         return self
 
+    def cpu(self) -> Self:
+        """Return this module, which is on the CPU."""
+        return self
+
     def float(self) -> Self:
         """Cast to float32 in place; return the module."""
         return self.to(np.float32)
@@ -271,24 +589,36 @@ class Module:
 
     # ----------------------------------------------------------------------------------------------- saving
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters and buffers by name; a shared one under each of its names."""
-        return {name: found.numpy().copy() for name, found in self._saved()}
+    def state_dict(self, *, prefix: str = "") -> dict[str, np.ndarray]:
+        """Return copies of all parameters and buffers by name; a shared one under each of its names.
 
-    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> tuple[list[str], list[str]]:
+        Parameters
+        ----------
+        prefix : str, default ""
+            What the names begin with, such as ``"encoder."``.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            The arrays, in PyTorch's order. They are copies: changing them does not change the module.
+        """
+        return {prefix + name: found.numpy().copy() for name, found in self._saved()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> LoadedKeys:
         """Copy the arrays of `state` into the parameters and buffers.
 
         Parameters
         ----------
         state : mapping of str to array_like
-            Arrays or Tensors by name, e.g. from `state_dict` or from PyTorch.
+            Arrays or Tensors by name, e.g. from `state_dict` or from PyTorch. Values in half precision (float16,
+            bfloat16) are widened; other dtypes must be those of the module.
         strict : bool, default True
             Whether missing and unexpected names are errors; otherwise they are ignored.
 
         Returns
         -------
-        missing, unexpected : list of str
-            The names that `state` lacks, and those that the module lacks.
+        missing_keys, unexpected_keys : list of str
+            The names that `state` lacks, and those that the module lacks; a named tuple.
 
         Raises
         ------
@@ -301,46 +631,16 @@ class Module:
         >>> import tinygrad_seq as ts
         >>> layer = ts.nn.Linear(2, 1)
         >>> layer.load_state_dict({"weight": ts.ones((1, 2))}, strict=False)
-        (['bias'], [])
+        LoadedKeys(missing_keys=['bias'], unexpected_keys=[])
         """
-        if not isinstance(state, Mapping):
-            raise ArgumentError(
-                f"{type(self).__name__}.load_state_dict: expected arrays by name, got {type(state).__name__}; "
-                "pass a state_dict(), or ts.load(path) of a file."
-            )
-        own = dict(self._saved())
-        given = {name: x.numpy() if isinstance(x, Tensor) else _as_array(x) for name, x in state.items()}
-        missing = [name for name in own if name not in given]
-        unexpected = [name for name in given if name not in own]
-        faults = []
-        if strict and missing:
-            faults.append(f"missing {missing}")
-        if strict and unexpected:
-            faults.append(f"unexpected {unexpected}")
-        faults += [
-            f"{name!r} expected {own[name].shape} {own[name].dtype}, got {array.shape} {array.dtype}"
-            for name, array in given.items()
-            if name in own and (own[name].shape, own[name].dtype) != (array.shape, array.dtype)
-        ]
-        first: dict[int, str] = {}
-        faults += [
-            f"{one!r} and {name!r} with different values, which are one array here"
-            for name, array in given.items()
-            if name in own and (one := first.setdefault(id(own[name]), name)) != name and not _equal(given[one], array)
-        ]
-        if faults:
-            raise ArgumentError(
-                f"{type(self).__name__}.load_state_dict: expected the names, shapes and dtypes of state_dict(), got "
-                f"{'; '.join(faults)}; correct these (strict=False passes over names; .double() casts the module)."
-            )
-        with no_grad():
-            for name, array in given.items():
-                if name in own:
-                    own[name].copy_(array)
-        return missing, unexpected
+        return load_arrays(f"{type(self).__name__}.load_state_dict", dict(self._saved()), state, strict)
 
     def _saved(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        return ((name, found) for name, found in walk(self) if isinstance(found, Parameter | Buffer))
+        return (
+            (name, found)
+            for name, found in walk(self)
+            if isinstance(found, Parameter) or (isinstance(found, Buffer) and found.persistent)
+        )
 
     # ---------------------------------------------------------------------------------------------- showing
 
@@ -430,20 +730,21 @@ def evaluating(module: Module) -> Iterator[None]:
 
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})  # settings, which hold no module
-_SAVED = (Parameter, Buffer)
 
 
 def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Yield the modules, parameters and buffers in `value` with their names; a shared one under every name."""
-    if isinstance(value, _SAVED):
-        yield name, value
-        return
+    """Yield the modules, parameters and buffers in `value` with their names; a shared one under every name.
+
+    In PyTorch's order: a module, its own parameters, its own buffers, then what is in its other attributes. Lists,
+    tuples and dicts are walked in their order.
+    """
+    parts: Iterable[tuple[Any, Any]]
     if isinstance(value, Module):
         if any(value is outer for outer in inside):  # a child that holds its parent
             return
         yield name, value
         inside = (*inside, value)
-        parts: Any = vars(value).items()
+        parts = _parameters_first(vars(value))
     elif isinstance(value, dict):
         parts = value.items()
     elif isinstance(value, list | tuple):
@@ -451,32 +752,41 @@ def walk(value: Any, name: str = "", inside: tuple[Module, ...] = ()) -> Iterato
     else:
         return
     for key, part in parts:
-        if isinstance(part, _SAVED):  # as `walk` would yield it, without a generator for each
-            yield f"{name}.{key}" if name else str(key), part
+        if isinstance(part, Parameter | Buffer):
+            yield _join(name, key), part
         elif part.__class__ not in _PLAIN:
-            yield from walk(part, f"{name}.{key}" if name else str(key), inside)
+            yield from walk(part, _join(name, key), inside)
 
 
-def _as_array(value: Any) -> np.ndarray:
-    """Return `value` as an array; its dtype or shape is then refused if it is not numbers of one shape."""
-    try:
-        return np.asarray(value)
-    except (ValueError, OverflowError):
-        return np.empty((), object)
+def _parameters_first(attributes: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the attributes of a module that may hold something: parameters, then buffers, then all others."""
+    parts: tuple[list[tuple[str, Any]], ...] = [], [], []
+    for name, value in attributes.items():
+        if value.__class__ not in _PLAIN:
+            parts[0 if isinstance(value, Parameter) else 1 if isinstance(value, Buffer) else 2].append((name, value))
+    return [*parts[0], *parts[1], *parts[2]]
 
 
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two arrays hold the same values, NaN being equal to NaN."""
-    return (a.shape, a.dtype) == (b.shape, b.dtype) and bool(np.all((a == b) | ((a != a) & (b != b))))
+def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool = True) -> None:
+    """Set the gradients of parameters to None, or to zeros."""
+    for parameter in parameters:
+        if set_to_none or parameter.grad is None:
+            parameter.grad = None
+        else:
+            parameter.grad = zeros_like(parameter.grad)
 
 
-def _held(value: Any) -> Iterator[Module]:
+def _join(prefix: str, name: Any) -> str:
+    return f"{prefix}.{name}" if prefix else str(name)
+
+
+def _held(value: Any, name: str = "") -> Iterator[tuple[str, Module]]:
     """Yield the modules in `value`, a container, but not those inside these."""
-    for part in value.values() if isinstance(value, dict) else value:
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(part, Module):
-            yield part
+            yield _join(name, key), part
         elif isinstance(part, dict | list | tuple):
-            yield from _held(part)
+            yield from _held(part, _join(name, key))
 
 
 def _once(found: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

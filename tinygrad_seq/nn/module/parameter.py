@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -49,6 +51,8 @@ class Buffer(Tensor):
         The initial values, of any shape; they are copied.
     dtype : dtype, default None
         As in `Parameter`.
+    persistent : bool, default True
+        Whether `state_dict` contains it.
 
     Examples
     --------
@@ -57,5 +61,25 @@ class Buffer(Tensor):
     False
     """
 
-    def __init__(self, data: ArrayLike, dtype: np.typing.DTypeLike | None = None) -> None:
+    persistent: bool = True
+
+    def __init__(self, data: ArrayLike, dtype: np.typing.DTypeLike | None = None, *, persistent: bool = True) -> None:
         super().__init__(data, _dtype(data, dtype))
+        if not persistent:
+            self.persistent = False
+
+    def __reduce__(self) -> Any:
+        return _copied, (super().__reduce__(), self.persistent)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied: Self = _copied(super().__reduce__(), self.persistent)
+        return copied
+
+
+def _copied(reduced: Any, persistent: bool) -> Any:
+    """Return a copy of a buffer, for pickle and copy.deepcopy."""
+    function, arguments = reduced
+    buffer = function(*arguments)
+    if not persistent:
+        buffer.persistent = False
+    return buffer

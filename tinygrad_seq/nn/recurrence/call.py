@@ -16,11 +16,12 @@ from ...errors import ShapeError
 from ...ops.comparison import where
 from ...ops.joining import concat
 from ...ops.normalisation import dropout as drop
+from ...ops.primitive import is_traced
 from ..cell import Cell
 from ..checks import check_given
 from ..masks import Flags, Mask
 from ..module.parameter import Buffer, Parameter
-from .options import Options
+from .options import Options, joins
 from .padding import hold_padding
 from .passes import Outcome, Pass, run_pass, run_together
 from .shrinking import reorder_rows, reorder_steps
@@ -69,7 +70,8 @@ def run_call(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, li
     states
         The state that each pass starts from, (N, ...).
     """
-    return _run_layers(call, xs, states) if call.flags.lengths is None else _run_sorted(call, xs, states)
+    lengths = call.flags.lengths
+    return _run_layers(call, xs, states) if lengths is None or is_traced(lengths) else _run_sorted(call, xs, states)
 
 
 def _run_sorted(call: Call, xs: Leaves, states: Sequence[Tree]) -> tuple[Leaves, list[Outcome]]:
@@ -147,16 +149,18 @@ def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
     return x
 
 
-def _merge(forward: Leaves, backward: Leaves, how: str) -> Leaves:
+def _merge(forward: Leaves, backward: Leaves, how: str | None) -> Leaves:
     """Merge the outputs of the two directions of a layer."""
     pairs = zip(forward.arrays, backward.arrays, strict=True)
     return Leaves([merge_outputs(*pair, how) for pair in pairs], forward.rebuild)
 
 
-def merge_outputs(forward: Any, backward: Any, how: str) -> Any:
+def merge_outputs(forward: Any, backward: Any, how: str | None) -> Any:
     """Merge an output of the two directions of a layer: Tensors or ndarrays."""
-    if how == "concat":
+    if joins(how):
         return concat((forward, backward), -1)
+    if how == "mul":
+        return forward * backward
     return (forward + backward) * (0.5 if how == "mean" else 1)
 
 

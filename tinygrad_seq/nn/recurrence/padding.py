@@ -20,7 +20,9 @@ from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, flatten, map_leaves
+from ...errors import CompileError
 from ...ops.comparison import where
+from ...ops.primitive import is_traced
 from ...ops.reduction import sum
 from ...ops.shape import expand_dims, reshape
 from ..masks import Mask
@@ -71,6 +73,10 @@ def hold_padding(
     before
         Arrays (N, ...) to use instead of zeros before the first valid step.
     """
+    if is_traced(valid):
+        raise CompileError(
+            "masked_output: expected 'zeros' in a model that is traced, got 'held'; build the layer with the default."
+        )
     order = slice(None, None, -1 if reverse else 1)
     T, N = valid.shape
     number = np.arange(1, T + 1)[:, None]  # from 1, in the order of the run; 0 where no step has counted yet
@@ -109,6 +115,10 @@ def fill_padding(tree: Tree, valid: Mask, axis: int = 0, reverse: bool = False) 
     reverse
         Whether the first step is the last in time.
     """
+    if is_traced(valid):  # a model is traced for inference: no gradient reads padding
+        return map_leaves(lambda x: where(per_row(valid, x), x, np.zeros((), x.dtype)), tree)
+    if valid.all() and valid.size:
+        return tree
     by_time = valid if axis == 0 else valid.T
     if not by_time.any():
         return map_leaves(lambda x: where(per_row(valid, x), x, np.zeros((), x.dtype)), tree)

@@ -10,11 +10,13 @@ import numpy as np
 from ...autograd.creation import zeros
 from ...autograd.tensor import Tensor
 from ...base.modes import no_grad
+from ...base.switches import current
 from ...base.tree import Tree, first_leaf, flatten, map_leaves
 from ...ops.comparison import where
 from ...ops.indexing import take
 from ...ops.joining import concat
 from ...ops.linear import linear
+from ...ops.primitive import is_traced
 from ...ops.shape import broadcast_to
 from ...scan import begin_scan, run_scans
 from ...scan.eager import StepFunction
@@ -148,6 +150,9 @@ def run_pass(
     If `flags` has lengths, the sequences are sorted by length, the longest first. With `nudges`, (T, N, ...) for
     each array of the state, the step is observed (see `observe`), and the outcome has states and tags.
     """
+    recorder = current().recorder
+    if recorder is not None and (found := recorder.run_pass(one, xs, state, flags, options)) is not None:
+        return Outcome(*found)
     plain = nudges is None and not options["return_all_states"] and all(flag is None for flag in flags)
     if not (plain and xs.arrays[0].shape[0] and is_only_cell(one, options, training)):
         return (yield from _run_with_options(one, xs, state, flags, options, training, nudges))
@@ -169,7 +174,7 @@ def _run_with_options(
     """Run a pass whose step is more than its cell, or in which no step counts."""
     T = xs.arrays[0].shape[0]
     valid = flags.valid(T)
-    runs = bool(T) if valid is None else bool(valid.any())
+    runs = bool(T) if valid is None or is_traced(valid) else bool(valid.any())
     begin, rebuild = flatten(state)
     cell = _FlatStep(one.cell)
     cell.rebuild_state, cell.rebuild_x = rebuild, xs.rebuild
@@ -178,7 +183,7 @@ def _run_with_options(
     step = _with_options(cell, one, flags, nudges, Run(one.cell, begin, options, training, varying, fixed))
     held = valid is not None and options["masked_output"] == "held"
     show = options["return_all_states"] or nudges is not None
-    cut = runs and options["window"] is not None and valid is not None
+    cut = runs and options["window"] is not None and valid is not None and not is_traced(valid)
 
     def run(state: Arrays, varying: Inputs, fixed: Inputs) -> Running[tuple[Arrays, Outputs]]:
         def step_of_scan(state: Arrays, inputs: Inputs) -> tuple[Arrays, Outputs]:
@@ -190,7 +195,7 @@ def _run_with_options(
     if not runs:
         sources = [xs.arrays, *map(vars, one.cell.modules()), one.projection]
         last, outputs = yield from _run_no_step(run, begin, varying, fixed, sources)
-    elif flags.lengths is None or options["stride"] is not None:
+    elif flags.lengths is None or is_traced(flags.lengths) or options["stride"] is not None:
         last, outputs = yield from run(begin, varying, fixed)
     else:
         segments = plan_segments(flags.lengths, T, options["window"], one.reverse, one.cell.count_parameters())
@@ -257,7 +262,10 @@ def _with_options(step: InputStep, one: Pass, flags: Flags, nudges: Arrays | Non
     if valid is not None:
         step = hold(step)
         run.varying["mask"] = valid
-        _fill(run.varying, run.fixed, valid, run.state, one.reverse)
+        if is_traced(valid):  # no gradient reads padding
+            run.fixed["begin"] = run.state
+        else:
+            _fill(run.varying, run.fixed, valid, run.state, one.reverse)
     return step
 
 

@@ -61,8 +61,8 @@ def assign_buffers(
 def elements_apart(loop: Loop, phases: list[Phase], history: set[Var]) -> bool:
     """Return whether each batch element runs over all times before the next one begins.
 
-    That needs a loop without products of the whole batch. It pays if the carry is a matrix, of which only the last one is
-    wanted, and what is read and written per time are vectors: then the matrix of a batch element stays in the cache.
+    That needs a loop without products of the whole batch. It pays if the carry is a matrix, of which only the last one
+    is wanted, and what is read and written per time are vectors: then the matrix of a batch element stays in the cache.
     """
     if not loop.batched or not loop.carry or any(phase.products or phase.fused for phase in phases):
         return False

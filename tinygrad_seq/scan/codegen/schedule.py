@@ -175,8 +175,8 @@ def _take(left: dict[Eqn, None], eqns: Iterable[Eqn]) -> list[Eqn]:
 def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collection[Eqn]) -> list[LoopNest]:
     """Return the elementwise equations and sums among `eqns` in loop nests, as few as a greedy choice finds.
 
-    Of those that can come next the smallest one does: the equations over a matrix wait for all that they can share a pass
-    with.
+    Of those that can come next the smallest one does: equations over a matrix wait for all that can share a pass with
+    them.
     """
     pending = {result for eqn in (*eqns, *later) for result in eqn.results}
     nests: list[LoopNest] = []

@@ -3,8 +3,8 @@
 Changes of shape are applied once, to the sum. A product of two time-varying values, such as the gradient of a weight,
 is one product with ``T * N`` terms, not T products. Its terms are added in blocks counted from the last step, so that
 a run in segments adds the same numbers in the same order as a run in one piece: terms that fill no block wait for the
-next segment. Products that share an operand, as xᵀ @ dgates and hᵀ @ dgates of an LSTM do, are computed as one: [x h]ᵀ @
-dgates packs the gradients of the gates once. The gradient of a lookup is added to the entries of the table that were
+next segment. Products that share an operand, as xᵀ @ dgates and hᵀ @ dgates of an LSTM do, are computed as one: [x h]ᵀ
+@ dgates packs the gradients of the gates once. The gradient of a lookup is added to the entries of the table that were
 looked up, the last step first.
 """
 
@@ -25,7 +25,7 @@ from ...ops.linear import matmul
 from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var
 from .batched import Env
-from .product_sum import ProductSum
+from .sums_of_calls import ProductSum, RowSum, SumOfCalls
 
 _permute_dims = TABLE["permute_dims"]
 _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
@@ -63,6 +63,10 @@ class TimeSum(NamedTuple):
     precision: str = "float32"
     plain: bool = False
 
+    def can_wait(self, shared: bool) -> bool:
+        """Return whether it may be a `SumOfCalls`; that of products is not computed twice if it is `shared`."""
+        return (self.plain and not shared) if len(self.matrices) == 2 else len(self.matrices) == 1
+
 
 def plan_time_sum(
     var: Var, producer: dict[Var, Eqn], time_varying: Collection[Var], shared: Collection[Var]
@@ -81,7 +85,11 @@ def plan_time_sum(
         if primitive is matmul and varying:  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
-                plan = TimeSum(var, *_rows_of_transposed(a, b, producer), lambda y: y)
+                turned = producer.get(a)
+                if turned is not None and turned.primitive is _permute_dims and turned.params["axes"] == (1, 0):
+                    plan = TimeSum(var, (turned.operands[0], b), (_rows, _rows), lambda y: y)  # turned back
+                else:
+                    plan = TimeSum(var, (a, b), (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
                 precision = params.get("precision", "float32")
                 return plan._replace(precision=precision, plain=precision == "float32" and a.dtype == b.dtype)
             if a.shape[:-2] == b.shape[:-2]:
@@ -90,14 +98,6 @@ def plan_time_sum(
         if primitive is _take_add and params["axis"] == 0 and varying:
             return TimeSum(var, eqn.operands, (), lambda y: y.reshape(var.shape), scattered=True)
     return TimeSum(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
-
-
-def _rows_of_transposed(a: Var, b: Var, producer: dict[Var, Eqn]) -> tuple[tuple[Var, ...], tuple[Matrix, ...]]:
-    """Return what the product ``a @ b`` of two matrices reads, and both as rows; of a transpose, what it is of."""
-    eqn = producer.get(a)
-    if eqn is not None and eqn.primitive is _permute_dims and tuple(eqn.params["axes"]) == (1, 0):
-        return (eqn.operands[0], b), (_rows, _rows)
-    return (a, b), (lambda a: _rows(a.swapaxes(1, 2)), _rows)
 
 
 def joined(plans: Mapping[Var, TimeSum]) -> list[dict[Var, TimeSum]]:
@@ -145,9 +145,11 @@ def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> TimeSum:
 def _rows(x: np.ndarray) -> np.ndarray:
     """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
     T, N, K = x.shape
+    if T == 1:
+        return x[0]
     if x.flags.c_contiguous:
         return x.reshape(T * N, K)
-    if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
+    if x.strides[0] == N * x.strides[1] or N == 1:
         stride = x.strides[0] if N == 1 else x.strides[1]
         return np.lib.stride_tricks.as_strided(x, (T * N, K), (stride, x.strides[2]), writeable=False)
     return x.reshape(T * N, K)
@@ -159,11 +161,13 @@ def _stacks(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
-def product_sum(plan: TimeSum, env: Env, backwards: bool) -> ProductSum:
-    """Return the sum of a `plain` plan over a run in one segment, to be added up later; see `Accumulator`."""
-    a, b = (matrix(env[var]) for matrix, var in zip(plan.matrices, plan.needs, strict=True))
-    a, b = (a[::-1], b[::-1]) if backwards else (a, b)
-    return ProductSum(a, b, plan.precision)
+def sum_of_calls(var: Var, plan: TimeSum, env: Env, backwards: bool) -> SumOfCalls:
+    """Return the sum of `var` over a run in one segment, by a plan that `can_wait`, to be added up later."""
+    parts = [matrix(env[need]) for matrix, need in zip(plan.matrices, plan.needs, strict=True)]
+    parts = [part[::-1] for part in parts] if backwards else parts
+    if len(parts) == 2:
+        return ProductSum(parts[0], parts[1], plan.precision)
+    return RowSum(parts[0].astype(plan.var.dtype, copy=False), plan.finish, var.shape, var.dtype)
 
 
 class Accumulator:
@@ -178,6 +182,8 @@ class Accumulator:
 
     Attributes
     ----------
+    plans
+        As given.
     needs, matrices
         As in `TimeSum`: of a group, for the first operand of each product, and then for the shared one.
     block
@@ -185,7 +191,7 @@ class Accumulator:
     """
 
     def __init__(self, plans: Mapping[Var, TimeSum], backwards: bool) -> None:
-        self._plans, self._plan, self._backwards = plans, next(iter(plans.values())), backwards
+        self.plans, self._plan, self._backwards = plans, next(iter(plans.values())), backwards
         self.needs = *[var for plan in plans.values() for var in plan.needs[:1]], *self._plan.needs[1:]
         self.matrices = *[f for plan in plans.values() for f in plan.matrices[:1]], *self._plan.matrices[1:]
         self.block = SUM_DEPTH if len(self.matrices) >= 2 else SUM_ROWS
@@ -242,6 +248,6 @@ class Accumulator:
     def results(self) -> Iterator[tuple[Var, np.ndarray]]:
         """Yield each variable and its sum."""
         assert self._value is not None
-        cuts = np.split(self._value, self._ends[:-1], axis=0) if len(self._plans) > 1 else [self._value]
-        for (var, plan), value in zip(self._plans.items(), cuts, strict=True):
+        cuts = np.split(self._value, self._ends[:-1], axis=0) if len(self.plans) > 1 else [self._value]
+        for (var, plan), value in zip(self.plans.items(), cuts, strict=True):
             yield var, plan.finish(value)

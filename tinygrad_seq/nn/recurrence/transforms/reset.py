@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....errors import CompileError
 from ....ops.comparison import where
+from ....ops.joining import concat
+from ....ops.primitive import is_traced
 from ...masks import Mask
 from .inputs import Arrays, Inputs, InputStep, Outputs, per_row
 
@@ -28,6 +31,10 @@ def find_restarts(reset: Mask, valid: Mask | None, reverse: bool) -> Mask:
     These are the valid steps whose neighbour, the valid step before them (after them if `reverse`), belongs to another
     sequence.
     """
+    if is_traced(reset):
+        if valid is not None:
+            raise CompileError("reset: expected no mask or lengths beside it in a model that is traced; leave one out.")
+        return concat([reset[1:], reset[:1] & False]) if reverse else reset
     T = len(reset)
     number = np.cumsum(reset, axis=0)
     counted = np.ones_like(reset) if valid is None else valid

@@ -1,0 +1,1 @@
+"""Models, layers, cells and steps as ONNX files: see README.md in the folder above."""

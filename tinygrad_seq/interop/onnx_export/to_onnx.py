@@ -1,0 +1,248 @@
+"""`to_onnx`: a model, layer, cell or step as an ONNX file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...base.files import write_atomically
+from ...base.tree import Tree
+from ...errors import ArgumentError, VerificationError
+from .dynamic_sizes import Samples
+from .export_subject import Subject, subject_of
+from .graph import Graph
+from .merge import merge
+from .write_equations import write_equations
+
+OPSET, IR_VERSION = 18, 8
+_CHECKED = 3
+
+
+def to_onnx(
+    model: Any,
+    path: str | os.PathLike[str],
+    inputs: Any = None,
+    *,
+    state: Callable[[int], Tree] | None = None,
+    lengths: bool = False,
+    step: bool = False,
+    axes: Mapping[str, Sequence[str | None]] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a model, a recurrent layer, a cell or a step as an ONNX file that onnxruntime runs without this package.
+
+    The number of time steps T and the batch size N are free in the file. Layers of `nn.RNN`, `nn.GRU` and `nn.LSTM` are
+    nodes of these names, any other cell is a ``Scan``, made from the trace that compiled code is made from: products
+    that do not depend on the state stand before it. The file is run by onnxruntime on random inputs of several sizes
+    and compared with the model before it is written, to 1e-5; products of a quantised model are those of
+    `ts.quantize`, to 2e-2.
+
+    Parameters
+    ----------
+    model : Module, Cell or function
+        A model in evaluation mode; a cell; or the step ``(carry, x) -> (carry, y)`` of `ts.scan`.
+    path : path
+        The file to write.
+    inputs : array_like, tuple or dict of them, optional
+        Examples of the inputs, by the names of the arguments of `forward` or in their order. Integers are taken to be
+        all those that may occur. Recurrent layers whose input size is known need none.
+    state : function, optional
+        ``state(n)`` returns the initial state of n sequences, such as ``model.lstm.initial_state``: the state becomes
+        an input, which need not be given, and an output. Layers and cells have their own.
+    lengths : bool, default False
+        Whether the lengths of the sequences, int64 (N,), are an input, passed on to `forward` as ``lengths=``.
+    step : bool, default False
+        Export one time step, for streaming: inputs and outputs have no axis of time.
+    axes : dict, optional
+        The names of the dynamic axes by input, None for an axis of fixed size: ``{"image": ("N", None, None)}``. By
+        default the first two axes are ``("T", "N")``, or ``("N", "T")`` if the model is `batch_first`.
+    metadata : dict of str, optional
+        More entries for the file, such as a vocabulary.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DtypeError
+        If the model is in training mode, the arguments do not fit it, or an operation cannot be exported: the message
+        names it and its line.
+    VerificationError
+        If onnxruntime returns other numbers than the model. Nothing is written.
+    CheckpointError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, onnxruntime, tinygrad_seq as ts
+    >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5)).eval()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "mgu.onnx")
+    ...     ts.interop.to_onnx(layer, path, lengths=True)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> xs = np.zeros((7, 2, 3), np.float32)
+    >>> ys, state = session.run(["ys", "new_state"], {"xs": xs, "lengths": np.array([7, 4])})
+    >>> ys.shape, state.shape
+    ((7, 2, 5), (2, 5))
+    """
+    _require()
+    folder = os.path.dirname(os.path.abspath(os.fspath(path)))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
+        raise ArgumentError(
+            f"to_onnx: expected a path that can be written, got {os.fspath(path)!r}; make its folder, or pass another."
+        )
+    subject = subject_of(model, inputs, state=state, lengths=lengths, step=step, axes=axes)
+    data, lines = _serialised(subject, metadata or {})
+    _compare(subject, data, lines)
+    write_atomically(path, data, "to_onnx")
+
+
+def _require() -> None:
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ArgumentError(
+            "to_onnx: expected the packages onnx and onnxruntime, which write and check the file, got "
+            f"{error.name!r} missing; install them: pip install 'tinygrad-seq[onnx]'."
+        ) from None
+    del onnx
+
+
+def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+    """Return the file of a subject, and the user's line of each node by its name."""
+    import onnx
+    from onnx import helper
+
+    taken = set() if subject.module is None else {size for p in subject.module.parameters() for size in p.shape}
+    taken |= {size for each in subject.inputs for size in each.shape if isinstance(size, int)}
+    samples = Samples(subject.axes, taken)
+    traces = [subject.trace(point) for point in samples.points]
+    merged = merge(traces, samples)
+    names = {} if subject.module is None else {id(p._array): name for name, p in subject.module.named_parameters()}
+    graph = Graph(merged.shapes, merged.constants, names, merged.uses)
+    given, made = {each.name for each in subject.inputs}, set(traces[0].names)
+    if not given.isdisjoint(made):
+        raise ArgumentError(
+            f"to_onnx: expected other names for the results than for the inputs, got {min(given & made)!r} twice; "
+            "rename one."
+        )
+    graph.taken |= given | made
+    declared = _write_inputs(graph, subject, merged.inputs)
+    write_equations(graph, merged.eqns)
+    outputs = []
+    for name, var in zip(traces[0].names, merged.outputs, strict=True):
+        graph.nodes.append(helper.make_node("Identity", [graph.name(var)], [name]))
+        outputs.append(graph.info(name, var))
+    graph.drop_copies([output.name for output in outputs])
+    graph.drop_unread()
+    model = helper.make_model(
+        graph.graph(subject.name, declared, outputs),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="tinygrad_seq",
+        producer_version=_version(),
+    )
+    helper.set_model_props(model, {"inputs": json.dumps([each.name for each in subject.inputs]), **metadata})
+    try:
+        onnx.checker.check_model(model)
+        data = bytes(model.SerializeToString())
+    except ValueError as error:  # protobuf: more than 2 GB
+        raise ArgumentError(f"to_onnx: expected a model of less than 2 GB, got {error}; export its parts.") from error
+    lines = traces[0].recorder.lines
+    return data, {name: lines[var] for name, var in graph.origins.items() if var in lines}
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tinygrad-seq")
+    except importlib.metadata.PackageNotFoundError:  # run from a copy of the source
+        return "unknown"
+
+
+def _write_inputs(graph: Graph, subject: Subject, inputs: Sequence[Any]) -> list[Any]:
+    """Declare the inputs; return their declarations. One with a default is repeated along the batch."""
+    declared = []
+    for each, var in zip(subject.inputs, inputs, strict=True):
+        graph.named[var] = each.name
+        if not each.is_state:
+            declared.append(graph.info(each.name, var))
+            for axis, size in enumerate(each.shape):
+                if isinstance(size, str):
+                    graph.axes.setdefault(size, (each.name, axis))
+    for each, var in zip(subject.inputs, inputs, strict=True):
+        if each.is_state:
+            from onnx import helper, numpy_helper
+
+            shape = [f"{size} or 1" if isinstance(size, str) else size for size in each.shape]
+            declared.append(helper.make_tensor_value_info(each.name, graph.type_of(each.dtype), shape))
+            graph.initializers[each.name] = numpy_helper.from_array(each.default, each.name)
+            graph.named[var] = graph.node("Expand", each.name, graph.shape(graph.sizes_of(var)))
+    return declared
+
+
+# ------------------------------------------------------------------------------------------------------- checking
+
+
+def session_of(data: bytes | str | os.PathLike[str], threads: int = 1) -> Any:
+    """Return a session of onnxruntime for a file, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _compare(subject: Subject, data: bytes, lines: Mapping[str, str]) -> None:
+    """Raise if onnxruntime returns other numbers than the model, for random inputs of several sizes."""
+    try:
+        session = session_of(data)
+    except Exception as error:
+        node = re.search(r"node with name '([^']*)'", str(error))
+        line = "" if node is None else f" (at {lines.get(node[1], 'a loop')})"
+        raise ArgumentError(
+            f"to_onnx: expected operations that onnxruntime has for these dtypes, got: {_short(error)}{line}; use "
+            "float32 and int64, or write it with other operations."
+        ) from error
+    names, rng = [output.name for output in session.get_outputs()], np.random.default_rng(0)
+    low = subject.module is not None and any(module._precision != "float32" for module in subject.module.modules())
+    tolerance = 2e-2 if low else 1e-5
+    for round in range(_CHECKED):
+        sizes = {name: 1 if round == 0 else int(rng.integers(2, 8)) for name in subject.axes}
+        arrays = [each.draw(sizes, rng) for each in subject.inputs]
+        given = {each.name: array for each, array in zip(subject.inputs, arrays, strict=True)}
+        if round:  # start from a state that occurs
+            reached = subject.run(arrays)
+            given.update({each.name: reached[f"new_{each.name}"] for each in subject.inputs if each.is_state})
+        expected = subject.run(list(given.values()))
+        if not round:  # start from the initial state of the file
+            given = {each.name: given[each.name] for each in subject.inputs if not each.is_state}
+        try:
+            found = session.run(names, given)
+        except Exception as error:
+            raise VerificationError(
+                f"to_onnx: expected onnxruntime to run the exported {subject.name} at {sizes}, got: {_short(error)}; "
+                "nothing was written. Please report it with the model."
+            ) from error
+        for name, array in zip(names, found, strict=True):
+            _check(subject.name, name, expected[name], array, sizes, tolerance)
+
+
+def _check(
+    model: str, name: str, expected: np.ndarray, found: np.ndarray, sizes: Mapping[str, int], tolerance: float
+) -> None:
+    alike = (expected.shape, expected.dtype) == (found.shape, found.dtype)
+    if not alike or not np.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
+        gap = f", difference {np.abs(found.astype(np.float64) - expected).max():.3g}" if alike else ""
+        raise VerificationError(
+            f"to_onnx: expected {name!r} of the exported {model} as of the model, to {tolerance}, at {sizes}, got "
+            f"{found.shape} {found.dtype} for {expected.shape} {expected.dtype}{gap}; nothing was written."
+        )
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
