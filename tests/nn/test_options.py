@@ -314,7 +314,7 @@ def test_a_sequence_in_parts_is_as_the_whole(kind: str, rng: np.random.Generator
     stream = layer.stream(N)
     one_by_one = ts.stack([stream(x) for x in xs.detach()])
     layer.options["stateful"] = True
-    parts = [layer(part) for part in ts.split(xs, [1, 4])]
+    parts = [layer(part) for part in ts.split(xs, [1, 4], axis=0)]
     for found in (one_by_one, ts.concat([y for y, _ in parts])):
         assert_close("ys", found.numpy(), ys.numpy(), VALUE_TOLERANCE)
     for state in (stream.state, parts[-1][1]):
