@@ -15,10 +15,14 @@ BOUNDSCHECK = NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(WORKERS) \
 	tests/scan/test_compiled.py tests/scan/test_compiled_graph.py \
 	-k 'not test_options and not test_gradient_of_the_last and not test_sizes_of_one'
 
+SUITE        = build/array-api-tests
+# Release 2026.02.26.
+SUITE_COMMIT = 41379d15d26d67a1e66c840e775d41a8a7fb1516
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-nojit test-boundscheck check lines soak soak-runs fuzz mutants bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck array-api check lines soak soak-runs fuzz mutants bench format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +41,15 @@ test-nojit: $(VENV)/.installed-test ## run kernels, operations and scan as plain
 
 test-boundscheck: $(VENV)/.installed-test ## run kernels and scan with every index checked
 	$(BOUNDSCHECK)
+
+array-api: $(VENV)/.installed-test ## run the test suite of the array API standard, cloned from GitHub, with its known differences
+	test -d $(SUITE) || git clone --quiet --recurse-submodules https://github.com/data-apis/array-api-tests $(SUITE)
+	git -C $(SUITE) checkout --quiet $(SUITE_COMMIT)
+	git -C $(SUITE) submodule --quiet update --init
+	$(BIN)/python -m pip install --quiet pytest-json-report 'ndindex>=1.8'
+	cd $(SUITE) && ARRAY_API_TESTS_MODULE=tinygrad_seq.array_api ARRAY_API_TESTS_SKIP_DTYPES=complex64,complex128 \
+		$(CURDIR)/$(BIN)/python -m pytest -q -n $(WORKERS) --disable-deadline -o xfail_strict=True \
+		--xfails-file $(CURDIR)/tests/array_api_differences.txt array_api_tests
 
 check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways, lines of code: what a change must pass
 	$(BIN)/ruff check

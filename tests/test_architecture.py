@@ -46,9 +46,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "nn": (
         ("module", "checks", "masks"),
-        ("init", "cell"),
-        ("activations", "batch_norm", "cells", "containers", "conv", "layers", "losses"),
-        ("functional", "recurrence"),
+        ("init", "cell", "packed_sequence"),
+        ("activations", "batch_norm", "cells", "containers", "conv", "layers", "losses", "scaled_dot_product"),
+        ("functional", "recurrence", "utils"),
         ("attention",),
         ("seq2seq",),
         ("quantization",),

@@ -18,6 +18,7 @@ __all__ = [
     "GradientError",
     "GraphError",
     "IndexRangeError",
+    "MissingAttributeError",
     "ShapeError",
     "TinygradSeqError",
     "VerificationError",
@@ -50,6 +51,10 @@ class CompileWarning(UserWarning):
 
 class IndexRangeError(TinygradSeqError, IndexError):
     """An index outside the array, table or vocabulary it points into."""
+
+
+class MissingAttributeError(TinygradSeqError, AttributeError):
+    """An attribute or method that tensors do not have; the message says what to write."""
 
 
 class GraphError(TinygradSeqError, RuntimeError):

@@ -210,8 +210,10 @@ def test_sample_and_score_in_low_precision(trained: Path, capsys) -> None:
     row = Run.open(trained).encode("the cat sat on the mat")
     assert scores["int8"] == pytest.approx(model.log_probability(row).sum(), abs=0.006)
     assert scores["int8"] == pytest.approx(scores["float32"], abs=0.3)
-    assert main(["score", str(trained), "the cat", "--precision", "int4"]) == 2
-    assert "'int4'" in capsys.readouterr().err
+    for command in (["score", str(trained), "the cat"], ["sample", str(trained)]):
+        message = refused(capsys, *command, "--precision", "int4")
+        assert "'--precision': expected float32, int8 or bfloat16, got 'int4'" in message
+        assert "model" not in message
     assert main(["info", str(trained)]) == 0
     assert ", float32, seed" in capsys.readouterr().out
 

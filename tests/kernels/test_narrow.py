@@ -184,7 +184,7 @@ def test_rows_and_panels_in_generated_kernels(rng, form, shape):
 
     @njit
     def run(a, a_row, a_column, M, K, rows, b, c, N, like):
-        narrow.rows_at(a, M, K, a_row, a_column, rows, like)
+        narrow.rows_at(a, M, K, a_row, a_column, rows, 0, like)
         narrow.gemm_rows_at(rows, M, K, b, c, N, N, like)
 
     multiply(a, b, whole, False, form)
@@ -195,6 +195,25 @@ def test_rows_and_panels_in_generated_kernels(rng, form, shape):
         steps = [stride // 4 for stride in x.strides]
         run(address_of(x), *steps, M, K, address_of(rows), address_of(panels), address_of(c), N, kind.type(0))
         assert np.array_equal(c, whole)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 70), (700, 65, 70)], ids=str)
+def test_a_fixed_scale_of_rows(rng, form, shape):
+    """Larger magnitudes become the largest, what is no number stays so; other precisions have no scale."""
+    (M, K, N), largest = shape, 1.5
+    a, b, c = matrix(rng, (M, K)), matrix(rng, (K, N)), np.empty((M, N), np.float32)
+    a[0, 0], a[1, 1] = np.nan, np.inf
+    multiply(a, b, c, False, form, largest)
+    if form != "int8":
+        multiply(a, b, plain := np.empty_like(c), False, form)
+        np.testing.assert_array_equal(c, plain)
+        return
+    np.testing.assert_array_equal(c, product_in_numpy(a, b, form, largest))
+    assert np.isnan(c[:2]).all()
+    numbers, scale = quantise(np.clip(a[2:], -largest, largest), 1, largest)
+    np.testing.assert_array_equal(scale, np.full((M - 2, 1), np.float32(largest) / np.float32(127)))
+    np.testing.assert_array_equal(numbers, quantise(a[2:], 1, largest)[0])
+    np.testing.assert_allclose(c[2:], dequantise(numbers, scale) @ dequantise(*quantise(b, 0)), atol=1e-4)
 
 
 def test_nan_and_infinity_do_not_become_numbers(rng, form):

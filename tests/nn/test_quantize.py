@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.nn.test_cell_library import ROWS
 from tests.test_autocast import LAYERS, H, I, N, T
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError
+from tinygrad_seq.nn.module.quantised import FixedScale
 
 # Root mean square and largest difference, relative to the largest value: from float32, and of the two paths, which may
 # split a product of joined operands, so that each part has a scale of its own.
@@ -71,6 +73,87 @@ def test_embedding_has_a_scale_per_row(precision):
         integers, scale = scaled_to_int8(table.weight.numpy(), 1)
         np.testing.assert_allclose(rows, integers * scale, rtol=1e-6)
     np.testing.assert_array_equal(ts.quantize(small, precision).weight.numpy(), rows)
+
+
+class Tied(nn.Module):
+    """The table is the matrix of the output layer."""
+
+    def __init__(self) -> None:
+        self.embedding, self.layer = nn.Embedding(20, H, padding_idx=0), nn.GRU(H, H)
+        self.decoder = nn.Linear(H, 20)
+        self.decoder.weight = self.embedding.weight
+
+    def forward(self, tokens):
+        return self.decoder(self.layer(self.embedding(tokens))[0])
+
+
+class TiedByHand(Tied):
+    def forward(self, tokens):
+        return ts.linear(self.layer(self.embedding(tokens))[0], self.embedding.weight)
+
+
+def test_tables_are_held_as_int8():
+    table = nn.Embedding(1000, 64, padding_idx=3)
+    small = ts.quantize(table, "int8")
+    held = [x.nbytes for x in gc.get_referents(small.weight.__dict__) if isinstance(x, np.ndarray)]
+    held += [x._array.nbytes for x in vars(small.weight).values() if isinstance(x, ts.Tensor)]
+    assert sum(held) == 1000 * (64 + 4)
+    assert (small(3).numpy() == 0).all()
+    assert repr(small.weight) == repr(ts.tensor(small.weight.numpy()))
+    rows, more = small(np.arange(1000)).numpy(), {"weight": table.weight.numpy() * 2}
+    for other in (copy.deepcopy(small), pickle.loads(pickle.dumps(small)), small.float()):
+        np.testing.assert_array_equal(other(np.arange(1000)).numpy(), rows)
+    copied = nn.Embedding(1000, 64, padding_idx=3)
+    copied.load_state_dict(small.state_dict())
+    np.testing.assert_array_equal(copied.weight.numpy(), rows)
+    copied.load_state_dict(more)
+    small.load_state_dict(more)
+    np.testing.assert_array_equal(small.weight.numpy(), ts.quantize(copied, "int8").weight.numpy())
+    for write in (lambda: small.weight.data, lambda: small.weight.__setitem__(0, 1.0)):
+        with pytest.raises(ArgumentError, match=r"int8 rows.*quantize it again"):
+            write()
+    small.requires_grad_()
+    with pytest.raises(GraphError, match=r"frozen"):
+        small(1)
+
+
+@pytest.mark.parametrize("make", [Tied, TiedByHand])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_tied_tables(make, calibrated, rng):
+    ts.manual_seed(0)
+    model, tokens = make().eval(), rng.integers(0, 20, (T, N))
+    small = ts.quantize(model, "int8", [tokens] if calibrated else None)
+    assert small.decoder.weight is small.embedding.weight
+    with ts.no_grad():
+        expected, found = model(tokens).numpy(), [small(tokens).numpy() for _ in range(3)]
+    check_close(found[0], expected, "int8")
+    for each in found[1:]:
+        np.testing.assert_array_equal(each, found[0])
+    with ts.disable_compile():
+        check_close(small(tokens).numpy(), found[0], "int8")
+    state = small.state_dict()
+    assert {value.dtype for value in state.values()} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(state["decoder.weight"], state["embedding.weight"])
+    assert small.load_state_dict(state) == ([], [])
+
+
+def test_a_table_inside_a_step(rng):
+    class Reader(nn.Cell):
+        def __init__(self) -> None:
+            self.state_shape = (H,)
+            self.table, self.own = nn.Embedding(20, I), nn.Linear(I + H, H)
+
+        def forward(self, token, h):
+            h = self.own(ts.concat([self.table(token), h], axis=-1)).tanh()
+            return h, h
+
+    layer, tokens = nn.Recurrent(Reader()), rng.integers(0, 20, (T, N))
+    small = ts.quantize(layer, "int8")
+    with ts.no_grad():
+        found = small(tokens)[0].numpy()
+        check_close(found, layer(tokens)[0].numpy(), "int8")
+    with ts.disable_compile():
+        check_close(small(tokens)[0].numpy(), found, "int8")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -129,6 +212,64 @@ def test_the_model_and_its_copies_share_nothing(xs):
     for precision, model in small.items():
         np.testing.assert_array_equal(model(xs)[0].numpy(), found[precision])
         check_close(found[precision], full, precision)
+
+
+# ----------------------------------------------------------------------------------------------------- calibration
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm, two layers, two directions, a projection", "user", "mlstm", "stack"])
+def test_fixed_scales(name, xs):
+    layer = LAYERS[name]()
+    small = ts.quantize(layer, "int8", calibration=[xs, (xs[:2],)])
+    dynamic = ts.quantize(layer, "int8")
+    with ts.no_grad():
+        expected, found = layer.eval()(xs)[0].numpy(), small(xs)[0].numpy()
+    check_close(found, expected, "int8")
+    assert not np.array_equal(found, dynamic(xs)[0].numpy())
+    with ts.disable_compile():
+        check_close(small(xs)[0].numpy(), found, "int8")
+        if name == "lstm":  # no joined operands, whose parts meet columns with scales of their own
+            np.testing.assert_allclose(small(xs)[0].numpy(), found, atol=2e-6)
+    for other in (copy.deepcopy(small), pickle.loads(pickle.dumps(small)), ts.quantize(small, "int8")):
+        np.testing.assert_array_equal(other(xs)[0].numpy(), found)
+    for key, value in layer.state_dict().items():
+        np.testing.assert_array_equal(small.state_dict()[key], value)
+
+
+def test_scales_are_those_of_the_calibration():
+    layer, x = nn.Linear(4, 3, bias=False), np.array([[0.5, -2, 1, 0], [8, 1, -30, 1]], "f4")
+    small = ts.quantize(layer, "int8", calibration=iter([ts.tensor(x[:1]), ts.tensor(x[:1] / 2)]))
+    numbers = np.rint(np.clip(x, -2, 2) * (127 / 2))
+    columns, scale = scaled_to_int8(layer.weight.numpy().T, 0)
+    np.testing.assert_allclose(small(ts.tensor(x)).numpy(), numbers @ columns * (2 / 127) * scale, atol=1e-5)
+    unreached = ts.quantize(layer, "int8", [np.zeros((1, 4), "f4")])  # no scale: it stays dynamic
+    np.testing.assert_array_equal(unreached(ts.tensor(x)).numpy(), ts.quantize(layer, "int8")(ts.tensor(x)).numpy())
+    small.load_state_dict({"weight": layer.weight.numpy() * 2})
+    np.testing.assert_allclose(small(ts.tensor(x)).numpy(), numbers @ columns * (4 / 127) * scale, atol=1e-5)
+
+
+def test_a_scan_of_the_models_own(xs):
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            self.W, self.U = nn.Parameter(ts.randn(I, H) / 2), nn.Parameter(ts.randn(H, H) / 4)
+
+        def forward(self, xs):
+            def step(h, x):
+                h = ts.tanh(x @ self.W + h @ self.U)
+                return h, h
+
+            return ts.scan(step, ts.zeros((N, H)), xs)[1]
+
+    model = Own()
+    small = ts.quantize(model, "int8", calibration=[xs])
+    assert [parameter.largest_input for parameter in small.parameters() if isinstance(parameter, FixedScale)] == [
+        pytest.approx(np.abs(xs.numpy()).max()),
+        pytest.approx(np.abs(model(xs).detach().numpy()[:-1]).max()),
+    ]
+    found = small(xs).numpy()
+    check_close(found, model(xs).detach().numpy(), "int8")
+    with ts.disable_compile():
+        np.testing.assert_allclose(small(xs).numpy(), found, atol=2e-6)
 
 
 def test_saving(xs, tmp_path):
@@ -238,6 +379,16 @@ def test_refused_arguments():
         ts.quantize(nn.Linear(3, 4), "float32")
     with pytest.raises(ArgumentError, match=r"expected a Module, got list"):
         ts.quantize([nn.Linear(3, 4)], "int8")  # type: ignore[type-var]
+    for given, why in (
+        (xs := ts.ones((2, 3)), r"an iterable of inputs.*got Tensor.*\[xs\]"),
+        (3, "got int"),
+        ([], "got none"),
+        ([xs * np.nan], r"'weight' multiplies nan"),
+    ):
+        with pytest.raises(ArgumentError, match=f"quantize: .*calibration.*{why}"):
+            ts.quantize(nn.Linear(3, 4), "int8", given)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"for int8 only.*'bfloat16'"):
+        ts.quantize(nn.Linear(3, 4), "bfloat16", [xs])
     with pytest.raises(DtypeError, match=r"'1\.weight' .*float64"):
         ts.quantize(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4).double()), "int8")
     small = nn.Sequential(nn.Linear(3, 4), ts.quantize(nn.Linear(4, 4), "int8"))

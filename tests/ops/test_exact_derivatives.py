@@ -56,6 +56,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "divide": lambda a, b: a / b, "pow": lambda a, b: a**b, "hypot": mp.hypot, "atan2": mp.atan2, "maximum": max,
     "minimum": min, "logaddexp": logaddexp, "leaky_relu": lambda x, s: x if x > 0 else s * x,
     "elu": lambda x, s: x if x > 0 else s * mp.expm1(x),
+    "copysign": lambda a, b: abs(a) if b > 0 else -abs(a),
 }  # fmt: skip
 STEPS = {"sign", "floor", "ceil", "round", "trunc", "floor_divide", "remainder", "fmod"}
 """Piecewise constant, or linear with slopes that are: the table of conventions and the tests of rows have them."""
@@ -68,7 +69,7 @@ KINKS: dict[str, Callable[..., bool]] = {
     "acosh": lambda x: x <= 1, "divide": lambda a, b: b == 0, "pow": lambda a, b: a <= 0,
     "hypot": lambda a, b: a == b == 0, "atan2": lambda a, b: a == 0 >= b,
     **dict.fromkeys(("maximum", "minimum"), lambda a, b: a == b),
-    **dict.fromkeys(("leaky_relu", "elu"), lambda x, s: x == 0),
+    **dict.fromkeys(("leaky_relu", "elu"), lambda x, s: x == 0), "copysign": lambda a, b: a * b == 0,
 }  # fmt: skip
 
 # In units of eps, an error that stays where a derivative is far below its usual size: see "Accuracy" in the document.

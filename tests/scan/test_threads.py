@@ -72,6 +72,20 @@ def test_columns_and_rows_give_the_bits_of_one_thread(
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+def test_quantised_loops_give_the_bits_of_one_thread(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    T, N, I, H = SHAPES[2]
+    ts.manual_seed(2)
+    layer, xs = nn.LSTM(I, H), ts.randn(T, N, I)
+    small = ts.quantize(layer, precision, [xs]) if precision == "int8" else ts.quantize(layer, precision)
+    bits = []
+    for threads, columns in ((1, False), (2, True), (3, True), (5, True), (3, False)):
+        with monkeypatch.context() as patch:
+            force(patch, threads, columns)
+            bits.append(small(xs)[0].numpy())
+    assert all(np.array_equal(found, bits[0]) for found in bits)
+
+
 def test_a_loop_goes_on_alone_if_its_helpers_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = SHAPES[2]
     with monkeypatch.context() as patch:

@@ -52,10 +52,12 @@ def test_training_in_bfloat16(trained, tokens):
     assert held_out[0] < 1.8
 
 
-@pytest.mark.parametrize(("precision", "most"), [("int8", 1e-3), ("bfloat16", 5e-4)])
-def test_cross_entropy_of_a_quantised_model(trained, tokens, precision, most):
+@pytest.mark.parametrize(
+    ("precision", "calibrated", "most"), [("int8", False, 1e-3), ("int8", True, 1e-3), ("bfloat16", False, 5e-4)]
+)
+def test_cross_entropy_of_a_quantised_model(trained, tokens, precision, calibrated, most):
     model, _ = trained
-    small = ts.quantize(model, precision)
+    small = ts.quantize(model, precision, [tokens[:800].reshape(8, 100).T] if calibrated else None)
     expected, found = (evaluate(each, tokens[50_000:]) for each in (model, small))
     assert found != expected
     assert found == pytest.approx(expected, abs=most)

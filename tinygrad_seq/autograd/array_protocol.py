@@ -1,6 +1,7 @@
-"""NumPy functions on tensors: a ufunc becomes the primitive with that forward; others run on bare arrays.
+"""The protocols of arrays: NumPy functions on tensors, the namespace of the array API standard.
 
-A gradient is never lost: functions that only run on bare arrays raise for tensors that require grad.
+A ufunc becomes the primitive with that forward, a function the operation in `numpy_functions`; others run on bare
+arrays. A gradient is never lost: functions that only run on bare arrays raise for tensors that require grad.
 """
 
 from __future__ import annotations
@@ -11,20 +12,29 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..errors import ArgumentError, GraphError
+from ..errors import ArgumentError, GraphError, TinygradSeqError
+from ..ops.casting import as_array
 from ..ops.primitive import TABLE, Array, Primitive
+from ..ops.public import in_name
+from ..ops.shape import expand_dims
 from .exchange import DEVICE, check_device
 
 # Ufuncs whose primitive has another forward.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
-# Functions whose result carries no gradient.
-_FACTS = {np.shape: "shape", np.ndim: "ndim", np.size: "size"}
 
 
 @functools.cache
 def _primitives() -> dict[np.ufunc, Primitive]:
     same_forward = {row.forward: row for row in TABLE.values() if isinstance(row.forward, np.ufunc)}
     return same_forward | {ufunc: TABLE[name] for ufunc, name in _BY_NAME.items()}
+
+
+@functools.cache
+def _numpys() -> Any:
+    """Return the module with NumPy's functions, imported when the first of them is called on a tensor."""
+    from . import numpy_functions
+
+    return numpy_functions
 
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API standard
@@ -53,7 +63,7 @@ class ArrayProtocol:
         """Where the values are: always "cpu"."""
         return DEVICE
 
-    def to_device(self, device: str, /, *, stream: None = None) -> Self:
+    def to_device(self, device: str, /, *, stream: Any = None) -> Self:
         """Return the tensor itself, as "cpu" is the only device.
 
         Parameters
@@ -85,29 +95,51 @@ class ArrayProtocol:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
         row = _primitives().get(ufunc)
-        if row is not None and method == "__call__" and not options:
-            return row(*operands)
-        name = f"np.{ufunc.__name__}"
-        return getattr(ufunc, method)(*_bare(operands, name), **_bare(options, name))
+        name = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
+        if row is not None and not options:
+            if method == "__call__":
+                return row(*operands)
+            if method == "outer":
+                a, b = map(as_array, operands)
+                return row(expand_dims(a, tuple(range(a.ndim, a.ndim + b.ndim))), b)
+        found = _numpys().translations().get((ufunc, method))
+        return _translated(name, found, getattr(ufunc, method), operands, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in _FACTS and len(args) == 1 and not kwargs:
-            return getattr(args[0], _FACTS[function])
-        name = f"np.{function.__name__}"
-        return function(*_bare(args, name), **_bare(kwargs, name))
+        table = _numpys()
+        if function in table.ATTRIBUTES and len(args) == 1 and not kwargs:
+            return getattr(args[0], table.ATTRIBUTES[function])
+        module = function.__module__.replace("numpy", "np", 1)
+        name = f"{module}.{function.__name__}"
+        if function in table.FACTS:
+            return function(*_bare(args, name, detach=True), **_bare(kwargs, name, detach=True))
+        return _translated(name, table.translations().get(function), function, args, kwargs)
 
 
-def _bare(value: Any, name: str) -> Any:
+def _translated(name: str, ours: Any, numpys: Any, args: Any, kwargs: Any) -> Any:
+    """Return the result of our operation, or of NumPy's function `name` on tensors that need no gradient."""
+    reason = ""
+    if ours is not None:
+        try:
+            return ours(*args, **kwargs)
+        except _numpys().UntranslatedError as error:
+            reason = f" with {error}"
+        except TinygradSeqError as error:
+            raise in_name(error, name) from error.__cause__
+    return numpys(*_bare(args, name, reason), **_bare(kwargs, name, reason))
+
+
+def _bare(value: Any, name: str, reason: str = "", detach: bool = False) -> Any:
     """Return `value` with all tensors replaced by ndarrays, for the NumPy function `name`."""
     if isinstance(value, ArrayProtocol):
-        if value._requires_grad:
+        if value._requires_grad and not detach:
             raise GraphError(
-                f"{name}: expected tensors that need no gradient, got one that requires grad, and NumPy would drop it; "
-                "use the function of tinygrad_seq, or x.detach() or x.numpy() if the gradient may stop here."
+                f"{name}{reason}: expected tensors that need no gradient, got one that requires grad, and NumPy would "
+                "drop it; use the function of tinygrad_seq, or x.detach() or x.numpy() if the gradient may stop here."
             )
         return value.numpy()
     if isinstance(value, tuple | list):
-        return type(value)(_bare(item, name) for item in value)
+        return type(value)(_bare(item, name, reason, detach) for item in value)
     if isinstance(value, dict):
-        return {key: _bare(item, name) for key, item in value.items()}
+        return {key: _bare(item, name, reason, detach) for key, item in value.items()}
     return value

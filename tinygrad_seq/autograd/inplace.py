@@ -1,5 +1,8 @@
 """A tensor's memory: leaves such as parameters change in place, recorded history never does.
 
+A view of a plain tensor, one that is no part of a graph, shares its memory (`sharing.py`), as in PyTorch and NumPy:
+``a[0][1] = 0`` changes `a`.
+
 No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
 graphs save copies of it while anyone else still holds it, and whoever wants to write to an array that a graph or
 another tensor still needs (``.data``, an optimiser) is given a fresh copy. Both are decided by reference counts, so
@@ -16,10 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..base.modes import mode
+from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
 from .exchange import DLPACK_CPU, check_export
+from .sharing import Memory, make_writable
 
 
 class _Probe:
@@ -59,6 +64,11 @@ class Stamp:
         return self._array() is array
 
 
+def _holds(array: np.ndarray, values: np.ndarray) -> bool:
+    """Return whether `array` can take `values` without changing what kind of numbers they are."""
+    return np.can_cast(values.dtype, array.dtype, "same_kind")
+
+
 class InPlace:
     """Mixed into `Tensor`, whose slots it has."""
 
@@ -69,6 +79,7 @@ class InPlace:
     _apply: Any
     _exposed: bool = False  # `.data` has handed the array out: someone may write to it
     _stamp: Stamp | None = None
+    _memory: Memory | None = None  # that of the tensor and its views, if there are any
 
     # ------------------------------------------------------------------------------------- who else has the array
 
@@ -82,13 +93,42 @@ class InPlace:
         Call `_written` afterwards: another thread may have read in between.
         """
         self._stamp = None
+        if self._memory is not None and self._share() and self._array.flags.carray:
+            return self._array
         if not (self._exposed or self._alone()) or not self._array.flags.carray:
-            self._array = self._array.copy(order="C")
+            self._array, self._memory = self._array.copy(order="C"), None
         return self._array
 
     def _written(self) -> None:
         """Say that the write to the array of `_writable` is over."""
         self._stamp = None
+        if self._memory is not None:
+            for tensor in self._memory.members():
+                tensor._stamp = None
+
+    def _share(self) -> bool:
+        """Return whether other tensors share the memory, which is then one that they may all see a write to."""
+        assert self._memory is not None
+        members = self._memory.members()
+        if len(members) == 1:
+            self._memory = None
+            return False
+        make_writable(members)
+        for tensor in members:
+            tensor._stamp = None
+        return True
+
+    def _write(self, key: Any, values: Any) -> None:
+        """Write `values` to the elements at `key`, so that a tensor of which this is a view sees them."""
+        if self._memory is None or not self._share():
+            self._writable()
+        elif any(size > 1 and not step for size, step in zip(self._array.shape, self._array.strides, strict=True)):
+            raise ArgumentError(
+                f"x[...] = value: expected a tensor whose elements have a place in memory each, got an expanded one of "
+                f"shape {self._array.shape}; write to x.clone()."
+            )
+        self._array[key] = values
+        self._written()
 
     def _current_stamp(self) -> Stamp | None:
         """Return the `Stamp` of the values as they are; None while someone else may write to them."""
@@ -117,7 +157,8 @@ class InPlace:
     def data(self) -> np.ndarray:
         """The values, to read and write: a graph that still needs the old ones keeps them."""
         array = self._writable()
-        self._exposed = True
+        for tensor in (self,) if self._memory is None else self._memory.members():
+            tensor._exposed = True
         return array
 
     @data.setter
@@ -130,7 +171,7 @@ class InPlace:
                 f"Tensor.data: expected an array of shape {self._array.shape} {self._array.dtype}, got {array.shape} "
                 f"{array.dtype}; make a new tensor to change shape or dtype."
             )
-        self._array, self._exposed = array.astype(self._array.dtype, order="C"), False
+        self._array, self._exposed, self._memory = array.astype(self._array.dtype, order="C"), False, None
 
     def numpy(self) -> np.ndarray:
         """Return the values for reading: this tensor's memory, read-only unless `data` has handed it out."""
@@ -148,7 +189,7 @@ class InPlace:
     def __dlpack__(
         self,
         *,
-        stream: None = None,
+        stream: Any = None,
         max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
@@ -197,8 +238,65 @@ class InPlace:
             raise ShapeError(
                 f"copy_: expected values that broadcast to {self._array.shape}, got {new.shape}; reshape them first."
             ) from None
-        self._writable()[...] = fitted
-        self._written()
+        self._write(..., fitted)
+        return self
+
+    def zero_(self) -> Self:
+        """Overwrite the values with zeros and return the tensor itself."""
+        return self.copy_(0)
+
+    def fill_(self, value: float) -> Self:
+        """Overwrite the values with one value.
+
+        Parameters
+        ----------
+        value : float
+            The value, cast to the dtype of the tensor.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
+        return self.copy_(value)
+
+    def uniform_(self, low: float = 0.0, high: float = 1.0, generator: np.random.Generator | None = None) -> Self:
+        """Overwrite the values with random numbers from the uniform distribution on ``[low, high)``.
+
+        Parameters
+        ----------
+        low, high : float, default 0.0 and 1.0
+            The bounds.
+        generator : Generator, default None
+            The random generator; by default the one that `manual_seed` seeds.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
+        return self.copy_(current_generator(generator).uniform(low, high, self._array.shape))
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None) -> Self:
+        """Overwrite the values with random numbers from a normal distribution.
+
+        Parameters
+        ----------
+        mean, std : float, default 0.0 and 1.0
+            Its mean and standard deviation.
+        generator : Generator, default None
+            The random generator; by default the one that `manual_seed` seeds.
+
+        Returns
+        -------
+        Tensor
+            The tensor itself.
+        """
+        return self.copy_(current_generator(generator).normal(mean, std, self._array.shape))
+
+    def detach_(self) -> Self:
+        """Cut the tensor off from the history that made it, and return it."""
+        self._array, self._source, self._requires_grad = self._frozen(), None, False
         return self
 
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
@@ -212,8 +310,7 @@ class InPlace:
                 )
             value = value.numpy()
         keys = tuple(k.numpy() if isinstance(k, InPlace) else k for k in (key if isinstance(key, tuple) else (key,)))
-        self._writable()[keys] = value
-        self._written()
+        self._write(keys, value)
 
     def _refuse_recorded_write(self, what: str) -> None:
         if self._source is not None or (self._requires_grad and mode.recording):
@@ -223,11 +320,15 @@ class InPlace:
             )
 
     def _update(self, primitive: Primitive, other: ArrayLike) -> Self:
-        """Return ``x op= other``: a parameter changes in place (under `no_grad`); any other name is bound anew."""
+        """Return ``x op= other``, changed in place; where there is a recorded history, only the name is bound anew."""
         if self._requires_grad and self._source is None:
             self._refuse_recorded_write("in-place operator on a parameter")
             return self.copy_(self._apply(primitive, (self, other), {}))
         result: Self = self._apply(primitive, (self, other), {})
+        fits = result.__class__ is self.__class__ and result._array.shape == self._array.shape
+        if fits and self._source is None and not result._requires_grad and _holds(self._array, result._array):
+            self._write(..., result._array)
+            return self
         return result
 
     def __iadd__(self, other: ArrayLike) -> Self:

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, TinygradSeqError
 from ..ops.joining import stack
 from ..ops.primitive import LEVELS, Primitive
 from ..ops.public import PUBLIC, Public, in_name, public_signature
+from ..ops.spelling import FIRST
 from .creation import as_tensor
 
 
@@ -24,7 +25,7 @@ def public_functions() -> dict[str, Callable[..., Any]]:
 
 def _public(caller: str, operation: Public) -> Callable[..., Any]:
     """Return the function of `operation` that takes plain data too; its errors begin with `caller`."""
-    function = operation.function
+    function, spelled = operation.function, operation.spelled[caller]
     alias = caller != function.__name__
     scalars = isinstance(function, Primitive) and len(function.rules) > 1
     lift = _lift_each if operation.operands == "each" else _lift
@@ -34,10 +35,12 @@ def _public(caller: str, operation: Public) -> Callable[..., Any]:
         if args:
             if args[0].__class__ not in LEVELS and not (scalars and _is_weak(args)):
                 args = (lift(caller, args[0]), *args[1:])
-        elif name in kwargs:
-            kwargs = {**kwargs, name: lift(caller, kwargs[name])}
+        else:
+            given = name if name in kwargs else next((key for key in FIRST if key in kwargs), None)
+            if given is not None:
+                kwargs = {**kwargs, given: lift(caller, kwargs[given])}
         try:
-            return function(*args, **kwargs)
+            return spelled(*args, **kwargs)
         except TinygradSeqError as error:
             if not alias:
                 raise
@@ -46,7 +49,7 @@ def _public(caller: str, operation: Public) -> Callable[..., Any]:
     plain = {"rest": 1, "all": 0}.get(operation.operands, 0)  # how many of the first arguments are no arrays
 
     def lift_rest(*args: Any, **kwargs: Any) -> Any:
-        return function(*args[:plain], *[_lift(caller, operand) for operand in args[plain:]], **kwargs)
+        return spelled(*args[:plain], *[_lift(caller, operand) for operand in args[plain:]], **kwargs)
 
     call = functools.wraps(function)(lift_rest if operation.operands in ("rest", "all") else lift_first)
     call.__module__ = "tinygrad_seq"

@@ -45,8 +45,16 @@ class PythonProtocol:
         first_axis("iter", self._array.shape)
         return iter(unstack(self))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._array == (value._array if isinstance(value, PythonProtocol) else value)).any())
+
     def __bool__(self) -> bool:
-        return bool(self.item())
+        if self._array.size != 1:
+            raise ShapeError(
+                f"bool: expected one element, got shape {self._array.shape}; write x.all() or x.any(), as in "
+                "(a == b).all()."
+            )
+        return bool(self._array.item())
 
     def __float__(self) -> float:
         return float(self.item())

@@ -28,7 +28,9 @@ def check_operand(primitive: Primitive, operand: Any) -> Any:
         return operand
     if isinstance(operand, list | tuple):
         return to_array(primitive.name, operand)
-    array = operand if isinstance(operand, np.generic) else np.array(operand)
+    if isinstance(operand, np.generic) and operand.dtype.char in _DTYPES:
+        return operand.item()  # a number: of a dtype that does not matter, as that of Python's
+    array = np.array(operand)
     if array.dtype.char not in _DTYPES:
         raise DtypeError(
             f"{primitive.name}: expected real numbers or booleans, got {operand.__class__.__name__} "

@@ -20,14 +20,19 @@ from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
+from .sharing import Memory, owner_of
+from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
+from .pytorch_protocol import PyTorchProtocol
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
-def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None) -> Any:
+def record(  # noqa: C901 (the path of every operation)
+    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None
+) -> Any:
     """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
 
     `result` is what its forward returned, if it has been run already.
@@ -38,7 +43,7 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     bit = 1
     for operand in operands:
         if isinstance(operand, Tensor):
-            arrays.append(operand._frozen() if operand._exposed else operand._array)
+            arrays.append(operand._frozen() if operand._exposed and not primitive.aliases else operand._array)
             if operand._requires_grad:
                 source = operand._source
                 parents.append(operand if source is None else source)
@@ -55,6 +60,8 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     modes = in_front()
     if modes is not DEFAULT:
         modes, params = _with_modes(primitive, operands, arrays, params, wanted)
+    if primitive.aliases and wanted and modes.recording and operands[0]._exposed:
+        arrays[0] = operands[0]._frozen()
     if result is None:
         result = _computed(primitive, arrays, params, modes)
     if primitive.multiple:
@@ -62,23 +69,42 @@ def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, 
     elif result.__class__ is not np.ndarray:  # NumPy makes scalars of 0-d results
         result = np.asarray(result)
     node = None
-    if not wanted and not primitive.multiple and result.dtype.char == "e":
-        # NumPy's result for 8-bit integers and booleans, of a dtype that no Tensor has.
-        return record(primitive, tuple([np.asarray(array, np.float64) for array in arrays]), params)
+    if not primitive.multiple and result.dtype.char in WIDER:
+        dtype = float_of(primitive, arrays, params, result.dtype)
+        if dtype is not None:
+            return record(primitive, as_floats(primitive, operands, dtype), params)
     if wanted and modes.recording:
         node = make_node(primitive, params, operands, arrays, parents, wanted, result)
     if modes.anomaly:
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
-        return _outputs(node, result)
+        outputs = _outputs(node, result)
+        if node is None and primitive.aliases:
+            for tensor in outputs:
+                _as_view(operands[0], tensor)
+        return outputs
     tensor = _new(Tensor)
     tensor._array = result
     tensor._source = node
     tensor._requires_grad = node is not None
+    if node is None and primitive.aliases:
+        _as_view(operands[0], tensor)
     return tensor
 
 
 _new = object.__new__
+
+
+def _as_view(source: Array, view: Tensor) -> None:
+    """Let `view` share the memory of `source`, if it has it: what is written to one is then seen in the other."""
+    if isinstance(source, Tensor) and view._array.size and owner_of(view._array) is owner_of(source._array):
+        memory = source._memory
+        if memory is None:
+            memory = source._memory = Memory(source)
+        memory.add(view)
+        view._memory = memory
+        if source._exposed:
+            view._exposed = True
 
 
 def _computed(primitive: Primitive, arrays: list[Any], params: dict[str, Any], modes: Modes) -> Any:
@@ -113,6 +139,8 @@ def _with_modes(
 ) -> tuple[Modes, dict[str, Any]]:
     """Return the switches, and the parameters of an operation under them."""
     modes = current()
+    if modes.observer is not None:
+        modes.observer(primitive, operands, arrays)
     if modes.precision == "float32":
         return modes, params
     if modes.quantized and wanted and modes.recording:
@@ -120,7 +148,7 @@ def _with_modes(
             f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
             "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
         )
-    found = with_precision(primitive, tuple(arrays), params, modes.precision)
+    found = with_precision(primitive, tuple(arrays), params, modes.precision, operands if modes.quantized else ())
     weight = operands[1] if modes.quantized and found is not params else None
     stamp = weight._current_stamp() if isinstance(weight, Tensor) else None
     if stamp is None or not stamp.is_of(arrays[1]):  # another thread has written since the array was read
@@ -128,7 +156,7 @@ def _with_modes(
     return modes, found | {"kept": stamp.kept}
 
 
-class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
+class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators):
     """An n-dimensional array with a gradient.
 
     Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
@@ -195,11 +223,6 @@ class Tensor(InPlace, PythonProtocol, ArrayProtocol, Operators):
     def ndim(self) -> int:
         """The number of axes."""
         return self._array.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of values."""
-        return self._array.size
 
     @property
     def is_leaf(self) -> bool:

@@ -96,6 +96,8 @@ def ieee(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def silent(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _error_handling.get() is _QUIET:
+            return function(*args, **kwargs)
         return quiet().run(function, *args, **kwargs)
 
     return silent

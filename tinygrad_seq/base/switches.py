@@ -51,6 +51,8 @@ class Modes:
         In which products are computed: ``"float32"`` (as the operands are), ``"bfloat16"`` or ``"int8"``.
     quantized
         The name of the innermost quantised module at work, which no gradient flows through; otherwise "".
+    observer
+        Called with each operation, its operands and their arrays before it runs; otherwise None.
     """
 
     recording = True
@@ -65,6 +67,7 @@ class Modes:
     draws: Any = None
     precision = "float32"
     quantized = ""
+    observer: Any = None
     _outer: Modes | None = None
     _token: Callable[[], object] = weakref.ref(object)
     _switch: Callable[[], object] = _nobody

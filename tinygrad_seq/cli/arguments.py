@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..base.modes import PRECISIONS
+
 WIDE = 60
 """The number of columns from which a terminal shows everything; a narrower one shows the essentials."""
 
@@ -22,8 +24,20 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run cell.py of the run even if you have not trained with it here.")
 ]
 
+
+def _known_precision(name: str) -> str:
+    if name not in PRECISIONS:
+        raise typer.BadParameter(f"expected float32, int8 or bfloat16, got {name!r}.")
+    return name
+
+
 Precision = Annotated[
-    str, typer.Option(help="float32; or int8 or bfloat16, which is faster and gives slightly other probabilities.")
+    str,
+    typer.Option(
+        callback=_known_precision,
+        metavar="NAME",
+        help="float32; or int8 or bfloat16, which is faster and gives slightly other probabilities.",
+    ),
 ]
 
 

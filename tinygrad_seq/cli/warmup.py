@@ -85,7 +85,7 @@ def _run_model(model: LanguageModel) -> None:
     for N in BATCHES:
         tokens = np.zeros((6, N), dtype=np.int64)
         logits, _ = model(tokens)
-        cross_entropy(logits, tokens).backward()
+        cross_entropy(logits, tokens, axis=-1).backward()
     clip_grad_norm_(model.parameters(), 1.0)
     Adam(model.parameters()).step()
     model.log_probability(tokens[:, 0])

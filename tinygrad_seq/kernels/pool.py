@@ -130,7 +130,8 @@ if hasattr(os, "register_at_fork"):
 
 def workers(work: float) -> int:
     """Return how many threads pay off for `work` seconds of work, at most `available`."""
-    return max(1, min(available(), int(work / SECONDS_PER_THREAD)))
+    most = int(work / SECONDS_PER_THREAD)
+    return 1 if most <= 1 else min(available(), most)
 
 
 def available() -> int:

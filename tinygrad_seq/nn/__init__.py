@@ -1,6 +1,6 @@
 """Modules: layers, recurrent cells and the layers that run them, losses, initial values."""
 
-from . import activations, batch_norm, containers, conv, functional, init, layers
+from . import activations, batch_norm, containers, conv, functional, init, layers, utils
 from .activations import *  # noqa: F403
 from .attention.additive_attention import AdditiveAttention
 from .attention.attention_cell import AttentionCell
@@ -8,6 +8,7 @@ from .attention.decoder import AttentionDecoder
 from .attention.dot_attention import DotAttention
 from .attention.mechanism import Attention
 from .attention.multihead import MultiHeadAttention, MultiheadAttention
+from .attention.transformer import PositionalEncoding, TransformerEncoder, TransformerEncoderLayer
 from .batch_norm import *  # noqa: F403
 from .cell import Cell, detach_state
 from .cells import (
@@ -77,10 +78,13 @@ __all__ = [
     "Options",
     "Parameter",
     "PassInspection",
+    "PositionalEncoding",
     "Recurrent",
     "Seq2Seq",
     "StackedCell",
     "Stream",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "beam_search",
     "detach_state",
     "evaluating",
@@ -89,6 +93,7 @@ __all__ = [
     "init",
     "sample_sequences",
     "sequence_mask",
+    "utils",
 ]
 __all__ += activations.__all__
 __all__ += additive.__all__

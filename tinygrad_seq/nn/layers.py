@@ -30,6 +30,7 @@ from .init import normal_, ones_, uniform_, zeros_
 from .module.module import Module
 from .module.parameter import Parameter
 from .module.placement import check_placement
+from .module.quantised import Int8Table
 
 __all__ = ["Dropout", "Embedding", "Flatten", "LayerNorm", "Linear", "RMSNorm"]
 
@@ -209,7 +210,7 @@ class Embedding(Module):
             raise ShapeError(
                 f"Embedding.from_pretrained: expected a table (V, H), got {table.shape} {table.dtype}; reshape it."
             )
-        layer = cls(*table.shape, padding_idx, dtype=table.dtype)
+        layer = cls(len(table), table.shape[1], padding_idx, dtype=table.dtype)
         layer.weight = table
         return layer
 
@@ -237,6 +238,8 @@ class Embedding(Module):
         DtypeError, IndexRangeError
             If an index is not an integer from 0 to V - 1.
         """
+        if isinstance(self.weight, Int8Table):
+            return self.weight.look_up(indices)
         rows = embedding(self.weight, indices)
         if self.padding_idx is None:
             return rows
@@ -451,7 +454,7 @@ class Flatten(Module):
             If x has no such axes.
         """
         check_tensor("Flatten", x)
-        return flatten(x, self.start_dim, self.end_dim)  # type: ignore[arg-type, return-value]
+        return flatten(x, self.start_dim, self.end_dim)
 
 
 def _sizes(layer: str, shape: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DtypeError
 from .primitive import Array, Primitive, elementwise
 from .public import Public, named
 
@@ -143,7 +144,7 @@ where = elementwise(
 
 @Public()
 @named
-def masked_fill(x: Array, mask: Array, value: float) -> Array:
+def masked_fill(x: Array, mask: Array, value: Array) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
 
     Parameters
@@ -152,13 +153,18 @@ def masked_fill(x: Array, mask: Array, value: float) -> Array:
         Numbers of any shape.
     mask : array_like
         Booleans whose shape broadcasts with that of `x`.
-    value : float
-        What stands where `mask` is true.
+    value : array_like
+        The number that stands where `mask` is true.
 
     Returns
     -------
     Tensor
         Of the broadcast shape and the dtype of `x`.
+
+    Raises
+    ------
+    DtypeError
+        If the dtype of `x` cannot hold `value`.
 
     Examples
     --------
@@ -166,4 +172,14 @@ def masked_fill(x: Array, mask: Array, value: float) -> Array:
     >>> ts.masked_fill(ts.tensor([1.0, 2.0]), ts.tensor([True, False]), 0.0)
     tensor([0., 2.])
     """
+    held = value.dtype if hasattr(value, "dtype") else type(value)
+    if x.dtype.kind == "b":
+        value = where(value, True, False) if hasattr(value, "dtype") else bool(value)
+    elif not np.can_cast(held, x.dtype, "same_kind"):
+        raise DtypeError(
+            f"masked_fill: expected a value that {x.dtype} can hold, got {value!r}; cast the array first, as by "
+            "x.float()."
+        )
+    elif hasattr(value, "dtype"):
+        value = value.astype(x.dtype)
     return where(mask, value, x)

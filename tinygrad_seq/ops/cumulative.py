@@ -6,16 +6,17 @@ import operator
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DtypeError, ShapeError
 from .axes import normalise_axis
-from .casting import astype
+from .casting import as_array, astype
 from .exponential import as_real, exp
-from .gathering import scatter_add
+from .gathering import scatter_add, take_along_axis
 from .joining import concat
 from .limits import difference
 from .primitive import Array, Primitive
-from .public import Public
+from .public import Public, named
 from .shape import broadcast_to, moveaxis, one_axis
+from .spelling import Extremes, Meaning, pair_of
 
 # ---------------------------------------------------------------------------------------------------------- sums
 
@@ -160,11 +161,12 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Array:
 # ------------------------------------------------------------------------------------------------------ extremes
 
 
-def _leaders(x: np.ndarray, largest: bool, axis: int) -> np.ndarray:
-    """Return the index along `axis` of the first element that has the running extreme's value."""
+def _leaders(x: np.ndarray, largest: bool, axis: int, last: bool = False) -> np.ndarray:
+    """Return the index along `axis` of the first, or `last`, element so far that has the running extreme's value."""
     y = np.moveaxis((np.maximum if largest else np.minimum).accumulate(x, axis), axis, 0)
     steps = np.arange(y.shape[0]).reshape(-1, *[1] * (y.ndim - 1))
-    steps = np.where(y[1:] != y[:-1], steps[1:], 0)
+    x = np.moveaxis(x, axis, 0)
+    steps = np.where((x[1:] == y[1:]) | (x[1:] != x[1:]) if last else y[1:] != y[:-1], steps[1:], 0)
     index = np.zeros(y.shape, np.int64)
     np.maximum.accumulate(steps, 0, out=index[1:])
     return np.moveaxis(index, 0, axis)
@@ -184,7 +186,18 @@ _cummax = _running_extreme("cummax", np.maximum)
 _cummin = _running_extreme("cummin", np.minimum)
 
 
-@Public()
+def _with_indices(name: str) -> Meaning:
+    """Return PyTorch's meaning of ``cummax`` and ``cummin``."""
+
+    def pair(x: Array, axis: int) -> Extremes:
+        axis = normalise_axis(name, axis, x.ndim)
+        indices = _leader(x, largest=name == "cummax", axis=axis, last=True)
+        return Extremes(take_along_axis(x, indices, axis), indices)
+
+    return pair_of(name, pair, "x, ", "the values")
+
+
+@Public(pytorch=_with_indices("cummax"))
 def cummax(x: Array, axis: int | None = None) -> Array:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``.
 
@@ -212,7 +225,7 @@ def cummax(x: Array, axis: int | None = None) -> Array:
     return _cummax(x, axis=axis)
 
 
-@Public()
+@Public(pytorch=_with_indices("cummin"))
 def cummin(x: Array, axis: int | None = None) -> Array:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``.
 
@@ -244,6 +257,7 @@ def cummin(x: Array, axis: int | None = None) -> Array:
 
 
 @Public()
+@named
 def diff(x: Array, n: int = 1, axis: int = -1, *, prepend: Array | None = None, append: Array | None = None) -> Array:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter.
 
@@ -290,7 +304,16 @@ def _as_end(part: Array | None, x: Array, axis: int) -> Array | None:
     """Return what `diff` puts at an end of `x`: a number as a slice of size 1."""
     if part is None:
         return None
-    part = part if hasattr(part, "dtype") else np.asarray(part, x.dtype)
-    if part.ndim:
-        return part
-    return broadcast_to(astype(part, x.dtype), (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+    array = as_array(part)
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"diff: expected numbers before and after `x`, got {part!r}; pass an array or a number.")
+    if array is not part or not array.ndim:
+        array = astype(array, x.dtype)
+    if array.ndim == x.ndim:
+        return array
+    if array.ndim:
+        raise ShapeError(
+            f"diff: expected numbers or arrays with {x.ndim} axes before and after `x`, got shape {array.shape}; "
+            "reshape them."
+        )
+    return broadcast_to(array, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from .arithmetic import maximum
 from .axes import Axes, Axis, normalise_axes, normalise_axis
 from .casting import astype
@@ -15,6 +15,7 @@ from .comparison import equal, not_equal, where
 from .primitive import TABLE, Array, OpKind, Primitive, Rule
 from .public import Public
 from .shape import kept
+from .spelling import Extremes, Meaning, pair_of
 
 
 def _share(g: Array, y: Array, x: Array, axes: Axes, keepdims: bool) -> Array:
@@ -66,7 +67,22 @@ def _refuse_empty(name: str, x: Array, axes: Axes) -> None:
         )
 
 
-@Public("amax")
+def _pair(name: str) -> Meaning:
+    """Return PyTorch's meaning of ``max`` and ``min``."""
+
+    def pair(x: Array, axis: int, keepdims: bool = False) -> Extremes:
+        if isinstance(axis, tuple | list):
+            raise ArgumentError(
+                f"{name}: expected dim to be one axis, got {axis!r}; reduce several at once by a{name}(x, dim=...), "
+                "which returns the values only."
+            )
+        choose, search = (max, argmax) if name == "max" else (min, argmin)
+        return Extremes(choose(x, axis, keepdims), search(x, axis, keepdims))
+
+    return pair_of(name, pair, "x, ", "the values")
+
+
+@Public("amax", pytorch=_pair("max"))
 def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the largest element over `axis`; equal ones share the gradient evenly.
 
@@ -102,7 +118,7 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _max(x, axes=axes, keepdims=keepdims)
 
 
-@Public("amin")
+@Public("amin", pytorch=_pair("min"))
 def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the smallest element over `axis`; equal ones share the gradient evenly.
 
@@ -261,7 +277,7 @@ def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _all(x, axes=normalise_axes("all", axis, x.ndim), keepdims=keepdims)
 
 
-@Public()
+@Public(spread=True)
 def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return how many elements over `axis` are not zero, as int64.
 

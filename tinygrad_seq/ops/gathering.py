@@ -56,7 +56,7 @@ gather_add = Primitive(
 )
 
 
-@Public("take_along_dim")
+@Public()
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy).
 

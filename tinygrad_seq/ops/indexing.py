@@ -142,6 +142,7 @@ _diagonal = Primitive(
     "diagonal",
     lambda x, offset, axis1, axis2: x.diagonal(offset, axis1, axis2),
     (lambda g, _y, x_like, **where: _diagonal_place(g, shape=x_like.shape, **where),),
+    aliases=True,
 )
 _diagonal_place = Primitive(
     "diagonal_place", _place_diagonal, (lambda g, _y, _g, shape, **where: _diagonal(g, **where),)
@@ -326,7 +327,7 @@ def embedding(weight: Array, indices: Array) -> Array:
 
 
 @Public()
-def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
+def index_add(x: Array, axis: int, indices: Array, source: Array, alpha: float = 1) -> Array:
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat.
 
     Parameters
@@ -339,6 +340,8 @@ def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
         Integers ``(K,)``, which may repeat.
     source : array_like
         Of the shape of `x` with K along `axis`.
+    alpha : float, default 1
+        A factor of `source`.
 
     Returns
     -------
@@ -366,7 +369,7 @@ def index_add(x: Array, axis: int, indices: Array, source: Array) -> Array:
             f"index_add: expected 1-d indices and a source of shape {expected}, got {indices.shape} and {source.shape} "
             f"{source.dtype} for an array of shape {x.shape} {x.dtype}; give one slice for each index."
         )
-    return x + _take_add(source, indices, shape=x.shape, axis=axis)
+    return x + _take_add(source if alpha == 1 else source * alpha, indices, shape=x.shape, axis=axis)
 
 
 @Public()

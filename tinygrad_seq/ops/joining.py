@@ -13,6 +13,7 @@ from .indexing import take
 from .primitive import Array, OpKind, Primitive
 from .public import Public, named
 from .shape import Shape, as_shape, broadcast_to, expand_dims, flatten, one_axis, reshape
+from .spelling import Meaning, without
 from .views import of_split
 
 
@@ -238,12 +239,36 @@ def _mismatch(name: str, arrays: list[Array], expected: str) -> ShapeError:
 # --------------------------------------------------------------------------------------------------- splitting
 
 
-@Public()
+def _of_size(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, ...]:
+    """Return PyTorch's ``split``: pieces of one size, the last one shorter, or of the sizes in a sequence."""
+    axis = normalise_axis("split", axis, x.ndim)
+    size, given = x.shape[axis], as_shape("split", indices_or_sections)
+    if not isinstance(indices_or_sections, Iterable):
+        if given[0] < 1:
+            raise ArgumentError(f"split: expected pieces of at least 1 element, got {given[0]}; pass a larger size.")
+        given = tuple([min(given[0], size - start) for start in range(0, size, given[0])]) or (0,)
+    ends = tuple(accumulate(given))
+    if not given or min(given) < 0 or ends[-1] != size:
+        raise ShapeError(
+            f"split: expected sizes that add up to {size}, got {given} for axis {axis} of an array of shape {x.shape} "
+            f"{x.dtype}; PyTorch's sizes are not the places to cut at."
+        )
+    return _split(x, cuts=ends[:-1], axis=axis)  # type: ignore[no-any-return]
+
+
+@Public(
+    pytorch=Meaning(
+        _of_size,
+        without("axis", "indices_or_sections"),
+        "split(x, 3, axis=0) for 3 equal parts (NumPy), or split(x, 3, dim=0) for parts of 3 elements (PyTorch); "
+        "chunk(x, 3) means 3 parts with both",
+    )
+)
 def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> tuple[Array, ...]:
     """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy).
 
-    The gradient of all parts together is a single `concat`. PyTorch's ``split``, by the size of a part, is
-    ``chunk(x, n)`` for n parts.
+    The gradient of all parts together is a single `concat`. With ``dim=`` in place of ``axis=`` the number is the size
+    of a part, and a sequence holds the sizes of the parts (as in PyTorch).
 
     Parameters
     ----------
@@ -369,7 +394,7 @@ def _positive(name: str, parts: int) -> int:
 # --------------------------------------------------------------------------------------------------- repeating
 
 
-@Public()
+@Public(spread=True)
 def tile(x: Array, reps: Shape) -> Array:
     """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy).
 
@@ -409,7 +434,14 @@ def tile(x: Array, reps: Shape) -> Array:
     return reshape(spread, [count * size for count, size in zip(counts, sizes, strict=True)])
 
 
-@Public()
+@Public(
+    pytorch=Meaning(
+        lambda x, **_: repeat(x, 1, 0),
+        without("axis"),
+        "repeat(x, 2, axis=0), or axis=None for all elements, to repeat each one (NumPy), or tile(x, (2, 1)) to repeat "
+        "the array (PyTorch); repeat_interleave(x, 2, dim=0) repeats each element with both",
+    )
+)
 def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array.
 
@@ -435,7 +467,7 @@ def repeat(x: Array, repeats: Shape, axis: int | None = None) -> Array:
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> ts.repeat(ts.tensor([1.0, 2.0]), [2, 1])
+    >>> ts.repeat(ts.tensor([1.0, 2.0]), [2, 1], axis=0)
     tensor([1., 1., 2.])
     """
     x, axis = one_axis("repeat", x, axis)

@@ -41,20 +41,28 @@ def _multiply() -> Callable[..., None]:
     return multiply_kept
 
 
-def _low_product(a: np.ndarray, b: np.ndarray, precision: str, kept: dict[Any, Any] | None) -> np.ndarray:
+def _low_product(
+    a: np.ndarray, b: np.ndarray, precision: str, kept: dict[Any, Any] | None, largest: float
+) -> np.ndarray:
     """Return ``a @ b`` of float32 arrays (..., K) and (K, N), computed in bfloat16 or int8.
 
-    The packed form of `b` is kept in a dict, if one is given.
+    The packed form of `b` is kept in a dict, if one is given. See `matmul_at` for `largest`.
     """
     left = a.reshape(-1, a.shape[-1])
     y = np.empty((left.shape[0], b.shape[1]), np.float32)
-    _multiply()(left, b, y, precision, kept)
+    _multiply()(left, b, y, precision, kept, largest)
     return y.reshape(*a.shape[:-1], b.shape[1])
 
 
-def _matmul(a: np.ndarray, b: np.ndarray, precision: str = "float32", kept: dict[Any, Any] | None = None) -> Any:
+def _matmul(
+    a: np.ndarray,
+    b: np.ndarray,
+    precision: str = "float32",
+    kept: dict[Any, Any] | None = None,
+    largest: float = 0.0,
+) -> Any:
     if precision != "float32":
-        return _low_product(a, b, precision, kept)
+        return _low_product(a, b, precision, kept, largest)
     if a.__class__ is b.__class__ is np.ndarray and b.ndim == 2 and a.ndim >= 2:
         # ndarray.dot takes half the time of np.matmul on the small matrices of a recurrent step (0.7 against 1.5 us),
         # and one tall product is faster than a stack of small ones.
@@ -77,7 +85,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> Any:
     return y
 
 
-def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array, precision: str = "float32") -> Array:
+def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array, precision: str = "float32", **_: float) -> Array:
     if precision != "float32":
         return _gradient_at(g, b.mT, precision)
     if b.ndim == 1:
@@ -87,7 +95,7 @@ def _matmul_rule_a(g: Array, _y: None, a_like: Array, b: Array, precision: str =
     return matmul(g, b.mT)
 
 
-def _matmul_rule_b(g: Array, _y: None, a: Array, b_like: Array, precision: str = "float32") -> Array:
+def _matmul_rule_b(g: Array, _y: None, a: Array, b_like: Array, precision: str = "float32", **_: float) -> Array:
     if b_like.ndim == 1:
         return g * a if a.ndim == 1 else matmul(reshape(g, (g.size,)), rows(a))
     if a.ndim == 1:
@@ -130,9 +138,13 @@ matmul = Primitive(
 )
 
 
-def matmul_at(a: Array, b: Array, precision: str) -> Array:
-    """Return ``a @ b`` in a precision: see `with_precision`."""
-    return bind(matmul, (a, b), {} if precision == "float32" else {"precision": precision})
+def matmul_at(a: Array, b: Array, precision: str, largest: float = 0.0) -> Array:
+    """Return ``a @ b`` in a precision: see `with_precision`.
+
+    `largest` is the magnitude in `a` that becomes 127 in int8; 0 stands for the largest of each row.
+    """
+    params: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
+    return bind(matmul, (a, b), params | {"largest": largest} if largest else params)
 
 
 def _gradient_at(a: Array, b: Array, precision: str) -> Array:
@@ -154,31 +166,35 @@ def _linear_forward(
     bias: np.ndarray | None = None,
     precision: str = "float32",
     kept: dict[Any, Any] | None = None,
+    largest: float = 0.0,
 ) -> Any:
-    y = _dot(rows(x), weight.T) if precision == "float32" else _low_product(rows(x), weight.T, precision, kept)
+    a, b = rows(x), weight.T
+    y = _dot(a, b) if precision == "float32" else _low_product(a, b, precision, kept, largest)
     if bias is not None:
         y = np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def _linear_rule_x(
-    g: Array, _y: None, _x: None, weight: Array, _bias: None = None, precision: str = "float32"
+    g: Array, _y: None, _x: None, weight: Array, _bias: None = None, precision: str = "float32", **_: float
 ) -> Array:
     return _gradient_at(g, weight, precision)
 
 
 def _linear_rule_weight(
-    g: Array, _y: None, x: Array, _weight: None, _bias: None = None, precision: str = "float32"
+    g: Array, _y: None, x: Array, _weight: None, _bias: None = None, precision: str = "float32", **_: float
 ) -> Array:
     return _gradient_at(rows(g).mT, rows(x), precision)
 
 
-def _linear_rule_bias(g: Array, _y: None, _x: None, _weight: None, _bias: None, **_options: str) -> Array:
+def _linear_rule_bias(g: Array, _y: None, _x: None, _weight: None, _bias: None, **_options: Any) -> Array:
     return g
 
 
-def _product(x: Array, weight: Array, bias: Array | None = None, precision: str = "float32") -> Array:
-    y = matmul_at(x, permute_dims(weight, (1, 0)), precision)
+def _product(
+    x: Array, weight: Array, bias: Array | None = None, precision: str = "float32", largest: float = 0.0
+) -> Array:
+    y = matmul_at(x, permute_dims(weight, (1, 0)), precision, largest)
     return y if bias is None else y + bias
 
 
@@ -260,17 +276,26 @@ def accepts_precision(primitive: Primitive) -> bool:
 
 
 def with_precision(
-    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], precision: str
+    primitive: Primitive,
+    operands: tuple[Array, ...],
+    params: dict[str, Any],
+    precision: str,
+    given: tuple[Any, ...] = (),
 ) -> dict[str, Any]:
     """Return the parameters of an operation as recorded while products are computed in `precision`.
 
-    Products of float32 arrays with one matrix on the right take it: `linear`, and ``x @ w`` with w (K, N).
+    Products of float32 arrays with one matrix on the right take it: `linear`, and ``x @ w`` with w (K, N). If the
+    matrix among the operands as they were `given` has an attribute `largest_input`, that is the magnitude of x that
+    becomes 127 in int8.
     """
     if precision == "float32" or not accepts_precision(primitive) or "precision" in params:
         return params
     a, b = operands[:2]
     alike = getattr(a, "dtype", None) == getattr(b, "dtype", None) == _FLOAT32
-    return params | {"precision": precision} if alike and a.ndim and b.ndim == 2 else params
+    if not (alike and a.ndim and b.ndim == 2):
+        return params
+    largest = getattr(given[1], "largest_input", 0.0) if given and precision == "int8" else 0.0
+    return params | {"precision": precision} | ({"largest": largest} if largest else {})
 
 
 # ------------------------------------------------------------------------------------------------ other products

@@ -29,6 +29,7 @@ from .targets import (
     check_reduction,
     check_target,
     class_weights,
+    classes_last,
     counting,
 )
 
@@ -99,15 +100,17 @@ def cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    axis: int | None = None,
 ) -> Array:
     """Return ``-sum_k q_k log softmax(logits)_k``, the cross entropy of a target distribution and logits.
 
     Parameters
     ----------
     logits : array_like
-        Unnormalised log-probabilities (..., V); the classes are the last axis.
+        Unnormalised log-probabilities (..., V), or (N, V, ...) as in PyTorch; see `axis`.
     target : array_like
-        Class indices (...), integers; or probabilities (..., V), floating-point, in [0, 1].
+        Class indices (...), integers; or probabilities of the shape of `logits`, floating-point, in [0, 1].
     weight : array_like, default None
         A factor per class (V,).
     ignore_index : int, default -100
@@ -117,6 +120,8 @@ def cross_entropy(
         ``"mean"`` (over rows, weighted by their class's `weight`; 0 if every row is ignored), ``"sum"`` or ``"none"``.
     label_smoothing : float, default 0.0
         The share, in [0, 1], of the target that is spread evenly over the classes.
+    axis : int, default None
+        The axis of the classes. None takes the last one, or axis 1 if only that fits the target.
 
     Returns
     -------
@@ -126,8 +131,8 @@ def cross_entropy(
     Raises
     ------
     ShapeError, DtypeError, IndexRangeError, ArgumentError
-        If the target does not fit the logits, or an option is out of range. Inside a compiled scan the values of target
-        probabilities are not known, and not checked.
+        If the target does not fit the logits, or fits them in two ways, or an option is out of range. Inside a compiled
+        scan the values of target probabilities are not known, and not checked.
 
     Examples
     --------
@@ -140,10 +145,14 @@ def cross_entropy(
     if not logits.ndim:
         raise ShapeError("cross_entropy: expected logits of shape (..., V), got a 0-d array; add the class axis.")
     check_prediction("cross_entropy", logits)
+    shape = logits.shape
+    logits = classes_last("cross_entropy", logits, target, axis)
     count = logits.shape[-1]
     factors = class_weights("cross_entropy", weight, logits)
     target = as_array(target)
-    if target.shape == logits.shape and target.dtype.kind == "f":
+    if target.shape == shape and target.dtype.kind == "f":
+        if axis is not None:
+            target = classes_last("cross_entropy", target, target, axis)
         check_range("cross_entropy", "target probabilities", target, 0, 1, "normalise them, or pass class indices")
         smooth = as_dtype_of(logits, target)
         if label_smoothing:
@@ -172,6 +181,8 @@ def nll_loss(
     weight: Array | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
 ) -> Array:
     """Return the negative log-likelihood of class indices `target` (...) under log-probabilities (..., V).
 
@@ -180,7 +191,7 @@ def nll_loss(
     Parameters
     ----------
     log_probabilities : array_like
-        (..., V); the classes are the last axis.
+        (..., V), or (N, V, ...) as in PyTorch; see `axis`.
     target : array_like
         Class indices (...), integers.
     weight : array_like, default None
@@ -189,6 +200,8 @@ def nll_loss(
         Examples with this class index are ignored.
     reduction : str, default "mean"
         ``"mean"``, ``"sum"`` or ``"none"``.
+    axis : int, default None
+        The axis of the classes. None takes the last one, or axis 1 if only that fits the target.
 
     Returns
     -------
@@ -208,6 +221,7 @@ def nll_loss(
     """
     check_reduction("nll_loss", reduction)
     check_prediction("nll_loss", log_probabilities)
+    log_probabilities = classes_last("nll_loss", log_probabilities, target, axis)
     factors = class_weights("nll_loss", weight, log_probabilities)
     classes, valid = check_classes("nll_loss", log_probabilities, target, ignore_index)
     rows = reshape(log_probabilities, (-1, log_probabilities.shape[-1]))

@@ -24,10 +24,11 @@ from . import (  # noqa: F401 (each file of operations, as importing it puts its
     linear_cross_entropy,
     losses,
     normalisation,
-    numbers,
     one_hot,
+    pytorch,
     reduction,
     searching,
+    signs,
     sorting,
     special,
     trigonometric,
@@ -49,112 +50,6 @@ class Operators:
 
     def __getitem__(self, key: Any) -> Array:
         return indexing.getitem(self, key)
-
-    def float(self) -> Array:
-        """Return the tensor as float32."""
-        return casting.astype(self, "float32")
-
-    def double(self) -> Array:
-        """Return the tensor as float64."""
-        return casting.astype(self, "float64")
-
-    def long(self) -> Array:
-        """Return the tensor as int64, cut off towards zero."""
-        return casting.astype(self, "int64")
-
-    to = casting.astype
-
-    def reshape(self, *shape: Any) -> Array:
-        """Return the elements, in row-major order, in another shape.
-
-        Parameters
-        ----------
-        *shape : int or tuple of int
-            The new sizes, as one tuple or as several integers; one may be -1.
-
-        Returns
-        -------
-        Tensor
-            Of that shape; a view where the memory allows it.
-
-        Examples
-        --------
-        >>> import tinygrad_seq as ts
-        >>> ts.zeros((2, 3)).reshape(3, -1).shape
-        (3, 2)
-        """
-        return shapes.reshape(self, shapes.one_argument(shape))
-
-    view = reshape
-
-    def permute_dims(self, *axes: Any) -> Array:
-        """Return the tensor with its axes in another order.
-
-        Parameters
-        ----------
-        *axes : int or tuple of int
-            The axes in their new order, as one tuple or as several integers.
-
-        Returns
-        -------
-        Tensor
-            A view with the sizes in that order.
-
-        Examples
-        --------
-        >>> import tinygrad_seq as ts
-        >>> ts.zeros((2, 3, 4)).permute_dims(2, 0, 1).shape
-        (4, 2, 3)
-        """
-        return shapes.permute_dims(self, shapes.one_argument(axes))
-
-    permute = permute_dims
-
-    def expand(self, *shape: Any) -> Array:
-        """Return the tensor repeated along new and size-1 axes.
-
-        Parameters
-        ----------
-        *shape : int or tuple of int
-            The sizes, as one tuple or as several integers; -1 keeps the size of an axis.
-
-        Returns
-        -------
-        Tensor
-            A read-only view of that shape.
-
-        Examples
-        --------
-        >>> import tinygrad_seq as ts
-        >>> ts.zeros((3, 1)).expand(-1, 4).shape
-        (3, 4)
-        """
-        sizes = shapes.as_shape("expand", shapes.one_argument(shape))
-        new = len(sizes) - self.ndim
-        return shapes.broadcast_to(
-            self, tuple([self.shape[i - new] if size == -1 and i >= new else size for i, size in enumerate(sizes)])
-        )
-
-    def transpose(self, *axes: Any) -> Array:
-        """Return the tensor with its axes reversed, or in the order given.
-
-        Parameters
-        ----------
-        *axes : int or tuple of int
-            The axes in their new order, as one tuple or as several integers; none reverses them.
-
-        Returns
-        -------
-        Tensor
-            A view with the sizes in that order.
-
-        Examples
-        --------
-        >>> import tinygrad_seq as ts
-        >>> ts.zeros((2, 3, 4)).transpose().shape
-        (4, 3, 2)
-        """
-        return shapes.transpose(self, shapes.one_argument(axes) or None)
 
     @property
     def T(self) -> Array:  # noqa: N802 (NumPy's name)
@@ -184,7 +79,7 @@ def _reflected(primitive: Primitive) -> Any:
 
 for _name, _operation in PUBLIC.items():
     if _operation.method and _name not in vars(Operators):
-        setattr(Operators, _name, _operation.function)
+        setattr(Operators, _name, _operation.spelled[_name])
     if _operation.operator:
         _make = _unary if len(_operation.function.rules) == 1 else _binary
         setattr(Operators, f"__{_operation.operator}__", _make(_operation.function))

@@ -139,6 +139,8 @@ class Primitive:
         ``{total}``.
     view
         Of a view: ``view(shape, **params)`` returns `Elements` of each result.
+    aliases
+        Whether the result is the memory of the first operand, seen in another way: by default that of a view.
     from_end
         Whether a lookup counts negative indices from the end.
     summed
@@ -148,9 +150,9 @@ class Primitive:
     opaque = False
     seconds: Callable[..., float] | None = None
     __slots__ = (
-        "__dict__", "_count", "_plans", "add_into", "axes", "batched", "cheap", "code", "fold", "formula", "forward",
-        "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure", "summed",
-        "symbol", "variadic", "vectorised", "view",
+        "__dict__", "_count", "_plans", "add_into", "aliases", "axes", "batched", "cheap", "code", "fold", "formula",
+        "forward", "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure",
+        "summed", "symbol", "variadic", "vectorised", "view",
     )  # fmt: skip
 
     def __init__(
@@ -173,6 +175,7 @@ class Primitive:
         axes: str | None = None,
         fold: tuple[float | None, str] | None = None,
         view: Callable[..., tuple[Elements, ...]] | None = None,
+        aliases: bool | None = None,
         from_end: bool = False,
         summed: int | None = None,
         multiple: bool = False,
@@ -201,6 +204,7 @@ class Primitive:
         self.axes = "axes" if kind is OpKind.REDUCTION else axes
         self.fold, self.view, self.from_end, self.summed = fold, view, from_end, summed
         self.multiple = multiple
+        self.aliases = kind is OpKind.VIEW if aliases is None else aliases
         self.add_into = add_into
         self._plans: dict[int | tuple[int, int], Plan] = {}
         TABLE[name] = self

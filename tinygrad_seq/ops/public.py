@@ -6,9 +6,11 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 from ..errors import ArgumentError, DtypeError, ShapeError, TinygradSeqError
+from .spelling import Meaning, spelled
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,26 +36,52 @@ class Public:
         in any case), ``"each"`` item of the first one, the ``"rest"`` after the first one, or ``"all"``.
     example
         Of a row: the arguments of a call and the values of its result, as in ``"[4.0, 9.0] -> [2., 3.]"``.
+    pytorch
+        What PyTorch means by the name, where NumPy means something else.
+    spread
+        Whether a tuple as the second argument may be given as several integers.
+
+    Attributes
+    ----------
+    function
+        The function as the package calls it.
+    spelled
+        By name and alias: the function as users call it, which takes PyTorch's spellings too.
     """
 
-    __slots__ = ("aliases", "example", "function", "method", "operands", "operator")
+    __slots__ = ("aliases", "example", "function", "method", "operands", "operator", "pytorch", "spelled", "spread")
 
     def __init__(
-        self, *aliases: str, method: bool = True, operator: str = "", operands: str = "first", example: str = ""
+        self,
+        *aliases: str,
+        method: bool = True,
+        operator: str = "",
+        operands: str = "first",
+        example: str = "",
+        pytorch: Meaning | None = None,
+        spread: bool = False,
     ) -> None:
         self.aliases = aliases
         self.method = method
         self.operator = operator
         self.operands = operands
         self.example = example
+        self.pytorch = pytorch
+        self.spread = spread
         self.function: Any = None
+        self.spelled: dict[str, Any] = {}
 
     def __call__(self, function: F) -> F:
         self.function = function
         if self.example:
             function.__doc__ = document(function, self.example)
-        for name in (function.__name__, *self.aliases):
+        own = function.__name__
+        call = spelled(function, own, None, self.spread) if isinstance(function, FunctionType) else function
+        for name in (own, *self.aliases):
             PUBLIC[name] = self
+            self.spelled[name] = call
+        if self.pytorch is not None:  # an alias is one library's own name, and has its meaning
+            self.spelled[own] = spelled(function, own, self.pytorch, self.spread)
         return function
 
 

@@ -21,6 +21,7 @@ from .limits import ratio
 from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
 from .shape import broadcast_to, inverse, kept, permute_dims, reshape
+from .spelling import Meaning
 
 
 def _count(shape: tuple[int, ...], axes: Axes) -> int:
@@ -248,7 +249,19 @@ _std = Primitive(
 )
 
 
-@Public()
+def _leaves_correction_open(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return len(args) < 3 and not {"axis", "correction"} & kwargs.keys()
+
+
+_SAY_CORRECTION = Meaning(
+    lambda x, axis=None, correction=1, keepdims=False: var(x, axis, float(correction), keepdims),
+    _leaves_correction_open,
+    "var(x, axis=1) or correction=0 for that of the population (NumPy), var(x, dim=1) or correction=1 for that of the "
+    "sample (PyTorch)",
+)
+
+
+@Public(pytorch=_SAY_CORRECTION)
 def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``.
 
@@ -280,7 +293,13 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
     return _var(x, axes=normalise_axes("var", axis, x.ndim), correction=correction, keepdims=keepdims)
 
 
-@Public()
+@Public(
+    pytorch=Meaning(
+        lambda x, axis=None, correction=1, keepdims=False: std(x, axis, float(correction), keepdims),
+        _leaves_correction_open,
+        _SAY_CORRECTION.write.replace("var(", "std("),
+    )
+)
 def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal.
 

@@ -14,6 +14,7 @@ from .axes import Axes, normalise_axes, normalise_axis
 from .casting import astype
 from .primitive import TABLE, Array, OpKind, Primitive
 from .public import Public
+from .spelling import Meaning, Several
 from .views import of_broadcast, of_permutation, of_reshape
 
 Shape = int | Iterable[int]
@@ -90,7 +91,13 @@ _permute = Primitive(
     batched=lambda _T, _lifted, x, axes: x.transpose(0, *[axis + 1 for axis in axes]),
 )
 _flip = Primitive(
-    "flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW, structure=_reversed, axes="axis"
+    "flip",
+    np.flip,
+    (lambda g, _y, _x, axis: _flip(g, axis=axis),),
+    kind=OpKind.VIEW,
+    structure=_reversed,
+    axes="axis",
+    aliases=False,
 )
 _roll = Primitive(
     "roll",
@@ -161,7 +168,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
 # ------------------------------------------------------------------------------------------------------- shape
 
 
-@Public("expand")
+@Public()
 def broadcast_to(x: Array, shape: Shape) -> Array:
     """Return `x` repeated along new and size-1 axes to `shape`, as a read-only view.
 
@@ -200,7 +207,34 @@ def broadcast_to(x: Array, shape: Shape) -> Array:
     return _broadcast(x, shape=shape)
 
 
-@Public()
+@Public(spread=True)
+def expand(x: Array, shape: Shape) -> Array:
+    """Return `x` repeated along new and size-1 axes to `shape`, in which -1 keeps the size of an axis.
+
+    Parameters
+    ----------
+    x : array_like
+        Of a shape that broadcasts to `shape`.
+    shape : int or iterable of int
+        The sizes of the result; -1 keeps that of an axis of `x`.
+
+    Returns
+    -------
+    Tensor
+        A read-only view of that shape.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.zeros((3, 1)).expand(-1, 4).shape
+    (3, 4)
+    """
+    sizes = as_shape("expand", shape)
+    new = len(sizes) - x.ndim
+    return broadcast_to(x, [x.shape[i - new] if size == -1 and i >= new else size for i, size in enumerate(sizes)])
+
+
+@Public("view", spread=True)
 def reshape(x: Array, shape: Shape) -> Array:
     """Return the elements of `x`, in row-major order, in another shape; one size may be -1, to be worked out.
 
@@ -373,7 +407,13 @@ def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     return _reshape(x, shape=tuple([1 if position in new else next(sizes) for position in range(ndim)]))
 
 
-@Public()
+def _squeeze_ones(x: Array, axis: int | Sequence[int] | None = None) -> Array:
+    """Return PyTorch's ``squeeze``: axes of another size stay."""
+    ones = [one for one in normalise_axes("squeeze", axis, x.ndim) if x.shape[one] == 1]
+    return squeeze(x, ones)
+
+
+@Public(pytorch=Meaning(_squeeze_ones))
 def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1.
 
@@ -408,7 +448,7 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
         if old[one] != 1:
             raise ShapeError(
                 f"squeeze: expected size 1 along axis {one}, got {old[one]} in an array of shape {old} {x.dtype}; "
-                "index or reduce that axis instead."
+                "index or reduce that axis instead, or pass dim= to leave axes of other sizes (as PyTorch does)."
             )
     return _reshape(x, shape=tuple([size for position, size in enumerate(old) if position not in axes]))
 
@@ -416,7 +456,7 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
 # -------------------------------------------------------------------------------------------------------- axes
 
 
-@Public("permute")
+@Public("permute", spread=True)
 def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """Return `x` with its axes in the order `axes`, as a view.
 
@@ -453,9 +493,15 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     return _permute(x, axes=order)
 
 
-@Public()
+def _swapped(x: Array, axis1: int, axis2: int) -> Array:
+    return swapaxes(x, axis1, axis2)
+
+
+@Public(spread=True, pytorch=Meaning(_swapped))
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """Return `x` with its axes reversed, or in the order `axes`, as a view; see `matrix_transpose` for the last two.
+
+    Two integers, as in ``x.transpose(0, 1)``, are two axes to exchange (as in PyTorch).
 
     Parameters
     ----------
@@ -475,6 +521,8 @@ def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     >>> ts.transpose(ts.zeros((2, 3, 4))).shape
     (4, 3, 2)
     """
+    if isinstance(axes, Several) and len(axes) == 2:
+        return swapaxes(x, *axes)
     return _permute(x, axes=tuple(range(x.ndim))[::-1]) if axes is None else permute_dims(x, axes)
 
 
@@ -585,7 +633,7 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
 # ------------------------------------------------------------------------------------------- order of elements
 
 
-@Public()
+@Public(spread=True)
 def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """Return `x` with its elements in reverse order along `axis` (None: along every axis), as a view.
 

@@ -15,6 +15,7 @@ from .gathering import gather_add, take_along_axis
 from .primitive import Array, Primitive
 from .public import Public
 from .shape import as_shape
+from .spelling import Extremes, pair_of
 
 
 def _order(x: np.ndarray, axis: int, descending: bool, stable: bool) -> np.ndarray:
@@ -82,7 +83,12 @@ def argsort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool 
     return _argsort(x, axis=axis, descending=bool(descending), stable=bool(stable))
 
 
-@Public()
+def _sorted(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Extremes:
+    order = argsort(x, axis, descending=descending, stable=stable)
+    return Extremes(take_along_axis(x, order, axis), order)
+
+
+@Public(pytorch=pair_of("sort", _sorted, "x, ", "the sorted elements", always=True))
 def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Array:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order.
 
@@ -112,7 +118,7 @@ def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = T
 
 
 @Public()
-def topk(x: Array, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Array, Array]:
+def topk(x: Array, k: int, axis: int = -1, largest: bool = True) -> Extremes:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices.
 
     Parameters
@@ -129,7 +135,7 @@ def topk(x: Array, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Arr
     Returns
     -------
     tuple of Tensor
-        The elements and their int64 indices, each of the shape of `x` with k along `axis`.
+        ``(values, indices)``: the elements and their int64 indices, each of the shape of `x` with k along `axis`.
 
     Raises
     ------
@@ -149,4 +155,4 @@ def topk(x: Array, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Arr
             f"topk: expected k from 0 to {x.shape[axis]}, the size of axis {axis}, got {k} for an array of shape "
             f"{x.shape} {x.dtype}; pass a smaller k."
         )
-    return _topk(x, k=k, axis=axis, largest=bool(largest))  # type: ignore[no-any-return]
+    return Extremes(*_topk(x, k=k, axis=axis, largest=bool(largest)))

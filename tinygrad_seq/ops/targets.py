@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from .axes import normalise_axis
 from .casting import as_array, astype
 from .comparison import isfinite, logical_and, logical_or, not_equal
 from .indexing import extent
 from .primitive import Array, is_traced
+from .shape import moveaxis
 
 REDUCTIONS = ("mean", "sum", "none")
 ROUNDING = 1e-5
@@ -102,6 +104,33 @@ def plain(array: Array) -> Any:
 # ------------------------------------------------------------------------------------------------------- classes
 
 
+def classes_last(caller: str, logits: Array, target: Array, axis: int | None) -> Array:
+    """Return `logits` with the class axis in the last place.
+
+    For None it is the last axis, or the second one, PyTorch's, if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If both fit, as for logits (N, C, T) with C equal to T.
+    """
+    ndim = logits.ndim
+    if axis is not None:
+        return moveaxis(logits, normalise_axis(caller, axis, ndim), -1)
+    if ndim < 3:
+        return logits
+    shape = logits.shape
+    wanted = np.shape(plain(target)) if not hasattr(target, "shape") else target.shape
+    last = wanted in (shape, shape[:-1])
+    second = wanted in (shape, (shape[0], *shape[2:]))
+    if last and second:
+        raise ArgumentError(
+            f"{caller}: expected logits of which one axis may be that of the classes, got {shape} with a target "
+            f"{wanted}, which fits axis -1 (here) and axis 1 (PyTorch); say axis=-1 or axis=1."
+        )
+    return moveaxis(logits, 1, -1) if second else logits
+
+
 def class_weights(caller: str, weight: Array | None, logits: Array) -> np.ndarray | None:
     """Return the factor of each class (V,), in the dtype of the logits."""
     if weight is None:
@@ -130,7 +159,7 @@ def check_classes(caller: str, logits: Array, target: Array, ignore_index: int) 
     if classes.shape != logits.shape[:-1]:
         raise ShapeError(
             f"{caller}: expected class indices of shape {logits.shape[:-1]} for logits {logits.shape}, got "
-            f"{classes.shape}; the class axis of the logits is the last one."
+            f"{classes.shape}; the class axis of the logits is the last one, or say axis=1."
         )
     classes = classes.reshape(-1).astype(np.int64)
     valid = classes != ignore_index

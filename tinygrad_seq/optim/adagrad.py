@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import FLAG, Rule, at_least_zero
 
 
@@ -82,8 +82,9 @@ class Adagrad(Optimizer):
             maximize=maximize,
         )
 
-    def _initial_value(self, group: Group) -> float:
+    def _initial_value(self, group: Group, name: str) -> float:
         return float(group["initial_accumulator_value"])
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
+        step = state["step"]
         return group["lr"] / (1 + (step - 1) * group["lr_decay"]), group["weight_decay"], group["eps"]

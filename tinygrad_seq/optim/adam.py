@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import BETAS, FLAG, Rule, at_least_zero
 
 
@@ -61,7 +61,6 @@ class Adam(Optimizer):
     }
     _averages: ClassVar[dict[str, str | None]] = {"exp_avg": None, "exp_avg_sq": None, "max_exp_avg_sq": "amsgrad"}
     _kernel = staticmethod(update.adam)
-    _decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -78,7 +77,8 @@ class Adam(Optimizer):
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
         )
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
+        step = state["step"]
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
         return (
             lr / (1 - beta1**step),

@@ -110,6 +110,9 @@ class SequentialLR(Composition):
         for schedule, begin, end in zip(self.schedulers, begins, ends, strict=True):
             schedule._go_to(min(t, end - 1) - begin if t >= begin else -1)
 
+    def _options(self, group: int) -> dict[str, Any]:
+        return self.schedulers[bisect_right(self.milestones, self.last_epoch)]._options(group)
+
     def _lr(self, base: float, t: int, group: int) -> float:
         return self.schedulers[bisect_right(self.milestones, t)]._rate(base, group)
 
@@ -153,6 +156,9 @@ class ChainedScheduler(Composition):
         for schedule in self.schedulers:
             schedule._go_to(schedule.last_epoch + t - self.last_epoch)
         super()._go_to(t)
+
+    def _options(self, group: int) -> dict[str, Any]:
+        return {name: value for schedule in self.schedulers for name, value in schedule._options(group).items()}
 
     def _lr(self, base: float, t: int, group: int) -> float:
         for schedule in self.schedulers:

@@ -9,25 +9,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from numbers import Real
-from typing import Any, ClassVar, NoReturn, TypeAlias, overload
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from ..autograd.creation import zeros_like
 from ..autograd.tensor import Tensor
+from ..base.modes import enable_grad
 from ..errors import AnomalyError, ArgumentError, DtypeError
 from ..kernels.pool import Task
 from .clip import clip_factor, total_norm
 from .pieces import cut_pieces, run_pieces
-from .validation import Rule, list_parameters, shown
+from .validation import Rule, is_finite, list_parameters, shown
 
 Array: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
+Loss = TypeVar("Loss")
 Params: TypeAlias = Iterable[Tensor | Mapping[str, Any]]
 
 _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
 _INITIAL = "initial_lr"  # the learning rate of a group before any schedule; present only if the group has a schedule
+# Options of PyTorch that choose how an update is computed, not what it is; state dicts of PyTorch hold them.
+_HOW = frozenset({"foreach", "fused", "capturable", "differentiable"})
 _RELOAD = "load the state_dict() of the same optimiser on the same model"
 
 
@@ -70,11 +75,17 @@ class Optimizer(ABC):
     """
 
     rules: ClassVar[dict[str, Rule]]
+    _decoupled: ClassVar[bool] = False
+    """Whether weights decay apart from the gradient."""
+    _counts_steps: ClassVar[bool] = True
+    """Whether the update depends on the number of steps, which PyTorch saves only then."""
     _averages: ClassVar[dict[str, str | None]]
     """The running averages in the kernel's order, each with the option that enables it, or None if always kept.
 
     An average is created when its option is first enabled, and stays when the option is disabled.
     """
+    _counters: ClassVar[tuple[str, ...]] = ()
+    """Numbers in the state of a parameter beside `step`; `_initial_counters` returns their first values."""
     _kernel: ClassVar[Callable[..., None]]
     """Updates a flat parameter: ``(param, grad, *averages, factor, *numbers)``; a disabled average is empty."""
 
@@ -128,16 +139,27 @@ class Optimizer(ABC):
         self.param_groups.append(complete)
         self._states.extend({"step": 0} for _ in params)
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to None."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradient of every parameter to None.
+
+        Parameters
+        ----------
+        set_to_none : bool, default True
+            False to set the gradients that there are to zeros.
+        """
         for param in self._params():
-            param.grad = None
+            param.grad = None if set_to_none or param.grad is None else zeros_like(param.grad)
 
     @overload
     def step(self) -> None: ...
+
     @overload
-    def step(self, max_norm: float) -> float: ...
-    def step(self, max_norm: float | None = None) -> float | None:
+    def step(self, closure: Callable[[], Loss]) -> Loss: ...
+
+    @overload
+    def step(self, closure: None = None, *, max_norm: float) -> float: ...
+
+    def step(self, closure: Callable[[], Any] | None = None, *, max_norm: float | None = None) -> Any:
         """Update every parameter that has a gradient. If an option or gradient is invalid, no parameter changes.
 
         With `max_norm`, parameters become what `clip_grad_norm_` followed by ``step()`` makes of them, bit for bit, if
@@ -148,19 +170,21 @@ class Optimizer(ABC):
 
         Parameters
         ----------
+        closure : callable, optional
+            Called first: it clears the gradients, computes the loss, runs its backward pass and returns the loss.
         max_norm : float, optional
             The bound on the 2-norm of all gradients as one vector, >= 0; ``float("inf")`` only measures it. By default
             gradients are not clipped.
 
         Returns
         -------
-        float or None
-            The norm before clipping; None without `max_norm`.
+        Tensor, float or None
+            What the closure returned, or the norm before clipping; None without either.
 
         Raises
         ------
         ArgumentError
-            If an option in `param_groups`, or `max_norm`, is outside its range.
+            If an option in `param_groups`, or `max_norm`, is outside its range, or both arguments are given.
         AnomalyError
             If `max_norm` is given and the norm is NaN or infinite.
 
@@ -175,6 +199,23 @@ class Optimizer(ABC):
         >>> w.data.round(3)
         array([1.5, 2. ], dtype=float32)
         """
+        if closure is not None:
+            if max_norm is not None:
+                advice = "call closure() first, then step(max_norm=...)"
+                self._refuse("a closure or max_norm in step", "both", advice)
+            loss = self._call(closure)
+            self._step(None)
+            return loss
+        return self._step(max_norm)
+
+    def _call(self, closure: Callable[[], Any]) -> Any:
+        if not callable(closure):
+            advice = "pass a bound by name: step(max_norm=1.0)"
+            self._refuse("a function without arguments that returns the loss", shown(closure), advice)
+        with enable_grad():
+            return closure()
+
+    def _step(self, max_norm: float | None) -> float | None:
         for group in self.param_groups:
             self._check_options(group)
         updates = []
@@ -192,7 +233,7 @@ class Optimizer(ABC):
             state["step"] += 1
             enabled = self._enabled(group)
             flat = [array, *[state[name].reshape(-1) if name in enabled else array[:0] for name in self._averages]]
-            numbers = (-factor if group["maximize"] else factor, *self._numbers(group, state["step"], first))
+            numbers = (-factor if group["maximize"] else factor, *self._numbers(group, state, first))
             real = array.dtype.type
             scalars = [number if isinstance(number, bool) else real(number) for number in numbers]
             for piece, part in cut_pieces(grad):
@@ -233,8 +274,8 @@ class Optimizer(ABC):
         Parameters
         ----------
         state_dict : mapping
-            What `state_dict` of the same optimiser on the same model returned. Parameter numbers may be strings, as
-            after a round trip through JSON.
+            What `state_dict` of the same optimiser on the same model returned, here or in PyTorch. Parameter numbers
+            may be strings, as after a round trip through JSON.
 
         Raises
         ------
@@ -248,16 +289,20 @@ class Optimizer(ABC):
 
     # ------------------------------------------------------------------------------------------ for subclasses
 
-    def _initial_value(self, group: Group) -> float:
-        """Return the initial value of running averages."""
+    def _initial_value(self, group: Group, name: str) -> float:
+        """Return the initial value of a running average."""
         return 0.0
 
+    def _initial_counters(self, group: Group) -> tuple[float, ...]:
+        """Return the initial values of `_counters`."""
+        return ()
+
     @abstractmethod
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
         """Return the arguments of the kernel after the factor: floats, cast to the parameter's dtype, and bools.
 
-        `step` counts from 1. `first` tells whether a running average is new: at step 1, and when an option has just
-        been enabled.
+        ``state["step"]`` counts from 1; the other counters are changed here. `first` tells whether a running average is
+        new: at step 1, and when an option has just been enabled.
         """
 
     # ------------------------------------------------------------------------------------- parameters and their state
@@ -276,9 +321,11 @@ class Optimizer(ABC):
 
     def _add_averages(self, group: Group, param: Tensor, state: State) -> bool:
         """Create the enabled running averages that `state` lacks, and return whether there were any."""
+        if self._counters and self._counters[0] not in state:
+            state.update(zip(self._counters, self._initial_counters(group), strict=True))
         missing = [name for name in self._enabled(group) if name not in state]
         for name in missing:
-            state[name] = np.full(param.shape, self._initial_value(group), param.dtype)
+            state[name] = np.full(param.shape, self._initial_value(group, name), param.dtype)
         return bool(missing)
 
     # ---------------------------------------------------------------------------------------------- validation
@@ -336,38 +383,56 @@ class Optimizer(ABC):
         sizes = [len(group["params"]) for group in self.param_groups]
         if (got_sizes := [len(group.get("params", ())) for group in groups]) != sizes:
             self._refuse(f"groups of {sizes} parameters", f"{got_sizes}", _RELOAD)
-        for group in groups:
-            if group.keys() - {_INITIAL} != {*self.rules, "params"}:
-                self._refuse(
-                    f"the options {', '.join(self.rules)}",
-                    ", ".join(sorted(map(str, group.keys() - {"params"}))),
-                    _RELOAD,
-                )
-            self._check_options(group)
+        groups = [self._read_group(group) for group in groups]
         saved = {str(number): state for number, state in by_number.items()}
         if len(saved) != len(by_number):
             self._refuse("one state per parameter", f"two, of {sorted(map(repr, by_number))}", _RELOAD)
         if unknown := saved.keys() - {str(number) for number in range(len(self._states))}:
             self._refuse(f"state of {len(self._states)} parameters", f"also of {sorted(unknown)}", _RELOAD)
-        optional = {name for name, option in self._averages.items() if option}
         owners = [group for group, size in zip(groups, sizes, strict=True) for _ in range(size)]
         states: list[State] = []
         for number, (group, param) in enumerate(zip(owners, self._params(), strict=True)):
-            if (state := saved.get(str(number))) is not None:
-                if state.keys() - optional != (names := {"step", *self._enabled(group)} - optional):
-                    self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(map(str, state))}", _RELOAD)
-                self._check_state(number, param, state)
-            states.append({name: _copied(value) for name, value in (state or {"step": 0}).items()})
+            state = saved.get(str(number))
+            states.append({"step": 0} if state is None else self._read_state(number, group, param, state))
         return groups, states
 
-    def _check_state(self, number: int, param: Tensor, state: Mapping[str, Any]) -> None:
-        for name, value in state.items():
+    def _read_group(self, group: Mapping[str, Any]) -> Group:
+        """Return the options of a saved group, checked; those that say how PyTorch computes are left out."""
+        read = {name: _as_python(value) for name, value in group.items() if name not in _HOW}
+        if "decoupled_weight_decay" in read.keys() - self.rules.keys():
+            decoupled = read.pop("decoupled_weight_decay")
+            if decoupled != self._decoupled:
+                advice = "load it into an AdamW" if decoupled else "load it into an Adam"
+                self._refuse(f"decoupled_weight_decay={self._decoupled}", str(decoupled), advice)
+        if read.keys() - {_INITIAL} != {*self.rules, "params"}:
+            got = ", ".join(sorted(map(str, read.keys() - {"params"})))
+            self._refuse(f"the options {', '.join(self.rules)}", got, _RELOAD)
+        self._check_options(read)
+        return read
+
+    def _read_state(self, number: int, group: Group, param: Tensor, state: Mapping[str, Any]) -> State:
+        """Return a checked copy of the state of a parameter."""
+        optional = {name for name, option in self._averages.items() if option}
+        read = {name: _as_saved(value) for name, value in state.items() if value is not None}
+        for name in ("step", *self._counters) if self._counts_steps else ():
+            if name in read:  # PyTorch saves tensors
+                read[name] = _as_python(read[name])
+        if not self._counts_steps:
+            read.setdefault("step", 1)
+        elif isinstance(read.get("step"), float) and read["step"].is_integer():
+            read["step"] = int(read["step"])
+        if read.keys() - optional != (names := {"step", *self._counters, *self._enabled(group)} - optional):
+            self._refuse(f"{sorted(names)} for parameter {number}", f"{sorted(map(str, read))}", _RELOAD)
+        for name, value in read.items():
             if name == "step":
-                fits, expected = isinstance(value, int) and 1 <= value <= sys.maxsize, "an integer >= 1"
+                fits, expected = isinstance(value, int) and 0 <= value <= sys.maxsize, "an integer >= 0"
+            elif name in self._counters:
+                fits, expected = is_finite(value), "a finite number"
             else:
                 fits, expected = _kind(value) == _kind(param), _kind(param)
             if not fits:
                 self._refuse(f"{name} of parameter {number} to be {expected}", _kind(value), _RELOAD)
+        return read
 
 
 def _kind(value: Any) -> str:
@@ -379,8 +444,20 @@ def _holds_dicts(values: Iterable[object]) -> bool:
 
 
 def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(part) for part in value]
     return np.array(value, order="C") if isinstance(value, np.ndarray) else value
 
 
 def _as_python(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    """Return a number of NumPy or a 0-d tensor as a number of Python."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _as_saved(value: Any) -> Any:
+    """Return a value of a saved state as a copy: an array, also of a tensor of PyTorch, or a number of Python."""
+    if isinstance(value, Tensor):
+        value = value.numpy()
+    elif hasattr(value, "detach"):
+        value = np.asarray(value.detach().cpu())
+    return _copied(value)

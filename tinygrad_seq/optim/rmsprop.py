@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import FLAG, FRACTION, Rule, at_least_zero
 
 
@@ -92,7 +92,7 @@ class RMSprop(Optimizer):
             maximize=maximize,
         )
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
         return (
             group["lr"],
             group["weight_decay"],

@@ -6,7 +6,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -139,6 +139,10 @@ class Scheduler(ABC):
     def _lr(self, base: float, t: int, group: int) -> float:
         """Return the rate of group number `group` at step `t`; `base` is its rate without this schedule."""
 
+    def _options(self, group: int) -> dict[str, Any]:
+        """Return the options of group number `group` that change with the learning rate."""
+        return {}
+
     def _go_to(self, t: int) -> None:
         """Move to step `t`; -1 is before the first."""
         self.last_epoch = t
@@ -171,13 +175,18 @@ class Scheduler(ABC):
             for schedule in self.optimizer._schedules:
                 rate = schedule._rate(rate, number)
             rates.append(rate)
-        for group, rate in zip(groups, rates, strict=True):
+        for number, (group, rate) in enumerate(zip(groups, rates, strict=True)):
             group["lr"] = rate
+            for schedule in self.optimizer._schedules:
+                group.update(schedule._options(number))
         self.optimizer._scheduled_lrs = rates
 
     def _require(self, fits: bool, expected: str, got: object, advice: str) -> None:
         if not fits:
-            raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {shown(got)}; {advice}.")
+            self._refuse(expected, shown(got), advice)
+
+    def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
+        raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")
 
     def _count(self, name: str, value: int, least: int = 1) -> int:
         """Return `value`, which must be an integer >= `least`."""

@@ -208,7 +208,7 @@ class CosineAnnealingLR(Scheduler):
         super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
-        return _cosine(base, self.eta_min, t / self.T_max)
+        return cosine(base, self.eta_min, t / self.T_max)
 
 
 class LinearWarmup(Scheduler):
@@ -296,7 +296,7 @@ class WarmupCosine(Scheduler):
     def _lr(self, base: float, t: int, group: int) -> float:
         if t < self.warmup_steps:
             return base * (t + 1) / self.warmup_steps
-        return _cosine(base, self.eta_min, min(1.0, (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)))
+        return cosine(base, self.eta_min, min(1.0, (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)))
 
 
 class ReduceLROnPlateau(Scheduler):
@@ -378,12 +378,12 @@ class ReduceLROnPlateau(Scheduler):
         for name in ("num_bad_epochs", "cooldown_counter", "reductions"):
             self._count(name, state_dict[name], least=0)
 
-    def step(self, metric: float) -> None:  # type: ignore[override]
+    def step(self, metrics: float) -> None:  # type: ignore[override]
         """Count one step with the given metric, and set the rates.
 
         Parameters
         ----------
-        metric : float
+        metrics : float
             What was measured, e.g. the held-out loss.
 
         Raises
@@ -391,7 +391,7 @@ class ReduceLROnPlateau(Scheduler):
         ArgumentError
             As `Scheduler.step`.
         """
-        metric = float(metric)
+        metric = float(metrics)
         if self._improves(metric):
             self.best, self.num_bad_epochs = metric, 0
         else:
@@ -419,6 +419,6 @@ class ReduceLROnPlateau(Scheduler):
         return base
 
 
-def _cosine(start: float, end: float, part: float) -> float:
+def cosine(start: float, end: float, part: float) -> float:
     """Return the value at fraction `part` of half a cosine from `start` to `end`."""
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params
+from .optimizer import Group, Optimizer, Params, State
 from .validation import FINITE, FLAG, Rule, at_least_zero
 
 
@@ -60,6 +60,7 @@ class SGD(Optimizer):
     }
     _averages: ClassVar[dict[str, str | None]] = {"momentum_buffer": "momentum"}
     _kernel = staticmethod(update.sgd)
+    _counts_steps = False
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class SGD(Optimizer):
             got = f"momentum={group['momentum']}, dampening={group['dampening']}"
             self._refuse("momentum > 0 and dampening 0 with nesterov", got, "pass e.g. momentum=0.9, dampening=0")
 
-    def _numbers(self, group: Group, step: int, first: bool) -> tuple[float | bool, ...]:
+    def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
         return (
             group["lr"],
             group["weight_decay"],

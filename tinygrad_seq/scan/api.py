@@ -16,7 +16,7 @@ from ..base.switches import Switch, current
 from ..base.tree import Tree, flatten, map_leaves
 from ..errors import ArgumentError, CompileError, ShapeError
 from ..ops.joining import unstack
-from .eager import StepFunction, unroll, warn_once
+from .eager import StepFunction, own, unroll, warn_once
 from .ir.leaves import name_of, named_leaves, stack_leaves
 from .ir.trace import as_leaf, check_inner
 from .locate import locate
@@ -172,7 +172,7 @@ def begin_scan(
             if compile:
                 raise
             warn_once(error, stacklevel=3)
-    rows = zip(*[unstack(leaf) for leaf in leaves], strict=True) if leaves else [()] * time
+    rows = zip(*[unstack(own(leaf)) for leaf in leaves], strict=True) if leaves else [()] * time
     inputs = [rebuild(row) for row in rows]
     if mode.anomaly:
         step, inputs = locate(step), [*enumerate(inputs)]

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.deferred import complete
-from ..autograd.tensor import Tensor, record, wrap
+from ..autograd.tape import Node, Output
+from ..autograd.tensor import Tensor, attach, record, wrap
 from ..autograd.transforms.checkpointing import frozen
 from ..autograd.transforms.level import Level
-from ..base.modes import mode, quiet
+from ..base.modes import fresh_quiet, mode, quiet
 from ..base.tree import Tree, flatten
 from ..kernels.pool import pays_off, side_by_side
 from ..ops.joining import unstack
@@ -22,7 +23,7 @@ from .ir.leaves import alike, difference, stack_leaves
 from .ir.retrace import Rebuild, Traced, Walk, root_of
 from .ir.step import Aval, Step, Var, evaluate
 from .ir.trace import Trace, Tracer, as_leaf
-from .program import Program
+from .program import Program, reshaped
 from .repeated import SteadyStep
 from .run.kept import NO_STAMPS, Stamps
 from .run.segments import Run
@@ -45,7 +46,9 @@ class Call(NamedTuple):
     stamps
         Of the constants whose packed forms are kept.
     rebuild
-        Returns ``(carry, ys)`` as trees, of a flat list that begins with them.
+        Returns ``(carry, ys)`` as trees, of a flat list of them.
+    lead
+        Whether the last carry gets an axis of size 1 in front. The first carry may have one in any case.
     """
 
     program: Program
@@ -54,6 +57,7 @@ class Call(NamedTuple):
     train: bool
     stamps: Stamps
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
+    lead: bool = False
 
 
 def run_calls(calls: Sequence[Call]) -> list[tuple[Tree, Tree]]:
@@ -71,11 +75,36 @@ def _computed(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple[Tree, Tree]:
-    params = {"program": call.program, "run": call.run, "train": call.train, "stamps": call.stamps}
-    outputs = list(record(_scan, tuple(call.operands), params, result))
-    for position in call.program.flow.constant_outputs(call.run) if call.train else ():
-        outputs[position] = outputs[position].detach()
-    return call.rebuild(outputs)
+    """Run a scan, unless its `result` is there, and leave a node if gradients are wanted.
+
+    It does what `record` does, but the residuals, which nobody sees, are no outputs of the node.
+    """
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    for x in call.operands:
+        if isinstance(x, Tensor):
+            arrays.append(x._frozen() if x._exposed else x._array)
+            parents.append((x if x._source is None else x._source) if x._requires_grad else None)
+        else:
+            arrays.append(x)
+            parents.append(None)
+    program, run, train = call.program, call.run, call.train
+    if result is None:
+        result = fresh_quiet().run(program.run_forward, arrays, run, train, call.stamps)
+    count = len(program.normal.carry)
+    last, ys = result[:count], result[count : program.count]
+    outputs = [*[part[None] for part in last], *ys] if call.lead else [*last, *ys]
+    if not (train and mode.recording and any(parent is not None for parent in parents)):
+        return call.rebuild([wrap(part) for part in outputs])
+    saved = [x if isinstance(given, Tensor) else x.copy() for x, given in zip(arrays, call.operands, strict=True)]
+    params = {"program": program, "run": run, "train": train, "stamps": call.stamps}
+    shapes, dtypes = tuple([part.shape for part in outputs]), tuple([part.dtype for part in outputs])
+    node = Node(_scan, params, parents, saved, result, shapes, dtypes)
+    constant = program.flow.constant_outputs(run)
+    sources = [
+        None if slot in constant or dtype.kind != "f" else Output(node, slot) for slot, dtype in enumerate(dtypes)
+    ]
+    return call.rebuild([*map(attach, outputs, sources)])
 
 
 def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:
@@ -111,14 +140,18 @@ def traced_of(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequen
     return function.traces.find(flatten(carry)[0], x, lambda: trace_step(function, carry, rebuild_x, x))
 
 
-def program_for(traced: Traced, wants: tuple[bool, ...]) -> tuple[Program, list[np.ndarray]]:
-    """Return the program of a traced step, and its runtime arguments; `wants` says which inputs want a gradient."""
-    inputs = traced.template.inputs
+def program_for(traced: Traced, wants: tuple[bool, ...], T: int) -> tuple[Program, list[np.ndarray]]:
+    """Return the program of a traced step, and its runtime arguments, for runs like one over T steps.
+
+    `wants` says which inputs want a gradient. One step of one batch element has a program of its own.
+    """
+    inputs, carry = traced.template.inputs, traced.template.carry
+    once = T == 1 and any(wants) and bool(carry) and all(var.shape[:1] == (1,) for var in carry)
 
     def compile(step: Step) -> Program:
-        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want})
+        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want}, once)
 
-    return compiled_of(traced, wants, compile)
+    return compiled_of(traced, (wants, once), compile)
 
 
 class Planned(NamedTuple):
@@ -139,24 +172,28 @@ class Planned(NamedTuple):
     arguments: list[np.ndarray]
     train: bool
 
-    def call(self, init: Sequence[Any], xs: Sequence[Any], run: Run) -> Call:
-        """Return the scan ready to run, for T >= 1; `init` and `xs` are the leaves of the carry and of the inputs."""
+    def call(self, init: Sequence[Any], xs: Sequence[Any], run: Run, lead: bool = False) -> Call:
+        """Return the scan ready to run, for T >= 1; `init` and `xs` are the leaves of the carry and of the inputs.
+
+        See `Call` for `lead`.
+        """
         program, traced = self.program, self.traced
         operands = [*program.outer([*traced.objects, *self.arguments]), *init, *xs]
         reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
-        count, end = len(init), len(init) + len(traced.template.ys)
+        count = len(init)
         return Call(
             program,
             reached,
             run,
             self.train,
             program.stamps(reached, run, self.train),
-            lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:end])),
+            lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:])),
+            lead,
         )
 
 
-def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebuild) -> Planned:
-    """Return a scan traced and compiled; `rebuild_x` makes the inputs of a step of leaves like `xs`.
+def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebuild, T: int) -> Planned:
+    """Return a scan over T steps traced and compiled; `rebuild_x` makes the inputs of a step of leaves like `xs`.
 
     Raises
     ------
@@ -168,12 +205,12 @@ def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebu
     recording = mode.recording
     leaves = (*traced.objects, *init, *xs)
     wants = tuple([recording and isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves])
-    return Planned(traced, *program_for(traced, wants), any(wants))
+    return Planned(traced, *program_for(traced, wants, T), any(wants))
 
 
 def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run) -> Call:
     """Return a scan traced, compiled and with its operands, for T >= 1; see `plan`."""
-    return plan(function, carry, xs, rebuild_x).call(flatten(carry)[0], xs, run)
+    return plan(function, carry, xs, rebuild_x, run.T).call(flatten(carry)[0], xs, run)
 
 
 def _cut_off(x: Any) -> Any:
@@ -203,7 +240,7 @@ def _rule(
 ) -> Any:
     if any(isinstance(x, Tensor) for x in (*gs, *xs)):
         operands = (*map(_tensor, gs), *map(_cut_off, map(_tensor, ys)), *map(_tensor, xs))
-        found = record(_scan_gradient, operands, {"program": program, "run": run, "count": len(gs)})
+        found = record(_scan_gradient, operands, {"program": program, "run": run, "count": len(gs) + len(ys)})
         by_position = dict(zip(_reached(program), found, strict=True))
         return [by_position.get(position) for position in range(len(xs))]
     found = program.pull_back(gs, xs, ys, run, stamps)
@@ -228,9 +265,9 @@ _scan.seconds = lambda program, run, **_: program.seconds(run, backward=True)
 def _gradient(*arrays: np.ndarray, program: Program, run: Run, count: int) -> tuple[np.ndarray, ...]:
     """Return the cotangents of the operands of a scan that are reached.
 
-    Takes the cotangents of its `count` results, the results, and the operands.
+    Takes the cotangents of its results, the results with the residuals, `count` in all, and the operands.
     """
-    gs, ys, xs = arrays[:count], arrays[count : 2 * count], arrays[2 * count :]
+    gs, ys, xs = arrays[: program.count], arrays[program.count : count], arrays[count:]
     found = _rule(gs, ys, *xs, program=program, run=run)
     return tuple([complete(found[position]) for position in _reached(program)])
 
@@ -238,7 +275,7 @@ def _gradient(*arrays: np.ndarray, program: Program, run: Run, count: int) -> tu
 def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, run: Run, count: int) -> list[Any]:
     """Differentiate the gradient once more: that of the unrolled steps."""
     operands = list(map(_tensor, xs))
-    through = [*range(count), *[2 * count + position for position in _reached(program)]]
+    through = [*range(program.count), *[count + position for position in _reached(program)]]
     through = [position for position in through if operands[position].dtype.kind == "f"]
     level = Level("scan", [operands[position] for position in through])
 
@@ -246,7 +283,7 @@ def _gradient_rule(hs: Sequence[Array], _y: None, *xs: Array, program: Program, 
         values = list(operands)
         for position, leaf in zip(through, leaves, strict=True):
             values[position] = leaf
-        return _unrolled_gradient(values[:count], values[2 * count :], program, run)
+        return _unrolled_gradient(values[: program.count], values[count:], program, run)
 
     pairs = [(part, h) for part, h in zip(level.apply(gradient), hs, strict=True) if not _is_constant_zero(h)]
     found = dict(zip(through, level.pull_back([part for part, _ in pairs], [h for _, h in pairs]), strict=True))
@@ -272,7 +309,7 @@ def _unrolled_gradient(gs: Sequence[Tensor], xs: Sequence[Tensor], program: Prog
         return _unroll(operands, program, run)
 
     outputs = level.apply(unrolled)
-    return level.pull_back(outputs, gs[: len(outputs)])
+    return level.pull_back(outputs, [reshaped(g, y.shape) for g, y in zip(gs, outputs, strict=True)])
 
 
 def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
@@ -287,7 +324,8 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
         return [env[var] for var in step.carry_out], [env[var] for var in step.ys]
 
     rows = list(zip(*map(unstack, operands[b:]), strict=True)) if step.xs else [()] * run.T
-    carry, ys = unroll(one, list(operands[a:b]), rows[::-1] if run.reverse else rows, run.window)
+    carry = [reshaped(x, var.shape) for x, var in zip(operands[a:b], step.carry, strict=True)]
+    carry, ys = unroll(one, carry, rows[::-1] if run.reverse else rows, run.window)
     return [*carry, *stack_leaves(ys[::-1] if run.reverse else ys)]
 
 

@@ -24,6 +24,7 @@ def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | No
     entered = carry
     ys: list[Tree] = []
     for t, x in enumerate(xs):
+        carry = map_leaves(own, carry)
         if window is not None and t and t % window == 0:
             carry = map_leaves(Tensor.detach, carry)
         carry, y = pair(step(carry, x))
@@ -37,6 +38,11 @@ def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | No
             raise difference("y", "left the first step", f"left step {t}", ys[0], y, "return it at every step")
         ys.append(y)
     return carry, ys
+
+
+def own(leaf: Tensor) -> Tensor:
+    """Return a value of the carry as a tensor that the step may write to, as by ``h += x``, and nobody else sees it."""
+    return leaf if leaf._requires_grad else leaf.detach()
 
 
 def pair(result: Any) -> tuple[Tree, Tree]:

@@ -17,10 +17,9 @@ from .pipeline import compile_step
 from .requires_grad import Flow, reaching
 from .run.batched import Env
 from .run.kept import FEW_ROWS, NO_STAMPS, Stamps, stamps_of
-from .run.product_sum import FEW_ROWS as FEW_TERMS
-from .run.product_sum import ProductSum
 from .run.segments import Part, Remember, Run, parts_of, run_of
-from .run.time_sums import Accumulator, product_sum
+from .run.sums_of_calls import ProductSum
+from .run.time_sums import Accumulator, sum_of_calls
 
 _permute_dims = TABLE["permute_dims"]
 
@@ -34,6 +33,8 @@ class Program:
         As traced.
     wanted
         The inputs of the step whose gradients are wanted.
+    once
+        Whether all runs have one step.
 
     Attributes
     ----------
@@ -45,14 +46,16 @@ class Program:
         For each operand of a call whether gradient can flow from an output to it.
     flow
         Which outputs require grad.
+    count
+        The number of outputs, the last carry and the stacked outputs.
     forward, backward, gradient, residuals
         See `Plan`.
     """
 
-    def __init__(self, step: Step, wanted: Collection[Var]) -> None:
+    def __init__(self, step: Step, wanted: Collection[Var], once: bool = False) -> None:
         keep_freed_memory()
         self.traced = step
-        self._plan = plan = compile_step(step, wanted)
+        self._plan = plan = compile_step(step, wanted, once=once)
         self.normal, self.gradient, self.residuals = plan.normal, plan.gradient, plan.residuals
         self.forward, self.backward = plan.forward, plan.backward
         self.consts = tuple([var for var in plan.normal.consts if var not in plan.normal.constants])
@@ -65,6 +68,7 @@ class Program:
         self._constants = {**plan.forward.step.constants, **(plan.backward.step.constants if plan.backward else {})}
         reached = reaching(plan.normal).difference(step.arguments)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
+        self.count = len(plan.normal.carry) + len(plan.normal.ys)
         self.flow = Flow(plan.normal, plan.wanted)
         self._is_int8 = any(eqn.params.get("precision") == "int8" for eqn in plan.forward.step.eqns)
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
@@ -109,7 +113,7 @@ class Program:
         Those of an int8 step do not change and are small: they are kept in any case.
         """
         kernel = self.forward.kernel
-        if kernel is None or (FEW_ROWS[train] < run.T * kernel.N and not self._is_int8):
+        if kernel is None or (FEW_ROWS[train] < run.T * self.forward.rows and not self._is_int8):
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 
@@ -127,7 +131,7 @@ class Program:
         for number, part in enumerate(parts):
             for border, value in zip(saved or (), carry, strict=False):
                 border[number] = value
-            env = self._values(consts, [x[part.times] for x in xs])
+            env = self._values(consts, _cut(xs, part, run.T))
             carry = self.forward.run(env, carry, part.run, stamps)
             _store(ys, zip(step.ys, self.forward.outputs(env, part.run.T), strict=True), part, run.T)
         if saved is None:
@@ -150,44 +154,52 @@ class Program:
         forward, parts = self.forward.step, parts_of(run)
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
-        last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
+        last: Sequence[np.ndarray] = [reshaped(cotangents[at], forward.carry[at].shape) for at in self._carries]
         blocks = direction.blocks(run.T)
-        few = len(parts) == 1 and direction.kernel is not None and run.T * direction.kernel.N <= FEW_TERMS
-        later = [var for var in direction.later if few and blocks.keys().isdisjoint(direction.time_sums[var].needs)]
-        plans = {var: plan for var, plan in direction.time_sums.items() if var not in later}
-        sums = {var: Accumulator(plan, run.reverse) for var, plan in plans.items()}
-        of_blocks = [sums[var] for var, plan in plans.items() if not blocks.keys().isdisjoint(plan.needs)]
-        deferred: dict[Var, ProductSum] = {}
+        later = direction.later_in(run)
+        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items() if var not in later}
+        of_blocks = [total for var, total in sums.items() if direction.adds_blocks(var)] if blocks else []
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
-            env = self._values(consts, [x[part.times] for x in xs])
+            env = self._values(consts, _cut(xs, part, run.T))
             residuals = saved if len(parts) == 1 else self._rematerialise(env, [x[number] for x in saved], part)
             env.update(zip(self.residuals, residuals, strict=True))
             if direction.stages.replay is not None:
                 begin = dict(zip(forward.carry, carry if len(parts) == 1 else [x[number] for x in saved], strict=True))
                 env.update({var: begin[var] for var in direction.stages.replay.step.carry})
-            env.update(zip(direction.step.xs, [g[part.times] for g in of_ys], strict=False))
+            env.update(
+                zip(direction.step.xs, [g[part.times] for g in of_ys] if len(parts) > 1 else of_ys, strict=False)
+            )
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
             for total in sums.values():
                 if total not in of_blocks:
                     total.add(env, last=not number)
-            deferred = {var: product_sum(direction.time_sums[var], env, run.reverse) for var in later}
-            del env, residuals  # before the next segment takes as much
+            if number:
+                del env, residuals  # before the next segment takes as much
         for total in of_blocks:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
-        rest = iter([deferred[var] if var in deferred else sums[var].result() for var in direction.step.sums])
+        plans = direction.time_sums
+        rest = [
+            sum_of_calls(var, plans[var], env, run.reverse) if var in later else sums[var].result()
+            for var in direction.step.sums
+        ]
+        position = 0
         for var, terms in gradient.consts:
-            contributions = [next(rest) for _ in range(terms)]
-            if contributions:
-                found[var] = sum(contributions[1:], contributions[0])
+            if terms:
+                found[var] = sum(rest[position + 1 : position + terms], rest[position])
+            position += terms
         back = [
             g if g is None or axes is None else _transposed(g, axes)
             for g, axes in zip(map(found.get, self.consts), self._inverse, strict=True)
         ]
-        return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
+        given = arrays[len(self.consts) : len(self.consts) + count]
+        of_carry = [
+            reshaped(found[v], x.shape) if v in found else None for v, x in zip(forward.carry, given, strict=True)
+        ]
+        return [*back, *of_carry, *map(found.get, forward.xs)]
 
     def _rematerialise(self, env: Env, carry: Sequence[np.ndarray], part: Part) -> list[np.ndarray]:
         """Return the residuals of a segment that began with `carry`."""
@@ -204,11 +216,22 @@ class Program:
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
-        return self.transposed(arrays[:a]), arrays[a:b], arrays[b:]
+        carry = [reshaped(x, var.shape) for x, var in zip(arrays[a:b], self.traced.carry, strict=True)]
+        return self.transposed(arrays[:a]), carry, arrays[b:]
+
+
+def reshaped(x: Array, shape: tuple[int, ...]) -> Array:
+    """Return a part of the carry with or without an axis of size 1 in front."""
+    return x if x.shape == shape else x.reshape(shape)
 
 
 def _transposed(g: np.ndarray | Deferred, axes: tuple[int, ...]) -> np.ndarray | Deferred:
     return g.transposed() if isinstance(g, ProductSum) and axes == (1, 0) else complete(g).transpose(axes)
+
+
+def _cut(arrays: Sequence[np.ndarray], part: Part, T: int) -> Sequence[np.ndarray]:
+    """Return the values of a segment of arrays over all `T` steps."""
+    return arrays if part.run.T == T else [x[part.times] for x in arrays]
 
 
 def _store(arrays: Env, values: Iterable[tuple[Var, np.ndarray]], part: Part, T: int) -> None:

@@ -133,15 +133,15 @@ class _Bound:
     """The memory of a compiled loop."""
 
     def __init__(self, step: Step, kernel: Kernel, length: int, env: Env) -> None:
-        self._kernel, self._bound = kernel, kernel.bind(length, env)
-        slabs = self._bound.carries
-        self._first, self._second = ([slab[at] for slab in slabs.values()] for at in (0, 1))
-        self.carry = [slabs[var][0].reshape(var.shape) for var in step.carry]
+        bound = kernel.bind(length, env)
+        self._kernel, self._bound = kernel, bound._replace(sizes=bound.sizes.copy())
+        self._first, self._second = ([bound.slab(var, number) for var in step.carry] for number in (0, 1))
+        self.carry = self._first
         self.outputs = []
         for y in step.ys:
             view = kernel.view(y)
             assert view is not None
-            self.outputs.append(kernel.over_time(view, self._bound, length, reverse=False, env=env))
+            self.outputs.append(kernel.over_time(view, self._bound, length, env))
         self.run(0)  # now the machine code is there
 
     def run(self, count: int) -> None:

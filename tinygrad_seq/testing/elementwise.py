@@ -96,6 +96,7 @@ ROWS = [
     _row("softplus", _scalar(lambda x: math.log1p(math.exp(x)))),
     _row("log_sigmoid", _scalar(lambda x: -math.log1p(math.exp(-x)))),
     _row("logaddexp", np.logaddexp, ALL, ALL),
+    _row("copysign", np.copysign, NEGATIVE, POSITIVE),
     _row("sin", np.sin),
     _row("cos", np.cos),
     _row("tan", np.tan, UNIT),
@@ -136,7 +137,9 @@ LOGIC = {
     "greater": np.greater, "greater_equal": np.greater_equal, "logical_and": np.logical_and,
     "logical_or": np.logical_or, "logical_xor": np.logical_xor, "logical_not": np.logical_not,
     "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite,
+    "signbit": np.signbit,
 }  # fmt: skip
 BITS = {
     "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "invert": np.invert,
+    "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,
 }  # fmt: skip

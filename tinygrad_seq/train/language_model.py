@@ -169,7 +169,7 @@ class LanguageModel(nn.Module):
             for start in range(0, len(values), window):
                 targets = row[start + 1 : start + 1 + window, None]
                 logits, state = self(row[start : start + len(targets), None], state)
-                losses = cross_entropy(logits.astype(np.float64), targets, reduction="none")
+                losses = cross_entropy(logits.astype(np.float64), targets, axis=-1, reduction="none")
                 values[start : start + window] = -losses.numpy()[:, 0]
         return values
 

@@ -157,7 +157,7 @@ class TrainingSteps:
 
     def _loss_of_logits(self, tokens: ArrayLike, targets: ArrayLike, state: Any, **options: Any) -> tuple[Tensor, Any]:
         logits, state = self.model(tokens, state, **options)
-        return cross_entropy(logits, targets), state
+        return cross_entropy(logits, targets, axis=-1), state
 
     def _step(self, loss: float) -> float:
         """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""
@@ -293,7 +293,7 @@ def evaluate(
                 progress(count, length * streams)
             left = length - count // streams
             logits, state = model(inputs[:left], state)
-            total += cross_entropy(logits, targets[:left], reduction="sum").item()
+            total += cross_entropy(logits, targets[:left], axis=-1, reduction="sum").item()
             count += targets[:left].size
             if left <= window:
                 break

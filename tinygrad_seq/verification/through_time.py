@@ -10,8 +10,9 @@ from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor
 from ..base.tree import Tree, flatten, map_leaves
 from ..nn.recurrence.layer import SequenceLayer
+from ..nn.recurrence.options import joins
 from ..nn.recurrence.passes import step_of_pass
-from ..ops.joining import concat
+from ..ops.joining import concat, split
 from ..scan.eager import unroll
 from ..scan.ir.leaves import stack_leaves
 from .compare import ROUNDING, Evaluation, Finding, closeness, compare
@@ -114,16 +115,21 @@ def _loops(problem: Problem, layer: SequenceLayer) -> Run:
                 leaves, rebuild = flatten(merged)
                 merged = rebuild([x + y for x, y in zip(before, leaves, strict=True)])
             xs = merged
+        if layer.options["merge"] is None:
+            halves = [split(y, 2, axis=-1) for y in flatten(xs)[0]]
+            xs = tuple(flatten(xs)[1]([half[k] for half in halves]) for k in (0, 1))
         return {"ys": xs, "state": layer._join(finals)}
 
     return run
 
 
-def _merged(pair: list[Tree], how: str) -> Tree:
+def _merged(pair: list[Tree], how: str | None) -> Tree:
     a, rebuild = flatten(pair[0])
     both = list(zip(a, flatten(pair[1])[0], strict=True))
-    if how == "concat":
+    if joins(how):
         return rebuild([concat(two, -1) for two in both])
+    if how == "mul":
+        return rebuild([x * y for x, y in both])
     return rebuild([(x + y) / (2 if how == "mean" else 1) for x, y in both])
 
 

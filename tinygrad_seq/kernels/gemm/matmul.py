@@ -21,7 +21,7 @@ from ...errors import DtypeError, ShapeError
 from ..jit import kernel
 from ..pool import Task, run_all, split, workers
 from .narrow import check_narrow, format_of, narrow_into, packed, rows_into
-from .operands import header_of, product_in_numpy
+from .operands import bits_of, header_of, product_in_numpy
 from .packed import STRIP_ROWS, gemm, matmul_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
 
@@ -49,22 +49,22 @@ TASKS_PER_THREAD = 2
 # ------------------------------------------------------------------------------------------------ products
 
 
-def _into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+def _into(a: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
     """Multiply in the format of `like`."""
 
 
 @overload(_into)  # type: ignore[untyped-decorator, unused-ignore]
-def _choose(a, b, c, accumulate, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _choose(a, b, c, accumulate, fixed, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
     if like == c.dtype:
-        return lambda a, b, c, accumulate, like: matmul_into(a, b, c, accumulate)  # noqa: ARG005
-    return lambda a, b, c, accumulate, like: narrow_into(a, b, c, accumulate, like)  # noqa: PLW0108
+        return lambda a, b, c, accumulate, fixed, like: matmul_into(a, b, c, accumulate)  # noqa: ARG005
+    return lambda a, b, c, accumulate, fixed, like: narrow_into(a, b, c, accumulate, fixed, like)  # noqa: PLW0108
 
 
 @kernel
-def _multiply(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+def _multiply(a: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
     M, K = a.shape
     if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate) or header_of(like) > 0:
-        _into(a, b, c, accumulate, like)
+        _into(a, b, c, accumulate, fixed, like)
         return
     room = np.empty((min(M, STRIP_ROWS), c.shape[1]), c.dtype)
     for i in range(0, M, STRIP_ROWS):
@@ -74,22 +74,22 @@ def _multiply(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None
         for stop in range(K, 0, -SUM_DEPTH):
             start = max(0, stop - SUM_DEPTH)
             if more and stop - start >= SHORT_DEPTH:
-                _into(rows[:, start:stop], b[start:stop, :], part, not more, like)  # no literal: one compilation
+                _into(rows[:, start:stop], b[start:stop, :], part, not more, fixed, like)  # no literal: one compilation
                 for r in range(target.shape[0]):
                     for j in range(target.shape[1]):
                         target[r, j] += room[r, j]
             else:
-                _into(rows[:, start:stop], b[start:stop, :], target, more, like)
+                _into(rows[:, start:stop], b[start:stop, :], target, more, fixed, like)
             more = True
 
 
 @functools.cache
-def _product(dtype: np.dtype, form: np.dtype) -> Callable[[Array, Array, Array, bool], None]:
+def _product(dtype: np.dtype, form: np.dtype) -> Callable[..., None]:
     """Return `_multiply` in a format, compiled for any strides, without checks of dtypes and write flags."""
     ready(form)
     compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
-    run, zero = compiled.compile((kind, kind, kind, types.boolean, from_dtype(form))), form.type(0)
-    return lambda a, b, c, accumulate: run(a, b, c, accumulate, zero)
+    run, zero = compiled.compile((kind, kind, kind, types.boolean, types.intp, from_dtype(form))), form.type(0)
+    return lambda a, b, c, accumulate, fixed=0: run(a, b, c, accumulate, fixed, zero)
 
 
 def _tasks(run: Callable[..., None], a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
@@ -107,7 +107,9 @@ def _tasks(run: Callable[..., None], a: Array, b: Array, c: Array, accumulate: b
     return [partial(run, a[cut], b, c[cut], accumulate) for cut in cuts]
 
 
-def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: str = "float32") -> None:
+def multiply(
+    a: Array, b: Array, c: Array, accumulate: bool = False, precision: str = "float32", largest: float = 0.0
+) -> None:
     """Set ``c = a @ b``, or add to it with `accumulate`, with the same bits for any number of threads.
 
     Blocks of 1024 products, counted from the end of K, are summed, and the block sums are added, last block first. So a
@@ -125,6 +127,8 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
     precision
         ``"float32"``: as the operands are. ``"bfloat16"`` or ``"int8"``: float32 operands are rounded, as
         `operands.py` says; int8 has one scale per row of `a` and per column of `b`.
+    largest
+        The magnitude in `a` that becomes 127 in int8; 0 stands for the largest of each row.
 
     Raises
     ------
@@ -144,23 +148,23 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
         check_narrow("multiply", a, b, precision)
         form = format_of(precision)
     if config.DISABLE_JIT:
-        product = quiet().run(np.matmul, a, b) if form == c.dtype else product_in_numpy(a, b, precision)
+        product = quiet().run(np.matmul, a, b) if form == c.dtype else product_in_numpy(a, b, precision, largest)
         quiet().run(np.add, product, c if accumulate else 0, out=c)
         return
     M, N = c.shape
     if accumulate and precision == "int8":  # its sums are integers until the end
         part = np.empty(c.shape, c.dtype)
-        multiply(a, b, part, False, precision)
+        multiply(a, b, part, False, precision, largest)
         c += part
         return
     if N > 1 and c.strides[1] != c.itemsize:
         if M > 1 and c.strides[0] != c.itemsize:
             copy = c.copy("C")
-            multiply(a, b, copy, accumulate, precision)
+            multiply(a, b, copy, accumulate, precision, largest)
             c[...] = copy
             return
         a, b, c = b.T, a.T, c.T
-    run = _product(c.dtype, form)
+    run = partial(_product(c.dtype, form), fixed=bits_of(largest))
     threads = _threads(a, c, precision)
     if threads == 1:
         run(a, b, c, accumulate)
@@ -169,21 +173,21 @@ def multiply(a: Array, b: Array, c: Array, accumulate: bool = False, precision: 
 
 
 @functools.cache
-def _packed_product(dtype: np.dtype, form: np.dtype) -> Callable[[Array, Array, Array], None]:
+def _packed_product(dtype: np.dtype, form: np.dtype) -> Callable[..., None]:
     """Return the product of rows and panels compiled for any strides, without checks of dtypes and write flags."""
     ready(form)
     element, zero = from_dtype(dtype), form.type(0)
     a, c = types.Array(element, 2, "A"), types.Array(element, 2, "C")
     if form == dtype:
         run = cast("Any", gemm).compile((a, types.Array(element, 3, "C"), c, types.boolean))
-        return lambda a, panels, c: run(
+        return lambda a, panels, c, fixed: run(  # noqa: ARG005
             a, panels.view(dtype).reshape(-1, a.shape[1], PANEL_BYTES // c.itemsize), c, False
         )
-    narrow = cast("Any", rows_into).compile((a, types.Array(types.uint8, 1, "C"), c, from_dtype(form)))
-    return lambda a, panels, c: narrow(a, panels, c, zero)
+    narrow = cast("Any", rows_into).compile((a, types.Array(types.uint8, 1, "C"), c, types.intp, from_dtype(form)))
+    return lambda a, panels, c, fixed: narrow(a, panels, c, fixed, zero)
 
 
-def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32") -> None:
+def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32", largest: float = 0.0) -> None:
     """Set ``c = a @ b`` from ``panels = packed(b, precision)``, with the bits of `multiply`.
 
     Parameters
@@ -196,8 +200,10 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
         ``(M, N)``, contiguous. *Changed*.
     precision
         That of the panels.
+    largest
+        As in `multiply`.
     """
-    run = _packed_product(c.dtype, format_of(precision, c.dtype))
+    run = partial(_packed_product(c.dtype, format_of(precision, c.dtype)), fixed=bits_of(largest))
     threads = _threads(a, c, precision)
     if threads == 1:
         run(a, panels, c)
@@ -206,17 +212,24 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
     run_all([partial(run, a[cut], panels, c[cut]) for cut in cuts])
 
 
-def multiply_kept(a: Array, b: Array, c: Array, precision: str = "float32", kept: dict[Any, Any] | None = None) -> None:
+def multiply_kept(
+    a: Array,
+    b: Array,
+    c: Array,
+    precision: str = "float32",
+    kept: dict[Any, Any] | None = None,
+    largest: float = 0.0,
+) -> None:
     """Set ``c = a @ b`` as `multiply` does; `kept`, which belongs to the memory of `b`, keeps its panels."""
     if kept is None or config.DISABLE_JIT or a.shape[1] > SUM_DEPTH or _threads(a, c, precision) > 1:
-        multiply(a, b, c, False, precision)
+        multiply(a, b, c, False, precision, largest)
         return
     check_narrow("multiply", a, b, precision)
     key = precision, b.shape, b.strides
     panels = kept.get(key)
     if panels is None:
         panels = kept[key] = packed(b, precision)
-    multiply_packed(a, panels, c, precision)
+    multiply_packed(a, panels, c, precision, largest)
 
 
 def _threads(a: Array, c: Array, precision: str) -> int:

@@ -2,10 +2,12 @@
 
 In generated kernels, once per step and product:
 
-    rows_at(a, M, K, a_row, a_column, rows, like)         float32 rows of A, any strides ─▶ rows_nbytes(M, K, precision)
+    rows_at(a, M, K, a_row, a_column, rows, fixed, like)  float32 rows of A, any strides ─▶ rows_nbytes(M, K, precision)
     gemm_rows_at(rows, M, K, b, c, N, c_row, like)        rows and packed(b, precision) ─▶ float32 C
 
 `like` is a zero with the dtype of the format, ``BFLOAT16.type(0)`` or ``INT8.type(0)`` (see `formats.py`).
+`fixed` are the bits of the magnitude in A that becomes 127 in int8 (`operands.bits_of`); 0 stands for the largest of
+each row.
 """
 
 from __future__ import annotations
@@ -72,18 +74,18 @@ def panels_nbytes(K: int, N: int, precision: str, dtype: Any = np.float32) -> in
 def ready(dtype: Any) -> None:
     """Make `rows_at` and `gemm_rows_at` available to generated kernels, in the format of `dtype`."""
     tile.ready(dtype)
-    shared.publish("rows", convert_rows, 6, from_dtype(np.dtype(dtype)))
+    shared.publish("rows", convert_rows, 7, from_dtype(np.dtype(dtype)))
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def rows_at(typing, a, M, K, a_row, a_column, rows, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def rows_at(typing, a, M, K, a_row, a_column, rows, fixed, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Convert float32 rows at an address, sizes and strides in elements; `rows` is the address of the result."""
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
         shared.call(context, builder, "rows", like, values[:-1])
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 6, like), generate
+    return types.void(*[types.intp] * 7, like), generate
 
 
 def _emit(context: Any, builder: Any, like: Any, values: Any, accumulate: Any) -> None:
@@ -125,7 +127,7 @@ def _add_gemm_rows(typing, rows, M, K, b, c, N, c_row, accumulate, like):  # typ
 
 
 @kernel
-def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> None:
+def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
     """Set ``c = a @ b`` in the format of `like`, or add to it if the format can, for `a` and `b` of any strides.
 
     *Changed*: `c` ``(M, N)``, with contiguous columns. All are float32.
@@ -143,7 +145,7 @@ def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> No
     for i in range(0, M, _STRIP_ROWS):
         rows = min(_STRIP_ROWS, M - i)
         first, strip = data(a) + 4 * i * a_row, data(words)
-        convert_rows(first, rows, K, a_row, a_column, strip, like)
+        convert_rows(first, rows, K, a_row, a_column, strip, fixed, like)
         for p in range(0, -(-N // COLUMNS), width):
             j = p * COLUMNS
             columns = min(N - j, width * COLUMNS)
@@ -154,7 +156,7 @@ def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, like: Any) -> No
 
 
 @kernel
-def rows_into(a: Array, panels: Array, c: Array, like: Any) -> None:
+def rows_into(a: Array, panels: Array, c: Array, fixed: int, like: Any) -> None:
     """Set ``c = a @ b`` in the format of `like`, for `a` ``(M, K)`` of any strides and ``panels = packed(b, ...)``.
 
     *Changed*: `c` ``(M, N)``, with contiguous columns. Both are float32.
@@ -165,7 +167,7 @@ def rows_into(a: Array, panels: Array, c: Array, like: Any) -> None:
     words = room(row * min(M, _STRIP_ROWS), np.uint8(0))
     for i in range(0, M, _STRIP_ROWS):
         rows, strip = min(_STRIP_ROWS, M - i), data(words)
-        convert_rows(data(a) + 4 * i * a_row, rows, K, a_row, a_column, strip, like)
+        convert_rows(data(a) + 4 * i * a_row, rows, K, a_row, a_column, strip, fixed, like)
         _add_gemm_rows(strip, rows, K, data(panels), data(c) + 4 * i * c_row, N, c_row, False, like)
 
 

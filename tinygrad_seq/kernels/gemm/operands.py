@@ -5,7 +5,7 @@
 **int8** has one symmetric scale per vector, a row of A or a column of B: numbers are ``rint(x * (127 / largest))``, and
 stand for themselves times ``largest / 127``, where `largest` is the largest magnitude of the vector. A vector with NaN
 or an infinity has the scale NaN: the results of its row or column are NaN. A vector whose largest magnitude is below
-2**-100 counts as zero.
+2**-100 counts as zero. If `largest` is fixed for all rows of A, larger magnitudes become 127.
 """
 
 from __future__ import annotations
@@ -55,14 +55,19 @@ def round_bfloat16(x: Array) -> Array:
     return from_bfloat16(to_bfloat16(x))
 
 
-def quantise(x: Array, axis: int) -> tuple[Array, Array]:
-    """Return the int8 numbers of float32 `x`, and their scales: one for all numbers along `axis`, kept at size 1."""
+def quantise(x: Array, axis: int, fixed: float = 0.0) -> tuple[Array, Array]:
+    """Return the int8 numbers of float32 `x`, and their scales: one for all numbers along `axis`, kept at size 1.
+
+    `fixed` is the magnitude that becomes 127; 0 stands for the largest along `axis`.
+    """
     with np.errstate(all="ignore"):
         largest = np.max(np.abs(x), axis=axis, keepdims=True, initial=0).astype(np.float32)
+        if fixed:
+            largest = np.where(np.isfinite(largest), np.float32(fixed), largest)
         usable = np.isfinite(largest) & (largest >= np.float32(SMALLEST))
         inverse = np.float32(LARGEST) / np.where(usable, largest, np.float32(np.inf))
         scale = np.where(usable, largest / np.float32(LARGEST), np.where(np.isfinite(largest), 0, np.nan))
-        numbers = np.rint(np.where(usable, x, 0) * inverse)
+        numbers = np.rint(np.clip(np.where(usable, x, 0) * inverse, -LARGEST, LARGEST))
     return numbers.astype(np.int8), scale.astype(np.float32)
 
 
@@ -72,12 +77,20 @@ def dequantise(numbers: Array, scale: Array) -> Array:
     return values
 
 
-def product_in_numpy(a: Array, b: Array, precision: str) -> Array:
-    """Return ``a @ b`` of float32 matrices in ``"bfloat16"`` or ``"int8"``: the definition of the compiled products."""
+def bits_of(largest: float) -> int:
+    """Return the bits of a number as float32: how kernels take a fixed largest magnitude."""
+    return int(np.float32(largest).view(np.uint32))
+
+
+def product_in_numpy(a: Array, b: Array, precision: str, largest: float = 0.0) -> Array:
+    """Return ``a @ b`` of float32 matrices in ``"bfloat16"`` or ``"int8"``: the definition of the compiled products.
+
+    `largest` is the magnitude in `a` that becomes 127 in int8; 0 stands for the largest of each row.
+    """
     with np.errstate(all="ignore"):
         if precision == "bfloat16":
             return np.asarray(np.matmul(round_bfloat16(a), round_bfloat16(b)))
-        (rows, of_rows), (columns, of_columns) = quantise(a, 1), quantise(b, 0)
+        (rows, of_rows), (columns, of_columns) = quantise(a, 1, largest), quantise(b, 0)
         exact = np.matmul(rows.astype(np.float64), columns.astype(np.float64)).astype(np.float32)
         return np.asarray(exact * (of_rows * of_columns))
 
@@ -174,8 +187,11 @@ group_of, header_of, footer_of, _offset_of = (_trait(x) for x in ("group", "row_
 
 
 @kernel
-def convert_rows(a, M, K, a_row, a_column, rows, like):  # type: ignore[no-untyped-def]
-    """Convert rows of A to words; sizes and strides in elements."""
+def convert_rows(a, M, K, a_row, a_column, rows, fixed, like):  # type: ignore[no-untyped-def]
+    """Convert rows of A to words; sizes and strides in elements.
+
+    `fixed` are the bits of the magnitude that becomes 127 in int8; 0 stands for the largest of each row.
+    """
     group, header = group_of(like), header_of(like)
     steps, zero = -(-K // group), np.float32(0)
     width = -(-K // _CHUNK) * _CHUNK
@@ -195,11 +211,19 @@ def convert_rows(a, M, K, a_row, a_column, rows, like):  # type: ignore[no-untyp
             largest = np.uint32(0)
             for k in range(K):
                 largest = max(largest, _magnitude(row[k]))
+            if fixed != 0 and largest < np.uint32(0x7F800000):
+                largest = np.uint32(fixed)
             inverse, offset = _inverse(largest, zero), _offset_of(like)
             vector(place - header, 1, zero)[0] = _scale(largest, zero)
-            for k in range(K):
-                number = np.int8(word(row[k] * inverse + _ROUNDER))
-                target[k] = number + offset
+            if fixed == 0:
+                for k in range(K):
+                    number = np.int8(word(row[k] * inverse + _ROUNDER))
+                    target[k] = number + offset
+            else:
+                for k in range(K):
+                    within = min(max(row[k] * inverse, np.float32(-LARGEST)), np.float32(LARGEST))
+                    number = np.int8(word(within + _ROUNDER))
+                    target[k] = number + offset
         else:
             left = 16 * (2 - group)  # a number stored as float32
             for k in range(K):

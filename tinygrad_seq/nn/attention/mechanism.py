@@ -11,16 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from ...autograd.creation import asarray, zeros
 from ...autograd.tensor import Tensor
 from ...errors import DtypeError, ShapeError
-from ...ops.comparison import where
-from ...ops.extrema import any
 from ...ops.linear import matmul
-from ...ops.normalisation import softmax
 from ...ops.primitive import is_traced
 from ...ops.shape import expand_dims, swapaxes
 from ..checks import check_features, check_tensor
 from ..masks import check_flags
 from ..module.module import Module, in_precision
 from ..recurrence.padding import fill_padding, send_zeros, unchecked
+from ..scaled_dot_product import masked_softmax
 
 Mask = NDArray[np.bool_]
 
@@ -243,9 +241,3 @@ class Attention(Module):
         N, S = rows.shape[:2]
         valid = check_flags(name, S, N, self.batch_first, lengths, mask).valid(S)
         return rows, np.ones((N, S), bool) if valid is None else valid.T
-
-
-def masked_softmax(scores: Tensor, mask: Tensor | Mask) -> Tensor:
-    """Return the softmax over the last axis where `mask` is true, and exactly 0 elsewhere."""
-    hidden = where(any(mask, axis=-1, keepdims=True), -np.inf, 0.0).astype(scores.dtype)  # avoid rows of only -inf
-    return where(mask, softmax(where(mask, scores, hidden), axis=-1), 0)

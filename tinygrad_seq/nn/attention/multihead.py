@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ...autograd.creation import asarray, zeros
 from ...autograd.tensor import Tensor
@@ -17,14 +17,16 @@ from ...ops.linear import linear, matmul
 from ...ops.normalisation import dropout as drop
 from ...ops.reduction import mean
 from ...ops.shape import expand_dims, permute_dims, reshape, squeeze, swapaxes
-from ..checks import check_features, check_probability, check_sizes, check_switches
+from ..checks import check_features, check_probability, check_sizes, check_switches, refuse
 from ..init import xavier_uniform_, zeros_
 from ..layers import Linear
 from ..masks import check_flags
 from ..module.module import in_precision
 from ..module.parameter import Parameter
+from ..module.placement import check_placement
 from ..recurrence.padding import fill_padding
-from .mechanism import Attention, Mask, Memory, masked_softmax
+from ..scaled_dot_product import masked_softmax
+from .mechanism import Attention, Mask, Memory
 
 Shapes = dict[tuple[int, ...], tuple[int, ...]]
 
@@ -271,7 +273,7 @@ class MultiHeadAttention(Attention):
 
 
 class MultiheadAttention(MultiHeadAttention):
-    """`MultiHeadAttention` under PyTorch's name, with the same parameters.
+    """`MultiHeadAttention` under PyTorch's name, with its arguments.
 
     Parameters
     ----------
@@ -283,14 +285,20 @@ class MultiheadAttention(MultiHeadAttention):
         The probability, in [0, 1], that a weight is dropped in training.
     bias : bool, default True
         Whether there are biases.
+    add_bias_kv, add_zero_attn : bool, default False
+        False only: keys and values are those that are given.
     kdim, vdim : int, optional
         The sizes of keys and values; E by default.
     batch_first : bool, default False
         Whether arrays are (N, L, E) instead of (L, N, E).
+    device : str, optional
+        None or ``"cpu"``; accepted so that PyTorch code runs.
+    dtype : dtype, optional
+        ``"float32"`` or ``"float64"``; `default_dtype` if None.
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, DtypeError
         If a size is not an integer >= 1, `num_heads` does not divide `embed_dim`, or an option is out of range.
 
     Examples
@@ -300,6 +308,27 @@ class MultiheadAttention(MultiHeadAttention):
     >>> ts.nn.MultiheadAttention(8, num_heads=2)(x, x, x)[0].shape
     (5, 3, 8)
     """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        name = type(self).__name__
+        advice = "append a key and a value with ts.concat"
+        refuse(name, advice, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn)
+        check_placement(name, device, dtype)
+        super().__init__(embed_dim, num_heads, dropout, bias, kdim, vdim, batch_first)
+        self.to(dtype=dtype)
 
 
 def _as_mask(caller: str, name: str, given: Any, dtype: np.dtype, shapes: Shapes) -> tuple[Mask, Tensor | None]:

@@ -96,8 +96,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__.get(name)
-        if isinstance(held, Parameter | Buffer) and isinstance(value, Tensor) and not isinstance(value, type(held)):
-            kind = type(held).__name__
+        known = Parameter if isinstance(held, Parameter) else Buffer if isinstance(held, Buffer) else None
+        if known is not None and isinstance(value, Tensor) and not isinstance(value, known):
+            kind = known.__name__
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: expected a {kind}, got a Tensor of shape {value.shape} {value.dtype}, "
                 f"which would not be saved or trained any more; assign nn.{kind}(values), or in ts.no_grad() call "
@@ -348,7 +349,7 @@ class Module:
     def _register(self, name: str, value: Any, kind: type) -> None:
         if not isinstance(name, str) or not name or "." in name:
             got, advice = repr(name), "pass a word"
-        elif hasattr(self, name) and not isinstance(vars(self).get(name), kind | None):
+        elif hasattr(self, name) and not isinstance(vars(self).get(name, self.forward), kind | None):
             got, advice = f"{name!r}, which the module has", "choose another name"
         elif not isinstance(value, kind | None):
             got, advice = f"a {type(value).__name__} as {name!r}", f"pass an nn.{kind.__name__}"

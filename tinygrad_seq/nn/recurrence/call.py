@@ -21,7 +21,7 @@ from ..cell import Cell
 from ..checks import check_given
 from ..masks import Flags, Mask
 from ..module.parameter import Buffer, Parameter
-from .options import Options
+from .options import Options, joins
 from .padding import hold_padding
 from .passes import Outcome, Pass, run_pass, run_together
 from .shrinking import reorder_rows, reorder_steps
@@ -149,16 +149,18 @@ def _drop_inputs(call: Call, between: bool, x: Any) -> Any:
     return x
 
 
-def _merge(forward: Leaves, backward: Leaves, how: str) -> Leaves:
+def _merge(forward: Leaves, backward: Leaves, how: str | None) -> Leaves:
     """Merge the outputs of the two directions of a layer."""
     pairs = zip(forward.arrays, backward.arrays, strict=True)
     return Leaves([merge_outputs(*pair, how) for pair in pairs], forward.rebuild)
 
 
-def merge_outputs(forward: Any, backward: Any, how: str) -> Any:
+def merge_outputs(forward: Any, backward: Any, how: str | None) -> Any:
     """Merge an output of the two directions of a layer: Tensors or ndarrays."""
-    if how == "concat":
+    if joins(how):
         return concat((forward, backward), -1)
+    if how == "mul":
+        return forward * backward
     return (forward + backward) * (0.5 if how == "mean" else 1)
 
 

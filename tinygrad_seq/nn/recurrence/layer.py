@@ -8,6 +8,7 @@ from typing import Any
 
 from ...base.tree import Tree, describe, first_leaf, flatten, map_leaves
 from ...errors import ArgumentError, ShapeError
+from ...ops.joining import split
 from ...ops.shape import swapaxes
 from ...scan import program_of
 from ...scan.eager import StepFunction
@@ -19,7 +20,7 @@ from ..module.module import Module
 from ..module.parameter import Parameter
 from .call import Call, add_residual, run_call
 from .inspection import Inspection, PassInspection, make_nudges
-from .options import TRANSFORMS, Options, check_options, check_residual
+from .options import TRANSFORMS, Options, check_options, check_residual, joins
 from .passes import Pass, learned_state, step_of_pass
 from .prepared_calls import PreparedCalls
 from .stream import Stream
@@ -50,6 +51,8 @@ class SequenceLayer(Module):
     options: Options
     initial_states: list[Tree] | None
     projections: list[Parameter] | None = None
+    _stacks_states = False
+    """Whether the arrays of its state have an axis of passes in front."""
 
     def _set_up(
         self,
@@ -81,7 +84,7 @@ class SequenceLayer(Module):
         self.batch_first, self.bidirectional, self.dropout = batch_first, bidirectional, dropout
         self.options = check_options(name, bidirectional, options)
         if self.options["residual"]:
-            check_residual(name, sizes, bidirectional and self.options["merge"] == "concat")
+            check_residual(name, sizes, bidirectional and joins(self.options["merge"]))
         for cell in cells:
             for transform in TRANSFORMS:
                 transform.check(name, self.options, cell.initial_state(1))
@@ -111,7 +114,7 @@ class SequenceLayer(Module):
     def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
         """Return the arrays of the state of each pass, from those of the state of the layer.
 
-        `counts` are the numbers of arrays of the passes.
+        `counts` are the numbers of arrays of the passes. Those of a single pass keep the axis of passes, of size 1.
         """
         raise NotImplementedError
 
@@ -157,7 +160,8 @@ class SequenceLayer(Module):
         Returns
         -------
         ys : Tensor (T, N, H), or the structure of the cell's output
-            (T, N, 2H) if the outputs of two directions are concatenated; (N, T, ...) with `batch_first`.
+            (T, N, 2H) if the outputs of two directions are concatenated; (N, T, ...) with `batch_first`. The pair
+            (forward, backward) with ``merge=None``.
         state : Tensors
             The state after the last valid step; pass it to the next call to continue, through `detach_state` to
             cut the gradient.
@@ -169,7 +173,7 @@ class SequenceLayer(Module):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
-        plain = lengths is None and mask is None and reset is None
+        plain = lengths is None and mask is None and reset is None and self.options["merge"] is not None
         if plain and (ready := self._prepared.run(self, xs, state)) is not None:
             return ready
         leaves = self._enter(xs)
@@ -184,8 +188,12 @@ class SequenceLayer(Module):
         if self.options["stateful"]:
             self._kept = [detach_state(final) for final in finals]
         if not self.options["return_all_states"]:
-            return self._pack(ys), self._join(finals)
-        return self._pack(ys), self._join(finals), self._join([self._pack(Leaves.of(each.states)) for each in outcomes])
+            return self._outputs(ys), self._join(finals)
+        return (
+            self._outputs(ys),
+            self._join(finals),
+            self._join([self._pack(Leaves.of(each.states)) for each in outcomes]),
+        )
 
     def _enter(self, inputs: Tree) -> Leaves:
         """Return the inputs of a call, checked, flattened and time-major."""
@@ -199,6 +207,13 @@ class SequenceLayer(Module):
         flags = check_flags(name, T, N, self.batch_first, lengths, mask, reset)
         call = Call(name, passes, 1 + self.bidirectional, flags, self.options, self.dropout, self.training)
         return call, self._begin(passes, state, N)
+
+    def _outputs(self, ys: Leaves) -> Tree:
+        """Return the outputs as `forward` does: with ``merge=None`` the pair of those of both directions."""
+        if not self.bidirectional or self.options["merge"] is not None:
+            return self._pack(ys)
+        halves = [split(y, 2, axis=-1) for y in ys.arrays]
+        return tuple(self._pack(Leaves([half[k] for half in halves], ys.rebuild)) for k in (0, 1))
 
     def _pack(self, arrays: Leaves) -> Tree:
         """Rebuild the structure of time-major arrays, batch-first if the layer is."""
@@ -296,7 +311,7 @@ class SequenceLayer(Module):
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             about = (one.place(layer), layer, one.reverse)
             found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
-        return Inspection(self._pack(ys), self._join([outcome.state for outcome in outcomes]), tuple(found))
+        return Inspection(self._outputs(ys), self._join([outcome.state for outcome in outcomes]), tuple(found))
 
     def stream(self, batch_size: int, state: Tree = None) -> Stream:
         """Return this layer as a function of one step's inputs (N, I) that keeps its state: see `Stream`.

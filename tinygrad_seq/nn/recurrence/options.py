@@ -17,8 +17,9 @@ class Options(TypedDict, total=False):
 
     Attributes
     ----------
-    merge : {"concat", "sum", "mean"}, default "concat"
-        How the outputs of the two directions of a bidirectional layer are combined; ``"concat"`` as in PyTorch.
+    merge : {"concat", "sum", "mean", "mul", None}, default "concat"
+        How the outputs of the two directions of a bidirectional layer are combined; ``"concat"`` as in PyTorch. With
+        None the layer returns the pair of them; further layers read both, as with ``"concat"``.
     variational_dropout : float, default 0.0
         The probability of dropping a feature of each layer's input for a whole sequence: one mask for all steps (Gal
         and Ghahramani, 2016).
@@ -63,7 +64,7 @@ class Options(TypedDict, total=False):
     0.1
     """
 
-    merge: Literal["concat", "sum", "mean"]
+    merge: Literal["concat", "sum", "mean", "mul"] | None
     variational_dropout: float
     recurrent_dropout: float
     drop_connect: float
@@ -82,7 +83,7 @@ class Options(TypedDict, total=False):
 TRANSFORMS: Final = [DROPS, ZONEOUT]
 """The options that change the step of a cell, in the order in which they are applied."""
 
-_CHOICES: Final = {"merge": ("concat", "sum", "mean"), "masked_output": ("zeros", "held")}
+_CHOICES: Final = {"merge": ("concat", "sum", "mean", "mul", None), "masked_output": ("zeros", "held")}
 
 
 def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
@@ -115,7 +116,7 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
     chosen: dict[str, Any] = {**defaults, **options}
     for name, choices in _CHOICES.items():
         value = chosen[name]
-        if not isinstance(value, str) or value not in choices:
+        if not isinstance(value, str | None) or value not in choices:
             raise ArgumentError(f"{layer}: expected {name} to be one of {choices}, got {value!r}; pass one of them.")
     check_switches(layer, **{name: chosen[name] for name, default in defaults.items() if default is False})
     check_probability(layer, variational_dropout=chosen["variational_dropout"])
@@ -135,6 +136,11 @@ def check_options(layer: str, bidirectional: bool, options: Options) -> Options:
                     "backwards, from the end of what it is given."
                 )
     return cast(Options, chosen)
+
+
+def joins(merge: str | None) -> bool:
+    """Return whether the next layer reads the outputs of both directions side by side."""
+    return merge is None or merge == "concat"
 
 
 def check_residual(layer: str, sizes: Sequence[tuple[int | None, int | None]], joined: bool) -> None:

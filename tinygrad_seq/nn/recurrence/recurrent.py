@@ -17,7 +17,7 @@ from ..checks import check_features, check_sizes, check_switches
 from ..module.parameter import Parameter
 from ..module.reinitialise import reinitialise
 from .layer import SequenceLayer
-from .options import Options
+from .options import Options, joins
 from .passes import draw_projection
 
 
@@ -89,7 +89,7 @@ class Recurrent(SequenceLayer):
                 raise ArgumentError(
                     f"Recurrent: expected num_layers={num_layers} cells, got {len(layers)}; leave num_layers out."
                 )
-            _check_reads_itself(layers[0], bidirectional and options.get("merge", "concat") == "concat", proj_size)
+            _check_reads_itself(layers[0], bidirectional and joins(options.get("merge", "concat")), proj_size)
             layers += [_reinitialised_copy(layers[0]) for _ in range(num_layers - 1)]
         if bidirectional:
             layers = [each if isinstance(each, tuple) else (each, _reinitialised_copy(each)) for each in layers]

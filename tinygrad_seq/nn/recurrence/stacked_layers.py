@@ -22,8 +22,9 @@ from ..cells.lstm import check_projection
 from ..checks import check_features, check_sizes, check_switches
 from ..module.parameter import Parameter
 from ..module.placement import check_placement
+from ..packed_sequence import PackedSequence
 from .layer import SequenceLayer
-from .options import Options
+from .options import Options, joins
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
@@ -97,7 +98,7 @@ class StackedLayers(SequenceLayer):
         check_projection(name, hidden_size, self.proj_size)
         self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
         arguments: dict[str, Any] = self.settings | ({"proj_size": self.proj_size} if self.proj_size else {})
-        merged = (self.proj_size or hidden_size) * (1 + (bidirectional and options.get("merge", "concat") == "concat"))
+        merged = (self.proj_size or hidden_size) * (1 + (bidirectional and joins(options.get("merge", "concat"))))
         made = []
         for suffix in _suffixes(num_layers, bidirectional):
             reads = input_size if suffix.startswith("_l0") else merged
@@ -148,17 +149,26 @@ class StackedLayers(SequenceLayer):
         """Do nothing; accepted because PyTorch code calls it to lay out weights for cuDNN."""
 
     def forward(
-        self, xs: Array, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None
-    ) -> tuple[Tensor, Any, *tuple[Any, ...]]:
+        self,
+        xs: Array | PackedSequence,
+        state: Any = None,
+        *,
+        hx: Any = None,
+        lengths: Any = None,
+        mask: Any = None,
+        reset: Any = None,
+    ) -> tuple[Any, Any, *tuple[Any, ...]]:
         """Return ``(ys, state)``: the last layer's h at every step, and the state of all layers after the last step.
 
         Parameters
         ----------
-        xs : Tensor (T, N, I), (N, T, I) or (T, I)
-            The inputs: time-major, with `batch_first`, or one sequence.
+        xs : Tensor (T, N, I), (N, T, I) or (T, I), or PackedSequence
+            The inputs: time-major, with `batch_first`, or one sequence; or packed sequences, for packed outputs.
         state : Tensor (L, N, H) or (L, H), or a tuple of two, default None
             The state to start from: h, or the tuple (h, c) of an `LSTM`. With two directions the first axis is 2L:
             layer 0 forward, layer 0 backward, layer 1 ... None for the initial state. Its gradient flows.
+        hx : Tensors, default None
+            PyTorch's name of `state`.
         lengths, mask, reset : default None
             See `Recurrent.forward`; for batches only.
 
@@ -176,7 +186,13 @@ class StackedLayers(SequenceLayer):
         ShapeError, DtypeError, ArgumentError
             If xs, the state or the flags do not fit the layer or each other.
         """
+        if hx is not None:
+            if state is not None:
+                raise ArgumentError(f"{type(self).__name__}: expected state or hx, got both; leave one out.")
+            state = hx
         if not isinstance(xs, Tensor):
+            if isinstance(xs, PackedSequence):
+                return self._packed(xs, state, (lengths, mask, reset))
             xs = as_leaf(xs, type(self).__name__)
         if xs.ndim != 2:
             return super().forward(xs, state, lengths=lengths, mask=mask, reset=reset)
@@ -191,7 +207,22 @@ class StackedLayers(SequenceLayer):
             state = map_leaves(lambda part: expand_dims(as_leaf(part), 1), state)
         ys, final, *states = super().forward(expand_dims(xs, axis), state)
         alone = map_leaves(lambda part: squeeze(part, 1), final)
-        return squeeze(ys, axis), alone, *map_leaves(lambda part: squeeze(part, axis + 1), states)
+        return (
+            map_leaves(lambda part: squeeze(part, axis), ys),
+            alone,
+            *map_leaves(lambda part: squeeze(part, axis + 1), states),
+        )
+
+    def _packed(self, xs: PackedSequence, state: Any, flags: tuple[Any, ...]) -> tuple[Any, Any, *tuple[Any, ...]]:
+        """Run the layer on packed sequences; only the outputs are packed again."""
+        if any(given is not None for given in flags):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected packed sequences alone, got lengths, mask or reset too; pass padded "
+                "sequences with lengths=."
+            )
+        padded, lengths = xs.padded(self.batch_first)
+        ys, final, *states = super().forward(padded, state, lengths=lengths)
+        return map_leaves(lambda part: xs.like(part, self.batch_first), ys), final, *states
 
     def _pass_cells(self) -> list[GatedCell]:
         return [self._cell(suffix) for suffix in _suffixes(self.num_layers, self.bidirectional)]
@@ -230,9 +261,11 @@ class StackedLayers(SequenceLayer):
             if part.dtype != dtype:
                 raise DtypeError(f"{facts}cast it with astype.")
 
+    _stacks_states = True
+
     def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
         if len(counts) == 1:
-            return [[reshape(leaf, leaf.shape[1:]) for leaf in leaves]]
+            return [leaves]
         return list(zip(*map(unstack, leaves), strict=True))
 
     def _join_arrays(self, states: Sequence[Sequence[Any]]) -> Sequence[Any]:

@@ -41,7 +41,7 @@ class KernelText:
     scratch
         The elements of the scratch of each fused product.
     rows
-        The names of operands that are converted to a low precision, and the bytes of each.
+        By operand, precision and fixed scale: the names of operands that are converted, and the bytes of each.
     converted
         Those that the phase at work has converted.
     fused
@@ -66,7 +66,7 @@ class KernelText:
         self.checked: list[Eqn] = []
         self.scratch: dict[Buffer, int] = {}
         self.converted: set[str] = set()
-        self.rows: dict[tuple[Var, str], tuple[str, str]] = {}
+        self.rows: dict[tuple[Var, str, int], tuple[str, str]] = {}
         self.fused: dict[Var, tuple[int, ...]] = {}
         self.nests = 0
         self.opened: set[Buffer] = set()

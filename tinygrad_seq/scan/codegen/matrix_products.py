@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ...kernels.gemm.narrow import columns_of, format_of, panel_nbytes, panels_nbytes, rows_nbytes
+from ...kernels.gemm.operands import bits_of
 from ..ir.step import Eqn, Var
 from .expression import literal
 from .fusion import Blocks, Packing
@@ -96,16 +97,16 @@ def _converted(text: KernelText, eqn: Eqn) -> tuple[str, str, list[str]]:
     They are converted once per part of a phase, for all rows of this thread, before the first product that reads them.
     """
     a, b = eqn.operands
-    precision = precision_of(eqn)
+    precision, fixed = precision_of(eqn), bits_of(eqn.params.get("largest", 0.0))
     size = text.number((a, precision, "row bytes"), rows_nbytes(1, b.shape[0], precision))
     depth = text.number((eqn, "k"), b.shape[0])
     left, rows, *steps = _matrix(text, eqn, a, depth)
-    name, _ = text.rows.setdefault((a, precision), (f"q{len(text.rows)}", f"({rows}) * {size}"))
+    name, _ = text.rows.setdefault((a, precision, fixed), (f"q{len(text.rows)}", f"({rows}) * {size}"))
     if name in text.converted:
         return f"a{name}", size, []
     text.converted.add(name)
-    zero = literal(0, format_of(precision))
-    return f"a{name}", size, [f"rows_at({left}, {rows}, {depth}, {', '.join(steps)}, a{name}, {zero})"]
+    limit, zero = text.number((a, precision, "largest", fixed), fixed), literal(0, format_of(precision))
+    return f"a{name}", size, [f"rows_at({left}, {rows}, {depth}, {', '.join(steps)}, a{name}, {limit}, {zero})"]
 
 
 def fused_product(text: KernelText, eqn: Eqn, blocks: Blocks) -> tuple[list[str], str]:

@@ -147,7 +147,8 @@ class Walk(Builder):
         modes = in_front()
         if modes is not DEFAULT and primitive.kind is OpKind.PRODUCT:
             operands = tuple(operands)
-            params = with_precision(primitive, operands, params, current().precision)
+            modes = current()
+            params = with_precision(primitive, operands, params, modes.precision, operands if modes.quantized else ())
         return super().apply(primitive, operands, params)
 
     def _find(

@@ -10,7 +10,9 @@ import numpy as np
 
 from ...autograd.array_protocol import ArrayProtocol
 from ...autograd.creation import as_tensor
+from ...autograd.promotion import WIDER, as_floats, float_of
 from ...autograd.python_protocol import first_axis
+from ...autograd.pytorch_protocol import PyTorchProtocol
 from ...autograd.recording import check_operand, explain
 from ...autograd.tensor import Tensor
 from ...base.memo import Memo
@@ -92,6 +94,10 @@ class Builder:
             ]
         )
         results = self._find(primitive, atoms, params, freeze(params) if params else ())
+        if not primitive.multiple and results[0].aval.dtype.char in WIDER:
+            dtype = float_of(primitive, atoms, params, results[0].aval.dtype)
+            if dtype is not None:
+                return self.apply(primitive, as_floats(primitive, tuple(map(self.tracer, atoms)), dtype), params)
         return tuple([Tracer(self, result) for result in results]) if primitive.multiple else Tracer(self, results[0])
 
     def _find(
@@ -111,7 +117,7 @@ class Builder:
         return results
 
 
-class Tracer(ArrayProtocol, Operators):
+class Tracer(PyTorchProtocol, ArrayProtocol, Operators):
     """Stands for an array while a step is traced: it has a shape and a dtype, and no values."""
 
     __slots__ = ("_builder", "_var")
@@ -132,10 +138,6 @@ class Tracer(ArrayProtocol, Operators):
     @property
     def ndim(self) -> int:
         return len(self._var.aval.shape)
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self._var.aval.shape, dtype=np.int64))
 
     def __len__(self) -> int:
         return first_axis("len", self.shape)
@@ -243,11 +245,7 @@ def _run_on_zeros(primitive: Primitive, operands: tuple[Atom, ...], params: dict
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise explain(primitive, arrays, error) from error
     results = result if primitive.multiple else (result,)
-    avals = [Aval(array.shape, array.dtype) for array in map(np.asarray, results)]
-    if any(aval.dtype.char == "e" for aval in avals):  # see `tensor.record`
-        arrays = [np.zeros(o.shape, np.float64) if o.__class__ is Var else o for o in operands]
-        avals = [Aval(array.shape, array.dtype) for array in (np.asarray(primitive.forward(*arrays, **params)),)]
-    return tuple(avals)
+    return tuple([Aval(array.shape, array.dtype) for array in map(np.asarray, results)])
 
 
 class Trace(Switch):

@@ -53,7 +53,7 @@ def _joined(x: Any) -> tuple[Any, ...]:
     return tuple([x._builder.tracer(operand) for operand in eqn.operands])
 
 
-def _product(a: Any, b: Any, precision: str = "float32") -> Any:
+def _product(a: Any, b: Any, precision: str = "float32", largest: float = 0.0) -> Any:
     """Return a matrix product of operands with one or more axes as one of matrices.
 
     What was joined along the summed axis is multiplied part by part, ``[h, x] @ W = h @ W[:H] + x @ W[H:]``: so the
@@ -64,16 +64,17 @@ def _product(a: Any, b: Any, precision: str = "float32") -> Any:
         end, terms = 0, []
         for part in parts:
             start, end = end, end + part.shape[-1]
-            terms.append(_product(part, _take_slices(b, slice(start, end)), precision))
+            terms.append(_product(part, _take_slices(b, slice(start, end)), precision, largest))
         return sum(terms[1:], terms[0])
     if a.ndim == 1:
         return reshape(
-            _product(reshape(a, (1, a.shape[0])), b, precision), (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else ()
+            _product(reshape(a, (1, a.shape[0])), b, precision, largest),
+            (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else (),
         )
     if b.ndim == 1:
         y = _product(a, reshape(b, (b.shape[0], 1)))
         return reshape(y, y.shape[:-1])
-    return matmul_at(a, b, precision)
+    return matmul_at(a, b, precision, largest)
 
 
 def _take_slices(x: Any, key: Any) -> Any:

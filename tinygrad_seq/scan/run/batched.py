@@ -17,10 +17,11 @@ from numba import config
 
 from ...base.modes import ieee
 from ...kernels.gemm.matmul import SUM_DEPTH, multiply, multiply_packed
+from ...kernels.gemm.one_row import multiply_row
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind, Rule
-from ..ir.step import Eqn, Var, evaluate
+from ..ir.step import Eqn, Var
 from .kept import NO_STAMPS, Stamps, packed_once
 from .panels import Panels, plain
 
@@ -37,17 +38,17 @@ def _aligned(x: Any, batched: bool, rank: int) -> Any:
     return x.reshape(x.shape[0], *[1] * missing, *x.shape[1:]) if missing else x
 
 
-def _matmul(batched: tuple[bool, ...], precision: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _matmul(batched: tuple[bool, ...], params: dict[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not batched[1] and b.ndim == 2:
-        return product(a.reshape(-1, a.shape[-1]), b, precision).reshape(*a.shape[:-1], b.shape[1])
+        return product(a.reshape(-1, a.shape[-1]), b, **params).reshape(*a.shape[:-1], b.shape[1])
     rank = max(x.ndim - over for x, over in zip((a, b), batched, strict=True))
     return product(_aligned(a, batched[0], rank), _aligned(b, batched[1], rank))
 
 
-def product(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> np.ndarray:
+def product(a: np.ndarray, b: np.ndarray, precision: str = "float32", largest: float = 0.0) -> np.ndarray:
     """Return ``a @ b`` of matrices or stacks of them, of any strides, with the same bits for any number of threads.
 
-    `precision` is that of a product of two matrices.
+    `precision` and `largest` are those of a product of two matrices, as in `multiply`.
     """
     dtype, flat = a.dtype if a.dtype == b.dtype else np.result_type(a, b), a.ndim == b.ndim == 2
     if dtype.char not in "fd" or (max(a.ndim, b.ndim) > 2 and _is_small(a, b)):
@@ -55,7 +56,7 @@ def product(a: np.ndarray, b: np.ndarray, precision: str = "float32") -> np.ndar
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     if flat:
         y = empty((a.shape[0], b.shape[1]), dtype)
-        multiply(a, b, y, precision=precision)
+        multiply(a, b, y, precision=precision, largest=largest)
         return y
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     y = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)
@@ -80,10 +81,9 @@ def _choose(eqn: Eqn, batched: tuple[bool, ...]) -> Rule:
     primitive, params = eqn.primitive, eqn.params
     forward, kind = primitive.forward, primitive.kind
     if primitive is matmul:  # by the kernels of the package, not by NumPy
-        precision = params.get("precision", "float32")
         if any(batched):
-            return lambda T, a, b: _matmul(batched, precision, a, b)  # noqa: ARG005
-        return lambda T, a, b: product(a, b, precision)  # noqa: ARG005
+            return lambda T, a, b: _matmul(batched, params, a, b)  # noqa: ARG005
+        return lambda T, a, b: product(a, b, **params)  # noqa: ARG005
     if not any(batched):
         return lambda T, *xs: forward(*xs, **params)  # noqa: ARG005
     rule = primitive.batched
@@ -122,22 +122,40 @@ def plan_all(eqns: Iterable[Eqn], time_varying: Collection[Var]) -> Evaluate:
 
     The variables in `time_varying` have a time axis; the results must be among them if an operand is.
     """
-    rules = {eqn: _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])) for eqn in eqns}
-    keeping = {
-        eqn: plain(eqn.operands[1], eqn.params.get("precision", "float32"))
-        for eqn in rules
-        if _has_constant_matrix(eqn, time_varying)
-    }
+    rules = [_rule_of(eqn, time_varying) for eqn in eqns]
+    if not rules:
+        return lambda *_: None  # floating-point flags cost 2 µs
 
     @ieee
     def run(T: int, env: Env, stamps: Stamps = NO_STAMPS) -> None:
-        def apply(eqn: Eqn, operands: list[Any]) -> list[np.ndarray]:
-            found = _kept_product(operands[0], operands[1], keeping[eqn], stamps) if stamps and eqn in keeping else None
-            return results_of(eqn, rules[eqn](T, *operands) if found is None else found)
+        for rule in rules:
+            rule(T, env, stamps)
 
-        evaluate(rules, env, apply)
+    return run
 
-    return run if rules else lambda *_: None  # floating-point flags cost 2 µs
+
+def _rule_of(eqn: Eqn, time_varying: Collection[Var]) -> Callable[[int, Env, Stamps], None]:
+    """Return a function that evaluates an equation: see `plan_all`."""
+    rule, operands = _choose(eqn, tuple([operand in time_varying for operand in eqn.operands])), eqn.operands
+    if _has_constant_matrix(eqn, time_varying):
+        (left, right), result = operands, eqn.result
+        form, largest = plain(right, eqn.params.get("precision", "float32")), eqn.params.get("largest", 0.0)
+
+        def multiply_all(T: int, env: Env, stamps: Stamps) -> None:
+            a, b = env[left], env[right]
+            if a.size == len(b) and (y := _product_of_row(a, b, form)) is not None:
+                env[result] = y
+                return
+            y = _kept_product(a, b, form, stamps, largest) if stamps else None
+            env[result] = rule(T, a, b) if y is None else y
+
+        return multiply_all
+
+    def apply(T: int, env: Env, stamps: Stamps) -> None:  # noqa: ARG001
+        found = rule(T, *[env[operand] if operand.__class__ is Var else operand for operand in operands])
+        env.update(zip(eqn.results, results_of(eqn, found), strict=True))
+
+    return apply
 
 
 def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
@@ -148,7 +166,20 @@ def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
     return a in time_varying and b not in time_varying and b.ndim == 2 and a.dtype == b.dtype
 
 
-def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps) -> np.ndarray | None:
+def _product_of_row(a: np.ndarray, b: np.ndarray, form: Panels) -> np.ndarray | None:
+    """Return ``a @ b`` for one row, from a matrix with contiguous columns as it is; None if another way is faster."""
+    K, N = b.shape
+    turned = b.strides[0] == b.itemsize and b.strides[1] % b.itemsize == 0
+    if not turned or form.precision != "float32" or not 0 < K <= SUM_DEPTH or config.DISABLE_JIT:
+        return None
+    if b.dtype.char not in "fd":
+        return None
+    y = np.empty((*a.shape[:-1], N), a.dtype)
+    multiply_row(np.ascontiguousarray(a), b, y)
+    return y
+
+
+def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps, largest: float) -> np.ndarray | None:
     """Return ``a @ b`` from the kept panels of a matrix with a stamp; None if another way is faster, or there is none.
 
     Rows of a float32 matrix that lie side by side are read in place.
@@ -161,5 +192,5 @@ def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps) ->
     if panels is None:
         return None
     y = empty((math.prod(a.shape[:-1]), N), a.dtype)
-    multiply_packed(a.reshape(-1, K), panels, y, form.precision)
+    multiply_packed(a.reshape(-1, K), panels, y, form.precision, largest)
     return y.reshape(*a.shape[:-1], N)

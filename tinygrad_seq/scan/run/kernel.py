@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...base.memo import Memo
 from ...kernels import pool
 from ...kernels.compile.generated import load
-from ...kernels.llvm.address import address_of, empty
+from ...kernels.llvm.address import address_of
 from ...kernels.machine import machine
 from ...kernels.pool import available
 from ..codegen.emit import FIXED
@@ -22,31 +22,13 @@ from ..codegen.loop_source import loop_source
 from ..codegen.runtime_arguments import Argument
 from ..ir.step import Stages, Var
 from .batched import Env
+from .frame import Frame, View
 from .kept import NO_STAMPS, Stamps, packed
 from .launch import Bound, Split, choose, cost_of, launch
 from .panels import Panels
 
+_GIVEN = {"const", "varying", "sum"}
 _SIGNATURE = "void(uint64[::1], uint64[::1], uint64, uint64, uint64, uint64, uint64)"
-
-
-class View(NamedTuple):
-    """Where the values of a variable are in a slab of a buffer, in bytes.
-
-    Attributes
-    ----------
-    batched
-        Whether the first axis of `var` is the batch; if `buffer` has no batch axis, all batch elements are the same.
-    start
-        Of the first element.
-    strides
-        Of the other axes.
-    """
-
-    var: Var
-    buffer: Buffer
-    batched: bool
-    start: int
-    strides: tuple[int, ...]
 
 
 class Kernel:
@@ -77,16 +59,17 @@ class Kernel:
         self.cost = cost_of(self.loop, self.source.epochs)
         self._splits: Memo[tuple[int, int, str], Split] = Memo(100)
         numbers, buffers = self.source.numbers, self.source.buffers
-        self._number = {buffer: at for at, buffer in enumerate(buffers)}
+        self._own = {buffer: at for at, buffer in enumerate(buffers) if buffer.kind not in _GIVEN}
+        self._given = [(at, self._array_of(buffer)) for at, buffer in enumerate(buffers) if buffer.kind in _GIVEN]
+        number = {buffer: at for at, buffer in enumerate(buffers)}
         self._strides = [
-            (len(FIXED) + at, self._number[n.buffer], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
+            (len(FIXED) + at, number[n.buffer], n.axis) for at, n in enumerate(numbers) if isinstance(n, Stride)
         ]
         self._known = [0 if isinstance(n, Stride) else n for n in numbers]
+        self._frames: Memo[Any, Frame] = Memo(100)
         self._factors = np.array(self.source.factors, np.float64)
         self._arguments = [(at, f.var) for at, f in enumerate(self.source.factors) if isinstance(f, Argument)]
         self._no_status = np.zeros(STATUS_SIZE, np.int64)
-        self._memory = [self._memory_of(buffer) for buffer in buffers]
-        self._carries = [(at, buffer) for at, buffer in enumerate(buffers) if buffer.kind == "now"]
         self.panels = [(packing.weight, Panels(packing)) for packing in self.source.weights]
         self._run_elements: Callable[..., None] | None = None
 
@@ -109,18 +92,18 @@ class Kernel:
     ) -> tuple[np.ndarray, ...]:
         """Run the loop over `T` times, after `start` earlier ones; stack into `env` and return the last carry."""
         bound = self.bind(T, env, reverse, window, start, stamps)
-        ends = self.ends(T, reverse)
-        for var, array in bound.carries.items():
-            array[ends[var][0]] = init[var].reshape(array.shape[1:])
+        for var, array in bound.first().items():
+            array[...] = init[var]
         self.launch(bound, T)
+        frame, pieces, starts = bound.frame, bound.pieces, bound.starts
+        for var, part in frame.outputs.items():
+            if var not in env:
+                env[var] = part.of(pieces, starts)
         for view in self.outputs:
             if view.var not in env:
-                env[view.var] = self.over_time(view, bound, T, reverse, env)
-        return tuple([bound.carries[var][ends[var][1]].reshape(var.shape).copy() for var in self.loop.carry])
-
-    def ends(self, T: int, reverse: bool) -> dict[Var, tuple[int, int]]:
-        """Return which slabs of each carry hold it before the first of `T` steps, and after the last."""
-        return {b.var: (0, T & 1) if b.alternates else (T, 0) if reverse else (0, T) for _, b in self._carries}
+                env[view.var] = _in_input(view, T, env)
+        last = bound.last()
+        return tuple([last[var].copy() for var in self.loop.carry])
 
     def bind(
         self,
@@ -135,19 +118,29 @@ class Kernel:
 
         The weights are packed, but for those that are kept by one of `stamps`; those of `stamps` are kept.
         """
-        arrays = [memory(T, env) for memory in self._memory]
+        addresses = [0] * (len(self._own) + len(self._given))
+        others, strides = [], {}
+        for at, array_of in self._given:
+            array = array_of(env)
+            others.append(array)
+            addresses[at], strides[at] = address_of(array), array.strides
+        steps = [strides[number][axis] for _, number, axis in self._strides]
+        key = T, reverse, window, start, *steps
+        frame = self._frames.get(key)
+        if frame is None:
+            sizes = [T, reverse, window or 0, start, self.N, *self._known]
+            for (at, _, _), step in zip(self._strides, steps, strict=True):
+                sizes[at] = step
+            arguments = np.array(sizes, np.int64).view(np.uint64)
+            frame = self._frames.put(key, Frame(arguments, self._own, T, reverse, self.N, self.outputs))
+        pieces, starts = frame.take(addresses)
         status = np.zeros(STATUS_SIZE, np.int64) if self.source.checked else self._no_status
         factors = self._factors.copy() if self._arguments else self._factors
         for at, var in self._arguments:
             factors[at] = env[var]
-        others = [*[packed(env[var], panels, stamps) for var, panels in self.panels], factors, status]
-        addresses = [address_of(array) for array in (*arrays, *others)]
-        sizes = [T, reverse, window or 0, start, self.N, *self._known]
-        for at, number, axis in self._strides:
-            sizes[at] = arrays[number].strides[axis]
-        carries = {buffer.var: arrays[at] for at, buffer in self._carries}
-        numbers = np.array(sizes, np.int64).view(np.uint64)
-        return Bound(arrays, carries, others, np.array(addresses, np.uint64), numbers, status)
+        others += [*[packed(env[var], panels, stamps) for var, panels in self.panels], factors, status]
+        addresses += [address_of(array) for array in others[len(self._given) :]]
+        return Bound(frame, pieces, starts, others, np.array(addresses, np.uint64), frame.sizes, status)
 
     def seconds_of(self, T: int) -> float:
         """Return roughly how long `T` times take on one thread."""
@@ -165,15 +158,15 @@ class Kernel:
             found = self._splits.put(key, choose(self.cost, T, self.N, key[1], machine(), pool.SHARE))
         return found
 
-    def rebind(self, bound: Bound, T: int, env: Env, changed: Collection[Var]) -> None:
+    def rebind(self, bound: Bound, env: Env, changed: Collection[Var]) -> None:
         """Put the inputs in `env` that have `changed` into the place of those that `bound` was made with."""
-        for at, buffer in enumerate(self.source.buffers):
-            if buffer.kind == "varying" and buffer.var in changed:
-                array = bound.arrays[at] = self._memory[at](T, env)
+        for place, (at, array_of) in enumerate(self._given):
+            if self.source.buffers[at].var in changed:
+                array = bound.others[place] = array_of(env)
                 bound.addresses[at] = address_of(array)
-                for place, number, axis in self._strides:
-                    if number == at:
-                        bound.sizes.view(np.int64)[place] = array.strides[axis]
+                for number, of, axis in self._strides:
+                    if of == at:
+                        bound.sizes.view(np.int64)[number] = array.strides[axis]
 
     def launch(self, bound: Bound, T: int) -> None:
         """Run the loop over the first `T` times, the number that ``bound.sizes`` begins with."""
@@ -181,18 +174,15 @@ class Kernel:
         if self.source.checked:
             raise_status(self.source.checked, bound.status)
 
-    def _memory_of(self, buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
-        """Return a function of T and the inputs that returns the memory of a buffer."""
+    def _array_of(self, buffer: Buffer) -> Callable[[Env], np.ndarray]:
+        """Return a function that returns the array of a buffer that a run is given."""
         kind, var = buffer.kind, buffer.var
         if kind == "const":
-            return lambda T, env: np.ascontiguousarray(env[var])  # noqa: ARG005
+            return lambda env: np.ascontiguousarray(env[var])
         if kind == "varying":
             return _time_varying(buffer)
-        if kind == "sum":
-            term = self.stages.time_sums[self.loop.time_sums.index(var)]
-            return lambda T, env: env[term]  # noqa: ARG005
-        slab = self.N if buffer.batched else 1, buffer.size
-        return lambda T, env: empty((buffer.slabs(T), *slab), buffer.dtype)  # noqa: ARG005
+        term = self.stages.time_sums[self.loop.time_sums.index(var)]
+        return lambda env: env[term]
 
     def _outputs(self, history: set[Var]) -> list[View]:
         """Return what is read of the loop after it."""
@@ -210,37 +200,38 @@ class Kernel:
         strides = tuple([as_int(stride) * step for stride in layout.strides])
         return View(var, layout.buffer, len(strides) < var.ndim, layout.offset * step, strides)
 
-    def over_time(self, view: View, bound: Bound, T: int, reverse: bool, env: Env) -> np.ndarray:
+    def over_time(self, view: View, bound: Bound, T: int, env: Env) -> np.ndarray:
         """Return ``(T, *shape)`` of a variable, as a view of the buffer that holds it; `env` is that of `bind`."""
-        var, buffer, batched, start, inner = view
-        if buffer.kind == "now" or buffer.kind == "next":
-            first = int((buffer.kind == "next") != reverse)
-            base = bound.carries[buffer.var][first : first + T]
-        elif (number := self._number.get(buffer)) is not None:
-            base = bound.arrays[number]
-        else:
-            base = _time_varying(buffer)(T, env)
-        shape = (T, *var.shape)
-        if 0 in shape:
-            return np.empty(shape, var.dtype)
-        lead = 2 if buffer.batched else 1  # memory of the loop has (slabs, N, elements), also where N is 1
-        batch = (base.strides[1] if buffer.batched else 0,) if batched else ()
-        strides = (base.strides[0], *batch, *inner)
-        if base.flags.c_contiguous:  # five times as fast as what follows
-            return np.ndarray(shape, var.dtype, base, start, strides)
-        begin = start // var.dtype.itemsize
-        return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., begin:], shape, strides)
+        part = bound.frame.outputs.get(view.var)
+        return _in_input(view, T, env) if part is None else part.of(bound.pieces, bound.starts)
 
 
-def _time_varying(buffer: Buffer) -> Callable[[int, Env], np.ndarray]:
-    """Return a function of T and the inputs that returns an input with one value per time.
+def _in_input(view: View, T: int, env: Env) -> np.ndarray:
+    """Return ``(T, *shape)`` of a variable that the loop leaves in the memory of an input."""
+    var, buffer, batched, start, inner = view
+    base, shape = _time_varying(buffer)(env), (T, *var.shape)
+    if 0 in shape:
+        return np.empty(shape, var.dtype)
+    lead = 2 if buffer.batched else 1
+    batch = (base.strides[1] if buffer.batched else 0,) if batched else ()
+    strides = (base.strides[0], *batch, *inner)
+    if base.flags.c_contiguous:  # five times as fast as what follows
+        return np.ndarray(shape, var.dtype, base, start, strides)
+    begin = start // var.dtype.itemsize
+    return np.lib.stride_tricks.as_strided(base.reshape(*base.shape[:lead], -1)[..., begin:], shape, strides)
+
+
+def _time_varying(buffer: Buffer) -> Callable[[Env], np.ndarray]:
+    """Return a function that returns an input with one value per time.
 
     Its feature axes must be contiguous, those for time and batch can have any strides in elements.
     """
     var, lead = buffer.var, 2 if buffer.batched else 1
 
-    def memory(T: int, env: Env) -> np.ndarray:  # noqa: ARG001
+    def memory(env: Env) -> np.ndarray:
         array = env[var]
+        if array.flags.c_contiguous:
+            return array
         step = array.itemsize
         if any(stride % step for stride in array.strides[:lead]):  # not an element apart: parts of records
             return np.ascontiguousarray(array)

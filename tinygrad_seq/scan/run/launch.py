@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from ...kernels.pool import run_all, split
 from ...ops.linear import matmul
 from ..codegen.arrange import Loop, is_elementwise
 from ..ir.step import Var
+from .frame import Frame
 
 
 class Bound(NamedTuple):
@@ -23,10 +24,10 @@ class Bound(NamedTuple):
 
     Attributes
     ----------
-    arrays
-        In the order of ``source.buffers``.
-    carries
-        Those of them that hold the carry, by the variable that enters.
+    frame
+        What it has in common with other runs.
+    pieces, starts
+        See `Frame.take`.
     others
         Further arrays that must stay alive.
     addresses, sizes
@@ -35,12 +36,25 @@ class Bound(NamedTuple):
         What the code may store there: see `lookup`.
     """
 
-    arrays: list[np.ndarray]
-    carries: dict[Var, np.ndarray]
+    frame: Frame
+    pieces: Sequence[np.ndarray]
+    starts: Sequence[int]
     others: list[np.ndarray]
     addresses: np.ndarray
     sizes: np.ndarray
     status: np.ndarray
+
+    def slab(self, var: Var, number: int) -> np.ndarray:
+        """Return the values of a carry with a number."""
+        return self.frame.slab(var, number).of(self.pieces, self.starts)
+
+    def first(self) -> dict[Var, np.ndarray]:
+        """Return where the carry is before the first step, by the variable that enters."""
+        return {var: part.of(self.pieces, self.starts) for var, part in self.frame.first.items()}
+
+    def last(self) -> dict[Var, np.ndarray]:
+        """Return where the carry is after the last step."""
+        return {var: part.of(self.pieces, self.starts) for var, part in self.frame.last.items()}
 
 
 class Cost(NamedTuple):

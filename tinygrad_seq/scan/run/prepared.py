@@ -78,18 +78,18 @@ class _Loop:
     """The memory of a compiled loop."""
 
     def __init__(self, direction: Direction, kernel: Kernel, T: int, env: Env, reverse: bool, stamps: Stamps) -> None:
-        self._direction, self._kernel, self._T, self._reverse, self._stamps = direction, kernel, T, reverse, stamps
+        self._direction, self._kernel, self._T, self._stamps = direction, kernel, T, stamps
         given = dict(env)
         direction.before(T, given, stamps)
         self._moving = given.keys() - env.keys()  # computed from the inputs, in new memory at every run
-        self._bound = bound = kernel.bind(T, given, reverse, stamps=stamps)
-        ends = kernel.ends(T, reverse)
-        self._first = [bound.carries[var][ends[var][0]].reshape(var.shape) for var in kernel.loop.carry]
-        self._last = [bound.carries[var][ends[var][1]].reshape(var.shape) for var in kernel.loop.carry]
-        self.nbytes = sum([array.nbytes for array in bound.arrays])
+        bound = kernel.bind(T, given, reverse, stamps=stamps)
+        self._bound = bound = bound._replace(sizes=bound.sizes.copy())
+        first, last = bound.first(), bound.last()
+        self._first, self._last = ([carry[var] for var in kernel.loop.carry] for carry in (first, last))
+        self.nbytes = bound.frame.nbytes
         self._views = [view for view in kernel.outputs if view.var not in given and view.buffer.var in self._moving]
         self._fixed = env | {
-            view.var: kernel.over_time(view, bound, T, reverse, given)
+            view.var: kernel.over_time(view, bound, T, given)
             for view in kernel.outputs
             if view.var not in given and view not in self._views
         }
@@ -102,7 +102,7 @@ class _Loop:
         if self._moving:
             env = dict(env)
             self._direction.before(T, env, self._stamps)
-            kernel.rebind(self._bound, T, env, self._moving)
+            kernel.rebind(self._bound, env, self._moving)
         for place, array in zip(self._first, init, strict=True):
             np.copyto(place, array)
         kernel.launch(self._bound, T)
@@ -110,6 +110,6 @@ class _Loop:
             return self._last, self._ys
         env = dict(env)
         for view in self._views:
-            env[view.var] = kernel.over_time(view, self._bound, T, self._reverse, env)
+            env[view.var] = kernel.over_time(view, self._bound, T, env)
         self._direction.finish(T, env, self._stamps)
         return self._last, self._direction.outputs(env, T)

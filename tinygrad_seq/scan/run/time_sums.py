@@ -22,8 +22,9 @@ from ...ops.linear import matmul
 from ...ops.primitive import TABLE, OpKind
 from ..ir.step import Eqn, Var
 from .batched import Env
-from .product_sum import ProductSum
+from .sums_of_calls import ProductSum, RowSum, SumOfCalls
 
+_permute_dims = TABLE["permute_dims"]
 _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
 Matrix = Callable[[np.ndarray], np.ndarray]
 
@@ -59,6 +60,10 @@ class TimeSum(NamedTuple):
     precision: str = "float32"
     plain: bool = False
 
+    def can_wait(self, shared: bool) -> bool:
+        """Return whether it may be a `SumOfCalls`; that of products is not computed twice if it is `shared`."""
+        return (self.plain and not shared) if len(self.matrices) == 2 else len(self.matrices) == 1
+
 
 def plan_time_sum(
     var: Var, producer: dict[Var, Eqn], time_varying: Collection[Var], shared: Collection[Var]
@@ -77,7 +82,11 @@ def plan_time_sum(
         if primitive is matmul and varying:  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
-                plan = TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+                turned = producer.get(a)
+                if turned is not None and turned.primitive is _permute_dims and turned.params["axes"] == (1, 0):
+                    plan = TimeSum(var, (turned.operands[0], b), (_rows, _rows), lambda y: y)  # turned back
+                else:
+                    plan = TimeSum(var, (a, b), (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
                 precision = params.get("precision", "float32")
                 return plan._replace(precision=precision, plain=precision == "float32" and a.dtype == b.dtype)
             if a.shape[:-2] == b.shape[:-2]:
@@ -106,9 +115,11 @@ def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> TimeSum:
 def _rows(x: np.ndarray) -> np.ndarray:
     """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
     T, N, K = x.shape
+    if T == 1:
+        return x[0]
     if x.flags.c_contiguous:
         return x.reshape(T * N, K)
-    if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
+    if x.strides[0] == N * x.strides[1] or N == 1:
         stride = x.strides[0] if N == 1 else x.strides[1]
         return np.lib.stride_tricks.as_strided(x, (T * N, K), (stride, x.strides[2]), writeable=False)
     return x.reshape(T * N, K)
@@ -120,11 +131,13 @@ def _stacks(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
-def product_sum(plan: TimeSum, env: Env, backwards: bool) -> ProductSum:
-    """Return the sum of a `plain` plan over a run in one segment, to be added up later; see `Accumulator`."""
-    a, b = (matrix(env[var]) for matrix, var in zip(plan.matrices, plan.needs, strict=True))
-    a, b = (a[::-1], b[::-1]) if backwards else (a, b)
-    return ProductSum(a, b, plan.precision)
+def sum_of_calls(var: Var, plan: TimeSum, env: Env, backwards: bool) -> SumOfCalls:
+    """Return the sum of `var` over a run in one segment, by a plan that `can_wait`, to be added up later."""
+    parts = [matrix(env[need]) for matrix, need in zip(plan.matrices, plan.needs, strict=True)]
+    parts = [part[::-1] for part in parts] if backwards else parts
+    if len(parts) == 2:
+        return ProductSum(parts[0], parts[1], plan.precision)
+    return RowSum(parts[0].astype(plan.var.dtype, copy=False), plan.finish, var.shape, var.dtype)
 
 
 class Accumulator:

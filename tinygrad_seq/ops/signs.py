@@ -42,7 +42,7 @@ bitwise_left_shift = elementwise(
     "bitwise_left_shift",
     np.left_shift,
     vjp=(None, None),
-    code="{0} << {1} if {1} < 64 else 0",
+    code="{0} << {1} if {1} >= 0 and {1} < 64 else {0} ^ {0}",  # an undefined shift is 0, as in NumPy
     doc="Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``.",
     public=Public(operator="lshift", example="[1, 3], 2 -> [ 4, 12]"),
 )
@@ -50,7 +50,7 @@ bitwise_right_shift = elementwise(
     "bitwise_right_shift",
     np.right_shift,
     vjp=(None, None),
-    code="{0} >> ({1} if {1} < 63 else 63)",
+    code="{0} >> {1} if {1} >= 0 and {1} < 64 else {0} >> 63 >> 1",
     doc="Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``.",
     public=Public(operator="rshift", example="[4, -3], 1 -> [ 2, -2]"),
 )
@@ -106,9 +106,9 @@ def isclose(a: Array, b: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_
     >>> ts.isclose([1.0, 2.0], [1.000001, 2.1])
     tensor([ True, False])
     """
+    close = equal(a, b)
     a, b = (x if x.dtype.kind == "f" else astype(x, "float64") for x in (as_array(a), as_array(b)))
-    within = logical_and(isfinite(b), less_equal(abs(a - b), atol + rtol * abs(b)))
-    close = logical_or(equal(a, b), within)
+    close = logical_or(close, logical_and(isfinite(b), less_equal(abs(a - b), atol + rtol * abs(b))))
     return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
 
 
