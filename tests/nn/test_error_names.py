@@ -42,9 +42,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Dropout": lambda: nn.Dropout(2),
     "Flatten": lambda: nn.Flatten("no"),  # type: ignore[arg-type]
     "GELU": lambda: nn.GELU("no"),  # type: ignore[arg-type]
-    "GLU": lambda: nn.GLU()(3),  # type: ignore[arg-type]
+    "GLU": lambda: nn.GLU()(3),
     "PReLU": lambda: nn.PReLU(0),
-    "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[dict-item]
+    "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[arg-type]
     "ModuleList": lambda: nn.ModuleList([3]),  # type: ignore[list-item]
     "ParameterDict": lambda: nn.ParameterDict({"keys": 3.0})["keys"],
     "beam_search": lambda: nn.beam_search(lambda *a: a, (), [1], max_length=0),

@@ -159,7 +159,7 @@ def test_bad_arguments_and_inputs() -> None:
         (lambda: nn.Dropout(-0.1), "expected p to be"),
         (lambda: nn.Dropout(True), "expected p to be"),
         (
-            lambda: nn.Sequential([nn.Tanh()]),  # type: ignore[arg-type]
+            lambda: nn.Sequential([nn.Tanh()]),
             "Sequential: expected layers, got list at position 0",
         ),
     ]

@@ -1,6 +1,6 @@
 """A tensor's memory: leaves such as parameters change in place, recorded history never does.
 
-A view of a plain tensor, one that is no part of a graph, shares its memory (`memory.py`), as in PyTorch and NumPy:
+A view of a plain tensor, one that is no part of a graph, shares its memory (`sharing.py`), as in PyTorch and NumPy:
 ``a[0][1] = 0`` changes `a`.
 
 No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
@@ -24,7 +24,7 @@ from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
 from .exchange import DLPACK_CPU, check_export
-from .memory import Memory, make_writable
+from .sharing import Memory, make_writable
 
 
 class _Probe:
@@ -320,7 +320,7 @@ class InPlace:
             )
 
     def _update(self, primitive: Primitive, other: ArrayLike) -> Self:
-        """Return ``x op= other``: changed in place, but for a recorded history, of which only the name is bound anew."""
+        """Return ``x op= other``, changed in place; where there is a recorded history, only the name is bound anew."""
         if self._requires_grad and self._source is None:
             self._refuse_recorded_write("in-place operator on a parameter")
             return self.copy_(self._apply(primitive, (self, other), {}))

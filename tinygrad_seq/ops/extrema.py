@@ -277,7 +277,7 @@ def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return _all(x, axes=normalise_axes("all", axis, x.ndim), keepdims=keepdims)
 
 
-@Public()
+@Public(spread=True)
 def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return how many elements over `axis` are not zero, as int64.
 

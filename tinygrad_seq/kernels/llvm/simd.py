@@ -144,13 +144,16 @@ class Writer:
         return self.builder.fadd(self.builder.fmul(x, y), z)
 
     def transpose(self, rows: list[Any]) -> list[Any]:
-        """Return the columns of a square block from its rows, by exchanging halves of rows recursively."""
-        lanes = range(self.lanes)
+        """Return the columns of a square block from its rows, by exchanging halves of rows recursively.
+
+        Of fewer rows, a power of two, those of several square blocks side by side.
+        """
+        lanes, count = range(self.lanes), range(len(rows))
         kind = ir.VectorType(ir.IntType(32), self.lanes)
-        for s in (1 << power for power in range(self.lanes.bit_length() - 1)):
+        for s in (1 << power for power in range(len(rows).bit_length() - 1)):
             upper = ir.Constant(kind, [self.lanes + n - s if n & s else n for n in lanes])
             lower = ir.Constant(kind, [self.lanes + n if n & s else n + s for n in lanes])
-            rows = [self.builder.shuffle_vector(rows[n & ~s], rows[n | s], lower if n & s else upper) for n in lanes]
+            rows = [self.builder.shuffle_vector(rows[n & ~s], rows[n | s], lower if n & s else upper) for n in count]
         return rows
 
     def _call(self, name: str, suffix: str, result: ir.Type, *arguments: Any) -> Any:

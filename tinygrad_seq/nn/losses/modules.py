@@ -57,6 +57,13 @@ class CrossEntropyLoss(_Weighted):
         How to combine the losses; a mean is weighted by `weight`.
     label_smoothing : float, default 0.0
         The share, in [0, 1], of each target that is spread evenly over the classes.
+    axis : int, optional
+        The axis of the classes. By default the last one, or axis 1 if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -71,14 +78,16 @@ class CrossEntropyLoss(_Weighted):
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
+        *,
+        axis: int | None = None,
     ) -> None:
         self._set_factor("weight", weight)
         self._set_ignored(ignore_index)
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self.reduction, self.label_smoothing, self.axis = reduction, label_smoothing, axis
 
     def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.cross_entropy(
-            logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+            logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing, axis=self.axis
         )
 
 
@@ -144,6 +153,13 @@ class NLLLoss(_Weighted):
         The class index of targets to ignore.
     reduction : {"mean", "sum", "none"}, default "mean"
         How to combine the losses; a mean is weighted by `weight`.
+    axis : int, optional
+        The axis of the classes. By default the last one, or axis 1 if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -152,13 +168,22 @@ class NLLLoss(_Weighted):
     tensor(1.3862944)
     """
 
-    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        axis: int | None = None,
+    ) -> None:
         self._set_factor("weight", weight)
         self._set_ignored(ignore_index)
-        self.reduction = reduction
+        self.reduction, self.axis = reduction, axis
 
     def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
-        return losses.nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction)
+        return losses.nll_loss(
+            log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis
+        )
 
 
 class BCELoss(_Weighted):

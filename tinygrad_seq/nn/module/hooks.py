@@ -10,6 +10,8 @@ from ...base.tree import flatten
 from ...errors import CompileError
 from ...ops.primitive import is_traced
 
+__all__ = ["HookHandle", "Hooks"]
+
 
 class Hook(NamedTuple):
     """A function, and whether it takes the keyword arguments of the call too."""

@@ -24,6 +24,7 @@ from ..ir.step import Eqn, Var
 from .batched import Env
 from .sums_of_calls import ProductSum, RowSum, SumOfCalls
 
+_permute_dims = TABLE["permute_dims"]
 _take_add = TABLE["take_add"]  # the gradient of a lookup, added to the rows that were looked up
 Matrix = Callable[[np.ndarray], np.ndarray]
 
@@ -81,7 +82,11 @@ def plan_time_sum(
         if primitive is matmul and varying:  # all other products are lowered to it
             a, b = eqn.operands
             if a.ndim == b.ndim == 2:
-                plan = TimeSum(var, eqn.operands, (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
+                turned = producer.get(a)
+                if turned is not None and turned.primitive is _permute_dims and turned.params["axes"] == (1, 0):
+                    plan = TimeSum(var, (turned.operands[0], b), (_rows, _rows), lambda y: y)  # turned back
+                else:
+                    plan = TimeSum(var, (a, b), (lambda a: _rows(a.swapaxes(1, 2)), _rows), lambda y: y)
                 precision = params.get("precision", "float32")
                 return plan._replace(precision=precision, plain=precision == "float32" and a.dtype == b.dtype)
             if a.shape[:-2] == b.shape[:-2]:
@@ -110,9 +115,11 @@ def _plan_sum(var: Var, operand: Var, axes: tuple[int, ...]) -> TimeSum:
 def _rows(x: np.ndarray) -> np.ndarray:
     """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
     T, N, K = x.shape
+    if T == 1:
+        return x[0]
     if x.flags.c_contiguous:
         return x.reshape(T * N, K)
-    if x.strides[0] == N * x.strides[1] or T == 1 or N == 1:
+    if x.strides[0] == N * x.strides[1] or N == 1:
         stride = x.strides[0] if N == 1 else x.strides[1]
         return np.lib.stride_tricks.as_strided(x, (T * N, K), (stride, x.strides[2]), writeable=False)
     return x.reshape(T * N, K)
