@@ -200,8 +200,8 @@ class InPlace:
         array = np.array(self._array) if copy else self.data
         if copy is False and id(array) != before:
             raise ArgumentError(
-                "__dlpack__: expected a tensor in row-major order whose memory no graph needs, with copy=False, got one "
-                f"of shape {array.shape} {array.dtype} that had to be copied; leave out copy=, or pass copy=True."
+                "__dlpack__: expected a tensor in row-major order whose memory no graph needs, with copy=False, got "
+                f"shape {array.shape} {array.dtype} that had to be copied; leave out copy=, or pass copy=True."
             )
         return array.__dlpack__(max_version=max_version)
 
