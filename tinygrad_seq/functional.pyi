@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .autograd.tensor import Tensor
 from .ops.axes import Axis
 from .ops.edges import Mode, Width
+from .ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from .ops.shape import Shape
 from .ops.spelling import Extremes
 
@@ -604,22 +605,6 @@ def kl_div(log_probabilities: ArrayLike, target: ArrayLike, reduction: str = 'me
     """Return ``t * (log t - log_probabilities)``, the pointwise Kullback-Leibler divergence from equal-shaped targets."""
 def linear_cross_entropy(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, target: ArrayLike, class_weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', label_smoothing: builtins.float = 0.0) -> Tensor:
     """Return ``cross_entropy(linear(x, weight, bias), target)`` without keeping the logits."""
-def copysign(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return ``|a|`` with the sign of `b`, also of a zero."""
-def signbit(x: ArrayLike, /) -> Tensor:
-    """Return whether the sign is negative, also that of a zero or NaN."""
-def nextafter(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the floating-point number next to `a` in the direction of `b`."""
-def bitwise_left_shift(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``."""
-def bitwise_right_shift(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``."""
-def positive(x: ArrayLike) -> Tensor:
-    """Return `x` itself, as the operator ``+x`` does."""
-def isclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
-    """Return where ``|a - b| <= atol + rtol * |b|``; infinities are close to themselves only."""
-def allclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
-    """Return whether `isclose` holds for all elements."""
 def t(x: ArrayLike) -> Tensor:
     """Return a matrix transposed; an array with fewer axes as it is."""
 def mm(a: ArrayLike, b: ArrayLike) -> Tensor:
@@ -683,6 +668,22 @@ def isin(a: ArrayLike, b: ArrayLike, *, invert: bool = False) -> Tensor:
     """Return which elements of `a` are equal to one of `b`."""
 def searchsorted(a: ArrayLike, b: ArrayLike, *, side: str = 'left', sorter: ArrayLike | None = None) -> Tensor:
     """Return for each element of `b` the index at which `a` stays sorted if it is inserted there."""
+def copysign(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return ``|a|`` with the sign of `b`, also of a zero."""
+def signbit(x: ArrayLike, /) -> Tensor:
+    """Return whether the sign is negative, also that of a zero or NaN."""
+def nextafter(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the floating-point number next to `a` in the direction of `b`."""
+def bitwise_left_shift(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``."""
+def bitwise_right_shift(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``."""
+def positive(x: ArrayLike) -> Tensor:
+    """Return `x` itself, as the operator ``+x`` does."""
+def isclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """Return where ``|a - b| <= atol + rtol * |b|``; infinities are close to themselves only."""
+def allclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """Return whether `isclose` holds for all elements."""
 @overload
 def argsort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""

@@ -128,7 +128,7 @@ def by_hand(layer: nn.Recurrent, xs: ts.Tensor, lengths: Any = None, mask: Any =
                         "concat": lambda pair: ts.concat(pair, axis=-1),
                         "sum": lambda pair: pair[0] + pair[1],
                         "mean": lambda pair: (pair[0] + pair[1]) / 2,
-                    }[options["merge"]](pair)
+                    }[str(options["merge"])](pair)
                 )
                 residual = options["residual"] and y.shape == rows[n][t].shape
                 rows[n][t] = y + rows[n][t] if residual else y

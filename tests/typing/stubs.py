@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from {up}autograd.tensor import Tensor
 from {up}ops.axes import Axis
 from {up}ops.edges import Mode, Width
+from {up}ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from {up}ops.shape import Shape
 from {up}ops.spelling import Extremes
 

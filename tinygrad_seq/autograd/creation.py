@@ -102,7 +102,7 @@ def asarray(
     if shared is data or shared._exposed:
         if not copy:
             return shared
-        return clone(shared) if shared is data else wrap(np.array(shared.numpy()))  # type: ignore[no-any-return]
+        return clone(shared) if shared is data else wrap(np.array(shared.numpy()))
     if copy is False:
         raise ArgumentError(
             f"asarray: expected data whose memory can be shared with copy=False, a Tensor or ndarray of the dtype, got "

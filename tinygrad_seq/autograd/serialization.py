@@ -148,7 +148,7 @@ def load(
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or is not a complete safetensors file.
+        If the file cannot be read, or is not a complete safetensors file; a file of PyTorch, Keras or NumPy is named.
     DtypeError
         If it holds a dtype that a Tensor cannot have, such as float16 without `dtype`, or `dtype` is not float32 or
         float64.
@@ -206,11 +206,45 @@ def read_arrays(
                 )
             arrays[name] = _decoded(name, kind, entry["data"], dtype).reshape(entry["shape"])
     except (SafetensorError, ValueError, MemoryError) as error:
+        if other := kind_of_content(content):
+            raise CheckpointError(
+                f"{caller}: expected {place} to be a safetensors file, got {other[0]}; {other[1]}."
+            ) from error
         raise CheckpointError(
             f"{caller}: expected {place} to be a complete safetensors file, got one of {len(content):,} bytes that is "
             f"cut short or damaged ({ascii(str(error))[1:-1][:200] or 'too little memory'}); use another copy."
         ) from error
     return {name: arrays[name] for name in header if name in arrays}, metadata
+
+
+def kind_of_content(content: bytes) -> tuple[str, str] | None:
+    """Return what a file of another format is, and what to do with it; None if it is none that is known."""
+    torch = (
+        "a file of PyTorch (torch.save)",
+        (
+            "read it with ts.interop.from_pytorch(path) where torch is installed, or convert it there once: "
+            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')"
+        ),
+    )
+    if content[8:9] == b"{":  # the header of a safetensors file after its length
+        return None
+    if content.startswith(b"PK\x03\x04"):
+        head = content[:400]
+        if b"config.json" in head or b"metadata.json" in head:
+            return "a model of Keras (.keras)", "read it with ts.interop.from_keras(path)"
+        if b".npy" in head:
+            return "arrays of NumPy (.npz)", "read it with numpy.load(path)"
+        return torch if b"data.pkl" in head or b"/version" in head else ("a zip archive", "unpack it first")
+    if content.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "an HDF5 file, as Keras writes", "read it with ts.interop.from_keras(path)"
+    if content.startswith(b"\x93NUMPY"):
+        return "an array of NumPy (.npy)", "read it with numpy.load(path)"
+    if content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        legacy = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19" in content[:40]
+        return torch if legacy else ("a pickle, which could run any code", "save the tensors in another format")
+    if content.startswith(b"GGUF"):
+        return "a GGUF file", "convert it to safetensors"
+    return None
 
 
 def _decoded(name: str, kind: str, data: bytes, dtype: np.dtype | None) -> _Array:

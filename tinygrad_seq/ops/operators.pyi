@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ..autograd.tensor import Tensor
 from ..ops.axes import Axis
 from ..ops.edges import Mode, Width
+from ..ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from ..ops.shape import Shape
 from ..ops.spelling import Extremes
 
@@ -547,26 +548,6 @@ class Operators:
     @overload
     def log_softmax(self, *, dim: int) -> Tensor:
         """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
-    def copysign(self, b: ArrayLike, /) -> Tensor:
-        """Return ``|a|`` with the sign of `b`, also of a zero."""
-    def signbit(self, /) -> Tensor:
-        """Return whether the sign is negative, also that of a zero or NaN."""
-    def nextafter(self, b: ArrayLike, /) -> Tensor:
-        """Return the floating-point number next to `a` in the direction of `b`."""
-    def bitwise_left_shift(self, b: ArrayLike, /) -> Tensor:
-        """Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``."""
-    def __lshift__(self, other: ArrayLike, /) -> Tensor: ...
-    def __rlshift__(self, other: ArrayLike, /) -> Tensor: ...
-    def bitwise_right_shift(self, b: ArrayLike, /) -> Tensor:
-        """Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``."""
-    def __rshift__(self, other: ArrayLike, /) -> Tensor: ...
-    def __rrshift__(self, other: ArrayLike, /) -> Tensor: ...
-    def positive(self) -> Tensor:
-        """Return `x` itself, as the operator ``+x`` does."""
-    def isclose(self, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
-        """Return where ``|a - b| <= atol + rtol * |b|``; infinities are close to themselves only."""
-    def allclose(self, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
-        """Return whether `isclose` holds for all elements."""
     def t(self) -> Tensor:
         """Return a matrix transposed; an array with fewer axes as it is."""
     def mm(self, b: ArrayLike) -> Tensor:
@@ -622,6 +603,26 @@ class Operators:
         """Return which elements of `a` are equal to one of `b`."""
     def searchsorted(self, b: ArrayLike, *, side: str = 'left', sorter: ArrayLike | None = None) -> Tensor:
         """Return for each element of `b` the index at which `a` stays sorted if it is inserted there."""
+    def copysign(self, b: ArrayLike, /) -> Tensor:
+        """Return ``|a|`` with the sign of `b`, also of a zero."""
+    def signbit(self, /) -> Tensor:
+        """Return whether the sign is negative, also that of a zero or NaN."""
+    def nextafter(self, b: ArrayLike, /) -> Tensor:
+        """Return the floating-point number next to `a` in the direction of `b`."""
+    def bitwise_left_shift(self, b: ArrayLike, /) -> Tensor:
+        """Return the integers `a` with their bits moved `b` places to the left: ``a * 2**b``."""
+    def __lshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def __rlshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def bitwise_right_shift(self, b: ArrayLike, /) -> Tensor:
+        """Return the integers `a` with their bits moved `b` places to the right: ``floor(a / 2**b)``."""
+    def __rshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def __rrshift__(self, other: ArrayLike, /) -> Tensor: ...
+    def positive(self) -> Tensor:
+        """Return `x` itself, as the operator ``+x`` does."""
+    def isclose(self, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+        """Return where ``|a - b| <= atol + rtol * |b|``; infinities are close to themselves only."""
+    def allclose(self, b: ArrayLike, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: bool = False) -> Tensor:
+        """Return whether `isclose` holds for all elements."""
     @overload
     def argsort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
         """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
