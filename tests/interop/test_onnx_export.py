@@ -60,7 +60,7 @@ class Elementwise(nn.Module):
         found = {}
         for primitive in OPERATIONS:
             if primitive.kind is OpKind.ELEMENTWISE and "bitwise" not in primitive.name and primitive.name != "invert":
-                count = max(k + 1 for k in range(3) if f"{{{k}}}" in primitive.code)
+                count = max(k + 1 for k in range(3) if f"{{{k}}}" in str(primitive.code))
                 first = x > 0 if primitive.name == "where" else x
                 found[primitive.name] = bind(primitive, (first, y, z)[:count], {})
         return found
