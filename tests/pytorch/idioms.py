@@ -360,10 +360,10 @@ def arrays() -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def run(code: str, T: Any, make: Callable[[np.ndarray], Any]) -> Any:  # noqa: N803 (as in the idioms)
+def run(code: str, T: Any, make: Callable[[np.ndarray], Any]) -> Any:
     """Return the result of an idiom, given a library and its function that makes a tensor of an array."""
     scope = {"T": T, "F": T.nn.functional, "np": np, **{name: make(array) for name, array in arrays().items()}}
-    exec(code if "r = " in code else f"r = {code}", scope)  # noqa: S102
+    exec(code if "r = " in code else f"r = {code}", scope)
     return scope["r"]
 
 

@@ -30,9 +30,9 @@ def names() -> dict[str, Any]:
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.code)
 def test_unclear_calls_are_refused_and_say_what_to_write(row: Refused) -> None:
     with pytest.raises(TinygradSeqError, match="; "):
-        exec(row.code, names())  # noqa: S102
+        exec(row.code, names())
     for code in row.write:
-        exec(code, names())  # noqa: S102
+        exec(code, names())
 
 
 @pytest.mark.parametrize("row", DIFFERS + LAYERS, ids=lambda row: row.code)
