@@ -88,7 +88,7 @@ def main(short: bool = False) -> tuple[str, str]:
     """Return what the model writes here, and in onnxruntime."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        here = train(path, 20 if short else 300)
+        here = train(path, 10 if short else 300)
         program = (  # in this process the package cannot be imported
             "import runpy, sys; sys.modules['tinygrad_seq'] = None; sys.argv.pop(0); "
             "runpy.run_path(sys.argv[0], None, '__main__')"

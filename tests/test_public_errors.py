@@ -27,6 +27,8 @@ MISTAKES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", NAMES)
 def test_error_names_the_public_function(name: str, mistake: str) -> None:
     args, kwargs = MISTAKES[mistake]
+    if (name, mistake) == ("broadcast_arrays", "too many"):
+        return  # takes any number
     with pytest.raises((TypeError, ArgumentError), match=rf"^{name}(?:\(\)|:)"):
         getattr(ts, name)(*args, **kwargs)
 
@@ -57,7 +59,7 @@ def test_an_alias_keeps_errors_that_are_not_about_arguments() -> None:
         ts.div(ts.ones(2, requires_grad=True), ts.zeros(2))
 
 
-NO_MISTAKE = {("outer", "shape"), ("kron", "shape")}  # any two shapes fit
+NO_MISTAKE = {("outer", "shape"), ("kron", "shape"), ("isin", "shape")}  # any two shapes fit
 SECOND: dict[str, Any] = {"shape": ts.ones(5), "text": "abc", "object": object()}
 
 

@@ -24,6 +24,14 @@ from numpy import (
     uint64,
 )
 
+# PyTorch's names of dtypes; not in __all__, so that a star import leaves Python's names as they are.
+from numpy import bool_ as bool  # noqa: F401
+from numpy import float32 as float  # noqa: F401
+from numpy import float64 as double  # noqa: F401
+from numpy import int16 as short  # noqa: F401
+from numpy import int32 as int  # noqa: F401
+from numpy import int64 as long  # noqa: F401
+
 from . import data, errors, functional, metrics, nn, optim
 from .autograd.creation import (
     arange,
@@ -41,8 +49,10 @@ from .autograd.creation import (
     zeros,
     zeros_like,
 )
+from .autograd.creation import asarray as as_tensor
+from .autograd.creation import asarray as from_numpy
 from .autograd.gradcheck import gradcheck
-from .autograd.random import rand, randint, randn
+from .autograd.random import bernoulli, multinomial, rand, rand_like, randint, randn, randn_like, randperm
 from .autograd.serialization import load, save
 from .autograd.tagging import tag
 from .autograd.tensor import Tensor
@@ -120,8 +130,10 @@ __all__ = [
     "VerificationError",
     "__version__",
     "arange",
+    "as_tensor",
     "asarray",
     "autocast",
+    "bernoulli",
     "bool_",
     "checkpoint",
     "custom_gradient",
@@ -139,6 +151,7 @@ __all__ = [
     "float32",
     "float64",
     "from_dlpack",
+    "from_numpy",
     "full",
     "full_like",
     "get_num_threads",
@@ -160,6 +173,7 @@ __all__ = [
     "load",
     "manual_seed",
     "metrics",
+    "multinomial",
     "nan",
     "newaxis",
     "nn",
@@ -170,8 +184,11 @@ __all__ = [
     "pi",
     "quantize",
     "rand",
+    "rand_like",
     "randint",
     "randn",
+    "randn_like",
+    "randperm",
     "save",
     "scan",
     "set_default_dtype",

@@ -81,8 +81,8 @@ def finfo(type: Any, /) -> finfo_object:
     if kind.kind != "f":
         raise DtypeError(f"finfo: expected float32 or float64, got {kind}; use iinfo for integers.")
     found = np.finfo(kind)
-    limits = (found.eps, found.max, found.min, found.smallest_normal)
-    return finfo_object(found.bits, *map(float, limits), dtype=kind)
+    eps, largest, smallest, normal = map(float, (found.eps, found.max, found.min, found.smallest_normal))
+    return finfo_object(found.bits, eps, largest, smallest, normal, kind)
 
 
 def iinfo(type: Any, /) -> iinfo_object:
@@ -112,20 +112,20 @@ def can_cast(from_: Any, to: Any, /) -> builtins.bool:
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     """Return the dtype of the sum of the arrays, dtypes and Python numbers."""
-    parts = [
-        x if type(x) in _NUMBERS else creation.zeros((0,), dtype=_dtype_of("result_type", x)) for x in arrays_and_dtypes
-    ]
-    if builtins.all(type(x) in _NUMBERS for x in parts):
+    numbers = [x for x in arrays_and_dtypes if type(x) in _NUMBERS]
+    kinds = [_dtype_of("result_type", x) for x in arrays_and_dtypes if type(x) not in _NUMBERS]
+    if not kinds:
         raise ArgumentError("result_type: expected an array or a dtype, got none; pass one besides Python numbers.")
-    parts.sort(key=lambda x: type(x) in _NUMBERS)
-    return functools.reduce(functional.add, parts).dtype  # type: ignore[no-any-return]
+    arrays = [creation.zeros(0, dtype=kind) for kind in kinds]
+    total: Any = functools.reduce(functional.add, [*arrays, *numbers])
+    return total.dtype  # type: ignore[no-any-return]
 
 
 _NUMBERS = (builtins.bool, int, float)
 
 
 def _dtype_of(name: str, x: Any) -> np.dtype:
-    return x.dtype if hasattr(x, "shape") and hasattr(x, "dtype") else as_dtype(name, x)  # type: ignore[no-any-return]
+    return as_dtype(name, x) if isinstance(x, type | str | np.dtype) else x.dtype
 
 
 def astype(x: Array, dtype: Any, /, *, copy: builtins.bool = True, device: str | None = None) -> Array:

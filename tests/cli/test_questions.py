@@ -18,6 +18,7 @@ from tests.cli.commands import ENVIRONMENT, arguments, process, refused
 from tests.cli.test_train import CELL
 from tinygrad_seq.base import cache_folder
 from tinygrad_seq.cli import main
+from tinygrad_seq.interop.onnx_export.to_onnx import session_of
 from tinygrad_seq.train import Run, manifest
 
 
@@ -215,3 +216,22 @@ def test_sample_and_score_in_low_precision(trained: Path, capsys) -> None:
         assert "model" not in message
     assert main(["info", str(trained)]) == 0
     assert ", float32, seed" in capsys.readouterr().out
+
+
+def test_export_writes_a_model_that_scores_alike(trained: Path, tmp_path: Path, capsys) -> None:
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "model.onnx"
+    assert main(["export", str(trained), str(path)]) == 0
+    assert capsys.readouterr().out == f"wrote {path}: tokens (T, N) to logits (T, N, V) of 18 tokens\n"
+    facts = {each.key: each.value for each in onnx.load(path).metadata_props}
+    run = Run.open(trained)
+    assert tuple(json.loads(facts["vocabulary"])["tokens"]) == run.vocabulary.tokens
+    tokens = run.encode("the cat")
+    (logits,) = session_of(str(path)).run(["output"], {"tokens": tokens[:-1, None]})
+    shifted = logits[:, 0].astype(float)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    found = shifted[np.arange(len(tokens) - 1), tokens[1:]].sum()
+    assert found == pytest.approx(run.score("the cat"), abs=1e-4)
+    assert main(["export", str(trained), str(path), "--step", "--precision", "int8"]) == 0
+    assert "(N,) to logits (N, V)" in capsys.readouterr().out
+    assert "can be written" in refused(capsys, "export", str(trained), str(tmp_path / "no" / "model.onnx"))

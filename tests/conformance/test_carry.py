@@ -55,7 +55,7 @@ def in_parallel(cell: MinLSTMCell, xs: ts.Tensor, state: ts.Tensor) -> tuple[ts.
 
 def in_chunks(run: Run, xs: ts.Tensor, state: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
     ys = []
-    for chunk in ts.split(xs, CHUNKS):
+    for chunk in ts.split(xs, CHUNKS, axis=0):
         y, state = run(chunk, state)
         ys.append(y)
     return ts.concat(ys), state

@@ -111,7 +111,7 @@ def test_pieces_are_small_and_end_after_a_word() -> None:
 
 @given(data=st.binary(max_size=30), chunk=CHUNKS)
 def test_the_offset_of_a_bad_byte(data: bytes, chunk: int) -> None:
-    data = data.replace(b"\0", b"\x01")
+    data = data.replace(b"\0", b"\x01").replace(b"\x1b", b"\x01")  # an escape may begin ISO-2022
     assume(not data.startswith((*MARKS.values(), *(magic for magic, _ in _BINARY))))
     try:
         expected = data.decode()

@@ -69,7 +69,7 @@ def test_numbers_are_finite(name: str, value: Any) -> None:
         (lambda: nn.LayerNorm(None), "expected normalized_shape to be an integer >= 1, got None"),  # type: ignore[arg-type]
         (lambda: nn.RNNCell(4, 4, nonlinearity=["tanh"]), r"expected nonlinearity 'tanh' or 'relu', got \['tanh'\]"),  # type: ignore[arg-type]
         (lambda: nn.Flatten("a"), "expected start_dim to be an integer, got 'a'"),  # type: ignore[arg-type]
-        (lambda: nn.Linear(4, 4).to(None), "expected float32 or float64, got None"),  # type: ignore[arg-type]
+        (lambda: nn.Linear(4, 4).to(None), "expected float32 or float64, got None"),
         (lambda: nn.Linear(4, 4).to("half a"), "expected float32 or float64, got 'half a'"),
         (lambda: nn.GRU(4, 4).explain(3.0), r"expected xs \(T, N, ...\), of at least one step, got"),
         (lambda: nn.greedy_search(None, None, 0, max_length=2), r"expected a step \(tokens, state\) .*, got NoneType"),  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "GELU": lambda: nn.GELU("no"),  # type: ignore[arg-type]
     "GLU": lambda: nn.GLU()(3),  # type: ignore[arg-type]
     "PReLU": lambda: nn.PReLU(0),
-    "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[dict-item]
+    "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[arg-type]
     "ModuleList": lambda: nn.ModuleList([3]),  # type: ignore[list-item]
     "ParameterDict": lambda: nn.ParameterDict({"keys": 3.0})["keys"],
     "beam_search": lambda: nn.beam_search(lambda *a: a, (), [1], max_length=0),

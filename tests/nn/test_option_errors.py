@@ -17,7 +17,7 @@ T, N, I, H = 6, 5, 3, 4
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"merge": "add"}, r"expected merge to be one of \('concat', 'sum', 'mean'\), got 'add'"),
+        ({"merge": "add"}, r"expected merge to be one of \('concat', 'sum', 'mean', 'mul', None\), got 'add'"),
         ({"merge": np.array(["sum", "mean"])}, "expected merge to be one of"),
         ({"bidirectional": 2}, "expected bidirectional to be True or False, got 2"),
         ({"batch_first": "no"}, "expected batch_first to be True or False, got 'no'"),

@@ -128,7 +128,7 @@ def by_hand(layer: nn.Recurrent, xs: ts.Tensor, lengths: Any = None, mask: Any =
                         "concat": lambda pair: ts.concat(pair, axis=-1),
                         "sum": lambda pair: pair[0] + pair[1],
                         "mean": lambda pair: (pair[0] + pair[1]) / 2,
-                    }[options["merge"]](pair)
+                    }[str(options["merge"])](pair)
                 )
                 residual = options["residual"] and y.shape == rows[n][t].shape
                 rows[n][t] = y + rows[n][t] if residual else y
@@ -314,7 +314,7 @@ def test_a_sequence_in_parts_is_as_the_whole(kind: str, rng: np.random.Generator
     stream = layer.stream(N)
     one_by_one = ts.stack([stream(x) for x in xs.detach()])
     layer.options["stateful"] = True
-    parts = [layer(part) for part in ts.split(xs, [1, 4])]
+    parts = [layer(part) for part in ts.split(xs, [1, 4], axis=0)]
     for found in (one_by_one, ts.concat([y for y, _ in parts])):
         assert_close("ys", found.numpy(), ys.numpy(), VALUE_TOLERANCE)
     for state in (stream.state, parts[-1][1]):

@@ -133,7 +133,7 @@ def test_weights_with_other_uses(rng) -> None:
 
     def tied(layer: Any, xs: ts.Tensor) -> ts.Tensor:
         total = ts.tensor(0.0, dtype="float64")
-        for x in ts.split(xs, xs.shape[0]):
+        for x in ts.chunk(xs, xs.shape[0]):
             total = total + (other(layer(x)[0])[0] ** 2).sum()
         return total
 

@@ -19,7 +19,10 @@ NAMES: dict[str, Any] = {
     "l1_loss": lambda x, _: ts.l1_loss(x, ts.zeros_like(x), "sum"),
     "cross_entropy": lambda x, k: ts.cross_entropy(x[None], [k]),
     "binary_cross_entropy_with_logits": lambda x, t: ts.binary_cross_entropy_with_logits(x, t, reduction="sum"),
-    "cummax": lambda x: ts.cummax(x, 0),
+    "cummax": lambda x: ts.cummax(x, axis=0),
+    "sort": lambda x: ts.sort(x, axis=0),
+    "std": lambda x: ts.std(x, correction=0),
+    "var": lambda x: ts.var(x, correction=0),
     "cumprod": lambda x: ts.cumprod(x, 0),
 }
 DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])

@@ -161,6 +161,13 @@ ALONE = {
     "warm-up": lambda o, last_epoch=-1: optim.LinearWarmup(o, 5, last_epoch),
     "warm-up + cosine": lambda o, last_epoch=-1: optim.WarmupCosine(o, 3, 9, 0.01, last_epoch),
     "sequence": lambda o, last_epoch=-1: optim.SequentialLR(o, [warm_up(o), decay(o)], [4], last_epoch),
+    "linear": lambda o, last_epoch=-1: optim.LinearLR(o, 0.2, 0.9, 5, last_epoch),
+    "constant": lambda o, last_epoch=-1: optim.ConstantLR(o, 0.5, 4, last_epoch),
+    "polynomial": lambda o, last_epoch=-1: optim.PolynomialLR(o, 6, 2.0, last_epoch),
+    "multiplicative": lambda o, last_epoch=-1: optim.MultiplicativeLR(o, warm, last_epoch),
+    "restarts": lambda o, last_epoch=-1: optim.CosineAnnealingWarmRestarts(o, 3, 2, 0.01, last_epoch),
+    "cycles": lambda o, last_epoch=-1: optim.CyclicLR(o, 0.1, 0.5, 3, cycle_momentum=False, last_epoch=last_epoch),
+    "one cycle": lambda o, last_epoch=-1: optim.OneCycleLR(o, 0.8, 20, last_epoch=last_epoch),
 }
 
 

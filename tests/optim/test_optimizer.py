@@ -222,7 +222,7 @@ def foreign_states():
         "two states for one parameter": {**good(), "state": {**good()["state"], "1": good()["state"][1]}},
         "a running average lacking": lacking,
         "an option out of range": negative,
-        "a step that is no count": changed(step=0),
+        "a step that is no count": changed(step=-1),
         "another dtype": changed(exp_avg=np.zeros(2, np.float32)),
         "no array": changed(exp_avg=[0.0, 0.0]),
     }

@@ -98,7 +98,7 @@ def min_gru(h, x, wz, wh, bz):
 @cell("N H", "T N H", w="H 3H", vf="H", vr="H", b="2H")
 def sru(c, x, w, vf, vr, b):
     candidate, forget, reset = ts.split(x @ w, 3, axis=-1)
-    bf, br = ts.split(b, 2)
+    bf, br = ts.split(b, 2, axis=0)
     f = ts.sigmoid(forget + vf * c + bf)
     r = ts.sigmoid(reset + vr * c + br)
     c = f * c + (1 - f) * candidate

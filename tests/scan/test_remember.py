@@ -139,8 +139,10 @@ def test_what_is_no_way_to_remember(remember: Any) -> None:
 # ----------------------------------------------------------------------------------------------------------- memory
 
 
-@pytest.mark.parametrize("remember", ["all", "sqrt", 100])
-@pytest.mark.parametrize("name", ["lstm", "gru", "min_gru", "sru", "delta_net"])
+@pytest.mark.parametrize(
+    ("name", "remember"),
+    [("lstm", "all"), ("lstm", "sqrt"), ("lstm", 100), ("gru", "all"), ("min_gru", "sqrt"), ("delta_net", "all")],
+)
 def test_memory_is_as_predicted(name: str, remember: Any, monkeypatch) -> None:
     """NumPy tells tracemalloc of its arrays; 300 kB are for the packed operands of products and for Python."""
     monkeypatch.setattr(settings, "_threads", 1)

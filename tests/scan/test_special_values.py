@@ -108,7 +108,7 @@ ROWS_OF_VALUES = np.array([
 ALONG = {
     "sum": lambda x: ts.sum(x, -1, True), "mean": lambda x: ts.mean(x, -1, True),
     "var": lambda x: ts.var(x, -1, 0, True), "std": lambda x: ts.std(x, -1, 1, True),
-    "max": lambda x: ts.max(x, -1, True), "min": lambda x: ts.min(x, -1, True),
+    "max": lambda x: ts.max(x, axis=-1, keepdims=True), "min": lambda x: ts.min(x, axis=-1, keepdims=True),
     "logsumexp": lambda x: ts.logsumexp(x, -1, True), "norm2": lambda x: ts.norm(x, 2, -1, True),
     "norm1": lambda x: ts.norm(x, 1, -1, True), "norminf": lambda x: ts.norm(x, inf, -1, True),
     "softmax": ts.softmax, "log_softmax": ts.log_softmax, "layer_norm": lambda x: ts.layer_norm(x, 3),

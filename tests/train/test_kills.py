@@ -237,9 +237,8 @@ def test_an_interrupt_during_a_replacement_keeps_the_new_run(run: Run, tiny: Tra
         Run.open(run.folder).load()
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_a_disk_that_fails_at_any_moment(run: Run, code: int) -> None:
-    for folder, done in moments(run.folder, lambda folder: Run.open(folder).save(9, content(9, 9), best=True), code):
+def test_a_disk_that_fails_at_any_moment(run: Run) -> None:
+    for folder, done in moments(run.folder, lambda at: Run.open(at).save(9, content(9, 9), best=True), errno.ENOSPC):
         found = Run.open(folder)
         newest = step_of(found)
         assert newest == 9 if done else newest in (6, 9)

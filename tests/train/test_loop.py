@@ -251,3 +251,37 @@ def test_evaluate_leaves_no_gradient_and_no_random_numbers() -> None:
     evaluate(model, TOKENS)
     assert settings.generator().bit_generator.state == before
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_checkpoint_of_0_1_0_numbers_parameters_in_the_order_of_its_model() -> None:
+    """There, own parameters could come after those of the modules in a module."""
+
+    class Cell(ts.nn.Cell):
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            self.state_shape, self.gate = (hidden_size,), ts.nn.Linear(input_size, hidden_size)
+            self.scale = ts.nn.Parameter(ts.ones(hidden_size))
+
+        def forward(self, x, h):
+            h = (self.gate(x) + self.scale * h).tanh()
+            return h, h
+
+    def steps_of_a_model() -> TrainingSteps:
+        model = LanguageModel(6, 3, 5, cell=Cell)
+        return TrainingSteps(model, Windows(TOKENS, 2, 5), ts.optim.Adam(model.parameters(), lr=0.05))
+
+    with ts.disable_compile():
+        steps = steps_of_a_model()
+        take(steps, 2)
+    state = steps.state_dict()
+    names = [name for name, _ in steps.model.named_parameters()]
+    scale = next(name for name in names if name.endswith("scale"))
+    at = names.index(scale)
+    old = [*names[:at], *names[at + 1 : at + 3], scale, *names[at + 3 :]]
+    assert old != names
+    before = {"model": {name: state["model"][name] for name in old}, "optimizer": dict(state["optimizer"])}
+    before["optimizer"]["state"] = {k: state["optimizer"]["state"][names.index(name)] for k, name in enumerate(old)}
+    other = steps_of_a_model()
+    other.load_state_dict({**state, **before})
+    np.testing.assert_equal(other.optimizer.state_dict(), state["optimizer"])
+    other.load_state_dict(state)
+    np.testing.assert_equal(other.optimizer.state_dict(), state["optimizer"])

@@ -25,7 +25,7 @@ HEADER = '''\
 
 import builtins
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -33,7 +33,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from {up}autograd.tensor import Tensor
 from {up}ops.axes import Axis
 from {up}ops.edges import Mode, Width
+from {up}ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from {up}ops.shape import Shape
+from {up}ops.spelling import Extremes
 
 '''
 PRINTED = (bool, int, float, str, NoneType)  # defaults that their repr makes again
@@ -49,12 +51,46 @@ class Text(str):
         return str(self)
 
 
-def declaration(name: str, function: Any, method: bool) -> str:
-    """Return the stub of a function, with the summary of its docstring for editors."""
+# PyTorch's names of parameters, in the order in which they come where all are by keyword.
+THEIRS = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "indices": "index", "source": "src"}
+
+
+def declaration(name: str, function: Any, method: bool, spread: bool = False, pairs: bool = False) -> str:
+    """Return the stub of a function, with the summary of its docstring for editors.
+
+    With `spread` the second argument may be several integers; with `pairs` PyTorch's meaning returns an `Extremes`.
+    """
     found = public_signature(function)
     parameters = [stub_of(p, method and position == 0) for position, p in enumerate(found.parameters.values())]
-    signature = inspect.Signature(parameters, return_annotation=annotation(found.return_annotation))
+    if spread:
+        several = inspect.Parameter(parameters[1].name, inspect.Parameter.VAR_POSITIONAL, annotation=Text("Any"))
+        named = inspect.Parameter("named", inspect.Parameter.VAR_KEYWORD, annotation=Text("Any"))
+        parameters = [parameters[0], several, named]
+    returned = annotation(found.return_annotation)
+    first = stub(name, parameters, returned, function)
+    if spread or not THEIRS.keys() & set(found.parameters) or "dim" in found.parameters:
+        return first
+    theirs = stub(name, by_pytorchs_names(parameters), Text("Extremes") if pairs else returned, function)
+    return f"@overload\n{first}\n@overload\n{theirs}"
+
+
+def stub(name: str, parameters: list[inspect.Parameter], returned: Text, function: Any) -> str:
+    signature = inspect.Signature(parameters, return_annotation=returned)
     return f'def {name}{signature}:\n    """{summary(function)}"""\n'
+
+
+def by_pytorchs_names(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Return parameters with PyTorch's names: from the first such name on by keyword, and that one is needed."""
+    at = next(at for at, parameter in enumerate(parameters) if parameter.name in THEIRS)
+    renamed = [p.replace(name=THEIRS.get(p.name, p.name), kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters[at:]]
+    return [*parameters[:at], renamed[0].replace(default=inspect.Parameter.empty), *renamed[1:]]
+
+
+def options_of(name: str) -> dict[str, bool]:
+    operation = PUBLIC[name]
+    meaning = operation.pytorch if operation.function.__name__ == name else None
+    pairs = meaning is not None and "(values, indices)" in meaning.write
+    return {"spread": operation.spread, "pairs": pairs}
 
 
 def stub_of(parameter: inspect.Parameter, is_self: bool) -> inspect.Parameter:
@@ -80,7 +116,10 @@ def functions() -> str:
     first: dict[int, str] = {}
     for name, operation in PUBLIC.items():
         known = first.setdefault(id(operation), name)
-        lines.append(declaration(name, operation.function, False) if known == name else f"{name} = {known}\n")
+        if known == name or operation.pytorch is not None:
+            lines.append(declaration(name, operation.function, False, **options_of(name)))
+        else:
+            lines.append(f"{name} = {known}\n")
     return "".join([*lines, f"\n__all__ = {sorted(PUBLIC)!r}\n"])
 
 
@@ -100,8 +139,11 @@ def methods() -> str:
             ignored = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
             lines.append(f"    def {name}(self, other: ArrayLike, /) -> Tensor: ...{ignored}\n")
         elif callable(value):
-            known = first.setdefault(id(value), name)
-            lines += indented(declaration(name, value, True) if known == name else f"{name} = {known}\n")
+            known = first.setdefault(
+                id(inspect.unwrap(value)) if name in PUBLIC and PUBLIC[name].pytorch is None else id(value), name
+            )
+            options = options_of(name) if name in PUBLIC else {}
+            lines += indented(declaration(name, value, True, **options) if known == name else f"{name} = {known}\n")
     return HEADER.format(up="..") + "".join(lines)
 
 

@@ -18,7 +18,6 @@ from ..ops.primitive import TABLE, Array, Primitive
 from ..ops.public import in_name
 from ..ops.shape import expand_dims
 from .exchange import DEVICE, check_device
-from .numpy_functions import ATTRIBUTES, FACTS, UntranslatedError, translations
 
 # Ufuncs whose primitive has another forward.
 _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
@@ -28,6 +27,14 @@ _BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", n
 def _primitives() -> dict[np.ufunc, Primitive]:
     same_forward = {row.forward: row for row in TABLE.values() if isinstance(row.forward, np.ufunc)}
     return same_forward | {ufunc: TABLE[name] for ufunc, name in _BY_NAME.items()}
+
+
+@functools.cache
+def _numpys() -> Any:
+    """Return the module with NumPy's functions, imported when the first of them is called on a tensor."""
+    from . import numpy_functions
+
+    return numpy_functions
 
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API standard
@@ -56,7 +63,7 @@ class ArrayProtocol:
         """Where the values are: always "cpu"."""
         return DEVICE
 
-    def to_device(self, device: str, /, *, stream: None = None) -> Self:
+    def to_device(self, device: str, /, *, stream: Any = None) -> Self:
         """Return the tensor itself, as "cpu" is the only device.
 
         Parameters
@@ -89,23 +96,24 @@ class ArrayProtocol:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
         row = _primitives().get(ufunc)
         name = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
-        found = translations().get((ufunc, method))
         if row is not None and not options:
             if method == "__call__":
                 return row(*operands)
             if method == "outer":
                 a, b = map(as_array, operands)
                 return row(expand_dims(a, tuple(range(a.ndim, a.ndim + b.ndim))), b)
+        found = _numpys().translations().get((ufunc, method))
         return _translated(name, found, getattr(ufunc, method), operands, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in ATTRIBUTES and len(args) == 1 and not kwargs:
-            return getattr(args[0], ATTRIBUTES[function])
+        table = _numpys()
+        if function in table.ATTRIBUTES and len(args) == 1 and not kwargs:
+            return getattr(args[0], table.ATTRIBUTES[function])
         module = function.__module__.replace("numpy", "np", 1)
         name = f"{module}.{function.__name__}"
-        if function in FACTS:
+        if function in table.FACTS:
             return function(*_bare(args, name, detach=True), **_bare(kwargs, name, detach=True))
-        return _translated(name, translations().get(function), function, args, kwargs)
+        return _translated(name, table.translations().get(function), function, args, kwargs)
 
 
 def _translated(name: str, ours: Any, numpys: Any, args: Any, kwargs: Any) -> Any:
@@ -114,7 +122,7 @@ def _translated(name: str, ours: Any, numpys: Any, args: Any, kwargs: Any) -> An
     if ours is not None:
         try:
             return ours(*args, **kwargs)
-        except UntranslatedError as error:
+        except _numpys().UntranslatedError as error:
             reason = f" with {error}"
         except TinygradSeqError as error:
             raise in_name(error, name) from error.__cause__

@@ -11,6 +11,7 @@ from ..base.settings import default_dtype
 from ..errors import ArgumentError, ShapeError
 from ..ops.casting import as_dtype, clone
 from ..ops.primitive import LEVELS, Array, is_traced
+from ..ops.spelling import keywords
 from .conversion import to_array
 from .exchange import check_device, import_memory
 from .tensor import Tensor, wrap
@@ -18,6 +19,7 @@ from .tensor import Tensor, wrap
 Shape = int | tuple[int, ...]
 
 
+@keywords
 def tensor(
     data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False, *, device: str | None = None
 ) -> Tensor:
@@ -60,6 +62,7 @@ def tensor(
     return wrap(to_array("tensor", data, dtype), requires_grad)
 
 
+@keywords
 def asarray(
     data: ArrayLike, dtype: DTypeLike | None = None, *, device: str | None = None, copy: bool | None = None
 ) -> Tensor:
@@ -99,7 +102,7 @@ def asarray(
     if shared is data or shared._exposed:
         if not copy:
             return shared
-        return clone(shared) if shared is data else wrap(np.array(shared.numpy()))  # type: ignore[no-any-return]
+        return clone(shared) if shared is data else wrap(np.array(shared.numpy()))
     if copy is False:
         raise ArgumentError(
             f"asarray: expected data whose memory can be shared with copy=False, a Tensor or ndarray of the dtype, got "
@@ -174,6 +177,7 @@ def check_shape(caller: str, shape: Shape) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
+@keywords
 def full(
     shape: Shape,
     fill_value: float,
@@ -231,6 +235,7 @@ def _new(
     return wrap(make(sizes, as_dtype(caller, dtype or default_dtype())), requires_grad)
 
 
+@keywords
 def zeros(
     shape: Shape, *more: Any, dtype: DTypeLike | None = None, requires_grad: bool = False, device: str | None = None
 ) -> Tensor:
@@ -261,6 +266,7 @@ def zeros(
     return _new("zeros", np.zeros, shape, more, dtype, requires_grad, device)
 
 
+@keywords
 def ones(
     shape: Shape, *more: Any, dtype: DTypeLike | None = None, requires_grad: bool = False, device: str | None = None
 ) -> Tensor:
@@ -291,6 +297,7 @@ def ones(
     return _new("ones", np.ones, shape, more, dtype, requires_grad, device)
 
 
+@keywords
 def empty(
     shape: Shape, *more: Any, dtype: DTypeLike | None = None, requires_grad: bool = False, device: str | None = None
 ) -> Tensor:
@@ -321,6 +328,7 @@ def empty(
     return _new("empty", np.empty, shape, more, dtype, requires_grad, device)
 
 
+@keywords
 def zeros_like(x: ArrayLike, dtype: DTypeLike | None = None, *, device: str | None = None) -> Tensor:
     """Return zeros with the shape and dtype of `x`.
 
@@ -348,6 +356,7 @@ def zeros_like(x: ArrayLike, dtype: DTypeLike | None = None, *, device: str | No
     return zeros(like.shape, dtype=dtype or like.dtype, device=device)
 
 
+@keywords
 def ones_like(x: ArrayLike, dtype: DTypeLike | None = None, *, device: str | None = None) -> Tensor:
     """Return ones with the shape and dtype of `x`.
 
@@ -375,6 +384,7 @@ def ones_like(x: ArrayLike, dtype: DTypeLike | None = None, *, device: str | Non
     return ones(like.shape, dtype=dtype or like.dtype, device=device)
 
 
+@keywords
 def empty_like(x: ArrayLike, dtype: DTypeLike | None = None, *, device: str | None = None) -> Tensor:
     """Return whatever the memory held, with the shape and dtype of `x`.
 
@@ -402,6 +412,7 @@ def empty_like(x: ArrayLike, dtype: DTypeLike | None = None, *, device: str | No
     return empty(like.shape, dtype=dtype or like.dtype, device=device)
 
 
+@keywords
 def full_like(x: ArrayLike, fill_value: float, dtype: DTypeLike | None = None, *, device: str | None = None) -> Tensor:
     """Return a tensor with the shape and dtype of `x`, filled with `fill_value`.
 
@@ -436,6 +447,7 @@ def _shaped(x: Array) -> Array:
     return x if x.__class__ in LEVELS else asarray(x)
 
 
+@keywords
 def arange(
     start: float,
     stop: float | None = None,
@@ -482,6 +494,7 @@ def arange(
     return tensor(values, dtype or (default_dtype() if values.dtype.kind == "f" else values.dtype))
 
 
+@keywords
 def linspace(
     start: float,
     stop: float,
@@ -521,6 +534,7 @@ def linspace(
     return tensor(np.linspace(start, stop, num, endpoint=endpoint), dtype or default_dtype())
 
 
+@keywords
 def eye(
     rows: int, columns: int | None = None, dtype: DTypeLike | None = None, *, k: int = 0, device: str | None = None
 ) -> Tensor:

@@ -1,6 +1,6 @@
 """A tensor's memory: leaves such as parameters change in place, recorded history never does.
 
-A view of a plain tensor, one that is no part of a graph, shares its memory (`memory.py`), as in PyTorch and NumPy:
+A view of a plain tensor, one that is no part of a graph, shares its memory (`sharing.py`), as in PyTorch and NumPy:
 ``a[0][1] = 0`` changes `a`.
 
 No graph ever sees an array change under it. A tensor's array is private until ``.data`` hands it out; from then on
@@ -24,7 +24,7 @@ from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
 from .exchange import DLPACK_CPU, check_export
-from .memory import Memory, make_writable
+from .sharing import Memory, make_writable
 
 
 class _Probe:
@@ -189,23 +189,20 @@ class InPlace:
     def __dlpack__(
         self,
         *,
-        stream: None = None,
+        stream: Any = None,
         max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
         """Hand the memory out as `data` does: who receives it may write to it, and graphs keep the old values."""
         check_export(self, stream, dl_device)
-        if copy:
-            array = np.array(self._array)
-        elif copy is False and not (self._array.flags.carray and (self._exposed or self._alone())):
+        before = id(self._array)  # a reference would count as one more owner
+        array = np.array(self._array) if copy else self.data
+        if copy is False and id(array) != before:
             raise ArgumentError(
-                "__dlpack__: expected a tensor that alone has its memory, in row-major order, with copy=False, got one "
-                f"of shape {self._array.shape} {self._array.dtype} that shares it; leave out copy=, or pass copy=True."
+                "__dlpack__: expected a tensor in row-major order whose memory no graph needs, with copy=False, got "
+                f"shape {array.shape} {array.dtype} that had to be copied; leave out copy=, or pass copy=True."
             )
-        else:
-            array = self._writable()
-            self._exposed = True
         return array.__dlpack__(max_version=max_version)
 
     # --------------------------------------------------------------------------------------------------- writing
@@ -320,7 +317,7 @@ class InPlace:
             )
 
     def _update(self, primitive: Primitive, other: ArrayLike) -> Self:
-        """Return ``x op= other``: changed in place, but for a recorded history, of which only the name is bound anew."""
+        """Return ``x op= other``, changed in place; where there is a recorded history, only the name is bound anew."""
         if self._requires_grad and self._source is None:
             self._refuse_recorded_write("in-place operator on a parameter")
             return self.copy_(self._apply(primitive, (self, other), {}))

@@ -1,7 +1,7 @@
 """Mixed dtypes: what NumPy makes float64 of integers has the dtype of the floats beside them, or the default dtype.
 
-As in PyTorch and JAX, the kind of number decides first: a float32 and an int64 tensor give float32. Eager operations and
-traced ones (`scan.ir.trace`) ask here, so that they agree.
+As in PyTorch and JAX, the kind of number decides first: a float32 and an int64 tensor give float32. Eager operations
+and traced ones (`scan.ir.trace`) ask here, so that they agree.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from ..base.settings import default_dtype
-from ..ops.primitive import LEVELS, Array, OpKind, Primitive
+from ..ops.primitive import Array, OpKind, Primitive
 
-WIDER: Final = frozenset("de")
+WIDER: Final = frozenset("deb")
 """Dtypes of results, by their character code, that may come of integers."""
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 
 
 def float_of(primitive: Primitive, arrays: Any, params: dict[str, Any], result: np.dtype) -> np.dtype | None:
@@ -29,6 +29,8 @@ def float_of(primitive: Primitive, arrays: Any, params: dict[str, Any], result: 
     if primitive.kind is OpKind.CAST or "dtype" in params:
         return None
     chars = [array.dtype.char for array in arrays if hasattr(array, "dtype")]
+    if result.char == "b":  # int8, NumPy's power of booleans
+        return None if "b" in chars else _INT64
     if "d" in chars:
         return None
     wanted = _FLOAT32 if "f" in chars else default_dtype()
@@ -44,6 +46,6 @@ def as_floats(primitive: Primitive, operands: tuple[Array, ...], dtype: np.dtype
 
 
 def _as_float(operand: Array, dtype: np.dtype) -> Array:
-    if operand.__class__ in LEVELS or isinstance(operand, np.ndarray | np.generic):
+    if hasattr(operand, "astype"):
         return operand if operand.dtype.kind == "f" and operand.dtype.char != "e" else operand.astype(dtype)
     return np.asarray(operand, dtype) if isinstance(operand, float) else operand

@@ -49,7 +49,12 @@ class PythonProtocol:
         return bool((self._array == (value._array if isinstance(value, PythonProtocol) else value)).any())
 
     def __bool__(self) -> bool:
-        return bool(self.item())
+        if self._array.size != 1:
+            raise ShapeError(
+                f"bool: expected one element, got shape {self._array.shape}; write x.all() or x.any(), as in "
+                "(a == b).all()."
+            )
+        return bool(self._array.item())
 
     def __float__(self) -> float:
         return float(self.item())

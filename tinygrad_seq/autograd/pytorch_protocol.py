@@ -61,9 +61,9 @@ class PyTorchProtocol:
     """Mixed into `Tensor`, and into the values of a scan step."""
 
     __slots__ = ()
-    shape: tuple[builtins.int, ...]
-    dtype: np.dtype
-    ndim: builtins.int
+    shape: Any
+    dtype: Any
+    ndim: Any
 
     # ----------------------------------------------------------------------------------------------------- sizes
 
@@ -77,7 +77,7 @@ class PyTorchProtocol:
 
     def dim(self) -> builtins.int:
         """Return the number of axes."""
-        return self.ndim
+        return builtins.int(self.ndim)
 
     def numel(self) -> builtins.int:
         """Return the number of values."""
@@ -123,8 +123,8 @@ class PyTorchProtocol:
             raise ArgumentError(f"to: expected a dtype, a device or copy=, got {sorted(unknown)}; leave it out.")
         wanted = self.dtype if dtype is None else as_dtype("to", dtype)
         if wanted != self.dtype:
-            return astype(self, wanted)  # type: ignore[no-any-return]
-        return clone(self) if options.get("copy") else self  # type: ignore[no-any-return]
+            return astype(self, wanted)
+        return clone(self) if options.get("copy") else self
 
     def float(self) -> Self:
         """Return the tensor as float32: itself if it is."""
@@ -178,7 +178,7 @@ class PyTorchProtocol:
 
     def is_floating_point(self) -> builtins.bool:
         """Return whether the values are float32 or float64."""
-        return self.dtype.kind == "f"
+        return builtins.bool(self.dtype.kind == "f")
 
     def cpu(self) -> Self:
         """Return the tensor itself: all tensors are on the CPU."""
@@ -187,7 +187,7 @@ class PyTorchProtocol:
     def contiguous(self) -> Self:
         """Return the tensor itself if its memory is in row-major order, or a copy that is."""
         array = getattr(self, "_array", None)  # the values of a scan step have none
-        return self if array is None or array.flags.c_contiguous else clone(self)  # type: ignore[no-any-return]
+        return self if array is None or array.flags.c_contiguous else clone(self)
 
     # ---------------------------------------------------------------------------------- new tensors of this dtype
 

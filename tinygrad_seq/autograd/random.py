@@ -55,7 +55,9 @@ def randn(
     """
     check_device("randn", device)
     kind = as_dtype("randn", dtype or default_dtype())
-    values = current_generator(generator).standard_normal(check_shape("randn", one_argument(shape) if shape else size or ()))
+    values = current_generator(generator).standard_normal(
+        check_shape("randn", one_argument(shape) if shape else size or ())
+    )
     return wrap(values.astype(kind), requires_grad)
 
 
@@ -98,7 +100,9 @@ def rand(
     """
     check_device("rand", device)
     kind = as_dtype("rand", dtype or default_dtype())
-    values = current_generator(generator).random(check_shape("rand", one_argument(shape) if shape else size or ()), kind)
+    values = current_generator(generator).random(
+        check_shape("rand", one_argument(shape) if shape else size or ()), kind
+    )
     return wrap(np.asarray(values), requires_grad)
 
 

@@ -20,17 +20,19 @@ from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
-from .memory import Memory, owner_of
+from .sharing import Memory, owner_of
+from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
-from .promotion import WIDER, as_floats, float_of
 from .recording import check_forward, check_operand, explain, make_node
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
-def record(primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None) -> Any:
+def record(  # noqa: C901 (the path of every operation)
+    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None
+) -> Any:
     """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
 
     `result` is what its forward returned, if it has been run already.

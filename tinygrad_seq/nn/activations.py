@@ -387,7 +387,7 @@ class GLU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the gated half of x (..., 2H, ...) as (..., H, ...)."""
         check_tensor("GLU", x)
-        return normalisation.glu(x, axis=self.dim)  # type: ignore[arg-type, return-value]
+        return normalisation.glu(x, axis=self.dim)
 
 
 class PReLU(Module):

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from ..autograd.creation import ones, zeros
 from ..autograd.tensor import Tensor
 from ..base.modes import no_grad
-from ..errors import ArgumentError, GraphError, ShapeError
+from ..errors import ArgumentError, CompileError, ShapeError
 from ..ops.arithmetic import sqrt
 from ..ops.primitive import is_traced
 from ..ops.reduction import mean, var
@@ -127,8 +127,8 @@ class BatchNorm1d(Module):
             If x is not an array of this shape and of the dtype of the parameters.
         ArgumentError
             If a batch in training has one value per feature.
-        GraphError
-            If it is in training, inside the step of a compiled scan, which cannot change the running averages.
+        CompileError
+            If it is in training, inside the step of a scan; the scan then runs step by step, with a warning.
         """
         name, stored = type(self).__name__, self.running_mean if self.weight is None else self.weight
         check_tensor(name, x, None if stored is None else stored.dtype)
@@ -156,9 +156,9 @@ class BatchNorm1d(Module):
     def _track(self, centre: Tensor, spread: Tensor, count: int) -> None:
         """Add the mean and variance of a batch with `count` values per feature to the running averages."""
         if is_traced(centre):
-            raise GraphError(
-                f"{type(self).__name__}: expected a call outside of a compiled step in training, got one inside, where "
-                "running averages cannot change; normalise outside of the scan, or use LayerNorm."
+            raise CompileError(
+                f"{type(self).__name__}: expected to add a batch to its running averages, got values of a step that is "
+                "being compiled; pass compile=False, normalise outside of the scan, or use LayerNorm."
             )
         running_mean, running_var, batches = (self.get_buffer(name) for name in _RUNNING)
         with no_grad():

@@ -20,7 +20,7 @@ from .module.placement import check_placement
 
 __all__ = ["Conv1d"]
 
-_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES: dict[str, Any] = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 class Conv1d(Module):
@@ -140,10 +140,10 @@ class Conv1d(Module):
         padding = self.padding
         if self.padding_mode != "zeros" and padding not in (0, "valid"):
             total = self.dilation * (self.kernel_size - 1)
-            sides = (total // 2, total - total // 2) if padding == "same" else (padding, padding)
-            x = pad(x, [(0, 0)] * (x.ndim - 1) + [sides], mode=_MODES[self.padding_mode])  # type: ignore[arg-type]
+            sides: Any = (total // 2, total - total // 2) if padding == "same" else (padding, padding)
+            x = pad(x, [(0, 0)] * (x.ndim - 1) + [sides], mode=_MODES[self.padding_mode])
             padding = 0
-        return conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)  # type: ignore[arg-type, return-value]
+        return conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 def _single(value: Any) -> Any:

@@ -1,4 +1,8 @@
-"""Functions of networks, under PyTorch's name. All but the sequence losses and `ctc_loss` are in `tinygrad_seq` too."""
+"""Functions of networks, under PyTorch's names.
+
+All but the sequence losses, `ctc_loss` and those of `pytorch_functions`, which have PyTorch's arguments, are in
+`tinygrad_seq` too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ from ..functional import (
     cross_entropy,
     dropout,
     elu,
-    embedding,
     gelu,
     glu,
     hardsigmoid,
@@ -21,25 +24,21 @@ from ..functional import (
     leaky_relu,
     linear,
     linear_cross_entropy,
-    log_softmax,
     logsigmoid,
     mse_loss,
     nll_loss,
-    one_hot,
-    pad,
     relu,
     relu6,
     rms_norm,
     sigmoid,
     silu,
     smooth_l1_loss,
-    softmax,
-    softplus,
     softsign,
     tanh,
 )
 from .losses.ctc import ctc_loss
 from .losses.sequence_loss import sequence_cross_entropy, sequence_loss
+from .pytorch_functions import embedding, log_softmax, one_hot, pad, softmax, softplus
 from .scaled_dot_product import scaled_dot_product_attention
 
 __all__ = [

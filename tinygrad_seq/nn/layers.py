@@ -210,7 +210,7 @@ class Embedding(Module):
             raise ShapeError(
                 f"Embedding.from_pretrained: expected a table (V, H), got {table.shape} {table.dtype}; reshape it."
             )
-        layer = cls(*table.shape, padding_idx, dtype=table.dtype)
+        layer = cls(len(table), table.shape[1], padding_idx, dtype=table.dtype)
         layer.weight = table
         return layer
 
@@ -454,7 +454,7 @@ class Flatten(Module):
             If x has no such axes.
         """
         check_tensor("Flatten", x)
-        return flatten(x, self.start_dim, self.end_dim)  # type: ignore[arg-type, return-value]
+        return flatten(x, self.start_dim, self.end_dim)
 
 
 def _sizes(layer: str, shape: int | tuple[int, ...]) -> tuple[int, ...]:

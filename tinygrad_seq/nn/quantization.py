@@ -111,7 +111,7 @@ def _largest_inputs(model: Module, precision: str, calibration: Any) -> dict[int
     """Return by the id of a parameter the largest magnitude that it multiplies."""
     if precision != "int8":
         raise ArgumentError(
-            f"quantize: expected calibration for int8 only, got it for {precision!r}; leave it out: there are no scales."
+            f"quantize: expected calibration for int8 only, got it for {precision!r}; leave it out, it has no scales."
         )
     if not isinstance(calibration, Iterable) or isinstance(calibration, Tensor | np.ndarray | str | dict):
         raise ArgumentError(

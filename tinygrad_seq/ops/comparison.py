@@ -144,7 +144,7 @@ where = elementwise(
 
 @Public()
 @named
-def masked_fill(x: Array, mask: Array, value: float) -> Array:
+def masked_fill(x: Array, mask: Array, value: Array) -> Array:
     """Return `x` with `value` where `mask` is true; gradient flows to `x` elsewhere only.
 
     Parameters
@@ -153,8 +153,8 @@ def masked_fill(x: Array, mask: Array, value: float) -> Array:
         Numbers of any shape.
     mask : array_like
         Booleans whose shape broadcasts with that of `x`.
-    value : float
-        What stands where `mask` is true.
+    value : array_like
+        The number that stands where `mask` is true.
 
     Returns
     -------

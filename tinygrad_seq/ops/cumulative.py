@@ -6,15 +6,15 @@ import operator
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DtypeError, ShapeError
 from .axes import normalise_axis
-from .casting import astype
+from .casting import as_array, astype
 from .exponential import as_real, exp
 from .gathering import scatter_add, take_along_axis
 from .joining import concat
 from .limits import difference
 from .primitive import Array, Primitive
-from .public import Public
+from .public import Public, named
 from .shape import broadcast_to, moveaxis, one_axis
 from .spelling import Extremes, Meaning, pair_of
 
@@ -257,6 +257,7 @@ def cummin(x: Array, axis: int | None = None) -> Array:
 
 
 @Public()
+@named
 def diff(x: Array, n: int = 1, axis: int = -1, *, prepend: Array | None = None, append: Array | None = None) -> Array:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter.
 
@@ -303,7 +304,16 @@ def _as_end(part: Array | None, x: Array, axis: int) -> Array | None:
     """Return what `diff` puts at an end of `x`: a number as a slice of size 1."""
     if part is None:
         return None
-    part = part if hasattr(part, "dtype") else np.asarray(part, x.dtype)
-    if part.ndim:
-        return part
-    return broadcast_to(astype(part, x.dtype), (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+    array = as_array(part)
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"diff: expected numbers before and after `x`, got {part!r}; pass an array or a number.")
+    if array is not part or not array.ndim:
+        array = astype(array, x.dtype)
+    if array.ndim == x.ndim:
+        return array
+    if array.ndim:
+        raise ShapeError(
+            f"diff: expected numbers or arrays with {x.ndim} axes before and after `x`, got shape {array.shape}; "
+            "reshape them."
+        )
+    return broadcast_to(array, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))

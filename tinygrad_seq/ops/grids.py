@@ -27,6 +27,8 @@ def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
 
     Raises
     ------
+    ArgumentError
+        If there are no arrays.
     ShapeError
         If the shapes do not broadcast.
 
@@ -36,6 +38,8 @@ def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
     >>> [x.shape for x in ts.broadcast_arrays(ts.ones((2, 1)), ts.ones(3))]
     [(2, 3), (2, 3)]
     """
+    if not arrays:
+        raise ArgumentError("broadcast_arrays: expected one or more arrays, got none; pass each as an argument.")
     arrays = tuple(map(as_array, arrays))
     shapes = [x.shape for x in arrays]
     try:
@@ -68,7 +72,7 @@ def meshgrid(*arrays: Array, indexing: str | None = None) -> tuple[Array, ...]:
     Raises
     ------
     ArgumentError
-        If `indexing` is not given, or another word.
+        If there are no arrays, or `indexing` is not given or another word.
     ShapeError
         If an array has more than one axis.
 
@@ -80,6 +84,8 @@ def meshgrid(*arrays: Array, indexing: str | None = None) -> tuple[Array, ...]:
     tensor([[0, 1, 2],
             [0, 1, 2]])
     """
+    if not arrays:
+        raise ArgumentError("meshgrid: expected one or more arrays, got none; pass each as an argument.")
     if indexing not in ("xy", "ij") and (indexing is not None or len(arrays) > 1):
         raise ArgumentError(
             f"meshgrid: expected indexing= (NumPy means 'xy', PyTorch 'ij'), got {indexing!r}; pass one of them."

@@ -150,9 +150,9 @@ class Primitive:
     opaque = False
     seconds: Callable[..., float] | None = None
     __slots__ = (
-        "__dict__", "_count", "_plans", "add_into", "aliases", "axes", "batched", "cheap", "code", "fold", "formula", "forward",
-        "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure", "summed",
-        "symbol", "variadic", "vectorised", "view",
+        "__dict__", "_count", "_plans", "add_into", "aliases", "axes", "batched", "cheap", "code", "fold", "formula",
+        "forward", "from_end", "integer_code", "kind", "linear", "multiple", "name", "rules", "static", "structure",
+        "summed", "symbol", "variadic", "vectorised", "view",
     )  # fmt: skip
 
     def __init__(

@@ -75,11 +75,13 @@ class Public:
         self.function = function
         if self.example:
             function.__doc__ = document(function, self.example)
-        is_row = not isinstance(function, FunctionType)
-        for name in (function.__name__, *self.aliases):
+        own = function.__name__
+        call = spelled(function, own, None, self.spread) if isinstance(function, FunctionType) else function
+        for name in (own, *self.aliases):
             PUBLIC[name] = self
-            pytorch = self.pytorch if name == function.__name__ else None  # an alias is one library's own name
-            self.spelled[name] = function if is_row else spelled(function, name, pytorch, self.spread)
+            self.spelled[name] = call
+        if self.pytorch is not None:  # an alias is one library's own name, and has its meaning
+            self.spelled[own] = spelled(function, own, self.pytorch, self.spread)
         return function
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .arithmetic import divide, multiply
 from .axes import normalise_axis
 from .casting import as_array
 from .gathering import take_along_axis
 from .indexing import as_indices, getitem, take
 from .linear import matmul
 from .primitive import Array
-from .public import Public
+from .public import Public, named
 from .shape import broadcast_to, flatten, permute_dims, reshape
 
 
@@ -18,6 +19,13 @@ def _check_rank(name: str, what: str, x: Array, ndim: int) -> None:
         raise ShapeError(
             f"{name}: expected {what} with {ndim} axes, got shape {x.shape} {x.dtype}; use matmul for other ranks."
         )
+
+
+def _numbers(name: str, x: Array) -> Array:
+    x = as_array(x)
+    if x.dtype.kind not in "fiub":
+        raise DtypeError(f"{name}: expected arrays of numbers, got {x.shape} {x.dtype}; pass tensors.")
+    return x
 
 
 @Public()
@@ -51,6 +59,7 @@ def t(x: Array) -> Array:
 
 
 @Public()
+@named
 def mm(a: Array, b: Array) -> Array:
     """Return the product of two matrices.
 
@@ -80,6 +89,7 @@ def mm(a: Array, b: Array) -> Array:
 
 
 @Public()
+@named
 def bmm(a: Array, b: Array) -> Array:
     """Return the products of the matrices of two stacks of the same length.
 
@@ -117,6 +127,7 @@ def bmm(a: Array, b: Array) -> Array:
 
 
 @Public()
+@named
 def mv(a: Array, b: Array) -> Array:
     """Return the product of a matrix and a vector.
 
@@ -145,6 +156,7 @@ def mv(a: Array, b: Array) -> Array:
 
 
 @Public()
+@named
 def addmm(x: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """Return ``beta * x + alpha * (mat1 @ mat2)``.
 
@@ -180,6 +192,7 @@ def addmm(x: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float =
 
 
 @Public()
+@named
 def addcmul(x: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """Return ``x + value * tensor1 * tensor2``.
 
@@ -201,10 +214,11 @@ def addcmul(x: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Ar
     >>> ts.addcmul(ts.ones(2), ts.ones(2), ts.tensor([1.0, 2.0]), value=0.5)
     tensor([1.5, 2. ])
     """
-    return x + value * tensor1 * tensor2
+    return x + multiply(_numbers("addcmul", tensor1), _numbers("addcmul", tensor2)) * value
 
 
 @Public()
+@named
 def addcdiv(x: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """Return ``x + value * tensor1 / tensor2``.
 
@@ -226,10 +240,11 @@ def addcdiv(x: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Ar
     >>> ts.addcdiv(ts.ones(2), ts.ones(2), ts.tensor([1.0, 2.0]), value=-1)
     tensor([0. , 0.5])
     """
-    return x + value * tensor1 / tensor2
+    return x + divide(_numbers("addcdiv", tensor1), _numbers("addcdiv", tensor2)) * value
 
 
 @Public()
+@named
 def index_select(x: Array, axis: int, indices: Array) -> Array:
     """Return the slices of `x` at `indices`, one axis of integers, along `axis`.
 
@@ -268,6 +283,7 @@ def index_select(x: Array, axis: int, indices: Array) -> Array:
 
 
 @Public()
+@named
 def select(x: Array, axis: int, index: int) -> Array:
     """Return the slice of `x` at one index along `axis`, without that axis.
 
@@ -337,6 +353,7 @@ def narrow(x: Array, axis: int, start: int, length: int) -> Array:
 
 
 @Public()
+@named
 def expand_as(x: Array, other: Array) -> Array:
     """Return `x` repeated along new and size-1 axes to the shape of `other`.
 
@@ -362,6 +379,7 @@ def expand_as(x: Array, other: Array) -> Array:
 
 
 @Public("reshape_as")
+@named
 def view_as(x: Array, other: Array) -> Array:
     """Return the elements of `x` in the shape of `other`.
 

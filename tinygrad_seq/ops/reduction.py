@@ -20,8 +20,8 @@ from .joining import concat
 from .limits import ratio
 from .primitive import Array, Like, OpKind, Primitive
 from .public import Public
-from .spelling import Meaning, without
 from .shape import broadcast_to, inverse, kept, permute_dims, reshape
+from .spelling import Meaning
 
 
 def _count(shape: tuple[int, ...], axes: Axes) -> int:
@@ -249,10 +249,15 @@ _std = Primitive(
 )
 
 
+def _leaves_correction_open(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return len(args) < 3 and not {"axis", "correction"} & kwargs.keys()
+
+
 _SAY_CORRECTION = Meaning(
     lambda x, axis=None, correction=1, keepdims=False: var(x, axis, float(correction), keepdims),
-    without("axis", "correction"),
-    "var(x, axis=1) or correction=0 for the population's (NumPy), var(x, dim=1) or correction=1 for the sample's (PyTorch)",
+    _leaves_correction_open,
+    "var(x, axis=1) or correction=0 for that of the population (NumPy), var(x, dim=1) or correction=1 for that of the "
+    "sample (PyTorch)",
 )
 
 
@@ -291,7 +296,7 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
 @Public(
     pytorch=Meaning(
         lambda x, axis=None, correction=1, keepdims=False: std(x, axis, float(correction), keepdims),
-        without("axis", "correction"),
+        _leaves_correction_open,
         _SAY_CORRECTION.write.replace("var(", "std("),
     )
 )

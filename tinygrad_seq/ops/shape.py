@@ -91,7 +91,13 @@ _permute = Primitive(
     batched=lambda _T, _lifted, x, axes: x.transpose(0, *[axis + 1 for axis in axes]),
 )
 _flip = Primitive(
-    "flip", np.flip, (lambda g, _y, _x, axis: _flip(g, axis=axis),), kind=OpKind.VIEW, structure=_reversed, axes="axis", aliases=False
+    "flip",
+    np.flip,
+    (lambda g, _y, _x, axis: _flip(g, axis=axis),),
+    kind=OpKind.VIEW,
+    structure=_reversed,
+    axes="axis",
+    aliases=False,
 )
 _roll = Primitive(
     "roll",
@@ -487,7 +493,11 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     return _permute(x, axes=order)
 
 
-@Public(spread=True, pytorch=Meaning(lambda x, axis1, axis2: swapaxes(x, axis1, axis2)))
+def _swapped(x: Array, axis1: int, axis2: int) -> Array:
+    return swapaxes(x, axis1, axis2)
+
+
+@Public(spread=True, pytorch=Meaning(_swapped))
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """Return `x` with its axes reversed, or in the order `axes`, as a view; see `matrix_transpose` for the last two.
 

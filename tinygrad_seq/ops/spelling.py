@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,11 @@ PYTORCH: dict[str, tuple[str, ...]] = {
     "dim_size": ("size",),
     "tensor": ("source",),
     "unbiased": ("correction",),
+    "pad": ("pad_width",),
+    "end": ("stop",),
+    "steps": ("num",),
+    "n": ("rows",),
+    "m": ("columns",),
     "split_size": ("indices_or_sections",),
     "split_size_or_sections": ("indices_or_sections",),
     "other": ("b",),
@@ -50,7 +55,8 @@ NUMPY: dict[str, str] = {"ddof": "correction", "constant_values": "value"}
 FIRST = ("input", "tensors", "self", "a", "x")
 
 
-INTEGER = (int, np.integer)
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 class Meaning(NamedTuple):
@@ -100,7 +106,7 @@ def pair_of(name: str, function: Callable[..., Extremes], call: str, meant: str,
 
 def positional_axis(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> bool:
     """Return whether the second argument is given, by its position, and is an integer."""
-    return len(args) > 1 and isinstance(args[1], int) and not isinstance(args[1], bool)
+    return len(args) > 1 and _is_integer(args[1])
 
 
 def spelled(function: Any, name: str, pytorch: Meaning | None = None, spread: bool = False) -> Any:
@@ -123,12 +129,15 @@ def spelled(function: Any, name: str, pytorch: Meaning | None = None, spread: bo
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         chosen = function
-        if spread and len(args) > 2 and all([isinstance(one, INTEGER) and one.__class__ is not bool for one in args[1:]]):
+        if spread and len(args) > 2 and all(map(_is_integer, args[1:])):
             args = (args[0], Several(args[1:]))
         if kwargs and not known.issuperset(kwargs):
-            if theirs is not None and not known.union(NUMPY).issuperset(kwargs):
+            if theirs is not None and not known.union(NUMPY, FIRST).issuperset(kwargs):
                 chosen = theirs
             kwargs = translated(chosen, name, args, kwargs)
+            if "dtype" in kwargs and "dtype" not in known:  # the sum, softmax ... of values in another dtype
+                dtype = kwargs.pop("dtype")
+                args = (args[0] if dtype is None else args[0].astype(dtype), *args[1:])
         if chosen is function and unclear is not None and unclear(args, kwargs):
             raise ArgumentError(
                 f"{name}: expected a call that says whether NumPy's or PyTorch's meaning is wanted, got "
@@ -140,6 +149,14 @@ def spelled(function: Any, name: str, pytorch: Meaning | None = None, spread: bo
             raise misfit(chosen, name, args, kwargs, error) from None
 
     return call
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def keywords(function: F) -> F:
+    """Let a function that is not in the table of operations take PyTorch's keywords too."""
+    return spelled(function, function.__name__)  # type: ignore[no-any-return]
 
 
 def translated(function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -156,6 +173,9 @@ def translated(function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str
             elif keyword in FIRST and not args:
                 ours = next(iter(known))
             if ours not in known:
+                if keyword == "dtype" and args and known.keys() & {"axis"}:
+                    found[keyword] = value
+                    continue
                 raise ArgumentError(
                     f"{name}: expected the parameters {signature_text(function)}, got {keyword}=; leave it out, or "
                     "compute it by another operation."
@@ -166,9 +186,7 @@ def translated(function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str
     return found
 
 
-def misfit(
-    function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: TypeError
-) -> Exception:
+def misfit(function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: TypeError) -> Exception:
     """Return the error of a call whose arguments do not fit the parameters, any other `error` unchanged."""
     try:
         inspect.signature(function).bind(*args, **kwargs)

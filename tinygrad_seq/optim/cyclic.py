@@ -273,8 +273,8 @@ class OneCycleLR(_Cycling):
         last_epoch: int = -1,
     ) -> None:
         if total_steps is None:
-            counted = epochs is not None and steps_per_epoch is not None
-            self._require(counted, "total_steps, or epochs and steps_per_epoch", "neither", "pass total_steps")
+            if epochs is None or steps_per_epoch is None:
+                self._refuse("total_steps, or epochs and steps_per_epoch", "neither", "pass total_steps")
             total_steps = self._count("epochs", epochs) * self._count("steps_per_epoch", steps_per_epoch)
         self.total_steps = self._count("total_steps", total_steps)
         self.max_lr = self._per_group(optimizer, "max_lr", max_lr)

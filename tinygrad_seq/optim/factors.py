@@ -142,7 +142,7 @@ class PolynomialLR(Scheduler):
         super().__init__(optimizer, last_epoch)
 
     def _lr(self, base: float, t: int, group: int) -> float:
-        return base * (1 - min(t, self.total_iters) / self.total_iters) ** self.power
+        return float(base * (1 - min(t, self.total_iters) / self.total_iters) ** self.power)
 
 
 class MultiplicativeLR(Scheduler):

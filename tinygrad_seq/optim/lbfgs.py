@@ -119,7 +119,7 @@ class LBFGS(Optimizer):
         if len(dtypes) > 1:
             self._refuse("parameters of one dtype", f"{sorted(map(str, dtypes))}", "cast them")
 
-    def step(self, closure: Callable[[], Any] | None = None, *, max_norm: float | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None, *, max_norm: float | None = None) -> Any:
         """Run up to `max_iter` iterations.
 
         Parameters
@@ -285,4 +285,4 @@ class _Iterations:
             end += param.size
 
     def _is_flat(self) -> bool:
-        return float(np.abs(self.point.gradient).max()) <= self.group["tolerance_grad"]
+        return bool(np.abs(self.point.gradient).max() <= self.group["tolerance_grad"])

@@ -6,7 +6,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -183,7 +183,10 @@ class Scheduler(ABC):
 
     def _require(self, fits: bool, expected: str, got: object, advice: str) -> None:
         if not fits:
-            raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {shown(got)}; {advice}.")
+            self._refuse(expected, shown(got), advice)
+
+    def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
+        raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")
 
     def _count(self, name: str, value: int, least: int = 1) -> int:
         """Return `value`, which must be an integer >= `least`."""

@@ -23,7 +23,7 @@ from .ir.leaves import alike, difference, stack_leaves
 from .ir.retrace import Rebuild, Traced, Walk, root_of
 from .ir.step import Aval, Step, Var, evaluate
 from .ir.trace import Trace, Tracer, as_leaf
-from .program import Program
+from .program import Program, reshaped
 from .repeated import SteadyStep
 from .run.kept import NO_STAMPS, Stamps
 from .run.segments import Run
@@ -47,6 +47,8 @@ class Call(NamedTuple):
         Of the constants whose packed forms are kept.
     rebuild
         Returns ``(carry, ys)`` as trees, of a flat list of them.
+    lead
+        Whether the last carry gets an axis of size 1 in front. The first carry may have one in any case.
     """
 
     program: Program
@@ -55,6 +57,7 @@ class Call(NamedTuple):
     train: bool
     stamps: Stamps
     rebuild: Callable[[Sequence[Any]], tuple[Tree, Tree]]
+    lead: bool = False
 
 
 def run_calls(calls: Sequence[Call]) -> list[tuple[Tree, Tree]]:
@@ -88,7 +91,9 @@ def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple
     program, run, train = call.program, call.run, call.train
     if result is None:
         result = fresh_quiet().run(program.run_forward, arrays, run, train, call.stamps)
-    outputs = result[: program.count]
+    count = len(program.normal.carry)
+    last, ys = result[:count], result[count : program.count]
+    outputs = [*[part[None] for part in last], *ys] if call.lead else [*last, *ys]
     if not (train and mode.recording and any(parent is not None for parent in parents)):
         return call.rebuild([wrap(part) for part in outputs])
     saved = [x if isinstance(given, Tensor) else x.copy() for x, given in zip(arrays, call.operands, strict=True)]
@@ -135,14 +140,18 @@ def traced_of(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequen
     return function.traces.find(flatten(carry)[0], x, lambda: trace_step(function, carry, rebuild_x, x))
 
 
-def program_for(traced: Traced, wants: tuple[bool, ...]) -> tuple[Program, list[np.ndarray]]:
-    """Return the program of a traced step, and its runtime arguments; `wants` says which inputs want a gradient."""
-    inputs = traced.template.inputs
+def program_for(traced: Traced, wants: tuple[bool, ...], T: int) -> tuple[Program, list[np.ndarray]]:
+    """Return the program of a traced step, and its runtime arguments, for runs like one over T steps.
+
+    `wants` says which inputs want a gradient. One step of one batch element has a program of its own.
+    """
+    inputs, carry = traced.template.inputs, traced.template.carry
+    once = T == 1 and any(wants) and bool(carry) and all(var.shape[:1] == (1,) for var in carry)
 
     def compile(step: Step) -> Program:
-        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want})
+        return Program(step, {var for var, want in zip(inputs, wants, strict=True) if want}, once)
 
-    return compiled_of(traced, wants, compile)
+    return compiled_of(traced, (wants, once), compile)
 
 
 class Planned(NamedTuple):
@@ -163,8 +172,11 @@ class Planned(NamedTuple):
     arguments: list[np.ndarray]
     train: bool
 
-    def call(self, init: Sequence[Any], xs: Sequence[Any], run: Run) -> Call:
-        """Return the scan ready to run, for T >= 1; `init` and `xs` are the leaves of the carry and of the inputs."""
+    def call(self, init: Sequence[Any], xs: Sequence[Any], run: Run, lead: bool = False) -> Call:
+        """Return the scan ready to run, for T >= 1; `init` and `xs` are the leaves of the carry and of the inputs.
+
+        See `Call` for `lead`.
+        """
         program, traced = self.program, self.traced
         operands = [*program.outer([*traced.objects, *self.arguments]), *init, *xs]
         reached = [x if reaches else _cut_off(x) for x, reaches in zip(operands, program.reached, strict=True)]
@@ -176,11 +188,12 @@ class Planned(NamedTuple):
             self.train,
             program.stamps(reached, run, self.train),
             lambda flat: (traced.rebuild_carry(flat[:count]), traced.rebuild_y(flat[count:])),
+            lead,
         )
 
 
-def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebuild) -> Planned:
-    """Return a scan traced and compiled; `rebuild_x` makes the inputs of a step of leaves like `xs`.
+def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebuild, T: int) -> Planned:
+    """Return a scan over T steps traced and compiled; `rebuild_x` makes the inputs of a step of leaves like `xs`.
 
     Raises
     ------
@@ -192,12 +205,12 @@ def plan(function: StepFunction, carry: Tree, xs: Sequence[Any], rebuild_x: Rebu
     recording = mode.recording
     leaves = (*traced.objects, *init, *xs)
     wants = tuple([recording and isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves])
-    return Planned(traced, *program_for(traced, wants), any(wants))
+    return Planned(traced, *program_for(traced, wants, T), any(wants))
 
 
 def prepare(function: StepFunction, carry: Tree, xs: Sequence[Tensor], rebuild_x: Rebuild, run: Run) -> Call:
     """Return a scan traced, compiled and with its operands, for T >= 1; see `plan`."""
-    return plan(function, carry, xs, rebuild_x).call(flatten(carry)[0], xs, run)
+    return plan(function, carry, xs, rebuild_x, run.T).call(flatten(carry)[0], xs, run)
 
 
 def _cut_off(x: Any) -> Any:
@@ -296,7 +309,7 @@ def _unrolled_gradient(gs: Sequence[Tensor], xs: Sequence[Tensor], program: Prog
         return _unroll(operands, program, run)
 
     outputs = level.apply(unrolled)
-    return level.pull_back(outputs, gs)
+    return level.pull_back(outputs, [reshaped(g, y.shape) for g, y in zip(gs, outputs, strict=True)])
 
 
 def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tensor]:
@@ -311,7 +324,8 @@ def _unroll(operands: Sequence[Tensor], program: Program, run: Run) -> list[Tens
         return [env[var] for var in step.carry_out], [env[var] for var in step.ys]
 
     rows = list(zip(*map(unstack, operands[b:]), strict=True)) if step.xs else [()] * run.T
-    carry, ys = unroll(one, list(operands[a:b]), rows[::-1] if run.reverse else rows, run.window)
+    carry = [reshaped(x, var.shape) for x, var in zip(operands[a:b], step.carry, strict=True)]
+    carry, ys = unroll(one, carry, rows[::-1] if run.reverse else rows, run.window)
     return [*carry, *stack_leaves(ys[::-1] if run.reverse else ys)]
 
 

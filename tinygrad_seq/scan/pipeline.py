@@ -13,6 +13,7 @@ from .passes.differentiate import differentiate
 from .passes.hoist import hoist
 from .passes.loop_only import loop_only
 from .passes.lower import lowering, structure
+from .passes.one_step import without_carry
 from .passes.partition import partition
 from .passes.precision import settle_precision
 from .passes.residuals import choose_residuals
@@ -29,12 +30,17 @@ def normalise(traced: Step) -> tuple[Step, tuple[Eqn, ...]]:
     return hoist(step)
 
 
-def build(step: Step, stacked: Collection[Var] = (), backward: bool = False) -> Direction:
-    """Return one direction, ready to run; `stacked` are variables that the loop saves beside its outputs."""
+def build(step: Step, stacked: Collection[Var] = (), backward: bool = False, once: bool = False) -> Direction:
+    """Return one direction, ready to run; `stacked` are variables that the loop saves beside its outputs.
+
+    `once` says that all runs have one step.
+    """
+    if once:
+        return Direction(hoist_unbatched(partition(without_carry(step), stacked, once=True)), stacked, backward, step)
     return Direction(products_inside(hoist_unbatched(partition(step, stacked)), stacked), stacked, backward)
 
 
-def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = False) -> Plan:
+def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = False, once: bool = False) -> Plan:
     """Return the plan of a traced step.
 
     Parameters
@@ -43,6 +49,8 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
         The inputs of the step whose gradients are wanted.
     streaming
         Whether a call runs a few steps only, without gradients.
+    once
+        Whether a call runs one step.
     """
     normal, invariants = normalise(traced)
     wanted = dependents(invariants, wanted).intersection(normal.inputs)
@@ -52,7 +60,7 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
         forward, products = hoist(multiply_tables(forward))
         return Plan(normal, wanted, (*invariants, *products), Direction(loop_only(forward)))
     if not wanted:
-        return Plan(normal, wanted, invariants, build(forward))
+        return Plan(normal, wanted, invariants, build(forward, once=once))
     gradient = differentiate(normal, wanted)
     backward, _ = rewrite_step(gradient.step, lowering, renamed)
     backward = vectors_as_sums(settle_precision(backward))
@@ -60,9 +68,9 @@ def compile_step(traced: Step, wanted: Collection[Var] = (), streaming: bool = F
     saved = choose_residuals(forward, backward, reads, gradient.cotangents)
     found = with_replay(forward, saved)
     if found is None:
-        backwards = build(saved.step, backward=True)
+        backwards = build(saved.step, backward=True, once=once)
     else:
         saved, stages = found
         backwards = Direction(stages, backward=True)
-    residuals, forwards = saved.residuals, build(forward, saved.stacked)
+    residuals, forwards = saved.residuals, build(forward, saved.stacked, once=once)
     return Plan(normal, wanted, invariants, forwards, backwards, gradient, residuals)

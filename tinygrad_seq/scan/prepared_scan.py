@@ -83,7 +83,7 @@ class PreparedScan:
         if T <= SHORT:
             loop, arguments = compiled_of(traced, ShortLoop, ShortLoop)
         else:
-            loop, arguments = program_for(traced, (False,) * len(traced.template.inputs))
+            loop, arguments = program_for(traced, (False,) * len(traced.template.inputs), T)
         stamps = stamps_of(tensors)
         constants = loop.constants([*traced.objects, *arguments])
         kernel = loop.forward.kernel

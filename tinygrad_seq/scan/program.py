@@ -33,6 +33,8 @@ class Program:
         As traced.
     wanted
         The inputs of the step whose gradients are wanted.
+    once
+        Whether all runs have one step.
 
     Attributes
     ----------
@@ -50,10 +52,10 @@ class Program:
         See `Plan`.
     """
 
-    def __init__(self, step: Step, wanted: Collection[Var]) -> None:
+    def __init__(self, step: Step, wanted: Collection[Var], once: bool = False) -> None:
         keep_freed_memory()
         self.traced = step
-        self._plan = plan = compile_step(step, wanted)
+        self._plan = plan = compile_step(step, wanted, once=once)
         self.normal, self.gradient, self.residuals = plan.normal, plan.gradient, plan.residuals
         self.forward, self.backward = plan.forward, plan.backward
         self.consts = tuple([var for var in plan.normal.consts if var not in plan.normal.constants])
@@ -111,7 +113,7 @@ class Program:
         Those of an int8 step do not change and are small: they are kept in any case.
         """
         kernel = self.forward.kernel
-        if kernel is None or (FEW_ROWS[train] < run.T * kernel.N and not self._is_int8):
+        if kernel is None or (FEW_ROWS[train] < run.T * self.forward.rows and not self._is_int8):
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 
@@ -152,11 +154,12 @@ class Program:
         forward, parts = self.forward.step, parts_of(run)
         count = len(forward.carry)
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
-        last: Sequence[np.ndarray] = [cotangents[at] for at in self._carries]
+        last: Sequence[np.ndarray] = [reshaped(cotangents[at], forward.carry[at].shape) for at in self._carries]
         blocks = direction.blocks(run.T)
         later = direction.later_in(run)
-        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items() if var not in later}
-        of_blocks = [total for var, total in sums.items() if direction.adds_blocks(var)] if blocks else []
+        groups = [{var: plan for var, plan in group.items() if var not in later} for group in direction.groups]
+        sums = [Accumulator(group, run.reverse) for group in groups if group]
+        of_blocks = [total for total in sums if any(map(direction.adds_blocks, total.plans))] if blocks else []
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
             env = self._values(consts, _cut(xs, part, run.T))
@@ -171,7 +174,7 @@ class Program:
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
-            for total in sums.values():
+            for total in sums:
                 if total not in of_blocks:
                     total.add(env, last=not number)
             if number:
@@ -180,10 +183,9 @@ class Program:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         plans = direction.time_sums
-        rest = [
-            sum_of_calls(var, plans[var], env, run.reverse) if var in later else sums[var].result()
-            for var in direction.step.sums
-        ]
+        summed: dict[Var, Any] = {var: sum_of_calls(var, plans[var], env, run.reverse) for var in later}
+        summed.update(pair for total in sums for pair in total.results())
+        rest = [summed[var] for var in direction.step.sums]
         position = 0
         for var, terms in gradient.consts:
             if terms:
@@ -193,7 +195,11 @@ class Program:
             g if g is None or axes is None else _transposed(g, axes)
             for g, axes in zip(map(found.get, self.consts), self._inverse, strict=True)
         ]
-        return [*back, *map(found.get, forward.carry), *map(found.get, forward.xs)]
+        given = arrays[len(self.consts) : len(self.consts) + count]
+        of_carry = [
+            reshaped(found[v], x.shape) if v in found else None for v, x in zip(forward.carry, given, strict=True)
+        ]
+        return [*back, *of_carry, *map(found.get, forward.xs)]
 
     def _rematerialise(self, env: Env, carry: Sequence[np.ndarray], part: Part) -> list[np.ndarray]:
         """Return the residuals of a segment that began with `carry`."""
@@ -210,7 +216,13 @@ class Program:
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
-        return self.transposed(arrays[:a]), arrays[a:b], arrays[b:]
+        carry = [reshaped(x, var.shape) for x, var in zip(arrays[a:b], self.traced.carry, strict=True)]
+        return self.transposed(arrays[:a]), carry, arrays[b:]
+
+
+def reshaped(x: Array, shape: tuple[int, ...]) -> Array:
+    """Return a part of the carry with or without an axis of size 1 in front."""
+    return x if x.shape == shape else x.reshape(shape)
 
 
 def _transposed(g: np.ndarray | Deferred, axes: tuple[int, ...]) -> np.ndarray | Deferred:

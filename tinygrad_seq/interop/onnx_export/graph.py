@@ -1,20 +1,16 @@
-"""Write merged equations as an ONNX graph: names, constants, sizes, loops."""
+"""An ONNX graph while it is written: nodes, names, constants and sizes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...scan.ir.step import Eqn, Step, Var
-from .native import NATIVE, write_native
-from .operations import OPERATIONS
-from .record import LOOP
-from .sizes import Filled, Iota, Prefix, Size, Triangle
-
-_LARGEST_FOLDED = 1 << 26
+from ...scan.ir.step import Var
+from .dynamic_sizes import Filled, Iota, Prefix, Size, Triangle
 
 
 class Graph:
@@ -51,17 +47,24 @@ class Graph:
             self.origins: dict[str, Var] = {}  # by name of a node: a result of the equation that it belongs to
             self.folded: dict[Var, np.ndarray] = {}
             self.initializers: dict[str, Any] = {}
+            self.taken: set[str] = set()  # the names of inputs and outputs
             self._known: dict[Any, str] = {}
             self._sizes: dict[Any, str] = {}
             self._count = 0
             self.axes: dict[str, tuple[str, int]] = {}  # by name of a dynamic axis: an input that has it, and where
 
+    def body(self) -> Graph:
+        """Return an empty graph for the body of a loop in this one."""
+        return Graph(self._shapes, self._constants, self._names, self._uses, self)
+
     # ------------------------------------------------------------------------------------------------- nodes
 
     def new(self, stem: str = "v") -> str:
         """Return a new name."""
-        self.root._count += 1
-        return f"{stem}{self.root._count}"
+        root = self.root
+        root._count += 1
+        name = f"{stem}{root._count}"
+        return self.new(stem) if name in root.taken or name in root.initializers else name
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output; return its name."""
@@ -80,10 +83,11 @@ class Graph:
     def constant(self, array: Any, name: str = "") -> str:
         """Return the name of a constant; equal ones are stored once."""
         root, array = self.root, np.asarray(array)
-        key = (array.shape, array.dtype.str, array.tobytes())
+        key = (array.shape, array.dtype.str, hashlib.sha256(array.tobytes()).digest())
         found = root._known.get(key)
         if found is None:
-            found = root._known[key] = name if name and name not in root.initializers else self.new("c")
+            free = name and name not in root.initializers and name not in root.taken
+            found = root._known[key] = name if free else self.new("c")
             root.initializers[found] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), found)
         return found
 
@@ -221,69 +225,7 @@ class Graph:
             )
         return self.node("Reshape", name, self.shape(sizes))
 
-    # --------------------------------------------------------------------------------------------- equations
-
-    def write(self, eqns: Iterable[Eqn]) -> None:
-        """Write equations."""
-        for eqn in eqns:
-            if self._fold(eqn):
-                continue
-            first = len(self.nodes)
-            found: Sequence[str | None]
-            if eqn.primitive is LOOP:
-                found = self._loop(eqn)
-            elif eqn.primitive is NATIVE:
-                found = write_native(self, eqn)
-            else:
-                written = OPERATIONS[eqn.primitive](self, eqn)
-                found = written if eqn.primitive.multiple else (written,)
-            for result, name in zip(eqn.results, found, strict=True):
-                if name is not None:
-                    self.root.named[result] = name
-            self.root.origins.update({node.name: eqn.results[0] for node in self.nodes[first:]})
-
-    def _fold(self, eqn: Eqn) -> bool:
-        """Compute an equation on constants now; a transposed matrix that is used otherwise as well stays a node."""
-        arrays = [self.array(operand) if isinstance(operand, Var) else operand for operand in eqn.operands]
-        known = not any(array is None or isinstance(array, Size) for array in arrays)
-        if (
-            eqn.primitive in (LOOP, NATIVE)
-            or not known
-            or any(isinstance(s, Size) for r in eqn.results for s in self.sizes_of(r))
-        ):
-            return False
-        shared = eqn.primitive.name == "permute_dims" and self._uses[eqn.operands[0]] > 1
-        if shared or sum(array.size for array in arrays if isinstance(array, np.ndarray)) > _LARGEST_FOLDED:
-            return False
-        found = eqn.primitive.forward(*arrays, **eqn.params)
-        for result, value in zip(eqn.results, found if eqn.primitive.multiple else (found,), strict=True):
-            self.root.folded[result] = np.asarray(value, result.dtype)
-        return True
-
-    def _loop(self, eqn: Eqn) -> list[str]:
-        step: Step = eqn.params["body"]
-        count = len(step.consts)
-        for var in step.consts:  # named outside
-            self.name(var)
-        init = [self.name(operand) for operand in eqn.operands[count : count + len(step.carry)]]
-        xs = [self.name(operand) for operand in eqn.operands[count + len(step.carry) :]]
-        body = Graph(self._shapes, self._constants, self._names, self._uses, self)
-        for var in (*step.carry, *step.xs):
-            self.root.named[var] = self.new("in")
-        body.write(step.eqns)
-        inputs = [body.info(self.root.named[var], var) for var in (*step.carry, *step.xs)]
-        outputs = []
-        for var in (*step.carry_out, *step.ys):
-            name = body.node("Identity", body.name(var))
-            outputs.append(body.info(name, var))
-        body._drop_copies([output.name for output in outputs])
-        graph = self._h.make_graph(body.nodes, self.new("body"), inputs, outputs)
-        ends: dict[str, Any] = {}
-        if eqn.params["reverse"]:
-            ends = {"scan_input_directions": [1] * len(xs), "scan_output_directions": [1] * len(step.ys)}
-            if not step.ys:
-                del ends["scan_output_directions"]
-        return self.several("Scan", len(eqn.results), *init, *xs, body=graph, num_scan_inputs=len(xs), **ends)
+    # ------------------------------------------------------------------------------------------------- the whole
 
     def drop_unread(self) -> None:
         """Drop the constants that no node reads."""
@@ -291,29 +233,21 @@ class Graph:
         declared = [name for name in self.initializers if name in read]
         self.initializers = {name: self.initializers[name] for name in declared}
 
-    def _drop_copies(self, outputs: Sequence[str]) -> None:
+    def drop_copies(self, outputs: Sequence[str]) -> None:
         """Let the node that computes an output have its name, in place of a copy, where nothing forbids it."""
-        made = {name: node for node in self.nodes for name in node.output if node.op_type != "Identity"}
-        taken: set[str] = set()
+        made = {name for node in self.nodes for name in node.output if node.op_type != "Identity"}
+        new: dict[str, str] = {}
         for node in [node for node in self.nodes if node.op_type == "Identity" and node.output[0] in outputs]:
-            source = node.input[0]
-            if source in made and source not in taken:
-                taken.add(source)
+            if node.input[0] in made and node.input[0] not in new:
+                new[node.input[0]] = node.output[0]
                 self.nodes.remove(node)
-                self._rename(source, node.output[0])
+        _rename(self.nodes, new)
+        self.root.named.update({var: new[name] for var, name in self.root.named.items() if name in new})
 
-    def _rename(self, old: str, new: str) -> None:
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                for at, name in enumerate(names):
-                    if name == old:
-                        names[at] = new
-            for attribute in node.attribute:
-                if attribute.name == "body":
-                    _rename_in(attribute.g, old, new)
-        for var, name in self.root.named.items():
-            if name == old:
-                self.root.named[var] = new
+    def graph(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+        """Return the graph, with the constants if it is not a body."""
+        constants = [*self.initializers.values()] if self.around is None else []
+        return self._h.make_graph(self.nodes, name, inputs, outputs, initializer=constants)
 
     def info(self, name: str, var: Var) -> Any:
         """Return the declaration of a value."""
@@ -329,11 +263,12 @@ def _read_names(nodes: Iterable[Any]) -> Iterable[str]:
                 yield from _read_names(attribute.g.node)
 
 
-def _rename_in(graph: Any, old: str, new: str) -> None:
-    for node in graph.node:
-        for at, name in enumerate(node.input):
-            if name == old:
-                node.input[at] = new
+def _rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
+    for node in nodes:
+        for names in (node.input, node.output):
+            for at, name in enumerate(names):
+                if name in new:
+                    names[at] = new[name]
         for attribute in node.attribute:
             if attribute.name == "body":
-                _rename_in(attribute.g, old, new)
+                _rename(attribute.g.node, new)

@@ -1,4 +1,4 @@
-"""Traces of one model at several sizes as one, whose sizes are polynomials: see `sizes`."""
+"""Traces of one model at several sizes as one, whose sizes are polynomials: see `dynamic_sizes`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...scan.ir.step import Eqn, Step, Var, live
+from .dynamic_sizes import Differs, Samples, refuse
 from .record import LOOP, Recorder
-from .sizes import Differs, Samples, refuse
 
 
 class Trace(NamedTuple):

@@ -26,8 +26,8 @@ from ...scan.ir.step import Aval, Eqn, Step, Var, dependents, live
 from ...scan.ir.trace import Tracer, as_leaf
 from ...scan.passes.lower import structure
 from ...scan.passes.partition import is_cheap
-from .native import native_pass
-from .operations import OPERATIONS, REFUSED
+from .node_table import OPERATIONS, REFUSED
+from .recurrent_nodes import native_pass
 
 LOOP: Final = Primitive("onnx_loop", lambda *_arrays, **_params: (), multiple=True)
 """A scan: the operands are the captured variables, the carry and the inputs of its ``body``."""

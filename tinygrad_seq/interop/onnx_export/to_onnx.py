@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -10,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...base.files import write_atomically
 from ...base.tree import Tree
 from ...errors import ArgumentError, VerificationError
+from .dynamic_sizes import Samples
+from .export_subject import Subject, subject_of
 from .graph import Graph
 from .merge import merge
-from .sizes import Samples
-from .subject import Subject, subject_of
+from .write_equations import write_equations
 
 OPSET, IR_VERSION = 18, 8
 _CHECKED = 3
@@ -76,10 +77,16 @@ def to_onnx(
 
     Examples
     --------
-    >>> import tempfile, os, tinygrad_seq as ts
+    >>> import os, tempfile, numpy as np, onnxruntime, tinygrad_seq as ts
     >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5)).eval()
-    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-    ...     ts.interop.to_onnx(layer, os.path.join(folder, "mgu.onnx"), lengths=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "mgu.onnx")
+    ...     ts.interop.to_onnx(layer, path, lengths=True)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> xs = np.zeros((7, 2, 3), np.float32)
+    >>> ys, state = session.run(["ys", "new_state"], {"xs": xs, "lengths": np.array([7, 4])})
+    >>> ys.shape, state.shape
+    ((7, 2, 5), (2, 5))
     """
     _require()
     folder = os.path.dirname(os.path.abspath(os.fspath(path)))
@@ -117,23 +124,27 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
     merged = merge(traces, samples)
     names = {} if subject.module is None else {id(p._array): name for name, p in subject.module.named_parameters()}
     graph = Graph(merged.shapes, merged.constants, names, merged.uses)
+    given, made = {each.name for each in subject.inputs}, set(traces[0].names)
+    if not given.isdisjoint(made):
+        raise ArgumentError(
+            f"to_onnx: expected other names for the results than for the inputs, got {min(given & made)!r} twice; "
+            "rename one."
+        )
+    graph.taken |= given | made
     declared = _write_inputs(graph, subject, merged.inputs)
-    graph.write(merged.eqns)
+    write_equations(graph, merged.eqns)
     outputs = []
     for name, var in zip(traces[0].names, merged.outputs, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.name(var)], [name]))
         outputs.append(graph.info(name, var))
-    graph._drop_copies([output.name for output in outputs])
+    graph.drop_copies([output.name for output in outputs])
     graph.drop_unread()
-    made = helper.make_graph(
-        graph.nodes, subject.name, declared, outputs, initializer=list(graph.initializers.values())
-    )
     model = helper.make_model(
-        made,
+        graph.graph(subject.name, declared, outputs),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="tinygrad_seq",
-        producer_version=__version__,
+        producer_version=_version(),
     )
     helper.set_model_props(model, {"inputs": json.dumps([each.name for each in subject.inputs]), **metadata})
     try:
@@ -143,6 +154,13 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
         raise ArgumentError(f"to_onnx: expected a model of less than 2 GB, got {error}; export its parts.") from error
     lines = traces[0].recorder.lines
     return data, {name: lines[var] for name, var in graph.origins.items() if var in lines}
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tinygrad-seq")
+    except importlib.metadata.PackageNotFoundError:  # run from a copy of the source
+        return "unknown"
 
 
 def _write_inputs(graph: Graph, subject: Subject, inputs: Sequence[Any]) -> list[Any]:

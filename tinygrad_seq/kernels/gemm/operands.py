@@ -215,10 +215,15 @@ def convert_rows(a, M, K, a_row, a_column, rows, fixed, like):  # type: ignore[n
                 largest = np.uint32(fixed)
             inverse, offset = _inverse(largest, zero), _offset_of(like)
             vector(place - header, 1, zero)[0] = _scale(largest, zero)
-            for k in range(K):
-                within = min(max(row[k] * inverse, np.float32(-LARGEST)), np.float32(LARGEST))
-                number = np.int8(word(within + _ROUNDER))
-                target[k] = number + offset
+            if fixed == 0:
+                for k in range(K):
+                    number = np.int8(word(row[k] * inverse + _ROUNDER))
+                    target[k] = number + offset
+            else:
+                for k in range(K):
+                    within = min(max(row[k] * inverse, np.float32(-LARGEST)), np.float32(LARGEST))
+                    number = np.int8(word(within + _ROUNDER))
+                    target[k] = number + offset
         else:
             left = 16 * (2 - group)  # a number stored as float32
             for k in range(K):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...autograd.creation import asarray
 from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops import losses
@@ -33,6 +34,8 @@ class _Weighted(Module):
     pos_weight: Buffer | None
 
     def _set_factor(self, name: str, factor: ArrayLike | None) -> None:
+        if isinstance(factor, np.ndarray):  # which a Buffer would make float32
+            factor = asarray(factor)
         setattr(self, name, None if factor is None else Buffer(factor))
 
     def _set_ignored(self, ignore_index: int) -> None:
@@ -57,6 +60,13 @@ class CrossEntropyLoss(_Weighted):
         How to combine the losses; a mean is weighted by `weight`.
     label_smoothing : float, default 0.0
         The share, in [0, 1], of each target that is spread evenly over the classes.
+    axis : int, optional
+        The axis of the classes. By default the last one, or axis 1 if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -71,14 +81,16 @@ class CrossEntropyLoss(_Weighted):
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
+        *,
+        axis: int | None = None,
     ) -> None:
         self._set_factor("weight", weight)
         self._set_ignored(ignore_index)
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self.reduction, self.label_smoothing, self.axis = reduction, label_smoothing, axis
 
     def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.cross_entropy(
-            logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+            logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing, axis=self.axis
         )
 
 
@@ -144,6 +156,13 @@ class NLLLoss(_Weighted):
         The class index of targets to ignore.
     reduction : {"mean", "sum", "none"}, default "mean"
         How to combine the losses; a mean is weighted by `weight`.
+    axis : int, optional
+        The axis of the classes. By default the last one, or axis 1 if only that fits the target.
+
+    Raises
+    ------
+    ArgumentError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -152,13 +171,22 @@ class NLLLoss(_Weighted):
     tensor(1.3862944)
     """
 
-    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        axis: int | None = None,
+    ) -> None:
         self._set_factor("weight", weight)
         self._set_ignored(ignore_index)
-        self.reduction = reduction
+        self.reduction, self.axis = reduction, axis
 
     def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
-        return losses.nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction)
+        return losses.nll_loss(
+            log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis
+        )
 
 
 class BCELoss(_Weighted):

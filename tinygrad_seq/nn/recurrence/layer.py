@@ -51,6 +51,8 @@ class SequenceLayer(Module):
     options: Options
     initial_states: list[Tree] | None
     projections: list[Parameter] | None = None
+    _stacks_states = False
+    """Whether the arrays of its state have an axis of passes in front."""
 
     def _set_up(
         self,
@@ -112,7 +114,7 @@ class SequenceLayer(Module):
     def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
         """Return the arrays of the state of each pass, from those of the state of the layer.
 
-        `counts` are the numbers of arrays of the passes.
+        `counts` are the numbers of arrays of the passes. Those of a single pass keep the axis of passes, of size 1.
         """
         raise NotImplementedError
 

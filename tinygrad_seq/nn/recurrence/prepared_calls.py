@@ -26,7 +26,7 @@ from ...base.switches import current
 from ...base.tree import Tree, flatten
 from ...errors import CompileError
 from ...kernels.pool import pays_off, side_by_side
-from ...ops.shape import swapaxes
+from ...ops.shape import reshape, swapaxes
 from ...scan.ir.step import Aval
 from ...scan.repeated import SteadyStep
 from ...scan.run.segments import run_of
@@ -53,6 +53,7 @@ class Layer(Protocol):
 
     batch_first: bool
     options: Any
+    _stacks_states: bool
 
     def _split_arrays(self, leaves: Sequence[np.ndarray], counts: Sequence[int]) -> Sequence[Sequence[np.ndarray]]: ...
     def _join_arrays(self, states: Sequence[Sequence[np.ndarray]]) -> Sequence[np.ndarray]: ...
@@ -134,7 +135,7 @@ class PreparedCalls:
         if asked.wants is not None:
             if overlaps(call.options, len(x)):
                 return False
-            known.recorded.put((asked.key, asked.wants), _Recorded(call, steps, states))
+            known.recorded.put((asked.key, asked.wants), _Recorded(layer, call, steps, states, len(x)))
             self._known = known
             return True
         stamps = [(tensor, tensor._current_stamp()) for tensor in known.snapshot.tensors]
@@ -301,44 +302,48 @@ class _Recorded:
 
     Parameters
     ----------
-    call, steps, states
+    layer, call, steps, states
         See `_Prepared`.
+    T
+        The number of steps.
     """
 
-    def __init__(self, call: Call, steps: Sequence[Any], states: Sequence[Tree]) -> None:
+    def __init__(self, layer: Layer, call: Call, steps: Sequence[Any], states: Sequence[Tree], T: int) -> None:
         self._call, self._steps = call, steps
         self._begins = [_Begin(one, state) for one, state in zip(call.passes, states, strict=True)]
         self._plans: list[Any] = [None] * len(steps)
+        self._counts = [len(begin.arrays) for begin in self._begins]
+        window, remember = call.options["window"], call.options["remember"]
+        self._runs = [run_of(T, one.reverse, window, remember) for one in call.passes]
+        self._lead = layer._stacks_states and len(steps) == 1
 
     def run(self, layer: Any, xs: Any, given: Sequence[Tensor] | None) -> tuple[Tensor, Tree] | None:
         """Return the outputs and the last state, from the state `given`; None if a step cannot be compiled."""
         from ...scan.compiled import plan, run_calls  # the compiler is imported when first used
 
         call, count = self._call, self._call.directions
-        x = as_tensor(call.caller, xs)
+        x = xs if isinstance(xs, Tensor) else as_tensor(call.caller, xs)
         x = swapaxes(x, 0, 1) if layer.batch_first else x
-        T = x._array.shape[0]
-        states = None if given is None else layer._split_arrays(given, [len(begin.arrays) for begin in self._begins])
+        states = None if given is None else layer._split_arrays(given, self._counts)
         finals: list[Tree] = []
         for first in range(0, len(self._steps), count):
             calls = []
             for k in range(first, first + count):
-                one, begin = call.passes[k], self._begins[k]
+                begin = self._begins[k]
                 init = begin.tensors() if states is None else states[k]
                 planned = self._plans[k]
                 if planned is None:
                     try:
-                        planned = plan(self._steps[k], begin.rebuild(init), [x], itemgetter(0))
+                        planned = plan(self._steps[k], begin.state_of(init), [x], itemgetter(0), self._runs[k].T)
                     except CompileError:  # the scan will say why
                         return None
                     if self._steps[k].traces.holds(planned.traced):
                         self._plans[k] = planned
-                options = call.options
-                calls.append(planned.call(init, [x], run_of(T, one.reverse, options["window"], options["remember"])))
+                calls.append(planned.call(init, [x], self._runs[k], self._lead))
             found = run_calls(calls)
             finals += [final for final, _ in found]
             x = found[0][1] if count == 1 else merge_outputs(found[0][1], found[1][1], call.options["merge"])
-        return swapaxes(x, 0, 1) if layer.batch_first else x, layer._join(finals)
+        return swapaxes(x, 0, 1) if layer.batch_first else x, finals[0] if self._lead else layer._join(finals)
 
 
 class _Begin:
@@ -352,6 +357,10 @@ class _Begin:
         if one.learned is None and type(one.cell).initial_state is Cell.initial_state:
             self._constant = self.tensors()
         self.arrays = [leaf._array for leaf in (self._constant or leaves)]
+
+    def state_of(self, leaves: Sequence[Tensor]) -> Tree:
+        """Return a state of given Tensors, which may have an axis of size 1 in front."""
+        return self.rebuild([reshape(x, own.shape) for x, own in zip(leaves, self.arrays, strict=True)])
 
     def tensors(self) -> list[Tensor]:
         """Return the Tensors, (N, ...)."""

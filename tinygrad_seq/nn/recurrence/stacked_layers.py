@@ -261,9 +261,11 @@ class StackedLayers(SequenceLayer):
             if part.dtype != dtype:
                 raise DtypeError(f"{facts}cast it with astype.")
 
+    _stacks_states = True
+
     def _split_arrays(self, leaves: Sequence[Any], counts: Sequence[int]) -> Sequence[Sequence[Any]]:
         if len(counts) == 1:
-            return [[reshape(leaf, leaf.shape[1:]) for leaf in leaves]]
+            return [leaves]
         return list(zip(*map(unstack, leaves), strict=True))
 
     def _join_arrays(self, states: Sequence[Sequence[Any]]) -> Sequence[Any]:

@@ -22,10 +22,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from typing import Final
 
 from ...ops.primitive import OpKind
 from ..ir.check import check_stages
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
+
+FEW: Final = 2
+"""Most operations that follow the last product of a step that runs once in NumPy, not in the loop."""
 
 
 def is_cheap(eqn: Eqn) -> bool:
@@ -36,11 +40,20 @@ def is_cheap(eqn: Eqn) -> bool:
     return eqn.primitive.kind in {OpKind.ELEMENTWISE, OpKind.CAST, OpKind.VIEW, OpKind.JOIN}
 
 
-def partition(step: Step, saved: Collection[Var] = (), replay: Stages | None = None) -> Stages:
+def partition(step: Step, saved: Collection[Var] = (), replay: Stages | None = None, once: bool = False) -> Stages:
     """Return the equations of `step` in three stages, and what the loop has to stack.
 
-    `saved` are variables that are stacked beside the outputs: what the backward step reads. What `replay` stacks exists
-    in the loop only.
+    Parameters
+    ----------
+    step
+        The step.
+    saved
+        Variables that are stacked beside the outputs: what the backward step reads.
+    replay
+        What it stacks exists in the loop only.
+    once
+        Whether the step has no carry and runs once. Then the loop does all cheap work, and no expensive work that
+        comes before or after all of it.
     """
     eqns = live(step.eqns, (*step.outputs, *saved))
     terms, finish = find_terms(eqns, step, saved)
@@ -48,6 +61,8 @@ def partition(step: Step, saved: Collection[Var] = (), replay: Stages | None = N
     recurrent = dependents(eqns, (*step.carry, *inside))
     feeding = {operand for eqn in live(eqns, step.carry_out) for operand in eqn.reads}.union(step.carry_out)
 
+    if once:
+        recurrent, feeding = _around_cheap(eqns)
     varying = dependents(eqns, (*step.carry, *step.xs))
     free = [eqn for eqn in eqns if not _any(eqn.results, recurrent) and eqn not in finish]
     apart = [eqn for eqn in free if not is_cheap(eqn) or not _any(eqn.results, varying)]
@@ -75,6 +90,23 @@ def partition(step: Step, saved: Collection[Var] = (), replay: Stages | None = N
     stacked = tuple([result for result in results if result in wanted])
     added = tuple([result for result in results if result in terms and result not in wanted])
     return check_stages(Stages(step, before, tuple(during), tuple(after), stacked, added, replay))
+
+
+def _around_cheap(eqns: Collection[Eqn]) -> tuple[set[Var], set[Var]]:
+    """Return what depends on the cheap work of a step that runs once, and what such work needs.
+
+    The last few operations after a product count as no work: they follow it after the loop.
+    """
+    work = {eqn: None for eqn in eqns if is_cheap(eqn) and eqn.primitive.kind is not OpKind.VIEW}
+    recurrent = dependents(eqns, [result for eqn in work for result in eqn.results])
+    for product in [eqn for eqn in eqns if not is_cheap(eqn) and _any(eqn.results, recurrent)]:
+        reached = dependents(eqns, product.results)
+        last = [eqn for eqn in work if _any(eqn.results, reached)]
+        if len(last) <= FEW:
+            for eqn in last:
+                del work[eqn]
+    needed = [result for eqn in work for result in eqn.results]
+    return recurrent, {operand for eqn in live(eqns, needed) for operand in eqn.reads}
 
 
 def find_terms(eqns: Collection[Eqn], step: Step, saved: Collection[Var]) -> tuple[set[Var], set[Eqn]]:

@@ -17,6 +17,7 @@ from numba import config
 
 from ...base.modes import ieee
 from ...kernels.gemm.matmul import SUM_DEPTH, multiply, multiply_packed
+from ...kernels.gemm.one_row import multiply_row
 from ...kernels.llvm.address import empty
 from ...ops.linear import matmul
 from ...ops.primitive import OpKind, Rule
@@ -142,6 +143,9 @@ def _rule_of(eqn: Eqn, time_varying: Collection[Var]) -> Callable[[int, Env, Sta
 
         def multiply_all(T: int, env: Env, stamps: Stamps) -> None:
             a, b = env[left], env[right]
+            if a.size == len(b) and (y := _product_of_row(a, b, form)) is not None:
+                env[result] = y
+                return
             y = _kept_product(a, b, form, stamps, largest) if stamps else None
             env[result] = rule(T, a, b) if y is None else y
 
@@ -160,6 +164,19 @@ def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
         return False
     a, b = eqn.operands
     return a in time_varying and b not in time_varying and b.ndim == 2 and a.dtype == b.dtype
+
+
+def _product_of_row(a: np.ndarray, b: np.ndarray, form: Panels) -> np.ndarray | None:
+    """Return ``a @ b`` for one row, from a matrix with contiguous columns as it is; None if another way is faster."""
+    K, N = b.shape
+    turned = b.strides[0] == b.itemsize and b.strides[1] % b.itemsize == 0
+    if not turned or form.precision != "float32" or not 0 < K <= SUM_DEPTH or config.DISABLE_JIT:
+        return None
+    if b.dtype.char not in "fd":
+        return None
+    y = np.empty((*a.shape[:-1], N), a.dtype)
+    multiply_row(np.ascontiguousarray(a), b, y)
+    return y
 
 
 def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps, largest: float) -> np.ndarray | None:

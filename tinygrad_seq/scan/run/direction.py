@@ -10,6 +10,7 @@ import numpy as np
 from numba import config
 
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
@@ -18,7 +19,7 @@ from .kept import NO_STAMPS, Stamps
 from .kernel import Kernel
 from .segments import Run, parts_of
 from .sums_of_calls import FEW_ROWS
-from .time_sums import TimeSum, plan_time_sum
+from .time_sums import TimeSum, joined, plan_time_sum
 
 
 class Direction:
@@ -32,30 +33,40 @@ class Direction:
         Variables that are read later, beside the outputs.
     backward
         Whether it runs against the order of the scan, and windows cut its carry.
+    step
+        The step, if that of the stages has no carry: see `without_carry`.
 
     Attributes
     ----------
+    rows
+        The batch size, as far as it is known.
     time_varying
         The variables with one value per time.
+    groups
+        The time sums, those in one group that one product computes.
     later
         Those of the time sums that may wait for those of other calls.
     constant, before, finish
         Functions of T and an `Env`: the equations before the loop on constants, those at all times, and those after it.
     """
 
-    def __init__(self, stages: Stages, stacked: Collection[Var] = (), backward: bool = False) -> None:
-        self.stages, self.backward = stages, backward
-        self.step = step = stages.step
+    def __init__(
+        self, stages: Stages, stacked: Collection[Var] = (), backward: bool = False, step: Step | None = None
+    ) -> None:
+        self.stages, self.backward, self._once = stages, backward, step is not None
+        self.step, step = step or stages.step, stages.step
         self.time_varying = dependents(step.eqns, (*step.carry, *step.xs))
         self.time_sums: dict[Var, TimeSum] = {}
         after = stages.after
         readers = Counter([operand for eqn in after for operand in eqn.reads])
         shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, stacked)
-        producer = {result: eqn for eqn in after for result in eqn.results}
+        views = [eqn for eqn in stages.before if eqn.primitive.kind is OpKind.VIEW]
+        producer = {result: eqn for eqn in (*views, *after) for result in eqn.results}
         needed: list[Var] = [*step.ys, *stacked]
         for var in dict.fromkeys(step.sums):
             self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
             needed += self.time_sums[var].needs
+        self.groups = joined(self.time_sums)
         counts = Counter(step.sums)
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}
@@ -65,6 +76,7 @@ class Direction:
         self.finish = plan_all(self.after, self.time_varying)
         self.before_replay = plan_all(stages.replay.before if stages.replay else (), self.time_varying)
         self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
+        self.rows = 1 if self._once or self.kernel is None else self.kernel.N
         self.later = frozenset(
             [v for v, plan in self.time_sums.items() if plan.can_wait(counts[v] > 1) and not self.adds_blocks(v)]
         )
@@ -82,7 +94,7 @@ class Direction:
 
     def later_in(self, run: Run) -> Collection[Var]:
         """Return those of `later` that a run leaves to be added up later: few rows, in one segment."""
-        if self.kernel is None or run.T * self.kernel.N > FEW_ROWS or len(parts_of(run)) > 1:
+        if self.kernel is None or run.T * self.rows > FEW_ROWS or len(parts_of(run)) > 1:
             return ()
         return self.later
 
@@ -91,10 +103,12 @@ class Direction:
 
         `env` holds the consts, the xs and the `blocks`; packed forms of arrays with `stamps` are kept.
         """
+        if self._once:
+            env.update({var: array[None] for var, array in zip(self.step.carry, init, strict=True)})
         self.constant(run.T, env)
         self.before(run.T, env, stamps)
         self.before_replay(run.T, env, stamps)
-        start = dict(zip(self.step.carry, init, strict=True))
+        start = {} if self._once else dict(zip(self.step.carry, init, strict=True))
         reverse, window = run.reverse != self.backward, run.window if self.backward else None
         if self.kernel is None:
             if self.stages.replay is not None:
@@ -103,11 +117,14 @@ class Direction:
         else:
             last = self.kernel.run(run.T, env, start, reverse, window, run.start, stamps)
         self.finish(run.T, env, stamps)
-        return last
+        return tuple([self._stacked(var, env, 1)[0] for var in self.step.carry_out]) if self._once else last
 
     def outputs(self, env: Env, T: int) -> list[np.ndarray]:
         """Return the stacked outputs of a run."""
-        return [env[y] if y in self.time_varying else np.broadcast_to(env[y], (T, *y.shape)) for y in self.step.ys]
+        return [self._stacked(y, env, T) for y in self.step.ys]
+
+    def _stacked(self, var: Var, env: Env, T: int) -> np.ndarray:
+        return env[var] if var in self.time_varying else np.broadcast_to(env[var], (T, *var.shape))
 
 
 class Plan(NamedTuple):

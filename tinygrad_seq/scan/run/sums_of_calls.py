@@ -104,7 +104,7 @@ class RowSum(SumOfCalls):
     def _add(self, *terms: np.ndarray) -> None:
         (rows,) = terms
         if self._total is None and len(rows) == 1:
-            self._total = rows[0] + rows.dtype.type(0)
+            self._total = rows[0] + 0.0
         else:
             if self._total is None:
                 self._total = np.zeros(rows.shape[1], rows.dtype)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ...errors import ArgumentError
-
-if TYPE_CHECKING:
-    from ...scan.ir.step import Eqn
-    from .graph import Graph
+from ...scan.ir.step import Eqn
+from .graph import Graph
 
 _FLOAT32 = np.dtype(np.float32)
 

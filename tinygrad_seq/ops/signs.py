@@ -106,9 +106,9 @@ def isclose(a: Array, b: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_
     >>> ts.isclose([1.0, 2.0], [1.000001, 2.1])
     tensor([ True, False])
     """
+    close = equal(a, b)
     a, b = (x if x.dtype.kind == "f" else astype(x, "float64") for x in (as_array(a), as_array(b)))
-    within = logical_and(isfinite(b), less_equal(abs(a - b), atol + rtol * abs(b)))
-    close = logical_or(equal(a, b), within)
+    close = logical_or(close, logical_and(isfinite(b), less_equal(abs(a - b), atol + rtol * abs(b))))
     return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
 
 

@@ -51,14 +51,16 @@ def owner_of(array: np.ndarray) -> np.ndarray:
 def make_writable(members: Sequence[Any]) -> None:
     """Move tensors that share one memory to a copy of it, unless nobody else needs its old values."""
     owner = owner_of(members[0]._array)
-    if owner.flags.writeable and (any(t._exposed for t in members) or all(map(operator.le, _references(members), _NO_MORE))):
+    if owner.flags.writeable and (
+        any(t._exposed for t in members) or all(map(operator.le, _references(members), _NO_MORE))
+    ):
         return
     order = sorted(range(owner.ndim), key=lambda axis: -owner.strides[axis])
     old = owner.transpose(order).reshape(-1).view(np.uint8)
     new, start = old.copy(), _address(old)
     for tensor in members:
         array = tensor._array
-        tensor._array = np.ndarray(array.shape, array.dtype, new, _address(array) - start, array.strides)  # type: ignore[call-overload]
+        tensor._array = np.ndarray(array.shape, array.dtype, new, _address(array) - start, array.strides)
 
 
 def _address(array: np.ndarray) -> int:
@@ -70,16 +72,18 @@ def _references(members: Sequence[Any]) -> tuple[int, int]:
     arrays = [tensor._array for tensor in members]
     owner = owner_of(arrays[0])
     uses = Counter(map(id, arrays))
-    views = most = 0
+    most = 0
     for array in arrays:
         if array is not owner:
-            views += 1 / uses[id(array)]
             most = max(most, sys.getrefcount(array) - 2 * uses[id(array)])
-    array = None
-    return most, sys.getrefcount(owner) - 2 * uses[id(owner)] - round(views)
+    del array
+    views = len(uses) - (id(owner) in uses)
+    return most, sys.getrefcount(owner) - 2 * uses[id(owner)] - views
 
 
 class _Probe:
+    __slots__ = ("_array",)
+
     def __init__(self, array: np.ndarray) -> None:
         self._array = array
 

@@ -1,0 +1,237 @@
+"""Functions of `nn.functional` that have PyTorch's arguments, where those of `tinygrad_seq` follow NumPy or JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from ..autograd.creation import asarray
+from ..autograd.tensor import Tensor
+from ..errors import ArgumentError, DtypeError
+from ..ops.primitive import LEVELS
+from ..ops.spelling import keywords
+
+_MODES = {"replicate": "edge", "circular": "wrap"}
+
+
+@keywords
+def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
+    """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``: ``ts.embedding`` in PyTorch's order.
+
+    Parameters
+    ----------
+    indices : array_like
+        Integers ``(...)`` from 0 to V - 1.
+    weight : array_like
+        ``(V, H)``.
+    padding_idx : int, default None
+        A row that gets no gradient.
+
+    Returns
+    -------
+    Tensor
+        ``(..., H)``, of the dtype of `weight`.
+
+    Raises
+    ------
+    DtypeError
+        If `indices` are no integers, as where the two are in the other order.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.embedding(ts.tensor([1, 0]), ts.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if getattr(indices, "dtype", np.dtype(int)).kind == "f":
+        raise DtypeError(
+            f"embedding: expected integer indices before the weight, got {indices.shape} {indices.dtype} first; write "
+            "nn.functional.embedding(ids, weight), or ts.embedding(weight, ids)."
+        )
+    if padding_idx is not None:
+        rows = np.arange(len(weight)) == range(len(weight))[padding_idx]
+        weight = functional.where(rows[:, None], weight.detach(), weight)
+    return functional.embedding(weight, indices)
+
+
+@keywords
+def one_hot(indices: Any, num_classes: int | None = None) -> Tensor:
+    """Return a row of `num_classes` zeros with a one at the index, for each index, as int64.
+
+    ``ts.one_hot`` gives float32, or any other dtype.
+
+    Parameters
+    ----------
+    indices : array_like
+        Integers ``(...)`` from 0 to C - 1.
+    num_classes : int, default None
+        C; None or -1 for one more than the greatest index.
+
+    Returns
+    -------
+    Tensor
+        ``(..., C)``, int64.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.one_hot(ts.tensor([2, 0]), 3)
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
+    return functional.one_hot(indices, None if num_classes == -1 else num_classes, np.int64)
+
+
+@keywords
+def pad(x: Any, pad_width: Any, mode: str = "constant", value: float | None = None) -> Tensor:
+    """Return `x` with more elements before and after it along its last axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    pad_width : sequence of int
+        ``(before, after)`` of the last axis, then of the one before it, and so on, as in PyTorch. A sequence of pairs
+        is ``((before, after), ...)`` for each axis from the first one, as in ``ts.pad``.
+    mode : {"constant", "reflect", "replicate", "circular"}, default "constant"
+        What stands there: `value`, the elements mirrored, the last one, or those of the other end.
+    value : float, default None
+        The constant; None is 0.
+
+    Returns
+    -------
+    Tensor
+        Each axis is longer by what was added to it.
+
+    Raises
+    ------
+    ArgumentError
+        If `pad_width` is no flat sequence of pairs of integers that `x` has axes for.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.pad(ts.ones((2, 2)), (0, 1))
+    tensor([[1., 1., 0.],
+            [1., 1., 0.]])
+    """
+    x = x if x.__class__ in LEVELS else asarray(x)
+    how: Any = _MODES.get(mode, mode)
+    constant = 0 if value is None else value
+    if not isinstance(pad_width, Sequence) or any(isinstance(one, Sequence) for one in pad_width):
+        return functional.pad(x, pad_width, how, constant)
+    count = len(pad_width) // 2
+    if len(pad_width) % 2 or count > x.ndim:
+        raise ArgumentError(
+            f"pad: expected (before, after) of the last axis, then of the one before it, got {pad_width!r} for an "
+            f"array of shape {x.shape}; pass two integers per axis, at most {2 * x.ndim}."
+        )
+    pairs = [(pad_width[2 * at], pad_width[2 * at + 1]) for at in range(count)]
+    return functional.pad(x, [(0, 0)] * (x.ndim - count) + pairs[::-1], how, constant)
+
+
+@keywords
+def softmax(x: Any, axis: int | None = None) -> Tensor:
+    """Return ``exp(x) / sum(exp(x))`` along an axis, without overflow.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis along which to normalise. None is the last one of at most two; PyTorch takes another one of more.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, floating-point.
+
+    Raises
+    ------
+    ArgumentError
+        If no axis is given for three axes or more.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.softmax(ts.zeros((2, 2)), dim=1)
+    tensor([[0.5, 0.5],
+            [0.5, 0.5]])
+    """
+    return functional.softmax(x, _axis_of("softmax", x, axis))
+
+
+@keywords
+def log_softmax(x: Any, axis: int | None = None) -> Tensor:
+    """Return the logarithm of `softmax` along an axis, accurate where softmax underflows to 0.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    axis : int, default None
+        The axis along which to normalise. None is the last one of at most two; PyTorch takes another one of more.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, floating-point.
+
+    Raises
+    ------
+    ArgumentError
+        If no axis is given for three axes or more.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.log_softmax(ts.zeros(2), dim=-1)
+    tensor([-0.6931472, -0.6931472])
+    """
+    return functional.log_softmax(x, _axis_of("log_softmax", x, axis))
+
+
+def _axis_of(name: str, x: Any, axis: int | None) -> int:
+    if axis is not None:
+        return axis
+    if np.ndim(x) > 2:
+        raise ArgumentError(
+            f"{name}: expected dim= for {np.ndim(x)} axes, got none, and PyTorch does not take the last one then; say "
+            "dim=-1."
+        )
+    return -1
+
+
+@keywords
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return ``ln(1 + e**(beta x)) / beta``, and `x` where ``beta x`` is above the threshold.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    beta : float, default 1.0
+        The slope of the curve at 0 is ``1/2`` for any `beta`; the larger it is, the closer to `relu`.
+    threshold : float, default 20.0
+        Where the curve is so close to the line that it is taken for it.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.softplus(ts.tensor([0.0, 3.0]), beta=2)
+    tensor([0.34657359, 3.0012379 ])
+    """
+    scaled = x if beta == 1 else x * beta
+    curve = functional.softplus(scaled)
+    if threshold < 20:
+        curve = functional.where(scaled > threshold, scaled, curve)
+    return curve if beta == 1 else curve / beta
