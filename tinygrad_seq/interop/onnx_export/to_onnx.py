@@ -46,7 +46,8 @@ def to_onnx(
     Parameters
     ----------
     model : Module, Cell or function
-        A model in evaluation mode; a cell; or the step ``(carry, x) -> (carry, y)`` of `ts.scan`.
+        A model, of which the evaluation form is exported, without dropout, whatever its mode; a cell; or the step
+        ``(carry, x) -> (carry, y)`` of `ts.scan`.
     path : path
         The file to write.
     inputs : array_like, tuple or dict of them, optional
@@ -68,8 +69,7 @@ def to_onnx(
     Raises
     ------
     ArgumentError, ShapeError, DtypeError
-        If the model is in training mode, the arguments do not fit it, or an operation cannot be exported: the message
-        names it and its line.
+        If the arguments do not fit the model, or an operation cannot be exported: the message names it and its line.
     VerificationError
         If onnxruntime returns other numbers than the model. Nothing is written.
     CheckpointError
@@ -78,7 +78,7 @@ def to_onnx(
     Examples
     --------
     >>> import os, tempfile, numpy as np, onnxruntime, tinygrad_seq as ts
-    >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5)).eval()
+    >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "mgu.onnx")
     ...     ts.interop.to_onnx(layer, path, lengths=True)
