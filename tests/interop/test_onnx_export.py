@@ -277,6 +277,14 @@ def test_quantised_models(precision: str, path: Path) -> None:
     assert ("MatMulInteger" in inside) == (precision == "int8")
 
 
+def test_fixed_scales(path: Path) -> None:
+    with ts.disable_compile():
+        model = ts.quantize(nn.LSTM(I, H), "int8", [ts.randn(5, 2, I)])
+    to_onnx(model, path)
+    (scan,) = [node for node in onnx.load(path).graph.node if node.op_type == "Scan"]
+    assert "ReduceMax" not in {node.op_type for node in scan.attribute[0].g.node}
+
+
 # --------------------------------------------------------------------------------------------------------- refusals
 
 

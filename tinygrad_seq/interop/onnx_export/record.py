@@ -97,7 +97,8 @@ class Recorder(Rewriter):
         if home is not self:
             return home.apply(primitive, operands, params)
         if primitive.kind is OpKind.PRODUCT:
-            params = with_precision(primitive, operands, params, current().precision)
+            modes = current()
+            params = with_precision(primitive, operands, params, modes.precision, operands if modes.quantized else ())
         if primitive not in OPERATIONS and self._rule(primitive) is None:
             instead = REFUSED.get(primitive.name, "compute it outside the model, or write it with other operations")
             raise ArgumentError(
