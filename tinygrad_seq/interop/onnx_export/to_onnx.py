@@ -14,10 +14,10 @@ import numpy as np
 from ...base.files import write_atomically
 from ...base.tree import Tree
 from ...errors import ArgumentError, VerificationError
-from .dynamic_sizes import Samples
+from .dynamic_sizes import LARGE, SMALL, Samples
 from .export_subject import Subject, subject_of
 from .graph import Graph
-from .merge import merge
+from .merge import Merged, Trace, merge
 from .write_equations import write_equations
 
 OPSET, IR_VERSION = 18, 8
@@ -119,9 +119,10 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
 
     taken = set() if subject.module is None else {size for p in subject.module.parameters() for size in p.shape}
     taken |= {size for each in subject.inputs for size in each.shape if isinstance(size, int)}
-    samples = Samples(subject.axes, taken)
-    traces = [subject.trace(point) for point in samples.points]
-    merged = merge(traces, samples)
+    try:
+        traces, merged = _traced(subject, Samples(subject.axes, taken, SMALL))
+    except ArgumentError:  # a size of the model may be one of these by chance
+        traces, merged = _traced(subject, Samples(subject.axes, taken, LARGE))
     names = {} if subject.module is None else {id(p._array): name for name, p in subject.module.named_parameters()}
     graph = Graph(merged.shapes, merged.constants, names, merged.uses)
     given, made = {each.name for each in subject.inputs}, set(traces[0].names)
@@ -154,6 +155,11 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
         raise ArgumentError(f"to_onnx: expected a model of less than 2 GB, got {error}; export its parts.") from error
     lines = traces[0].recorder.lines
     return data, {name: lines[var] for name, var in graph.origins.items() if var in lines}
+
+
+def _traced(subject: Subject, samples: Samples) -> tuple[list[Trace], Merged]:
+    traces = [subject.trace(point) for point in samples.points]
+    return traces, merge(traces, samples)
 
 
 def _version() -> str:
