@@ -11,6 +11,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.nn.cell_names import CELLS
+from tests.soak import random_onnx
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, ShapeError, TinygradSeqError, VerificationError
 from tinygrad_seq.interop.onnx_export import to_onnx as exporting
@@ -283,6 +284,23 @@ def test_fixed_scales(path: Path) -> None:
     to_onnx(model, path)
     (scan,) = [node for node in onnx.load(path).graph.node if node.op_type == "Scan"]
     assert "ReduceMax" not in {node.op_type for node in scan.attribute[0].g.node}
+
+
+def test_random_cells() -> None:
+    counts = random_onnx.main(20)
+    assert counts["exported"] >= 15, counts
+
+
+ROUND = {"GRU": lambda: nn.GRU(I, H, bidirectional=True), "Scan": lambda: nn.Recurrent(Normed())}
+
+
+@pytest.mark.parametrize("name", ROUND)
+def test_what_is_written_can_be_read(name: str, path: Path) -> None:
+    layer, xs = ROUND[name](), ts.randn(5, 3, I)
+    to_onnx(layer, path)
+    with ts.disable_compile(), ts.no_grad():
+        found = ts.interop.from_onnx(path)(xs)
+        np.testing.assert_allclose(found[0].numpy(), layer(xs)[0].numpy(), atol=1e-5)
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
