@@ -20,11 +20,11 @@ from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
-from .sharing import Memory
 from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
 from .recording import check_forward, check_operand, explain, make_node
+from .sharing import Memory
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
