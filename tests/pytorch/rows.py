@@ -118,6 +118,48 @@ REFUSED = [
     Refused(
         "w.mul(2)[0].zero_()", ("w.mul(2).masked_fill(mask, 0.0)",), "a write to the result of a recorded operation"
     ),
+    Refused("nn.GRU(3, 4, dropout=0.5)", ("nn.GRU(3, 4)",), "dropout acts between layers; PyTorch warns"),
+    Refused(
+        "nn.ReLU(inplace=True)", ("nn.ReLU()",), "results are new tensors; the same for all activations and `Dropout`"
+    ),
+    Refused(
+        "nn.Softmax()(cube)",
+        ("nn.Softmax(dim=0)(cube)", "nn.Softmax(dim=-1)(cube)"),
+        "for three axes PyTorch takes the first one; the same for `LogSoftmax`",
+    ),
+    Refused(
+        "nn.MSELoss()(x, x[:1])", ("nn.MSELoss()(x, x[:1].expand_as(x))",), "losses do not broadcast; PyTorch warns"
+    ),
+    Refused(
+        "nn.Embedding(5, 2, sparse=True)",
+        ("nn.Embedding(5, 2)",),
+        "gradients are dense; `max_norm` and `scale_grad_by_freq` do not exist either",
+    ),
+    Refused(
+        "nn.MultiheadAttention(4, 2, add_bias_kv=True)",
+        ("nn.MultiheadAttention(4, 2)",),
+        "keys and values are those that are given",
+    ),
+    Refused(
+        "nn.Linear(3, 4).double().load_state_dict(nn.Linear(3, 4).state_dict())",
+        ("nn.Linear(3, 4).load_state_dict(nn.Linear(3, 4).state_dict())",),
+        "dtypes must be equal, except that half precision is widened; PyTorch casts",
+    ),
+    Refused(
+        "nn.BatchNorm1d(2).running_mean = ts.ones(2)",
+        ("nn.BatchNorm1d(2).running_mean.copy_(ts.ones(2))",),
+        "a plain tensor in place of a buffer would not be saved any more",
+    ),
+    Refused(
+        "nn.GRUCell(3, 4).register_forward_hook(print)",
+        ("nn.GRU(3, 4).inspect(ts.ones((2, 1, 3)))['reset_gate']",),
+        "layers run the steps of cells in compiled loops",
+    ),
+    Refused(
+        "ts.optim.SGD([w]).step(1.0)",
+        ("ts.optim.SGD([w]).step(max_norm=1.0)",),
+        "the first argument is a closure, as in PyTorch",
+    ),
 ]
 
 DIFFERS = [
@@ -220,16 +262,82 @@ LAYERS = [
         "the state",
     ),
     Differs(
-        "nn.GRU(3, 4)(xs)",
-        "ts.nn.GRU(3, 4)(ts.ones((5, 2, 3)), lengths=[5, 2])[0].shape == (5, 2, 4)",
-        "takes `lengths=` in place of packed sequences",
-        "`pack_padded_sequence`",
+        "nn.GRU(3, 4)(xs[:0])",
+        "ts.nn.GRU(3, 4)(ts.ones((0, 2, 3)))[0].shape == (0, 2, 4)",
+        "sequences of no steps leave the state as it is",
+        "an error",
     ),
     Differs(
         "nn.Linear(3, 4).weight.data",
         "isinstance(ts.nn.Linear(3, 4).weight.data, np.ndarray)",
         "a NumPy array",
         "a tensor",
+    ),
+    Differs(
+        "nn.Parameter(t)",
+        "(lambda t: (nn.Parameter(t), t.zero_())[0].sum().item())(ts.ones(2)) == 2",
+        "a copy of `t`; so is a buffer",
+        "shares the memory of `t`",
+    ),
+    Differs(
+        "self.layers = [nn.Linear(2, 2)]",
+        "(lambda m: (setattr(m, 'layers', [nn.Linear(2, 2)]), len(list(m.parameters())))[1])(nn.Module()) == 2",
+        "modules and parameters in lists, tuples and dicts are found; `ModuleList` works too",
+        "only in `ModuleList` and `ModuleDict`",
+    ),
+    Differs(
+        "model.state_dict()",
+        "(lambda m: (m.state_dict()['weight'].fill(9), m.weight.max().item())[1])(nn.Linear(2, 2)) < 9",
+        "copies, as NumPy arrays",
+        "tensors that share the memory of the model",
+    ),
+    Differs(
+        "nn.MultiheadAttention(4, 2)(q, k, v, key_padding_mask=all_true)",
+        "bool(np.isfinite(nn.MultiheadAttention(4, 2)(*[ts.ones((1, 1, 4))] * 3, key_padding_mask=[[True]])[0].detach().numpy()).all())",
+        "zeros before the output projection for a query that sees no key",
+        "NaN",
+    ),
+    Differs(
+        "nn.MultiheadAttention(4, 2)(q, k, v, is_causal=True)",
+        "nn.MultiheadAttention(4, 2)(*[ts.ones((3, 1, 4))] * 3, is_causal=True)[1][0, 0].tolist()[1:] == [0, 0]",
+        "masks later keys",
+        "a hint; needs `attn_mask` too",
+    ),
+    Differs(
+        "nn.TransformerEncoder(layer, 2).eval()(xs, src_key_padding_mask=mask)",
+        "bool((nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 1).eval()(ts.ones((2, 1, 4)), src_key_padding_mask=[[False, True]])[1] != 0).any())",
+        "the outputs on padding are those of training",
+        "zeros, where it takes its fast path",
+    ),
+    Differs(
+        "nn.CrossEntropyLoss()(logits, all_ignored)",
+        "nn.CrossEntropyLoss()(ts.zeros((1, 2)), [-100]).item() == 0",
+        "0",
+        "NaN",
+    ),
+    Differs(
+        "nn.CTCLoss()(log_probs, targets, ...)",
+        "ts.gradcheck(lambda p: nn.CTCLoss()(p, [[1]]), [ts.tensor([[[-1.0, -2.0]], [[-0.5, -1.5]]], dtype='float64', requires_grad=True)])",
+        "the gradient of any input",
+        "right only for the outputs of `log_softmax`",
+    ),
+    Differs(
+        "nn.utils.clip_grad_norm_(params, 1.0)",
+        "isinstance(nn.utils.clip_grad_norm_([w], 1.0), float)",
+        "returns a float",
+        "a tensor",
+    ),
+    Differs(
+        "optimizer.state_dict()",
+        "(lambda o: (setattr(w, 'grad', ts.ones(2)), o.step(), type(o.state_dict()['state'][0]['exp_avg']))[2])(ts.optim.Adam([w])) is np.ndarray",
+        "PyTorch's layout with NumPy arrays and numbers; `load_state_dict` takes PyTorch's own",
+        "tensors",
+    ),
+    Differs(
+        "optim.lr_scheduler.LambdaLR(optimizer, f), beside another schedule",
+        "(lambda o: [ts.optim.ExponentialLR(o, 0.5).step(), ts.optim.LambdaLR(o, lambda t: 1.0).get_last_lr()][1])(ts.optim.SGD([w], lr=1.0)) == [0.5]",
+        "schedules of one optimiser multiply",
+        "`LambdaLR` overwrites the rate of the others",
     ),
 ]
 

@@ -146,17 +146,23 @@ def _with_modes(
         modes.observer(primitive, operands, arrays)
     if modes.precision == "float32":
         return modes, params
-    if modes.quantized and wanted and modes.recording:
-        raise GraphError(
-            f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
-            "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
-        )
+    if wanted and modes.recording:
+        refuse_quantised(modes)
     found = with_precision(primitive, tuple(arrays), params, modes.precision, operands if modes.quantized else ())
     weight = operands[1] if modes.quantized and found is not params else None
     stamp = weight._current_stamp() if isinstance(weight, Tensor) else None
     if stamp is None or not stamp.is_of(arrays[1]):  # another thread has written since the array was read
         return modes, found
     return modes, found | {"kept": stamp.kept}
+
+
+def refuse_quantised(modes: Modes) -> None:
+    """Raise if what is to be recorded belongs to a quantised model."""
+    if modes.quantized:
+        raise GraphError(
+            f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
+            "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
+        )
 
 
 class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators):
@@ -363,6 +369,7 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
         self._retains = True
 
     _apply = staticmethod(record)
+    _leaf = staticmethod(lambda array: wrap(array))
 
 
 def attach(array: Array, source: Source | None) -> Tensor:

@@ -32,7 +32,7 @@ class Operators:
     @property
     def mT(self) -> Tensor:
         """The last two axes swapped."""
-    def astype(self, dtype: DTypeLike) -> Tensor:
+    def astype(self, dtype: DTypeLike, *, copy: bool = True) -> Tensor:
         """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans."""
     def clone(self, /) -> Tensor:
         """Return a copy that gradient flows through."""
