@@ -4,6 +4,8 @@
 """
 
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from pathlib import Path

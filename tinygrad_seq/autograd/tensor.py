@@ -369,7 +369,6 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
         self._retains = True
 
     _apply = staticmethod(record)
-    _leaf = staticmethod(lambda array: wrap(array))
 
 
 def attach(array: Array, source: Source | None) -> Tensor:
@@ -457,3 +456,4 @@ def source_of(tensor: Tensor) -> Source:
 
 
 LEVELS[Tensor] = (1, record)
+Tensor._leaf = staticmethod(wrap)
