@@ -54,6 +54,11 @@ class Differs(NamedTuple):
 
 REFUSED = [
     Refused(
+        "ts.Tensor([1, 2])",
+        ("ts.Tensor([1, 2], dtype='float32')", "ts.tensor([1, 2])"),
+        "PyTorch's class makes float32 of integers",
+    ),
+    Refused(
         "x.max(1)", ("x.max(dim=1)", "x.max(axis=1)"), "PyTorch: (values, indices); NumPy: values; the same for `min`"
     ),
     Refused("x.sort()", ("x.sort(dim=-1)", "x.sort(axis=-1)"), "PyTorch: (values, indices); NumPy: values"),
