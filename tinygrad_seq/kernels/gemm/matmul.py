@@ -164,12 +164,12 @@ def multiply(
             c[...] = copy
             return
         a, b, c = b.T, a.T, c.T
-    run = partial(_product(c.dtype, form), fixed=bits_of(largest))
+    run, fixed = _product(c.dtype, form), bits_of(largest)
     threads = _threads(a, c, precision)
     if threads == 1:
-        run(a, b, c, accumulate)
+        run(a, b, c, accumulate, fixed)
     else:
-        run_all(_tasks(run, a, b, c, accumulate, threads * TASKS_PER_THREAD))
+        run_all(_tasks(partial(run, fixed=fixed), a, b, c, accumulate, threads * TASKS_PER_THREAD))
 
 
 @functools.cache
@@ -203,13 +203,13 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
     largest
         As in `multiply`.
     """
-    run = partial(_packed_product(c.dtype, format_of(precision, c.dtype)), fixed=bits_of(largest))
+    run, fixed = _packed_product(c.dtype, format_of(precision, c.dtype)), bits_of(largest)
     threads = _threads(a, c, precision)
     if threads == 1:
-        run(a, panels, c)
+        run(a, panels, c, fixed)
         return
     cuts = [slice(ROWS * i, ROWS * j) for i, j in split(-(-len(c) // ROWS), threads * TASKS_PER_THREAD)]
-    run_all([partial(run, a[cut], panels, c[cut]) for cut in cuts])
+    run_all([partial(run, a[cut], panels, c[cut], fixed) for cut in cuts])
 
 
 def multiply_kept(
