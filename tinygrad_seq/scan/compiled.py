@@ -10,10 +10,11 @@ import numpy as np
 
 from ..autograd.deferred import complete
 from ..autograd.tape import Node, Output
-from ..autograd.tensor import Tensor, attach, record, wrap
+from ..autograd.tensor import Tensor, attach, record, refuse_quantised, wrap
 from ..autograd.transforms.checkpointing import frozen
 from ..autograd.transforms.level import Level
 from ..base.modes import fresh_quiet, mode, quiet
+from ..base.switches import current
 from ..base.tree import Tree, flatten
 from ..kernels.pool import pays_off, side_by_side
 from ..ops.joining import unstack
@@ -100,6 +101,7 @@ def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple
     outputs = [*[part[None] for part in last], *ys] if call.lead else [*last, *ys]
     if not (train and flowing and mode.recording):
         return call.rebuild([wrap(part) for part in outputs])
+    refuse_quantised(current())
     if bare:  # they belong to the caller
         arrays = [x if isinstance(given, Tensor) else x.copy() for x, given in zip(arrays, call.operands, strict=True)]
     params = {"program": program, "run": run, "train": train, "stamps": call.stamps}
