@@ -97,6 +97,7 @@ def test_the_weights_may_change_before_backward(rng) -> None:
         layer.weight_hh_l0.copy_(layer.weight_hh_l0 * 3)
         layer.weight_ih_l0.copy_(layer.weight_ih_l0 * 3)
     loss.backward()
+    assert xs.grad is not None
     np.testing.assert_allclose(xs.grad.numpy(), expected[2], rtol=1e-12)
 
 
