@@ -41,7 +41,6 @@ from tinygrad_seq.train.text import Writer
 
 RUNNING, WAITING, CONNECTIONS = 16, 256, 1000
 LONGEST_TEXT, LONGEST_SAMPLE, LARGEST_BODY = 2000, 1000, 32_768
-END = object()
 Steps = Generator[int, np.ndarray, Any]
 """A job: yields the next token, is sent the logits after it, and returns its answer."""
 
@@ -85,6 +84,8 @@ class Streams:
         layer = ts.nn.Recurrent(Reader(model)).eval()
         self.first = layer.initial_state(1)
         self.streams = {size: layer.stream(size) for size in itertools.takewhile(RUNNING.__ge__, _powers())}
+        for size, stream in self.streams.items():  # compile now, not at the first request
+            stream(np.zeros(size, np.int64))
         self.last, self.count = self.streams[1], 0
 
     def advance(self, tokens: list[int], rows: list[int | None]) -> np.ndarray:
@@ -129,37 +130,42 @@ def sampling(wish: Wish, tokens: np.ndarray, writer: Writer, emit: Callable[[str
 
 
 class Job:
-    """A request at work; its results reach the event loop in order, the answer or an exception last."""
+    """A request at work: what it has to say, and at its end the answer, or an exception."""
 
     def __init__(self) -> None:
-        self.results: asyncio.Queue[Any] = asyncio.Queue()
-        self.loop, self.left = asyncio.get_running_loop(), False
+        self.text, self.done, self.left = "", False, False
+        self.answer: Any = None
+        self.news = asyncio.Event()
         self.row: int | None = None
         self.token = 0
 
     def begin(self, steps: Steps) -> None:
         self.steps, self.token = steps, next(steps)
 
-    def emit(self, result: Any) -> None:
-        self.loop.call_soon_threadsafe(self.results.put_nowait, result)
+    def emit(self, piece: str) -> None:
+        self.text += piece
 
-    def advance(self, logits: np.ndarray) -> bool:
-        """Return whether there is another step."""
+    def advance(self, logits: np.ndarray) -> None:
         try:
             self.token = self.steps.send(logits)
         except StopIteration as stop:
             self.finish(stop.value)
         except Exception as error:  # noqa: BLE001 (the request gets it, the others go on)
             self.finish(error)
-        else:
-            return not self.left
-        return False
 
     def finish(self, answer: Any) -> None:
-        try:
-            self.emit((END, answer))
-        except RuntimeError:  # the event loop has ended
-            self.left = True
+        self.answer, self.done = answer, True
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """Yield the text as it comes; what has come meanwhile is one piece."""
+        sent = 0
+        while not self.done or sent < len(self.text):
+            await self.news.wait()
+            self.news.clear()
+            text = self.text
+            if sent < len(text):
+                yield text[sent:]
+            sent = len(text)
 
 
 class Worker:
@@ -180,6 +186,10 @@ class Worker:
             self.waiting.append(job)
             self.changed.notify()
 
+    def start(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.thread.start()
+
     def close(self) -> None:
         with self.changed:
             self.closed = True
@@ -194,21 +204,26 @@ class Worker:
                     return
                 while self.waiting and len(self.running) < RUNNING:
                     self.running.append(self.waiting.popleft())
-            self.running = [job for job in self.running if not job.left]
-            if self.running:
-                self.running = self._step(self.running)
+            self._step(jobs := self.running)
+            self.running = [job for job in jobs if not (job.done or job.left)]
+            self.loop.call_soon_threadsafe(_tell, jobs)
 
-    def _step(self, jobs: list[Job]) -> list[Job]:
-        """Advance some jobs by one token; return those that go on."""
+    def _step(self, jobs: list[Job]) -> None:
+        """Advance some jobs by one token."""
         try:
             logits = self.batch.advance([job.token for job in jobs], [job.row for job in jobs])
         except Exception as error:  # noqa: BLE001 (these requests get it, later ones begin anew)
             for job in jobs:
                 job.finish(error)
-            return []
-        for row, job in enumerate(jobs):
+            return
+        for row, (job, scores) in enumerate(zip(jobs, logits, strict=True)):
             job.row = row
-        return [job for job, scores in zip(jobs, logits, strict=True) if job.advance(scores)]
+            job.advance(scores)
+
+
+def _tell(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.news.set()
 
 
 # ------------------------------------------------------------------------------------------------------------ HTTP
@@ -228,8 +243,8 @@ class Wish(BaseModel):
     prompt: str = Field("", max_length=LONGEST_TEXT)
     length: int = Field(200, ge=1, le=LONGEST_SAMPLE)
     temperature: float = Field(0.8, ge=0, le=10, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=1, lt=2**63)
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    top_k: int | None = Field(None, ge=1, lt=2**31)
+    seed: int | None = Field(None, ge=0, lt=2**31)
 
 
 class Score(BaseModel):
@@ -252,7 +267,7 @@ def make_app(batch: Batch, vocabulary: Vocabulary, unit: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
-        worker.thread.start()
+        worker.start()
         yield
         worker.close()
 
@@ -281,10 +296,11 @@ def make_app(batch: Batch, vocabulary: Vocabulary, unit: str) -> FastAPI:
     async def score(question: Question) -> Score:
         job, tokens = Job(), encode(question.text, eos=True)
         worker.submit(job, scoring(tokens))
-        _, answer = await job.results.get()
-        if isinstance(answer, Exception):
-            raise answer
-        return Score(log_probability=answer, tokens=len(tokens) - 1)
+        async for _ in job.pieces():
+            pass
+        if isinstance(job.answer, Exception):
+            raise job.answer
+        return Score(log_probability=job.answer, tokens=len(tokens) - 1)
 
     async def admitted(wish: Wish) -> AsyncIterator[Job]:  # its errors come before the first event
         job, tokens = Job(), encode(wish.prompt, eos=False)
@@ -296,10 +312,10 @@ def make_app(batch: Batch, vocabulary: Vocabulary, unit: str) -> FastAPI:
 
     @app.post("/sample", responses=responses, response_class=EventSourceResponse)
     async def sample(job: Job = Depends(admitted)) -> AsyncIterator[ServerSentEvent]:  # noqa: B008 (as FastAPI wants it)
-        while isinstance(piece := await job.results.get(), str):
+        async for piece in job.pieces():
             yield ServerSentEvent(data=piece)
-        failed = isinstance(piece[1], Exception)
-        yield ServerSentEvent(event="error" if failed else "end", data=str(piece[1]) if failed else "")
+        failed = isinstance(job.answer, Exception)
+        yield ServerSentEvent(event="error" if failed else "end", data=str(job.answer) if failed else "")
 
     return app
 

@@ -25,14 +25,14 @@ from tinygrad_seq.train.text import Writer
 
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra 'examples'")
 pytest.importorskip("fastapi", reason="needs the extra 'examples'")
-serve = load("serve")
+serve: Any = load("serve")
 
 LETTERS = "the quick brown fox jumps over a lazy dog"
 VOCABULARY = Vocabulary.build([LETTERS], level="char")
 TEXTS = ["the dog", "a", "fox over fox", LETTERS]
 
 
-class Hindered(serve.Streams):  # type: ignore[misc]
+class Hindered(serve.Streams):
     """The streams of the example, which may be slow or fail."""
 
     delay, failures = 0.0, 0
@@ -50,7 +50,7 @@ class Server:
 
     def __init__(self) -> None:
         ts.manual_seed(0)
-        self.model = LanguageModel(len(VOCABULARY), 8, 12, num_layers=2).eval()
+        self.model = LanguageModel(len(VOCABULARY), 8, 12).eval()
         self.batch = Hindered(self.model)
         app = serve.make_app(self.batch, VOCABULARY, "line")
         options = {"log_level": "critical", "ws": "none", "limit_concurrency": serve.CONNECTIONS}
@@ -157,7 +157,7 @@ def test_answers_are_those_of_the_library(server):
     ):
         status, events = server.ask("/sample", wish)
         assert status == 200
-        assert text_of(events) == server.sample(**wish)  # type: ignore[arg-type]
+        assert text_of(events) == server.sample(**wish)
     assert server.ask("/sample", {})[0] == 200
 
 
@@ -209,7 +209,7 @@ BAD = {
 BAD_WISHES = [
     {"prompt": 1}, {"prompt": "\N{SNOWMAN}"}, {"length": 0}, {"length": 1001}, {"length": True}, {"length": "5"},
     {"temperature": -1}, {"temperature": 1e9}, {"temperature": float("inf")}, {"temperature": float("nan")},
-    {"top_k": 0}, {"top_k": 2**70}, {"seed": -1}, {"seed": 1.5},
+    {"top_k": 0}, {"top_k": 2**31}, {"seed": -1}, {"seed": 1.5},
 ]  # fmt: skip
 
 
@@ -271,7 +271,7 @@ def test_slow_clients_delay_nobody(server):
     start = time.monotonic()
     assert server.ask("/score", {"text": "the dog"})[0] == 200
     assert time.monotonic() - start < 20
-    expected = server.sample(**wish)  # type: ignore[arg-type]
+    expected = server.sample(**wish)
     for connection in slow:
         assert connection.recv(20)
     assert all(text_of(read_all(connection)) == expected for connection in slow)

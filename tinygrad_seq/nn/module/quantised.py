@@ -94,10 +94,6 @@ class Int8Table(Parameter):
     def ndim(self) -> int:
         return self._numbers.ndim
 
-    @property
-    def size(self) -> int:
-        return self._numbers.size
-
     def _current_stamp(self) -> Stamp | None:
         self._whole = self._array
         return super()._current_stamp()
