@@ -175,6 +175,8 @@ def test_hostile_files_are_refused(tmp_path: Path) -> None:
             ts.interop.from_onnx(path)
     with pytest.raises(ts.CheckpointError, match="cycle"):
         ts.interop.from_onnx(save(path, cycle(), {"x": (2,)}, {}, ["y"]))
+    with pytest.raises(ts.CheckpointError, match="'a' twice"):
+        ts.interop.from_onnx(save(path, [node("Neg", "x", "a"), node("Neg", "a", "a")], {"x": (2,)}, {}, ["a"]))
     for tensor, text in (
         (external("../secret"), "in the folder of the model"),
         (external(str(tmp_path / "secret")), "in the folder of the model"),
