@@ -10,10 +10,11 @@ import numpy as np
 
 from ..autograd.deferred import complete
 from ..autograd.tape import Node, Output
-from ..autograd.tensor import Tensor, attach, record, wrap
+from ..autograd.tensor import Tensor, attach, record, refuse_quantised, wrap
 from ..autograd.transforms.checkpointing import frozen
 from ..autograd.transforms.level import Level
 from ..base.modes import fresh_quiet, mode, quiet
+from ..base.switches import current
 from ..base.tree import Tree, flatten
 from ..kernels.pool import pays_off, side_by_side
 from ..ops.joining import unstack
@@ -96,6 +97,7 @@ def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple
     outputs = [*[part[None] for part in last], *ys] if call.lead else [*last, *ys]
     if not (train and mode.recording and any(parent is not None for parent in parents)):
         return call.rebuild([wrap(part) for part in outputs])
+    refuse_quantised(current())
     saved = [x if isinstance(given, Tensor) else x.copy() for x, given in zip(arrays, call.operands, strict=True)]
     params = {"program": program, "run": run, "train": train, "stamps": call.stamps}
     shapes, dtypes = tuple([part.shape for part in outputs]), tuple([part.dtype for part in outputs])
