@@ -17,7 +17,7 @@ from .ops.searching import UniqueAll, UniqueCounts, UniqueInverse
 from .ops.shape import Shape
 from .ops.spelling import Extremes
 
-def astype(x: ArrayLike, dtype: DTypeLike) -> Tensor:
+def astype(x: ArrayLike, dtype: DTypeLike, *, copy: bool = True) -> Tensor:
     """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans."""
 def clone(x: ArrayLike, /) -> Tensor:
     """Return a copy that gradient flows through."""

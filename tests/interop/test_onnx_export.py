@@ -11,6 +11,7 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.nn.cell_names import CELLS
+from tests.soak import random_onnx
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, ShapeError, TinygradSeqError, VerificationError
 from tinygrad_seq.interop.onnx_export import to_onnx as exporting
@@ -60,7 +61,7 @@ class Elementwise(nn.Module):
         found = {}
         for primitive in OPERATIONS:
             if primitive.kind is OpKind.ELEMENTWISE and "bitwise" not in primitive.name and primitive.name != "invert":
-                count = max(k + 1 for k in range(3) if f"{{{k}}}" in primitive.code)
+                count = max(k + 1 for k in range(3) if f"{{{k}}}" in str(primitive.code))
                 first = x > 0 if primitive.name == "where" else x
                 found[primitive.name] = bind(primitive, (first, y, z)[:count], {})
         return found
@@ -69,7 +70,7 @@ class Elementwise(nn.Module):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_elementwise_operations(path: Path, dtype: str) -> None:
     example = np.zeros((2, 3), dtype)
-    to_onnx(Elementwise().eval(), path, (example, example, example))
+    to_onnx(Elementwise(), path, (example, example, example))
     assert len(onnx.load(path).graph.output) > 70
 
 
@@ -104,7 +105,7 @@ class Shapes(nn.Module):
 
 
 def test_other_operations(path: Path) -> None:
-    to_onnx(Shapes().eval(), path, (XS, TOKENS))
+    to_onnx(Shapes(), path, (XS, TOKENS))
 
 
 # ---------------------------------------------------------------------------------------------- layers and options
@@ -113,7 +114,7 @@ def test_other_operations(path: Path) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_of_the_library(name: str, path: Path) -> None:
     ts.manual_seed(0)
-    to_onnx(getattr(nn, name)(I, H).eval(), path, XS, lengths=True)
+    to_onnx(getattr(nn, name)(I, H), path, XS, lengths=True)
 
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
@@ -126,7 +127,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("lengths", [False, True])
 def test_native_nodes(name: str, lengths: bool, path: Path) -> None:
-    to_onnx(LAYERS[name]().eval(), path, lengths=lengths)
+    to_onnx(LAYERS[name](), path, lengths=lengths)
     assert name in nodes_of(path)
     assert "Scan" not in nodes_of(path)
 
@@ -143,7 +144,7 @@ SCANNED: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("name", SCANNED)
 def test_what_native_nodes_cannot_say_is_a_scan(name: str, path: Path) -> None:
-    to_onnx(SCANNED[name]().eval(), path, lengths=True)
+    to_onnx(SCANNED[name](), path, lengths=True)
     assert "Scan" in nodes_of(path)
 
 
@@ -163,14 +164,14 @@ class Normed(nn.Cell):
 
 def test_products_leave_the_loop(path: Path) -> None:
     """``x @ W`` stands before the Scan and the output layer after it, though the cell writes them inside."""
-    to_onnx(Normed().eval(), path)
+    to_onnx(Normed(), path)
     assert nodes_of(path).count("MatMul") == 2
     (scan,) = [node for node in onnx.load(path).graph.node if node.op_type == "Scan"]
     assert [node.op_type for node in scan.attribute[0].g.node].count("MatMul") == 1
 
 
 def test_state_is_optional_and_continues(path: Path) -> None:
-    layer = nn.Recurrent(Normed()).eval()
+    layer = nn.Recurrent(Normed())
     to_onnx(layer, path)
     xs = np.random.default_rng(0).standard_normal((7, 3, I)).astype(np.float32)
     whole = run(path, xs=xs)
@@ -230,12 +231,19 @@ class Tied(nn.Module):
 
 
 def test_a_model_with_tied_weights(path: Path) -> None:
-    model = Tied().eval()
+    model = Tied()
     to_onnx(model, path, TOKENS, state=model.lstm.initial_state, lengths=True, metadata={"words": "a b"})
     file = onnx.load(path)
     assert {each.key: each.value for each in file.metadata_props}["words"] == "a b"
     assert [tuple(each.dims) for each in file.graph.initializer].count((10, 8)) == 1
     assert file.producer_name == "tinygrad_seq"
+
+
+def test_the_mode_of_a_model_does_not_matter_and_stays(path: Path) -> None:
+    model = LanguageModel(10, 4, 8, num_layers=2, dropout=0.5, cell="gru")
+    model.decoder.eval()
+    to_onnx(model, path, TOKENS)
+    assert (model.training, model.dropout.training, model.decoder.training) == (True, True, False)
 
 
 class EncoderDecoder(nn.Module):
@@ -252,12 +260,12 @@ class EncoderDecoder(nn.Module):
 
 def test_two_lengths(path: Path) -> None:
     axes = {"source": ("T", "N", None), "target": ("L", "N", None)}
-    to_onnx(EncoderDecoder().eval(), path, {"source": XS, "target": XS}, axes=axes, lengths=True)
+    to_onnx(EncoderDecoder(), path, {"source": XS, "target": XS}, axes=axes, lengths=True)
 
 
 @pytest.mark.parametrize("step", [False, True])
 def test_language_model(step: bool, path: Path) -> None:
-    model = LanguageModel(10, 4, 8, num_layers=2, cell=nn.LayerNormLSTMCell).eval()
+    model = LanguageModel(10, 4, 8, num_layers=2, cell=nn.LayerNormLSTMCell)
     to_onnx(model, path, TOKENS, state=model.recurrent.initial_state, step=step)
 
 
@@ -268,6 +276,31 @@ def test_quantised_models(precision: str, path: Path) -> None:
     (scan,) = [node for node in onnx.load(path).graph.node if node.op_type == "Scan"]
     inside = {node.op_type for node in scan.attribute[0].g.node}
     assert ("MatMulInteger" in inside) == (precision == "int8")
+
+
+def test_fixed_scales(path: Path) -> None:
+    with ts.disable_compile():
+        model = ts.quantize(nn.LSTM(I, H), "int8", [ts.randn(5, 2, I)])
+    to_onnx(model, path)
+    (scan,) = [node for node in onnx.load(path).graph.node if node.op_type == "Scan"]
+    assert "ReduceMax" not in {node.op_type for node in scan.attribute[0].g.node}
+
+
+def test_random_cells() -> None:
+    counts = random_onnx.main(20)
+    assert counts["exported"] >= 15, counts
+
+
+ROUND = {"GRU": lambda: nn.GRU(I, H, bidirectional=True), "Scan": lambda: nn.Recurrent(Normed())}
+
+
+@pytest.mark.parametrize("name", ROUND)
+def test_what_is_written_can_be_read(name: str, path: Path) -> None:
+    layer, xs = ROUND[name](), ts.randn(5, 3, I)
+    to_onnx(layer, path)
+    with ts.disable_compile(), ts.no_grad():
+        found = ts.interop.from_onnx(path)(xs)
+        np.testing.assert_allclose(found[0].numpy(), layer(xs)[0].numpy(), atol=1e-5)
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
@@ -294,24 +327,23 @@ class RunningMaximum(nn.Module):
 
 
 REFUSALS: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
-    "training": (lambda: nn.LSTM(I, H), {}, r"evaluation mode, got LSTM in training mode; call model.eval\(\)"),
-    "stateful": (lambda: nn.LSTM(I, H, stateful=True).eval(), {}, "stateful"),
+    "stateful": (lambda: nn.LSTM(I, H, stateful=True), {}, "stateful"),
     "no module": (lambda: 3, {}, "expected a module, a cell or a step"),
-    "no example": (lambda: Loops().eval(), {}, "expected inputs= for Loops"),
+    "no example": (Loops, {}, "expected inputs= for Loops"),
     "no carry": (lambda: lambda c, x: (c, x), {"inputs": XS}, "expected the initial carry"),
     "unknown argument": (
-        lambda: Loops().eval(),
+        Loops,
         {"inputs": {"ys": XS}},
         "expected the arguments of Loops, xs, got 'ys'",
     ),
-    "no lengths": (lambda: Loops().eval(), {"inputs": XS, "lengths": True}, "got 'lengths'"),
-    "axes": (lambda: Loops().eval(), {"inputs": XS, "axes": {"xs": ("T",)}}, "with 3 entries"),
-    "backwards": (lambda: nn.GRU(I, H, bidirectional=True).eval(), {"step": True}, "goes forwards only"),
-    "held": (lambda: nn.GRU(I, H, masked_output="held").eval(), {"lengths": True}, "masked_output='zeros'"),
-    "control flow": (lambda: Asks().eval(), {"inputs": XS}, r"test_onnx_export.py:\d+: return xs if xs.sum"),
-    "unrolled": (lambda: Loops().eval(), {"inputs": XS}, r"parts of an array.*test_onnx_export.py:\d+: return sum"),
-    "random": (lambda: Draws().eval(), {"inputs": XS}, "draws no random numbers"),
-    "no such node": (lambda: RunningMaximum().eval(), {"inputs": XS}, r"'cummax' at .*:\d+: return ts.cummax.*ts.scan"),
+    "no lengths": (Loops, {"inputs": XS, "lengths": True}, "got 'lengths'"),
+    "axes": (Loops, {"inputs": XS, "axes": {"xs": ("T",)}}, "with 3 entries"),
+    "backwards": (lambda: nn.GRU(I, H, bidirectional=True), {"step": True}, "goes forwards only"),
+    "held": (lambda: nn.GRU(I, H, masked_output="held"), {"lengths": True}, "masked_output='zeros'"),
+    "control flow": (Asks, {"inputs": XS}, r"test_onnx_export.py:\d+: return xs if xs.sum"),
+    "unrolled": (Loops, {"inputs": XS}, r"parts of an array.*test_onnx_export.py:\d+: return sum"),
+    "random": (Draws, {"inputs": XS}, "draws no random numbers"),
+    "no such node": (RunningMaximum, {"inputs": XS}, r"'cummax' at .*:\d+: return ts.cummax.*ts.scan"),
 }
 
 
@@ -326,17 +358,17 @@ def test_refusals(name: str, path: Path) -> None:
 def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no" / "model.onnx"):
         with pytest.raises(TinygradSeqError, match="to_onnx: expected a path that can be written"):
-            to_onnx(nn.LSTM(I, H).eval(), path)
+            to_onnx(nn.LSTM(I, H), path)
 
 
 def test_a_missing_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ArgumentError, match=r"pip install 'tinygrad-seq\[onnx\]'"):
-        to_onnx(nn.LSTM(I, H).eval(), path)
+        to_onnx(nn.LSTM(I, H), path)
 
 
 def test_a_wrong_translation_is_found_and_nothing_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OPERATIONS, TABLE["tanh"], OPERATIONS[TABLE["sigmoid"]])
     with pytest.raises(VerificationError, match="nothing was written"):
-        to_onnx(nn.Recurrent(nn.MGUCell(I, H)).eval(), path)
+        to_onnx(nn.Recurrent(nn.MGUCell(I, H)), path)
     assert not path.exists()

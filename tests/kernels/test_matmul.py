@@ -118,7 +118,7 @@ def test_tasks_cut_in_whole_tiles_and_cover_the_target(M, K, N, of_a, of_b, part
     rng = np.random.default_rng(seed)
     a, b = matrix(rng, (M, K), np.float32, of_a), matrix(rng, (K, N), np.float32, of_b)
     c, expected = np.full((M, N), np.nan, np.float32), np.empty((M, N), np.float32)
-    tasks = products._tasks(products._product(c.dtype, c.dtype), a, b, c, False, parts)
+    tasks = products._tasks(products._product(c.dtype, c.dtype), [a], b, c, False, parts)
     targets = [task.args[2] for task in tasks if isinstance(task, partial)]
     assert len(targets) == len(tasks)
     assert len(tasks) <= parts
@@ -129,6 +129,27 @@ def test_tasks_cut_in_whole_tiles_and_cover_the_target(M, K, N, of_a, of_b, part
         task()
     multiply(a, b, expected)
     assert np.array_equal(c, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [(np.float32, "float32"), (np.float64, "float32"), (np.float32, "bfloat16")]
+)
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("heights", "K", "N"), [((13, 0, 90), 40, 70), ((700, 250, 3), 1300, 140), ((5, 6, 7), 9, 3)])
+def test_matrices_that_share_an_operand_keep_their_bits(rng, any_work, heights, K, N, accumulate, dtype, precision):
+    layouts = ["transposed", "plain", "every_third"]
+    pieces = [matrix(rng, (M, K), dtype, of_a) for M, of_a in zip(heights, layouts, strict=True)]
+    b, start = matrix(rng, (K, N), dtype), matrix(rng, (sum(heights), N), dtype)
+    expected = start.copy()
+    for a, c in zip(pieces, np.split(expected, np.cumsum(heights)[:-1]), strict=True):
+        multiply(a, b, c, accumulate, precision)
+    for threads in THREADS:
+        for of_c in ("plain", "transposed", "every_third"):
+            any_work(threads)
+            c = LAYOUTS[of_c](*start.shape, dtype)
+            c[...] = start
+            multiply(pieces, b, c, accumulate, precision)
+            assert np.array_equal(c, expected)
 
 
 @pytest.mark.parametrize("rest", [1, SHORT_DEPTH - 1, SHORT_DEPTH, SUM_DEPTH - 1])

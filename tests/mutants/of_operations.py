@@ -148,8 +148,8 @@ MUTANTS = [
     Mutant(
         "an index that comes up again in gather overwrites",
         "ops/gathering.py",
-        "    np.add.at(out.reshape(-1), places.ravel(), g.ravel())",
-        "    out.reshape(-1)[places.ravel()] = g.ravel()",
+        'np.add.at(out.reshape(-1), _flat_places("scatter_add", indices, shape, axis), g.ravel())',
+        'out.reshape(-1)[_flat_places("scatter_add", indices, shape, axis)] = g.ravel()',
         INDEXING,
     ),
     Mutant(

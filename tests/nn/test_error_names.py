@@ -42,7 +42,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Dropout": lambda: nn.Dropout(2),
     "Flatten": lambda: nn.Flatten("no"),  # type: ignore[arg-type]
     "GELU": lambda: nn.GELU("no"),  # type: ignore[arg-type]
-    "GLU": lambda: nn.GLU()(3),
+    "GLU": lambda: nn.GLU()(3),  # type: ignore[arg-type]
     "PReLU": lambda: nn.PReLU(0),
     "ModuleDict": lambda: nn.ModuleDict({"a": 3}),  # type: ignore[arg-type]
     "ModuleList": lambda: nn.ModuleList([3]),  # type: ignore[list-item]

@@ -212,7 +212,7 @@ def test_fans_of_more_axes_and_generators() -> None:
     assert nn.init.calculate_gain("leaky_relu", 0.0) == nn.init.calculate_gain("relu")
     with pytest.raises(ShapeError, match="xavier_uniform_: expected two or more axes"):
         nn.init.xavier_uniform_(ts.zeros(3))
-    with pytest.raises(ArgumentError, match="expected one of linear, sigmoid, tanh"):
+    with pytest.raises(ArgumentError, match="expected one of linear, conv1d, sigmoid, tanh"):
         nn.init.calculate_gain("swish")
 
 
@@ -286,7 +286,7 @@ def test_errors_name_the_initialiser(name: str) -> None:
         ("xavier_uniform_", (3, 3), {"gain": -1}, "gain to be a finite number >= 0, got -1"),
         ("xavier_normal_", (3, 3), {"gain": "a"}, "gain to be a finite number >= 0, got 'a'"),
         ("orthogonal_", (3, 3), {"gain": "a"}, "gain to be a finite number, got 'a'"),
-        ("kaiming_uniform_", (3, 3), {"nonlinearity": "swish"}, "one of linear, sigmoid, .*, leaky_relu, got 'swish'"),
+        ("kaiming_uniform_", (3, 3), {"nonlinearity": "swish"}, "one of linear, conv1d, .*, leaky_relu, got 'swish'"),
         ("kaiming_uniform_", (3, 3), {"slope": "a"}, "slope to be a finite number, got 'a'"),
     ],
 )

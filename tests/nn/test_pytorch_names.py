@@ -45,14 +45,16 @@ def test_own_parameters_come_first() -> None:
     assert [name for name, _ in net.named_buffers()] == ["0.mean", "0.cache"]
     assert [name for name, _ in net.named_children()] == ["0", "1"]
     assert [name for name, _ in net.named_modules(prefix="net")] == ["net", "net.0", "net.0.inner", "net.1"]
-    assert net.get_parameter("0.inner.weight") is net.get_submodule("0.inner").weight
+    inner: Any = net.get_submodule("0.inner")
+    assert net.get_parameter("0.inner.weight") is inner.weight
     assert next(iter(net.state_dict(prefix="model."))) == "model.0.scale"
     with pytest.raises(ArgumentError, match="expected the name of a Buffer"):
         net.get_buffer("0.scale")
 
 
 def test_registering() -> None:
-    net = Net()
+    net: Any = Net()
+    other: Any
     for other in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert [other.mean.persistent, other.cache.persistent] == [True, False]
         assert "cache" not in other.state_dict()
@@ -64,7 +66,7 @@ def test_registering() -> None:
         lambda: net.register_buffer("a.b", ts.ones(1)),
         lambda: net.register_buffer("late", None),
         lambda: net.register_parameter("forward", nn.Parameter([1.0])),
-        lambda: net.add_module("x", 3),  # type: ignore[arg-type]
+        lambda: net.add_module("x", 3),
     ):
         with pytest.raises(ArgumentError, match=r"^Net"):
             call()
@@ -248,6 +250,7 @@ def test_vectors_of_parameters() -> None:
 
 
 def test_options_without_a_meaning_here_are_refused() -> None:
+    x = ts.ones((1, 2))
     cases: list[Any] = [
         lambda: nn.ReLU(inplace=True),
         lambda: nn.Dropout(0.5, True),
@@ -259,7 +262,7 @@ def test_options_without_a_meaning_here_are_refused() -> None:
         lambda: nn.BatchNorm1d(2)(ts.ones((1, 2))),
         lambda: nn.BatchNorm1d(2)(ts.ones((4, 3))),
         lambda: nn.Conv1d(2, 3, 2, groups=2),
-        lambda: nn.functional.scaled_dot_product_attention(*[ts.ones((1, 2))] * 3, ts.ones((1, 1)), is_causal=True),
+        lambda: nn.functional.scaled_dot_product_attention(x, x, x, ts.ones((1, 1)), is_causal=True),
         lambda: nn.PositionalEncoding(2, max_len=3)(ts.ones((4, 1, 2))),
         lambda: optim.SGD([ts.zeros(1)]).step(1.0),  # type: ignore[call-overload]
         lambda: optim.SGD([ts.zeros(1)]).step(lambda: 0, max_norm=1.0),  # type: ignore[call-overload]
@@ -318,3 +321,24 @@ def test_embedding_from_a_table() -> None:
     assert not layer.weight.requires_grad
     assert layer([1]).tolist() == [[3, 4]]
     assert nn.Embedding.from_pretrained(ts.ones((2, 2)), freeze=False).weight.requires_grad
+
+
+def test_initial_values() -> None:
+    init, x = nn.init, ts.zeros((40, 300))
+    for mode, fan in (("fan_in", 300), ("fan_out", 40)):
+        deviation = np.sqrt(2 / 6 / fan)  # gain sqrt(2 / (1 + 5))
+        assert init.kaiming_normal_(x, np.sqrt(5), mode).numpy().std() == pytest.approx(deviation, rel=0.05)
+        assert abs(init.kaiming_uniform_(x, np.sqrt(5), mode).numpy()).max() == pytest.approx(
+            np.sqrt(3) * deviation, rel=0.01
+        )
+    assert init.kaiming_uniform_(x, a=0, mode="fan_in", nonlinearity="relu").shape == (40, 300)
+    low, high = (fold(init.uniform_(x, a=-3.0, b=-2.0).numpy()) for fold in (np.min, np.max))
+    assert -3 <= low < high <= -2
+    assert init.constant_(x, val=3.0).numpy().max() == 3
+    values = init.trunc_normal_(x, 1.0, 2.0, 0.0, 3.0).numpy()
+    assert (values.min() >= 0) & (values.max() <= 3)
+    assert values.mean() == pytest.approx(1.41, abs=0.05)  # of a normal distribution cut at -1/2 and 1 deviations
+    assert init.eye_(ts.zeros((2, 3))).tolist() == [[1, 0, 0], [0, 1, 0]]
+    with pytest.raises(ArgumentError, match="expected mode 'fan_in' or 'fan_out', got 'fan'"):
+        init.kaiming_normal_(x, mode="fan")
+    assert init.calculate_gain("conv1d") == 1

@@ -92,6 +92,34 @@ def test_gradients_of_vectors_are_added_up_in_the_loop() -> None:
     assert added == {"ind_rnn": 1, "sru": 4, "peephole_lstm": 3, "layer_norm_lstm": 4, "lstm": 0, "elman": 0}
 
 
+def test_products_after_the_loop_that_share_an_operand_are_one() -> None:
+    """By columns where gates are made of one product, by rows where each gate multiplies x by a matrix of its own."""
+    W, U, V = (ts.randn(*shape, requires_grad=True) for shape in ((5, 8), (4, 8), (5, 4)))
+    xs, init = ts.randn(6, 3, 5), ts.zeros((3, 4))
+
+    def one(h: Any, x: Any) -> Any:
+        gate, new = ts.split(x @ W + h @ U, 2, axis=-1)
+        return (y := ts.sigmoid(gate) * h + ts.tanh(new)), y
+
+    def several(h: Any, x: Any) -> Any:
+        gate, new = x @ V, ts.tanh(h @ U[:, :4])
+        return (y := ts.sigmoid(gate) * h + ts.tanh(new * (x @ W[:, 4:]))), y
+
+    for step, sizes in ((one, [2]), (several, [2, 1])):
+        direction = program_of(step, init, xs).backward
+        assert direction is not None
+        assert sorted([len(group) for group in direction.groups], reverse=True) == sizes
+        found = []
+        options: list[dict[str, Any]] = [{}, {"remember": 2}, {"reverse": True}]
+        for given in (*options, {"compile": False}, {"compile": False, "reverse": True}):
+            W.grad = U.grad = V.grad = None
+            ts.scan(step, init, xs, **given)[1].sum().backward()
+            found.append([w.grad.numpy() for w in (W, U, V) if w.grad is not None])
+        for got, want in ((0, 3), (1, 3), (2, 4)):
+            for a, b in zip(found[got], found[want], strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_rows_that_share_a_total_are_not_added_up_in_the_loop() -> None:
     """A vector that has no part in the batch, and so is computed again for each row."""
     v = ts.ones(4, requires_grad=True)

@@ -148,7 +148,7 @@ def methods() -> str:
 
 
 def indented(text: str) -> Iterator[str]:
-    return (f"    {line}" for line in text.splitlines(keepends=True))
+    return (f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True))
 
 
 STUBS = {PACKAGE / "functional.pyi": functions, PACKAGE / "ops" / "operators.pyi": methods}

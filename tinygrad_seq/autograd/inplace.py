@@ -196,16 +196,13 @@ class InPlace:
     ) -> Any:
         """Hand the memory out as `data` does: who receives it may write to it, and graphs keep the old values."""
         check_export(self, stream, dl_device)
-        if copy:
-            array = np.array(self._array)
-        elif copy is False and not (self._array.flags.carray and (self._exposed or self._alone())):
+        before = id(self._array)  # a reference would count as one more owner
+        array = np.array(self._array) if copy else self.data
+        if copy is False and id(array) != before:
             raise ArgumentError(
-                "__dlpack__: expected a tensor that alone has its memory, in row-major order, with copy=False, got one "
-                f"of shape {self._array.shape} {self._array.dtype} that shares it; leave out copy=, or pass copy=True."
+                "__dlpack__: expected a tensor in row-major order whose memory no graph needs, with copy=False, got "
+                f"shape {array.shape} {array.dtype} that had to be copied; leave out copy=, or pass copy=True."
             )
-        else:
-            array = self._writable()
-            self._exposed = True
         return array.__dlpack__(max_version=max_version)
 
     # --------------------------------------------------------------------------------------------------- writing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -71,7 +72,7 @@ class PyTorchProtocol:
     def size(self) -> Size:
         """The number of values; ``x.size()`` is the shape and ``x.size(0)`` one size of it, as in PyTorch."""
         shape = self.shape
-        size = Size(np.prod(shape, dtype=np.int64))
+        size = Size(math.prod(shape))
         size.shape = shape
         return size
 

@@ -20,11 +20,11 @@ from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
-from .sharing import Memory, owner_of
 from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
 from .recording import check_forward, check_operand, explain, make_node
+from .sharing import Memory
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
@@ -97,14 +97,16 @@ _new = object.__new__
 
 def _as_view(source: Array, view: Tensor) -> None:
     """Let `view` share the memory of `source`, if it has it: what is written to one is then seen in the other."""
-    if isinstance(source, Tensor) and view._array.size and owner_of(view._array) is owner_of(source._array):
-        memory = source._memory
-        if memory is None:
-            memory = source._memory = Memory(source)
-        memory.add(view)
-        view._memory = memory
-        if source._exposed:
-            view._exposed = True
+    base, origin = view._array.base, getattr(source, "_array", None)
+    if base is None or (base is not origin and (origin is None or base is not origin.base)):
+        return
+    memory = source._memory
+    if memory is None:
+        memory = source._memory = Memory(source)
+    memory.add(view)
+    view._memory = memory
+    if source._exposed:
+        view._exposed = True
 
 
 def _computed(primitive: Primitive, arrays: list[Any], params: dict[str, Any], modes: Modes) -> Any:

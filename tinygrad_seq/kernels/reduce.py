@@ -1,7 +1,12 @@
-"""Sums inside generated loops."""
+"""Sums and extrema inside generated loops, in an order that LLVM chooses when it vectorises the loop."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _ANY_ORDER = ("contract", "nsz", "reassoc")
@@ -15,3 +20,25 @@ def add(typing, total, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
         return builder.fadd(*values, flags=_ANY_ORDER)
 
     return total(total, x), generate
+
+
+def _choose(builder: Any, kind: Any, total: Any, x: Any, name: str, sign: str) -> Any:
+    """Return the larger or smaller of two numbers of one type; of floats NaN if one of them is."""
+    if isinstance(kind, types.Float):
+        signature = ir.FunctionType(total.type, [total.type] * 2)
+        function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.f{kind.bitwidth}")
+        return builder.call(function, [total, x], fastmath=("nsz",))
+    compare = builder.icmp_signed if getattr(kind, "signed", False) else builder.icmp_unsigned
+    return builder.select(compare(sign, x, total), x, total)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def largest(typing, total, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the larger of two numbers of one type, NaN if one of them is; for reductions."""
+    return total(total, x), lambda context, builder, _, values: _choose(builder, total, *values, "maximum", ">")  # noqa: ARG005
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def smallest(typing, total, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the smaller of two numbers of one type, NaN if one of them is; for reductions."""
+    return total(total, x), lambda context, builder, _, values: _choose(builder, total, *values, "minimum", "<")  # noqa: ARG005

@@ -20,7 +20,7 @@ from .module.placement import check_placement
 
 __all__ = ["Conv1d"]
 
-_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES: dict[str, Any] = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 class Conv1d(Module):

@@ -20,10 +20,13 @@ from .checks import check_numbers
 __all__ = [
     "calculate_gain",
     "constant_",
+    "eye_",
+    "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
+    "trunc_normal_",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
@@ -33,7 +36,7 @@ __all__ = [
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None
 
-_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), "selu": 3 / 4}
+_GAINS = {"linear": 1.0, "conv1d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), "selu": 3 / 4}
 
 
 def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
@@ -41,7 +44,7 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
 
     Parameters
     ----------
-    nonlinearity : {"linear", "sigmoid", "tanh", "relu", "selu", "leaky_relu"}
+    nonlinearity : {"linear", "conv1d", "sigmoid", "tanh", "relu", "selu", "leaky_relu"}
         The activation function after the weights.
     slope : float, default 0.01
         The negative slope of ``"leaky_relu"``.
@@ -65,7 +68,15 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
     return _gain("calculate_gain", nonlinearity, slope)
 
 
-def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
+def uniform_(
+    x: T,
+    low: float = 0.0,
+    high: float = 1.0,
+    generator: Generator = None,
+    *,
+    a: float | None = None,
+    b: float | None = None,
+) -> T:
     """Fill `x` with values uniform in [low, high).
 
     Parameters
@@ -76,6 +87,8 @@ def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = N
         The bounds.
     generator : numpy.random.Generator, optional
         Draws the values; by default the generator that `manual_seed` seeds.
+    a, b : float, optional
+        PyTorch's names of the bounds.
 
     Returns
     -------
@@ -93,6 +106,7 @@ def uniform_(x: T, low: float = 0.0, high: float = 1.0, generator: Generator = N
     >>> bool((ts.nn.init.uniform_(ts.zeros(100), -2, -1) < -1).all())
     True
     """
+    low, high = low if a is None else a, high if b is None else b
     check_numbers("uniform_", -np.inf, np.inf, low=low)
     check_numbers("uniform_", low, np.inf, high=high)
     return _fill("uniform_", x, current_generator(generator).uniform(low, high, _shape("uniform_", x)))
@@ -131,15 +145,17 @@ def normal_(x: T, mean: float = 0.0, std: float = 1.0, generator: Generator = No
     return _fill("normal_", x, current_generator(generator).normal(mean, std, _shape("normal_", x)))
 
 
-def constant_(x: T, value: float) -> T:
-    """Fill `x` with `value`.
+def constant_(x: T, val: float | None = None, *, value: float | None = None) -> T:
+    """Fill `x` with a number.
 
     Parameters
     ----------
     x : Tensor or Parameter
         The tensor to overwrite, of any shape.
-    value : float
+    val : float
         The value of every element.
+    value : float, optional
+        Another name of `val`.
 
     Returns
     -------
@@ -149,7 +165,7 @@ def constant_(x: T, value: float) -> T:
     Raises
     ------
     ArgumentError
-        If x is not a Tensor, or `value` not a number.
+        If x is not a Tensor, or the value not a number.
 
     Examples
     --------
@@ -157,9 +173,10 @@ def constant_(x: T, value: float) -> T:
     >>> ts.nn.init.constant_(ts.zeros(2), 0.5)
     tensor([0.5, 0.5])
     """
-    if not isinstance(value, int | float | np.number):
-        raise ArgumentError(f"constant_: expected value to be a number, got {value!r}; pass e.g. 0.5.")
-    return _fill("constant_", x, value)
+    val = val if value is None else value
+    if not isinstance(val, int | float | np.number):
+        raise ArgumentError(f"constant_: expected value to be a number, got {val!r}; pass e.g. 0.5.")
+    return _fill("constant_", x, val)
 
 
 def zeros_(x: T) -> T:
@@ -281,17 +298,110 @@ def xavier_normal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
     return normal_(x, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", x))), generator)
 
 
-def kaiming_uniform_(x: T, nonlinearity: str = "leaky_relu", slope: float = 0.0, generator: Generator = None) -> T:
-    """Fill `x` with values uniform in ±gain sqrt(3 / fan_in) (He et al., 2015).
+def kaiming_uniform_(
+    x: T,
+    a: float | str = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator = None,
+    *,
+    slope: float | None = None,
+) -> T:
+    """Fill `x` with values uniform in ±gain sqrt(3 / fan) (He et al., 2015).
 
     Parameters
     ----------
     x : Tensor or Parameter
         The tensor to overwrite, (fan_out, fan_in, ...).
+    a : float, default 0.0
+        The negative slope of ``"leaky_relu"``. A word stands for `nonlinearity`.
+    mode : {"fan_in", "fan_out"}, default "fan_in"
+        Which fan: that of the forward pass, or of the backward pass.
     nonlinearity : str, default "leaky_relu"
         The activation function, for `calculate_gain`.
-    slope : float, default 0.0
-        The negative slope of ``"leaky_relu"``.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+    slope : float, optional
+        Another name of `a`.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, is empty, or has fewer than two axes, or the mode or the nonlinearity is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> bool((abs(ts.nn.init.kaiming_uniform_(ts.zeros((2, 6)), nonlinearity="relu")) <= 1).all())
+    True
+    """
+    bound = math.sqrt(3.0) * _deviation("kaiming_uniform_", x, a, mode, nonlinearity, slope)
+    return uniform_(x, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    x: T,
+    a: float | str = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator = None,
+    *,
+    slope: float | None = None,
+) -> T:
+    """Fill `x` with normal values of mean 0 and standard deviation gain / sqrt(fan) (He et al., 2015).
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, (fan_out, fan_in, ...).
+    a : float, default 0.0
+        The negative slope of ``"leaky_relu"``. A word stands for `nonlinearity`.
+    mode : {"fan_in", "fan_out"}, default "fan_in"
+        Which fan: that of the forward pass, or of the backward pass.
+    nonlinearity : str, default "leaky_relu"
+        The activation function, for `calculate_gain`.
+    generator : numpy.random.Generator, optional
+        Draws the values; by default the generator that `manual_seed` seeds.
+    slope : float, optional
+        Another name of `a`.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, is empty, or has fewer than two axes, or the mode or the nonlinearity is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.kaiming_normal_(ts.zeros((2, 6)), mode="fan_out", nonlinearity="relu").shape
+    (2, 6)
+    """
+    return normal_(x, 0.0, _deviation("kaiming_normal_", x, a, mode, nonlinearity, slope), generator)
+
+
+def trunc_normal_(
+    x: T, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Generator = None
+) -> T:
+    """Fill `x` with normal values, drawn again while they lie outside [a, b].
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The tensor to overwrite, of any shape.
+    mean, std : float, default 0.0 and 1.0
+        The mean and the standard deviation of the normal distribution, std >= 0.
+    a, b : float, default -2.0 and 2.0
+        The bounds, at most four deviations from the mean.
     generator : numpy.random.Generator, optional
         Draws the values; by default the generator that `manual_seed` seeds.
 
@@ -302,18 +412,53 @@ def kaiming_uniform_(x: T, nonlinearity: str = "leaky_relu", slope: float = 0.0,
 
     Raises
     ------
-    ArgumentError, ShapeError
-        If x is not a Tensor, is empty, or has fewer than two axes, or the nonlinearity is unknown.
+    ArgumentError
+        If x is not a Tensor, or a number is out of range.
 
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> bool((abs(ts.nn.init.kaiming_uniform_(ts.zeros((2, 6)), "relu")) <= 1).all())
+    >>> bool((abs(ts.nn.init.trunc_normal_(ts.zeros(100), std=3.0)) <= 2).all())
     True
     """
-    fan_in, _ = _fans("kaiming_uniform_", x)
-    bound = _gain("kaiming_uniform_", nonlinearity, slope) * math.sqrt(3.0 / fan_in)
-    return uniform_(x, -bound, bound, generator)
+    check_numbers("trunc_normal_", 0, np.inf, std=std)
+    check_numbers("trunc_normal_", -np.inf, mean + 4 * std, a=a)
+    check_numbers("trunc_normal_", max(a, mean - 4 * std), np.inf, b=b)
+    draw = current_generator(generator)
+    values = np.full(_shape("trunc_normal_", x), np.inf)
+    while (outside := ~((values >= a) & (values <= b))).any():
+        values[outside] = draw.normal(mean, std, int(outside.sum()))
+    return _fill("trunc_normal_", x, values)
+
+
+def eye_(x: T) -> T:
+    """Fill a matrix with ones on its diagonal and zeros elsewhere.
+
+    Parameters
+    ----------
+    x : Tensor or Parameter
+        The matrix to overwrite.
+
+    Returns
+    -------
+    Tensor
+        x.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If x is not a Tensor, or no matrix.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.init.eye_(ts.zeros((1, 2)))
+    tensor([[1., 0.]])
+    """
+    if len(_shape("eye_", x)) != 2:
+        raise ShapeError(f"eye_: expected a matrix, got {x.shape} {x.dtype}; reshape it.")
+    rows, columns = x.shape
+    return _fill("eye_", x, np.eye(rows, columns))
 
 
 def orthogonal_(x: T, gain: float = 1.0, generator: Generator = None) -> T:
@@ -366,6 +511,16 @@ def _gain(caller: str, nonlinearity: str, slope: float) -> float:
             f"{caller}: expected one of {', '.join(_GAINS)}, leaky_relu, got {nonlinearity!r}; pass one."
         )
     return _GAINS[nonlinearity]
+
+
+def _deviation(caller: str, x: Tensor, a: float | str, mode: str, nonlinearity: str, slope: float | None) -> float:
+    """Return the standard deviation of He's initial values."""
+    fans = dict(zip(("fan_in", "fan_out"), _fans(caller, x), strict=True))
+    if mode not in fans:
+        raise ArgumentError(f"{caller}: expected mode 'fan_in' or 'fan_out', got {mode!r}; pass one of them.")
+    if isinstance(a, str):
+        nonlinearity, a = a, 0.0
+    return _gain(caller, nonlinearity, a if slope is None else slope) / math.sqrt(fans[mode])
 
 
 def _fill(caller: str, x: T, values: Any) -> T:

@@ -43,8 +43,8 @@ def _reducer(name: str, ufunc: np.ufunc, rule: Rule | None, start: bool | None, 
     )
 
 
-_max = _reducer("max", np.maximum, _share, None, "{value} if {value} > {total} or {value} != {value} else {total}")
-_min = _reducer("min", np.minimum, _share, None, "{value} if {value} < {total} or {value} != {value} else {total}")
+_max = _reducer("max", np.maximum, _share, None, "reduce.largest({total}, {value})")
+_min = _reducer("min", np.minimum, _share, None, "reduce.smallest({total}, {value})")
 _any = _reducer("any", np.logical_or, None, False, "{total} or {value} != 0")
 _all = _reducer("all", np.logical_and, None, True, "{total} and {value} != 0")
 

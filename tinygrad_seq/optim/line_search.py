@@ -79,7 +79,7 @@ def strong_wolfe(
     largest, stalled = float(np.abs(direction).max()), False
     while trials < budget and abs(ends[1].t - ends[0].t) * largest >= tolerance:
         left, right = sorted((ends[0].t, ends[1].t))
-        t = _minimum(*ends, (left, right))
+        t = _minimum(ends[0], ends[1], (left, right))
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:  # too close to an end
             if stalled or t >= right or t <= left:

@@ -157,8 +157,9 @@ class Program:
         last: Sequence[np.ndarray] = [reshaped(cotangents[at], forward.carry[at].shape) for at in self._carries]
         blocks = direction.blocks(run.T)
         later = direction.later_in(run)
-        sums = {var: Accumulator(plan, run.reverse) for var, plan in direction.time_sums.items() if var not in later}
-        of_blocks = [total for var, total in sums.items() if direction.adds_blocks(var)] if blocks else []
+        groups = [{var: plan for var, plan in group.items() if var not in later} for group in direction.groups]
+        sums = [Accumulator(group, run.reverse) for group in groups if group]
+        of_blocks = [total for total in sums if any(map(direction.adds_blocks, total.plans))] if blocks else []
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
             env = self._values(consts, _cut(xs, part, run.T))
@@ -173,7 +174,7 @@ class Program:
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
-            for total in sums.values():
+            for total in sums:
                 if total not in of_blocks:
                     total.add(env, last=not number)
             if number:
@@ -182,10 +183,9 @@ class Program:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         plans = direction.time_sums
-        rest = [
-            sum_of_calls(var, plans[var], env, run.reverse) if var in later else sums[var].result()
-            for var in direction.step.sums
-        ]
+        summed: dict[Var, Any] = {var: sum_of_calls(var, plans[var], env, run.reverse) for var in later}
+        summed.update(pair for total in sums for pair in total.results())
+        rest = [summed[var] for var in direction.step.sums]
         position = 0
         for var, terms in gradient.consts:
             if terms:

@@ -135,8 +135,9 @@ class _Bound:
     def __init__(self, step: Step, kernel: Kernel, length: int, env: Env) -> None:
         bound = kernel.bind(length, env)
         self._kernel, self._bound = kernel, bound._replace(sizes=bound.sizes.copy())
-        self._first, self._second = ([bound.slab(var, number) for var in step.carry] for number in (0, 1))
-        self.carry = self._first
+        self.carry = [bound.slab(var, 0) for var in step.carry]
+        moving = [var for var in step.carry if not kernel.layouts[var].buffer.in_place]
+        self._first, self._second = ([bound.slab(var, number) for var in moving] for number in (0, 1))
         self.outputs = []
         for y in step.ys:
             view = kernel.view(y)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ...errors import ArgumentError
 
-PRIMES = (11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)
+SMALL: Final = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31)
+LARGE: Final = (*SMALL[4:], 37, 41, 43, 47, 53, 59)
+"""The sizes to trace at: small ones are fast, large ones are seldom equal to a size of the model by chance."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,12 @@ class Samples:
         By name of an axis, its size, for each trace. The last one checks what the others say.
     """
 
-    def __init__(self, names: Sequence[str], taken: set[int]) -> None:
-        free = [n for n in PRIMES if n not in taken]
+    def __init__(self, names: Sequence[str], taken: set[int], sizes: Sequence[int] = SMALL) -> None:
+        free, count = [n for n in sizes if n not in taken], len(names)
         self.names = tuple(names)
-        pairs = {name: (free[2 * k % len(free)], free[(2 * k + 1) % len(free)]) for k, name in enumerate(names)}
-        corners = [dict(zip(names, sizes, strict=True)) for sizes in itertools.product(*pairs.values())]
-        last = {name: free[-1 - k] for k, name in enumerate(names)}
+        pairs = [(free[k], free[count + k]) for k in range(count)]
+        corners = [dict(zip(names, corner, strict=True)) for corner in itertools.product(*pairs)]
+        last = {name: free[k + 1 if count > 1 else 2] for k, name in enumerate(names)}
         self.points = [*corners, last]
         self._monomials = [
             subset for count in range(len(names) + 1) for subset in itertools.combinations(self.names, count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +14,9 @@ from ...autograd.tensor import Tensor
 from ...base.modes import disable_compile, no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, flatten
-from ...errors import ArgumentError, CompileError, ShapeError
+from ...errors import ArgumentError, CompileError, IndexRangeError, ShapeError
 from ...nn.cell import Cell
-from ...nn.module.module import Module
+from ...nn.module.module import Module, evaluating
 from ...nn.recurrence.layer import SequenceLayer
 from ...nn.recurrence.recurrent import Recurrent
 from ...nn.recurrence.stacked_layers import StackedLayers
@@ -106,7 +106,7 @@ class Subject(NamedTuple):
         recorder = Recorder()
         inputs = [recorder.define(Aval(each.at(sizes), each.dtype)) for each in self.inputs]
         try:
-            with no_grad(), Switch(traced=False, recorder=recorder):
+            with self._evaluating(), no_grad(), Switch(traced=False, recorder=recorder):
                 results = self.function(*inputs)
             outputs = [recorder.var(leaf) for leaf in results.values()]
         except CompileError as error:
@@ -114,13 +114,19 @@ class Subject(NamedTuple):
             raise ArgumentError(
                 text.replace(", or pass compile=False", "").replace("; pass compile=False", "")
             ) from error
+        except (ShapeError, IndexRangeError) as error:
+            raise ArgumentError(
+                f"to_onnx: expected a model that runs at all sizes of its inputs, got at {dict(sizes)}: {error} "
+                "Pass axes= with None for axes of fixed size."
+            ) from error
         return Trace(recorder, [x._var for x in inputs], outputs, list(results))
+
+    def _evaluating(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.module is None else evaluating(self.module)
 
     def run(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return the results for arrays, step by step."""
-        with ExitStack() as stack:
-            stack.enter_context(no_grad())
-            stack.enter_context(disable_compile())
+        with self._evaluating(), no_grad(), disable_compile():
             found = self.function(*map(_given, arrays))
         return {name: leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf) for name, leaf in found.items()}
 
@@ -147,10 +153,8 @@ def subject_of(
     """
     name = type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", type(model).__name__)
     if isinstance(model, Cell):
-        model = Recurrent(model).eval() if not model.training else _training(name)
+        model = Recurrent(model)
     if isinstance(model, Module):
-        if any(module.training for module in model.modules()):
-            _training(name)
         if any(isinstance(module, SequenceLayer) and module.options["stateful"] for module in model.modules()):
             raise ArgumentError(
                 f"to_onnx: expected layers that keep no state between calls, got a stateful one in {name}; build it "
@@ -177,12 +181,6 @@ def subject_of(
     function = _function(model, list(examples), state, len(states), lengths)
     subject = Subject(name, function, (*declared, *states, *ends), model if isinstance(model, Module) else None)
     return _one_step(subject, len(declared)) if step else subject
-
-
-def _training(name: str) -> Any:
-    raise ArgumentError(
-        f"to_onnx: expected a model in evaluation mode, got {name} in training mode; call model.eval()."
-    )
 
 
 def _check_arguments(model: Any, name: str, examples: Mapping[str, Any], lengths: bool) -> None:

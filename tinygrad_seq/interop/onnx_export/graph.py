@@ -88,7 +88,7 @@ class Graph:
         if found is None:
             free = name and name not in root.initializers and name not in root.taken
             found = root._known[key] = name if free else self.new("c")
-            root.initializers[found] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), found)
+            root.initializers[found] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), found)
         return found
 
     def value(self, atom: Any, dtype: np.dtype, of: np.dtype | None = None) -> str:

@@ -16,7 +16,7 @@ def write_matmul(g: Graph, eqn: Eqn) -> str:
     precision, dtype = eqn.params.get("precision", "float32"), eqn.result.dtype
     a, known = g.value(eqn.operands[0], dtype), g.array(eqn.operands[1])
     if precision == "int8" and known is not None:
-        return _int8(g, a, known)
+        return _int8(g, a, known, eqn.params.get("largest", 0.0))
     if precision == "int8":
         raise ArgumentError(
             f"to_onnx: expected int8 products with constant weights, got {g.sizes_of(eqn.operands[1])} computed; "
@@ -32,17 +32,21 @@ def _rounded(g: Graph, name: str) -> str:
     return g.node("Cast", g.node("Cast", name, to=g.BFLOAT16), to=g.type_of(_FLOAT32))
 
 
-def _int8(g: Graph, a: str, known: np.ndarray) -> str:
-    """Write a product in int8, with one scale per row of `a`, taken from it, and one per column of the weights."""
-    from ...kernels.gemm.operands import SMALLEST, quantise  # imports Numba
+def _int8(g: Graph, a: str, known: np.ndarray, fixed: float) -> str:
+    """Write a product in int8, with one scale per column of the weights, and one per row of `a` or a `fixed` one."""
+    from ...kernels.gemm.operands import LARGEST, SMALLEST, quantise  # imports Numba
 
-    largest = g.node("ReduceMax", g.node("Abs", a), g.constant(np.array([-1])), keepdims=1)
-    usable = g.node("Max", largest, g.value(float(SMALLEST), _FLOAT32))
-    numbers = g.node(
-        "Cast", g.node("Round", g.node("Mul", a, g.node("Div", g.value(127.0, _FLOAT32), usable))), to=g.INT8
-    )
-    scale = g.node("Div", largest, g.value(127.0, _FLOAT32))
+    most = g.value(float(LARGEST), _FLOAT32)
+    if fixed:
+        largest = g.value(float(fixed), _FLOAT32)
+        numbers = g.node("Mul", a, g.value(LARGEST / np.float32(fixed), _FLOAT32))
+        numbers = g.node("Min", g.node("Max", numbers, g.value(float(-LARGEST), _FLOAT32)), most)
+    else:
+        largest = g.node("ReduceMax", g.node("Abs", a), g.constant(np.array([-1])), keepdims=1)
+        usable = g.node("Max", largest, g.value(float(SMALLEST), _FLOAT32))
+        numbers = g.node("Mul", a, g.node("Div", most, usable))
+    numbers = g.node("Cast", g.node("Round", numbers), to=g.INT8)
     columns, of_columns = quantise(known, 0)
     exact = g.node("Cast", g.node("MatMulInteger", numbers, g.constant(columns)), to=g.type_of(_FLOAT32))
     # One factor after the other: onnxruntime takes the product of two scales, a matrix here, for the scale of all.
-    return g.node("Mul", g.node("Mul", exact, scale), g.constant(of_columns))
+    return g.node("Mul", g.node("Mul", exact, g.node("Div", largest, most)), g.constant(of_columns))

@@ -17,7 +17,7 @@ from ...base.switches import current
 from ...base.tree import Tree, flatten
 from ...errors import ArgumentError
 from ...ops.linear import matmul, with_precision
-from ...ops.primitive import TABLE, Array, OpKind, Primitive
+from ...ops.primitive import TABLE, Array, OpKind, Primitive, bind
 from ...ops.shape import broadcast_to, expand_dims, reshape
 from ...scan.eager import pair
 from ...scan.ir.leaves import alike, difference
@@ -97,7 +97,8 @@ class Recorder(Rewriter):
         if home is not self:
             return home.apply(primitive, operands, params)
         if primitive.kind is OpKind.PRODUCT:
-            params = with_precision(primitive, operands, params, current().precision)
+            modes = current()
+            params = with_precision(primitive, operands, params, modes.precision, operands if modes.quantized else ())
         if primitive not in OPERATIONS and self._rule(primitive) is None:
             instead = REFUSED.get(primitive.name, "compute it outside the model, or write it with other operations")
             raise ArgumentError(
@@ -295,26 +296,23 @@ def lifted(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any] | None:
         rank = max([operand.ndim for operand in eqn.reads])
         if primitive is matmul and min(operand.ndim for operand in eqn.reads) < 2:
             return None
-        return lambda _T, *xs: primitive_of(
-            eqn, [_aligned(x, o, rank) if o else x for x, o in zip(xs, over, strict=True)]
-        )
+        return lambda _T, *xs: _apply(eqn, [_aligned(x, o, rank) if o else x for x, o in zip(xs, over, strict=True)])
     if primitive.axes is not None and (axes := params[primitive.axes]) is not None:
         shifted = axes + 1 if isinstance(axes, int) else tuple([axis + 1 for axis in axes])
-        return lambda _T, x: primitive_of(eqn, [x], {str(primitive.axes): shifted})
+        return lambda _T, x: _apply(eqn, [x], {str(primitive.axes): shifted})
     if "axis" in params and kind is OpKind.OTHER and len(eqn.operands) == 1 and params["axis"] is not None:
         axis = params["axis"]
-        return lambda _T, x: primitive_of(eqn, [x], {"axis": axis + 1 if axis >= 0 else axis})
+        return lambda _T, x: _apply(eqn, [x], {"axis": axis + 1 if axis >= 0 else axis})
     if primitive.name == "standardise":
-        return lambda _T, x: primitive_of(eqn, [x], {"axes": tuple([axis + 1 for axis in params["axes"]])})
+        return lambda _T, x: _apply(eqn, [x], {"axes": tuple([axis + 1 for axis in params["axes"]])})
     if primitive in (_embedding, _take) and over == (False, True) and params.get("axis", 0) == 0:
-        return lambda _T, *xs: primitive_of(eqn, xs)
+        return lambda _T, *xs: _apply(eqn, xs)
     return None
 
 
-def primitive_of(eqn: Eqn, operands: Sequence[Any], changed: dict[str, Any] | None = None) -> Any:
+def _apply(eqn: Eqn, operands: Sequence[Any], changed: dict[str, Any] | None = None) -> Any:
     """Apply the primitive of an equation to other operands."""
-    recorder = next(x._builder for x in operands if x.__class__ is Tracer)
-    return recorder.apply(eqn.primitive, operands, eqn.params | (changed or {}))
+    return bind(eqn.primitive, tuple(operands), eqn.params | (changed or {}))
 
 
 def _lift_concat(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any]:
@@ -322,23 +320,23 @@ def _lift_concat(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any]:
 
     def rule(T: int, *xs: Any) -> Any:
         full = [x if o else broadcast_to(expand_dims(x, 0), (T, *x.shape)) for x, o in zip(xs, over, strict=True)]
-        return primitive_of(eqn, full, {"axis": axis + 1, "ends": ends})
+        return _apply(eqn, full, {"axis": axis + 1, "ends": ends})
 
     return rule
 
 
 def _lift_broadcast(eqn: Eqn, _over: tuple[bool, ...]) -> Callable[..., Any]:
     shape = eqn.params["shape"]
-    return lambda T, x: primitive_of(eqn, [_aligned(x, True, len(shape))], {"shape": (T, *shape)})
+    return lambda T, x: _apply(eqn, [_aligned(x, True, len(shape))], {"shape": (T, *shape)})
 
 
 _LIFTED: Final[dict[str, Callable[[Eqn, tuple[bool, ...]], Callable[..., Any]]]] = {
     "concat": _lift_concat,
     "broadcast_to": _lift_broadcast,
-    "reshape": lambda eqn, _over: lambda T, x: primitive_of(eqn, [x], {"shape": (T, *eqn.params["shape"])}),
+    "reshape": lambda eqn, _over: lambda T, x: _apply(eqn, [x], {"shape": (T, *eqn.params["shape"])}),
     "permute_dims": lambda eqn, _over: (
-        lambda _T, x: primitive_of(eqn, [x], {"axes": (0, *[axis + 1 for axis in eqn.params["axes"]])})
+        lambda _T, x: _apply(eqn, [x], {"axes": (0, *[axis + 1 for axis in eqn.params["axes"]])})
     ),
-    "index": lambda eqn, _over: lambda _T, x: primitive_of(eqn, [x], {"key": (slice(None), *eqn.params["key"])}),
-    "split": lambda eqn, _over: lambda _T, x: primitive_of(eqn, [x], {"axis": eqn.params["axis"] + 1}),
+    "index": lambda eqn, _over: lambda _T, x: _apply(eqn, [x], {"key": (slice(None), *eqn.params["key"])}),
+    "split": lambda eqn, _over: lambda _T, x: _apply(eqn, [x], {"axis": eqn.params["axis"] + 1}),
 }

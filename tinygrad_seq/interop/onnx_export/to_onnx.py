@@ -14,10 +14,10 @@ import numpy as np
 from ...base.files import write_atomically
 from ...base.tree import Tree
 from ...errors import ArgumentError, VerificationError
-from .dynamic_sizes import Samples
+from .dynamic_sizes import LARGE, SMALL, Samples
 from .export_subject import Subject, subject_of
 from .graph import Graph
-from .merge import merge
+from .merge import Merged, Trace, merge
 from .write_equations import write_equations
 
 OPSET, IR_VERSION = 18, 8
@@ -46,7 +46,8 @@ def to_onnx(
     Parameters
     ----------
     model : Module, Cell or function
-        A model in evaluation mode; a cell; or the step ``(carry, x) -> (carry, y)`` of `ts.scan`.
+        A model, of which the evaluation form is exported, without dropout, whatever its mode; a cell; or the step
+        ``(carry, x) -> (carry, y)`` of `ts.scan`.
     path : path
         The file to write.
     inputs : array_like, tuple or dict of them, optional
@@ -68,8 +69,7 @@ def to_onnx(
     Raises
     ------
     ArgumentError, ShapeError, DtypeError
-        If the model is in training mode, the arguments do not fit it, or an operation cannot be exported: the message
-        names it and its line.
+        If the arguments do not fit the model, or an operation cannot be exported: the message names it and its line.
     VerificationError
         If onnxruntime returns other numbers than the model. Nothing is written.
     CheckpointError
@@ -78,7 +78,7 @@ def to_onnx(
     Examples
     --------
     >>> import os, tempfile, numpy as np, onnxruntime, tinygrad_seq as ts
-    >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5)).eval()
+    >>> layer = ts.nn.Recurrent(ts.nn.MGUCell(3, 5))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "mgu.onnx")
     ...     ts.interop.to_onnx(layer, path, lengths=True)
@@ -119,9 +119,10 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
 
     taken = set() if subject.module is None else {size for p in subject.module.parameters() for size in p.shape}
     taken |= {size for each in subject.inputs for size in each.shape if isinstance(size, int)}
-    samples = Samples(subject.axes, taken)
-    traces = [subject.trace(point) for point in samples.points]
-    merged = merge(traces, samples)
+    try:
+        traces, merged = _traced(subject, Samples(subject.axes, taken, SMALL))
+    except ArgumentError:  # a size of the model may be one of these by chance
+        traces, merged = _traced(subject, Samples(subject.axes, taken, LARGE))
     names = {} if subject.module is None else {id(p._array): name for name, p in subject.module.named_parameters()}
     graph = Graph(merged.shapes, merged.constants, names, merged.uses)
     given, made = {each.name for each in subject.inputs}, set(traces[0].names)
@@ -154,6 +155,11 @@ def _serialised(subject: Subject, metadata: Mapping[str, str]) -> tuple[bytes, d
         raise ArgumentError(f"to_onnx: expected a model of less than 2 GB, got {error}; export its parts.") from error
     lines = traces[0].recorder.lines
     return data, {name: lines[var] for name, var in graph.origins.items() if var in lines}
+
+
+def _traced(subject: Subject, samples: Samples) -> tuple[list[Trace], Merged]:
+    traces = [subject.trace(point) for point in samples.points]
+    return traces, merge(traces, samples)
 
 
 def _version() -> str:

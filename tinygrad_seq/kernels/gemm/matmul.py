@@ -7,7 +7,8 @@ threads. There is one compilation per dtype, for all layouts of the operands, wr
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -19,10 +20,11 @@ from numba.extending import overload
 from ...base.modes import quiet
 from ...errors import DtypeError, ShapeError
 from ..jit import kernel
+from ..llvm.address import address_of
 from ..pool import Task, run_all, split, workers
 from .narrow import check_narrow, format_of, narrow_into, packed, rows_into
 from .operands import bits_of, header_of, product_in_numpy
-from .packed import STRIP_ROWS, gemm, matmul_into
+from .packed import STRIP_ROWS, gemm, part_of, pieces_into
 from .tile import BAND_ROWS, PANEL_BYTES, ROWS, ready
 
 Array = npt.NDArray[Any]
@@ -49,37 +51,40 @@ TASKS_PER_THREAD = 2
 # ------------------------------------------------------------------------------------------------ products
 
 
-def _into(a: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
+def _into(pieces: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
     """Multiply in the format of `like`."""
 
 
 @overload(_into)  # type: ignore[untyped-decorator, unused-ignore]
-def _choose(a, b, c, accumulate, fixed, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _choose(pieces, b, c, accumulate, fixed, like):  # type: ignore[no-untyped-def]  # noqa: ARG001
     if like == c.dtype:
-        return lambda a, b, c, accumulate, fixed, like: matmul_into(a, b, c, accumulate)  # noqa: ARG005
-    return lambda a, b, c, accumulate, fixed, like: narrow_into(a, b, c, accumulate, fixed, like)  # noqa: PLW0108
+        return lambda pieces, b, c, accumulate, fixed, like: pieces_into(pieces, b, c, accumulate)  # noqa: ARG005
+    return lambda pieces, b, c, accumulate, fixed, like: narrow_into(pieces, b, c, accumulate, fixed, like)  # noqa: PLW0108
 
 
 @kernel
-def _multiply(a: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
-    M, K = a.shape
+def _multiply(pieces: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
+    M, K = c.shape[0], b.shape[0]
     if K < SHORT_DEPTH or (K <= SUM_DEPTH and not accumulate) or header_of(like) > 0:
-        _into(a, b, c, accumulate, fixed, like)
+        _into(pieces, b, c, accumulate, fixed, like)
         return
-    room = np.empty((min(M, STRIP_ROWS), c.shape[1]), c.dtype)
-    for i in range(0, M, STRIP_ROWS):
-        rows, target = a[i : i + STRIP_ROWS, :], c[i : i + STRIP_ROWS, :]
+    strips = -(-M // STRIP_ROWS)
+    room = np.empty((-(-M // max(1, strips)), c.shape[1]), c.dtype)
+    for s in range(strips):
+        i0, i1 = s * M // strips, (s + 1) * M // strips
+        target = c[i0:i1, :]
         part = room[: target.shape[0], : c.shape[1]]  # sliced twice, it has the type of C: one compilation suffices
         more = accumulate
         for stop in range(K, 0, -SUM_DEPTH):
             start = max(0, stop - SUM_DEPTH)
+            rows = part_of(pieces, i0, i1, start, c.itemsize)
             if more and stop - start >= SHORT_DEPTH:
-                _into(rows[:, start:stop], b[start:stop, :], part, not more, fixed, like)  # no literal: one compilation
+                _into(rows, b[start:stop, :], part, not more, fixed, like)  # no literal: one compilation
                 for r in range(target.shape[0]):
                     for j in range(target.shape[1]):
                         target[r, j] += room[r, j]
             else:
-                _into(rows[:, start:stop], b[start:stop, :], target, more, fixed, like)
+                _into(rows, b[start:stop, :], target, more, fixed, like)
             more = True
 
 
@@ -88,27 +93,47 @@ def _product(dtype: np.dtype, form: np.dtype) -> Callable[..., None]:
     """Return `_multiply` in a format, compiled for any strides, without checks of dtypes and write flags."""
     ready(form)
     compiled, kind = cast("Any", _multiply), types.Array(from_dtype(dtype), 2, "A")
-    run, zero = compiled.compile((kind, kind, kind, types.boolean, types.intp, from_dtype(form))), form.type(0)
-    return lambda a, b, c, accumulate, fixed=0: run(a, b, c, accumulate, fixed, zero)
+    run = compiled.compile((types.int64[:, ::1], kind, kind, types.boolean, types.intp, from_dtype(form)))
+    zero, size = form.type(0), dtype.itemsize
+
+    def product(pieces: Sequence[Array], b: Array, c: Array, accumulate: bool, fixed: int = 0) -> None:
+        table = [(address_of(a), len(a), a.strides[0] // size, a.strides[1] // size) for a in pieces]
+        run(np.array(table, np.int64), b, c, accumulate, fixed, zero)
+
+    return product
 
 
-def _tasks(run: Callable[..., None], a: Array, b: Array, c: Array, accumulate: bool, parts: int) -> list[Task]:
+def _tasks(
+    run: Callable[..., None], pieces: Sequence[Array], b: Array, c: Array, accumulate: bool, parts: int
+) -> list[Task]:
     """Split the product into at most `parts` tasks of whole tiles, along the axis that costs less repeated reading."""
     M, N = c.shape
     columns = PANEL_BYTES // c.itemsize
     panels, tiles = -(-N // columns), -(-M // ROWS)
     # Tasks side by side read all of A, tasks below one another all of B; packing costs twice as much as reading.
-    again_a = M if a.strides[1] == a.itemsize else 2 * M
+    again_a = sum([len(a) if a.strides[1] == a.itemsize else 2 * len(a) for a in pieces])
     again_b = N if b.strides[1] == b.itemsize and parts * BAND_ROWS >= M else 2 * N
     if (min(panels, parts), -again_a) >= (min(tiles, parts), -again_b):
         cuts = [slice(columns * i, columns * j) for i, j in split(panels, parts)]
-        return [partial(run, a, b[:, cut], c[:, cut], accumulate) for cut in cuts]
-    cuts = [slice(ROWS * i, ROWS * j) for i, j in split(tiles, parts)]
-    return [partial(run, a[cut], b, c[cut], accumulate) for cut in cuts]
+        return [partial(run, pieces, b[:, cut], c[:, cut], accumulate) for cut in cuts]
+    ends = [(ROWS * i, min(M, ROWS * j)) for i, j in split(tiles, parts)]
+    return [partial(run, _rows_of(pieces, i, j), b, c[i:j], accumulate) for i, j in ends]
+
+
+def _rows_of(pieces: Sequence[Array], i: int, j: int) -> list[Array]:
+    """Return the pieces of the rows from i to j - 1."""
+    tops = [0, *itertools.accumulate(map(len, pieces))]
+    found = [a[max(i - top, 0) : max(j - top, 0)] for a, top in zip(pieces, tops, strict=False)]
+    return [a for a in found if len(a)]
 
 
 def multiply(
-    a: Array, b: Array, c: Array, accumulate: bool = False, precision: str = "float32", largest: float = 0.0
+    a: Array | Sequence[Array],
+    b: Array,
+    c: Array,
+    accumulate: bool = False,
+    precision: str = "float32",
+    largest: float = 0.0,
 ) -> None:
     """Set ``c = a @ b``, or add to it with `accumulate`, with the same bits for any number of threads.
 
@@ -119,11 +144,14 @@ def multiply(
 
     Parameters
     ----------
-    a, b
-        ``(M, K)`` and ``(K, N)``, of any strides.
+    a
+        ``(M, K)``, of any strides; or several matrices of K columns and together M rows, one below the other, which
+        share one packing of `b`: each has the bits of a product of its own.
+    b
+        ``(K, N)``, of any strides.
     c
-        ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its rows or columns are contiguous,
-        the product goes through a copy.
+        ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its columns are contiguous, or its
+        rows if `a` is one matrix, the product goes through a copy.
     precision
         ``"float32"``: as the operands are. ``"bfloat16"`` or ``"int8"``: float32 operands are rounded, as
         `operands.py` says; int8 has one scale per row of `a` and per column of `b`.
@@ -137,39 +165,43 @@ def multiply(
     DtypeError
         If the arrays are not all float32 or all float64, or not float32 in low precision.
     """
-    if not a.ndim == b.ndim == c.ndim == 2 or a.shape[1] != b.shape[0] or c.shape != (a.shape[0], b.shape[1]):
+    pieces = [a] if isinstance(a, np.ndarray) else a
+    M, K = sum(map(len, pieces)), b.shape[0]
+    if not b.ndim == c.ndim == 2 or c.shape != (M, b.shape[1]) or any(x.shape[1:] != (K,) for x in pieces):
         raise ShapeError(
-            f"multiply: expected a (M, K), b (K, N) and c (M, N), got {a.shape}, {b.shape} and {c.shape}; "
-            "the inner sizes must be equal."
+            "multiply: expected a (M, K), b (K, N) and c (M, N), got "
+            f"{', '.join([str(x.shape) for x in pieces])}, {b.shape} and {c.shape}; the inner sizes must be equal."
         )
-    _check_dtypes("multiply", a, b, c)
+    _check_dtypes("multiply", *pieces, b, c)
     form = c.dtype
     if precision != "float32":
-        check_narrow("multiply", a, b, precision)
+        check_narrow("multiply", pieces[0], b, precision)
         form = format_of(precision)
     if config.DISABLE_JIT:
-        product = quiet().run(np.matmul, a, b) if form == c.dtype else product_in_numpy(a, b, precision, largest)
-        quiet().run(np.add, product, c if accumulate else 0, out=c)
+        products = [
+            quiet().run(np.matmul, x, b) if form == c.dtype else product_in_numpy(x, b, precision, largest)
+            for x in pieces
+        ]
+        quiet().run(np.add, np.concatenate(products), c if accumulate else 0, out=c)
         return
-    M, N = c.shape
     if accumulate and precision == "int8":  # its sums are integers until the end
         part = np.empty(c.shape, c.dtype)
         multiply(a, b, part, False, precision, largest)
         c += part
         return
-    if N > 1 and c.strides[1] != c.itemsize:
-        if M > 1 and c.strides[0] != c.itemsize:
+    if b.shape[1] > 1 and c.strides[1] != c.itemsize:
+        if len(pieces) > 1 or (M > 1 and c.strides[0] != c.itemsize):
             copy = c.copy("C")
             multiply(a, b, copy, accumulate, precision, largest)
             c[...] = copy
             return
-        a, b, c = b.T, a.T, c.T
+        pieces, b, c = [b.T], pieces[0].T, c.T
     run = partial(_product(c.dtype, form), fixed=bits_of(largest))
-    threads = _threads(a, c, precision)
+    threads = _threads(K, c, precision)
     if threads == 1:
-        run(a, b, c, accumulate)
+        run(pieces, b, c, accumulate)
     else:
-        run_all(_tasks(run, a, b, c, accumulate, threads * TASKS_PER_THREAD))
+        run_all(_tasks(run, pieces, b, c, accumulate, threads * TASKS_PER_THREAD))
 
 
 @functools.cache
@@ -204,7 +236,7 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
         As in `multiply`.
     """
     run = partial(_packed_product(c.dtype, format_of(precision, c.dtype)), fixed=bits_of(largest))
-    threads = _threads(a, c, precision)
+    threads = _threads(a.shape[1], c, precision)
     if threads == 1:
         run(a, panels, c)
         return
@@ -221,7 +253,7 @@ def multiply_kept(
     largest: float = 0.0,
 ) -> None:
     """Set ``c = a @ b`` as `multiply` does; `kept`, which belongs to the memory of `b`, keeps its panels."""
-    if kept is None or config.DISABLE_JIT or a.shape[1] > SUM_DEPTH or _threads(a, c, precision) > 1:
+    if kept is None or config.DISABLE_JIT or a.shape[1] > SUM_DEPTH or _threads(a.shape[1], c, precision) > 1:
         multiply(a, b, c, False, precision, largest)
         return
     check_narrow("multiply", a, b, precision)
@@ -232,8 +264,8 @@ def multiply_kept(
     multiply_packed(a, panels, c, precision, largest)
 
 
-def _threads(a: Array, c: Array, precision: str) -> int:
-    return workers(2 * c.size * a.shape[1] * c.itemsize / FLOAT_BYTES_PER_SECOND / SPEED[precision])
+def _threads(K: int, c: Array, precision: str) -> int:
+    return workers(2 * c.size * K * c.itemsize / FLOAT_BYTES_PER_SECOND / SPEED[precision])
 
 
 # ------------------------------------------------------------------------------------------------ sums of rows

@@ -27,7 +27,7 @@ from ..llvm.address import address_of, data, empty, room
 from . import tile
 from .formats import BFLOAT16, FORMATS, INT8
 from .operands import bytes_of, convert_rows, footer_of, group_of, header_of, pack_entries
-from .packed import pack_at
+from .packed import pack_at, part_of
 from .tile import DEPTH_BYTES, PANEL_BYTES, ROWS, multiply_at
 
 Array = npt.NDArray[Any]
@@ -127,32 +127,36 @@ def _add_gemm_rows(typing, rows, M, K, b, c, N, c_row, accumulate, like):  # typ
 
 
 @kernel
-def narrow_into(a: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
-    """Set ``c = a @ b`` in the format of `like`, or add to it if the format can, for `a` and `b` of any strides.
+def narrow_into(pieces: Array, b: Array, c: Array, accumulate: bool, fixed: int, like: Any) -> None:
+    """Set ``c = a @ b`` in the format of `like`, or add to it if the format can.
 
-    *Changed*: `c` ``(M, N)``, with contiguous columns. All are float32.
+    `a` are pieces, as for `packed.pieces_into`; `b` has any strides. All are float32. *Changed*: `c` ``(M, N)``, with
+    contiguous columns.
     """
-    (M, K), N = a.shape, b.shape[1]
+    M, (K, N) = c.shape[0], b.shape
     group, header, item = group_of(like), header_of(like), np.uint8(0)
     steps = -(-K // group)
-    (a_row, a_column), (b_row, b_column), (c_row, _) = a.strides, b.strides, c.strides
-    a_row, a_column, b_row, b_column, c_row = a_row // 4, a_column // 4, b_row // 4, b_column // 4, c_row // 4
+    (b_row, b_column), (c_row, _) = b.strides, c.strides
+    b_row, b_column, c_row = b_row // 4, b_column // 4, c_row // 4
     panel = COLUMNS * (steps * bytes_of(like) + footer_of(like))
     width = max(1, _PACKED_BYTES // max(1, panel))
     panels = room(min(width, -(-N // COLUMNS)) * panel, item)
     row = header + 4 * steps
-    words = room(row * min(M, _STRIP_ROWS), item)
-    for i in range(0, M, _STRIP_ROWS):
-        rows = min(_STRIP_ROWS, M - i)
-        first, strip = data(a) + 4 * i * a_row, data(words)
-        convert_rows(first, rows, K, a_row, a_column, strip, fixed, like)
+    strips = -(-M // _STRIP_ROWS)
+    words = room(row * -(-M // max(1, strips)), item)
+    for s in range(strips):
+        i0, i1 = s * M // strips, (s + 1) * M // strips
+        strip = place = data(words)
+        for first, height, a_row, a_column in part_of(pieces, i0, i1, 0, 4):
+            convert_rows(first, height, K, a_row, a_column, place, fixed, like)
+            place += height * row
         for p in range(0, -(-N // COLUMNS), width):
             j = p * COLUMNS
             columns = min(N - j, width * COLUMNS)
             block = data(panels)
             pack_entries(data(b) + 4 * j * b_column, K, columns, b_row, b_column, block, like)
-            target = data(c) + 4 * (i * c_row + j)
-            _add_gemm_rows(strip, rows, K, block, target, columns, c_row, accumulate, like)
+            target = data(c) + 4 * (i0 * c_row + j)
+            _add_gemm_rows(strip, i1 - i0, K, block, target, columns, c_row, accumulate, like)
 
 
 @kernel

@@ -156,12 +156,32 @@ def gemm(a: Array, panels: Array, c: Array, accumulate: bool) -> None:
 
 
 @kernel
+def piece(a: Array) -> Array:
+    """Return `a` as the table of one piece: see `pieces_into`."""
+    table, (row, column) = np.empty((1, 4), np.int64), a.strides
+    table[0, 0], table[0, 1] = data(a), a.shape[0]
+    table[0, 2], table[0, 3] = row // a.itemsize, column // a.itemsize
+    return table
+
+
+@kernel
+def part_of(pieces: Array, i0: int, i1: int, k: int, size: int) -> Array:
+    """Return the pieces of the rows from i0 to i1 - 1, from column k on; `size` is that of an element."""
+    part = pieces.copy()
+    for n in range(len(pieces)):
+        _, rows, row, column = pieces[n]
+        first, last = min(max(i0, 0), rows), min(max(i1, 0), rows)
+        part[n, 0] += size * (first * row + k * column)
+        part[n, 1] = last - first
+        i0, i1 = i0 - rows, i1 - rows
+    return part
+
+
+@kernel
 def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     """Set ``c = a @ b``, or add to it with `accumulate`, for `a` ``(M, K)`` and `b` ``(K, N)`` of any strides.
 
-    *Changed*: `c` ``(M, N)``, with contiguous columns. Rows of B are read in place if they are contiguous and A is one
-    band, so that each is used few times; otherwise B is packed block by block. Rows of A are packed unless its columns
-    are contiguous.
+    *Changed*: `c` ``(M, N)``, with contiguous columns.
 
     Raises
     ------
@@ -177,7 +197,18 @@ def matmul_into(a: Array, b: Array, c: Array, accumulate: bool) -> None:
 @kernel
 def _matmul_compiled(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     """`matmul_into` without checks."""
-    M, K = a.shape
+    pieces_into(piece(a), b, c, accumulate)
+
+
+@kernel
+def pieces_into(pieces: Array, b: Array, c: Array, accumulate: bool) -> None:
+    """Set ``c = a @ b``, or add to it with `accumulate`, for pieces of `a`, one below another, and `b` of any strides.
+
+    Pieces are a table with a row ``(address, rows, row stride, column stride)`` each, strides in elements. Rows of B
+    are read in place if they are contiguous and A is one band, so that each is used few times; otherwise B is packed
+    block by block. Rows of A are packed unless it is one piece with contiguous columns. *Changed*: `c`.
+    """
+    M, K = c.shape[0], b.shape[0]
     if K == 0:
         if not accumulate:
             c[:] = 0
@@ -185,14 +216,14 @@ def _matmul_compiled(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     strips = -(-M // STRIP_ROWS)
     for s in range(strips):
         i0, i1 = s * M // strips, (s + 1) * M // strips
-        _multiply_strip(a[i0:i1, :], b, c[i0:i1, :], accumulate)
+        _multiply_strip(part_of(pieces, i0, i1, 0, c.itemsize), b, c[i0:i1, :], accumulate)
 
 
 @kernel
-def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
-    """`matmul_into` for one strip of rows and K > 0."""
-    (M, K), N = a.shape, b.shape[1]
-    blocks = -(-K * a.itemsize // DEPTH_BYTES)
+def _multiply_strip(pieces: Array, b: Array, c: Array, accumulate: bool) -> None:
+    """`pieces_into` for one strip of rows and K > 0."""
+    M, (K, N), zero = c.shape[0], b.shape, c.dtype.type(0)
+    blocks = -(-K * c.itemsize // DEPTH_BYTES)
     depth = -(-K // blocks)
     columns = PANEL_BYTES // c.itemsize
     once = M <= BAND_ROWS  # each panel is used once, right after it is packed
@@ -200,16 +231,21 @@ def _multiply_strip(a: Array, b: Array, c: Array, accumulate: bool) -> None:
     width *= columns
     in_place = N - N % columns if once and b.strides[1] == b.itemsize else 0
     panels = empty_panels(depth, min(N - in_place, width), b)
-    turned = a.strides[1] != a.itemsize
-    lanes = REGISTERS.width // a.itemsize
+    gathered = len(pieces) > 1 or pieces[0, 3] != 1
+    lanes = REGISTERS.width // c.itemsize
     across = -(-depth // lanes) * lanes
-    rows = np.empty((M if turned else 0, across), a.dtype)
+    rows = np.empty((M if gathered else 0, across), c.dtype)
     for n in range(blocks):
         k0, k1 = n * K // blocks, (n + 1) * K // blocks
-        block, more = a[:, k0:k1], accumulate or n > 0
-        if turned:
-            copy_padded(block, rows)
+        more, part = accumulate or n > 0, part_of(pieces, 0, M, k0, c.itemsize)
+        if gathered:
+            i = 0
+            for address, height, row, column in part:
+                copy_padded(matrix(address, height, k1 - k0, row, column, zero), rows[i : i + height])
+                i += height
             block = rows[:, : k1 - k0]
+        else:
+            block = matrix(part[0, 0], M, k1 - k0, part[0, 2], 1, zero)
         if in_place > 0:
             _multiply_panels(block, b[k0:k1, :], PANEL_BYTES, b.strides[0], c[:, :in_place], more)
         for j0 in range(in_place, N, width):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...autograd.creation import asarray
 from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
 from ...ops import losses
@@ -33,6 +34,8 @@ class _Weighted(Module):
     pos_weight: Buffer | None
 
     def _set_factor(self, name: str, factor: ArrayLike | None) -> None:
+        if isinstance(factor, np.ndarray):  # which a Buffer would make float32
+            factor = asarray(factor)
         setattr(self, name, None if factor is None else Buffer(factor))
 
     def _set_ignored(self, ignore_index: int) -> None:

@@ -27,8 +27,8 @@ class Hooks:
         self.before: list[Hook] = []
         self.after: list[Hook] = []
 
-    def add(self, hooks: list[Hook], function: Callable[..., Any], prepend: bool, with_kwargs: bool) -> HookHandle:
-        hook = Hook(function, with_kwargs)
+    def add(self, hooks: Any, function: Callable[..., Any], prepend: bool, with_kwargs: bool) -> HookHandle:
+        hook: Any = Hook(function, with_kwargs)
         hooks.insert(0 if prepend else len(hooks), hook)
         return HookHandle(hooks, hook)
 

@@ -25,6 +25,7 @@ def assign_buffers(
     history: set[Var],
     reusable: Collection[Var],
     replayed: Mapping[Var, Layout] = MappingProxyType({}),
+    apart: bool = False,
 ) -> dict[Var, Layout]:
     """Return the layout of each variable that is in memory.
 
@@ -40,6 +41,8 @@ def assign_buffers(
         Inputs that nobody reads after the loop, in memory that may be overwritten.
     replayed
         Where the inputs are that a replay stacked.
+    apart
+        Whether each batch element runs over all times before the next one begins.
 
     Raises
     ------
@@ -47,20 +50,60 @@ def assign_buffers(
         If a variable must be copied to be read in another shape.
     """
     saved = {loop.root(var) for var in loop.saved}
-    buffers = _of_inputs(loop, time_varying, history | saved)
+    in_place = _find_in_place(loop, phases) if apart else set()
+    buffers = _of_inputs(loop, time_varying, history | saved, in_place)
     buffers |= {var: layout.buffer for var, layout in replayed.items()}
     overwritten = _find_reuse(loop, phases, buffers.keys(), reusable)
     buffers |= _of_results(loop, phases, saved, {*buffers, *overwritten})
     return _lay_out(loop, buffers, overwritten, replayed)
 
 
-def _of_inputs(loop: Loop, time_varying: set[Var], history: set[Var]) -> dict[Var, Buffer]:
+def elements_apart(loop: Loop, phases: list[Phase], history: set[Var]) -> bool:
+    """Return whether each batch element runs over all times before the next one begins.
+
+    That needs a loop without products of the whole batch. It pays if the carry is a matrix, of which only the last one
+    is wanted, and what is read and written per time are vectors: then the matrix of a batch element stays in the cache.
+    """
+    if not loop.batched or not loop.carry or any(phase.products or phase.fused for phase in phases):
+        return False
+    stacked = history.union(map(loop.root, loop.saved))
+    pairs = [pair for pair in zip(loop.carry, loop.carry_out, strict=True) if stacked.isdisjoint(pair)]
+    inside = {var for pair in pairs for var in pair}
+    others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums, *loop.carry_out) if var in loop.batched]
+    ranks = [max([var.ndim for var in found], default=0) for found in (inside, set(others) - inside)]
+    return ranks[0] > ranks[1]
+
+
+def _find_in_place(loop: Loop, phases: list[Phase]) -> set[Var]:
+    """Return the carries that are read for the last time where the next one is written, element by element.
+
+    A step that may end with an error keeps its carry.
+    """
+    items = list(enumerate([item for phase in phases for item in phase.items]))
+    if any(eqn.primitive.kind is OpKind.LOOKUP for eqn in loop.eqns):
+        return set()
+    found = set()
+    for before, after in zip(loop.carry, loop.carry_out, strict=True):
+        maker = [(at, item) for at, item in items if isinstance(item, LoopNest) and after in item.registers]
+        reads = [(at, var) for at, item in items for eqn in eqns_of(item) for var in eqn.reads]
+        reads = [(at, var) for at, var in reads if loop.root(var) is before]
+        if len(maker) != 1 or any(at > maker[0][0] for at, _ in reads):
+            continue
+        alike = all(var is before for at, var in reads if at == maker[0][0])
+        if alike and maker[0][1].shape == loop.features(after) == loop.features(before):
+            found.add(before)
+    return found
+
+
+def _of_inputs(loop: Loop, time_varying: set[Var], history: set[Var], in_place: set[Var]) -> dict[Var, Buffer]:
     """Return the buffers of the carry, of the sums over time, and of the other inputs."""
     buffers: dict[Var, Buffer] = {}
     for before, after in zip(loop.carry, loop.carry_out, strict=True):
         alternates = history.isdisjoint((before, after))
-        buffers[before] = Buffer("now", before, before in loop.batched, alternates)
-        buffers[after] = Buffer("next", before, before in loop.batched, alternates)
+        buffers[before] = buffers[after] = Buffer("now", before, before in loop.batched, in_place=True)
+        if before not in in_place or not alternates:
+            buffers[before] = Buffer("now", before, before in loop.batched, alternates)
+            buffers[after] = Buffer("next", before, before in loop.batched, alternates)
     for before, after in zip(loop.time_sums, loop.time_sums_out, strict=True):
         buffers[before] = buffers[after] = Buffer("sum", before, before in loop.batched)
     for var in loop.inputs:

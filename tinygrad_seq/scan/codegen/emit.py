@@ -36,7 +36,7 @@ HEADER: Final = (
     "from tinygrad_seq.kernels.crew import finish, take\n"
     "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, vector, write\n"
     "from tinygrad_seq.kernels.gemm.packed import gemm_at, ready\n"
-    "from tinygrad_seq.kernels.llvm.simd import elements\n"
+    "from tinygrad_seq.kernels.llvm.simd import elements, lanes\n"
     f"from numpy import {_DTYPES}\n\n"
 )
 _LOW: Final = "from tinygrad_seq.kernels.gemm.narrow import gemm_rows_at, ready as ready_rows, rows_at\n"
@@ -92,9 +92,16 @@ class Source(NamedTuple):
 
 
 def emit(
-    loop: Loop, phases: list[Phase], layouts: Mapping[Var, Layout], backward: bool, replay: Replay | None = None
+    loop: Loop,
+    phases: list[Phase],
+    layouts: Mapping[Var, Layout],
+    backward: bool,
+    replay: Replay | None = None,
+    apart: bool = False,
 ) -> Source:
     """Return the source of a loop, and of a replay that runs before it for each batch element.
+
+    If they are `apart`, the loop over batch elements is outside of that over time.
 
     Raises
     ------
@@ -104,7 +111,7 @@ def emit(
         If an operation needs an operand or result in another layout.
     """
     text = KernelText(loop, layouts)
-    text.elements_apart = replay is not None or _elements_apart(text, phases)
+    text.elements_apart = apart
     before = _replay(text, replay) if replay else []
     if replay:
         text.loop, text.layouts = loop, {**layouts, **{var: replay.layouts[var] for var in replay.loop.carry}}
@@ -253,21 +260,6 @@ def _per_element(text: KernelText, lines: list[str]) -> list[str]:
         return ["if part == zero:", *indented(lines)]
     first, last = (f"first + {part} * (last - first) // parts" for part in ("part", "(part + one)"))
     return [f"for i in range({first}, {last}):", *indented(lines)]
-
-
-def _elements_apart(text: KernelText, phases: list[Phase]) -> bool:
-    """Return whether each batch element runs over all times before the next one begins.
-
-    That needs a loop without products of the whole batch. It pays if the carry is a matrix, what is read and written
-    per time are vectors, and only the last carry is wanted: then the carry of a batch element stays in the cache.
-    """
-    loop, layouts = text.loop, text.layouts
-    if not loop.batched or not loop.carry or any(phase.products or phase.fused for phase in phases):
-        return False
-    carry = {*loop.carry, *loop.carry_out}
-    others = [var for var in (*loop.inputs, *loop.saved, *loop.time_sums) if var in loop.batched and var not in carry]
-    ranks = [max([var.ndim for var in variables], default=0) for variables in (loop.carry, others)]
-    return all(layouts[var].buffer.alternates for var in loop.carry) and ranks[0] > ranks[1]
 
 
 def _replay(text: KernelText, replay: Replay) -> list[str]:

@@ -116,6 +116,8 @@ class KernelText:
             return name + "".join(steps)
         if buffer.alternates:
             slab = f"other_{slab}"
+        elif buffer.in_place:
+            slab = ""
         size = self.number((buffer.var, "element bytes"), buffer.size * buffer.dtype.itemsize)
         if buffer.kind in OF_ELEMENT:
             return f"{name} + {slab} * {size}"

@@ -41,12 +41,15 @@ class Buffer:
         Whether it has a value per batch element.
     alternates
         Whether it holds the carry of two times only.
+    in_place
+        Whether it holds the carry of one time only: the next one is written over it.
     """
 
     kind: Kind
     var: Var
     batched: bool
     alternates: bool = False
+    in_place: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,7 +67,8 @@ class Buffer:
 
     def slabs(self, T: int) -> int:
         """Return the number of slabs that the loop allocates for `T` times."""
-        return {"now": 2 if self.alternates else T + 1, "stack": T, "batch": 1}.get(self.kind, 0)
+        carries = 1 if self.in_place else 2 if self.alternates else T + 1
+        return {"now": carries, "stack": T, "batch": 1}.get(self.kind, 0)
 
 
 # A number in the source. 0 and 1 are written as they are. Any other is a runtime argument: its purpose, for which there
@@ -99,10 +103,14 @@ def as_int(number: Number) -> int:
 
 
 def contiguous(buffer: Buffer) -> Layout:
-    """Return the layout of a variable that has `buffer` to itself."""
+    """Return the layout of a variable that has `buffer` to itself.
+
+    Buffers of one shape share their strides, so that a loop nest over several of them computes one index.
+    """
     last = len(buffer.shape) - 1
     strides: list[Number] = [
-        1 if axis == last else ((buffer, axis), math.prod(buffer.shape[axis + 1 :])) for axis in range(last + 1)
+        1 if axis == last else (("stride", buffer.shape, axis), math.prod(buffer.shape[axis + 1 :]))
+        for axis in range(last + 1)
     ]
     return Layout(buffer, (), tuple(strides))
 

@@ -59,7 +59,9 @@ class _Emitter:
     def loops(self) -> list[str]:
         """Return the loops around the body; each sum starts before the loops that it is over."""
         text, shape = self.text, self.nest.shape
-        numbers = "elements" if any(eqn.primitive.vectorised for eqn in self.nest.eqns) else "range"
+        numbers = "lanes" if len(shape) > 1 else "range"
+        if any(eqn.primitive.vectorised for eqn in self.nest.eqns):
+            numbers = "elements"
         if text.fused:
             return [f"for j0 in {numbers}(units):", *indented(self._body([""]))]
         inner = len(shape) - 1 if self.rows > 1 else len(shape)
@@ -122,7 +124,8 @@ class _Emitter:
             return 1
         if any((first := summed_from(loop, eqn)) is not None and first < len(shape) - 1 for eqn in self.sums):
             return 1
-        kinds = {self.text.layouts[var].buffer.kind for var in self.strides}
+        buffers = [self.text.layouts[var].buffer for var in self.strides]
+        kinds = {buffer.kind for buffer in buffers if not buffer.in_place}
         if not kinds.isdisjoint({"now", "entering"}) and not kinds.isdisjoint({"next", "leaving"}):
             return 1  # LLVM would have to check each row of the carry against each row of the next one
         streams = [var for var in self.strides if self.strides[var][-1] != 0 and self.strides[var][-2] != 0]
@@ -247,7 +250,8 @@ def reduction(text: KernelText, eqn: Eqn) -> list[str]:
     assert eqn.primitive.fold is not None
     start, step = eqn.primitive.fold
     total = f"total{text.fresh(result)}"
-    summing = text.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"))
+    inner = "lanes" if axes and dtype.kind == "f" else "range"
+    summing = text.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"), inner)
     first = (
         f"{type_name(dtype)}({text.element(source, without_axes(source.strides))})"
         if start is None

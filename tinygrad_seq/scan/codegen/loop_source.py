@@ -10,7 +10,7 @@ from ...ops.linear import matmul
 from ..ir.step import Stages, Var
 from .arrange import Loop, arrange, with_copy
 from .batch_axis import with_batch_axis
-from .buffers import assign_buffers
+from .buffers import assign_buffers, elements_apart
 from .emit import Source, emit
 from .fusion import fuse_products
 from .layout import CopyNeededError, Layout
@@ -56,8 +56,9 @@ def loop_source(stages: Stages, time_varying: set[Var], history: set[Var], backw
             phases = fuse_products(loop, schedule(loop, constants=set(loop.inputs) - time_varying))
             replay = None if stages.replay is None else replay_loop(stages, time_varying)
             replayed = replay.replayed if replay else {}
-            layouts = assign_buffers(loop, phases, time_varying, history, reusable, replayed)
-            return LoopSource(loop, layouts, emit(loop, phases, layouts, backward, replay))
+            apart = replay is not None or elements_apart(loop, phases, history)
+            layouts = assign_buffers(loop, phases, time_varying, history, reusable, replayed, apart)
+            return LoopSource(loop, layouts, emit(loop, phases, layouts, backward, replay, apart))
         except CopyNeededError as missing:
             if missing.var in copies:
                 raise CompileError(

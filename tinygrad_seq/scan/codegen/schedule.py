@@ -11,6 +11,7 @@ along the last axes are added up on the way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -172,35 +173,40 @@ def _take(left: dict[Eqn, None], eqns: Iterable[Eqn]) -> list[Eqn]:
 
 
 def _fuse(loop: Loop, eqns: list[Eqn], later: dict[Eqn, None], needed: Collection[Eqn]) -> list[LoopNest]:
-    """Return the elementwise equations and sums among `eqns` in loop nests, as few as a greedy choice finds."""
+    """Return the elementwise equations and sums among `eqns` in loop nests, as few as a greedy choice finds.
+
+    Of those that can come next the smallest one does: equations over a matrix wait for all that can share a pass with
+    them.
+    """
     pending = {result for eqn in (*eqns, *later) for result in eqn.results}
     nests: list[LoopNest] = []
     while eqns:
-        nest: LoopNest | None = None
+        for eqn in tuple(eqns):
+            if is_layout(eqn) and pending.isdisjoint(eqn.reads):
+                eqns.remove(eqn)
+                pending.difference_update(eqn.results)
+        ready = [_shape_of(loop, eqn) for eqn in eqns if not is_layout(eqn) and pending.isdisjoint(eqn.reads)]
+        if not ready:
+            continue
+        nests.append(nest := LoopNest(min(ready, key=math.prod)))
         progress = True
         while progress:
             progress = False
             for eqn in tuple(eqns):
-                inside = nest.registers if nest is not None and not is_layout(eqn) else ()
-                if any(var in pending and var not in inside for var in eqn.reads):
-                    continue
-                shape = loop.features(eqn.result if is_elementwise(eqn) else eqn.operands[0])
-                if nest is not None and not is_layout(eqn) and nest.shape != shape:
-                    continue
-                eqns.remove(eqn)
-                progress = True
-                if is_layout(eqn):
-                    pending.difference_update(eqn.results)
-                    continue
-                if nest is None:
-                    nest = LoopNest(shape)
-                    nests.append(nest)
-                nest.add(eqn)
-            if nest is not None and not progress:
+                blocked = any(var in pending and var not in nest.registers for var in eqn.reads)
+                if not blocked and not is_layout(eqn) and _shape_of(loop, eqn) == nest.shape:
+                    eqns.remove(eqn)
+                    nest.add(eqn)
+                    progress = True
+            if not progress:
                 progress = _join(loop, nest, pending, later, needed)
-        if nest is not None:
-            pending.difference_update([eqn.result for eqn in nest.eqns])
+        pending.difference_update([eqn.result for eqn in nest.eqns])
     return nests
+
+
+def _shape_of(loop: Loop, eqn: Eqn) -> tuple[int, ...]:
+    """Return the axes that an elementwise equation, or a sum, loops over."""
+    return loop.features(eqn.result if is_elementwise(eqn) else eqn.operands[0])
 
 
 def _join(loop: Loop, nest: LoopNest, pending: set[Var], later: dict[Eqn, None], needed: Collection[Eqn]) -> bool:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS
+from ...kernels.gemm.matmul import SUM_ROWS
 from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Var
 from ..run.direction import Direction, Plan
 from ..run.segments import Run, parts_of
-from ..run.time_sums import TimeSum
+from ..run.time_sums import Accumulator
 
 
 class Item(NamedTuple):
@@ -109,20 +109,20 @@ def predict(plan: Plan, run: Run, names: Mapping[Var, str], backward_names: Mapp
     if plan.backward and backward:
         residuals = footprint(plan.forward, T, names, set(plan.residuals)).stays
         peak = max(forward.peak, residuals + backward.peak)
-        totals = [total for total in plan.backward.time_sums.values() if set(added).isdisjoint(total.needs)]
+        totals = [Accumulator(group, run.reverse) for group in plan.backward.groups]
+        totals = [total for total in totals if set(added).isdisjoint(total.needs)]
         waiting = [_waiting(total, run.T) for total in totals]
         inputs.append(Item("sums that fill no block", sum(waiting) + max(waiting, default=0), False))
         inputs += [blocks] if added else []
     return Prediction(forward, backward, [*outputs, *inputs], kept, kept + forward.peak, kept + _total(inputs) + peak)
 
 
-def _waiting(total: TimeSum, T: int) -> int:
+def _waiting(total: Accumulator, T: int) -> int:
     """Return the bytes of the matrix rows that wait until a block of a sum is full."""
     one = [
         matrix(np.empty((1, *var.shape), var.dtype)) for matrix, var in zip(total.matrices, total.needs, strict=False)
     ]
-    block = SUM_DEPTH if len(one) == 2 else SUM_ROWS
-    return sum(min(block, T * len(rows)) * rows.shape[1] * rows.itemsize for rows in one)
+    return sum(min(total.block, T * len(rows)) * rows.shape[1] * rows.itemsize for rows in one)
 
 
 def footprint(direction: Direction, T: int, names: Mapping[Var, str], results: set[Var]) -> Footprint:

@@ -10,6 +10,7 @@ import numpy as np
 from numba import config
 
 from ...kernels.gemm.matmul import SUM_ROWS
+from ...ops.primitive import OpKind
 from ..ir.step import Eqn, Stages, Step, Var, dependents, live
 from ..passes.differentiate import Backward
 from .batched import Env, plan_all
@@ -18,7 +19,7 @@ from .kept import NO_STAMPS, Stamps
 from .kernel import Kernel
 from .segments import Run, parts_of
 from .sums_of_calls import FEW_ROWS
-from .time_sums import TimeSum, plan_time_sum
+from .time_sums import TimeSum, joined, plan_time_sum
 
 
 class Direction:
@@ -41,6 +42,8 @@ class Direction:
         The batch size, as far as it is known.
     time_varying
         The variables with one value per time.
+    groups
+        The time sums, those in one group that one product computes.
     later
         Those of the time sums that may wait for those of other calls.
     constant, before, finish
@@ -57,11 +60,13 @@ class Direction:
         after = stages.after
         readers = Counter([operand for eqn in after for operand in eqn.reads])
         shared = {var for var, count in readers.items() if count > 1}.union(step.ys, step.carry_out, stacked)
-        producer = {result: eqn for eqn in after for result in eqn.results}
+        views = [eqn for eqn in stages.before if eqn.primitive.kind is OpKind.VIEW]
+        producer = {result: eqn for eqn in (*views, *after) for result in eqn.results}
         needed: list[Var] = [*step.ys, *stacked]
         for var in dict.fromkeys(step.sums):
             self.time_sums[var] = plan_time_sum(var, producer, self.time_varying, shared - set(step.sums))
             needed += self.time_sums[var].needs
+        self.groups = joined(self.time_sums)
         counts = Counter(step.sums)
         self.after = live(after, needed)
         history = {*needed, *[operand for eqn in self.after for operand in eqn.reads]}

@@ -97,7 +97,9 @@ class Frame:
         self.last: dict[Var, Part] = {}
         for buffer in own:
             if buffer.kind == "now":
-                begin, end = (0, T & 1) if buffer.alternates else (T, 0) if reverse else (0, T)
+                begin, end = (T, 0) if reverse else (0, T)
+                if buffer.alternates or buffer.in_place:
+                    begin, end = 0, T & buffer.alternates
                 self.first[buffer.var], self.last[buffer.var] = (self.slab(buffer.var, n) for n in (begin, end))
         self.outputs: dict[Var, Part] = {}
         for var, buffer, batched, start, inner in outputs:

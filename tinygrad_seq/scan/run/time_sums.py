@@ -3,14 +3,17 @@
 Changes of shape are applied once, to the sum. A product of two time-varying values, such as the gradient of a weight,
 is one product with ``T * N`` terms, not T products. Its terms are added in blocks counted from the last step, so that
 a run in segments adds the same numbers in the same order as a run in one piece: terms that fill no block wait for the
-next segment. The gradient of a lookup is added to the entries of the table that were looked up, the last step first.
+next segment. Products that share an operand, as xᵀ @ dgates and hᵀ @ dgates of an LSTM do, are computed as one: [x h]ᵀ
+@ dgates packs the gradients of the gates once. The gradient of a lookup is added to the entries of the table that were
+looked up, the last step first.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,6 +100,33 @@ def plan_time_sum(
     return TimeSum(var, (var,), (lambda x: x.reshape(len(x), -1),), lambda y: y.reshape(var.shape))
 
 
+def joined(plans: Mapping[Var, TimeSum]) -> list[dict[Var, TimeSum]]:
+    """Return plans of sums in groups. One product computes a group: its plans have the same last operand.
+
+    Products of two matrices that share a first operand are transposed.
+    """
+    products = {var: plan for var, plan in plans.items() if len(plan.matrices) == 2 and plan.var.ndim == 2}
+    groups = [{var: plan} for var, plan in plans.items() if var not in products]
+    while products:
+        count = Counter([key for plan in products.values() for key in dict.fromkeys(_sides(plan)[::-1])])
+        shared = max(count, key=count.__getitem__)
+        group = {var: plan for var, plan in products.items() if shared in _sides(plan)}
+        groups.append({var: plan if shared == _sides(plan)[1] else _turned(plan) for var, plan in group.items()})
+        products = {var: plan for var, plan in products.items() if var not in group}
+    return groups
+
+
+def _sides(plan: TimeSum) -> list[tuple[Any, ...]]:
+    """Return what another product has in common with that of a plan if it shares its first, or its last, operand."""
+    return [(var, plan.precision, plan.var.dtype) for var in plan.needs]
+
+
+def _turned(plan: TimeSum) -> TimeSum:
+    """Return the plan of the transposed product."""
+    finish = plan.finish
+    return plan._replace(needs=plan.needs[::-1], matrices=plan.matrices[::-1], finish=lambda y: finish(y.T))
+
+
 def _follows(eqn: Eqn, producer: dict[Var, Eqn], shared: Collection[Var]) -> bool:
     """Return whether a linear equation made the operand for this equation only (see `find_terms`)."""
     before = producer.get(eqn.operands[0])
@@ -141,42 +171,54 @@ def sum_of_calls(var: Var, plan: TimeSum, env: Env, backwards: bool) -> SumOfCal
 
 
 class Accumulator:
-    """Computes one sum over time from its segments.
+    """Computes one sum over time, or a group of products, from its segments.
 
     Parameters
     ----------
-    plan
-        What to sum.
+    plans
+        What to sum, one of the groups of `joined`.
     backwards
         Whether the segments come in the order of time, as in the backward run of a reversed scan.
+
+    Attributes
+    ----------
+    plans
+        As given.
+    needs, matrices
+        As in `TimeSum`: of a group, for the first operand of each product, and then for the shared one.
+    block
+        The number of terms in a block.
     """
 
-    def __init__(self, plan: TimeSum, backwards: bool) -> None:
-        self._plan, self._backwards = plan, backwards
-        self._block = SUM_DEPTH if len(plan.matrices) == 2 else SUM_ROWS
+    def __init__(self, plans: Mapping[Var, TimeSum], backwards: bool) -> None:
+        self.plans, self._plan, self._backwards = plans, next(iter(plans.values())), backwards
+        self.needs = *[var for plan in plans.values() for var in plan.needs[:1]], *self._plan.needs[1:]
+        self.matrices = *[f for plan in plans.values() for f in plan.matrices[:1]], *self._plan.matrices[1:]
+        self.block = SUM_DEPTH if len(self.matrices) >= 2 else SUM_ROWS
         self._value: np.ndarray | None = None
         self._waiting: list[np.ndarray] = []
         self._begun = False
+        self._ends: list[int] = []
 
     def add(self, env: Env, last: bool) -> None:
         """Add the values of the segment before those added so far; `last` if none will follow."""
         if self._plan.scattered:
-            self._scatter(*[env[var] for var in self._plan.needs])
+            self._scatter(*[env[var] for var in self.needs])
             return
-        given = zip(self._plan.matrices, self._plan.needs, strict=True)
+        given = zip(self.matrices, self.needs, strict=True)
         parts = [matrix(env[var]).astype(self._plan.var.dtype, copy=False) for matrix, var in given]
         if self._backwards:
             parts = [part[::-1] for part in parts]
         if self._waiting:
-            room = self._block - len(self._waiting[0])
+            room = self.block - len(self._waiting[0])
             cut = max(len(parts[0]) - room, 0)
             block = [np.concatenate([part[cut:], old]) for part, old in zip(parts, self._waiting, strict=True)]
             parts = [part[:cut] for part in parts]
-            if len(block[0]) < self._block and not last:
+            if len(block[0]) < self.block and not last:
                 self._waiting = block
                 return
             self._take(block)
-        cut = 0 if last else len(parts[0]) % self._block
+        cut = 0 if last else len(parts[0]) % self.block
         self._take([part[cut:] for part in parts] if cut else parts)
         self._waiting = [part[:cut].copy() for part in parts] if cut else []
 
@@ -191,18 +233,21 @@ class Accumulator:
     def _take(self, parts: list[np.ndarray]) -> None:
         stack = parts[0].shape[1:-1]
         if self._value is None:
-            make = np.empty if len(parts) == 2 and len(parts[0]) else np.zeros  # a product overwrites what it finds
-            self._value = make([*stack, *[part.shape[-1] for part in parts]], self._plan.var.dtype)
+            make = np.empty if len(parts) >= 2 and len(parts[0]) else np.zeros  # a product overwrites what it finds
+            self._ends = [*itertools.accumulate([part.shape[-1] for part in parts[:-1]])]
+            self._value = make([*stack, *self._ends[-1:], parts[-1].shape[-1]], self._plan.var.dtype)
         if len(parts) == 1:
             add_rows(parts[0], self._value)
         elif len(parts[0]):
-            a, b = parts
+            *lefts, b = parts
             for at in itertools.product(*map(range, stack)) if stack else [()]:
                 rows: Any = slice(None), *at
-                multiply(a[rows].T, b[rows], self._value[at], self._begun, self._plan.precision)
+                multiply([a[rows].T for a in lefts], b[rows], self._value[at], self._begun, self._plan.precision)
             self._begun = True
 
-    def result(self) -> np.ndarray:
-        """Return the sum."""
+    def results(self) -> Iterator[tuple[Var, np.ndarray]]:
+        """Yield each variable and its sum."""
         assert self._value is not None
-        return self._plan.finish(self._value)
+        cuts = np.split(self._value, self._ends[:-1], axis=0) if len(self.plans) > 1 else [self._value]
+        for (var, plan), value in zip(self.plans.items(), cuts, strict=True):
+            yield var, plan.finish(value)
