@@ -315,7 +315,7 @@ def serving(result: Result) -> Section:
     rows = []
     for case in result["results"]:
         found = [
-            f"{1e3 * ours:.1f} / {1e3 * peer:.1f} ms" if ours and peer else UNKNOWN
+            f"{1e3 * ours:.3g} / {1e3 * peer:.3g} ms" if ours and peer else UNKNOWN
             for measure in result["units"]
             for ours, peer in [[median(result, case, measure, name) for name in (OURS, TORCH[0])]]
         ]
