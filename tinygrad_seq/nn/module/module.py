@@ -569,7 +569,7 @@ class Module:
                 f"cannot run in {low[0]._precision}; cast the model that it was made from."
             )
         for found in (*self.parameters(), *self.buffers()):
-            if found.dtype.kind == "f":
+            if found.dtype.kind == "f" and found.dtype != chosen:
                 found._array = found._array.astype(chosen)
                 found.grad = None if found.grad is None else found.grad.astype(chosen)
         return self
