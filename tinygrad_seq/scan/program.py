@@ -164,9 +164,8 @@ class Program:
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
         last: Sequence[np.ndarray] = [reshaped(cotangents[at], forward.carry[at].shape) for at in self._carries]
         blocks = direction.blocks(run.T)
-        later = direction.later_in(run)
-        groups = [{var: plan for var, plan in group.items() if var not in later} for group in direction.groups]
-        sums = [Accumulator(group, run.reverse) for group in groups if group]
+        later, groups = direction.sums_in(run)
+        sums = [Accumulator(group, run.reverse) for group in groups]
         of_blocks = [total for total in sums if any(map(direction.adds_blocks, total.plans))] if blocks else []
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
