@@ -176,9 +176,7 @@ class Program:
             if direction.stages.replay is not None:
                 begin = dict(zip(forward.carry, carry if len(parts) == 1 else [x[number] for x in saved], strict=True))
                 env.update({var: begin[var] for var in direction.stages.replay.step.carry})
-            env.update(
-                zip(direction.step.xs, [g[part.times] for g in of_ys] if len(parts) > 1 else of_ys, strict=False)
-            )
+            env.update(zip(direction.step.xs, _cut(of_ys, part, run.T), strict=False))
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
@@ -191,9 +189,11 @@ class Program:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         plans = direction.time_sums
-        summed: dict[Var, Any] = {var: sum_of_calls(var, plans[var], env, run.reverse) for var in later}
-        summed.update(pair for total in sums for pair in total.results())
-        rest = [summed[var] for var in direction.step.sums]
+        summed = dict(pair for total in sums for pair in total.results())
+        rest: list[Any] = [  # what waits takes over the terms of others, so each leaf has one of its own
+            sum_of_calls(var, plans[var], env, run.reverse) if var in later else summed[var]
+            for var in direction.step.sums
+        ]
         position = 0
         for var, terms in gradient.consts:
             if terms:
