@@ -221,7 +221,7 @@ class _Walk(ast.NodeVisitor):
         ends = [self.value(end) for end in call.args]
         kind = types.unliteral(ends[-1].kind)
         *first, last = [self.cast(end, kind).code for end in ends]
-        found = [(first[0] if first else last.type(0), last, {})]
+        found: list[tuple[Any, Any, dict[str, int]]] = [(first[0] if first else last.type(0), last, {})]
         if function in VECTORS:
             found = spans(self.builder, last, VECTORS[function])
         for span in found:
