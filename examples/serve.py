@@ -133,7 +133,8 @@ class Job:
     """A request at work: what it has to say, and at its end the answer, or an exception."""
 
     def __init__(self) -> None:
-        self.text, self.answer, self.done, self.left = "", None, False, False
+        self.text, self.done, self.left = "", False, False
+        self.answer: Any = None
         self.news = asyncio.Event()
         self.row: int | None = None
         self.token = 0

@@ -60,6 +60,7 @@ MAX_LINES = 400
 # Folders that ask the row of a primitive what they must know of it, and do not list primitives by name.
 ASKS_THE_ROW = ("nn", "scan")
 WORDS_ALLOWED = {  # displays of words that happen to be names of primitives too
+    "nn.attention.transformer": "the values of the option activation",
     "nn.cells.elman": "the values of the option nonlinearity",
     "nn.recurrence.options": "the values of the option merge",
     "nn.recurrence.torch_layers": "the values of the options nonlinearity and merge",

@@ -238,3 +238,10 @@ def test_a_list_with_a_tensor_that_requires_grad_is_refused(make):
         with pytest.raises(GraphError, match=r"join them with ts\.stack, or use x\.detach"):
             make([inner])
     np.testing.assert_array_equal(make([x.detach()]).numpy(), [[1.0, 2.0]])
+
+
+def test_casts_copy_unless_they_are_told_not_to():
+    x = ts.ones(2)
+    assert x.astype("float32", copy=False) is x
+    assert not np.shares_memory(x.astype("float32").numpy(), x.numpy())
+    assert x.astype("int8", copy=False).dtype == np.int8

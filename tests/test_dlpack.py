@@ -131,3 +131,16 @@ class Elsewhere:
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("library", ["torch", "jax.numpy"])
+def test_other_libraries(library):
+    other = pytest.importorskip(library)
+    x = ts.ones((2, 3))
+    theirs = other.from_dlpack(x)  # JAX copies what does not lie at a multiple of 64 bytes
+    assert library != "torch" or np.shares_memory(np.from_dlpack(theirs), x.numpy())
+    back = ts.from_dlpack(theirs)
+    assert np.shares_memory(back.numpy(), np.from_dlpack(theirs))
+    assert back.dtype == x.dtype
+    back[0, 0] = 5.0  # in the shared memory of torch, in a copy of that of jax, which is read-only
+    assert float(theirs[0, 0]) == (5.0 if library == "torch" else 1.0)

@@ -20,7 +20,11 @@ MODULES = {"data", "errors", "interop", "metrics", "nn", "optim", "report", "tra
 def test_dir_shows_public_names_only() -> None:
     assert dir(ts) == sorted([*ts.__all__, "interop", "report", "train"])
     assert {name for name in dir(ts) if isinstance(getattr(ts, name), types.ModuleType)} == MODULES
-    assert {name for name in dir(ts.nn) if isinstance(getattr(ts.nn, name), types.ModuleType)} == {"functional", "init"}
+    assert {name for name in dir(ts.nn) if isinstance(getattr(ts.nn, name), types.ModuleType)} == {
+        "functional",
+        "init",
+        "utils",
+    }
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -25,14 +25,14 @@ from tinygrad_seq.train.text import Writer
 
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra 'examples'")
 pytest.importorskip("fastapi", reason="needs the extra 'examples'")
-serve = load("serve")
+serve: Any = load("serve")
 
 LETTERS = "the quick brown fox jumps over a lazy dog"
 VOCABULARY = Vocabulary.build([LETTERS], level="char")
 TEXTS = ["the dog", "a", "fox over fox", LETTERS]
 
 
-class Hindered(serve.Streams):  # type: ignore[misc]
+class Hindered(serve.Streams):
     """The streams of the example, which may be slow or fail."""
 
     delay, failures = 0.0, 0
@@ -157,7 +157,7 @@ def test_answers_are_those_of_the_library(server):
     ):
         status, events = server.ask("/sample", wish)
         assert status == 200
-        assert text_of(events) == server.sample(**wish)  # type: ignore[arg-type]
+        assert text_of(events) == server.sample(**wish)
     assert server.ask("/sample", {})[0] == 200
 
 
@@ -271,7 +271,7 @@ def test_slow_clients_delay_nobody(server):
     start = time.monotonic()
     assert server.ask("/score", {"text": "the dog"})[0] == 200
     assert time.monotonic() - start < 20
-    expected = server.sample(**wish)  # type: ignore[arg-type]
+    expected = server.sample(**wish)
     for connection in slow:
         assert connection.recv(20)
     assert all(text_of(read_all(connection)) == expected for connection in slow)

@@ -131,9 +131,7 @@ def _dtype_of(name: str, x: Any) -> np.dtype:
 def astype(x: Array, dtype: Any, /, *, copy: builtins.bool = True, device: str | None = None) -> Array:
     """Return `x` as `dtype`, as a copy unless `copy` is False and it has that dtype."""
     check_device("astype", device)
-    if x.dtype == as_dtype("astype", dtype):
-        return functional.clone(x) if copy else x
-    return functional.astype(x, dtype)
+    return functional.astype(x, dtype, copy=copy)
 
 
 # ------------------------------------------------------------------------------------- creation and manipulation

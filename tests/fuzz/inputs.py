@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,76 @@ def kernels(rng: Random, folder: Path) -> Call:
     return call
 
 
+MODELS = Path(__file__).parents[1] / "interop" / "data"
+
+
+def keras_files(rng: Random, folder: Path) -> Call:
+    """A model of Keras with a changed configuration, changed weights, or changed bytes; or weights alone."""
+    name = rng.choice(("tagger.keras", "scorer.keras", "tagger.h5", "tagger.weights.h5"))
+    path, data = folder / name, (MODELS / name).read_bytes()
+    if name.endswith(".h5") or rng.random() < 0.2:
+        path.write_bytes(mutate_bytes(rng, data, data))
+    else:
+        changed = rng.choice(("config.json", "config.json", "config.json", "metadata.json", "model.weights.h5"))
+        with zipfile.ZipFile(MODELS / name) as old, zipfile.ZipFile(path, "w") as new:
+            for member in old.namelist():
+                content = old.read(member)
+                if member == changed:
+                    change = mutate_json if member.endswith(".json") else mutate_bytes
+                    content = change(rng, content)
+                new.writestr(member, content)
+    model = ts.interop.from_keras(MODELS / "tagger.keras") if name.endswith("weights.h5") else None
+    x = np.ones((2, 5, 2), np.float32) if name.startswith("scorer") else np.ones((2, 5), np.int64)
+
+    def call() -> None:
+        with ts.disable_compile():
+            ts.interop.from_keras(path, model)(x)
+
+    return call
+
+
+def onnx_files(rng: Random, folder: Path) -> Call:
+    """A model of ONNX with changed bytes, which is read and run."""
+    path, data = folder / "x.onnx", (MODELS / "torch.onnx").read_bytes()
+    path.write_bytes(mutate_bytes(rng, data, data))
+
+    def call() -> None:
+        with ts.disable_compile():
+            ts.interop.from_onnx(path)(np.ones((2, 5), np.int64))
+
+    return call
+
+
+def torch_files(rng: Random, folder: Path) -> Call:
+    """A file of PyTorch, an index of safetensors files, or a state dict with foreign entries."""
+    if rng.random() < 0.3:
+        state = mutate_tree(
+            rng, {"state_dict": {"module.weight": np.ones(2), "module.bias": np.ones(3)}}, VALUES + _ARRAYS
+        )
+        return lambda: ts.interop.from_pytorch(state if isinstance(state, dict) else {"a": state})
+    path, data = folder / "x.pt", (MODELS / "torch.pt").read_bytes()
+    if rng.random() < 0.5:
+        path, data = folder / "model.safetensors.index.json", b'{"weight_map": {"a": "a.safetensors"}}'
+        ts.save({"a": np.ones(3)}, folder / "a.safetensors")
+        data = mutate_json(rng, data)
+    else:
+        data = mutate_bytes(rng, data, data)
+    path.write_bytes(data)
+    return lambda: ts.interop.from_pytorch(path)
+
+
+def hub_folders(rng: Random, folder: Path) -> Call:
+    """The folder of a language model, with one changed file."""
+    vocabulary = Vocabulary("abc")
+    ts.interop.to_hub(ts.train.LanguageModel(len(vocabulary), 2, 3, cell="gru"), folder, vocabulary)
+    name = rng.choice(("config.json", "tokenizer.json", "model.safetensors"))
+    if name.endswith(".json"):
+        (folder / name).write_bytes(mutate_json(rng, (folder / name).read_bytes()))
+    else:
+        _change_tensors(rng, folder / name)
+    return lambda: ts.interop.from_hub(folder)
+
+
 _WORDS = (
     "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out",
     "NEW", "--steps", "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt",
@@ -294,4 +365,8 @@ READERS: dict[str, tuple[int, Callable[[Random, Path], Call]]] = {  # name: (sha
     "states": (10, states),
     "arguments": (4, arguments),
     "kernels": (1, kernels),
+    "keras files": (10, keras_files),
+    "onnx files": (10, onnx_files),
+    "torch files": (5, torch_files),
+    "hub folders": (5, hub_folders),
 }

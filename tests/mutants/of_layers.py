@@ -165,7 +165,7 @@ MUTANTS = [
     ),
     Mutant(
         "a row of attention in which nothing counts has weights",
-        "nn/attention/mechanism.py",
+        "nn/scaled_dot_product.py",
         "    return where(mask, softmax(where(mask, scores, hidden), axis=-1), 0)",
         "    return softmax(where(mask, scores, hidden), axis=-1)",
         ATTENTION,
@@ -320,8 +320,8 @@ MUTANTS = [
     Mutant(
         "Kaiming's bound takes the outputs",
         "nn/init.py",
-        "    fan_in, _ = _fans",
-        "    _, fan_in = _fans",
+        'zip(("fan_in", "fan_out"), _fans',
+        'zip(("fan_out", "fan_in"), _fans',
         ("tests/nn/test_layers.py",),
     ),
     Mutant(

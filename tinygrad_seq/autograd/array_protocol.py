@@ -94,14 +94,13 @@ class ArrayProtocol:
         return np.array(_bare(self, "np.asarray"), dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Array, **options: Any) -> Any:
-        row = _primitives().get(ufunc)
+        row = None if options else _primitives().get(ufunc)
+        if row is not None and method == "__call__":
+            return row(*operands)
+        if row is not None and method == "outer":
+            a, b = map(as_array, operands)
+            return row(expand_dims(a, tuple(range(a.ndim, a.ndim + b.ndim))), b)
         name = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
-        if row is not None and not options:
-            if method == "__call__":
-                return row(*operands)
-            if method == "outer":
-                a, b = map(as_array, operands)
-                return row(expand_dims(a, tuple(range(a.ndim, a.ndim + b.ndim))), b)
         found = _numpys().translations().get((ufunc, method))
         return _translated(name, found, getattr(ufunc, method), operands, options)
 

@@ -33,10 +33,11 @@ class Memory:
 
     def add(self, tensor: Any) -> None:
         """Let `tensor`, a view of one of the others, share the memory too."""
-        if len(self._members) >= self._most:
-            self._members = [one for one in self._members if one() is not None]
-            self._most = 16 + 2 * len(self._members)
-        self._members.append(weakref.ref(tensor))
+        members = self._members
+        if len(members) >= self._most:
+            members = self._members = [one for one in members if one() is not None]
+            self._most = 16 + 2 * len(members)
+        members.append(weakref.ref(tensor))
 
     def members(self) -> list[Any]:
         """Return the tensors that are still there."""
@@ -54,6 +55,8 @@ def make_writable(members: Sequence[Any]) -> None:
     if owner.flags.writeable and (
         any(t._exposed for t in members) or all(map(operator.le, _references(members), _NO_MORE))
     ):
+        return
+    if not owner.size:
         return
     order = sorted(range(owner.ndim), key=lambda axis: -owner.strides[axis])
     old = owner.transpose(order).reshape(-1).view(np.uint8)

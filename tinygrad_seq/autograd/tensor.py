@@ -20,11 +20,11 @@ from ..ops.primitive import LEVELS, Array, Primitive
 from .array_protocol import ArrayProtocol
 from .conversion import to_array
 from .inplace import InPlace
-from .sharing import Memory, owner_of
 from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
 from .recording import check_forward, check_operand, explain, make_node
+from .sharing import Memory
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
@@ -85,6 +85,7 @@ def record(  # noqa: C901 (the path of every operation)
         return outputs
     tensor = _new(Tensor)
     tensor._array = result
+    tensor._memory = None
     tensor._source = node
     tensor._requires_grad = node is not None
     if node is None and primitive.aliases:
@@ -97,14 +98,16 @@ _new = object.__new__
 
 def _as_view(source: Array, view: Tensor) -> None:
     """Let `view` share the memory of `source`, if it has it: what is written to one is then seen in the other."""
-    if isinstance(source, Tensor) and view._array.size and owner_of(view._array) is owner_of(source._array):
-        memory = source._memory
-        if memory is None:
-            memory = source._memory = Memory(source)
-        memory.add(view)
-        view._memory = memory
-        if source._exposed:
-            view._exposed = True
+    base, origin = view._array.base, getattr(source, "_array", None)
+    if base is None or (base is not origin and (origin is None or base is not origin.base)):
+        return
+    memory = source._memory
+    if memory is None:
+        memory = source._memory = Memory(source)
+    memory.add(view)
+    view._memory = memory
+    if source._exposed:
+        view._exposed = True
 
 
 def _computed(primitive: Primitive, arrays: list[Any], params: dict[str, Any], modes: Modes) -> Any:
@@ -143,11 +146,8 @@ def _with_modes(
         modes.observer(primitive, operands, arrays)
     if modes.precision == "float32":
         return modes, params
-    if modes.quantized and wanted and modes.recording:
-        raise GraphError(
-            f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
-            "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
-        )
+    if wanted and modes.recording:
+        refuse_quantised(modes)
     found = with_precision(primitive, tuple(arrays), params, modes.precision, operands if modes.quantized else ())
     weight = operands[1] if modes.quantized and found is not params else None
     stamp = weight._current_stamp() if isinstance(weight, Tensor) else None
@@ -156,11 +156,20 @@ def _with_modes(
     return modes, found | {"kept": stamp.kept}
 
 
+def refuse_quantised(modes: Modes) -> None:
+    """Raise if what is to be recorded belongs to a quantised model."""
+    if modes.quantized:
+        raise GraphError(
+            f"{modes.quantized}: expected a quantised model to run without gradients, got an operand that requires "
+            "grad; use ts.no_grad(), or train the model that it was made from, with ts.autocast('bfloat16') if need be."
+        )
+
+
 class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators):
     """An n-dimensional array with a gradient.
 
-    Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
-    scalars never change an array's dtype, and mixing float32 with float64 gives float64.
+    Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes and broadcasting are NumPy's. Numbers never change an
+    array's dtype; float32 with float64 gives float64, and with integers float32.
 
     Parameters
     ----------
@@ -199,7 +208,7 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
         self._array = to_array("tensor" if type(self) is Tensor else type(self).__name__, data, dtype)
-        self._source = None
+        self._memory = self._source = None
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
@@ -360,6 +369,7 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
         self._retains = True
 
     _apply = staticmethod(record)
+    _leaf = staticmethod(lambda array: wrap(array))
 
 
 def attach(array: Array, source: Source | None) -> Tensor:
@@ -368,14 +378,14 @@ def attach(array: Array, source: Source | None) -> Tensor:
         return array
     tensor = _new(Tensor)
     tensor._array = array if array.__class__ is np.ndarray else np.asarray(array)
-    tensor._source, tensor._requires_grad = source, source is not None
+    tensor._memory, tensor._source, tensor._requires_grad = None, source, source is not None
     return tensor
 
 
 def wrap(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     """Return a leaf that takes over `array`, which nobody else may write to, as it is."""
     tensor = _new(Tensor)
-    tensor._array, tensor._source, tensor._requires_grad = array, None, False
+    tensor._array, tensor._memory, tensor._source, tensor._requires_grad = array, None, None, False
     if requires_grad:
         tensor.requires_grad = True
     return tensor

@@ -211,6 +211,6 @@ def _language_model(config: dict[str, Any], held: int, root: Path) -> LanguageMo
     least = vocab * (embedding + hidden) + hidden * hidden * layers + embedding * hidden  # type: ignore[operator]
     if least > held:
         raise CheckpointError(
-            f"from_hub: expected at least {least:,} weights for {shown(root / 'config.json')}, got {held:,}; restore it."
+            f"from_hub: expected at least {least:,} weights for {shown(root / 'config.json')}, got {held:,}; check it."
         )
     return LanguageModel(vocab, embedding, hidden, layers, float(dropout), cell)  # type: ignore[arg-type]

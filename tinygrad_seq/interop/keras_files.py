@@ -15,6 +15,10 @@ from ..errors import ArgumentError, CheckpointError
 from .keras_layers import Arrays, Spec, spec_of
 
 MODELS = ("Sequential", "Functional", "Model")
+_WITH_WEIGHTS = (
+    *MODELS, "Bidirectional", "Dense", "Embedding", "GRU", "LSTM", "LayerNormalization", "RNN", "SimpleRNN",
+    "TimeDistributed",
+)  # fmt: skip
 
 
 def import_h5py(caller: str) -> Any:
@@ -88,8 +92,24 @@ class Weights:
             return
         root = self._root
         places = "_layer_checkpoint_dependencies" if "_layer_checkpoint_dependencies" in root else "layers"
-        for spec, path in zip(specs, self._paths(root, places, specs), strict=True):
+        paths = list(self._paths(root, places, specs))
+        others = set(root.get(places, ())) - {path.split("/")[1] for path in paths}
+        self._refuse([name for name in sorted(others) if self._has_weights(root[places][name])])
+        for spec, path in zip(specs, paths, strict=True):
             yield self._gather(root, path, spec)
+
+    def _has_weights(self, group: Any) -> bool:
+        found: list[bool] = []
+        if isinstance(group, self._h5py.Group):
+            group.visititems(lambda _name, item: found.append(True) if isinstance(item, self._h5py.Dataset) else None)
+        return bool(found)
+
+    def _refuse(self, names: Sequence[str]) -> None:
+        if names:
+            raise CheckpointError(
+                f"expected the weights of the layers of one model, got also those of {', '.join(names)[:200]!r}; the "
+                "configuration, or the model that was passed, has no such layers."
+            )
 
     def _paths(self, root: Any, prefix: str, specs: Sequence[Spec]) -> Iterator[str]:
         """Yield the group of each layer: those of one class are numbered in the order of the layers."""
@@ -131,11 +151,14 @@ class Weights:
             for name in names
         }
         if all(spec.name in held for spec in specs):
+            own = {spec.name for spec in specs}
+            self._refuse([name for name, arrays in held.items() if arrays and name not in own])
             yield from (held[spec.name] for spec in specs)
             return
-        filled = [arrays for arrays in held.values() if arrays]
+        filled = {name: arrays for name, arrays in held.items() if arrays}
         for spec in specs:
-            yield filled.pop(0) if filled and places_of(spec) else []
+            yield filled.pop(next(iter(filled))) if filled and spec.class_name in _WITH_WEIGHTS else []
+        self._refuse(list(filled))
 
 
 def _text(value: Any) -> str:

@@ -90,7 +90,8 @@ class Spec:
         value = self.config.get(key, default)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise CheckpointError(
-                f"layer {self.name[:80]!r}: expected {key} as {kind}, got {value!r:.60}; restore the file."
+                f"layer {self.name[:80]!r}: expected {key} of type {getattr(kind, '__name__', 'float')}, got "
+                f"{value!r:.60}; restore the file."
             )
         return value
 

@@ -126,7 +126,20 @@ def _read(content: bytes, model: Any) -> Any:
     if top.class_name not in MODELS:
         raise ArgumentError(f"expected a model of {', '.join(MODELS)}, got {top.class_name[:60]!r}; save such a model.")
     specs = layers_of(top)
+    _check_known(specs)
     return _chain(specs, list(weights.of(specs)), whole=True)
+
+
+def _check_known(specs: Sequence[Spec]) -> None:
+    """Raise if there is a layer that has no reader."""
+    for spec in specs:
+        if spec.class_name in MODELS:
+            _check_known(layers_of(spec))
+        elif spec.class_name not in READERS:
+            raise ArgumentError(
+                f"expected layers of {', '.join(READERS)}, got {spec.class_name[:60]!r}; read the weights into a model "
+                "of your own with from_keras(path, model)."
+            )
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -148,13 +161,8 @@ def _chain(specs: Sequence[Spec], weights: Iterable[Arrays], whole: bool) -> Cha
         if spec.class_name in MODELS:
             inner = layers_of(spec)
             layer: Module = _chain(inner, [arrays] * len(inner), whole=False)
-        elif spec.class_name in READERS:
-            layer = READERS[spec.class_name](spec, arrays)
         else:
-            raise ArgumentError(
-                f"expected layers of {', '.join(READERS)}, got {spec.class_name[:60]!r}; read the weights into a model "
-                "of your own with from_keras(path, model)."
-            )
+            layer = READERS[spec.class_name](spec, arrays)
         if whole and arrays:
             raise CheckpointError(
                 f"layer {spec.name[:80]!r} ({spec.class_name[:40]}): expected fewer weights, got {len(arrays)} more; "

@@ -154,7 +154,7 @@ def _cell(cell: nn.Cell) -> tuple[str, dict[str, Any], Arrays, Assign]:
         )
     own = vars(cell)
     for name in ("clip", "input_forget", "peephole", "weight_hr"):
-        if own.get(name):
+        if own.get(name) is not None and own[name] is not False:
             raise ArgumentError(f"to_keras: expected a cell without {name}, got one with it; Keras has no such layer.")
     default = (RELU,) if own.get("nonlinearity") == "relu" else KINDS[kind].general.activations
     functions = own.get("activations", default)

@@ -50,7 +50,7 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype:
 
 
 @Public()
-def astype(x: Array, dtype: DTypeLike) -> Array:
+def astype(x: Array, dtype: DTypeLike, *, copy: bool = True) -> Array:
     """Return `x` as `dtype`; the gradient comes back in the dtype of `x`, and stops at integers and booleans.
 
     Parameters
@@ -59,11 +59,13 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
         Numbers of any shape.
     dtype : dtype
         A dtype or its name: float32, float64, an integer type or bool.
+    copy : bool, default True
+        Whether to copy `x` where it has that dtype already; otherwise it is returned itself.
 
     Returns
     -------
     Tensor
-        Of the shape of `x` and of `dtype`; `x` itself where it has that dtype.
+        Of the shape of `x` and of `dtype`.
 
     Raises
     ------
@@ -76,7 +78,8 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
     >>> ts.astype([1.5, -1.5], "int64")
     tensor([ 1, -1])
     """
-    return _astype(x, dtype=as_dtype("astype", dtype))
+    wanted = as_dtype("astype", dtype)
+    return x if not copy and x.dtype == wanted else _astype(x, dtype=wanted)
 
 
 # The same values under another name, which a gradient can be taken with respect to by itself.

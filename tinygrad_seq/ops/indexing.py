@@ -29,7 +29,9 @@ _BASIC = frozenset({int, slice, EllipsisType, NoneType})
 
 def _pick(x: np.ndarray, key: Any) -> Any:
     try:
-        return x[key]
+        found = x[key]
+        # One element is a view too.
+        return found if found.__class__ is np.ndarray else x[(*(key if isinstance(key, tuple) else (key,)), ...)]
     except IndexError as error:
         raise IndexRangeError(
             f"index: expected a key that fits shape {x.shape}, got {key!r} for an array of shape {x.shape} {x.dtype} "

@@ -25,7 +25,7 @@ from . import (  # noqa: F401 (each file of operations, as importing it puts its
     losses,
     normalisation,
     one_hot,
-    pytorch,
+    torch_names,
     reduction,
     searching,
     signs,

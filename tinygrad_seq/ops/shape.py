@@ -261,14 +261,14 @@ def reshape(x: Array, shape: Shape) -> Array:
     >>> ts.reshape(ts.arange(6), (2, -1)).shape
     (2, 3)
     """
-    shape = as_shape("reshape", shape)
+    shape, size = as_shape("reshape", shape), math.prod(x.shape)
     if shape and min(shape) < 0:
         known = -math.prod(shape)
-        if min(shape) == -1 and known > 0 and shape.count(-1) == 1 and x.size % known == 0:
-            shape = tuple([x.size // known if size == -1 else size for size in shape])
+        if min(shape) == -1 and known > 0 and shape.count(-1) == 1 and size % known == 0:
+            shape = tuple([size // known if one == -1 else one for one in shape])
         else:
             raise _cannot_reshape(x, shape)
-    elif math.prod(shape) != x.size:
+    elif math.prod(shape) != size:
         raise _cannot_reshape(x, shape)
     return _reshape(x, shape=shape)
 

@@ -56,7 +56,7 @@ FIRST = ("input", "tensors", "self", "a", "x")
 
 
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return value.__class__ is int or isinstance(value, np.integer)
 
 
 class Meaning(NamedTuple):
@@ -129,7 +129,7 @@ def spelled(function: Any, name: str, pytorch: Meaning | None = None, spread: bo
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         chosen = function
-        if spread and len(args) > 2 and all(map(_is_integer, args[1:])):
+        if spread and len(args) > 2 and _is_integer(args[1]) and args[-1].__class__ is not bool:
             args = (args[0], Several(args[1:]))
         if kwargs and not known.issuperset(kwargs):
             if theirs is not None and not known.union(NUMPY, FIRST).issuperset(kwargs):
