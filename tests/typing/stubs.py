@@ -71,7 +71,7 @@ def declaration(name: str, function: Any, method: bool, spread: bool = False, pa
     if spread or not THEIRS.keys() & set(found.parameters) or "dim" in found.parameters:
         return first
     theirs = stub(name, by_pytorchs_names(parameters), Text("Extremes") if pairs else returned, function)
-    return f"@overload\n{first}\n@overload\n{theirs}"
+    return f"@overload\n{first}@overload\n{theirs}"
 
 
 def stub(name: str, parameters: list[inspect.Parameter], returned: Text, function: Any) -> str:
@@ -148,7 +148,7 @@ def methods() -> str:
 
 
 def indented(text: str) -> Iterator[str]:
-    return (f"    {line}" for line in text.splitlines(keepends=True))
+    return (f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True))
 
 
 STUBS = {PACKAGE / "functional.pyi": functions, PACKAGE / "ops" / "operators.pyi": methods}

@@ -166,7 +166,8 @@ def reduce(d: Drawing, x: Value) -> Sketch | None:
     where += ", keepdims=True" if keep else ""
     forms = [
         ("ts.sum({0}@)", count * BOUND), ("ts.sum({0}@)", count * BOUND), ("ts.mean({0}@)", BOUND),
-        ("ts.mean({0}@)", BOUND), ("ts.max({0}@)", BOUND), ("ts.min({0}@)", BOUND), ("ts.var({0}, correction=0@)", BOUND**2),
+        ("ts.mean({0}@)", BOUND), ("ts.max({0}@)", BOUND), ("ts.min({0}@)", BOUND),
+        ("ts.var({0}, correction=0@)", BOUND**2),
         ("ts.sqrt(ts.var({0}, correction=0@) + 0.1)", BOUND + 1), ("ts.logsumexp({0}@)", BOUND + math.log(count)),
         ("ts.norm(3 + {0}@)", 5 * math.sqrt(count)), ("ts.norm(3 + {0}, 1@)", 5 * count),
         ("ts.norm(3 + {0}, 3@)", 5 * count),
