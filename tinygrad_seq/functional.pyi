@@ -35,14 +35,12 @@ ravel = flatten
 @overload
 def unflatten(x: ArrayLike, axis: int, shape: Shape) -> Tensor:
     """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1."""
-
 @overload
 def unflatten(x: ArrayLike, *, dim: int, shape: Shape) -> Tensor:
     """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1."""
 @overload
 def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Tensor:
     """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions."""
-
 @overload
 def expand_dims(x: ArrayLike, *, dim: int | Sequence[int]) -> Tensor:
     """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions."""
@@ -50,7 +48,6 @@ unsqueeze = expand_dims
 @overload
 def squeeze(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1."""
-
 @overload
 def squeeze(x: ArrayLike, *, dim: int | Sequence[int] | None) -> Tensor:
     """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1."""
@@ -67,7 +64,6 @@ swapdims = swapaxes
 @overload
 def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view."""
-
 @overload
 def moveaxis(x: ArrayLike, *, src: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view."""
@@ -77,7 +73,6 @@ def flip(x: ArrayLike, *axis: Any, **named: Any) -> Tensor:
 @overload
 def roll(x: ArrayLike, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
     """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start."""
-
 @overload
 def roll(x: ArrayLike, shift: int | Sequence[int], *, dim: int | Sequence[int] | None) -> Tensor:
     """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start."""
@@ -86,21 +81,18 @@ def masked_select(x: ArrayLike, mask: ArrayLike) -> Tensor:
 @overload
 def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
-
 @overload
 def take(x: ArrayLike, *, index: ArrayLike, dim: int | None = None) -> Tensor:
     """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
 @overload
 def embedding(weight: ArrayLike, indices: ArrayLike) -> Tensor:
     """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``."""
-
 @overload
 def embedding(weight: ArrayLike, *, index: ArrayLike) -> Tensor:
     """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``."""
 @overload
 def index_add(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike, alpha: builtins.float = 1) -> Tensor:
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
-
 @overload
 def index_add(x: ArrayLike, *, dim: int, index: ArrayLike, src: ArrayLike, alpha: builtins.float = 1) -> Tensor:
     """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
@@ -109,7 +101,6 @@ def diagonal(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> T
 @overload
 def concat(arrays: Iterable[ArrayLike], axis: int | None = 0) -> Tensor:
     """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
-
 @overload
 def concat(arrays: Iterable[ArrayLike], *, dim: int | None) -> Tensor:
     """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
@@ -118,7 +109,6 @@ cat = concat
 @overload
 def stack(arrays: Iterable[ArrayLike], axis: int = 0) -> Tensor:
     """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
-
 @overload
 def stack(arrays: Iterable[ArrayLike], *, dim: int) -> Tensor:
     """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
@@ -129,21 +119,18 @@ def vstack(arrays: Iterable[ArrayLike]) -> Tensor:
 @overload
 def split(x: ArrayLike, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
     """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
-
 @overload
 def split(x: ArrayLike, indices_or_sections: Shape, *, dim: int) -> tuple[Tensor, ...]:
     """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
 @overload
 def chunk(x: ArrayLike, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
-
 @overload
 def chunk(x: ArrayLike, chunks: int, *, dim: int) -> tuple[Tensor, ...]:
     """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
 @overload
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
     """Return the slices of `x` along `axis`, without that axis, as views."""
-
 @overload
 def unstack(x: ArrayLike, *, dim: int) -> tuple[Tensor, ...]:
     """Return the slices of `x` along `axis`, without that axis, as views."""
@@ -153,14 +140,12 @@ def tile(x: ArrayLike, *reps: Any, **named: Any) -> Tensor:
 @overload
 def repeat(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
-
 @overload
 def repeat(x: ArrayLike, repeats: Shape, *, dim: int | None) -> Tensor:
     """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
 @overload
 def repeat_interleave(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     """Return `repeat`, by PyTorch's name: each element repeated in place."""
-
 @overload
 def repeat_interleave(x: ArrayLike, repeats: Shape, *, dim: int | None) -> Tensor:
     """Return `repeat`, by PyTorch's name: each element repeated in place."""
@@ -177,7 +162,6 @@ def outer(a: ArrayLike, b: ArrayLike) -> Tensor:
 @overload
 def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1) -> Tensor:
     """Return the dot products of the vectors along `axis`; the other axes broadcast."""
-
 @overload
 def vecdot(a: ArrayLike, b: ArrayLike, *, dim: int) -> Tensor:
     """Return the dot products of the vectors along `axis`; the other axes broadcast."""
@@ -186,7 +170,6 @@ def dot(a: ArrayLike, b: ArrayLike) -> Tensor:
 @overload
 def tensordot(a: ArrayLike, b: ArrayLike, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Tensor:
     """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
-
 @overload
 def tensordot(a: ArrayLike, b: ArrayLike, *, dims: int | tuple[int | tuple[int, ...], int | tuple[int, ...]]) -> Tensor:
     """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
@@ -355,35 +338,30 @@ def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, strid
 @overload
 def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Tensor:
     """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
-
 @overload
 def take_along_axis(x: ArrayLike, *, index: ArrayLike, dim: int = -1) -> Tensor:
     """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
 @overload
 def gather(x: ArrayLike, axis: int, indices: ArrayLike) -> Tensor:
     """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`."""
-
 @overload
 def gather(x: ArrayLike, *, dim: int, index: ArrayLike) -> Tensor:
     """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`."""
 @overload
 def scatter_add(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
     """Return `x` with each element of `source` added where `gather` with the same `indices` would read it."""
-
 @overload
 def scatter_add(x: ArrayLike, *, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
     """Return `x` with each element of `source` added where `gather` with the same `indices` would read it."""
 @overload
 def scatter(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
     """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
-
 @overload
 def scatter(x: ArrayLike, *, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
     """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
 @overload
 def cumsum(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running sums along `axis`."""
-
 @overload
 def cumsum(x: ArrayLike, *, dim: int | None) -> Tensor:
     """Return the running sums along `axis`."""
@@ -391,7 +369,6 @@ cumulative_sum = cumsum
 @overload
 def cumprod(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running products along `axis`; gradients are exact where elements are zero."""
-
 @overload
 def cumprod(x: ArrayLike, *, dim: int | None) -> Tensor:
     """Return the running products along `axis`; gradients are exact where elements are zero."""
@@ -399,28 +376,24 @@ cumulative_prod = cumprod
 @overload
 def logcumsumexp(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the logarithms of the running sums of ``exp(x)`` along `axis`, without overflow."""
-
 @overload
 def logcumsumexp(x: ArrayLike, *, dim: int | None) -> Tensor:
     """Return the logarithms of the running sums of ``exp(x)`` along `axis`, without overflow."""
 @overload
 def cummax(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
-
 @overload
 def cummax(x: ArrayLike, *, dim: int | None) -> Extremes:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
 @overload
 def cummin(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
-
 @overload
 def cummin(x: ArrayLike, *, dim: int | None) -> Extremes:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
 @overload
 def diff(x: ArrayLike, n: int = 1, axis: int = -1, *, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter."""
-
 @overload
 def diff(x: ArrayLike, n: int = 1, *, dim: int, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
     """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter."""
@@ -433,56 +406,48 @@ def triu(x: ArrayLike, k: int = 0) -> Tensor:
 @overload
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest element over `axis`; equal ones share the gradient evenly."""
-
 @overload
 def max(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Extremes:
     """Return the largest element over `axis`; equal ones share the gradient evenly."""
 @overload
 def amax(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest element over `axis`; equal ones share the gradient evenly."""
-
 @overload
 def amax(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return the largest element over `axis`; equal ones share the gradient evenly."""
 @overload
 def min(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element over `axis`; equal ones share the gradient evenly."""
-
 @overload
 def min(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Extremes:
     """Return the smallest element over `axis`; equal ones share the gradient evenly."""
 @overload
 def amin(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element over `axis`; equal ones share the gradient evenly."""
-
 @overload
 def amin(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return the smallest element over `axis`; equal ones share the gradient evenly."""
 @overload
 def argmax(x: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals."""
-
 @overload
 def argmax(x: ArrayLike, *, dim: int | None, keepdim: bool = False) -> Tensor:
     """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals."""
 @overload
 def argmin(x: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals."""
-
 @overload
 def argmin(x: ArrayLike, *, dim: int | None, keepdim: bool = False) -> Tensor:
     """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals."""
 @overload
 def any(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return whether any element over `axis` is nonzero; False where it is empty."""
-
 @overload
 def any(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return whether any element over `axis` is nonzero; False where it is empty."""
 @overload
 def all(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return whether all elements over `axis` are nonzero; True where it is empty."""
-
 @overload
 def all(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return whether all elements over `axis` are nonzero; True where it is empty."""
@@ -495,70 +460,60 @@ def meshgrid(*arrays: ArrayLike, indexing: str | None = None) -> tuple[Tensor, .
 @overload
 def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis`; 0 where it is empty."""
-
 @overload
 def sum(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return the sum over `axis`; 0 where it is empty."""
 @overload
 def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over `axis`; NaN where it is empty."""
-
 @overload
 def mean(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return the mean over `axis`; NaN where it is empty."""
 @overload
 def prod(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero."""
-
 @overload
 def prod(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero."""
 @overload
 def var(x: ArrayLike, axis: Axis = None, correction: builtins.float = 0, keepdims: bool = False) -> Tensor:
     """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``."""
-
 @overload
 def var(x: ArrayLike, *, dim: Axis, correction: builtins.float = 0, keepdim: bool = False) -> Tensor:
     """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``."""
 @overload
 def std(x: ArrayLike, axis: Axis = None, correction: builtins.float = 0, keepdims: bool = False) -> Tensor:
     """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal."""
-
 @overload
 def std(x: ArrayLike, *, dim: Axis, correction: builtins.float = 0, keepdim: bool = False) -> Tensor:
     """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal."""
 @overload
 def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none."""
-
 @overload
 def logsumexp(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none."""
 @overload
 def norm(x: ArrayLike, ord: builtins.float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the vector norm of order `ord` over `axis`, ``sum(|x|**ord)**(1/ord)``; several axes count as one vector."""
-
 @overload
 def norm(x: ArrayLike, ord: builtins.float = 2, *, dim: Axis, keepdim: bool = False) -> Tensor:
     """Return the vector norm of order `ord` over `axis`, ``sum(|x|**ord)**(1/ord)``; several axes count as one vector."""
 @overload
 def softmax(x: ArrayLike, axis: int = -1) -> Tensor:
     """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow."""
-
 @overload
 def softmax(x: ArrayLike, *, dim: int) -> Tensor:
     """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow."""
 @overload
 def log_softmax(x: ArrayLike, axis: int = -1) -> Tensor:
     """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
-
 @overload
 def log_softmax(x: ArrayLike, *, dim: int) -> Tensor:
     """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
 @overload
 def glu(x: ArrayLike, axis: int = -1) -> Tensor:
     """Return the gated linear unit ``a * sigmoid(b)``, a and b being the first and second half of `x` along `axis`."""
-
 @overload
 def glu(x: ArrayLike, *, dim: int) -> Tensor:
     """Return the gated linear unit ``a * sigmoid(b)``, a and b being the first and second half of `x` along `axis`."""
@@ -571,21 +526,18 @@ def dropout(x: ArrayLike, p: builtins.float = 0.5, training: bool = True, genera
 @overload
 def one_hot(indices: ArrayLike, num_classes: int | None = None, dtype: np.typing.DTypeLike = ...) -> Tensor:
     """Return a row of `num_classes` zeros with a one at the index, for each of `indices` ``(...)``: ``(..., C)``."""
-
 @overload
 def one_hot(*, index: ArrayLike, num_classes: int | None = None, dtype: np.typing.DTypeLike = ...) -> Tensor:
     """Return a row of `num_classes` zeros with a one at the index, for each of `indices` ``(...)``: ``(..., C)``."""
 @overload
 def cross_entropy(logits: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', label_smoothing: builtins.float = 0.0, *, axis: int | None = None) -> Tensor:
     """Return ``-sum_k q_k log softmax(logits)_k``, the cross entropy of a target distribution and logits."""
-
 @overload
 def cross_entropy(logits: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', label_smoothing: builtins.float = 0.0, *, dim: int | None) -> Tensor:
     """Return ``-sum_k q_k log softmax(logits)_k``, the cross entropy of a target distribution and logits."""
 @overload
 def nll_loss(log_probabilities: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', *, axis: int | None = None) -> Tensor:
     """Return the negative log-likelihood of class indices `target` (...) under log-probabilities (..., V)."""
-
 @overload
 def nll_loss(log_probabilities: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', *, dim: int | None) -> Tensor:
     """Return the negative log-likelihood of class indices `target` (...) under log-probabilities (..., V)."""
@@ -622,21 +574,18 @@ def addcdiv(x: ArrayLike, tensor1: ArrayLike, tensor2: ArrayLike, *, value: buil
 @overload
 def index_select(x: ArrayLike, axis: int, indices: ArrayLike) -> Tensor:
     """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
-
 @overload
 def index_select(x: ArrayLike, *, dim: int, index: ArrayLike) -> Tensor:
     """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
 @overload
 def select(x: ArrayLike, axis: int, index: int) -> Tensor:
     """Return the slice of `x` at one index along `axis`, without that axis."""
-
 @overload
 def select(x: ArrayLike, *, dim: int, index: int) -> Tensor:
     """Return the slice of `x` at one index along `axis`, without that axis."""
 @overload
 def narrow(x: ArrayLike, axis: int, start: int, length: int) -> Tensor:
     """Return `length` slices of `x` along `axis` from `start`."""
-
 @overload
 def narrow(x: ArrayLike, *, dim: int, start: int, length: int) -> Tensor:
     """Return `length` slices of `x` along `axis` from `start`."""
@@ -648,7 +597,6 @@ reshape_as = view_as
 @overload
 def take_along_dim(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
-
 @overload
 def take_along_dim(x: ArrayLike, *, index: ArrayLike, dim: int | None = None) -> Tensor:
     """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
@@ -687,21 +635,18 @@ def allclose(a: ArrayLike, b: ArrayLike, rtol: builtins.float = 1e-05, atol: bui
 @overload
 def argsort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
-
 @overload
 def argsort(x: ArrayLike, *, dim: int, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
 @overload
 def sort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
-
 @overload
 def sort(x: ArrayLike, *, dim: int, descending: bool = False, stable: bool = True) -> Extremes:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
 @overload
 def topk(x: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> Extremes:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
-
 @overload
 def topk(x: ArrayLike, k: int, *, dim: int, largest: bool = True) -> Extremes:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""

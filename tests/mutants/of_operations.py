@@ -120,8 +120,8 @@ MUTANTS = [
     Mutant(
         "the gradient of a running maximum goes to the last of equals",
         "ops/cumulative.py",
-        "np.where(y[1:] != y[:-1], steps[1:], 0)",
-        "np.where(y[1:] == np.moveaxis(x, axis, 0)[1:], steps[1:], 0)",
+        "if last else y[1:] != y[:-1], steps[1:], 0)",
+        "if last else y[1:] == x[1:], steps[1:], 0)",
         CUMULATIVE,
     ),
     Mutant(

@@ -151,7 +151,7 @@ def test_powers_with_python_exponents_equal_numpys(exponent, dtype) -> None:
     floating = expected.dtype.kind == "f" and dtype is np.int64
     assert result.dtype == (np.float32 if floating else expected.dtype)
     kind = np.float64 if dtype is np.float64 else np.float32
-    np.testing.assert_allclose(result.numpy(), expected, rtol=4 * np.finfo(kind).eps)
+    np.testing.assert_allclose(result.numpy(), expected, rtol=4 * float(np.finfo(kind).eps))
 
 
 def test_negative_integer_powers_of_integers_are_refused() -> None:

@@ -3,7 +3,6 @@
 ``python -m tests.pytorch.rows`` writes the tables.
 """
 
-# ruff: noqa: E501
 
 from __future__ import annotations
 

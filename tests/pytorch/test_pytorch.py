@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.pytorch import idioms
 from tests.pytorch.rows import DIFFERS, DOCUMENT, LAYERS, REFUSED, Differs, Refused, document
 from tinygrad_seq.errors import TinygradSeqError
@@ -113,7 +114,7 @@ def test_compiled_steps_take_the_spellings_too() -> None:
         h, ys = ts.scan(step, ts.zeros(2, 3), xs, compile=compiled)
         (h.sum() + ys.sum()).backward()
         assert ys.dtype == ts.float32
-        found.append((ys.detach().numpy(), xs.grad.numpy()))  # type: ignore[union-attr]
+        found.append((ys.detach().numpy(), grad_of(xs).numpy()))
     for eager, fused in zip(*found, strict=True):
         np.testing.assert_allclose(fused, eager, rtol=1e-4, atol=1e-4)
 
@@ -144,7 +145,7 @@ def test_a_view_sees_a_write_and_a_graph_does_not() -> None:
     a[0][1] = 9
     assert [row[1].item(), column[0].item(), copy[0, 1].item(), held[0, 1]] == [9, 9, 1, 1]
     y.backward()
-    np.testing.assert_array_equal(w.grad.numpy(), [1, 4])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(grad_of(w).numpy(), [1, 4])
     column += 1
     np.testing.assert_array_equal(a.numpy(), [[0, 10, 2], [3, 5, 5]])
 
@@ -183,4 +184,4 @@ def test_any_sequence_of_views_and_writes(steps: int) -> None:
     for y, expected in graphs:
         w.grad = None
         y.backward()
-        np.testing.assert_allclose(w.grad.numpy(), expected)  # type: ignore[union-attr]
+        np.testing.assert_allclose(grad_of(w).numpy(), expected)

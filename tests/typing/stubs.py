@@ -71,7 +71,7 @@ def declaration(name: str, function: Any, method: bool, spread: bool = False, pa
     if spread or not THEIRS.keys() & set(found.parameters) or "dim" in found.parameters:
         return first
     theirs = stub(name, by_pytorchs_names(parameters), Text("Extremes") if pairs else returned, function)
-    return f"@overload\n{first}\n@overload\n{theirs}"
+    return f"@overload\n{first}@overload\n{theirs}"
 
 
 def stub(name: str, parameters: list[inspect.Parameter], returned: Text, function: Any) -> str:

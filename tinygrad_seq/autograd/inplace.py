@@ -72,14 +72,14 @@ def _holds(array: np.ndarray, values: np.ndarray) -> bool:
 class InPlace:
     """Mixed into `Tensor`, whose slots it has."""
 
-    __slots__ = ("__dict__", "__weakref__", "_array", "_requires_grad", "_source")
+    __slots__ = ("__dict__", "__weakref__", "_array", "_memory", "_requires_grad", "_source")
     _array: np.ndarray
     _requires_grad: bool
     _source: Any
     _apply: Any
     _exposed: bool = False  # `.data` has handed the array out: someone may write to it
     _stamp: Stamp | None = None
-    _memory: Memory | None = None  # that of the tensor and its views, if there are any
+    _memory: Memory | None  # that of the tensor and its views, if there are any
 
     # ------------------------------------------------------------------------------------- who else has the array
 

@@ -97,7 +97,7 @@ class PythonProtocol:
 def _rebuild(kind: type[Any], array: np.ndarray, requires_grad: bool) -> Any:
     """Return a leaf of class `kind`, for pickle and copy.deepcopy."""
     tensor = object.__new__(kind)
-    tensor._array, tensor._source, tensor._requires_grad = array, None, requires_grad
+    tensor._array, tensor._memory, tensor._source, tensor._requires_grad = array, None, None, requires_grad
     return tensor
 
 

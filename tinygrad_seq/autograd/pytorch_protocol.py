@@ -65,6 +65,7 @@ class PyTorchProtocol:
     shape: Any
     dtype: Any
     ndim: Any
+    _leaf: Any  # makes a tensor of an array
 
     # ----------------------------------------------------------------------------------------------------- sizes
 
@@ -188,7 +189,7 @@ class PyTorchProtocol:
     def contiguous(self) -> Self:
         """Return the tensor itself if its memory is in row-major order, or a copy that is."""
         array = getattr(self, "_array", None)  # the values of a scan step have none
-        return self if array is None or array.flags.c_contiguous else clone(self)
+        return self if array is None or array.flags.c_contiguous else self.to(copy=True)
 
     # ---------------------------------------------------------------------------------- new tensors of this dtype
 
@@ -272,7 +273,7 @@ class PyTorchProtocol:
         """
         check_device("new_full", device)
         shape, kind = as_shape("new_full", size), self.dtype if dtype is None else as_dtype("new_full", dtype)
-        return _tensor(np.full(shape, fill_value, kind))
+        return self._leaf(np.full(shape, fill_value, kind))
 
     def new_tensor(self, data: ArrayLike, dtype: DTypeLike | None = None, device: str | None = None) -> Any:
         """Return a tensor with a copy of `data` in the dtype of this one.
@@ -292,7 +293,7 @@ class PyTorchProtocol:
             A new leaf.
         """
         check_device("new_tensor", device)
-        return _tensor(np.array(data, self.dtype if dtype is None else as_dtype("new_tensor", dtype)))
+        return self._leaf(np.array(data, self.dtype if dtype is None else as_dtype("new_tensor", dtype)))
 
     # --------------------------------------------------------------------------------------------- what is missing
 
@@ -346,10 +347,3 @@ def _is_dtype(name: str) -> builtins.bool:
     except TypeError:
         return False
     return True
-
-
-def _tensor(array: np.ndarray) -> Any:
-    """Return a new leaf that takes `array` over."""
-    from .tensor import wrap
-
-    return wrap(array)

@@ -85,6 +85,7 @@ def record(  # noqa: C901 (the path of every operation)
         return outputs
     tensor = _new(Tensor)
     tensor._array = result
+    tensor._memory = None
     tensor._source = node
     tensor._requires_grad = node is not None
     if node is None and primitive.aliases:
@@ -167,8 +168,8 @@ def refuse_quantised(modes: Modes) -> None:
 class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators):
     """An n-dimensional array with a gradient.
 
-    Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes, broadcasting and dtype promotion are NumPy's: Python
-    scalars never change an array's dtype, and mixing float32 with float64 gives float64.
+    Made of a copy of `data`, as by `tinygrad_seq.tensor`. Shapes and broadcasting are NumPy's. Numbers never change an
+    array's dtype; float32 with float64 gives float64, and with integers float32.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
         self._array = to_array("tensor" if type(self) is Tensor else type(self).__name__, data, dtype)
-        self._source = None
+        self._memory = self._source = None
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
@@ -368,6 +369,7 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
         self._retains = True
 
     _apply = staticmethod(record)
+    _leaf = staticmethod(lambda array: wrap(array))
 
 
 def attach(array: Array, source: Source | None) -> Tensor:
@@ -376,14 +378,14 @@ def attach(array: Array, source: Source | None) -> Tensor:
         return array
     tensor = _new(Tensor)
     tensor._array = array if array.__class__ is np.ndarray else np.asarray(array)
-    tensor._source, tensor._requires_grad = source, source is not None
+    tensor._memory, tensor._source, tensor._requires_grad = None, source, source is not None
     return tensor
 
 
 def wrap(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     """Return a leaf that takes over `array`, which nobody else may write to, as it is."""
     tensor = _new(Tensor)
-    tensor._array, tensor._source, tensor._requires_grad = array, None, False
+    tensor._array, tensor._memory, tensor._source, tensor._requires_grad = array, None, None, False
     if requires_grad:
         tensor.requires_grad = True
     return tensor

@@ -67,9 +67,9 @@ class KerasEmbedding(Masked):
         self.embedding, self.mask_zero = embedding, mask_zero
 
     def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
-        ids = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+        ids = x if hasattr(x, "dtype") else np.asarray(x)
         ids = ids.astype(np.int64) if ids.dtype.kind == "f" else ids
-        return self.embedding(ids), ids != 0 if self.mask_zero else None
+        return self.embedding(ids), _known(ids) != 0 if self.mask_zero else None
 
 
 class Masking(Masked):
@@ -79,9 +79,13 @@ class Masking(Masked):
         self.mask_value = mask_value
 
     def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
-        array = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-        found = (array != self.mask_value).any(axis=-1)
-        return where(found[..., None], x, 0 * array), found
+        found = (_known(x) != self.mask_value).any(axis=-1)
+        return where(found[..., None], x, 0 * x), found
+
+
+def _known(x: Any) -> np.ndarray:
+    """Return the values of an input, which decide which steps are valid."""
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
 class KerasRecurrent(Masked):

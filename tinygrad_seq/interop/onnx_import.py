@@ -13,6 +13,7 @@ from ..base.files import read_regular, shown
 from ..errors import ArgumentError, CheckpointError, DtypeError, TinygradSeqError
 from ..nn import Module, Parameter
 from ..ops.casting import SUPPORTED
+from ..scan.ir.trace import Tracer
 from .general_cells import KINDS
 from .onnx_graph import Graph, parse_graph, widened
 from .onnx_interpreter import CONTROL, make_layers, run_graph
@@ -79,12 +80,14 @@ class OnnxModel(Module):
                 f"{list(named)} by name; pass each once."
             )
         values = {**self.weights, **self._constants, **{name: _as_input(name, x) for name, x in given.items()}}
-        outputs = tuple(x if isinstance(x, Tensor) else Tensor(x) for x in run_graph(self._graph, values, self.layers))
+        outputs = tuple(
+            Tensor(x) if isinstance(x, np.ndarray) else x for x in run_graph(self._graph, values, self.layers)
+        )
         return outputs[0] if len(outputs) == 1 else outputs
 
 
 def _as_input(name: str, value: Any) -> Any:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | Tracer):
         return value
     array = widened(np.asarray(value))
     if array.dtype.name not in SUPPORTED:

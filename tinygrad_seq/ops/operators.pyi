@@ -50,14 +50,12 @@ class Operators:
     @overload
     def unflatten(self, axis: int, shape: Shape) -> Tensor:
         """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1."""
-
     @overload
     def unflatten(self, *, dim: int, shape: Shape) -> Tensor:
         """Return `x` with one axis split into several of the sizes `shape`, of which one may be -1."""
     @overload
     def expand_dims(self, axis: int | Sequence[int]) -> Tensor:
         """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions."""
-
     @overload
     def expand_dims(self, *, dim: int | Sequence[int]) -> Tensor:
         """Return `x` with a new axis of size 1 at position `axis` of the result, or one at each of several positions."""
@@ -65,7 +63,6 @@ class Operators:
     @overload
     def squeeze(self, axis: int | Sequence[int] | None = None) -> Tensor:
         """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1."""
-
     @overload
     def squeeze(self, *, dim: int | Sequence[int] | None) -> Tensor:
         """Return `x` without the axes in `axis`, which must have size 1; None drops every axis of size 1."""
@@ -80,7 +77,6 @@ class Operators:
     @overload
     def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view."""
-
     @overload
     def moveaxis(self, *, src: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """Return `x` with the axes `source` moved to the positions `destination`, the others in their order, as a view."""
@@ -90,7 +86,6 @@ class Operators:
     @overload
     def roll(self, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
         """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start."""
-
     @overload
     def roll(self, shift: int | Sequence[int], *, dim: int | Sequence[int] | None) -> Tensor:
         """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start."""
@@ -99,14 +94,12 @@ class Operators:
     @overload
     def take(self, indices: ArrayLike, axis: int | None = None) -> Tensor:
         """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
-
     @overload
     def take(self, *, index: ArrayLike, dim: int | None = None) -> Tensor:
         """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
     @overload
     def index_add(self, axis: int, indices: ArrayLike, source: ArrayLike, alpha: builtins.float = 1) -> Tensor:
         """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
-
     @overload
     def index_add(self, *, dim: int, index: ArrayLike, src: ArrayLike, alpha: builtins.float = 1) -> Tensor:
         """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
@@ -115,21 +108,18 @@ class Operators:
     @overload
     def split(self, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
         """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
-
     @overload
     def split(self, indices_or_sections: Shape, *, dim: int) -> tuple[Tensor, ...]:
         """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
     @overload
     def chunk(self, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
         """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
-
     @overload
     def chunk(self, chunks: int, *, dim: int) -> tuple[Tensor, ...]:
         """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
     @overload
     def unstack(self, axis: int = 0) -> tuple[Tensor, ...]:
         """Return the slices of `x` along `axis`, without that axis, as views."""
-
     @overload
     def unstack(self, *, dim: int) -> tuple[Tensor, ...]:
         """Return the slices of `x` along `axis`, without that axis, as views."""
@@ -139,14 +129,12 @@ class Operators:
     @overload
     def repeat(self, repeats: Shape, axis: int | None = None) -> Tensor:
         """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
-
     @overload
     def repeat(self, repeats: Shape, *, dim: int | None) -> Tensor:
         """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
     @overload
     def repeat_interleave(self, repeats: Shape, axis: int | None = None) -> Tensor:
         """Return `repeat`, by PyTorch's name: each element repeated in place."""
-
     @overload
     def repeat_interleave(self, repeats: Shape, *, dim: int | None) -> Tensor:
         """Return `repeat`, by PyTorch's name: each element repeated in place."""
@@ -161,7 +149,6 @@ class Operators:
     @overload
     def vecdot(self, b: ArrayLike, axis: int = -1) -> Tensor:
         """Return the dot products of the vectors along `axis`; the other axes broadcast."""
-
     @overload
     def vecdot(self, b: ArrayLike, *, dim: int) -> Tensor:
         """Return the dot products of the vectors along `axis`; the other axes broadcast."""
@@ -170,7 +157,6 @@ class Operators:
     @overload
     def tensordot(self, b: ArrayLike, axes: int | tuple[int | tuple[int, ...], int | tuple[int, ...]] = 2) -> Tensor:
         """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
-
     @overload
     def tensordot(self, b: ArrayLike, *, dims: int | tuple[int | tuple[int, ...], int | tuple[int, ...]]) -> Tensor:
         """Return the sums of products over the given axes; what is left of `a` comes first, then what is left of `b`."""
@@ -352,35 +338,30 @@ class Operators:
     @overload
     def take_along_axis(self, indices: ArrayLike, axis: int = -1) -> Tensor:
         """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
-
     @overload
     def take_along_axis(self, *, index: ArrayLike, dim: int = -1) -> Tensor:
         """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
     @overload
     def gather(self, axis: int, indices: ArrayLike) -> Tensor:
         """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`."""
-
     @overload
     def gather(self, *, dim: int, index: ArrayLike) -> Tensor:
         """Return, for each place of `indices`, the element of `x` at that place but ``indices`` along `axis`."""
     @overload
     def scatter_add(self, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
         """Return `x` with each element of `source` added where `gather` with the same `indices` would read it."""
-
     @overload
     def scatter_add(self, *, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
         """Return `x` with each element of `source` added where `gather` with the same `indices` would read it."""
     @overload
     def scatter(self, axis: int, indices: ArrayLike, source: ArrayLike) -> Tensor:
         """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
-
     @overload
     def scatter(self, *, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
         """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
     @overload
     def cumsum(self, axis: int | None = None) -> Tensor:
         """Return the running sums along `axis`."""
-
     @overload
     def cumsum(self, *, dim: int | None) -> Tensor:
         """Return the running sums along `axis`."""
@@ -388,7 +369,6 @@ class Operators:
     @overload
     def cumprod(self, axis: int | None = None) -> Tensor:
         """Return the running products along `axis`; gradients are exact where elements are zero."""
-
     @overload
     def cumprod(self, *, dim: int | None) -> Tensor:
         """Return the running products along `axis`; gradients are exact where elements are zero."""
@@ -396,28 +376,24 @@ class Operators:
     @overload
     def logcumsumexp(self, axis: int | None = None) -> Tensor:
         """Return the logarithms of the running sums of ``exp(x)`` along `axis`, without overflow."""
-
     @overload
     def logcumsumexp(self, *, dim: int | None) -> Tensor:
         """Return the logarithms of the running sums of ``exp(x)`` along `axis`, without overflow."""
     @overload
     def cummax(self, axis: int | None = None) -> Tensor:
         """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
-
     @overload
     def cummax(self, *, dim: int | None) -> Extremes:
         """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
     @overload
     def cummin(self, axis: int | None = None) -> Tensor:
         """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
-
     @overload
     def cummin(self, *, dim: int | None) -> Extremes:
         """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
     @overload
     def diff(self, n: int = 1, axis: int = -1, *, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
         """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter."""
-
     @overload
     def diff(self, n: int = 1, *, dim: int, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
         """Return the differences of neighbours along `axis`, taken `n` times over: each time one element shorter."""
@@ -430,56 +406,48 @@ class Operators:
     @overload
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the largest element over `axis`; equal ones share the gradient evenly."""
-
     @overload
     def max(self, *, dim: Axis, keepdim: bool = False) -> Extremes:
         """Return the largest element over `axis`; equal ones share the gradient evenly."""
     @overload
     def amax(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the largest element over `axis`; equal ones share the gradient evenly."""
-
     @overload
     def amax(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return the largest element over `axis`; equal ones share the gradient evenly."""
     @overload
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the smallest element over `axis`; equal ones share the gradient evenly."""
-
     @overload
     def min(self, *, dim: Axis, keepdim: bool = False) -> Extremes:
         """Return the smallest element over `axis`; equal ones share the gradient evenly."""
     @overload
     def amin(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the smallest element over `axis`; equal ones share the gradient evenly."""
-
     @overload
     def amin(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return the smallest element over `axis`; equal ones share the gradient evenly."""
     @overload
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals."""
-
     @overload
     def argmax(self, *, dim: int | None, keepdim: bool = False) -> Tensor:
         """Return the int64 index of the largest element along `axis` (None: of the flattened array), the first of equals."""
     @overload
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals."""
-
     @overload
     def argmin(self, *, dim: int | None, keepdim: bool = False) -> Tensor:
         """Return the int64 index of the smallest element along `axis` (None: of the flattened array), the first of equals."""
     @overload
     def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return whether any element over `axis` is nonzero; False where it is empty."""
-
     @overload
     def any(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return whether any element over `axis` is nonzero; False where it is empty."""
     @overload
     def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return whether all elements over `axis` are nonzero; True where it is empty."""
-
     @overload
     def all(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return whether all elements over `axis` are nonzero; True where it is empty."""
@@ -488,63 +456,54 @@ class Operators:
     @overload
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the sum over `axis`; 0 where it is empty."""
-
     @overload
     def sum(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return the sum over `axis`; 0 where it is empty."""
     @overload
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the mean over `axis`; NaN where it is empty."""
-
     @overload
     def mean(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return the mean over `axis`; NaN where it is empty."""
     @overload
     def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero."""
-
     @overload
     def prod(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return the product over `axis`, 1 where it is empty; gradients are exact where elements are zero."""
     @overload
     def var(self, axis: Axis = None, correction: builtins.float = 0, keepdims: bool = False) -> Tensor:
         """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``."""
-
     @overload
     def var(self, *, dim: Axis, correction: builtins.float = 0, keepdim: bool = False) -> Tensor:
         """Return the variance over `axis`: squared deviations from the mean, summed, over ``count - correction``."""
     @overload
     def std(self, axis: Axis = None, correction: builtins.float = 0, keepdims: bool = False) -> Tensor:
         """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal."""
-
     @overload
     def std(self, *, dim: Axis, correction: builtins.float = 0, keepdim: bool = False) -> Tensor:
         """Return the standard deviation, the square root of `var`; its gradient is 0 where all elements are equal."""
     @overload
     def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none."""
-
     @overload
     def logsumexp(self, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return ``log(sum(exp(x)))`` over `axis` without overflow; -inf where all elements are -inf, or there are none."""
     @overload
     def norm(self, ord: builtins.float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the vector norm of order `ord` over `axis`, ``sum(|x|**ord)**(1/ord)``; several axes count as one vector."""
-
     @overload
     def norm(self, ord: builtins.float = 2, *, dim: Axis, keepdim: bool = False) -> Tensor:
         """Return the vector norm of order `ord` over `axis`, ``sum(|x|**ord)**(1/ord)``; several axes count as one vector."""
     @overload
     def softmax(self, axis: int = -1) -> Tensor:
         """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow."""
-
     @overload
     def softmax(self, *, dim: int) -> Tensor:
         """Return ``exp(x) / sum(exp(x))`` along `axis` without overflow."""
     @overload
     def log_softmax(self, axis: int = -1) -> Tensor:
         """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
-
     @overload
     def log_softmax(self, *, dim: int) -> Tensor:
         """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
@@ -565,21 +524,18 @@ class Operators:
     @overload
     def index_select(self, axis: int, indices: ArrayLike) -> Tensor:
         """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
-
     @overload
     def index_select(self, *, dim: int, index: ArrayLike) -> Tensor:
         """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
     @overload
     def select(self, axis: int, index: int) -> Tensor:
         """Return the slice of `x` at one index along `axis`, without that axis."""
-
     @overload
     def select(self, *, dim: int, index: int) -> Tensor:
         """Return the slice of `x` at one index along `axis`, without that axis."""
     @overload
     def narrow(self, axis: int, start: int, length: int) -> Tensor:
         """Return `length` slices of `x` along `axis` from `start`."""
-
     @overload
     def narrow(self, *, dim: int, start: int, length: int) -> Tensor:
         """Return `length` slices of `x` along `axis` from `start`."""
@@ -591,7 +547,6 @@ class Operators:
     @overload
     def take_along_dim(self, indices: ArrayLike, axis: int | None = None) -> Tensor:
         """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
-
     @overload
     def take_along_dim(self, *, index: ArrayLike, dim: int | None = None) -> Tensor:
         """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
@@ -626,21 +581,18 @@ class Operators:
     @overload
     def argsort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
         """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
-
     @overload
     def argsort(self, *, dim: int, descending: bool = False, stable: bool = True) -> Tensor:
         """Return the indices that sort `x` along `axis`; `stable` keeps equal elements in their order."""
     @overload
     def sort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
         """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
-
     @overload
     def sort(self, *, dim: int, descending: bool = False, stable: bool = True) -> Extremes:
         """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
     @overload
     def topk(self, k: int, axis: int = -1, largest: bool = True) -> Extremes:
         """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
-
     @overload
     def topk(self, k: int, *, dim: int, largest: bool = True) -> Extremes:
         """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""

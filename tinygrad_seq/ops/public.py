@@ -133,7 +133,7 @@ def document(row: Any, example: str) -> str:
     if types & {"d->?", "dd->?"}:
         dtype = "bool"
     elif types and not types & {"l->l", "ll->l"}:
-        dtype = "floating-point; integers become float64"
+        dtype = "floating-point; integers become the default dtype"
     else:
         dtype = "of its dtype" if len(names) == 1 else "of the promoted dtype"
     numbers = "Integers or booleans" if types and not types & {"d->d", "dd->d", "d->?", "dd->?"} else "Numbers"

@@ -82,31 +82,38 @@ def _recorded(call: Call, result: tuple[np.ndarray, ...] | None = None) -> tuple
     """
     arrays: list[Any] = []
     parents: list[Any] = []
+    flowing = bare = False
     for x in call.operands:
+        source = None
         if isinstance(x, Tensor):
             arrays.append(x._frozen() if x._exposed else x._array)
-            parents.append((x if x._source is None else x._source) if x._requires_grad else None)
+            if x._requires_grad:
+                source, flowing = (x if x._source is None else x._source), True
         else:
             arrays.append(x)
-            parents.append(None)
+            bare = True
+        parents.append(source)
     program, run, train = call.program, call.run, call.train
     if result is None:
         result = fresh_quiet().run(program.run_forward, arrays, run, train, call.stamps)
     count = len(program.normal.carry)
     last, ys = result[:count], result[count : program.count]
     outputs = [*[part[None] for part in last], *ys] if call.lead else [*last, *ys]
-    if not (train and mode.recording and any(parent is not None for parent in parents)):
+    if not (train and flowing and mode.recording):
         return call.rebuild([wrap(part) for part in outputs])
     refuse_quantised(current())
-    saved = [x if isinstance(given, Tensor) else x.copy() for x, given in zip(arrays, call.operands, strict=True)]
+    if bare:  # they belong to the caller
+        arrays = [x if isinstance(given, Tensor) else x.copy() for x, given in zip(arrays, call.operands, strict=True)]
     params = {"program": program, "run": run, "train": train, "stamps": call.stamps}
     shapes, dtypes = tuple([part.shape for part in outputs]), tuple([part.dtype for part in outputs])
-    node = Node(_scan, params, parents, saved, result, shapes, dtypes)
+    node = Node(_scan, params, parents, arrays, result, shapes, dtypes)
     constant = program.flow.constant_outputs(run)
-    sources = [
-        None if slot in constant or dtype.kind != "f" else Output(node, slot) for slot, dtype in enumerate(dtypes)
-    ]
-    return call.rebuild([*map(attach, outputs, sources)])
+    return call.rebuild(
+        [
+            attach(part, None if slot in constant or part.dtype.kind != "f" else Output(node, slot))
+            for slot, part in enumerate(outputs)
+        ]
+    )
 
 
 def trace_step(function: StepFunction, carry: Tree, rebuild_x: Rebuild, x: Sequence[Aval]) -> Traced:

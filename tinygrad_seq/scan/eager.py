@@ -40,9 +40,9 @@ def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | No
     return carry, ys
 
 
-def own(leaf: Tensor) -> Tensor:
+def own(leaf: Any) -> Any:
     """Return a value of the carry as a tensor that the step may write to, as by ``h += x``, and nobody else sees it."""
-    return leaf if leaf._requires_grad else leaf.detach()
+    return leaf.detach() if isinstance(leaf, Tensor) and not leaf._requires_grad else leaf
 
 
 def pair(result: Any) -> tuple[Tree, Tree]:

@@ -62,14 +62,19 @@ class Program:
         # A weight that is read transposed is passed untransposed: a transpose here is free, on the tape it is a node.
         transposes = {eqn.result: eqn for eqn in plan.invariants if eqn.primitive is _permute_dims}
         self._given = tuple([transposes[var].operands[0] if var in transposes else var for var in self.consts])
-        self._axes = [transposes[var].params["axes"] if var in transposes else None for var in self.consts]
-        self._inverse = [axes and tuple(map(int, np.argsort(axes))) for axes in self._axes]
+        axes = [transposes[var].params["axes"] if var in transposes else None for var in self.consts]
+        self._turned = [(at, each) for at, each in enumerate(axes) if each is not None]
         self._invariants = live(plan.invariants, self._given)
         self._constants = {**plan.forward.step.constants, **(plan.backward.step.constants if plan.backward else {})}
         reached = reaching(plan.normal).difference(step.arguments)
         self.reached = [var in reached for var in (*self.consts, *step.carry, *step.xs)]
+        self._shapes = [var.shape for var in step.carry]
         self.count = len(plan.normal.carry) + len(plan.normal.ys)
         self.flow = Flow(plan.normal, plan.wanted)
+        directions = [direction for direction in (plan.forward, plan.backward) if direction is not None]
+        precisions = {eqn.params.get("precision", "float32") for each in directions for eqn in each.step.eqns}
+        packs = any(each.kernel is not None and each.kernel.panels for each in directions)
+        self._keeps = not once or packs or precisions != {"float32"}
         self._is_int8 = any(eqn.params.get("precision") == "int8" for eqn in plan.forward.step.eqns)
         self._carries = [step.carry.index(var) for var in plan.gradient.carries] if plan.gradient else []
 
@@ -100,7 +105,10 @@ class Program:
 
     def transposed(self, given: Sequence[Array]) -> list[Array]:
         """Return the constants of the loop, arrays of any kind, from what was handed over."""
-        return [x if axes is None else x.transpose(axes) for x, axes in zip(given, self._axes, strict=True)]
+        found = list(given)
+        for at, axes in self._turned:
+            found[at] = found[at].transpose(axes)
+        return found
 
     def seconds(self, run: Run, backward: bool = False) -> float:
         """Return roughly how long the loop of a run takes on one thread, in machine code."""
@@ -113,7 +121,7 @@ class Program:
         Those of an int8 step do not change and are small: they are kept in any case.
         """
         kernel = self.forward.kernel
-        if kernel is None or (FEW_ROWS[train] < run.T * self.forward.rows and not self._is_int8):
+        if kernel is None or not self._keeps or (FEW_ROWS[train] < run.T * self.forward.rows and not self._is_int8):
             return NO_STAMPS
         return stamps_of(operands[: len(self.consts)])
 
@@ -191,10 +199,9 @@ class Program:
             if terms:
                 found[var] = sum(rest[position + 1 : position + terms], rest[position])
             position += terms
-        back = [
-            g if g is None or axes is None else _transposed(g, axes)
-            for g, axes in zip(map(found.get, self.consts), self._inverse, strict=True)
-        ]
+        back = [*map(found.get, self.consts)]
+        for at, axes in self._turned:
+            back[at] = _turned_back(back[at], axes)
         given = arrays[len(self.consts) : len(self.consts) + count]
         of_carry = [
             reshaped(found[v], x.shape) if v in found else None for v, x in zip(forward.carry, given, strict=True)
@@ -216,7 +223,7 @@ class Program:
 
     def _sorted(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         a, b = len(self.consts), len(self.consts) + len(self.traced.carry)
-        carry = [reshaped(x, var.shape) for x, var in zip(arrays[a:b], self.traced.carry, strict=True)]
+        carry = [*map(reshaped, arrays[a:b], self._shapes)]
         return self.transposed(arrays[:a]), carry, arrays[b:]
 
 
@@ -225,8 +232,11 @@ def reshaped(x: Array, shape: tuple[int, ...]) -> Array:
     return x if x.shape == shape else x.reshape(shape)
 
 
-def _transposed(g: np.ndarray | Deferred, axes: tuple[int, ...]) -> np.ndarray | Deferred:
-    return g.transposed() if isinstance(g, ProductSum) and axes == (1, 0) else complete(g).transpose(axes)
+def _turned_back(g: np.ndarray | Deferred | None, axes: tuple[int, ...]) -> np.ndarray | Deferred | None:
+    """Return the cotangent of an array whose axes were permuted."""
+    if isinstance(g, ProductSum) and axes == (1, 0):
+        return g.transposed()
+    return None if g is None else complete(g).transpose(np.argsort(axes))
 
 
 def _cut(arrays: Sequence[np.ndarray], part: Part, T: int) -> Sequence[np.ndarray]:

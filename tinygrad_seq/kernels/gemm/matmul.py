@@ -196,12 +196,12 @@ def multiply(
             c[...] = copy
             return
         pieces, b, c = [b.T], pieces[0].T, c.T
-    run = partial(_product(c.dtype, form), fixed=bits_of(largest))
+    run, fixed = _product(c.dtype, form), bits_of(largest)
     threads = _threads(K, c, precision)
     if threads == 1:
-        run(pieces, b, c, accumulate)
+        run(pieces, b, c, accumulate, fixed)
     else:
-        run_all(_tasks(run, pieces, b, c, accumulate, threads * TASKS_PER_THREAD))
+        run_all(_tasks(partial(run, fixed=fixed), pieces, b, c, accumulate, threads * TASKS_PER_THREAD))
 
 
 @functools.cache
@@ -235,13 +235,13 @@ def multiply_packed(a: Array, panels: Array, c: Array, precision: str = "float32
     largest
         As in `multiply`.
     """
-    run = partial(_packed_product(c.dtype, format_of(precision, c.dtype)), fixed=bits_of(largest))
+    run, fixed = _packed_product(c.dtype, format_of(precision, c.dtype)), bits_of(largest)
     threads = _threads(a.shape[1], c, precision)
     if threads == 1:
-        run(a, panels, c)
+        run(a, panels, c, fixed)
         return
     cuts = [slice(ROWS * i, ROWS * j) for i, j in split(-(-len(c) // ROWS), threads * TASKS_PER_THREAD)]
-    run_all([partial(run, a[cut], panels, c[cut]) for cut in cuts])
+    run_all([partial(run, a[cut], panels, c[cut], fixed) for cut in cuts])
 
 
 def multiply_kept(

@@ -134,7 +134,7 @@ def multiply_row(a: Array, b: Array, c: Array) -> None:
         Room for N numbers, contiguous. *Changed*. All are float32, or all float64.
     """
     if config.DISABLE_JIT:
-        c.flat = quiet().run(np.matmul, a.reshape(1, -1), b)
+        c.reshape(1, -1)[...] = quiet().run(np.matmul, a.reshape(1, -1), b)
         return
     K, N = b.shape
     _row(c.dtype)(address_of(a), K, address_of(b), b.strides[1], address_of(c), N)

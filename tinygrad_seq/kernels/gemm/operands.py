@@ -79,7 +79,7 @@ def dequantise(numbers: Array, scale: Array) -> Array:
 
 def bits_of(largest: float) -> int:
     """Return the bits of a number as float32: how kernels take a fixed largest magnitude."""
-    return int(np.float32(largest).view(np.uint32))
+    return int(np.float32(largest).view(np.uint32)) if largest else 0
 
 
 def product_in_numpy(a: Array, b: Array, precision: str, largest: float = 0.0) -> Array:

@@ -138,10 +138,29 @@ def begin_of(typing, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
 # and `write` tell LLVM (`!alias.scope`, `!noalias` in LLVM's language reference).
 
 
+def _scopes(module: Any, nest: int, places: int) -> list[Any]:
+    domain = module.add_metadata([ir.MetaDataString(module, f"nest {nest}")])
+    return [module.add_metadata([ir.MetaDataString(module, f"{nest}.{n}"), domain]) for n in range(places)]
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+def scopes(typing, nest, places):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Limit what `read` and `write` say about a loop nest to one iteration: the next one reads what this one wrote."""
+    numbers = [literal.literal_value for literal in (nest, places)]
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        kind = ir.FunctionType(ir.VoidType(), [ir.MetaDataType()])
+        declare = cgutils.get_or_insert_function(builder.module, kind, "llvm.experimental.noalias.scope.decl")
+        for scope in _scopes(builder.module, *numbers):
+            builder.call(declare, [builder.module.add_metadata([scope])])
+        return context.get_dummy_value()
+
+    return types.void(nest, places), generate
+
+
 def _mark(module: Any, instruction: Any, nest: int, place: int, places: int) -> None:
     """Mark that an instruction of a loop nest touches its buffer and no other buffer."""
-    domain = module.add_metadata([ir.MetaDataString(module, f"nest {nest}")])
-    scopes = [module.add_metadata([ir.MetaDataString(module, f"{nest}.{n}"), domain]) for n in range(places)]
+    scopes = _scopes(module, nest, places)
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[place]]))
     if places > 1:
         instruction.set_metadata("noalias", module.add_metadata([s for n, s in enumerate(scopes) if n != place]))

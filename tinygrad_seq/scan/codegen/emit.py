@@ -34,7 +34,7 @@ HEADER: Final = (
     "from numpy import inf, nan\n"
     "from tinygrad_seq.kernels import categorical, crew, reduce, scalar\n"
     "from tinygrad_seq.kernels.crew import finish, take\n"
-    "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, vector, write\n"
+    "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, scopes, vector, write\n"
     "from tinygrad_seq.kernels.gemm.packed import gemm_at, ready\n"
     "from tinygrad_seq.kernels.llvm.simd import elements, lanes\n"
     f"from numpy import {_DTYPES}\n\n"

@@ -20,12 +20,14 @@ from .schedule import LoopNest, summed_down, summed_from
 def loop_nest(text: KernelText, nest: LoopNest) -> list[str]:
     """Return the lines of a loop nest: load, compute, store, inside the loops over its axes."""
     emitter = _Emitter(text, nest)
-    lines = emitter.loops()
+    lines = [*emitter.scopes(), *emitter.loops()]
     text.nests += 1
     text.scalars = {var: name for var, name in emitter.names.items() if text.loop.is_scalar(var)}
     return [*emitter.before, *lines]
 
 
+_CARRY = ({"now", "next"}, {"entering", "leaving"})
+"""The kinds of buffers whose slabs change places from one iteration to the next."""
 _ROWS = ["row0", "row1", "row2", "row3"]
 """The names of the indices of rows that are processed at once."""
 
@@ -51,7 +53,7 @@ class _Emitter:
         self.stored = [eqn.result for eqn in nest.eqns if eqn not in self.sums and eqn.result in text.layouts]
         touched = dict.fromkeys([*loaded, *self.stored, *[eqn.result for eqn in self.down]])
         self.strides = {var: text.strides_in(var, nest.shape) for var in touched}
-        self.groups = disjoint_groups(text, list(touched))
+        self.groups = disjoint_groups(text, list(touched), slabs=len(nest.shape) > 1)
         self.rows = self._rows_together()
         self.loaded = [var for var in loaded if any(stride != 0 for stride in self.strides[var])]
         self.before = [f"x{text.fresh(var)} = {self._load(var)}" for var in loaded if var not in self.loaded]
@@ -73,6 +75,15 @@ class _Emitter:
                 lines = text.around(shape, [axis], lines, self.nest, numbers)
             lines = self._with_sums(lines, axis, numbers)
         return lines
+
+    def scopes(self) -> list[str]:
+        """Return the line that limits what `read` and `write` say to this iteration (see `disjoint_groups`)."""
+        kinds = {self.text.layouts[var].buffer.kind for var in self.strides}
+        both = len(self.nest.shape) > 1 and any(ways <= kinds for ways in _CARRY)
+        return [f"scopes({self.text.nests}, {self._places()})"] if both and not config.BOUNDSCHECK else []
+
+    def _places(self) -> int:
+        return (max(self.groups.values(), default=0) + 1) * self.rows
 
     def _with_sums(self, lines: list[str], axis: int, numbers: str, rows: Sequence[str] = ("",)) -> list[str]:
         """Return the loop over an axis between the start and the end of the sums that it is the first one of."""
@@ -124,10 +135,6 @@ class _Emitter:
             return 1
         if any((first := summed_from(loop, eqn)) is not None and first < len(shape) - 1 for eqn in self.sums):
             return 1
-        buffers = [self.text.layouts[var].buffer for var in self.strides]
-        kinds = {buffer.kind for buffer in buffers if not buffer.in_place}
-        if not kinds.isdisjoint({"now", "entering"}) and not kinds.isdisjoint({"next", "leaving"}):
-            return 1  # LLVM would have to check each row of the carry against each row of the next one
         streams = [var for var in self.strides if self.strides[var][-1] != 0 and self.strides[var][-2] != 0]
         return 4 if len(streams) <= 4 else 2 if len(streams) <= 8 else 1
 
@@ -195,9 +202,8 @@ class _Emitter:
         alike = all(
             layout.offset == together[0].offset and layout.strides == together[0].strides for layout in together
         )
-        count = (max(self.groups.values()) + 1) * self.rows
         apart = bool(row) and alike and self._rows_apart(var)
-        return f"{self.text.nests}, {group * self.rows + (_ROWS.index(row) if apart else 0)}, {count}"
+        return f"{self.text.nests}, {group * self.rows + (_ROWS.index(row) if apart else 0)}, {self._places()}"
 
     def _rows_apart(self, var: Var) -> bool:
         """Return whether no two rows of a variable share memory."""
@@ -205,20 +211,22 @@ class _Emitter:
         return row > element * (self.nest.shape[-1] - 1) >= 0
 
 
-def disjoint_groups(text: KernelText, variables: Sequence[Var]) -> dict[Var, int]:
-    """Return a number for each variable: those with different numbers never share memory.
+def disjoint_groups(text: KernelText, variables: Sequence[Var], slabs: bool = False) -> dict[Var, int]:
+    """Return a number for each variable: those with different numbers never share memory, or not in one iteration.
 
-    Parts of one buffer count as disjoint if none of them reaches into another, for any batch element and time.
+    A carry and the next one are in two slabs of a buffer. They count as the same, as the next iteration reads what this
+    one writes, unless `slabs` tells them apart. Parts of one buffer count as disjoint if none of them reaches into
+    another, for any batch element and time.
     """
-    spans: dict[str, dict[tuple[int, int], list[Var]]] = {}
+    spans: dict[tuple[str, bool], dict[tuple[int, int], list[Var]]] = {}
     for var in variables:
         layout = text.layouts[var]
         ends = [
             as_int(stride) * (size - 1) for stride, size in zip(layout.strides, text.loop.features(var), strict=True)
         ]
         first, last = (layout.offset + sum([f(end, 0) for end in ends]) for f in (min, max))
-        # A carry and the next one count as the same: what one iteration writes, the next one reads.
-        spans.setdefault(text.buffer(layout.buffer), {}).setdefault((first, last), []).append(var)
+        slab = text.buffer(layout.buffer), slabs and layout.buffer.kind in {"next", "leaving"}
+        spans.setdefault(slab, {}).setdefault((first, last), []).append(var)
     numbers: dict[Var, int] = {}
     count = 0
     for found in spans.values():

@@ -14,7 +14,7 @@ from ...autograd.promotion import WIDER, as_floats, float_of
 from ...autograd.python_protocol import first_axis
 from ...autograd.pytorch_protocol import PyTorchProtocol
 from ...autograd.recording import check_operand, explain
-from ...autograd.tensor import Tensor
+from ...autograd.tensor import Tensor, wrap
 from ...base.memo import Memo
 from ...base.modes import ieee, user_line
 from ...base.switches import Modes, Switch, current
@@ -121,6 +121,7 @@ class Tracer(PyTorchProtocol, ArrayProtocol, Operators):
     """Stands for an array while a step is traced: it has a shape and a dtype, and no values."""
 
     __slots__ = ("_builder", "_var")
+    _leaf = staticmethod(wrap)
     requires_grad = True
     _requires_grad = False
 

@@ -62,7 +62,10 @@ class Prepared:
             self.nbytes += self._loop.nbytes
 
     def run(self, init: Sequence[np.ndarray], xs: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return the last carry and the outputs of all T steps, as arrays that no later run writes to."""
+        """Return the last carry and the outputs of all T steps, as arrays that no later run writes to.
+
+        The arrays of `init` may have an axis of size 1 in front.
+        """
         for place, x in zip(self.inputs, xs, strict=True):
             np.copyto(place, x)
         last, ys = self._run_once(init) if self._loop is None else self._loop.run(init)
@@ -71,6 +74,7 @@ class Prepared:
     def _run_once(self, init: Sequence[np.ndarray]) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
         """Run without a compiled loop."""
         env = dict(self._env)
+        init = [array.reshape(var.shape) for array, var in zip(init, self._direction.step.carry, strict=True)]
         return self._direction.run(env, init, self._run), self._direction.outputs(env, self._run.T)
 
 

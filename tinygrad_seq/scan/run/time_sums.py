@@ -146,7 +146,7 @@ def _rows(x: np.ndarray) -> np.ndarray:
     """Return `x` ``(T, N, K)`` as ``(T * N, K)``, without a copy where the strides allow it."""
     T, N, K = x.shape
     if T == 1:
-        return x[0]
+        return x.reshape(N, K)
     if x.flags.c_contiguous:
         return x.reshape(T * N, K)
     if x.strides[0] == N * x.strides[1] or N == 1:
