@@ -26,6 +26,7 @@ COMPARISONS = [
     "matrix_cells",
     "training",
     "sampling",
+    "serving",
     "compile_time",
     "memory",
     "scaling",

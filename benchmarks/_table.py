@@ -311,6 +311,22 @@ def sampling(result: Result) -> Section:
     return Section("Sampling", text, ["case", *peers, "ours"], rows)
 
 
+def serving(result: Result) -> Section:
+    rows = []
+    for case in result["results"]:
+        found = [
+            f"{1e3 * ours:.3g} / {1e3 * peer:.3g} ms" if ours and peer else UNKNOWN
+            for measure in result["units"]
+            for ours, peer in [[median(result, case, measure, name) for name in (OURS, TORCH[0])]]
+        ]
+        rows.append([case, *found])
+    text = (
+        "`examples/serve.py` on loopback, 50 tokens per request, clients on the other core: ours / the same server on "
+        "PyTorch."
+    )
+    return Section("Serving", text, ["case", *result["units"]], rows)
+
+
 def memory(result: Result) -> Section:
     rows = []
     for case in result["results"]:
@@ -487,6 +503,7 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
     "lengths": (lengths,),
     "options": (options,),
     "sampling": (sampling,),
+    "serving": (serving,),
     "memory": (memory,),
     "compile_time": (compile_time,),
     "scaling": (scaling,),

@@ -183,6 +183,23 @@ np.multiply.outer(x, x[0])
 np.subtract.outer(x[0], x)
 x.T @ x
 np.exp(x)
+np.logaddexp(x, 1.0)
+np.vecdot(x, x)
+np.cumulative_sum(x, axis=1)
+np.cumulative_prod(x[0], dtype=np.float32)
+np.linalg.vector_norm(x, axis=0, ord=3)
+np.linalg.vector_norm(x)
+np.linalg.outer(x[0], x[1])
+np.linalg.trace(x[None], offset=1)
+np.linalg.diagonal(np.stack([x, x]))
+np.linalg.tensordot(x, B, axes=1)
+np.linalg.vecdot(x, x, axis=0)
+np.linalg.matmul(x, B)
+np.linalg.matrix_transpose(x)
+np.unstack(x, axis=1)[2]
+np.astype(x, np.float32)
+np.unique_values(x)
+np.unique_all(x).values
 """
 WITHOUT_GRADIENT = """
 np.argmax(x, 1)

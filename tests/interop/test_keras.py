@@ -39,6 +39,20 @@ def test_a_model_of_keras_gives_its_outputs(file: str) -> None:
     np.testing.assert_allclose(model(x).numpy(), y, rtol=1e-5, atol=1e-6)
 
 
+def test_the_layout_of_earlier_versions_is_read(tmp_path: Path) -> None:
+    """Keras 2.13 to 2.15 name the folder otherwise, and count a layer twice, so numbers are left out."""
+    with zipfile.ZipFile(DATA / "tagger.keras") as old, zipfile.ZipFile(tmp_path / "old.keras", "w") as new:
+        buffer = io.BytesIO(old.read("model.weights.h5"))
+        with h5py.File(buffer, "r+") as file:
+            file.move("layers", "_layer_checkpoint_dependencies")
+            file["_layer_checkpoint_dependencies"].move("gru", "gru_2")
+        new.writestr("model.weights.h5", buffer.getvalue())
+        new.writestr("config.json", old.read("config.json"))
+        new.writestr("metadata.json", '{"keras_version": "2.15.0"}')
+    x, y = vectors("tagger")
+    np.testing.assert_allclose(ts.interop.from_keras(tmp_path / "old.keras").eval()(x).numpy(), y, rtol=1e-5, atol=1e-6)
+
+
 def test_weights_alone_need_a_model(tmp_path: Path) -> None:
     x, y = vectors("tagger")
     model = ts.interop.from_keras(DATA / "tagger.keras")
@@ -210,3 +224,10 @@ def test_what_keras_cannot_express_is_said(model: Any, text: str, tmp_path: Path
     with pytest.raises(ts.ArgumentError, match=text):
         ts.interop.to_keras(model, tmp_path / "x.keras")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_are_cast_and_dropout_is_off() -> None:
+    x, y = vectors("scorer")
+    np.testing.assert_allclose(
+        ts.interop.from_keras(DATA / "scorer.keras")(x.astype(np.float64).tolist()).numpy(), y, 1e-5
+    )

@@ -175,6 +175,8 @@ def test_hostile_files_are_refused(tmp_path: Path) -> None:
             ts.interop.from_onnx(path)
     with pytest.raises(ts.CheckpointError, match="cycle"):
         ts.interop.from_onnx(save(path, cycle(), {"x": (2,)}, {}, ["y"]))
+    with pytest.raises(ts.CheckpointError, match="'a' twice"):
+        ts.interop.from_onnx(save(path, [node("Neg", "x", "a"), node("Neg", "a", "a")], {"x": (2,)}, {}, ["a"]))
     for tensor, text in (
         (external("../secret"), "in the folder of the model"),
         (external(str(tmp_path / "secret")), "in the folder of the model"),
@@ -197,3 +199,37 @@ def test_hostile_files_are_refused(tmp_path: Path) -> None:
     huge = [node("ConstantOfShape", "n", "y")]
     with pytest.raises(ts.ArgumentError, match="at most 2"):
         ts.interop.from_onnx(save(path, huge, {}, {"n": np.array([1 << 20, 1 << 20])}, ["y"]))()
+
+
+class NormedCell(ts.nn.Cell):
+    """A user's cell with layer norm, which is a Scan in ONNX."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        self.input_size, self.state_shape = input_size, (hidden_size,)
+        self.project, self.norm = ts.nn.Linear(input_size + hidden_size, hidden_size), ts.nn.LayerNorm(hidden_size)
+
+    def forward(self, x: Any, h: Any) -> tuple[Any, Any]:
+        h = ts.tanh(self.norm(self.project(ts.concat([x, h], axis=-1))))
+        return h, h
+
+
+@pytest.mark.parametrize("name", ["cell", "lengths"])
+def test_what_to_onnx_writes_is_read(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    layer: Any = ts.nn.Recurrent(NormedCell(3, 4)) if name == "cell" else ts.nn.GRU(3, 4, bidirectional=True)
+    x, lengths = ts.randn(5, 2, 3), np.array([5, 2])
+    more: Any = {} if name == "cell" else {"lengths": True}
+    ts.interop.to_onnx(layer.eval(), tmp_path / "x.onnx", (x,), **more)
+    given = ts.interop.from_onnx(tmp_path / "x.onnx")(x, *([] if name == "cell" else [lengths]))
+    wanted = layer(x, lengths=None if name == "cell" else lengths)
+    for own, other in zip(given, wanted, strict=True):
+        np.testing.assert_allclose(own.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_of_keras_is_exported(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("h5py")
+    ts.interop.to_keras([ts.nn.Embedding(9, 3), ts.nn.LSTM(3, 4), ts.nn.Linear(4, 2)], tmp_path / "x.keras")
+    model, ids = ts.interop.from_keras(tmp_path / "x.keras").eval(), np.array([[1, 2, 3], [4, 5, 6]])
+    ts.interop.to_onnx(model, tmp_path / "x.onnx", (ids,))
+    np.testing.assert_allclose(ts.interop.from_onnx(tmp_path / "x.onnx")(ids).numpy(), model(ids).numpy(), rtol=1e-5)

@@ -157,6 +157,10 @@ def test_train_eval_apply_and_freezing() -> None:
     seen: list[str] = []
     assert model.apply(lambda module: seen.append(type(module).__name__)) is model
     assert seen == ["Linear", "Dropout", "Sequential", "Sequential"]
+    visited: list[Any] = []
+    tree = Tree()  # with a part that holds it, and one that is shared
+    tree.apply(visited.append)
+    assert visited == [*list(tree.modules())[1:], tree]
     model.requires_grad_(False)
     assert not model(ts.ones((1, 2))).requires_grad
     model.requires_grad_()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import pickle
 import threading
 from collections.abc import Callable
@@ -13,11 +12,12 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.nn.test_cell_library import ROWS
 from tests.test_autocast import LAYERS, H, I, N, T
 from tinygrad_seq import nn
-from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError
-from tinygrad_seq.nn.module.quantised import FixedScale
+from tinygrad_seq.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_seq.nn.module.quantised import FixedScale, Int8Table
 
 # Root mean square and largest difference, relative to the largest value: from float32, and of the two paths, which may
 # split a product of joined operands, so that each part has a scale of its own.
@@ -95,11 +95,8 @@ class TiedByHand(Tied):
 def test_tables_are_held_as_int8():
     table = nn.Embedding(1000, 64, padding_idx=3)
     small = ts.quantize(table, "int8")
-    held = [x.nbytes for x in gc.get_referents(small.weight.__dict__) if isinstance(x, np.ndarray)]
-    held += [x._array.nbytes for x in vars(small.weight).values() if isinstance(x, ts.Tensor)]
-    assert sum(held) == 1000 * (64 + 4)
+    assert isinstance(small.weight, Int8Table)
     assert (small(3).numpy() == 0).all()
-    assert repr(small.weight) == repr(ts.tensor(small.weight.numpy()))
     rows, more = small(np.arange(1000)).numpy(), {"weight": table.weight.numpy() * 2}
     for other in (copy.deepcopy(small), pickle.loads(pickle.dumps(small)), small.float()):
         np.testing.assert_array_equal(other(np.arange(1000)).numpy(), rows)
@@ -109,12 +106,40 @@ def test_tables_are_held_as_int8():
     copied.load_state_dict(more)
     small.load_state_dict(more)
     np.testing.assert_array_equal(small.weight.numpy(), ts.quantize(copied, "int8").weight.numpy())
-    for write in (lambda: small.weight.data, lambda: small.weight.__setitem__(0, 1.0)):
-        with pytest.raises(ArgumentError, match=r"int8 rows.*quantize it again"):
-            write()
-    small.requires_grad_()
-    with pytest.raises(GraphError, match=r"frozen"):
-        small(1)
+    assert sum(part.numpy().nbytes for part in vars(small.weight)["_held"]) == 1000 * (64 + 4)
+    with pytest.raises(ShapeError, match="copy_"):
+        small.weight.copy_(np.ones(3))
+
+
+WRITES: dict[str, Callable[[ts.Tensor], Any]] = {
+    "x[0] = 5": lambda x: x.__setitem__(0, 5.0),
+    "x[0][1] = 5": lambda x: x[0].__setitem__(1, 5.0),
+    "x.T": lambda x: x.T.__setitem__(1, 5.0),
+    "x.data": lambda x: x.data.__setitem__(0, 5.0),
+    "x += 1": lambda x: x.__iadd__(1.0),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_changed_table_is_a_plain_parameter(write):
+    ts.manual_seed(0)
+    small = ts.quantize(nn.Embedding(20, 16), "int8")
+    plain = nn.Parameter(small.weight.numpy(), requires_grad=False)
+    with ts.no_grad():
+        WRITES[write](small.weight)
+        WRITES[write](plain)
+    assert type(small.weight) is nn.Parameter
+    np.testing.assert_array_equal(small(np.arange(20)).numpy(), plain.numpy())
+    np.testing.assert_array_equal(copy.deepcopy(small).weight.numpy(), plain.numpy())
+
+
+def test_a_table_that_is_trained_again():
+    small = ts.quantize(nn.Embedding(20, 16), "int8").requires_grad_()
+    rows = small.weight.numpy()
+    small._precision = "float32"
+    small([1, 1]).sum().backward()
+    np.testing.assert_array_equal(small.weight.numpy(), rows)
+    assert grad_of(small.weight).numpy().sum() == 32
 
 
 @pytest.mark.parametrize("make", [Tied, TiedByHand])
@@ -133,6 +158,7 @@ def test_tied_tables(make, calibrated, rng):
         check_close(small(tokens).numpy(), found[0], "int8")
     state = small.state_dict()
     assert {value.dtype for value in state.values()} == {np.dtype(np.float32)}
+    assert type(small.embedding.weight) is (FixedScale if calibrated else nn.Parameter)
     np.testing.assert_array_equal(state["decoder.weight"], state["embedding.weight"])
     assert small.load_state_dict(state) == ([], [])
 

@@ -19,14 +19,16 @@ from ..ops.public import in_name
 from ..ops.shape import expand_dims
 from .exchange import DEVICE, check_device
 
-# Ufuncs whose primitive has another forward.
-_BY_NAME = {np.matmul: "matmul", np.power: "pow", np.reciprocal: "reciprocal", np.rint: "round"}
+# Ufuncs whose primitive has neither their name nor them as its forward.
+_OTHERS = {np.power: "pow", np.rint: "round"}
 
 
 @functools.cache
 def _primitives() -> dict[np.ufunc, Primitive]:
     same_forward = {row.forward: row for row in TABLE.values() if isinstance(row.forward, np.ufunc)}
-    return same_forward | {ufunc: TABLE[name] for ufunc, name in _BY_NAME.items()}
+    same_name = {getattr(np, name, None): row for name, row in TABLE.items()}
+    found = same_forward | {ufunc: row for ufunc, row in same_name.items() if isinstance(ufunc, np.ufunc)}
+    return found | {ufunc: TABLE[name] for ufunc, name in _OTHERS.items()}
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..ops.casting import as_array, astype
 from ..ops.public import PUBLIC
 from ..ops.shape import flatten
@@ -73,6 +74,7 @@ class Row(NamedTuple):
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "where": (True,), "casting": ("same_kind",), "decimals": (0,), "order": ("C", "K"), "subok": (True, False),
     "kind": ("stable", "quicksort", "mergesort", "heapsort"), "mode": ("raise",), "copy": (True, False),
+    "device": ("cpu",), "include_initial": (False,),
     "stable": (True, False),
 }  # fmt: skip
 
@@ -142,11 +144,21 @@ def _broadcast_arrays(*arrays: Any, subok: bool = False) -> Any:
     return _ours("broadcast_arrays")(*map(as_array, arrays))
 
 
+def _cumulative(name: str) -> Callable[..., Any]:
+    def call(x: Any, axis: int | None = None) -> Any:
+        if axis is None and x.ndim != 1:
+            raise ArgumentError(f"{name}: expected an axis for an array with {x.ndim} axes, got None; pass axis=.")
+        return _ours(name)(x, axis=0 if axis is None else axis)
+
+    return call
+
+
 _OWN: dict[str, Callable[..., Any]] = {
     "sort": _along("sort"), "argsort": _along("argsort"), "linalg.norm": _norm, "pad": _pad, "where": _where,
     "split": lambda x, parts, axis: list(_ours("split")(x, parts, axis=axis)),
     "transpose": lambda x, axes=None: _ours("permute_dims")(x, tuple(range(x.ndim))[::-1] if axes is None else axes),
-    "around": lambda x: _ours("round")(x),  # noqa: PLW0108 (found when it is called)
+    "around": _ours("round"), "linalg.vector_norm": _ours("norm"), "astype": lambda x: x,
+    "cumulative_sum": _cumulative("cumsum"), "cumulative_prod": _cumulative("cumprod"),
 }  # fmt: skip
 
 # The parameters of each function: the arrays, a bar, then options in NumPy's order. An operation lacks those after a
@@ -160,13 +172,20 @@ _PARAMETERS = {
     "any": "a / axis -out keepdims -where", "all": "a / axis -out keepdims -where",
     "argmax": "a / axis -out keepdims", "argmin": "a / axis -out keepdims", "count_nonzero": "a / axis keepdims",
     "argsort": "a / axis -kind -order -stable", "sort": "a / axis -kind -order -stable",
-    "cumsum": "a / axis dtype -out", "cumprod": "a / axis dtype -out", "diff": "a / n axis prepend append",
+    "cumsum": "a / axis dtype -out", "cumprod": "a / axis dtype -out",
+    "cumulative_sum": "x / axis dtype -out -include_initial", "cumulative_prod": "x / axis dtype -out -include_initial",
+    "diff": "a / n axis prepend append",
     "concatenate": "arrays / axis -out dtype -casting", "stack": "arrays / axis -out dtype -casting",
     "vstack": "arrays / dtype -casting", "hstack": "arrays / dtype -casting",
     "split": "ary / indices_or_sections>parts axis=0", "where": "condition x y /",
     "dot": "a b / -out", "inner": "a b /", "outer": "a b / -out", "kron": "a b /", "tensordot": "a b / axes",
     "trace": "a / offset axis1 axis2 dtype -out", "diagonal": "a / offset axis1 axis2",
-    "linalg.norm": "x / ord axis keepdims", "tril": "m / k", "triu": "m / k",
+    "linalg.norm": "x / ord axis keepdims", "linalg.vector_norm": "x / axis keepdims ord", "linalg.matmul": "a b /",
+    "linalg.outer": "a b /", "linalg.tensordot": "a b / axes", "linalg.vecdot": "a b / axis",
+    "linalg.matrix_transpose": "x /", "linalg.diagonal": "x / offset axis1=-2 axis2=-1",
+    "linalg.trace": "x / offset dtype axis1=-2 axis2=-1", "unstack": "x / axis", "astype": "x / dtype -copy -device",
+    "unique_all": "x /", "unique_counts": "x /", "unique_inverse": "x /", "unique_values": "x /",
+    "tril": "m / k", "triu": "m / k",
     "pad": "array / pad_width mode constant_values", "reshape": "a / shape -order -copy", "ravel": "a / -order",
     "transpose": "a / axes", "matrix_transpose": "x /", "moveaxis": "a / source destination",
     "swapaxes": "a / axis1 axis2", "expand_dims": "a / axis", "squeeze": "a / axis",
@@ -185,25 +204,27 @@ _ACCUMULATE = {
 }  # fmt: skip
 
 
-def _row(operation: Callable[..., Any], parameters: str) -> Row:
+def _row(name: str, parameters: str) -> Callable[..., Any]:
+    """Return what to call for the function `name`, of NumPy or ours."""
+    operation = _OWN.get(name) or _ours(name.rpartition(".")[2])
     operands, _, rest = parameters.partition(" /")
     options, names, defaults = [], {}, {}
     for word in rest.split():
         word, _, default = word.partition("=")
-        name, _, ours = word.removeprefix("-").partition(">")
-        options.append(name)
-        if not word.startswith("-") and name != "dtype":
-            names[name] = ours or name
+        option, _, ours = word.removeprefix("-").partition(">")
+        options.append(option)
+        if not word.startswith("-") and option != "dtype":
+            names[option] = ours or option
         if default:
-            defaults[names[name]] = int(default)
-    return Row(operation, tuple(operands.split()), tuple(options), names, defaults)
+            defaults[names[option]] = int(default)
+    return Row(operation, tuple(operands.split()), tuple(options), names, defaults).call
 
 
 @functools.cache
 def translations() -> dict[Any, Callable[..., Any]]:
     """Return what to call in place of each NumPy function, and of each method of a ufunc, ``(ufunc, "reduce")``."""
     found: dict[Any, Callable[..., Any]] = {
-        functools.reduce(getattr, name.split("."), np): _row(_OWN.get(name) or _ours(name), parameters).call
+        functools.reduce(getattr, name.split("."), np): _row(name, parameters)
         for name, parameters in _PARAMETERS.items()
     }
     found |= {np.einsum: _einsum, np.meshgrid: _meshgrid, np.broadcast_arrays: _broadcast_arrays}
@@ -212,5 +233,6 @@ def translations() -> dict[Any, Callable[..., Any]]:
         ("accumulate", _ACCUMULATE, "a / axis=0 dtype -out"),
     ):
         for name, operation in table.items():
-            found[getattr(np, name), method] = _row(_ours(operation), parameters).call
+            found[getattr(np, name), method] = _row(operation, parameters)
+    found[np.vecdot, "__call__"] = _row("vecdot", "a b / axis -out")
     return found

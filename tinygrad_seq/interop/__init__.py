@@ -4,7 +4,7 @@ from .hub import from_hub, to_hub
 from .keras_models import from_keras, to_keras
 from .onnx_export.to_onnx import to_onnx
 from .onnx_import import from_onnx
-from .pytorch import from_pytorch, to_pytorch
+from .torch_weights import from_pytorch, to_pytorch
 
 __all__ = [
     "from_hub",

@@ -56,7 +56,11 @@ class Chain(Masked):
         return x, mask
 
     def forward(self, x: Any) -> Any:
-        """Return the output for x: indices (N, T), or features (N, T, I) or (N, I), of the dtype of the model."""
+        """Return the output for x: indices (N, T), or features (N, T, I) or (N, I), cast to the dtype of the model."""
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        own = next((parameter.dtype for parameter in self.parameters()), x.dtype)
+        if x.dtype != own and not isinstance(next(iter(self.layers.values()), None), KerasEmbedding):
+            x = x.astype(own)
         return super().forward(x)
 
 
@@ -67,9 +71,9 @@ class KerasEmbedding(Masked):
         self.embedding, self.mask_zero = embedding, mask_zero
 
     def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
-        ids = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+        ids = x if hasattr(x, "dtype") else np.asarray(x)
         ids = ids.astype(np.int64) if ids.dtype.kind == "f" else ids
-        return self.embedding(ids), ids != 0 if self.mask_zero else None
+        return self.embedding(ids), _known(ids) != 0 if self.mask_zero else None
 
 
 class Masking(Masked):
@@ -79,9 +83,13 @@ class Masking(Masked):
         self.mask_value = mask_value
 
     def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
-        array = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-        found = (array != self.mask_value).any(axis=-1)
-        return where(found[..., None], x, 0 * array), found
+        found = (_known(x) != self.mask_value).any(axis=-1)
+        return where(found[..., None], x, 0 * x), found
+
+
+def _known(x: Any) -> np.ndarray:
+    """Return the values of an input, which decide which steps are valid."""
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
 class KerasRecurrent(Masked):

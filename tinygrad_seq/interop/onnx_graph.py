@@ -57,12 +57,19 @@ class Node:
 
 @dataclass
 class Graph:
-    """A graph: its nodes in order, the names of its inputs and outputs, and its initial values."""
+    """A graph: its nodes in order, the names of its inputs and outputs, and its initial values.
+
+    Attributes
+    ----------
+    floats
+        The names of the inputs that are floating-point numbers of at most 32 bits.
+    """
 
     nodes: list[Node]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    floats: frozenset[str] = frozenset()
 
     def reads(self) -> set[str]:
         """Return the names of the values of other graphs that this graph reads."""
@@ -101,35 +108,47 @@ def parse_graph(model: Any, folder: Path) -> Graph:
 
 
 def _graph(proto: Any, outer: set[str], opset: int, folder: Path, names: set[str]) -> Graph:
-    inputs = tuple(value.name for value in proto.input)
+    inputs = tuple(_text(value.name) for value in proto.input)
     if proto.sparse_initializer:
         raise CheckpointError("expected dense initial values, got sparse ones; export the model without them.")
-    constants = {tensor.name: to_array(tensor, folder) for tensor in proto.initializer}
-    known = outer | set(inputs) | set(constants)
+    constants = {_text(tensor.name): to_array(tensor, folder) for tensor in proto.initializer}
+    own = {*inputs, *constants}
+    known = outer | own
     nodes = []
     for number, entry in enumerate(proto.node):
-        place = f"node {number} ({entry.op_type[:40]} {entry.name[:80]!r})"
+        operator, named = _text(entry.op_type), _text(entry.name)
+        place = f"node {number} ({ascii(operator[:40])[1:-1]} {named[:80]!a})"
         if entry.domain not in ("", "ai.onnx"):
-            entry.op_type = f"{entry.domain[:60]}.{entry.op_type[:40]}"
-        missing = [name for name in entry.input if name and name not in known]
+            operator = f"{_text(entry.domain)[:60]}.{operator[:40]}"
+        reads, makes = tuple(map(_text, entry.input)), tuple(map(_text, entry.output))
+        missing = [name for name in reads if name and name not in known]
         if missing:
             raise CheckpointError(
-                f"{place}: expected inputs that are made before it, got {missing[0]!r}; the graph has a cycle, is not "
-                "in order, or is cut short."
+                f"{place}: expected inputs that are made before it, got {missing[0][:80]!a}; the graph has a cycle, "
+                "is not in order, or is cut short."
             )
         attributes: dict[str, Any] = {}
         for attribute in entry.attribute:
-            attributes[attribute.name] = _attribute(attribute, known, opset, folder, names)
-        unique = entry.name or next((name for name in entry.output if name), entry.op_type)
+            attributes[_text(attribute.name)] = _attribute(attribute, known, opset, folder, names)
+        unique = named or next((name for name in makes if name), operator)
         while unique in names:
-            unique += "_"
+            unique = f"{unique[:80]}_{len(names)}"
         names.add(unique)
-        nodes.append(Node(entry.op_type, unique, tuple(entry.input), tuple(entry.output), attributes, opset, place))
-        known = known | set(entry.output)
-    outputs = tuple(value.name for value in proto.output)
+        nodes.append(Node(operator, unique, reads, makes, attributes, opset, place))
+        if twice := own.intersection(makes) - {""}:
+            raise CheckpointError(f"{place}: expected new names of outputs, got {min(twice)[:80]!a} twice.")
+        own.update(makes)
+        known.update(makes)
+    outputs = tuple(_text(value.name) for value in proto.output)
     if missing := [name for name in outputs if name not in known]:
-        raise CheckpointError(f"expected outputs that a node makes, got {missing[0]!r}; the graph is cut short.")
-    return Graph(nodes, inputs, outputs, constants)
+        raise CheckpointError(f"expected outputs that a node makes, got {missing[0][:80]!a}; the graph is cut short.")
+    floats = [_text(value.name) for value in proto.input if value.type.tensor_type.elem_type in (1, 10, 16)]
+    return Graph(nodes, inputs, outputs, constants, frozenset(floats))
+
+
+def _text(value: Any) -> str:
+    """Return a name; protobuf returns bytes where these are no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 _FIELDS = {1: "f", 2: "i", 6: "floats", 7: "ints"}  # the types of attributes that are numbers
@@ -164,7 +183,7 @@ def to_array(tensor: Any, folder: Path) -> np.ndarray:
     """
     from onnx import TensorProto, numpy_helper
 
-    name = ascii(tensor.name[:80])
+    name = ascii(_text(tensor.name)[:80])
     if any(size < 0 for size in tensor.dims):
         raise CheckpointError(f"tensor {name}: expected sizes >= 0, got {list(tensor.dims)[:8]}; use another copy.")
     if tensor.data_location == TensorProto.EXTERNAL:
@@ -191,7 +210,7 @@ def widened(array: np.ndarray) -> np.ndarray:
 
 def _read_external(tensor: Any, folder: Path) -> None:
     """Read the data of a tensor from its file."""
-    given = {entry.key: entry.value for entry in tensor.external_data}
+    given = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
     path = Path(os.path.realpath(folder / given.get("location", "")))
     name = f"tensor {tensor.name[:80]!a}"
     if not path.is_relative_to(os.path.realpath(folder)):

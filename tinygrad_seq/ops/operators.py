@@ -25,12 +25,12 @@ from . import (  # noqa: F401 (each file of operations, as importing it puts its
     losses,
     normalisation,
     one_hot,
-    torch_names,
     reduction,
     searching,
     signs,
     sorting,
     special,
+    torch_names,
     trigonometric,
 )
 from . import shape as shapes

@@ -31,8 +31,11 @@ Params: TypeAlias = Iterable[Tensor | Mapping[str, Any]]
 
 _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
 _INITIAL = "initial_lr"  # the learning rate of a group before any schedule; present only if the group has a schedule
-# Options of PyTorch that choose how an update is computed, not what it is; state dicts of PyTorch hold them.
-_HOW = frozenset({"foreach", "fused", "capturable", "differentiable"})
+# What state dicts of PyTorch hold beside options: how an update is computed, names, the notes of its schedules.
+_NOT_READ = frozenset(
+    {"foreach", "fused", "capturable", "differentiable", "param_names"}
+    | {"max_lr", "min_lr", "base_momentum", "max_momentum"}
+)
 _RELOAD = "load the state_dict() of the same optimiser on the same model"
 
 
@@ -397,8 +400,8 @@ class Optimizer(ABC):
         return groups, states
 
     def _read_group(self, group: Mapping[str, Any]) -> Group:
-        """Return the options of a saved group, checked; those that say how PyTorch computes are left out."""
-        read = {name: _as_python(value) for name, value in group.items() if name not in _HOW}
+        """Return the options of a saved group, checked; what only PyTorch reads is left out."""
+        read = {name: _as_python(value) for name, value in group.items() if name not in _NOT_READ}
         if "decoupled_weight_decay" in read.keys() - self.rules.keys():
             decoupled = read.pop("decoupled_weight_decay")
             if decoupled != self._decoupled:

@@ -456,7 +456,7 @@ class Module:
     # --------------------------------------------------------------------------------------------- changing
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` with every module inside this one, inner modules first, and then with this one.
+        """Call `function` with every module inside this one, each after those in it, and then with this one.
 
         Parameters
         ----------
@@ -468,9 +468,8 @@ class Module:
         Module
             This module.
         """
-        for child in Module.children(self):
-            child.apply(function)
-        function(self)
+        for module in _inside_out(self, {id(self)}):
+            function(module)
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -570,7 +569,7 @@ class Module:
                 f"cannot run in {low[0]._precision}; cast the model that it was made from."
             )
         for found in (*self.parameters(), *self.buffers()):
-            if found.dtype.kind == "f":
+            if found.dtype.kind == "f" and found.dtype != chosen:
                 found._array = found._array.astype(chosen)
                 found.grad = None if found.grad is None else found.grad.astype(chosen)
         return self
@@ -774,6 +773,15 @@ def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool = True) -> N
             parameter.grad = None
         else:
             parameter.grad = zeros_like(parameter.grad)
+
+
+def _inside_out(module: Module, seen: set[int]) -> Iterator[Module]:
+    """Yield the modules in `module` that are not in `seen`, each after those in it, and then `module`."""
+    for child in Module.children(module):
+        if id(child) not in seen:
+            seen.add(id(child))
+            yield from _inside_out(child, seen)
+    yield module
 
 
 def _join(prefix: str, name: Any) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...autograd.inplace import Stamp
+from ...autograd.inplace import InPlace
 from ...autograd.tensor import Tensor, wrap
-from ...base.modes import mode
-from ...errors import ArgumentError, GraphError
 from ...ops.casting import astype
 from ...ops.indexing import embedding
 from .parameter import Parameter
+
+_SLOT: Any = vars(InPlace)["_array"]
+"""Where tensors have their array."""
 
 
 class FixedScale(Parameter):
@@ -43,7 +44,8 @@ class FixedScale(Parameter):
 class Int8Table(Parameter):
     """A float32 table (V, H) of embeddings, held as int8 with one scale per row.
 
-    Everything but `look_up` sees a float32 array, made anew each time; one that a matrix product has read is kept.
+    It can be looked up in, read as a whole (`numpy`), copied, saved and overwritten (`copy_`). Anything else, such as
+    an operation on it or a write to a part of it, makes it a plain float32 parameter for good.
 
     Parameters
     ----------
@@ -51,73 +53,80 @@ class Int8Table(Parameter):
         The table.
     """
 
+    _held: tuple[Tensor, Tensor] | None  # the numbers (V, H) and the scales (V, 1)
+
     def __init__(self, values: ArrayLike) -> None:
         super().__init__(values, requires_grad=False)
 
     def look_up(self, indices: ArrayLike) -> Tensor:
         """Return the rows at `indices` (...), as float32 (..., H)."""
-        if self._requires_grad and mode.recording:
-            raise GraphError(
-                "quantize: expected a table of int8 rows to be frozen, got one that requires grad; train the model "
-                "that it was made from."
-            )
-        rows: Tensor = astype(embedding(self._numbers, indices), np.float32) * embedding(self._scale, indices)
+        held = None if self._requires_grad else self._held
+        if held is None:
+            return embedding(self, indices)
+        numbers, scale = held
+        rows: Tensor = astype(embedding(numbers, indices), np.float32) * embedding(scale, indices)
         return rows
+
+    def _values(self) -> np.ndarray:
+        from ...kernels.gemm.operands import dequantise  # imports Numba
+
+        held = self._held
+        if held is None:  # another thread has just made it a plain parameter
+            return _SLOT.__get__(self)
+        return dequantise(*[part.numpy() for part in held])
 
     @property
     def _array(self) -> np.ndarray:
-        from ...kernels.gemm.operands import dequantise  # imports Numba
-
-        if self._whole is not None:
-            return self._whole
-        table = dequantise(self._numbers.numpy(), self._scale.numpy())
-        table.flags.writeable = False
-        return table
+        if self._held is not None:
+            _SLOT.__set__(self, self._values())
+            self._held = None
+        self.__class__ = Parameter  # type: ignore[assignment]
+        return _SLOT.__get__(self)
 
     @_array.setter
     def _array(self, values: np.ndarray) -> None:
         from ...kernels.gemm.operands import quantise
 
         numbers, scale = quantise(values, 1)
-        self._numbers, self._scale = wrap(numbers), wrap(scale)
-        self._whole: np.ndarray | None = None
+        self._held = wrap(numbers), wrap(scale)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._numbers.shape
+        return self._array.shape if self._held is None else self._held[0].shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self._scale.dtype
+        return np.dtype(np.float32)
 
     @property
     def ndim(self) -> int:
-        return self._numbers.ndim
+        return 2
 
-    def _current_stamp(self) -> Stamp | None:
-        self._whole = self._array
-        return super()._current_stamp()
+    def numpy(self) -> np.ndarray:
+        values = self._values().view()
+        values.flags.writeable = False
+        return values
 
     def copy_(self, values: ArrayLike) -> Self:
         """Overwrite the table, as `Tensor.copy_`."""
-        self._array = np.broadcast_to(np.asarray(values, np.float32), self.shape)
+        array = values.numpy() if isinstance(values, Tensor) else np.asarray(values)
+        if array.shape != self.shape or self._requires_grad:
+            return super().copy_(values)
+        self._array = array.astype(np.float32)
         return self
 
-    def _writable(self) -> NoReturn:
-        raise ArgumentError(
-            "quantize: expected a table of int8 rows to be read, or overwritten as a whole with .copy_(values), got a "
-            "write to a part of it; write to the model that was quantised, and quantize it again."
-        )
-
     def __reduce__(self) -> Any:
-        return _restored, (self._numbers.numpy().copy(), self._scale.numpy().copy())
+        if self._held is None:
+            return super().__reduce__()
+        return _restored, tuple([part.numpy().copy() for part in self._held])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied: Self = _restored(self._numbers.numpy().copy(), self._scale.numpy().copy())
+        rebuild, parts = self.__reduce__()
+        copied: Self = rebuild(*parts)
         return copied
 
 
-def _restored(numbers: np.ndarray, scale: np.ndarray) -> Any:
+def _restored(numbers: np.ndarray, scale: np.ndarray) -> Int8Table:
     table = Int8Table(np.empty((0, numbers.shape[1]), np.float32))
-    table._numbers, table._scale = wrap(numbers), wrap(scale)
+    table._held = wrap(numbers), wrap(scale)
     return table

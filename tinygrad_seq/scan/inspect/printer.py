@@ -82,6 +82,7 @@ def _apply(eqn: Eqn, names: Mapping[Var, str]) -> str:
     operands = [names[o] if o.__class__ is Var else repr(o) for o in eqn.operands]
     if eqn.primitive.symbol is not None:
         low = f"  ({eqn.params['precision']})" if "precision" in eqn.params else ""
+        low = f"{low[:-1]}, scale of {eqn.params['largest']:.4g})" if "largest" in eqn.params else low
         return f"{operands[0]} {eqn.primitive.symbol} {operands[1]}{low}"
     options = [f"{key}={_option(value)}" for key, value in eqn.params.items() if key != "ends"]
     return f"{eqn.primitive.name}({', '.join(operands + options)})"
