@@ -125,8 +125,13 @@ class Subject(NamedTuple):
     def _evaluating(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.module is None else evaluating(self.module)
 
-    def run(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the results for arrays, step by step."""
+    def draw(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return random inputs, and the initial state, by name."""
+        return {each.name: each.draw(sizes, rng) for each in self.inputs}
+
+    def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the results for inputs by name, step by step."""
+        arrays = [given[each.name] for each in self.inputs]
         with self._evaluating(), no_grad(), disable_compile():
             found = self.function(*map(_given, arrays))
         return {name: leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf) for name, leaf in found.items()}
@@ -345,8 +350,8 @@ def _one_step(subject: Subject, count: int) -> Subject:
     rng = np.random.default_rng(0)
     shapes = []
     for T in (1, 2):
-        arrays = [each.draw(sizes | {"T": T}, rng) for each in subject.inputs]
-        shapes.append({name: array.shape for name, array in subject.run(arrays).items()})
+        found = subject.run(subject.draw(sizes | {"T": T}, rng))
+        shapes.append({name: array.shape for name, array in found.items()})
     timed = {
         name: [axis for axis, (one, two) in enumerate(zip(shape, shapes[1][name], strict=True)) if one != two]
         for name, shape in shapes[0].items()
