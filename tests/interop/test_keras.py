@@ -224,3 +224,10 @@ def test_what_keras_cannot_express_is_said(model: Any, text: str, tmp_path: Path
     with pytest.raises(ts.ArgumentError, match=text):
         ts.interop.to_keras(model, tmp_path / "x.keras")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_are_cast_and_dropout_is_off() -> None:
+    x, y = vectors("scorer")
+    np.testing.assert_allclose(
+        ts.interop.from_keras(DATA / "scorer.keras")(x.astype(np.float64).tolist()).numpy(), y, 1e-5
+    )

@@ -188,6 +188,38 @@ def test_state_is_optional_and_continues(path: Path) -> None:
     assert "Scan" not in nodes_of(path)
 
 
+class Flagged(nn.Module):
+    """A layer with a mask, another with resets."""
+
+    def __init__(self) -> None:
+        self.first, self.second = nn.Recurrent(nn.MGUCell(I, H), bidirectional=True), nn.GRU(2 * H, 3)
+
+    def forward(self, xs, mask, reset):
+        return self.second(self.first(xs, mask=mask)[0], reset=reset)[0]
+
+
+def test_masks_and_resets(path: Path) -> None:
+    flags = np.array([[True, False]] * 2)
+    to_onnx(Flagged(), path, (XS, flags, flags))
+
+
+class Decaying(nn.Cell):
+    """A cell that reads two arrays: values, and the time since the last ones."""
+
+    state_shape = (I,)
+
+    def forward(self, x, h):
+        values, passed = x
+        h = ts.exp(-ts.abs(passed))[:, None] * h + values
+        return h, h
+
+
+def test_trees_of_inputs(path: Path) -> None:
+    xs = (XS, np.zeros((T, N), np.float32))
+    to_onnx(nn.Recurrent(Decaying()), path, {"xs": xs}, axes={"xs.1": ("T", "N")}, lengths=True)
+    assert [each.name for each in onnx.load(path).graph.input][:2] == ["xs.0", "xs.1"]
+
+
 W = ts.ones((I, I)) / 3
 STEPS: dict[str, tuple[Callable[..., Any], Callable[[int], Any]]] = {
     "swapped": (lambda c, x: ((c[1] + x, c[0]), c[0]), lambda n: (ts.zeros((n, I)), ts.ones((n, I)))),

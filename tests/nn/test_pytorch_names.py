@@ -191,7 +191,8 @@ def test_state_dicts_of_pytorch() -> None:
 def test_hx_and_packed_sequences(rng: np.random.Generator) -> None:
     rnn, lengths = nn.utils.rnn, [2, 4, 1]
     for batch_first, merge in ((False, "concat"), (True, None)):
-        layer = nn.LSTM(2, 3, 2, bidirectional=True, batch_first=batch_first, merge=merge, dtype="float64")  # type: ignore[arg-type]
+        options: Any = {"bidirectional": True, "batch_first": batch_first, "merge": merge, "dtype": "float64"}
+        layer: Any = nn.LSTM(2, 3, 2, **options)
         xs = rng.standard_normal((3, 4, 2) if batch_first else (4, 3, 2))
         state = tuple(ts.tensor(rng.standard_normal((4, 3, 3)), requires_grad=True) for _ in range(2))
         packed = rnn.pack_padded_sequence(xs, lengths, batch_first, enforce_sorted=False)

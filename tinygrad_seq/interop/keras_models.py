@@ -47,7 +47,7 @@ def from_keras(path: str | os.PathLike[str], model: Any = None) -> Any:
     Returns
     -------
     Module
-        The model, in training mode as any new one; `model` if it was given.
+        The model, in evaluation mode; or `model`, if it was given, in its mode.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _read(content: bytes, model: Any) -> Any:
         raise ArgumentError(f"expected a model of {', '.join(MODELS)}, got {top.class_name[:60]!r}; save such a model.")
     specs = layers_of(top)
     _check_known(specs)
-    return _chain(specs, list(weights.of(specs)), whole=True)
+    return _chain(specs, list(weights.of(specs)), whole=True).eval()
 
 
 def _check_known(specs: Sequence[Spec]) -> None:

@@ -56,7 +56,11 @@ class Chain(Masked):
         return x, mask
 
     def forward(self, x: Any) -> Any:
-        """Return the output for x: indices (N, T), or features (N, T, I) or (N, I), of the dtype of the model."""
+        """Return the output for x: indices (N, T), or features (N, T, I) or (N, I), cast to the dtype of the model."""
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        own = next((parameter.dtype for parameter in self.parameters()), x.dtype)
+        if x.dtype != own and not isinstance(next(iter(self.layers.values()), None), KerasEmbedding):
+            x = x.astype(own)
         return super().forward(x)
 
 

@@ -57,12 +57,19 @@ class Node:
 
 @dataclass
 class Graph:
-    """A graph: its nodes in order, the names of its inputs and outputs, and its initial values."""
+    """A graph: its nodes in order, the names of its inputs and outputs, and its initial values.
+
+    Attributes
+    ----------
+    floats
+        The names of the inputs that are floating-point numbers of at most 32 bits.
+    """
 
     nodes: list[Node]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    floats: frozenset[str] = frozenset()
 
     def reads(self) -> set[str]:
         """Return the names of the values of other graphs that this graph reads."""
@@ -135,7 +142,8 @@ def _graph(proto: Any, outer: set[str], opset: int, folder: Path, names: set[str
     outputs = tuple(_text(value.name) for value in proto.output)
     if missing := [name for name in outputs if name not in known]:
         raise CheckpointError(f"expected outputs that a node makes, got {missing[0][:80]!a}; the graph is cut short.")
-    return Graph(nodes, inputs, outputs, constants)
+    floats = [_text(value.name) for value in proto.input if value.type.tensor_type.elem_type in (1, 10, 16)]
+    return Graph(nodes, inputs, outputs, constants, frozenset(floats))
 
 
 def _text(value: Any) -> str:

@@ -79,20 +79,23 @@ class OnnxModel(Module):
                 f"OnnxModel: expected the inputs {list(self.input_names)}, got {len(inputs)} by position and "
                 f"{list(named)} by name; pass each once."
             )
-        values = {**self.weights, **self._constants, **{name: _as_input(name, x) for name, x in given.items()}}
+        values = {**self.weights, **self._constants, **{name: self._as_input(name, x) for name, x in given.items()}}
         outputs = tuple(
             Tensor(x) if isinstance(x, np.ndarray) else x for x in run_graph(self._graph, values, self.layers)
         )
         return outputs[0] if len(outputs) == 1 else outputs
 
-
-def _as_input(name: str, value: Any) -> Any:
-    if isinstance(value, Tensor | Tracer):
-        return value
-    array = widened(np.asarray(value))
-    if array.dtype.name not in SUPPORTED:
-        raise DtypeError(f"OnnxModel: expected numbers for the input {name!r}, got {array.dtype}; convert them first.")
-    return array
+    def _as_input(self, name: str, value: Any) -> Any:
+        """Return an input; ndarrays and lists are cast to the dtype of the model."""
+        if isinstance(value, Tensor | Tracer):
+            return value
+        array = widened(np.asarray(value))
+        if array.dtype.name not in SUPPORTED:
+            raise DtypeError(f"OnnxModel: expected numbers for the input {name!r}, got {array.dtype}; convert them.")
+        if name in self._graph.floats:
+            own = next((parameter.dtype for parameter in self.parameters()), np.dtype(np.float32))
+            return array.astype(own)
+        return array
 
 
 def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
@@ -110,7 +113,8 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     Returns
     -------
     OnnxModel
-        The model. It takes the inputs of the graph, by position or by name, and returns its output, or a tuple of them.
+        The model, in evaluation mode. It takes the inputs of the graph, by position or by name, and returns its output,
+        or a tuple of them.
 
     Raises
     ------
@@ -160,6 +164,6 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
             "the model without them, in float32 and for inference."
         )
     try:
-        return OnnxModel(graph)
+        return OnnxModel(graph).eval()
     except TinygradSeqError as error:
         raise type(error)(f"from_onnx: {place}: {error}") from error

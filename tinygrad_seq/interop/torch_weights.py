@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,6 +18,8 @@ from ..errors import ArgumentError, CheckpointError, DtypeError
 from ..nn import ElmanCell, GRUCell, LSTMCell, Module, Recurrent, RNNCell
 from ..ops.casting import SUPPORTED, as_dtype
 
+M = TypeVar("M", bound=Module)
+
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "weights")
 _PREFIXES = ("module.", "_orig_mod.")
 _CELLS = (LSTMCell, GRUCell, ElmanCell, RNNCell)
@@ -28,7 +30,7 @@ def from_pytorch(source: Any, model: None = None, *, dtype: DTypeLike | None = N
 
 
 @overload
-def from_pytorch(source: Any, model: Module, *, dtype: DTypeLike | None = None) -> Module: ...
+def from_pytorch(source: Any, model: M, *, dtype: DTypeLike | None = None) -> M: ...
 
 
 def from_pytorch(

@@ -48,8 +48,8 @@ def quantize(model: M, precision: str, calibration: Iterable[Any] | None = None)
     Tables of `nn.Embedding` are rounded in the same way, with one scale per row, and held as int8, unless matrix
     products read them too, as with tied weights, or they are changed. All other parameters of the copy are those of the
     model, in float32: `state_dict` and checkpoints hold float32 in any case. The copy is in evaluation mode and its
-    parameters are frozen. A gradient through it, or a forward pass in training mode that records gradients, is an error.
-    In a cell, a ``with ts.autocast("float32")`` block keeps its products in float32.
+    parameters are frozen. A gradient through it, or a forward pass in training mode that records gradients, is an
+    error. In a cell, a ``with ts.autocast("float32")`` block keeps its products in float32.
 
     Parameters
     ----------
