@@ -49,7 +49,7 @@ array-api: $(VENV)/.installed-test ## run the test suite of the array API standa
 	$(BIN)/python -m pip install --quiet pytest-json-report 'ndindex>=1.8'
 	cd $(SUITE) && ARRAY_API_TESTS_MODULE=tinygrad_seq.array_api ARRAY_API_TESTS_SKIP_DTYPES=complex64,complex128 \
 		$(CURDIR)/$(BIN)/python -m pytest -q --disable-deadline -o xfail_strict=True \
-		--xfails-file $(CURDIR)/tests/array_api_differences.txt array_api_tests
+		--xfails-file=$(CURDIR)/tests/array_api_differences.txt array_api_tests
 
 check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways, lines of code: what a change must pass
 	$(BIN)/ruff check

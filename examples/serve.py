@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -47,13 +47,6 @@ Steps = Generator[int, np.ndarray, Any]
 
 
 # ------------------------------------------------------------------------------------------------------- the model
-
-
-class Batch(Protocol):
-    """What advances several texts by one token each."""
-
-    def advance(self, tokens: list[int], rows: list[int | None]) -> np.ndarray:
-        """Return the logits (N, V) after N tokens; `rows` are those of the last call to go on from, None to begin."""
 
 
 class Reader(ts.nn.Cell):
@@ -79,17 +72,18 @@ def _pick(state: Any, first: Any, rows: list[int | None]) -> Any:
 
 
 class Streams:
-    """A `Batch` of streams of one layer, for 1, 2, 4, ... texts."""
+    """Streams of one layer, for 1, 2, 4, ... texts that advance by one token each."""
 
     def __init__(self, model: LanguageModel) -> None:
         layer = ts.nn.Recurrent(Reader(model)).eval()
         self.first = layer.initial_state(1)
-        self.streams = {size: layer.stream(size) for size in itertools.takewhile(RUNNING.__ge__, _powers())}
+        self.streams = {1 << n: layer.stream(1 << n) for n in range(RUNNING.bit_length())}
         for size, stream in self.streams.items():  # compile now, not at the first request
             stream(np.zeros(size, np.int64))
         self.last, self.count = self.streams[1], 0
 
     def advance(self, tokens: list[int], rows: list[int | None]) -> np.ndarray:
+        """Return the logits (N, V) after N tokens; `rows` are those of the last call to go on from, None to begin."""
         size = next(size for size in self.streams if size >= len(tokens))
         stream, empty = self.streams[size], size - len(tokens)
         if stream is not self.last or rows != [*range(self.count)]:
@@ -97,10 +91,6 @@ class Streams:
         self.last, self.count = stream, len(tokens)
         logits: np.ndarray = stream(np.array([*tokens, *[0] * empty])).numpy()
         return logits[: len(tokens)]
-
-
-def _powers() -> Any:
-    return (1 << n for n in itertools.count())
 
 
 def scoring(tokens: np.ndarray) -> Steps:
@@ -172,7 +162,7 @@ class Job:
 class Worker:
     """The thread that advances all running jobs."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Streams) -> None:
         self.batch, self.closed = batch, False
         self.waiting: deque[Job] = deque()
         self.running: list[Job] = []
@@ -255,14 +245,7 @@ class Score(BaseModel):
     tokens: int
 
 
-class Health(BaseModel):
-    """How many requests are at work."""
-
-    running: int
-    waiting: int
-
-
-def make_app(batch: Batch, vocabulary: Vocabulary, unit: str) -> FastAPI:
+def make_app(batch: Streams, vocabulary: Vocabulary, unit: str) -> FastAPI:
     """Return the server of a model as an ASGI application."""
     worker = Worker(batch)
 
@@ -292,8 +275,8 @@ def make_app(batch: Batch, vocabulary: Vocabulary, unit: str) -> FastAPI:
         return Response(body, 422, media_type="application/json")
 
     @app.get("/health")
-    async def health() -> Health:
-        return Health(running=len(worker.running), waiting=len(worker.waiting))
+    async def health() -> dict[str, int]:
+        return {"running": len(worker.running), "waiting": len(worker.waiting)}
 
     @app.post("/score", responses=responses)
     async def score(question: Question) -> Score:

@@ -47,7 +47,17 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "nn": (
         ("module", "checks", "masks"),
         ("init", "cell", "packed_sequence"),
-        ("activations", "batch_norm", "cells", "containers", "conv", "layers", "losses", "scaled_dot_product"),
+        (
+            "activations",
+            "batch_norm",
+            "cells",
+            "containers",
+            "conv",
+            "layers",
+            "losses",
+            "pytorch_functions",
+            "scaled_dot_product",
+        ),
         ("functional", "recurrence", "utils"),
         ("attention",),
         ("seq2seq",),

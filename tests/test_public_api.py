@@ -19,7 +19,9 @@ from tinygrad_seq.ops.primitive import Primitive
 from tinygrad_seq.ops.public import PUBLIC as OPERATIONS
 
 PACKAGE = "tinygrad_seq"
-_NAMES = "errors nn nn.init nn.functional optim data metrics train report verification testing interop"
+_NAMES = (
+    "errors nn nn.init nn.functional nn.utils nn.utils.rnn optim data metrics train report verification testing interop"
+)
 PUBLIC = ("", *_NAMES.split())  # "" is the package itself
 
 HEADING = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)

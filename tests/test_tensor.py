@@ -42,7 +42,9 @@ def test_iteration_records():
     first, second = x
     ts.sum(first * second).backward()
     np.testing.assert_array_equal(grad_of(x).numpy(), [[3.0, 4.0], [1.0, 2.0]])
-    assert 3.0 in ts.tensor([1.0, 3.0])  # type: ignore[operator] # Python iterates
+    assert 3.0 in ts.tensor([1.0, 3.0])
+    assert 3.0 in ts.tensor([[1.0, 3.0]])
+    assert 2.0 not in ts.tensor([1.0, 3.0])
     for ask in (iter, len):
         with pytest.raises(TypeError, match="at least one axis"):
             ask(ts.tensor(1.0))

@@ -557,49 +557,6 @@ def kl_div(log_probabilities: ArrayLike, target: ArrayLike, reduction: str = 'me
     """Return ``t * (log t - log_probabilities)``, the pointwise Kullback-Leibler divergence from equal-shaped targets."""
 def linear_cross_entropy(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, target: ArrayLike, class_weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = 'mean', label_smoothing: builtins.float = 0.0) -> Tensor:
     """Return ``cross_entropy(linear(x, weight, bias), target)`` without keeping the logits."""
-def t(x: ArrayLike) -> Tensor:
-    """Return a matrix transposed; an array with fewer axes as it is."""
-def mm(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return the product of two matrices."""
-def bmm(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return the products of the matrices of two stacks of the same length."""
-def mv(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Return the product of a matrix and a vector."""
-def addmm(x: ArrayLike, mat1: ArrayLike, mat2: ArrayLike, *, beta: builtins.float = 1, alpha: builtins.float = 1) -> Tensor:
-    """Return ``beta * x + alpha * (mat1 @ mat2)``."""
-def addcmul(x: ArrayLike, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
-    """Return ``x + value * tensor1 * tensor2``."""
-def addcdiv(x: ArrayLike, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
-    """Return ``x + value * tensor1 / tensor2``."""
-@overload
-def index_select(x: ArrayLike, axis: int, indices: ArrayLike) -> Tensor:
-    """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
-@overload
-def index_select(x: ArrayLike, *, dim: int, index: ArrayLike) -> Tensor:
-    """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
-@overload
-def select(x: ArrayLike, axis: int, index: int) -> Tensor:
-    """Return the slice of `x` at one index along `axis`, without that axis."""
-@overload
-def select(x: ArrayLike, *, dim: int, index: int) -> Tensor:
-    """Return the slice of `x` at one index along `axis`, without that axis."""
-@overload
-def narrow(x: ArrayLike, axis: int, start: int, length: int) -> Tensor:
-    """Return `length` slices of `x` along `axis` from `start`."""
-@overload
-def narrow(x: ArrayLike, *, dim: int, start: int, length: int) -> Tensor:
-    """Return `length` slices of `x` along `axis` from `start`."""
-def expand_as(x: ArrayLike, other: ArrayLike) -> Tensor:
-    """Return `x` repeated along new and size-1 axes to the shape of `other`."""
-def view_as(x: ArrayLike, other: ArrayLike) -> Tensor:
-    """Return the elements of `x` in the shape of `other`."""
-reshape_as = view_as
-@overload
-def take_along_dim(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
-    """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
-@overload
-def take_along_dim(x: ArrayLike, *, index: ArrayLike, dim: int | None = None) -> Tensor:
-    """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
 def nonzero(x: ArrayLike, *, as_tuple: bool | None = None) -> Any:
     """Return the indices of the elements that are not zero, in row-major order."""
 def argwhere(x: ArrayLike) -> Tensor:
@@ -650,6 +607,49 @@ def topk(x: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> Extremes
 @overload
 def topk(x: ArrayLike, k: int, *, dim: int, largest: bool = True) -> Extremes:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
+def t(x: ArrayLike) -> Tensor:
+    """Return a matrix transposed; an array with fewer axes as it is."""
+def mm(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return the product of two matrices."""
+def bmm(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return the products of the matrices of two stacks of the same length."""
+def mv(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Return the product of a matrix and a vector."""
+def addmm(x: ArrayLike, mat1: ArrayLike, mat2: ArrayLike, *, beta: builtins.float = 1, alpha: builtins.float = 1) -> Tensor:
+    """Return ``beta * x + alpha * (mat1 @ mat2)``."""
+def addcmul(x: ArrayLike, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
+    """Return ``x + value * tensor1 * tensor2``."""
+def addcdiv(x: ArrayLike, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
+    """Return ``x + value * tensor1 / tensor2``."""
+@overload
+def index_select(x: ArrayLike, axis: int, indices: ArrayLike) -> Tensor:
+    """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
+@overload
+def index_select(x: ArrayLike, *, dim: int, index: ArrayLike) -> Tensor:
+    """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
+@overload
+def select(x: ArrayLike, axis: int, index: int) -> Tensor:
+    """Return the slice of `x` at one index along `axis`, without that axis."""
+@overload
+def select(x: ArrayLike, *, dim: int, index: int) -> Tensor:
+    """Return the slice of `x` at one index along `axis`, without that axis."""
+@overload
+def narrow(x: ArrayLike, axis: int, start: int, length: int) -> Tensor:
+    """Return `length` slices of `x` along `axis` from `start`."""
+@overload
+def narrow(x: ArrayLike, *, dim: int, start: int, length: int) -> Tensor:
+    """Return `length` slices of `x` along `axis` from `start`."""
+def expand_as(x: ArrayLike, other: ArrayLike) -> Tensor:
+    """Return `x` repeated along new and size-1 axes to the shape of `other`."""
+def view_as(x: ArrayLike, other: ArrayLike) -> Tensor:
+    """Return the elements of `x` in the shape of `other`."""
+reshape_as = view_as
+@overload
+def take_along_dim(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
+    """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
+@overload
+def take_along_dim(x: ArrayLike, *, index: ArrayLike, dim: int | None = None) -> Tensor:
+    """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
 def sin(x: ArrayLike, /) -> Tensor:
     """Return the sine."""
 def cos(x: ArrayLike, /) -> Tensor:

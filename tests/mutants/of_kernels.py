@@ -21,8 +21,8 @@ MUTANTS = [
     Mutant(
         "a transposed product forgets to exchange its operands",
         "kernels/gemm/matmul.py",
-        "        a, b, c = b.T, a.T, c.T",
-        "        a, b, c = a, b, c.T",
+        "        pieces, b, c = [b.T], pieces[0].T, c.T",
+        "        pieces, b, c = pieces, b, c.T",
         MATMUL,
     ),
     Mutant(

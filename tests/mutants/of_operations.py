@@ -13,13 +13,6 @@ LOSS = ("tests/ops/test_loss.py", "tests/ops/test_loss_left_out.py")
 
 MUTANTS = [
     Mutant(
-        "the fixed scale of activations is that of each row",
-        "ops/linear.py",
-        '({"largest": largest} if largest else {})\n',
-        '({"largest": largest} if False else {})\n',
-        ("tests/nn/test_quantize.py",),
-    ),
-    Mutant(
         "the gradient of a product in bfloat16 is computed in float32",
         "ops/linear.py",
         "    return matmul_at(a, b, precision)\n",

@@ -72,9 +72,23 @@ MUTANTS = [
     Mutant(
         "a carry whose history is read is kept in two slabs",
         "scan/codegen/buffers.py",
-        "buffers = _of_inputs(loop, time_varying, history | saved)",
-        "buffers = _of_inputs(loop, time_varying, saved)",
+        "buffers = _of_inputs(loop, time_varying, history | saved, in_place)",
+        "buffers = _of_inputs(loop, time_varying, saved, in_place)",
         COMPILED,
+    ),
+    Mutant(
+        "a state that is still read is overwritten",
+        "scan/codegen/buffers.py",
+        "        if len(maker) != 1 or any(at > maker[0][0] for at, _ in reads):",
+        "        if len(maker) != 1:",
+        ("tests/scan/test_in_place.py",),
+    ),
+    Mutant(
+        "a state is overwritten while it is read transposed",
+        "scan/codegen/buffers.py",
+        "        alike = all(var is before for at, var in reads if at == maker[0][0])",
+        "        alike = True",
+        ("tests/scan/test_in_place.py",),
     ),
     Mutant(
         "a fused product is taken to have read its operand when the first block is done",
@@ -142,8 +156,8 @@ MUTANTS = [
     Mutant(
         "a sum over time is taken of the first block only",
         "scan/run/time_sums.py",
-        "multiply(a[rows].T, b[rows], self._value[at], self._begun, self._plan.precision)",
-        "multiply(a[rows].T, b[rows], self._value[at], False, self._plan.precision)",
+        "multiply([a[rows].T for a in lefts], b[rows], self._value[at], self._begun, self._plan.precision)",
+        "multiply([a[rows].T for a in lefts], b[rows], self._value[at], False, self._plan.precision)",
         REMEMBER,
     ),
     Mutant(
@@ -170,8 +184,8 @@ MUTANTS = [
     Mutant(
         "rows that wait for others to fill a block are left out",
         "scan/run/time_sums.py",
-        "if len(block[0]) < self._block and not last:",
-        "if len(block[0]) < self._block:",
+        "if len(block[0]) < self.block and not last:",
+        "if len(block[0]) < self.block:",
         REMEMBER,
     ),
     Mutant(

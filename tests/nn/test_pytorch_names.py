@@ -191,7 +191,8 @@ def test_state_dicts_of_pytorch() -> None:
 def test_hx_and_packed_sequences(rng: np.random.Generator) -> None:
     rnn, lengths = nn.utils.rnn, [2, 4, 1]
     for batch_first, merge in ((False, "concat"), (True, None)):
-        layer = nn.LSTM(2, 3, 2, bidirectional=True, batch_first=batch_first, merge=merge, dtype="float64")  # type: ignore[arg-type]
+        options: Any = {"bidirectional": True, "batch_first": batch_first, "merge": merge, "dtype": "float64"}
+        layer: Any = nn.LSTM(2, 3, 2, **options)
         xs = rng.standard_normal((3, 4, 2) if batch_first else (4, 3, 2))
         state = tuple(ts.tensor(rng.standard_normal((4, 3, 3)), requires_grad=True) for _ in range(2))
         packed = rnn.pack_padded_sequence(xs, lengths, batch_first, enforce_sorted=False)
@@ -281,6 +282,7 @@ def test_batch_norm_in_training_makes_its_scan_run_step_by_step() -> None:
     with pytest.warns(CompileWarning, match="BatchNorm1d: expected to add a batch"):
         ts.scan(lambda h, x: (h + norm(x), h), ts.zeros((3, 2)), ts.randn(4, 3, 2))
     assert norm.get_buffer("num_batches_tracked").item() == 4
+    assert norm(np.ones((2, 2), np.float32)).shape == (2, 2)  # type: ignore[arg-type]
 
 
 def test_factors_of_losses_are_buffers() -> None:

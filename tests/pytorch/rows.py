@@ -4,6 +4,8 @@
 """
 
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -51,6 +53,11 @@ class Differs(NamedTuple):
 
 
 REFUSED = [
+    Refused(
+        "ts.Tensor([1, 2])",
+        ("ts.Tensor([1, 2], dtype='float32')", "ts.tensor([1, 2])"),
+        "PyTorch's class makes float32 of integers",
+    ),
     Refused(
         "x.max(1)", ("x.max(dim=1)", "x.max(axis=1)"), "PyTorch: (values, indices); NumPy: values; the same for `min`"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,26 @@ def test_a_view_sees_a_write_and_a_graph_does_not() -> None:
     np.testing.assert_array_equal(grad_of(w).numpy(), [1, 4])
     column += 1
     np.testing.assert_array_equal(a.numpy(), [[0, 10, 2], [3, 5, 5]])
+
+
+def test_threads_may_take_views_of_one_tensor() -> None:
+    a = ts.zeros(4)
+    views: list[ts.Tensor] = []
+
+    def take() -> None:
+        for at in range(300):
+            view = a[at % 4]
+            if at % 3:
+                views.append(view)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    a += 7
+    assert len(views) == 800
+    assert all(view.item() == 7 for view in views)
 
 
 @pytest.mark.parametrize("steps", range(20))

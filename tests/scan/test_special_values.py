@@ -7,6 +7,7 @@ and backward, and not before or after it by NumPy.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ ROWS_OF_VALUES = np.array([
     [-inf, -inf, -inf], [-inf, 1.0, 2.0], [-inf, 1.0, 1.0], [inf, 1.0, 2.0], [inf, inf, 0.0], [1e3, -1e3, 0.0],
     [1e4, 1e4, 0.0], [1e18, 1e18, -1e18], [1e-18, 2e-18, 0.0], [-0.0, 0.0, 1.0], [nan, 1.0, 2.0],
 ])  # fmt: skip
-ALONG = {
+ALONG: dict[str, Any] = {
     "sum": lambda x: ts.sum(x, -1, True), "mean": lambda x: ts.mean(x, -1, True),
     "var": lambda x: ts.var(x, -1, 0, True), "std": lambda x: ts.std(x, -1, 1, True),
     "max": lambda x: ts.max(x, axis=-1, keepdims=True), "min": lambda x: ts.min(x, axis=-1, keepdims=True),

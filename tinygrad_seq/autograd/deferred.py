@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from ..kernels.pool import pays_off, side_by_side
 
 
 class Deferred:
@@ -14,10 +17,13 @@ class Deferred:
     ----------
     shape, dtype
         Those of the gradient.
+    seconds
+        Roughly how long `value` takes on one thread.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    seconds: float = 0.0
     __array_ufunc__ = None  # so that an ndarray leaves ``ndarray + deferred`` to `__radd__`
 
     def value(self) -> np.ndarray:
@@ -34,6 +40,13 @@ class Deferred:
 
     def __radd__(self, other: Any) -> Any:
         return other + self.value()
+
+
+def add_up(gradients: Iterable[Any]) -> None:
+    """Add up the terms of those that are `Deferred`, side by side if that pays off."""
+    waiting = [gradient for gradient in gradients if isinstance(gradient, Deferred)]
+    if len(waiting) > 1 and pays_off([each.seconds for each in waiting]):
+        side_by_side([each.value for each in waiting])
 
 
 def complete(gradient: Any) -> Any:

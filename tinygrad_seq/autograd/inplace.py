@@ -322,7 +322,7 @@ class InPlace:
             self._refuse_recorded_write("in-place operator on a parameter")
             return self.copy_(self._apply(primitive, (self, other), {}))
         result: Self = self._apply(primitive, (self, other), {})
-        fits = result.__class__ is self.__class__ and result._array.shape == self._array.shape
+        fits = isinstance(result, InPlace) and result._array.shape == self._array.shape
         if fits and self._source is None and not result._requires_grad and _holds(self._array, result._array):
             self._write(..., result._array)
             return self

@@ -124,9 +124,10 @@ class PyTorchProtocol:
         if unknown := options.keys() - {"copy", "non_blocking", "memory_format"}:
             raise ArgumentError(f"to: expected a dtype, a device or copy=, got {sorted(unknown)}; leave it out.")
         wanted = self.dtype if dtype is None else as_dtype("to", dtype)
-        if wanted != self.dtype:
-            return astype(self, wanted)
-        return clone(self) if options.get("copy") else self
+        if wanted == self.dtype and not options.get("copy"):
+            return self
+        found: Self = clone(self) if wanted == self.dtype else astype(self, wanted)
+        return found
 
     def float(self) -> Self:
         """Return the tensor as float32: itself if it is."""

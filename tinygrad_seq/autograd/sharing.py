@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ..base.locks import make_lock
+
+_pruning = make_lock()
+
 
 class Memory:
     """The living tensors that share one memory.
@@ -34,10 +38,12 @@ class Memory:
     def add(self, tensor: Any) -> None:
         """Let `tensor`, a view of one of the others, share the memory too."""
         members = self._members
-        if len(members) >= self._most:
-            members = self._members = [one for one in members if one() is not None]
-            self._most = 16 + 2 * len(members)
         members.append(weakref.ref(tensor))
+        if len(members) > self._most:
+            with _pruning:  # other threads may append meanwhile, after these
+                count = len(members)
+                members[:count] = [one for one in members[:count] if one() is not None]
+                self._most = 16 + 2 * len(members)
 
     def members(self) -> list[Any]:
         """Return the tensors that are still there."""

@@ -23,7 +23,7 @@ from ..kernels.pool import available, pays_off, side_by_side
 from ..ops.casting import astype
 from ..ops.primitive import Array, Primitive
 from ..ops.shape import unbroadcast
-from .deferred import Deferred, complete
+from .deferred import Deferred, add_up, complete
 
 # A number is also a mark in time: a node is newer than a mark if its number is smaller.
 next_number = itertools.count(0, -1).__next__
@@ -211,6 +211,7 @@ def backpropagate(
             node.saved = node.output = None
             node.parents = ()
     leaves = [leaf for leaf in pending if wanted is None or leaf in wanted]
+    add_up([pending[leaf] for leaf in leaves])
     return arrived | {leaf: _run_hooks(leaf._hooks, complete(pending[leaf]), leaf, to_tensor) for leaf in leaves}
 
 

@@ -180,6 +180,11 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
     requires_grad : bool, default False
         Whether operations on this tensor are recorded.
 
+    Raises
+    ------
+    DtypeError
+        If `data` is a list of integers or booleans and no `dtype` is given; use `tinygrad_seq.tensor`.
+
     Attributes
     ----------
     data : ndarray
@@ -208,6 +213,11 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
         self._array = to_array("tensor" if type(self) is Tensor else type(self).__name__, data, dtype)
+        if dtype is None and self._array.dtype.kind != "f" and isinstance(data, list | tuple) and type(self) is Tensor:
+            raise DtypeError(
+                f"Tensor: expected a dtype for a list of {self._array.dtype} numbers, of which PyTorch's class makes "
+                "float32; write ts.tensor(data), which keeps them, or ts.Tensor(data, 'float32')."
+            )
         self._memory = self._source = None
         self._requires_grad = False
         if requires_grad:
@@ -369,7 +379,6 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
         self._retains = True
 
     _apply = staticmethod(record)
-    _leaf = staticmethod(lambda array: wrap(array))
 
 
 def attach(array: Array, source: Source | None) -> Tensor:
@@ -457,3 +466,4 @@ def source_of(tensor: Tensor) -> Source:
 
 
 LEVELS[Tensor] = (1, record)
+Tensor._leaf = staticmethod(wrap)

@@ -35,10 +35,18 @@ def _choose(builder: Any, kind: Any, total: Any, x: Any, name: str, sign: str) -
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def largest(typing, total, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Return the larger of two numbers of one type, NaN if one of them is; for reductions."""
-    return total(total, x), lambda context, builder, _, values: _choose(builder, total, *values, "maximum", ">")  # noqa: ARG005
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        return _choose(builder, signature.return_type, values[0], values[1], "maximum", ">")
+
+    return total(total, x), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def smallest(typing, total, x):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Return the smaller of two numbers of one type, NaN if one of them is; for reductions."""
-    return total(total, x), lambda context, builder, _, values: _choose(builder, total, *values, "minimum", "<")  # noqa: ARG005
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        return _choose(builder, signature.return_type, values[0], values[1], "minimum", "<")
+
+    return total(total, x), generate

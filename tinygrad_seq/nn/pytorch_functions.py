@@ -228,7 +228,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     --------
     >>> import tinygrad_seq as ts
     >>> ts.nn.functional.softplus(ts.tensor([0.0, 3.0]), beta=2)
-    tensor([0.34657359, 3.0012379 ])
+    tensor([0.3465736, 3.0012379])
     """
     scaled = x if beta == 1 else x * beta
     curve = functional.softplus(scaled)

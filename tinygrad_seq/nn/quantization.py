@@ -48,8 +48,8 @@ def quantize(model: M, precision: str, calibration: Iterable[Any] | None = None)
     Tables of `nn.Embedding` are rounded in the same way, with one scale per row, and held as int8, unless matrix
     products read them too, as with tied weights, or they are changed. All other parameters of the copy are those of the
     model, in float32: `state_dict` and checkpoints hold float32 in any case. The copy is in evaluation mode and its
-    parameters are frozen. A gradient through it, or a forward pass in training mode that records gradients, is an error.
-    In a cell, a ``with ts.autocast("float32")`` block keeps its products in float32.
+    parameters are frozen. A gradient through it, or a forward pass in training mode that records gradients, is an
+    error. In a cell, a ``with ts.autocast("float32")`` block keeps its products in float32.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def quantize(model: M, precision: str, calibration: Iterable[Any] | None = None)
     >>> import numpy as np, tinygrad_seq as ts
     >>> lstm, xs = ts.nn.LSTM(8, 32), ts.randn(20, 4, 8)
     >>> small = ts.quantize(lstm, "int8")
-    >>> np.allclose(small(xs)[0], lstm(xs)[0].detach(), atol=0.02)
+    >>> bool(np.allclose(small(xs)[0], lstm(xs)[0].detach(), atol=0.02))
     True
     """
     _check(model, precision)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from .arithmetic import maximum
+from .arithmetic import maximum, minimum
 from .axes import Axes, Axis, normalise_axes, normalise_axis
 from .casting import astype
 from .comparison import equal, not_equal, where
@@ -57,6 +57,11 @@ def _index_of(name: str, find: Callable[..., Any]) -> Primitive:
 
 _argmax = _index_of("argmax", np.argmax)
 _argmin = _index_of("argmin", np.argmin)
+
+
+def _is_operand(axis: Any) -> bool:
+    """Return whether an "axis" is the other operand of ``torch.max(a, b)``, which `maximum` is."""
+    return hasattr(axis, "dtype") and (axis.ndim > 0 or axis.dtype.kind == "f")
 
 
 def _refuse_empty(name: str, x: Array, axes: Axes) -> None:
@@ -113,6 +118,8 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> x.grad
     tensor([0. , 0.5, 0.5])
     """
+    if _is_operand(axis):
+        return maximum(x, axis)
     axes = normalise_axes("max", axis, x.ndim)
     _refuse_empty("max", x, axes)
     return _max(x, axes=axes, keepdims=keepdims)
@@ -147,6 +154,8 @@ def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> ts.min(ts.tensor([[1.0, 2.0], [3.0, 0.0]]), axis=1)
     tensor([1., 0.])
     """
+    if _is_operand(axis):
+        return minimum(x, axis)
     axes = normalise_axes("min", axis, x.ndim)
     _refuse_empty("min", x, axes)
     return _min(x, axes=axes, keepdims=keepdims)

@@ -507,49 +507,6 @@ class Operators:
     @overload
     def log_softmax(self, *, dim: int) -> Tensor:
         """Return the logarithm of `softmax` along `axis`, accurate where softmax underflows to 0."""
-    def t(self) -> Tensor:
-        """Return a matrix transposed; an array with fewer axes as it is."""
-    def mm(self, b: ArrayLike) -> Tensor:
-        """Return the product of two matrices."""
-    def bmm(self, b: ArrayLike) -> Tensor:
-        """Return the products of the matrices of two stacks of the same length."""
-    def mv(self, b: ArrayLike) -> Tensor:
-        """Return the product of a matrix and a vector."""
-    def addmm(self, mat1: ArrayLike, mat2: ArrayLike, *, beta: builtins.float = 1, alpha: builtins.float = 1) -> Tensor:
-        """Return ``beta * x + alpha * (mat1 @ mat2)``."""
-    def addcmul(self, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
-        """Return ``x + value * tensor1 * tensor2``."""
-    def addcdiv(self, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
-        """Return ``x + value * tensor1 / tensor2``."""
-    @overload
-    def index_select(self, axis: int, indices: ArrayLike) -> Tensor:
-        """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
-    @overload
-    def index_select(self, *, dim: int, index: ArrayLike) -> Tensor:
-        """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
-    @overload
-    def select(self, axis: int, index: int) -> Tensor:
-        """Return the slice of `x` at one index along `axis`, without that axis."""
-    @overload
-    def select(self, *, dim: int, index: int) -> Tensor:
-        """Return the slice of `x` at one index along `axis`, without that axis."""
-    @overload
-    def narrow(self, axis: int, start: int, length: int) -> Tensor:
-        """Return `length` slices of `x` along `axis` from `start`."""
-    @overload
-    def narrow(self, *, dim: int, start: int, length: int) -> Tensor:
-        """Return `length` slices of `x` along `axis` from `start`."""
-    def expand_as(self, other: ArrayLike) -> Tensor:
-        """Return `x` repeated along new and size-1 axes to the shape of `other`."""
-    def view_as(self, other: ArrayLike) -> Tensor:
-        """Return the elements of `x` in the shape of `other`."""
-    reshape_as = view_as
-    @overload
-    def take_along_dim(self, indices: ArrayLike, axis: int | None = None) -> Tensor:
-        """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
-    @overload
-    def take_along_dim(self, *, index: ArrayLike, dim: int | None = None) -> Tensor:
-        """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
     def nonzero(self, *, as_tuple: bool | None = None) -> Any:
         """Return the indices of the elements that are not zero, in row-major order."""
     def argwhere(self) -> Tensor:
@@ -596,6 +553,49 @@ class Operators:
     @overload
     def topk(self, k: int, *, dim: int, largest: bool = True) -> Extremes:
         """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
+    def t(self) -> Tensor:
+        """Return a matrix transposed; an array with fewer axes as it is."""
+    def mm(self, b: ArrayLike) -> Tensor:
+        """Return the product of two matrices."""
+    def bmm(self, b: ArrayLike) -> Tensor:
+        """Return the products of the matrices of two stacks of the same length."""
+    def mv(self, b: ArrayLike) -> Tensor:
+        """Return the product of a matrix and a vector."""
+    def addmm(self, mat1: ArrayLike, mat2: ArrayLike, *, beta: builtins.float = 1, alpha: builtins.float = 1) -> Tensor:
+        """Return ``beta * x + alpha * (mat1 @ mat2)``."""
+    def addcmul(self, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
+        """Return ``x + value * tensor1 * tensor2``."""
+    def addcdiv(self, tensor1: ArrayLike, tensor2: ArrayLike, *, value: builtins.float = 1) -> Tensor:
+        """Return ``x + value * tensor1 / tensor2``."""
+    @overload
+    def index_select(self, axis: int, indices: ArrayLike) -> Tensor:
+        """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
+    @overload
+    def index_select(self, *, dim: int, index: ArrayLike) -> Tensor:
+        """Return the slices of `x` at `indices`, one axis of integers, along `axis`."""
+    @overload
+    def select(self, axis: int, index: int) -> Tensor:
+        """Return the slice of `x` at one index along `axis`, without that axis."""
+    @overload
+    def select(self, *, dim: int, index: int) -> Tensor:
+        """Return the slice of `x` at one index along `axis`, without that axis."""
+    @overload
+    def narrow(self, axis: int, start: int, length: int) -> Tensor:
+        """Return `length` slices of `x` along `axis` from `start`."""
+    @overload
+    def narrow(self, *, dim: int, start: int, length: int) -> Tensor:
+        """Return `length` slices of `x` along `axis` from `start`."""
+    def expand_as(self, other: ArrayLike) -> Tensor:
+        """Return `x` repeated along new and size-1 axes to the shape of `other`."""
+    def view_as(self, other: ArrayLike) -> Tensor:
+        """Return the elements of `x` in the shape of `other`."""
+    reshape_as = view_as
+    @overload
+    def take_along_dim(self, indices: ArrayLike, axis: int | None = None) -> Tensor:
+        """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
+    @overload
+    def take_along_dim(self, *, index: ArrayLike, dim: int | None = None) -> Tensor:
+        """Return the elements of `x` at `indices` along `axis`, as `take_along_axis`; None looks up in the flattened `x`."""
     def sin(self, /) -> Tensor:
         """Return the sine."""
     def cos(self, /) -> Tensor:

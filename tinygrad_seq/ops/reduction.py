@@ -322,7 +322,7 @@ def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> ts.std(ts.tensor([1.0, 3.0]))
+    >>> ts.std(ts.tensor([1.0, 3.0]), correction=0)
     tensor(1.)
     """
     return _std(x, axes=normalise_axes("std", axis, x.ndim), correction=correction, keepdims=keepdims)

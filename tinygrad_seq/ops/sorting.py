@@ -111,7 +111,7 @@ def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = T
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> ts.sort(ts.tensor([3.0, 1.0, 2.0]), descending=True)
+    >>> ts.sort(ts.tensor([3.0, 1.0, 2.0]), axis=-1, descending=True)
     tensor([3., 2., 1.])
     """
     return take_along_axis(x, argsort(x, axis, descending=descending, stable=stable), axis)

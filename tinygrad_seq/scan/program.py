@@ -164,9 +164,8 @@ class Program:
         saved, of_ys = outputs[count + len(forward.ys) :], [cotangents[count + at] for at in gradient.outputs]
         last: Sequence[np.ndarray] = [reshaped(cotangents[at], forward.carry[at].shape) for at in self._carries]
         blocks = direction.blocks(run.T)
-        later = direction.later_in(run)
-        groups = [{var: plan for var, plan in group.items() if var not in later} for group in direction.groups]
-        sums = [Accumulator(group, run.reverse) for group in groups if group]
+        later, groups = direction.sums_in(run)
+        sums = [Accumulator(group, run.reverse) for group in groups]
         of_blocks = [total for total in sums if any(map(direction.adds_blocks, total.plans))] if blocks else []
         found: dict[Var, Any] = {}
         for number, part in reversed(tuple(enumerate(parts))):
@@ -176,9 +175,7 @@ class Program:
             if direction.stages.replay is not None:
                 begin = dict(zip(forward.carry, carry if len(parts) == 1 else [x[number] for x in saved], strict=True))
                 env.update({var: begin[var] for var in direction.stages.replay.step.carry})
-            env.update(
-                zip(direction.step.xs, [g[part.times] for g in of_ys] if len(parts) > 1 else of_ys, strict=False)
-            )
+            env.update(zip(direction.step.xs, _cut(of_ys, part, run.T), strict=False))
             env.update(blocks)
             last = direction.run(env, last, part.run, stamps)
             _store(found, zip(gradient.inputs, direction.outputs(env, part.run.T), strict=True), part, run.T)
@@ -191,9 +188,11 @@ class Program:
             total.add(blocks, last=True)
         found.update(zip(gradient.carries, last, strict=True))
         plans = direction.time_sums
-        summed: dict[Var, Any] = {var: sum_of_calls(var, plans[var], env, run.reverse) for var in later}
-        summed.update(pair for total in sums for pair in total.results())
-        rest = [summed[var] for var in direction.step.sums]
+        summed = dict(pair for total in sums for pair in total.results())
+        rest: list[Any] = [  # what waits takes over the terms of others, so each leaf has one of its own
+            sum_of_calls(var, plans[var], env, run.reverse) if var in later else summed[var]
+            for var in direction.step.sums
+        ]
         position = 0
         for var, terms in gradient.consts:
             if terms:

@@ -13,7 +13,7 @@ from ...autograd.creation import as_tensor
 from ...autograd.tensor import Tensor
 from ...base.modes import disable_compile, no_grad
 from ...base.switches import Switch
-from ...base.tree import Tree, flatten
+from ...base.tree import Tree, flatten, map_leaves
 from ...errors import ArgumentError, CompileError, IndexRangeError, ShapeError
 from ...nn.cell import Cell
 from ...nn.module.module import Module, evaluating
@@ -125,8 +125,13 @@ class Subject(NamedTuple):
     def _evaluating(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.module is None else evaluating(self.module)
 
-    def run(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the results for arrays, step by step."""
+    def draw(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return random inputs, and the initial state, by name."""
+        return {each.name: each.draw(sizes, rng) for each in self.inputs}
+
+    def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the results for inputs by name, step by step."""
+        arrays = [given[each.name] for each in self.inputs]
         with self._evaluating(), no_grad(), disable_compile():
             found = self.function(*map(_given, arrays))
         return {name: leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf) for name, leaf in found.items()}
@@ -176,10 +181,15 @@ def subject_of(
             "state=lambda n: ts.zeros((n, 8)), or the like."
         )
     batch_first = bool(getattr(model, "batch_first", False))
-    declared = [_declare(key, value, batch_first, (axes or {}).get(key)) for key, value in examples.items()]
+    leaves, rebuild = flatten([*examples.values()])
+    paths = {number: path for path, number in _named_trees(examples, rebuild(range(len(leaves)))).items()}
+    declared = [
+        _declare(paths[number], leaf, batch_first, _axes_of(paths[number], axes or {}))
+        for number, leaf in enumerate(leaves)
+    ]
     states = [] if state is None else _declare_state(model, state)
     ends = [Input("lengths", ("N",), np.dtype(np.int64), np.arange(2))] if lengths else []
-    function = _function(model, list(examples), state, len(states), lengths)
+    function = _function(model, list(examples), rebuild, len(leaves), state, lengths)
     subject = Subject(name, function, (*declared, *states, *ends), model if isinstance(model, Module) else None)
     return _one_step(subject, len(declared)) if step else subject
 
@@ -212,8 +222,8 @@ def _check_layer(layer: SequenceLayer, name: str, lengths: bool, step: bool) -> 
         )
 
 
-def _examples(model: Any, name: str, inputs: Any) -> dict[str, np.ndarray]:
-    """Return an example of each input by its name."""
+def _examples(model: Any, name: str, inputs: Any) -> dict[str, Tree]:
+    """Return an example of each input by its name, an array or a tree of them."""
     if inputs is None:
         size = getattr(model, "input_size", None)
         if isinstance(model, Recurrent):
@@ -233,16 +243,17 @@ def _examples(model: Any, name: str, inputs: Any) -> dict[str, np.ndarray]:
             raise ArgumentError(
                 f"to_onnx: expected at most {len(names)} inputs of {name}, got {len(given)}; pass a dict by name."
             )
-    found = {}
-    for key, value in inputs.items():
-        array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if array.dtype.kind not in "fiub" or not array.size:
-            raise ArgumentError(
-                f"to_onnx: expected inputs[{key!r}] to be an example of numbers, got {array.shape} {array.dtype}; "
-                "pass a small array."
-            )
-        found[key] = array.astype(np.int64) if array.dtype.kind in "iu" else array
-    return found
+    return {key: map_leaves(lambda leaf, key=key: _example(key, leaf), tree) for key, tree in inputs.items()}
+
+
+def _example(key: str, leaf: Any) -> np.ndarray:
+    array = leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf)
+    if array.dtype.kind not in "fiub" or not array.size:
+        raise ArgumentError(
+            f"to_onnx: expected inputs[{key!r}] to be an example of numbers, got {array.shape} {array.dtype}; "
+            "pass a small array."
+        )
+    return array.astype(np.int64) if array.dtype.kind in "iu" else array
 
 
 def _declare(name: str, example: np.ndarray, batch_first: bool, axes: Sequence[str | None] | None) -> Input:
@@ -282,33 +293,45 @@ def _state_names(model: Any, numbers: Tree) -> list[str]:
     return [paths[number] for number in range(len(paths))]
 
 
+def _named_trees(examples: Mapping[str, Tree], trees: Sequence[Tree]) -> dict[str, Any]:
+    """Return the leaves of trees by the names of the inputs and their paths."""
+    return {path: leaf for key, tree in zip(examples, trees, strict=True) for path, leaf in _named(key, tree).items()}
+
+
+def _axes_of(name: str, axes: Mapping[str, Sequence[str | None]]) -> Sequence[str | None] | None:
+    return axes.get(name, axes.get(name.split(".", maxsplit=1)[0]))
+
+
 def _function(
-    model: Any, keys: list[str], state: Callable[[int], Tree] | None, count: int, lengths: bool
+    model: Any,
+    keys: list[str],
+    rebuild: Callable[[Sequence[Any]], Tree],
+    count: int,
+    state: Callable[[int], Tree] | None,
+    lengths: bool,
 ) -> Callable[..., dict[str, Any]]:
-    rebuild = None if state is None else flatten(state(1))[1]
-    names = [] if state is None or rebuild is None else _state_names(model, rebuild(range(count)))
+    """Return a function of arrays: `count` leaves of the inputs, those of the state, and lengths."""
+    begin, rebuild_state = flatten(None if state is None else state(1))
+    names = [] if state is None else _state_names(model, rebuild_state(range(len(begin))))
     first = "state"
     if isinstance(model, Module) and state is not None:
         parameters = inspect.signature(model.forward).parameters
         rest = [key for key in parameters if key not in keys and key != "lengths"]
-        first = "state" if "state" in parameters else rest[0] if rest else "state"
+        first = "state" if "state" in parameters or not rest else rest[0]
 
     def function(*arrays: Any) -> dict[str, Any]:
-        given = dict(zip(keys, arrays, strict=False))
-        options: dict[str, Any] = {"lengths": arrays[-1]} if lengths else {}
-        begin = None if rebuild is None else rebuild(arrays[len(keys) : len(keys) + count])
+        given = dict(zip(keys, rebuild(arrays[:count]), strict=True))
+        entered = rebuild_state(arrays[count : count + len(names)])
         if not isinstance(model, Module):
-            xs = next(iter(given.values())) if len(given) == 1 else given
-            last, ys = scan(model, begin, xs)
+            last, ys = scan(model, entered, next(iter(given.values())) if len(given) == 1 else given)
             return _named("ys", ys) | _after(names, last)
-        if begin is not None:
-            options[first] = begin
-        result = model(**given, **options) if not isinstance(model, Recurrent) else model(given["xs"], **options)
-        if begin is None:
+        options = ({} if state is None else {first: entered}) | ({"lengths": arrays[-1]} if lengths else {})
+        result = model(**given, **options)
+        if state is None:
             return _named("output", result)
-        *outputs, last = result[:2]
-        found = _named("ys" if isinstance(model, SequenceLayer) else "output", outputs[0]) | _after(names, last)
-        return found | (_named("states", result[2]) if len(result) > 2 else {})
+        ys, last, *more = result
+        found = _named("ys" if isinstance(model, SequenceLayer) else "output", ys) | _after(names, last)
+        return found | (_named("states", more[0]) if more else {})
 
     return function
 
@@ -327,8 +350,8 @@ def _one_step(subject: Subject, count: int) -> Subject:
     rng = np.random.default_rng(0)
     shapes = []
     for T in (1, 2):
-        arrays = [each.draw(sizes | {"T": T}, rng) for each in subject.inputs]
-        shapes.append({name: array.shape for name, array in subject.run(arrays).items()})
+        found = subject.run(subject.draw(sizes | {"T": T}, rng))
+        shapes.append({name: array.shape for name, array in found.items()})
     timed = {
         name: [axis for axis, (one, two) in enumerate(zip(shape, shapes[1][name], strict=True)) if one != two]
         for name, shape in shapes[0].items()

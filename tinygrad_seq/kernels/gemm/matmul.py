@@ -97,8 +97,8 @@ def _product(dtype: np.dtype, form: np.dtype) -> Callable[..., None]:
     zero, size = form.type(0), dtype.itemsize
 
     def product(pieces: Sequence[Array], b: Array, c: Array, accumulate: bool, fixed: int = 0) -> None:
-        table = [(address_of(a), len(a), a.strides[0] // size, a.strides[1] // size) for a in pieces]
-        run(np.array(table, np.int64), b, c, accumulate, fixed, zero)
+        table = [n for a in pieces for n in (address_of(a), len(a), a.strides[0] // size, a.strides[1] // size)]
+        run(np.array(table, np.int64).reshape(-1, 4), b, c, accumulate, fixed, zero)
 
     return product
 
@@ -167,7 +167,7 @@ def multiply(
     """
     pieces = [a] if isinstance(a, np.ndarray) else a
     M, K = sum(map(len, pieces)), b.shape[0]
-    if not b.ndim == c.ndim == 2 or c.shape != (M, b.shape[1]) or any(x.shape[1:] != (K,) for x in pieces):
+    if not b.ndim == c.ndim == 2 or c.shape != (M, b.shape[1]) or [x for x in pieces if x.shape[1:] != (K,)]:
         raise ShapeError(
             "multiply: expected a (M, K), b (K, N) and c (M, N), got "
             f"{', '.join([str(x.shape) for x in pieces])}, {b.shape} and {c.shape}; the inner sizes must be equal."
@@ -342,7 +342,7 @@ def add_rows(x: Array, total: Array) -> None:
 
 def _check_dtypes(name: str, first: Array, *others: Array) -> None:
     dtype = first.dtype
-    if dtype not in _DTYPES or any(other.dtype != dtype for other in others):
+    if dtype not in _DTYPES or [other for other in others if other.dtype != dtype]:
         raise DtypeError(
             f"{name}: expected arrays all of float32 or all of float64, got "
             f"{', '.join([str(array.dtype) for array in (first, *others)])}; cast them."

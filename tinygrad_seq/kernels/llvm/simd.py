@@ -49,24 +49,12 @@ def elements(count: int) -> range:
     return range(count)
 
 
-def lanes(count: int) -> range:
-    """Return ``range(count)``; a generated kernel processes one float32 vector per iteration.
-
-    LLVM's own choice, up to four vectors, suits long loops: of the short rows of a matrix nearly all is remainder then.
-    """
-    return range(count)
-
-
-def spans(builder: ir.IRBuilder, count: Any, vectors: int) -> list[tuple[Any, Any, dict[str, int]]]:
-    """Return the loops that process some vectors at a time: start, stop and loop metadata for LLVM (see `advise`)."""
+def spans(builder: ir.IRBuilder, count: Any) -> list[tuple[Any, Any, dict[str, int]]]:
+    """Return the loops that implement `elements`: start, stop and loop metadata for LLVM (see `advise`)."""
     if REGISTERS.width < _MASKED_WIDTH:  # no masked loads and stores, and too few registers for two vectors
-        return [(count.type(0), count, {"interleave.count": 1} if vectors == 1 else {})]
-    whole = builder.and_(count, count.type(-vectors * REGISTERS.width // 4))
-    return [(count.type(0), whole, {"interleave.count": vectors}), (whole, count, {"vectorize.predicate.enable": 1})]
-
-
-VECTORS = {elements: 2, lanes: 1}
-"""The vectors per iteration of the loops that `spans` implements."""
+        return [(count.type(0), count, {})]
+    whole = builder.and_(count, count.type(-2 * REGISTERS.width // 4))
+    return [(count.type(0), whole, {"interleave.count": 2}), (whole, count, {"vectorize.predicate.enable": 1})]
 
 
 def advise(branch: Any, advice: dict[str, int]) -> None:

@@ -7,8 +7,7 @@ Numba reads bytecode and infers types by iterating to a fixed point: half a mill
 and Numba's tables give the meaning of ``float32 + float32`` or of a kernel call once per kernel.
 
 The language: names, numbers, operators, comparisons, ``a if b else c``, calls, ``x[i]``, ``x.size``; assignments, `for`
-over `range`, `elements` or `lanes`, ``if`` without ``else``. A name that a loop reads before assigning it keeps its
-type there.
+over `range` or `elements`, ``if`` without ``else``. A name that a loop reads before assigning it keeps its type there.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from numba.core.typing import signature
 from numba.extending import _Intrinsic
 
 from .address import load_element, room
-from .simd import VECTORS, advise, spans
+from .simd import advise, elements, spans
 
 _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -216,14 +215,12 @@ class _Walk(ast.NodeVisitor):
         if node.orelse or not (isinstance(call, ast.Call) and isinstance(target, ast.Name)) or len(call.args) > 2:
             self.generic_visit(node)
         function = self.constant(call.func)
-        if function is not range and function not in VECTORS:
+        if function is not range and function is not elements:
             self.generic_visit(node)
         ends = [self.value(end) for end in call.args]
         kind = types.unliteral(ends[-1].kind)
         *first, last = [self.cast(end, kind).code for end in ends]
-        found = [(first[0] if first else last.type(0), last, {})]
-        if function in VECTORS:
-            found = spans(self.builder, last, VECTORS[function])
+        found = spans(self.builder, last) if function is elements else [(first[0] if first else last.type(0), last, {})]
         for span in found:
             self.loop(node.body, target.id, kind, *span)
 

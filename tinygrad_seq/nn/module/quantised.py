@@ -44,8 +44,8 @@ class FixedScale(Parameter):
 class Int8Table(Parameter):
     """A float32 table (V, H) of embeddings, held as int8 with one scale per row.
 
-    It can be looked up in, read as a whole (`numpy`), copied, saved and overwritten (`copy_`). Anything else, such as an
-    operation on it or a write to a part of it, makes it a plain float32 parameter for good.
+    It can be looked up in, read as a whole (`numpy`), copied, saved and overwritten (`copy_`). Anything else, such as
+    an operation on it or a write to a part of it, makes it a plain float32 parameter for good.
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ class StackedLayers(SequenceLayer):
         lengths: Any = None,
         mask: Any = None,
         reset: Any = None,
-    ) -> tuple[Any, Any, *tuple[Any, ...]]:
+    ) -> tuple[Tensor, Any, *tuple[Any, ...]]:
         """Return ``(ys, state)``: the last layer's h at every step, and the state of all layers after the last step.
 
         Parameters
@@ -174,7 +174,7 @@ class StackedLayers(SequenceLayer):
 
         Returns
         -------
-        ys : Tensor (T, N, H), (N, T, H) or (T, H)
+        ys : Tensor (T, N, H), (N, T, H) or (T, H), or PackedSequence
             As `xs`; with 2H features if the outputs of two directions are concatenated.
         state : Tensor or a tuple of two
             As `state`.
@@ -213,7 +213,7 @@ class StackedLayers(SequenceLayer):
             *map_leaves(lambda part: squeeze(part, axis + 1), states),
         )
 
-    def _packed(self, xs: PackedSequence, state: Any, flags: tuple[Any, ...]) -> tuple[Any, Any, *tuple[Any, ...]]:
+    def _packed(self, xs: PackedSequence, state: Any, flags: tuple[Any, ...]) -> Any:
         """Run the layer on packed sequences; only the outputs are packed again."""
         if any(given is not None for given in flags):
             raise ArgumentError(

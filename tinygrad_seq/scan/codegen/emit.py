@@ -36,7 +36,7 @@ HEADER: Final = (
     "from tinygrad_seq.kernels.crew import finish, take\n"
     "from tinygrad_seq.kernels.llvm.address import begin_of, read, room, scopes, vector, write\n"
     "from tinygrad_seq.kernels.gemm.packed import gemm_at, ready\n"
-    "from tinygrad_seq.kernels.llvm.simd import elements, lanes\n"
+    "from tinygrad_seq.kernels.llvm.simd import elements\n"
     f"from numpy import {_DTYPES}\n\n"
 )
 _LOW: Final = "from tinygrad_seq.kernels.gemm.narrow import gemm_rows_at, ready as ready_rows, rows_at\n"

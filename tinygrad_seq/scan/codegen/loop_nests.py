@@ -61,9 +61,7 @@ class _Emitter:
     def loops(self) -> list[str]:
         """Return the loops around the body; each sum starts before the loops that it is over."""
         text, shape = self.text, self.nest.shape
-        numbers = "lanes" if len(shape) > 1 else "range"
-        if any(eqn.primitive.vectorised for eqn in self.nest.eqns):
-            numbers = "elements"
+        numbers = "elements" if any(eqn.primitive.vectorised for eqn in self.nest.eqns) else "range"
         if text.fused:
             return [f"for j0 in {numbers}(units):", *indented(self._body([""]))]
         inner = len(shape) - 1 if self.rows > 1 else len(shape)
@@ -258,8 +256,7 @@ def reduction(text: KernelText, eqn: Eqn) -> list[str]:
     assert eqn.primitive.fold is not None
     start, step = eqn.primitive.fold
     total = f"total{text.fresh(result)}"
-    inner = "lanes" if axes and dtype.kind == "f" else "range"
-    summing = text.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"), inner)
+    summing = text.around(shape, axes, [step.format(total=total, value=value)], (eqn, "inner"))
     first = (
         f"{type_name(dtype)}({text.element(source, without_axes(source.strides))})"
         if start is None

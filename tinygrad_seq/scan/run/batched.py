@@ -167,12 +167,15 @@ def _has_constant_matrix(eqn: Eqn, time_varying: Collection[Var]) -> bool:
 
 
 def _product_of_row(a: np.ndarray, b: np.ndarray, form: Panels) -> np.ndarray | None:
-    """Return ``a @ b`` for one row, from a matrix with contiguous columns as it is; None if another way is faster."""
+    """Return ``a @ b`` for one row, from the matrix as it is; None if its rows or columns are not contiguous."""
     K, N = b.shape
-    turned = b.strides[0] == b.itemsize and b.strides[1] % b.itemsize == 0
-    if not turned or form.precision != "float32" or not 0 < K <= SUM_DEPTH or config.DISABLE_JIT:
+    if form.precision != "float32" or not 0 < K <= SUM_DEPTH or config.DISABLE_JIT or b.dtype.char not in "fd":
         return None
-    if b.dtype.char not in "fd":
+    if b.strides[1] == b.itemsize:
+        y = np.empty((1, N), a.dtype)
+        multiply(a.reshape(1, K), b, y)
+        return y.reshape(*a.shape[:-1], N)
+    if b.strides[0] != b.itemsize or b.strides[1] % b.itemsize:
         return None
     y = np.empty((*a.shape[:-1], N), a.dtype)
     multiply_row(np.ascontiguousarray(a), b, y)

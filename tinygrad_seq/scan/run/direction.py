@@ -80,6 +80,8 @@ class Direction:
         self.later = frozenset(
             [v for v, plan in self.time_sums.items() if plan.can_wait(counts[v] > 1) and not self.adds_blocks(v)]
         )
+        rest = [{var: plan for var, plan in group.items() if var not in self.later} for group in self.groups]
+        self._now = [group for group in rest if group]
 
     def blocks(self, T: int) -> Env:
         """Return zeros for the time sums of the loop: for each an array ``(blocks of times, *shape)``."""
@@ -92,11 +94,14 @@ class Direction:
         """Return whether the loop itself adds up a time sum, in blocks of times."""
         return self.kernel is not None and not set(self.kernel.stages.time_sums).isdisjoint(self.time_sums[var].needs)
 
-    def later_in(self, run: Run) -> Collection[Var]:
-        """Return those of `later` that a run leaves to be added up later: few rows, in one segment."""
+    def sums_in(self, run: Run) -> tuple[Collection[Var], Sequence[dict[Var, TimeSum]]]:
+        """Return the time sums that a run leaves to be added up later, and the groups of the others.
+
+        Those of `later` wait if they have few rows, in one segment.
+        """
         if self.kernel is None or run.T * self.rows > FEW_ROWS or len(parts_of(run)) > 1:
-            return ()
-        return self.later
+            return (), self.groups
+        return self.later, self._now
 
     def run(self, env: Env, init: Sequence[np.ndarray], run: Run, stamps: Stamps = NO_STAMPS) -> tuple[np.ndarray, ...]:
         """Evaluate everything but the time sums, from and into `env`, and return the last carry.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
 from ...autograd.deferred import Deferred
-from ...kernels.gemm.matmul import SUM_DEPTH, SUM_ROWS, add_rows, multiply
+from ...kernels.gemm.matmul import FLOAT_BYTES_PER_SECOND, SUM_DEPTH, SUM_ROWS, add_rows, multiply
 
 FEW_ROWS: Final = 64
 """Most rows of a sum that waits for those of other calls."""
@@ -49,6 +50,11 @@ class SumOfCalls(Deferred):
             self._add_up()
         assert self._done is not None
         return self._done
+
+    @property
+    def seconds(self) -> float:  # type: ignore[override]
+        """Roughly how long `value` takes on one thread."""
+        return 2 * self._rows * math.prod(self.shape) * self.dtype.itemsize / FLOAT_BYTES_PER_SECOND
 
     def _add_up(self) -> None:
         terms = self._terms[0] if len(self._terms) == 1 else tuple(map(np.concatenate, zip(*self._terms, strict=True)))
