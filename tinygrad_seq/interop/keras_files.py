@@ -148,8 +148,8 @@ class Weights:
         for spec in specs:
             if spec.class_name in MODELS and _reordered(spec):
                 raise ArgumentError(
-                    f"layer {spec.name[:80]!r}: expected a model in a model whose weights are all trained, got frozen ones "
-                    "or BatchNormalization, which .h5 files store in another order; save it as a .keras file."
+                    f"layer {spec.name[:80]!r}: expected a model in a model whose weights are all trained, got frozen "
+                    "ones or BatchNormalization, which .h5 files store in another order; save it as a .keras file."
                 )
         names = [_text(name) for name in root.attrs["layer_names"]]
         held = {
