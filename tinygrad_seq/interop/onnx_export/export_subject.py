@@ -137,7 +137,7 @@ class Subject(NamedTuple):
 
 
 def _given(array: np.ndarray) -> Any:
-    return as_tensor("to_onnx", array)
+    return as_tensor("to_onnx", array.copy())  # a model may write to its inputs
 
 
 def subject_of(

@@ -41,8 +41,8 @@ def to_onnx(
     The number of time steps T and the batch size N are free in the file. Layers of `nn.RNN`, `nn.GRU` and `nn.LSTM` are
     nodes of these names, any other cell is a ``Scan``, made from the trace that compiled code is made from: products
     that do not depend on the state stand before it. The file is run by onnxruntime on random inputs of several sizes
-    and compared with the model before it is written, to 1e-5, and in 97 steps unless rounding grows with them; products of
-    a quantised model are those of `ts.quantize`, to 2e-2.
+    and compared with the model before it is written, to 1e-5, and in 97 steps unless rounding grows with them; those of a
+    quantised model to 2e-2.
 
     Parameters
     ----------
