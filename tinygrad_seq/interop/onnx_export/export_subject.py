@@ -24,6 +24,7 @@ from ...ops.shape import expand_dims, squeeze
 from ...scan import scan
 from ...scan.ir.leaves import named_leaves
 from ...scan.ir.step import Aval
+from ..onnx_import import OnnxModel
 from .merge import Trace
 from .record import Recorder
 
@@ -195,9 +196,14 @@ def subject_of(
     return _one_step(subject, len(declared)) if step else subject
 
 
+def _arguments_of(model: Module) -> list[str]:
+    """Return the names of the arguments of a module's call."""
+    return list(model.input_names if isinstance(model, OnnxModel) else inspect.signature(model.forward).parameters)
+
+
 def _check_arguments(model: Any, name: str, examples: Mapping[str, Any], lengths: bool) -> None:
     """Raise unless the model takes arguments of these names."""
-    takes = set(inspect.signature(model.forward).parameters) if isinstance(model, Module) else set(examples)
+    takes = set(_arguments_of(model)) if isinstance(model, Module) else set(examples)
     unknown = [key for key in (*examples, *(("lengths",) if lengths else ())) if key not in takes]
     if unknown:
         raise ArgumentError(
@@ -233,9 +239,7 @@ def _examples(model: Any, name: str, inputs: Any) -> dict[str, Tree]:
         return {"xs": np.zeros((2, 2, size), cell.dtype)}
     if not isinstance(inputs, Mapping):
         given = inputs if isinstance(inputs, tuple) else (inputs,)
-        function = model.forward if isinstance(model, Module) else None
-        names = [] if function is None else list(inspect.signature(function).parameters)
-        names = ["xs"] if function is None else names
+        names = _arguments_of(model) if isinstance(model, Module) else ["xs"]
         inputs = dict(zip(names, given, strict=False))
         if len(inputs) != len(given):
             raise ArgumentError(
