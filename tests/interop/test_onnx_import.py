@@ -200,6 +200,24 @@ def test_hostile_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert ts.interop.from_onnx(path)().tolist() == [-1, -2]
     huge = [node("ConstantOfShape", "n", "y")]
+    functions = [
+        helper.make_function("d", f"F{k}", ["a"], ["c"], [node(f"F{k + 1}", "a", "b", domain="d"),
+                                                          node(f"F{k + 1}", "b", "c", domain="d")], [])
+        for k in range(40)
+    ]  # fmt: skip
+    for body in ([node("F40", "a", "c", domain="d")], [node("Relu", "a", "c")]):  # one calls itself
+        last = helper.make_function("d", "F40", ["a"], ["c"], body, [helper.make_opsetid("", 18)])
+        model = onnx.load(save(path, [node("F0", "x", "y", domain="d")], {"x": X.shape}, {}, ["y"]))
+        model.functions.extend([*functions, last])
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ts.CheckpointError, match="functions of at most 2"):
+            ts.interop.from_onnx(path)
+    for op, more in (("Gather", ""), ("GatherElements", ""), ("ScatterElements", " x")):
+        outside = ts.interop.from_onnx(
+            save(path, [node(op, f"x i{more}", "y")], {"x": X.shape}, {"i": np.full(X.shape, -3)}, ["y"])
+        )
+        with pytest.raises(ts.ArgumentError, match=r"indices from -2 to 1, got -3"):
+            outside(X)
     with pytest.raises(ts.ArgumentError, match="at most 2"):
         ts.interop.from_onnx(save(path, huge, {}, {"n": np.array([1 << 20, 1 << 20])}, ["y"]))()
 

@@ -18,6 +18,7 @@ class Tensor:
     """What is used of a tensor of PyTorch that requires grad."""
 
     layout = None
+    is_meta = False
 
     def __init__(self, array: np.ndarray, dtype: str = "torch.float32") -> None:
         self._array, self.dtype = array, dtype
@@ -52,8 +53,11 @@ def test_narrow_numbers_need_a_dtype() -> None:
     with pytest.raises(ts.DtypeError, match="pass dtype='float32'"):
         ts.interop.from_pytorch(state)
     assert ts.interop.from_pytorch(state, dtype="float64")["weight"].dtype == np.float64
-    with pytest.raises(ts.DtypeError, match="complex64"):
-        ts.interop.from_pytorch({"w": Tensor(np.ones(3), "torch.complex64")})
+    meta = Tensor(np.ones(3))
+    meta.is_meta = True
+    for tensor, kind in ((Tensor(np.ones(3), "torch.complex64"), "complex64"), (meta, "meta")):
+        with pytest.raises(ts.DtypeError, match=f"expected real numbers for 'w', got .*{kind}"):
+            ts.interop.from_pytorch({"w": tensor})
 
 
 CELLS: Any = {"LSTM": ts.nn.LSTMCell, "GRU": ts.nn.GRUCell, "RNN": ts.nn.ElmanCell}

@@ -66,9 +66,9 @@ def to_hub(source: Any, folder: str | os.PathLike[str], vocabulary: Vocabulary |
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"to_hub: expected to make {shown(root)}, got: {error.strerror}; choose another."
+            f"to_hub: expected to make {shown(root)}, got: {getattr(error, 'strerror', error)}; choose another."
         ) from error
     config = _config(model, vocabulary) | facts
     save(model.state_dict(), root / "model.safetensors", metadata={"format": "pt"})

@@ -86,6 +86,33 @@ class Graph:
                     yield from value.all_nodes()
 
 
+def check_functions(model: Any) -> None:
+    """Raise unless the functions of a ``ModelProto`` can be written out.
+
+    Raises
+    ------
+    CheckpointError
+        If one calls itself, or they are more than 2^20 nodes.
+    """
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    counts: dict[tuple[str, str], float] = {}
+
+    def count(nodes: Any) -> float:
+        total = 0.0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in bodies and key not in counts:
+                counts[key] = math.inf  # until it is known: for calls of itself
+                counts[key] = count(bodies[key])
+            total += 1 + counts.get(key, 0) + sum([count(attribute.g.node) for attribute in node.attribute])
+        return total
+
+    if count(model.graph.node) > 1 << 20:
+        raise CheckpointError(
+            "expected functions of at most 2^20 nodes in all that do not call themselves; export anew."
+        )
+
+
 def parse_graph(model: Any, folder: Path) -> Graph:
     """Return the graph of a ``ModelProto``; weights in other files are read from `folder`.
 

@@ -15,7 +15,7 @@ from ..nn import Module, Parameter
 from ..ops.casting import SUPPORTED
 from ..scan.ir.trace import Tracer
 from .general_cells import KINDS
-from .onnx_graph import Graph, parse_graph, widened
+from .onnx_graph import Graph, check_functions, parse_graph, widened
 from .onnx_interpreter import CONTROL, make_layers, run_graph
 from .onnx_operators import OPERATORS
 
@@ -146,6 +146,7 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     try:
         model = onnx.ModelProto.FromString(content)
         if model.functions:
+            check_functions(model)
             from onnx.inliner import inline_local_functions
 
             model = inline_local_functions(model)

@@ -186,7 +186,7 @@ def _gather(node: Node, x: Any, indices: Any) -> Any:
     axis = node.get("axis", 0) % builtins.max(x.ndim, 1)
     if axis == 0 and x.ndim == 2 and isinstance(x, Tensor):
         return F.embedding(x, _wrapped(indices, x.shape[0]))
-    return F.take(x, _wrapped(indices, x.shape[axis]), axis=axis)
+    return F.take(x, indices, axis=axis)
 
 
 def _wrapped(indices: Any, size: int) -> Any:
@@ -197,15 +197,14 @@ def _wrapped(indices: Any, size: int) -> Any:
 
 
 def _gather_elements(node: Node, x: Any, indices: Any) -> Any:
-    axis = node.get("axis", 0)
-    return F.take_along_axis(x, _wrapped(indices, x.shape[axis]), axis=axis)
+    return F.take_along_axis(x, indices, axis=node.get("axis", 0))
 
 
 def _scatter_elements(node: Node, x: Any, indices: Any, updates: Any) -> Any:
     axis, how = node.get("axis", 0), node.get("reduction", "none")
     if how not in ("none", "add"):
         raise ArgumentError(f"expected a reduction of none or add, got {how[:40]!r}; export the model without it.")
-    return (F.scatter if how == "none" else F.scatter_add)(x, axis, _wrapped(indices, x.shape[axis]), updates)
+    return (F.scatter if how == "none" else F.scatter_add)(x, axis, indices, updates)
 
 
 def _pad(node: Node, x: Any, pads: Any = None, value: Any = None, axes: Any = None) -> Any:
