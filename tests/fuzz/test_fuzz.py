@@ -17,7 +17,14 @@ from tinygrad_seq.errors import DataError
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory and time are those of Linux")
 @pytest.mark.parametrize("reader", READERS)
 def test_a_short_round(reader: str, tmp_path: Path) -> None:
-    inputs = {"kernels": 5, "arguments": 40}.get(reader, 300)
+    inputs = {
+        "kernels": 5,
+        "arguments": 40,
+        "keras files": 20,
+        "onnx files": 60,
+        "hub folders": 60,
+        "torch files": 100,
+    }.get(reader, 300)
     command = [sys.executable, "-m", "tests.fuzz", "--only", reader, "--inputs", str(inputs), "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     saved = "".join(path.read_text()[-3000:] for path in sorted(tmp_path.glob("*/what.txt"))[:3])

@@ -31,6 +31,34 @@ Random = random.Random
 # ----------------------------------------------------------------------------------------------------------- Keras
 
 
+def convolution(rng: Random, kl: Any) -> list[Any]:
+    """Return a convolution and what often follows it, or nothing."""
+    if rng.random() < 0.7:
+        return []
+    padding, size = rng.choice(("same", "causal")), rng.randint(1, 3)
+    parts = [kl.Conv1D(4, size, rng.choice((1, 1, 2)), padding, activation=rng.choice((None, "relu")))]
+    parts += [kl.BatchNormalization()] * (rng.random() < 0.5)
+    return parts + [rng.choice((kl.MaxPooling1D, kl.AveragePooling1D))(1)] * (rng.random() < 0.3)
+
+
+def as_model(rng: Random, parts: list[Any], sequences: bool) -> Any:
+    """Return layers with an output layer as a Sequential, nested or functional model."""
+    import keras
+    from keras import layers as kl
+
+    if sequences and rng.random() < 0.3:
+        parts.append(rng.choice((kl.GlobalAveragePooling1D, kl.GlobalMaxPooling1D))())
+    parts.append(kl.Dense(3, activation=rng.choice(("softmax", None, "sigmoid"))))
+    if rng.random() < 0.5:
+        return keras.Sequential(parts)
+    if rng.random() < 0.3:
+        return keras.Sequential([parts[0], keras.Sequential(parts[1:-1]), parts[-1]])
+    y = parts[0]
+    for part in parts[1:]:
+        y = part(y)
+    return keras.Model(parts[0], y)
+
+
 def keras_model(rng: Random) -> tuple[Any, np.ndarray]:
     """Return a random model of Keras, and inputs for it."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -50,6 +78,7 @@ def keras_model(rng: Random) -> tuple[Any, np.ndarray]:
     parts: list[Any] = [keras.Input(shape, dtype="int32"), kl.Embedding(9, size, mask_zero=mask)]
     if not ids:
         parts = [keras.Input((*shape, size))] + [kl.Masking(0.0)] * mask
+    parts += convolution(rng, kl) if not mask else []
     sequences = True
     for _ in range(rng.randint(1, 3)):
         sequences, units, plain = rng.random() < 0.7, rng.randint(1, 5), rng.random() < 0.5
@@ -81,19 +110,11 @@ def keras_model(rng: Random) -> tuple[Any, np.ndarray]:
         if not sequences:
             break
         parts += [kl.TimeDistributed(kl.Dense(3, activation="relu"))] * (rng.random() < 0.2)
-    if sequences and rng.random() < 0.3:
-        parts.append(rng.choice((kl.GlobalAveragePooling1D, kl.GlobalMaxPooling1D))())
-    parts.append(kl.Dense(3, activation=rng.choice(("softmax", None, "sigmoid"))))
-    if rng.random() < 0.5:
-        model = keras.Sequential(parts)
-    elif rng.random() < 0.3:
-        model = keras.Sequential([parts[0], keras.Sequential(parts[1:-1]), parts[-1]])
-    else:
-        y = parts[0]
-        for part in parts[1:]:
-            y = part(y)
-        model = keras.Model(parts[0], y)
+    model = as_model(rng, parts, sequences)
     numbers = np.random.default_rng(rng.randrange(1 << 30))
+    for variable in model.variables:
+        if "moving" in variable.path:
+            variable.assign(numbers.uniform(0.5, 2, variable.shape))
     if ids:
         x = numbers.integers(0 if mask else 1, 9, (N, T)).astype(np.int32)
         x[:, 0] = numbers.integers(1, 9, N)  # the mean over no steps is not defined
@@ -110,7 +131,8 @@ def check_keras(rng: Random, folder: Path) -> float:
 
     wanted = np.array(keras.ops.convert_to_numpy(model(x, training=False)))
     worst = 0.0
-    for suffix in (".keras", ".h5"):
+    nested = any(isinstance(layer, keras.Sequential) for layer in model.layers)
+    for suffix in (".keras",) if nested else (".h5", ".keras"):
         model.save(folder / f"theirs{suffix}")
         own = ts.interop.from_keras(folder / f"theirs{suffix}").eval()
         worst = max(worst, float(np.abs(own(x).numpy() - wanted).max()))

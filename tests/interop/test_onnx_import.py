@@ -226,10 +226,13 @@ def test_what_to_onnx_writes_is_read(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(own.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_model_of_keras_is_exported(tmp_path: Path) -> None:
+def test_models_that_were_read_are_exported(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("h5py")
     ts.interop.to_keras([ts.nn.Embedding(9, 3), ts.nn.LSTM(3, 4), ts.nn.Linear(4, 2)], tmp_path / "x.keras")
     model, ids = ts.interop.from_keras(tmp_path / "x.keras").eval(), np.array([[1, 2, 3], [4, 5, 6]])
     ts.interop.to_onnx(model, tmp_path / "x.onnx", (ids,))
-    np.testing.assert_allclose(ts.interop.from_onnx(tmp_path / "x.onnx")(ids).numpy(), model(ids).numpy(), rtol=1e-5)
+    again = ts.interop.from_onnx(tmp_path / "x.onnx")
+    np.testing.assert_allclose(again(ids).numpy(), model(ids).numpy(), rtol=1e-5)
+    ts.interop.to_onnx(again, tmp_path / "y.onnx", (ids,))  # a model that was read is written again
+    np.testing.assert_allclose(ts.interop.from_onnx(tmp_path / "y.onnx")(ids).numpy(), model(ids).numpy(), rtol=1e-5)

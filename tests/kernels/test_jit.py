@@ -209,7 +209,7 @@ def test_importing_the_package_compiles_nothing():
     code = (
         "import numba, tinygrad_seq.kernels.update as u, tinygrad_seq.kernels.scatter as i; "
         "d = [f for m in (u, i) for f in vars(m).values() if isinstance(f, numba.core.dispatcher.Dispatcher)]; "
-        "assert len(d) == 6 and not any(f.signatures for f in d), d"
+        "assert len(d) > 6 and not any(f.signatures for f in d), d"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(jit.__file__).parents[2]), "NUMBA_DISABLE_JIT": "0"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

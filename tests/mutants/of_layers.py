@@ -297,6 +297,20 @@ MUTANTS = [
         MODULE,
     ),
     Mutant(
+        "parameters of submodules come before a module's own",
+        "nn/module/module.py",
+        "return [*parts[0], *parts[1], *parts[2]]",
+        "return [*parts[2], *parts[0], *parts[1]]",
+        ("tests/nn/test_pytorch_names.py",),
+    ),
+    Mutant(
+        "the running variance of a batch norm is the biased one",
+        "nn/batch_norm.py",
+        "spread.numpy() * (count / (count - 1))",
+        "spread.numpy()",
+        ("tests/torch_vectors",),
+    ),
+    Mutant(
         "a cast leaves gradients behind",
         "nn/module/module.py",
         "                found.grad = None if found.grad is None else found.grad.astype(chosen)\n",

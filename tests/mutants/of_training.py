@@ -30,6 +30,20 @@ MUTANTS = [
         OPTIMIZER,
     ),
     Mutant(
+        "NAdam forgets its earlier momenta",
+        "optim/adam_variants.py",
+        'state["mu_product"] *= mu',
+        'state["mu_product"] = mu',
+        ("tests/torch_vectors",),
+    ),
+    Mutant(
+        "parameters of an old checkpoint keep their numbers",
+        "train/loop.py",
+        '{**optimizer, "state": states}',
+        "optimizer",
+        LOOP,
+    ),
+    Mutant(
         "AdamW decays without the rate",
         "optim/adam.py",
         "1 - lr * decay if self._decoupled else 1",

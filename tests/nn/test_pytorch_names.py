@@ -282,6 +282,7 @@ def test_batch_norm_in_training_makes_its_scan_run_step_by_step() -> None:
     with pytest.warns(CompileWarning, match="BatchNorm1d: expected to add a batch"):
         ts.scan(lambda h, x: (h + norm(x), h), ts.zeros((3, 2)), ts.randn(4, 3, 2))
     assert norm.get_buffer("num_batches_tracked").item() == 4
+    assert norm(np.ones((2, 2), np.float32)).shape == (2, 2)  # type: ignore[arg-type]
 
 
 def test_factors_of_losses_are_buffers() -> None:

@@ -12,6 +12,7 @@ from ..base.settings import generator as current_generator
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.casting import as_dtype
 from ..ops.shape import one_argument
+from ..ops.spelling import keywords
 from .creation import Shape, check_shape
 from .exchange import check_device
 from .tensor import Tensor, wrap
@@ -106,6 +107,7 @@ def rand(
     return wrap(np.asarray(values), requires_grad)
 
 
+@keywords
 def randint(
     low: int,
     high: Any = None,
@@ -159,6 +161,7 @@ def randint(
     return wrap(values.astype(as_dtype("randint", dtype), copy=False))
 
 
+@keywords
 def randn_like(x: Tensor, dtype: DTypeLike | None = None, generator: np.random.Generator | None = None) -> Tensor:
     """Return random values from the standard normal distribution, of the shape and dtype of `x`.
 
@@ -185,6 +188,7 @@ def randn_like(x: Tensor, dtype: DTypeLike | None = None, generator: np.random.G
     return randn(tuple(x.shape), dtype=dtype or x.dtype, generator=generator)
 
 
+@keywords
 def rand_like(x: Tensor, dtype: DTypeLike | None = None, generator: np.random.Generator | None = None) -> Tensor:
     """Return random values from the uniform distribution on [0, 1), of the shape and dtype of `x`.
 
@@ -211,6 +215,7 @@ def rand_like(x: Tensor, dtype: DTypeLike | None = None, generator: np.random.Ge
     return rand(tuple(x.shape), dtype=dtype or x.dtype, generator=generator)
 
 
+@keywords
 def randperm(n: int, generator: np.random.Generator | None = None, *, device: str | None = None) -> Tensor:
     """Return the integers ``0, ..., n - 1`` in random order.
 
@@ -239,6 +244,7 @@ def randperm(n: int, generator: np.random.Generator | None = None, *, device: st
     return wrap(current_generator(generator).permutation(size))
 
 
+@keywords
 def bernoulli(probabilities: Tensor, generator: np.random.Generator | None = None) -> Tensor:
     """Return 1 with the given probabilities, and 0 otherwise, as numbers of their dtype.
 
@@ -273,6 +279,7 @@ def bernoulli(probabilities: Tensor, generator: np.random.Generator | None = Non
     return wrap((current_generator(generator).random(p.shape) < p).astype(p.dtype))
 
 
+@keywords
 def multinomial(
     weights: Tensor,
     num_samples: int,
@@ -343,3 +350,7 @@ def _probabilities(name: str, given: Tensor) -> np.ndarray:
     if array.dtype.kind != "f":
         raise DtypeError(f"{name}: expected floating-point numbers, got {array.shape} {array.dtype}; cast them.")
     return array
+
+
+for _function in (bernoulli, multinomial):
+    setattr(Tensor, _function.__name__, _function)

@@ -16,8 +16,8 @@ from .keras_layers import Arrays, Spec, spec_of
 
 MODELS = ("Sequential", "Functional", "Model")
 _WITH_WEIGHTS = (
-    *MODELS, "Bidirectional", "Dense", "Embedding", "GRU", "LSTM", "LayerNormalization", "RNN", "SimpleRNN",
-    "TimeDistributed",
+    *MODELS, "BatchNormalization", "Bidirectional", "Conv1D", "Dense", "Embedding", "GRU", "LSTM", "LayerNormalization",
+    "RNN", "SimpleRNN", "TimeDistributed",
 )  # fmt: skip
 
 
@@ -145,6 +145,12 @@ class Weights:
     def _legacy(self, specs: Sequence[Spec]) -> Iterator[Arrays]:
         """Yield the weights of each layer of a file of Keras 2, by name, or in order if the names are others."""
         root = self._root
+        for spec in specs:
+            if spec.class_name in MODELS and _reordered(spec):
+                raise ArgumentError(
+                    f"layer {spec.name[:80]!r}: expected a model in a model whose weights are all trained, got frozen "
+                    "ones or BatchNormalization, which .h5 files store in another order; save it as a .keras file."
+                )
         names = [_text(name) for name in root.attrs["layer_names"]]
         held = {
             name: [self.array(root, f"{name}/{_text(weight)}") for weight in root[name].attrs["weight_names"]]
@@ -159,6 +165,16 @@ class Weights:
         for spec in specs:
             yield filled.pop(next(iter(filled))) if filled and spec.class_name in _WITH_WEIGHTS else []
         self._refuse(list(filled))
+
+
+def _reordered(model: Spec) -> bool:
+    """Return whether a model has weights that are not trained, which come last in files of Keras 2."""
+    return any(
+        spec.class_name == "BatchNormalization"
+        or not spec.config.get("trainable", True)
+        or (spec.class_name in MODELS and _reordered(spec))
+        for spec in layers_of(model)
+    )
 
 
 def _text(value: Any) -> str:

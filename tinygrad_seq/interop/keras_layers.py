@@ -15,10 +15,13 @@ from .general_cells import KINDS, RELU, SIGMOID, TANH, Activation, make_layer, r
 from .keras_modules import (
     Activate,
     Chain,
+    KerasBatchNorm,
+    KerasConv,
     KerasEmbedding,
     KerasRecurrent,
     Masking,
     Pool,
+    PoolSteps,
     Repeat,
     SpatialDropout,
 )
@@ -275,10 +278,7 @@ def _dense(spec: Spec, arrays: Arrays) -> nn.Module:
     kernel, *bias = _take(spec, arrays, *((2, 1) if biased else (2,)))
     layer = nn.Linear(kernel.shape[0], kernel.shape[1], biased).to(kernel.dtype)
     _assign(layer, [kernel, *bias])
-    activation = activation_of(spec, "activation")
-    if activation == ("linear",):
-        return layer
-    return Chain({"linear": layer, "activation": Activate(activation)})
+    return _then(layer, activation_of(spec, "activation"))
 
 
 def _assign(layer: nn.Linear, arrays: Sequence[np.ndarray]) -> None:
@@ -302,6 +302,67 @@ def _layer_norm(spec: Spec, arrays: Arrays) -> nn.Module:
         for parameter, array in zip(layer.parameters(), weights, strict=True):
             parameter.copy_(array)
     return layer
+
+
+def _one(spec: Spec, key: str, default: int) -> int:
+    """Return an option of one axis, which may be a list of one number."""
+    value = spec.config.get(key, default)
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if type(value) is not int or value < 1:
+        raise CheckpointError(f"layer {spec.name[:80]!r}: expected {key} >= 1, got {value!r:.40}; restore the file.")
+    return value
+
+
+def _conv(spec: Spec, arrays: Arrays) -> nn.Module:
+    biased, padding = spec.wants("use_bias", bool, True), spec.config.get("padding", "valid")
+    kernel, *bias = _take(spec, arrays, *((3, 1) if biased else (3,)))
+    size, inner, count = kernel.shape
+    groups = _one(spec, "groups", 1)
+    if padding not in ("valid", "same", "causal") or spec.config.get("data_format") not in (None, "channels_last"):
+        raise ArgumentError(
+            f"layer {spec.name[:80]!r}: expected padding valid, same or causal and channels last, got {padding!r:.40}; "
+            "save the model so."
+        )
+    stride, dilation = _one(spec, "strides", 1), _one(spec, "dilation_rate", 1)
+    conv = nn.Conv1d(inner * groups, count, size, stride, 0, dilation, groups, biased).to(kernel.dtype)
+    with no_grad():
+        for parameter, array in zip(conv.parameters(), [kernel.transpose(2, 1, 0), *bias], strict=True):
+            parameter.copy_(array)
+    return _then(KerasConv(conv, padding), activation_of(spec, "activation"))
+
+
+def _batch_norm(spec: Spec, arrays: Arrays) -> nn.Module:
+    scale, centre = spec.wants("scale", bool, True), spec.wants("center", bool, True)
+    taken = _take(spec, arrays, *[1] * (scale + centre + 2))
+    axis, size = spec.config.get("axis", -1), taken[-1].shape[0]
+    if axis not in (-1, 2, [-1], [2]):
+        raise ArgumentError(
+            f"layer {spec.name[:80]!r}: expected BatchNormalization of the last axis, got {axis!r:.20}."
+        )
+    momentum = spec.wants("momentum", float, 0.99)
+    norm = nn.BatchNorm1d(size, spec.wants("epsilon", float, 1e-3), 1 - momentum).to(taken[-1].dtype)
+    gamma = taken[0] if scale else np.ones(size)
+    beta = taken[int(scale)] if centre else np.zeros(size)
+    targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    with no_grad():
+        for target, array in zip(targets, (gamma, beta, *taken[-2:]), strict=True):
+            target.copy_(array.astype(target.dtype))  # type: ignore[union-attr]
+    return KerasBatchNorm(norm)
+
+
+def _pool(spec: Spec, _arrays: Arrays) -> nn.Module:
+    size = _one(spec, "pool_size", 2)
+    stride = size if spec.config.get("strides") is None else _one(spec, "strides", size)
+    if stride != size or spec.config.get("padding", "valid") != "valid":
+        raise ArgumentError(
+            f"layer {spec.name[:80]!r}: expected pooling of separate steps without padding, got strides {stride} of "
+            f"{size} and padding {spec.config.get('padding')!r:.20}; save the model so."
+        )
+    return PoolSteps("max" if spec.class_name.startswith("Max") else "mean", size)
+
+
+def _then(layer: nn.Module, activation: Activation) -> nn.Module:
+    return layer if activation == ("linear",) else Chain({"layer": layer, "activation": Activate(activation)})
 
 
 def _wrapped(spec: Spec, arrays: Arrays) -> nn.Module:
@@ -334,7 +395,10 @@ def _slope(spec: Spec, key: str, name: str, default: float) -> nn.Module:
 READERS: dict[str, Callable[[Spec, Arrays], nn.Module]] = {
     **dict.fromkeys((*LAYERS, "RNN"), _recurrent),
     "Activation": lambda spec, _: Activate(activation_of(spec, "activation")),
+    "AveragePooling1D": _pool,
+    "BatchNormalization": _batch_norm,
     "Bidirectional": _bidirectional,
+    "Conv1D": _conv,
     "Dense": _dense,
     "Dropout": lambda spec, _: nn.Dropout(_rate(spec)),
     "ELU": lambda spec, _: _slope(spec, "alpha", "elu", 1.0),
@@ -345,6 +409,7 @@ READERS: dict[str, Callable[[Spec, Arrays], nn.Module]] = {
     "Identity": lambda _spec, _: nn.Identity(),
     "LayerNormalization": _layer_norm,
     "LeakyReLU": lambda spec, _: _slope(spec, "negative_slope", "leaky_relu", 0.3),
+    "MaxPooling1D": _pool,
     "Masking": lambda spec, _: Masking(float(spec.wants("mask_value", (int, float), 0.0))),
     "ReLU": _relu,
     "RepeatVector": lambda spec, _: Repeat(spec.wants("n", int, None)),

@@ -34,8 +34,8 @@ def from_keras(path: str | os.PathLike[str], model: Any = None) -> Any:
 
     A file is read if its layers run one after the other: Sequential and functional models of LSTM, GRU (both forms),
     SimpleRNN, RNN of their cells, Bidirectional, Embedding, Masking, Dense, TimeDistributed, LayerNormalization,
-    dropout, activations, pooling over time, Flatten and RepeatVector. The model that is returned takes what the model
-    of Keras takes, batch first, and returns what it returns; masks of padding included.
+    dropout, activations, Conv1D, BatchNormalization, pooling over time, Flatten and RepeatVector. The model that is
+    returned takes what the model of Keras takes, batch first, and returns what it returns; masks of padding included.
 
     Parameters
     ----------
@@ -268,7 +268,10 @@ def _config(described: Sequence[Described]) -> dict[str, Any]:
     return _entry("Sequential", {"name": "sequential", "trainable": True, "dtype": dtype, "layers": entries}, "keras")
 
 
-_OVER_TIME = ("LSTM", "GRU", "SimpleRNN", "Masking", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "SpatialDropout1D")
+_OVER_TIME = (
+    "AveragePooling1D", "Conv1D", "GRU", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "LSTM", "Masking",
+    "MaxPooling1D", "SimpleRNN", "SpatialDropout1D",
+)  # fmt: skip
 
 
 def _entry(class_name: str, config: dict[str, Any], module: str = "keras.layers") -> dict[str, Any]:

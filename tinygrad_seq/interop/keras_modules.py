@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 
 from ..autograd.creation import ones
 from ..autograd.tensor import Tensor
-from ..nn import Dropout, Embedding, Flatten, Module
+from ..nn import BatchNorm1d, Conv1d, Dropout, Embedding, Flatten, Module
 from ..nn.recurrence.layer import SequenceLayer
 from ..ops.comparison import where
+from ..ops.edges import pad
 from ..ops.extrema import max
 from ..ops.joining import concat, split
 from ..ops.normalisation import dropout
 from ..ops.reduction import mean, sum
-from ..ops.shape import broadcast_to, expand_dims, flip
+from ..ops.shape import broadcast_to, expand_dims, flip, reshape, swapaxes
 from .general_cells import Activation, activate
 
 Mask = np.ndarray | None
@@ -174,6 +176,49 @@ class Repeat(Masked):
 
     def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
         return broadcast_to(expand_dims(x, 1), (x.shape[0], self.count, x.shape[1])), None
+
+
+class KerasConv(Masked):
+    """``Conv1D``: a convolution over time of (N, T, I), with Keras's padding."""
+
+    def __init__(self, conv: Conv1d, padding: str) -> None:
+        self.conv, self.padding = conv, padding
+
+    def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
+        size, stride, dilation = self.conv.kernel_size, self.conv.stride, self.conv.dilation
+        span, T = (size - 1) * dilation + 1, x.shape[1]
+        before = after = 0
+        if self.padding == "causal":
+            before = span - 1
+        elif self.padding == "same":
+            total = builtins.max((-(-T // stride) - 1) * stride + span - T, 0)
+            before, after = total // 2, total - total // 2
+        padded = pad(x, ((0, 0), (before, after), (0, 0))) if before or after else x
+        return swapaxes(self.conv(swapaxes(padded, 1, 2)), 1, 2), None
+
+
+class KerasBatchNorm(Masked):
+    """``BatchNormalization`` of the last axis."""
+
+    def __init__(self, norm: BatchNorm1d) -> None:
+        self.norm = norm
+
+    def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
+        y = self.norm(x) if x.ndim == 2 else swapaxes(self.norm(swapaxes(x, 1, 2)), 1, 2)
+        return y, mask
+
+
+class PoolSteps(Masked):
+    """``MaxPooling1D`` and ``AveragePooling1D`` of `size` steps each; steps that are left over are dropped."""
+
+    def __init__(self, how: str, size: int) -> None:
+        self.how, self.size = how, size
+
+    def run(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
+        N, T, I = x.shape
+        count = T // self.size
+        blocks = reshape(x[:, : count * self.size], (N, count, self.size, I))
+        return (max if self.how == "max" else mean)(blocks, axis=2), None
 
 
 class Pool(Masked):

@@ -19,10 +19,13 @@ from .keras_layers import ACTIVATIONS, GATES_OF_KERAS, LAYERS, part_of
 from .keras_modules import (
     Activate,
     Chain,
+    KerasBatchNorm,
+    KerasConv,
     KerasEmbedding,
     KerasRecurrent,
     Masking,
     Pool,
+    PoolSteps,
     Repeat,
     SpatialDropout,
 )
@@ -139,6 +142,35 @@ def _layer_norm(layer: nn.LayerNorm) -> Iterator[Described]:
         _copy([(parameter, _same) for parameter in parameters]),
         arrays[0].shape[0],
     )
+
+
+def _kernel(x: np.ndarray) -> np.ndarray:
+    return x.transpose(2, 1, 0)
+
+
+def _conv(layer: KerasConv) -> Iterator[Described]:
+    conv = layer.conv
+    config = {
+        "filters": conv.out_channels,
+        "kernel_size": conv.kernel_size,
+        "strides": conv.stride,
+        "padding": layer.padding,
+        "dilation_rate": conv.dilation,
+        "groups": conv.groups,
+        "use_bias": conv.bias is not None,
+    }
+    parameters: list[Any] = [(conv.weight, _kernel)] + ([(conv.bias, _same)] if conv.bias is not None else [])
+    arrays = [change(parameter.numpy()) for parameter, change in parameters]
+    yield Described("Conv1D", config, arrays, _copy(parameters), conv.in_channels)
+
+
+def _batch_norm(layer: KerasBatchNorm) -> Iterator[Described]:
+    norm: Any = layer.norm
+    tensors = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+    config = {"axis": -1, "momentum": 1 - norm.momentum, "epsilon": norm.eps}
+    arrays = [tensor.numpy() for tensor in tensors]
+    assign = _copy([(tensor, _same) for tensor in tensors])
+    yield Described("BatchNormalization", config, arrays, assign, arrays[0].shape[0])
 
 
 # ------------------------------------------------------------------------------------------------- recurrent layers
@@ -297,6 +329,11 @@ WRITERS: dict[type[Any], Callable[[Any], Iterable[Described]]] = {
     Masking: lambda module: iter([Described("Masking", {"mask_value": module.mask_value})]),
     Repeat: lambda module: iter([Described("RepeatVector", {"n": module.count})]),
     Pool: lambda module: iter([Described(f"Global{'Max' if module.how == 'max' else 'Average'}Pooling1D")]),
+    PoolSteps: lambda module: iter(
+        [Described(f"{'Max' if module.how == 'max' else 'Average'}Pooling1D", {"pool_size": module.size})]
+    ),
+    KerasConv: _conv,
+    KerasBatchNorm: _batch_norm,
     Activate: lambda module: _activation(module.activation),
     nn.Flatten: _flatten,
     nn.Identity: _fixed("Identity"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..autograd.creation import ones, zeros
+from ..autograd.creation import asarray, ones, zeros
 from ..autograd.tensor import Tensor
 from ..base.modes import no_grad
 from ..errors import ArgumentError, CompileError, ShapeError
@@ -132,6 +132,7 @@ class BatchNorm1d(Module):
         """
         name, stored = type(self).__name__, self.running_mean if self.weight is None else self.weight
         check_tensor(name, x, None if stored is None else stored.dtype)
+        x = asarray(x)
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             raise ShapeError(
                 f"{name}: expected x (N, C) or (N, C, L) with C={self.num_features} features, got {x.shape} {x.dtype}; "

@@ -78,7 +78,7 @@ def quantize(model: M, precision: str, calibration: Iterable[Any] | None = None)
     >>> import numpy as np, tinygrad_seq as ts
     >>> lstm, xs = ts.nn.LSTM(8, 32), ts.randn(20, 4, 8)
     >>> small = ts.quantize(lstm, "int8")
-    >>> np.allclose(small(xs)[0], lstm(xs)[0].detach(), atol=0.02)
+    >>> bool(np.allclose(small(xs)[0], lstm(xs)[0].detach(), atol=0.02))
     True
     """
     _check(model, precision)

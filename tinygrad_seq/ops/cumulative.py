@@ -152,7 +152,7 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Array:
     --------
     >>> import tinygrad_seq as ts
     >>> ts.logcumsumexp(ts.tensor([1000.0, 1000.0]))
-    tensor([1000.    , 1000.6931])
+    tensor([1000.    , 1000.6932])
     """
     x, axis = one_axis("logcumsumexp", x, axis)
     return _logcumsumexp(x, axis=axis)

@@ -14,7 +14,7 @@ from ...autograd.tensor import Tensor
 from ...base.modes import disable_compile, no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, flatten, map_leaves
-from ...errors import ArgumentError, CompileError, IndexRangeError, ShapeError
+from ...errors import ArgumentError, CompileError, DtypeError, IndexRangeError, ShapeError
 from ...nn.cell import Cell
 from ...nn.module.module import Module, evaluating
 from ...nn.recurrence.layer import SequenceLayer
@@ -24,6 +24,7 @@ from ...ops.shape import expand_dims, squeeze
 from ...scan import scan
 from ...scan.ir.leaves import named_leaves
 from ...scan.ir.step import Aval
+from ..onnx_import import OnnxModel
 from .merge import Trace
 from .record import Recorder
 
@@ -109,30 +110,37 @@ class Subject(NamedTuple):
             with self._evaluating(), no_grad(), Switch(traced=False, recorder=recorder):
                 results = self.function(*inputs)
             outputs = [recorder.var(leaf) for leaf in results.values()]
+            if not outputs:
+                raise ArgumentError(f"to_onnx: expected {self.name} to return arrays, got none; return its results.")
         except CompileError as error:
             text = str(error).replace("scan: expected a step", "to_onnx: expected a model").replace("scan:", "to_onnx:")
             raise ArgumentError(
                 text.replace(", or pass compile=False", "").replace("; pass compile=False", "")
             ) from error
-        except (ShapeError, IndexRangeError) as error:
+        except (DtypeError, ShapeError, IndexRangeError) as error:
             raise ArgumentError(
                 f"to_onnx: expected a model that runs at all sizes of its inputs, got at {dict(sizes)}: {error} "
-                "Pass axes= with None for axes of fixed size."
+                "Pass other examples, or axes= with None for axes of fixed size."
             ) from error
         return Trace(recorder, [x._var for x in inputs], outputs, list(results))
 
     def _evaluating(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.module is None else evaluating(self.module)
 
-    def run(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the results for arrays, step by step."""
+    def draw(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return random inputs, and the initial state, by name."""
+        return {each.name: each.draw(sizes, rng) for each in self.inputs}
+
+    def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the results for inputs by name, step by step."""
+        arrays = [given[each.name] for each in self.inputs]
         with self._evaluating(), no_grad(), disable_compile():
             found = self.function(*map(_given, arrays))
         return {name: leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf) for name, leaf in found.items()}
 
 
 def _given(array: np.ndarray) -> Any:
-    return as_tensor("to_onnx", array)
+    return as_tensor("to_onnx", array.copy())  # a model may write to its inputs
 
 
 def subject_of(
@@ -188,9 +196,14 @@ def subject_of(
     return _one_step(subject, len(declared)) if step else subject
 
 
+def _arguments_of(model: Module) -> list[str]:
+    """Return the names of the arguments of a module's call."""
+    return list(model.input_names if isinstance(model, OnnxModel) else inspect.signature(model.forward).parameters)
+
+
 def _check_arguments(model: Any, name: str, examples: Mapping[str, Any], lengths: bool) -> None:
     """Raise unless the model takes arguments of these names."""
-    takes = set(inspect.signature(model.forward).parameters) if isinstance(model, Module) else set(examples)
+    takes = set(_arguments_of(model)) if isinstance(model, Module) else set(examples)
     unknown = [key for key in (*examples, *(("lengths",) if lengths else ())) if key not in takes]
     if unknown:
         raise ArgumentError(
@@ -226,9 +239,7 @@ def _examples(model: Any, name: str, inputs: Any) -> dict[str, Tree]:
         return {"xs": np.zeros((2, 2, size), cell.dtype)}
     if not isinstance(inputs, Mapping):
         given = inputs if isinstance(inputs, tuple) else (inputs,)
-        function = model.forward if isinstance(model, Module) else None
-        names = [] if function is None else list(inspect.signature(function).parameters)
-        names = ["xs"] if function is None else names
+        names = _arguments_of(model) if isinstance(model, Module) else ["xs"]
         inputs = dict(zip(names, given, strict=False))
         if len(inputs) != len(given):
             raise ArgumentError(
@@ -341,8 +352,8 @@ def _one_step(subject: Subject, count: int) -> Subject:
     rng = np.random.default_rng(0)
     shapes = []
     for T in (1, 2):
-        arrays = [each.draw(sizes | {"T": T}, rng) for each in subject.inputs]
-        shapes.append({name: array.shape for name, array in subject.run(arrays).items()})
+        found = subject.run(subject.draw(sizes | {"T": T}, rng))
+        shapes.append({name: array.shape for name, array in found.items()})
     timed = {
         name: [axis for axis, (one, two) in enumerate(zip(shape, shapes[1][name], strict=True)) if one != two]
         for name, shape in shapes[0].items()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...scan.ir.step import Eqn, Step, Var, live
-from .dynamic_sizes import Differs, Samples, refuse
+from .dynamic_sizes import Differs, Samples, Size, refuse
 from .record import LOOP, Recorder
 
 
@@ -76,6 +76,9 @@ class _Merge:
         for column in zip(*[trace.outputs for trace in traces], strict=True):
             self._read(column, self._line(column[0]))
         self._uses.update(traces[0].outputs)
+        for (var, axis), text in traces[0].recorder.beyond.items():
+            if var in self._shapes and isinstance(self._shapes[var][axis], Size):
+                raise refuse("a slice that cuts an axis of dynamic size from some size on", text)
         return Merged(eqns, traces[0].inputs, traces[0].outputs, self._shapes, self._constants, self._uses)
 
     def _line(self, var: Var | None) -> str:

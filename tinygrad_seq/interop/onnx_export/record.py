@@ -44,6 +44,8 @@ class Recorder(Rewriter):
         By variable: the recorder that defines it.
     lines
         By variable: the user's line that computes it.
+    beyond
+        By variable and axis: the slices with an end beyond the axis, which cut it at greater sizes.
     """
 
     caller = "to_onnx"
@@ -57,6 +59,7 @@ class Recorder(Rewriter):
         if around is None:
             self.owner: dict[Var, Recorder] = {}
             self.lines: dict[Var, str] = {}
+            self.beyond: dict[tuple[Var, int], str] = {}
             self.innermost = self
 
     # ------------------------------------------------------------------------------------------------ operations
@@ -96,6 +99,8 @@ class Recorder(Rewriter):
         home = max([x._builder for x in operands if x.__class__ is Tracer], key=_depth, default=self.root)
         if home is not self:
             return home.apply(primitive, operands, params)
+        if primitive is _index:
+            self._note_slices(self.atom(primitive, operands[0]), params["key"])
         if primitive.kind is OpKind.PRODUCT:
             modes = current()
             params = with_precision(primitive, operands, params, modes.precision, operands if modes.quantized else ())
@@ -105,6 +110,15 @@ class Recorder(Rewriter):
                 f"to_onnx: expected operations that ONNX has, got {primitive.name!r} at {user_line()}; {instead}."
             )
         return super().apply(primitive, operands, params)
+
+    def _note_slices(self, x: Var, key: Any) -> None:
+        parts = [part for part in (key if isinstance(key, tuple) else (key,)) if part is not None]
+        if Ellipsis in parts:
+            at = parts.index(Ellipsis)
+            parts[at : at + 1] = [slice(None)] * (x.ndim + 1 - len(parts))
+        for axis, part in enumerate(parts):
+            if isinstance(part, slice) and any(abs(end or 0) > x.shape[axis] for end in (part.start, part.stop)):
+                self.root.beyond[x, axis] = f"[{part.start}:{part.stop}] at {user_line()}"
 
     def _find(self, primitive: Primitive, atoms: Any, params: dict[str, Any], options: Any) -> tuple[Var, ...]:
         results = super()._find(primitive, atoms, params, options)
