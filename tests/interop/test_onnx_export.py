@@ -353,6 +353,11 @@ class Draws(nn.Module):
         return xs + ts.randn(4)
 
 
+class Nothing(nn.Module):
+    def forward(self, xs):
+        return None
+
+
 class Cuts(nn.Module):
     def forward(self, xs):
         return xs[:512] * 2
@@ -380,6 +385,10 @@ REFUSALS: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     ),
     "no lengths": (Loops, {"inputs": XS, "lengths": True}, "got 'lengths'"),
     "axes": (Loops, {"inputs": XS, "axes": {"xs": ("T",)}}, "with 3 entries"),
+    "no function": (lambda: nn.GRU(I, H), {"state": 3}, "function of the batch size, got 3"),
+    "metadata": (lambda: nn.GRU(I, H), {"metadata": {"a": 3}}, "metadata of str by str"),
+    "no results": (Nothing, {"inputs": XS}, "to return arrays, got none"),
+    "wrong dtype": (lambda: LanguageModel(9), {"inputs": XS[0]}, "expected integer indices.*Pass other examples"),
     "backwards": (lambda: nn.GRU(I, H, bidirectional=True), {"step": True}, "goes forwards only"),
     "held": (lambda: nn.GRU(I, H, masked_output="held"), {"lengths": True}, "masked_output='zeros'"),
     "control flow": (Asks, {"inputs": XS}, r"test_onnx_export.py:\d+: return xs if xs.sum"),

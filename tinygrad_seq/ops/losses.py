@@ -121,7 +121,8 @@ def cross_entropy(
     label_smoothing : float, default 0.0
         The share, in [0, 1], of the target that is spread evenly over the classes.
     axis : int, default None
-        The axis of the classes. None takes the last one, or axis 1 if only that fits the target.
+        The axis of the classes. None takes the last one, or axis 1 if only that fits the target, of which probabilities
+        add up to 1 along the classes.
 
     Returns
     -------
@@ -151,8 +152,7 @@ def cross_entropy(
     factors = class_weights("cross_entropy", weight, logits)
     target = as_array(target)
     if target.shape == shape and target.dtype.kind == "f":
-        if axis is not None:
-            target = classes_last("cross_entropy", target, target, axis)
+        target = classes_last("cross_entropy", target, target, axis)
         check_range("cross_entropy", "target probabilities", target, 0, 1, "normalise them, or pass class indices")
         smooth = as_dtype_of(logits, target)
         if label_smoothing:

@@ -107,7 +107,8 @@ def plain(array: Array) -> Any:
 def classes_last(caller: str, logits: Array, target: Array, axis: int | None) -> Array:
     """Return `logits` with the class axis in the last place.
 
-    For None it is the last axis, or the second one, PyTorch's, if only that fits the target.
+    For None it is the last axis, or the second one, PyTorch's, if only that fits the target: its shape, or the axis
+    along which probabilities add up to 1.
 
     Raises
     ------
@@ -123,6 +124,10 @@ def classes_last(caller: str, logits: Array, target: Array, axis: int | None) ->
     wanted = np.shape(plain(target)) if not hasattr(target, "shape") else target.shape
     last = wanted in (shape, shape[:-1])
     second = wanted in (shape, (shape[0], *shape[2:]))
+    if wanted == shape and not is_traced(target):  # probabilities add up to 1 along the classes
+        values = np.asarray(plain(target))
+        last, second = (bool(np.allclose(values.sum(at), 1, atol=1e-3)) for at in (-1, 1))
+        last, second = (last, second) if last or second else (True, True)
     if last and second:
         raise ArgumentError(
             f"{caller}: expected logits of which one axis may be that of the classes, got {shape} with a target "

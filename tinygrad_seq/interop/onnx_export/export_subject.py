@@ -14,7 +14,7 @@ from ...autograd.tensor import Tensor
 from ...base.modes import disable_compile, no_grad
 from ...base.switches import Switch
 from ...base.tree import Tree, flatten, map_leaves
-from ...errors import ArgumentError, CompileError, IndexRangeError, ShapeError
+from ...errors import ArgumentError, CompileError, DtypeError, IndexRangeError, ShapeError
 from ...nn.cell import Cell
 from ...nn.module.module import Module, evaluating
 from ...nn.recurrence.layer import SequenceLayer
@@ -110,15 +110,17 @@ class Subject(NamedTuple):
             with self._evaluating(), no_grad(), Switch(traced=False, recorder=recorder):
                 results = self.function(*inputs)
             outputs = [recorder.var(leaf) for leaf in results.values()]
+            if not outputs:
+                raise ArgumentError(f"to_onnx: expected {self.name} to return arrays, got none; return its results.")
         except CompileError as error:
             text = str(error).replace("scan: expected a step", "to_onnx: expected a model").replace("scan:", "to_onnx:")
             raise ArgumentError(
                 text.replace(", or pass compile=False", "").replace("; pass compile=False", "")
             ) from error
-        except (ShapeError, IndexRangeError) as error:
+        except (DtypeError, ShapeError, IndexRangeError) as error:
             raise ArgumentError(
                 f"to_onnx: expected a model that runs at all sizes of its inputs, got at {dict(sizes)}: {error} "
-                "Pass axes= with None for axes of fixed size."
+                "Pass other examples, or axes= with None for axes of fixed size."
             ) from error
         return Trace(recorder, [x._var for x in inputs], outputs, list(results))
 
@@ -138,7 +140,7 @@ class Subject(NamedTuple):
 
 
 def _given(array: np.ndarray) -> Any:
-    return as_tensor("to_onnx", array)
+    return as_tensor("to_onnx", array.copy())  # a model may write to its inputs
 
 
 def subject_of(

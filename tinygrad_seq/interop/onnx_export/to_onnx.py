@@ -41,8 +41,8 @@ def to_onnx(
     The number of time steps T and the batch size N are free in the file. Layers of `nn.RNN`, `nn.GRU` and `nn.LSTM` are
     nodes of these names, any other cell is a ``Scan``, made from the trace that compiled code is made from: products
     that do not depend on the state stand before it. The file is run by onnxruntime on random inputs of several sizes
-    and compared with the model before it is written, to 1e-5, and in 97 steps unless rounding grows with them; products of
-    a quantised model are those of `ts.quantize`, to 2e-2.
+    and compared with the model before it is written, to 1e-5 (a quantised model to 2e-2), and in 97 steps unless
+    rounding grows with them.
 
     Parameters
     ----------
@@ -90,6 +90,15 @@ def to_onnx(
     ((7, 2, 5), (2, 5))
     """
     _require()
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(f"to_onnx: expected a path, got {path!r}; pass the name of a file.")
+    if not all(isinstance(text, str) for pair in (metadata or {}).items() for text in pair):
+        raise ArgumentError(f"to_onnx: expected metadata of str by str, got {metadata!r:.80}; convert it.")
+    if state is not None and not callable(state):
+        raise ArgumentError(
+            f"to_onnx: expected state to be a function of the batch size, got {state!r:.80}; pass e.g. "
+            "model.lstm.initial_state."
+        )
     folder = os.path.dirname(os.path.abspath(os.fspath(path)))
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
         raise ArgumentError(
