@@ -325,6 +325,29 @@ def test_in_place_operator_on_a_result_binds_a_new_tensor():
     np.testing.assert_array_equal(grad_of(x).numpy(), [6.0, 10.0])
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_in_place_operator_on_a_view_is_seen_in_the_other_tensor_or_refused(recorded):
+    x = leaf([1.0, 2.0])
+    y = x * x if recorded else ts.zeros(2, dtype="float64")
+    view = y[None][:, :1]
+    with pytest.raises(GraphError, match=r"a view of shape \(1, 1\)"):
+        view += x[:1]
+    del y  # nobody is left who would miss the change
+    view += x[:1]
+    parts = (x * x).chunk(2)
+    parts[0].__iadd__(x[:1])
+
+
+@pytest.mark.parametrize(
+    "view", [lambda x: x.diagonal(), lambda x: x.t(), lambda x: x[:, ::2]], ids=["diagonal", "t", "stride"]
+)
+def test_writes_to_a_view_in_another_order(view):
+    x = ts.zeros((3, 3))
+    view(x).fill_(1.0)
+    view(x).data[...] += 1.0
+    assert x.numpy().sum() == 2 * view(x).numpy().size
+
+
 def test_numpy_in_place_operator_refuses_tensors_that_require_grad():
     array = np.ones(2)
     with pytest.raises(GraphError):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..base.locks import make_lock
+from ..errors import GraphError
 
 _pruning = make_lock()
 
@@ -48,6 +49,24 @@ class Memory:
     def members(self) -> list[Any]:
         """Return the tensors that are still there."""
         return [tensor for tensor in [one() for one in self._members] if tensor is not None]
+
+
+def viewed_by_view_of(source: Any) -> tuple[weakref.ref[Any], ...]:
+    """Return what a view of `source`, which may be a view itself, is a view of."""
+    return (weakref.ref(source), *source._viewed)
+
+
+def refuse_lost_write(view: Any) -> None:
+    """Raise if an operator in place, which can only bind a name anew, would change a tensor that is still there."""
+    memory = getattr(view, "_memory", None)
+    others = [] if memory is None else [tensor for tensor in memory.members() if tensor is not view]
+    overlap = any(np.shares_memory(tensor._array, view._array) for tensor in others)
+    if overlap or any(ref() is not None for ref in view._viewed):
+        raise GraphError(
+            f"in-place operator: expected a tensor that is no view of another one, got a view of shape {view.shape}, "
+            "whose change the other one would not see where gradients are recorded or a step is compiled; write "
+            "x = x + y for x += y."
+        )
 
 
 def owner_of(array: np.ndarray) -> np.ndarray:
