@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -437,3 +439,24 @@ def test_any_sequence_of_uses_and_writes(steps, which):
         np.testing.assert_array_equal(grad_of(x).numpy(), expected)
     for tensor, expected in values:
         np.testing.assert_array_equal(tensor.numpy(), expected)
+
+
+def test_threads_write_to_views_of_one_tensor():
+    buffer = ts.zeros((16, 4000))
+    kept = [buffer[at] for at in range(16)]
+
+    def write(first):
+        for _ in range(20):
+            for at in range(first, 16, 4):
+                kept[at] += 1.0
+                row = buffer[at]
+                row += 1.0
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert (buffer.numpy() == 40.0).all()

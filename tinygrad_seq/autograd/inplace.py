@@ -24,7 +24,7 @@ from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
 from .exchange import DLPACK_CPU, check_export
-from .sharing import Memory, make_writable, refuse_lost_write
+from .sharing import Memory, make_writable, moving, refuse_lost_write
 
 
 class _Probe:
@@ -115,14 +115,15 @@ class InPlace:
     def _share(self) -> bool:
         """Return whether other tensors share the memory, which is then one that they may all see a write to."""
         assert self._memory is not None
-        members = self._memory.members()
-        if len(members) == 1:
-            self._memory = None
-            return False
-        make_writable(members)
-        for tensor in members:
-            tensor._stamp = None
-        return True
+        with moving:
+            members = self._memory.members()
+            if len(members) == 1:
+                self._memory = None
+                return False
+            make_writable(members)
+            for tensor in members:
+                tensor._stamp = None
+            return True
 
     def _write(self, key: Any, values: Any) -> None:
         """Write `values` to the elements at `key`, so that a tensor of which this is a view sees them."""
@@ -131,8 +132,9 @@ class InPlace:
                 f"x[...] = value: expected a tensor whose elements have a place in memory each, got an expanded one of "
                 f"shape {self._array.shape}; write to x.clone()."
             )
-        self._writable(strided=True)[key] = values
-        self._written()
+        with moving:
+            self._writable(strided=True)[key] = values
+            self._written()
 
     def _has_places(self) -> bool:
         """Return whether the elements have a place in memory each, unlike those of an expanded tensor."""

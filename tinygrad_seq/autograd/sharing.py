@@ -18,7 +18,8 @@ import numpy as np
 from ..base.locks import make_lock
 from ..errors import GraphError
 
-_pruning = make_lock()
+moving = make_lock()
+"""Held while tensors that share memory become more or move, and while one writes: no other thread's write is lost."""
 
 
 class Memory:
@@ -37,14 +38,12 @@ class Memory:
         self._most = 16
 
     def add(self, tensor: Any) -> None:
-        """Let `tensor`, a view of one of the others, share the memory too."""
+        """Let `tensor`, a view of one of the others, share the memory too; call it under `moving`."""
         members = self._members
         members.append(weakref.ref(tensor))
         if len(members) > self._most:
-            with _pruning:  # other threads may append meanwhile, after these
-                count = len(members)
-                members[:count] = [one for one in members[:count] if one() is not None]
-                self._most = 16 + 2 * len(members)
+            members[:] = [one for one in members if one() is not None]
+            self._most = 16 + 2 * len(members)
 
     def members(self) -> list[Any]:
         """Return the tensors that are still there."""

@@ -24,19 +24,22 @@ from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
 from .recording import check_forward, check_operand, explain, make_node
-from .sharing import Memory, viewed_by_view_of
+from .sharing import Memory, moving, viewed_by_view_of
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
 def record(  # noqa: C901 (the path of every operation)
-    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None
+    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None, alone: bool = False
 ) -> Any:
     """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
 
-    `result` is what its forward returned, if it has been run already.
+    `result` is what its forward returned, if it has been run already; `alone` says that no other thread moves memory.
     """
+    if primitive.aliases and not alone:
+        with moving:
+            return record(primitive, operands, params, result, True)
     arrays: list[Any] = []
     parents: list[Any] = []
     wanted = 0
