@@ -115,6 +115,18 @@ REFUSED = [
     Refused("x.add(x, alpha=2)", ("x + 2 * x",), "operations element by element have no options"),
     Refused("x.div(2, rounding_mode='floor')", ("x // 2",), "operations element by element have no options"),
     Refused("x.median()", ("x.sort(dim=-1).values",), "there is no median, mode and quantile"),
+    Refused('ts.device("cuda")', ("'cpu'",), "the CPU is the only device; the same for `ts.cuda.is_available()`"),
+    Refused("ts.LongTensor([1, 2])", ("ts.tensor([1, 2], dtype='int64')",), "the same for all dtypes"),
+    Refused(
+        'ts.save({"epoch": 3, "w": w}, path)',
+        ("ts.train.save_checkpoint({'epoch': 3, 'w': w}, path)",),
+        "`save` and `load` are for tensors by name, `ts.train.save_checkpoint` and `load_checkpoint` for all else",
+    ),
+    Refused(
+        "ts.optim.Adam([w], fused=True)",
+        ("ts.optim.Adam([w])",),
+        "there is one way to update; the same for `foreach`, `capturable` and `differentiable`",
+    ),
     Refused('x.to("cuda")', ("x.to('cpu')",), "the CPU is the only device"),
     Refused(
         "ids.masked_fill(ids > 0, 0.5)",
@@ -185,7 +197,8 @@ DIFFERS = [
     Differs(
         "w.data",
         "isinstance(w.data, np.ndarray)",
-        "a NumPy array: its methods are NumPy's (`w.data.std()` divides by n); writes to it are seen in `w`",
+        "a NumPy array: its methods are NumPy's (`w.data.std()` divides by n); writes to it are seen in `w`: "
+        "`w.data[...] -= lr * w.grad.data`",
         "a tensor",
     ),
     Differs(

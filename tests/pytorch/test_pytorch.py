@@ -30,11 +30,11 @@ def names() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.code)
-def test_unclear_calls_are_refused_and_say_what_to_write(row: Refused) -> None:
+def test_unclear_calls_are_refused_and_say_what_to_write(row: Refused, tmp_path: Path) -> None:
     with pytest.raises(TinygradSeqError, match="; "):
-        exec(row.code, names())
+        exec(row.code, names() | {"path": tmp_path / "file"})
     for code in row.write:
-        exec(code, names())
+        exec(code, names() | {"path": tmp_path / "file"})
 
 
 @pytest.mark.parametrize("row", DIFFERS + LAYERS, ids=lambda row: row.code)
