@@ -191,7 +191,7 @@ DIFFERS = [
     Differs(
         "y = w * 2; y += 1",
         "(lambda y: y.__iadd__(1) is not y)(w * 2)",
-        "binds the name to a new tensor where gradients are recorded; other names keep the old one",
+        "binds the name to a new tensor where gradients are recorded, and in steps of `ts.scan`; other names keep the old one",
         "changes the tensor itself",
     ),
     Differs(
