@@ -57,6 +57,8 @@ _CALLS = {
     "unique": "write ts.unique_values(x), or ts.unique_inverse and ts.unique_counts",
     "unique_consecutive": "write x[ts.concat([ts.tensor([True]), x[1:] != x[:-1]])]",
     "diag": "write ts.diagonal(x), or ts.eye(n) * x for a matrix",
+    "clamp_min": "write x.clamp(min=...)",
+    "clamp_max": "write x.clamp(max=...)",
     "byte": "write x.to('uint8')",
     "char": "write x.to('int8')",
     "short": "write x.to('int16')",
