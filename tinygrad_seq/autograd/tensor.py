@@ -213,7 +213,7 @@ class Tensor(InPlace, PythonProtocol, PyTorchProtocol, ArrayProtocol, Operators)
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
         self._array = to_array("tensor" if type(self) is Tensor else type(self).__name__, data, dtype)
-        if dtype is None and self._array.dtype.kind != "f" and isinstance(data, list | tuple) and type(self) is Tensor:
+        if dtype is None and type(self) is Tensor and isinstance(data, list | tuple) and self._array.dtype.kind != "f":
             raise DtypeError(
                 f"Tensor: expected a dtype for a list of {self._array.dtype} numbers, of which PyTorch's class makes "
                 "float32; write ts.tensor(data), which keeps them, or ts.Tensor(data, 'float32')."
