@@ -185,9 +185,7 @@ class NLLLoss(_Weighted):
         self.reduction, self.axis = reduction, axis
 
     def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
-        return nll_loss(
-            log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis
-        )
+        return nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis)
 
 
 class BCELoss(_Weighted):
