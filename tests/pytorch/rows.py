@@ -354,6 +354,14 @@ LAYERS = [
         "tensors",
     ),
     Differs(
+        "scheduler.load_state_dict(state)",
+        "(lambda s: (s.load_state_dict({'base_lrs': [1.0], 'last_epoch': 2}), s.get_last_lr())[1])("
+        "ts.optim.lr_scheduler.ExponentialLR(ts.optim.SGD([w], lr=1.0), 0.5)) == [0.25]",
+        "reads what a schedule of the same kind saved; of PyTorch's, `base_lrs` and `last_epoch`, while options such as "
+        "`gamma` are those of the constructor",
+        "options are overwritten",
+    ),
+    Differs(
         "optim.lr_scheduler.LambdaLR(optimizer, f), beside another schedule",
         "(lambda o: [ts.optim.ExponentialLR(o, 0.5).step(), ts.optim.LambdaLR(o, lambda t: 1.0).get_last_lr()][1])(ts.optim.SGD([w], lr=1.0)) == [0.5]",
         "schedules of one optimiser multiply",
