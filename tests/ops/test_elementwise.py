@@ -166,6 +166,11 @@ def test_operands_that_do_not_broadcast_are_refused() -> None:
         TABLE["atan2"](Tensor(np.zeros(2)), np.zeros(3))
 
 
+def test_where_of_numbers_of_numpy_has_the_default_dtype() -> None:
+    chosen = comparison.where(Tensor(np.array([True, False])), np.float32(2), np.float64(5))
+    assert (chosen.dtype, chosen.tolist()) == (np.dtype("float32"), [2, 5])
+
+
 def test_where_needs_both_values() -> None:
     with pytest.raises(ArgumentError, match=r"^where: expected 3 operand"):
         TABLE["where"](Tensor(np.array([True, False])))
