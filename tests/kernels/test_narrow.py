@@ -209,6 +209,8 @@ def test_a_fixed_scale_of_rows(rng, form, shape):
         np.testing.assert_array_equal(c, plain)
         return
     np.testing.assert_array_equal(c, product_in_numpy(a, b, form, largest))
+    multiply(a, b, columns := np.empty((N, M), np.float32).T, False, form, largest)
+    np.testing.assert_array_equal(columns, c)
     assert np.isnan(c[:2]).all()
     numbers, scale = quantise(np.clip(a[2:], -largest, largest), 1, largest)
     np.testing.assert_array_equal(scale, np.full((M - 2, 1), np.float32(largest) / np.float32(127)))

@@ -151,7 +151,7 @@ def multiply(
         ``(K, N)``, of any strides.
     c
         ``(M, N)``, of any strides, no overlap with `a` and `b`. *Changed*. Unless its columns are contiguous, or its
-        rows if `a` is one matrix, the product goes through a copy.
+        rows if `a` is one matrix without a fixed scale, the product goes through a copy.
     precision
         ``"float32"``: as the operands are. ``"bfloat16"`` or ``"int8"``: float32 operands are rounded, as
         `operands.py` says; int8 has one scale per row of `a` and per column of `b`.
@@ -190,7 +190,7 @@ def multiply(
         c += part
         return
     if b.shape[1] > 1 and c.strides[1] != c.itemsize:
-        if len(pieces) > 1 or (M > 1 and c.strides[0] != c.itemsize):
+        if largest or len(pieces) > 1 or (M > 1 and c.strides[0] != c.itemsize):  # the scale is that of rows of A
             copy = c.copy("C")
             multiply(a, b, copy, accumulate, precision, largest)
             c[...] = copy
