@@ -23,12 +23,12 @@ import onnxruntime
 
 
 def stream(path: str, prompt: str, length: int) -> Iterator[str]:
-    """Yield the most probable tokens that continue a prompt."""
+    """Yield the most probable characters that continue a prompt."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     tokens = json.loads(session.get_modelmeta().custom_metadata_map["vocabulary"])["tokens"]
     index = {token: number for number, token in enumerate(tokens)}
     outputs = [output.name for output in session.get_outputs()]
-    given = [index["<EOS>"], *[index[character] for character in prompt]]
+    given = [index["<EOS>"], *[index.get(character, index["<UNK>"]) for character in prompt]]
     likely, state = 0, dict[str, Any]()  # the file starts from its initial state if it is given none
     for number in range(len(given) - 1 + length):
         token = given[number] if number < len(given) else likely
