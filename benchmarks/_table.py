@@ -327,6 +327,18 @@ def serving(result: Result) -> Section:
     return Section("Serving", text, ["case", *result["units"]], rows)
 
 
+def onnx_export(result: Result) -> Section:
+    rows = [
+        [case, ratio(result, case, "inference", *ONNX), milliseconds(median(result, case, "inference"))]
+        for case in result["results"]
+    ]
+    text = (
+        "onnxruntime on the files that `ts.interop.to_onnx` writes: LSTM and GRU are native nodes, the others a Scan. "
+        "Ratio: onnxruntime divided by our layer."
+    )
+    return Section("Exported models", text, ["case, I=64 H=128", "onnxruntime", "ours"], rows)
+
+
 def memory(result: Result) -> Section:
     rows = []
     for case in result["results"]:
@@ -504,6 +516,7 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
     "options": (options,),
     "sampling": (sampling,),
     "serving": (serving,),
+    "onnx_export": (onnx_export,),
     "memory": (memory,),
     "compile_time": (compile_time,),
     "scaling": (scaling,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -325,6 +327,29 @@ def test_in_place_operator_on_a_result_binds_a_new_tensor():
     np.testing.assert_array_equal(grad_of(x).numpy(), [6.0, 10.0])
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_in_place_operator_on_a_view_is_seen_in_the_other_tensor_or_refused(recorded):
+    x = leaf([1.0, 2.0])
+    y = x * x if recorded else ts.zeros(2, dtype="float64")
+    view = y[None][:, :1]
+    with pytest.raises(GraphError, match=r"a view of shape \(1, 1\)"):
+        view += x[:1]
+    del y  # nobody is left who would miss the change
+    view += x[:1]
+    parts = (x * x).chunk(2)
+    parts[0].__iadd__(x[:1])
+
+
+@pytest.mark.parametrize(
+    "view", [lambda x: x.diagonal(), lambda x: x.t(), lambda x: x[:, ::2]], ids=["diagonal", "t", "stride"]
+)
+def test_writes_to_a_view_in_another_order(view):
+    x = ts.zeros((3, 3))
+    view(x).fill_(1.0)
+    view(x).data[...] += 1.0
+    assert x.numpy().sum() == 2 * view(x).numpy().size
+
+
 def test_numpy_in_place_operator_refuses_tensors_that_require_grad():
     array = np.ones(2)
     with pytest.raises(GraphError):
@@ -414,3 +439,24 @@ def test_any_sequence_of_uses_and_writes(steps, which):
         np.testing.assert_array_equal(grad_of(x).numpy(), expected)
     for tensor, expected in values:
         np.testing.assert_array_equal(tensor.numpy(), expected)
+
+
+def test_threads_write_to_views_of_one_tensor():
+    buffer = ts.zeros((16, 4000))
+    kept = [buffer[at] for at in range(16)]
+
+    def write(first):
+        for _ in range(20):
+            for at in range(first, 16, 4):
+                kept[at] += 1.0
+                row = buffer[at]
+                row += 1.0
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert (buffer.numpy() == 40.0).all()

@@ -477,13 +477,14 @@ def test_gradients_have_the_dtype_of_their_operand(left, right, name):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_python_scalars_are_weak_and_numpy_scalars_strong(dtype):
+def test_scalars_are_weak_and_arrays_without_axes_strong(dtype):
     x = leaf([1.0, 2.0], dtype)
     for y in (x * 2, 2 * x, x + 0.1, 0.1 - x, x / 3, 3 / x, x**2, 2.0**x, True * x, x @ x * 2.0):
         assert y.dtype == np.dtype(dtype)
-    for strong in (x * np.float64(2), np.float64(2) * x, np.array(2.0) - x):
-        assert strong.dtype == np.float64
-        assert isinstance(strong, ts.Tensor)
+    for y in (x * np.float64(2), np.float64(2) * x, x - np.int64(2)):
+        assert y.dtype == np.dtype(dtype)
+        assert isinstance(y, ts.Tensor)
+    assert (np.array(2.0) - x).dtype == np.float64
     assert (np.float32(2) * x).dtype == np.dtype(dtype)
     ts.sum(x * 2 + 0.5 / x + x**2).backward()
     assert grad_of(x).dtype == np.dtype(dtype)

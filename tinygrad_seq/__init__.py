@@ -52,6 +52,7 @@ from .autograd.creation import (
 from .autograd.creation import asarray as as_tensor
 from .autograd.creation import asarray as from_numpy
 from .autograd.gradcheck import gradcheck
+from .autograd.pytorch_protocol import explain_missing as _explain_missing
 from .autograd.random import bernoulli, multinomial, rand, rand_like, randint, randn, randn_like, randperm
 from .autograd.serialization import load, save
 from .autograd.tagging import tag
@@ -101,12 +102,12 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import the packages that are not loaded with this one; `testing` needs hypothesis."""
+        """Import packages not loaded with this one (`testing` needs hypothesis); explain names of PyTorch's."""
         if name == "__array_namespace_info__":
             return importlib.import_module(".array_api", __name__).__array_namespace_info__
         if name in ("array_api", "interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _explain_missing(name) or AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __version__ = "0.1.0"

@@ -383,13 +383,13 @@ def logcumsumexp(x: ArrayLike, *, dim: int | None) -> Tensor:
 def cummax(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
 @overload
-def cummax(x: ArrayLike, *, dim: int | None) -> Extremes:
+def cummax(x: ArrayLike, *, dim: int | None) -> Extremes[Tensor]:
     """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
 @overload
 def cummin(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
 @overload
-def cummin(x: ArrayLike, *, dim: int | None) -> Extremes:
+def cummin(x: ArrayLike, *, dim: int | None) -> Extremes[Tensor]:
     """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
 @overload
 def diff(x: ArrayLike, n: int = 1, axis: int = -1, *, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
@@ -407,7 +407,7 @@ def triu(x: ArrayLike, k: int = 0) -> Tensor:
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest element over `axis`; equal ones share the gradient evenly."""
 @overload
-def max(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Extremes:
+def max(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Extremes[Tensor]:
     """Return the largest element over `axis`; equal ones share the gradient evenly."""
 @overload
 def amax(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -419,7 +419,7 @@ def amax(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Tensor:
 def min(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element over `axis`; equal ones share the gradient evenly."""
 @overload
-def min(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Extremes:
+def min(x: ArrayLike, *, dim: Axis, keepdim: bool = False) -> Extremes[Tensor]:
     """Return the smallest element over `axis`; equal ones share the gradient evenly."""
 @overload
 def amin(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -599,13 +599,13 @@ def argsort(x: ArrayLike, *, dim: int, descending: bool = False, stable: bool = 
 def sort(x: ArrayLike, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
 @overload
-def sort(x: ArrayLike, *, dim: int, descending: bool = False, stable: bool = True) -> Extremes:
+def sort(x: ArrayLike, *, dim: int, descending: bool = False, stable: bool = True) -> Extremes[Tensor]:
     """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
 @overload
-def topk(x: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> Extremes:
+def topk(x: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> Extremes[Tensor]:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
 @overload
-def topk(x: ArrayLike, k: int, *, dim: int, largest: bool = True) -> Extremes:
+def topk(x: ArrayLike, k: int, *, dim: int, largest: bool = True) -> Extremes[Tensor]:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
 def t(x: ArrayLike) -> Tensor:
     """Return a matrix transposed; an array with fewer axes as it is."""

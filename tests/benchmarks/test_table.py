@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from benchmarks.__main__ import COMPARISONS
+
 BENCHMARKS = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 
 
@@ -128,6 +130,11 @@ def test_pages_are_what_the_script_writes(table: ModuleType, page: str, block: s
     text = (BENCHMARKS.parent / page).read_text(encoding="utf-8")
     written = getattr(table, block)(table.read(BENCHMARKS / "results"))
     assert f"{table.START}\n{written}\n{table.END}" in text, "run python -m benchmarks --table"
+
+
+def test_each_subject_has_a_table(table: ModuleType) -> None:
+    assert len(COMPARISONS) == len(set(COMPARISONS))
+    assert set(COMPARISONS) <= set(table.SECTIONS)
 
 
 def test_quick_results_are_not_shown(table: ModuleType, results: Path) -> None:

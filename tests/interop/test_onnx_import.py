@@ -90,6 +90,9 @@ OPERATORS: list[tuple[str, list[Any], dict[str, Any], Callable[[np.ndarray], Any
     ("gemm", [node("Flatten", "x", "f", axis=2), node("Gemm", "f w b", "y", transB=1, alpha=0.5)],
      {"w": np.ones((2, 4), np.float32), "b": np.ones(2, np.float32)},
      lambda x: 0.5 * x.reshape(6, 4).sum(-1)[:, None] + np.ones(2)),
+    ("one hot", [node("Cast", "x", "i", to=onnx.TensorProto.INT64), node("OneHot", "i d v", "y", axis=1)],
+     {"d": np.float32(3), "v": np.array([3, 5], np.float32)},
+     lambda x: np.where(x[:, None].astype(int) % 3 == np.arange(3)[:, None, None], 5, 3)),
     ("unsqueeze", [node("Unsqueeze", "x a", "u"), node("Squeeze", "u a", "y")], {"a": np.array([-2])}, lambda x: x),
     ("pad", [node("Pad", "x p v", "y")], {"p": np.array([0, 1, 0, 0, 0, 2]), "v": np.float32(3)},
      lambda x: np.pad(x, ((0, 0), (1, 0), (0, 2)), constant_values=3)),
@@ -224,6 +227,16 @@ def test_what_to_onnx_writes_is_read(name: str, tmp_path: Path) -> None:
     wanted = layer(x, lengths=None if name == "cell" else lengths)
     for own, other in zip(given, wanted, strict=True):
         np.testing.assert_allclose(own.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_integers_are_divided_in_a_loop(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    xs = np.array([[-7, 5], [3, -1], [8, 2]])
+    ts.interop.to_onnx(
+        lambda h, x: ((h + x) // 2, h), tmp_path / "x.onnx", xs, state=lambda n: ts.zeros(n, dtype="int64")
+    )
+    ys, last = ts.interop.from_onnx(tmp_path / "x.onnx")(xs)
+    assert (ys.tolist(), last.tolist()) == ([[0, 0], [-4, 2], [-1, 0]], [3, 1])
 
 
 def test_models_that_were_read_are_exported(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygrad_seq as ts
 from tests.ops.agreement import gradient_of
 from tests.ops.checks import check_gradients, layouts
 from tinygrad_seq.autograd.tensor import Tensor, wrap
@@ -165,6 +166,11 @@ def test_operands_that_do_not_broadcast_are_refused() -> None:
         TABLE["atan2"](Tensor(np.zeros(2)), np.zeros(3))
 
 
+def test_where_of_numbers_of_numpy_has_the_default_dtype() -> None:
+    chosen = comparison.where(Tensor(np.array([True, False])), np.float32(2), np.float64(5))
+    assert (chosen.dtype, chosen.tolist()) == (np.dtype("float32"), [2, 5])
+
+
 def test_where_needs_both_values() -> None:
     with pytest.raises(ArgumentError, match=r"^where: expected 3 operand"):
         TABLE["where"](Tensor(np.array([True, False])))
@@ -242,6 +248,14 @@ def test_gradients_of_broadcast_operands(row, data, seed) -> None:
 )
 def test_gradients_of_functions_and_scalar_operands(function, operands) -> None:
     check_gradients(function, *map(np.array, operands))
+
+
+def test_masked_fill_takes_integers_that_the_dtype_holds() -> None:
+    x = ts.tensor([1, 2], dtype="uint8")
+    assert ts.masked_fill(x, x > 1, 255).tolist() == [1, 255]
+    for value in (-1, 256):
+        with pytest.raises(ts.DtypeError, match="that uint8 can hold"):
+            ts.masked_fill(x, x > 1, value)
 
 
 def test_float32_gradients_stay_float32(rng) -> None:

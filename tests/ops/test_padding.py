@@ -13,6 +13,8 @@ from tests.ops.checks import check_forward, check_gradients, values
 from tinygrad_seq.autograd.tensor import Tensor
 from tinygrad_seq.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_seq.ops.edges import Mode, pad, tril, triu
+from tinygrad_seq.ops.primitive import TABLE
+from tinygrad_seq.scan.passes.lower import structure
 
 SELF_PADDING: tuple[Mode, ...] = ("reflect", "edge", "wrap")
 
@@ -103,6 +105,13 @@ def test_mistake_is_refused(call, error: type[Exception], message: str) -> None:
     for x in (values(2, 3), Tensor(values(2, 3), requires_grad=True)):
         with pytest.raises(error, match=message):
             call(x)
+
+
+@pytest.mark.parametrize("part", [tril, triu])
+def test_a_triangle_of_booleans_is_one_in_compiled_code_too(part) -> None:
+    rule = structure(TABLE[part.__name__])
+    assert rule is not None
+    assert rule(np.ones((2, 2), bool), 0).dtype == bool
 
 
 @pytest.mark.parametrize("part", [tril, triu])

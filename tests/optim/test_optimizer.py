@@ -270,6 +270,30 @@ def test_options_out_of_range_are_refused_by_name(kind, options):
         kind([weight(1.0)], **options)
 
 
+LATER = ("ASGD", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop")
+
+
+@pytest.mark.parametrize("kind", [*ALL, *(getattr(ts.optim, name) for name in LATER)])
+def test_the_ways_of_pytorch_to_update_are_none_or_false(kind):
+    kind([weight(1.0)], foreach=None, capturable=False)
+    with pytest.raises(
+        ArgumentError, match=rf"{kind.__name__}: expected foreach=None or False, got True; leave it out"
+    ):
+        kind([weight(1.0)], foreach=True)
+    with pytest.raises(TypeError, match="learning_rate"):
+        kind([weight(1.0)], learning_rate=0.1)
+
+
+def test_the_state_is_found_by_parameter():
+    used, unused = with_gradient(1.0), weight(1.0)
+    optimizer = ts.optim.Adam([unused, used])
+    assert optimizer.state == {}
+    optimizer.step()
+    assert list(optimizer.state) == [used]
+    optimizer.state[used]["exp_avg"][:] = 7.0
+    assert optimizer.state_dict()["state"][1]["exp_avg"] == 7.0
+
+
 def one():
     return weight(1.0)
 

@@ -115,6 +115,18 @@ REFUSED = [
     Refused("x.add(x, alpha=2)", ("x + 2 * x",), "operations element by element have no options"),
     Refused("x.div(2, rounding_mode='floor')", ("x // 2",), "operations element by element have no options"),
     Refused("x.median()", ("x.sort(dim=-1).values",), "there is no median, mode and quantile"),
+    Refused('ts.device("cuda")', ("'cpu'",), "the CPU is the only device; the same for `ts.cuda.is_available()`"),
+    Refused("ts.LongTensor([1, 2])", ("ts.tensor([1, 2], dtype='int64')",), "the same for all dtypes"),
+    Refused(
+        'ts.save({"epoch": 3, "w": w}, path)',
+        ("ts.train.save_checkpoint({'epoch': 3, 'w': w}, path)",),
+        "`save` and `load` are for tensors by name, `ts.train.save_checkpoint` and `load_checkpoint` for all else",
+    ),
+    Refused(
+        "ts.optim.Adam([w], fused=True)",
+        ("ts.optim.Adam([w])",),
+        "there is one way to update; the same for `foreach`, `capturable` and `differentiable`",
+    ),
     Refused('x.to("cuda")', ("x.to('cpu')",), "the CPU is the only device"),
     Refused(
         "ids.masked_fill(ids > 0, 0.5)",
@@ -179,13 +191,14 @@ DIFFERS = [
     Differs(
         "y = w * 2; y += 1",
         "(lambda y: y.__iadd__(1) is not y)(w * 2)",
-        "binds the name to a new tensor where gradients are recorded; other names keep the old one",
+        "binds the name to a new tensor where gradients are recorded, and in steps of `ts.scan`; other names keep the old one",
         "changes the tensor itself",
     ),
     Differs(
         "w.data",
         "isinstance(w.data, np.ndarray)",
-        "a NumPy array: its methods are NumPy's (`w.data.std()` divides by n); writes to it are seen in `w`",
+        "a NumPy array: its methods are NumPy's (`w.data.std()` divides by n); writes to it are seen in `w`: "
+        "`w.data[...] -= lr * w.grad.data`",
         "a tensor",
     ),
     Differs(
@@ -339,6 +352,14 @@ LAYERS = [
         "(lambda o: (setattr(w, 'grad', ts.ones(2)), o.step(), type(o.state_dict()['state'][0]['exp_avg']))[2])(ts.optim.Adam([w])) is np.ndarray",
         "PyTorch's layout with NumPy arrays and numbers; `load_state_dict` takes PyTorch's own",
         "tensors",
+    ),
+    Differs(
+        "scheduler.load_state_dict(state)",
+        "(lambda s: (s.load_state_dict({'base_lrs': [1.0], 'last_epoch': 2}), s.get_last_lr())[1])("
+        "ts.optim.lr_scheduler.ExponentialLR(ts.optim.SGD([w], lr=1.0), 0.5)) == [0.25]",
+        "reads what a schedule of the same kind saved; of PyTorch's, `base_lrs` and `last_epoch`, while options such as "
+        "`gamma` are those of the constructor",
+        "options are overwritten",
     ),
     Differs(
         "optim.lr_scheduler.LambdaLR(optimizer, f), beside another schedule",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import tinygrad_seq as ts
 from tests.grad_of import grad_of
 from tests.pytorch import idioms
 from tests.pytorch.rows import DIFFERS, DOCUMENT, LAYERS, REFUSED, Differs, Refused, document
+from tinygrad_seq.autograd import pytorch_protocol
 from tinygrad_seq.errors import TinygradSeqError
 
 FOUND = json.loads((Path(__file__).parent / "results.json").read_text(encoding="utf-8"))
@@ -30,16 +33,29 @@ def names() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.code)
-def test_unclear_calls_are_refused_and_say_what_to_write(row: Refused) -> None:
+def test_unclear_calls_are_refused_and_say_what_to_write(row: Refused, tmp_path: Path) -> None:
     with pytest.raises(TinygradSeqError, match="; "):
-        exec(row.code, names())
+        exec(row.code, names() | {"path": tmp_path / "file"})
     for code in row.write:
-        exec(code, names())
+        exec(code, names() | {"path": tmp_path / "file"})
 
 
 @pytest.mark.parametrize("row", DIFFERS + LAYERS, ids=lambda row: row.code)
 def test_differences_are_those_of_the_table(row: Differs) -> None:
     assert eval(row.check, names())  # noqa: S307
+
+
+@pytest.mark.parametrize("advice", [*pytorch_protocol._CALLS.values(), *pytorch_protocol._FUNCTIONS.values()])
+def test_advice_names_what_there_is(advice: str) -> None:
+    for path in re.findall(r"\b(?:ts|x)\.\w+(?:\.\w+)*", advice):
+        attrgetter(path.partition(".")[2])(ts if path.startswith("ts.") else ts.ones(2))
+
+
+@pytest.mark.parametrize("name", [*pytorch_protocol._CALLS, *pytorch_protocol._FUNCTIONS])
+def test_names_with_advice_are_missing(name: str) -> None:
+    owner = ts if name in pytorch_protocol._FUNCTIONS else ts.ones(2)
+    with pytest.raises(ts.MissingAttributeError, match="; "):
+        getattr(owner, name)
 
 
 def test_the_page_has_the_tables() -> None:

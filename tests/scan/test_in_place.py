@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tinygrad_seq.errors import GraphError
 from tinygrad_seq.scan import program_of
 
 T, N, D = 5, 3, 6
@@ -74,3 +75,38 @@ def test_states_in_place_are_those_of_the_eager_loop(name: str) -> None:
     for compiled, eager in (found[:2], found[2:]):
         for a, b in zip(compiled, eager, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def changed_state(h: Any, x: Any) -> Any:
+    old = h
+    h += x
+    return ts.tanh(h) + old, h
+
+
+def changed_input(h: Any, x: Any) -> Any:
+    old = x
+    x += h
+    return ts.tanh(x) * old, x
+
+
+def changed_view(h: Any, x: Any) -> Any:
+    part = x[:, :1]
+    part += h[:, :1]
+    return ts.tanh(x) + h, x
+
+
+@pytest.mark.parametrize("step", [changed_state, changed_input, changed_view])
+@pytest.mark.parametrize("wanted", [False, True])
+def test_operators_in_place_do_the_same_in_every_kind_of_step(step: Step, wanted: bool) -> None:
+    found = []
+    xs, start = ts.randn(T, N, D, requires_grad=wanted), ts.randn(N, D, requires_grad=wanted)
+    for compiled in (True, False):
+        if step is changed_view:
+            with pytest.raises(GraphError, match="a view of shape"):
+                ts.scan(step, start, xs, compile=compiled)
+            continue
+        last, ys = ts.scan(step, start, xs, compile=compiled)
+        grads = ts.grad(lambda a, b: ts.scan(step, a, b, compile=compiled)[1].sum(), (0, 1))(start, xs)  # noqa: B023
+        found.append([np.asarray(one.detach()) for one in (last, ys, *grads)])
+    for a, b in zip(*found, strict=True) if found else ():
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -18,7 +18,7 @@ from tinygrad_seq.testing.elementwise import BITS, LOGIC, ROWS
 from tinygrad_seq.testing.operations import call
 from tinygrad_seq.testing.random_program import Value
 
-EXAMPLES = 400 if config.DISABLE_JIT else 30
+EXAMPLES = 200 if config.DISABLE_JIT else 30
 
 
 @pytest.mark.parametrize("seed", range(EXAMPLES))

@@ -70,7 +70,7 @@ def declaration(name: str, function: Any, method: bool, spread: bool = False, pa
     first = stub(name, parameters, returned, function)
     if spread or not THEIRS.keys() & set(found.parameters) or "dim" in found.parameters:
         return first
-    theirs = stub(name, by_pytorchs_names(parameters), Text("Extremes") if pairs else returned, function)
+    theirs = stub(name, by_pytorchs_names(parameters), Text("Extremes[Tensor]") if pairs else returned, function)
     return f"@overload\n{first}@overload\n{theirs}"
 
 

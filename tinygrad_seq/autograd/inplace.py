@@ -24,7 +24,7 @@ from ..errors import ArgumentError, GraphError, ShapeError
 from ..ops import arithmetic
 from ..ops.primitive import Primitive
 from .exchange import DLPACK_CPU, check_export
-from .sharing import Memory, make_writable
+from .sharing import Memory, make_writable, moving, refuse_lost_write
 
 
 class _Probe:
@@ -79,6 +79,7 @@ class InPlace:
     _apply: Any
     _exposed: bool = False  # `.data` has handed the array out: someone may write to it
     _stamp: Stamp | None = None
+    _viewed: tuple[weakref.ref[Any], ...] = ()  # of the result of a recorded operation: what it is a view of
     _memory: Memory | None  # that of the tensor and its views, if there are any
 
     # ------------------------------------------------------------------------------------- who else has the array
@@ -87,14 +88,19 @@ class InPlace:
         """Return whether nothing else refers to this tensor's memory."""
         return sys.getrefcount(self._array) <= _ALONE and self._array.base is None
 
-    def _writable(self) -> np.ndarray:
+    def _writable(self, strided: bool = False) -> np.ndarray:
         """Return this tensor's own C-contiguous array to write to, copied first if anyone else needs the old one.
 
-        Call `_written` afterwards: another thread may have read in between.
+        With `strided` it is the memory that other tensors share, if they do, in whatever order it is. Call `_written`
+        afterwards: another thread may have read in between.
         """
         self._stamp = None
-        if self._memory is not None and self._share() and self._array.flags.carray:
-            return self._array
+        if self._memory is not None and self._share():
+            if strided and self._has_places():
+                self._array.flags.writeable = True  # NumPy protects diagonals
+                return self._array
+            if self._array.flags.carray:
+                return self._array
         if not (self._exposed or self._alone()) or not self._array.flags.carray:
             self._array, self._memory = self._array.copy(order="C"), None
         return self._array
@@ -109,26 +115,30 @@ class InPlace:
     def _share(self) -> bool:
         """Return whether other tensors share the memory, which is then one that they may all see a write to."""
         assert self._memory is not None
-        members = self._memory.members()
-        if len(members) == 1:
-            self._memory = None
-            return False
-        make_writable(members)
-        for tensor in members:
-            tensor._stamp = None
-        return True
+        with moving:
+            members = self._memory.members()
+            if len(members) == 1:
+                self._memory = None
+                return False
+            make_writable(members)
+            for tensor in members:
+                tensor._stamp = None
+            return True
 
     def _write(self, key: Any, values: Any) -> None:
         """Write `values` to the elements at `key`, so that a tensor of which this is a view sees them."""
-        if self._memory is None or not self._share():
-            self._writable()
-        elif any(size > 1 and not step for size, step in zip(self._array.shape, self._array.strides, strict=True)):
+        if self._memory is not None and not self._has_places():
             raise ArgumentError(
                 f"x[...] = value: expected a tensor whose elements have a place in memory each, got an expanded one of "
                 f"shape {self._array.shape}; write to x.clone()."
             )
-        self._array[key] = values
-        self._written()
+        with moving:
+            self._writable(strided=True)[key] = values
+            self._written()
+
+    def _has_places(self) -> bool:
+        """Return whether the elements have a place in memory each, unlike those of an expanded tensor."""
+        return all(size <= 1 or step for size, step in zip(self._array.shape, self._array.strides, strict=True))
 
     def _current_stamp(self) -> Stamp | None:
         """Return the `Stamp` of the values as they are; None while someone else may write to them."""
@@ -156,7 +166,7 @@ class InPlace:
     @property
     def data(self) -> np.ndarray:
         """The values, to read and write: a graph that still needs the old ones keeps them."""
-        array = self._writable()
+        array = self._writable(strided=True)
         for tensor in (self,) if self._memory is None else self._memory.members():
             tensor._exposed = True
         return array
@@ -317,15 +327,20 @@ class InPlace:
             )
 
     def _update(self, primitive: Primitive, other: ArrayLike) -> Self:
-        """Return ``x op= other``, changed in place; where there is a recorded history, only the name is bound anew."""
-        if self._requires_grad and self._source is None:
+        """Return ``x op= other``, changed in place.
+
+        Where there is a recorded history, and in a step of a scan, only the name is bound anew.
+        """
+        stepping = mode.stepping
+        if self._requires_grad and self._source is None and not stepping:
             self._refuse_recorded_write("in-place operator on a parameter")
             return self.copy_(self._apply(primitive, (self, other), {}))
         result: Self = self._apply(primitive, (self, other), {})
-        fits = isinstance(result, InPlace) and result._array.shape == self._array.shape
+        fits = not stepping and isinstance(result, InPlace) and result._array.shape == self._array.shape
         if fits and self._source is None and not result._requires_grad and _holds(self._array, result._array):
             self._write(..., result._array)
             return self
+        refuse_lost_write(self)
         return result
 
     def __iadd__(self, other: ArrayLike) -> Self:

@@ -46,6 +46,8 @@ def as_floats(primitive: Primitive, operands: tuple[Array, ...], dtype: np.dtype
 
 
 def _as_float(operand: Array, dtype: np.dtype) -> Array:
+    if isinstance(operand, float | np.generic):
+        return np.asarray(operand, dtype)
     if hasattr(operand, "astype"):
         return operand if operand.dtype.kind == "f" and operand.dtype.char != "e" else operand.astype(dtype)
-    return np.asarray(operand, dtype) if isinstance(operand, float) else operand
+    return operand

@@ -50,12 +50,71 @@ _CALLS = {
     "index_copy": "write x.index_add(...) on zeros, or x[indices] = values of a copy",
     "index_fill": "write x[indices] = value of a copy, or ts.where",
     "index_put": "write x[indices] = values of a copy",
-    "nanmean": "write x.nan_to_num() or ts.where(x.isnan(), 0, x)",
+    "nanmean": "write ts.where(x.isnan(), 0, x).sum() / (~x.isnan()).sum()",
     "svd": "write np.linalg.svd(x.numpy())",
     "inverse": "write np.linalg.inv(x.numpy())",
     "cholesky": "write np.linalg.cholesky(x.numpy())",
+    "nan_to_num": "write ts.where(x.isfinite(), x, value)",
+    "unique": "write ts.unique_values(x), or ts.unique_inverse and ts.unique_counts",
+    "unique_consecutive": "write x[ts.concat([ts.tensor([True]), x[1:] != x[:-1]])]",
+    "diag": "write ts.diagonal(x), or ts.eye(n) * x for a matrix",
+    "clamp_min": "write x.clamp(min=...)",
+    "clamp_max": "write x.clamp(max=...)",
+    "byte": "write x.to('uint8')",
+    "char": "write x.to('int8')",
+    "short": "write x.to('int16')",
+    "nelement": "write x.numel()",
+    "ndimension": "write x.dim()",
+    "is_contiguous": "leave it out: contiguous() copies only where it must",
+    "stride": "write x.numpy().strides, which counts bytes",
+    "where": "write ts.where(condition, x, other)",
+    "random_": "write x.copy_(ts.randint(low, high, x.shape))",
+    "exponential_": "write x.copy_(-ts.log(1 - ts.rand_like(x)))",
+    "pin_memory": "all tensors are on the CPU; leave it out",
+    "get_device": "all tensors are on the CPU; leave it out",
     "unfold": "write ts.stack([x[..., i : i + size] for i in range(0, n - size + 1, step)], axis=-2)",
 }
+
+_ON_CPU = "all tensors are on the CPU; leave it out, or write 'cpu' for a device"
+_COMPILED = "cells and scans are compiled by themselves; leave it out"
+_LOW = "16 bits are no dtype of tensors; write ts.autocast('bfloat16')"
+_FUNCTIONS = {
+    **dict.fromkeys(("device", "cuda", "mps", "xpu", "backends"), _ON_CPU),
+    **dict.fromkeys(("compile", "jit"), _COMPILED),
+    **dict.fromkeys(("amp", "half", "float16", "bfloat16"), _LOW),
+    **{
+        f"{name}Tensor": f"write ts.tensor(values, dtype='{dtype}'), or ts.zeros(...) for a shape"
+        for name, dtype in (
+            ("Float", "float32"), ("Double", "float64"), ("Long", "int64"), ("Int", "int32"), ("Short", "int16"),
+            ("Byte", "uint8"), ("Bool", "bool"),
+        )
+    },
+    "utils": "write ts.data.bucket_batches for batches, ts.nn.utils for the rest",
+    "distributions": "write ts.multinomial(probabilities, 1) to sample, log_softmax and gather for log probabilities",
+    "inference_mode": "write ts.no_grad()",
+    "is_tensor": "write isinstance(x, ts.Tensor)",
+    "is_floating_point": "write x.is_floating_point()",
+    "numel": "write x.numel()",
+    "normal": "write mean + std * ts.randn(shape)",
+    "std_mean": "write x.std(dim=...), x.mean(dim=...)",
+    "var_mean": "write x.var(dim=...), x.mean(dim=...)",
+    "Generator": "write ts.manual_seed(seed)",
+    "seed": "write ts.manual_seed(seed)",
+    "use_deterministic_algorithms": "results are the same in every run; leave it out",
+    "get_default_dtype": "write ts.zeros(1).dtype",
+    "Size": "write tuple",
+    "linalg": "write np.linalg on x.numpy()",
+    "fft": "write np.fft on x.numpy()",
+    "vmap": "write the function for arrays with a batch axis",
+}  # fmt: skip
+
+
+def explain_missing(name: str) -> MissingAttributeError | None:
+    """Return the error for a name of PyTorch's module that this package lacks, or None if it has nothing to say."""
+    advice = _FUNCTIONS.get(name) or _CALLS.get(name)
+    if advice is None:
+        return None
+    return MissingAttributeError(f"ts.{name}: expected a name of this package, got one of PyTorch alone; {advice}.")
 
 
 class PyTorchProtocol:

@@ -283,6 +283,6 @@ def _as_array(name: str, value: object) -> np.ndarray[Any, Any]:
         kind = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(value).__name__
         raise DtypeError(
             f"save: expected a Tensor or ndarray of real numbers, integers or booleans for {name!r}, got {kind}; "
-            "convert it first, or save its parts under names of their own."
+            "convert it first, or write numbers, texts and nested dicts with ts.train.save_checkpoint."
         )
     return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..base.locks import make_lock
+from ..errors import GraphError
 
-_pruning = make_lock()
+moving = make_lock()
+"""Held while tensors that share memory become more or move, and while one writes: no other thread's write is lost."""
 
 
 class Memory:
@@ -36,18 +38,34 @@ class Memory:
         self._most = 16
 
     def add(self, tensor: Any) -> None:
-        """Let `tensor`, a view of one of the others, share the memory too."""
+        """Let `tensor`, a view of one of the others, share the memory too; call it under `moving`."""
         members = self._members
         members.append(weakref.ref(tensor))
         if len(members) > self._most:
-            with _pruning:  # other threads may append meanwhile, after these
-                count = len(members)
-                members[:count] = [one for one in members[:count] if one() is not None]
-                self._most = 16 + 2 * len(members)
+            members[:] = [one for one in members if one() is not None]
+            self._most = 16 + 2 * len(members)
 
     def members(self) -> list[Any]:
         """Return the tensors that are still there."""
         return [tensor for tensor in [one() for one in self._members] if tensor is not None]
+
+
+def viewed_by_view_of(source: Any) -> tuple[weakref.ref[Any], ...]:
+    """Return what a view of `source`, which may be a view itself, is a view of."""
+    return (weakref.ref(source), *source._viewed)
+
+
+def refuse_lost_write(view: Any) -> None:
+    """Raise if an operator in place, which can only bind a name anew, would change a tensor that is still there."""
+    memory = getattr(view, "_memory", None)
+    others = [] if memory is None else [tensor for tensor in memory.members() if tensor is not view]
+    overlap = any(np.shares_memory(tensor._array, view._array) for tensor in others)
+    if overlap or any(ref() is not None for ref in view._viewed):
+        raise GraphError(
+            f"in-place operator: expected a tensor that is no view of another one, got a view of shape {view.shape}, "
+            "whose change the other one would not see where gradients are recorded or a step is compiled; write "
+            "x = x + y for x += y."
+        )
 
 
 def owner_of(array: np.ndarray) -> np.ndarray:

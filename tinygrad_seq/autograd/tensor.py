@@ -24,19 +24,22 @@ from .promotion import WIDER, as_floats, float_of
 from .python_protocol import PythonProtocol
 from .pytorch_protocol import PyTorchProtocol
 from .recording import check_forward, check_operand, explain, make_node
-from .sharing import Memory
+from .sharing import Memory, moving, viewed_by_view_of
 from .tape import Hook, HookHandle, Node, Output, Source, backpropagate
 
 _adding = make_lock()  # two threads may run backward on graphs that share leaves
 
 
 def record(  # noqa: C901 (the path of every operation)
-    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None
+    primitive: Primitive, operands: tuple[Array, ...], params: dict[str, Any], result: Any = None, alone: bool = False
 ) -> Any:
     """Apply `primitive` to Tensors, ndarrays and Python scalars, and leave a node if a gradient may be wanted.
 
-    `result` is what its forward returned, if it has been run already.
+    `result` is what its forward returned, if it has been run already; `alone` says that no other thread moves memory.
     """
+    if primitive.aliases and not alone:
+        with moving:
+            return record(primitive, operands, params, result, True)
     arrays: list[Any] = []
     parents: list[Any] = []
     wanted = 0
@@ -79,7 +82,7 @@ def record(  # noqa: C901 (the path of every operation)
         check_forward(primitive, arrays, result, node)
     if primitive.multiple:
         outputs = _outputs(node, result)
-        if node is None and primitive.aliases:
+        if primitive.aliases:
             for tensor in outputs:
                 _as_view(operands[0], tensor)
         return outputs
@@ -88,7 +91,7 @@ def record(  # noqa: C901 (the path of every operation)
     tensor._memory = None
     tensor._source = node
     tensor._requires_grad = node is not None
-    if node is None and primitive.aliases:
+    if primitive.aliases:
         _as_view(operands[0], tensor)
     return tensor
 
@@ -97,9 +100,15 @@ _new = object.__new__
 
 
 def _as_view(source: Array, view: Tensor) -> None:
-    """Let `view` share the memory of `source`, if it has it: what is written to one is then seen in the other."""
+    """Let `view` share the memory of `source`, if it has it: what is written to one is then seen in the other.
+
+    The result of a recorded operation cannot be written to; it knows what it is a view of.
+    """
     base, origin = view._array.base, getattr(source, "_array", None)
     if base is None or (base is not origin and (origin is None or base is not origin.base)):
+        return
+    if view._source is not None:
+        view._viewed = viewed_by_view_of(source)
         return
     memory = source._memory
     if memory is None:

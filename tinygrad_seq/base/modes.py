@@ -51,6 +51,10 @@ class Mode:
         return current().traced is not None
 
     @property
+    def stepping(self) -> bool:
+        return current().stepping
+
+    @property
     def counted(self) -> Any:
         return current().counted
 

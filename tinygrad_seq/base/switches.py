@@ -41,6 +41,8 @@ class Modes:
         Mask (N,) of the rows that are not padding; padding raises no anomaly. None: no padding.
     traced
         While a step is traced: whether recording was on where the outermost trace began; otherwise None.
+    stepping
+        Whether a step of a scan runs by itself: ``h += x`` binds the name, as in a compiled step.
     recorder
         Writes scans and recurrent layers of a model that is traced as a whole; otherwise None.
     tags
@@ -62,6 +64,7 @@ class Modes:
     rows: int | None = None
     counted: Any = None
     traced: bool | None = None
+    stepping = False
     recorder: Any = None
     tags: dict[str, object] | None = None
     draws: Any = None

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import functional as F  # noqa: N812
 from ..errors import ArgumentError
+from ..scan.ir.trace import Tracer
 from .onnx_graph import Node
 from .onnx_shapes import SHAPES, Operator, concrete, listed
 
@@ -50,11 +51,10 @@ def _variadic(function: Operator) -> Operator:
 def _divide(a: Any, b: Any) -> Any:
     if _is_float(a):
         return F.divide(a, b)
-    a, b = concrete(a), concrete(b)
-    if (b == 0).any():
+    if not isinstance(b, Tracer) and (concrete(b) == 0).any():
         raise ArgumentError("expected integers other than 0 to divide by, got 0; check the model and its inputs.")
-    quotient = np.abs(a) // np.abs(b)
-    return np.where((a < 0) != (b < 0), -quotient, quotient).astype(a.dtype)
+    quotient = F.floor_divide(F.abs(a), F.abs(b))
+    return F.where(F.logical_xor(a < 0, b < 0), -quotient, quotient)
 
 
 def _modulo(node: Node, a: Any, b: Any) -> Any:
@@ -172,6 +172,7 @@ def _dropout(node: Node, x: Any, ratio: Any = None, training: Any = None) -> Any
 
 _UNARY: dict[str, Operator] = {
     "Abs": F.abs, "Acos": F.acos, "Acosh": F.acosh, "Asin": F.asin, "Asinh": F.asinh, "Atan": F.atan, "Atanh": F.atanh,
+    "BitwiseNot": F.invert,
     "Ceil": F.ceil, "Cos": F.cos, "Cosh": F.cosh, "Erf": F.erf, "Exp": F.exp, "Floor": F.floor, "IsNaN": F.isnan,
     "Log": F.log, "Neg": F.negative, "Not": F.logical_not, "Reciprocal": F.reciprocal, "Relu": F.relu, "Round": F.round,
     "Sigmoid": F.sigmoid, "Sign": F.sign, "Sin": F.sin, "Sinh": F.sinh, "Softplus": F.softplus,
@@ -184,6 +185,7 @@ _BINARY: dict[str, Operator] = {
     "Add": F.add, "Sub": F.subtract, "Mul": F.multiply, "Div": _divide, "Pow": _power, "Equal": F.equal,
     "Greater": F.greater, "GreaterOrEqual": F.greater_equal, "Less": F.less, "LessOrEqual": F.less_equal,
     "And": F.logical_and, "Or": F.logical_or, "Xor": F.logical_xor, "MatMul": F.matmul,
+    "BitwiseAnd": F.bitwise_and, "BitwiseOr": F.bitwise_or, "BitwiseXor": F.bitwise_xor,
 }  # fmt: skip
 _REDUCTIONS: dict[str, Operator] = {
     "ReduceSum": F.sum, "ReduceMean": F.mean, "ReduceMax": F.max, "ReduceMin": F.min, "ReduceProd": F.prod,

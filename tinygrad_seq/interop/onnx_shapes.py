@@ -201,6 +201,13 @@ def _gather_elements(node: Node, x: Any, indices: Any) -> Any:
     return F.take_along_axis(x, _wrapped(indices, x.shape[axis]), axis=axis)
 
 
+def _scatter_elements(node: Node, x: Any, indices: Any, updates: Any) -> Any:
+    axis, how = node.get("axis", 0), node.get("reduction", "none")
+    if how not in ("none", "add"):
+        raise ArgumentError(f"expected a reduction of none or add, got {how[:40]!r}; export the model without it.")
+    return (F.scatter if how == "none" else F.scatter_add)(x, axis, _wrapped(indices, x.shape[axis]), updates)
+
+
 def _pad(node: Node, x: Any, pads: Any = None, value: Any = None, axes: Any = None) -> Any:
     sizes = listed(node, "pads", pads) or []
     along = list(range(x.ndim)) if axes is None else list(_normal_axes(x, integers(axes)) or ())
@@ -252,7 +259,7 @@ def _cast(node: Node, x: Any) -> Any:
 def _one_hot(node: Node, indices: Any, depth: Any, values: Any) -> Any:
     (count,) = integers(np.asarray(concrete(depth)).astype(np.int64))
     size_of([*indices.shape, count])
-    off, on = values[0], values[1]
+    off, on = values[:1], values[1:]
     axis = node.get("axis", -1)
     hits = F.expand_dims(_wrapped(indices, count), axis) == np.arange(count).reshape(
         (-1,) + (1,) * ((indices.ndim - axis) if axis >= 0 else -1 - axis)
@@ -295,6 +302,7 @@ SHAPES: dict[str, Operator] = {
     "Slice": _slice,
     "Gather": _gather,
     "GatherElements": _gather_elements,
+    "ScatterElements": _scatter_elements,
     "Pad": _pad,
     "Range": _range,
     "Constant": _constant,

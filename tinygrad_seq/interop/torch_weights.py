@@ -171,12 +171,14 @@ def _as_tensor(name: str, value: Any, dtype: np.dtype | None) -> Tensor:
         array = value.numpy() if isinstance(value, Tensor) else value
         narrow = array.dtype.name in ("float16", "bfloat16")
     else:
+        kinds = [kind for kind in ("quantized", "meta", "nested") if getattr(value, f"is_{kind}", False)]
+        if kinds or str(value.dtype).startswith("torch.complex"):
+            raise DtypeError(
+                f"from_pytorch: expected real numbers for {name!r}, got {' '.join([*kinds, str(value.dtype)])}; split "
+                "or convert the tensor."
+            )
         value = value.detach().cpu()
         narrow = str(value.dtype) in ("torch.float16", "torch.bfloat16", "torch.float8_e4m3fn", "torch.float8_e5m2")
-        if str(value.dtype).startswith("torch.complex") or getattr(value, "is_quantized", False):
-            raise DtypeError(
-                f"from_pytorch: expected real numbers for {name!r}, got {value.dtype}; split or convert the tensor."
-            )
         array = (value.float() if narrow else value).to_dense().numpy() if value.layout is not None else value.numpy()
     if narrow and dtype is None:
         raise DtypeError(

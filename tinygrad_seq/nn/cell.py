@@ -185,7 +185,7 @@ class Cell(Module):
         if wanted.keys() != given.keys() or isinstance(expected, dict) != isinstance(state, dict):
             raise ArgumentError(
                 f"{cell}: expected a state {describe(expected)}, got {describe(state)}; "
-                "pass the structure of initial_state(batch_size)."
+                "pass the structure of initial_state(batch_size); a cell returns (output, state)."
             )
         for position, (path, want) in enumerate(wanted.items()):
             shape, found = np.shape(given[path]), getattr(given[path], "dtype", dtype)

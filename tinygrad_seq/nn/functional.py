@@ -10,7 +10,6 @@ from ..functional import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     conv1d,
-    cross_entropy,
     dropout,
     elu,
     gelu,
@@ -26,7 +25,6 @@ from ..functional import (
     linear_cross_entropy,
     logsigmoid,
     mse_loss,
-    nll_loss,
     relu,
     relu6,
     rms_norm,
@@ -38,7 +36,7 @@ from ..functional import (
 )
 from .losses.ctc import ctc_loss
 from .losses.sequence_loss import sequence_cross_entropy, sequence_loss
-from .pytorch_functions import embedding, log_softmax, one_hot, pad, softmax, softplus
+from .pytorch_functions import cross_entropy, embedding, log_softmax, nll_loss, one_hot, pad, softmax, softplus
 from .scaled_dot_product import scaled_dot_product_attention
 
 __all__ = [

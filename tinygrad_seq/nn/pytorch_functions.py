@@ -13,8 +13,93 @@ from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, DtypeError
 from ..ops.primitive import LEVELS
 from ..ops.spelling import keywords
+from ..ops.targets import class_axes
 
 _MODES = {"replicate": "edge", "circular": "wrap"}
+
+
+def _check_class_axis(caller: str, logits: Any, target: Any, axis: int | None) -> None:
+    """Raise ArgumentError if the classes may be on two axes."""
+    if axis is None and np.ndim(logits) > 2 and len(class_axes(logits, target)) > 1:
+        raise ArgumentError(
+            f"{caller}: expected logits of which one axis may be that of the classes, got {logits.shape} with a target "
+            f"{np.shape(target)}, which fits axis -1 (here) and axis 1 (PyTorch); say axis=-1 or axis=1."
+        )
+
+
+@keywords
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    axis: int | None = None,
+) -> Tensor:
+    """Return ``ts.cross_entropy``, but refuse logits (N, C, T) with C = T, whose classes may be on two axes.
+
+    Parameters
+    ----------
+    logits, target, weight, ignore_index, reduction, label_smoothing, axis
+        Those of `tinygrad_seq.cross_entropy`.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each row with ``reduction="none"``.
+
+    Raises
+    ------
+    ArgumentError
+        If the classes may be on axis 1 and on the last one, and `axis` does not say which.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.cross_entropy(ts.zeros((2, 4, 4)), ts.tensor([[1, 0, 2, 3]] * 2), axis=1).item()  # ln 4
+    1.3862943649291992
+    """
+    _check_class_axis("cross_entropy", logits, target, axis)
+    return functional.cross_entropy(logits, target, weight, ignore_index, reduction, label_smoothing, axis=axis)
+
+
+@keywords
+def nll_loss(
+    log_probabilities: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    *,
+    axis: int | None = None,
+) -> Tensor:
+    """Return ``ts.nll_loss``, but refuse log-probabilities (N, C, T) with C = T, whose classes may be on two axes.
+
+    Parameters
+    ----------
+    log_probabilities, target, weight, ignore_index, reduction, axis
+        Those of `tinygrad_seq.nll_loss`.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each row with ``reduction="none"``.
+
+    Raises
+    ------
+    ArgumentError
+        If the classes may be on axis 1 and on the last one, and `axis` does not say which.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.nll_loss(ts.log([[0.5, 0.25, 0.25]]), [1])
+    tensor(1.3863)
+    """
+    _check_class_axis("nll_loss", log_probabilities, target, axis)
+    return functional.nll_loss(log_probabilities, target, weight, ignore_index, reduction, axis=axis)
 
 
 @keywords

@@ -173,6 +173,9 @@ def masked_fill(x: Array, mask: Array, value: Array) -> Array:
     tensor([0., 2.])
     """
     held = value.dtype if hasattr(value, "dtype") else type(value)
+    if held is int and x.dtype.kind in "iu":  # whatever its size, an int64 to NumPy
+        limits = np.iinfo(x.dtype)
+        held = x.dtype if limits.min <= value <= limits.max else np.float64
     if x.dtype.kind == "b":
         value = where(value, True, False) if hasattr(value, "dtype") else bool(value)
     elif not np.can_cast(held, x.dtype, "same_kind"):

@@ -189,7 +189,7 @@ _cummin = _running_extreme("cummin", np.minimum)
 def _with_indices(name: str) -> Meaning:
     """Return PyTorch's meaning of ``cummax`` and ``cummin``."""
 
-    def pair(x: Array, axis: int) -> Extremes:
+    def pair(x: Array, axis: int) -> Extremes[Array]:
         axis = normalise_axis(name, axis, x.ndim)
         indices = _leader(x, largest=name == "cummax", axis=axis, last=True)
         return Extremes(take_along_axis(x, indices, axis), indices)

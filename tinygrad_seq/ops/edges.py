@@ -37,13 +37,13 @@ _tril = Primitive(
     "tril",
     lambda x, k: np.tril(x, operator.index(k)),
     (lambda g, _y, _x, k: _tril(g, k=k),),
-    structure=lambda x, k: where(_triangle(x, k), x, 0),
+    structure=lambda x, k: where(_triangle(x, k), x, False),
 )
 _triu = Primitive(
     "triu",
     lambda x, k: np.triu(x, operator.index(k)),
     (lambda g, _y, _x, k: _triu(g, k=k),),
-    structure=lambda x, k: where(_triangle(x, k - 1), 0, x),
+    structure=lambda x, k: where(_triangle(x, k - 1), False, x),
 )
 
 

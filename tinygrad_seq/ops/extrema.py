@@ -75,7 +75,7 @@ def _refuse_empty(name: str, x: Array, axes: Axes) -> None:
 def _pair(name: str) -> Meaning:
     """Return PyTorch's meaning of ``max`` and ``min``."""
 
-    def pair(x: Array, axis: int, keepdims: bool = False) -> Extremes:
+    def pair(x: Array, axis: int, keepdims: bool = False) -> Extremes[Array]:
         if isinstance(axis, tuple | list):
             raise ArgumentError(
                 f"{name}: expected dim to be one axis, got {axis!r}; reduce several at once by a{name}(x, dim=...), "

@@ -132,8 +132,8 @@ def cross_entropy(
     Raises
     ------
     ShapeError, DtypeError, IndexRangeError, ArgumentError
-        If the target does not fit the logits, or fits them in two ways, or an option is out of range. Inside a compiled
-        scan the values of target probabilities are not known, and not checked.
+        If the target does not fit the logits, or an option is out of range. Inside a compiled scan the values of target
+        probabilities are not known, and not checked.
 
     Examples
     --------

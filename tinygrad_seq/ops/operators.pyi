@@ -383,13 +383,13 @@ class Operators:
     def cummax(self, axis: int | None = None) -> Tensor:
         """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
     @overload
-    def cummax(self, *, dim: int | None) -> Extremes:
+    def cummax(self, *, dim: int | None) -> Extremes[Tensor]:
         """Return the running maximum along `axis`: the values only, as NumPy's ``maximum.accumulate``."""
     @overload
     def cummin(self, axis: int | None = None) -> Tensor:
         """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
     @overload
-    def cummin(self, *, dim: int | None) -> Extremes:
+    def cummin(self, *, dim: int | None) -> Extremes[Tensor]:
         """Return the running minimum along `axis`: the values only, as NumPy's ``minimum.accumulate``."""
     @overload
     def diff(self, n: int = 1, axis: int = -1, *, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Tensor:
@@ -407,7 +407,7 @@ class Operators:
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the largest element over `axis`; equal ones share the gradient evenly."""
     @overload
-    def max(self, *, dim: Axis, keepdim: bool = False) -> Extremes:
+    def max(self, *, dim: Axis, keepdim: bool = False) -> Extremes[Tensor]:
         """Return the largest element over `axis`; equal ones share the gradient evenly."""
     @overload
     def amax(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -419,7 +419,7 @@ class Operators:
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the smallest element over `axis`; equal ones share the gradient evenly."""
     @overload
-    def min(self, *, dim: Axis, keepdim: bool = False) -> Extremes:
+    def min(self, *, dim: Axis, keepdim: bool = False) -> Extremes[Tensor]:
         """Return the smallest element over `axis`; equal ones share the gradient evenly."""
     @overload
     def amin(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -545,13 +545,13 @@ class Operators:
     def sort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
         """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
     @overload
-    def sort(self, *, dim: int, descending: bool = False, stable: bool = True) -> Extremes:
+    def sort(self, *, dim: int, descending: bool = False, stable: bool = True) -> Extremes[Tensor]:
         """Return `x` sorted along `axis`; `stable` keeps equal elements, and so their gradients, in their order."""
     @overload
-    def topk(self, k: int, axis: int = -1, largest: bool = True) -> Extremes:
+    def topk(self, k: int, axis: int = -1, largest: bool = True) -> Extremes[Tensor]:
         """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
     @overload
-    def topk(self, k: int, *, dim: int, largest: bool = True) -> Extremes:
+    def topk(self, k: int, *, dim: int, largest: bool = True) -> Extremes[Tensor]:
         """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices."""
     def t(self) -> Tensor:
         """Return a matrix transposed; an array with fewer axes as it is."""

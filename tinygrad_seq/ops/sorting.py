@@ -83,7 +83,7 @@ def argsort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool 
     return _argsort(x, axis=axis, descending=bool(descending), stable=bool(stable))
 
 
-def _sorted(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Extremes:
+def _sorted(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Extremes[Array]:
     order = argsort(x, axis, descending=descending, stable=stable)
     return Extremes(take_along_axis(x, order, axis), order)
 
@@ -118,7 +118,7 @@ def sort(x: Array, axis: int = -1, *, descending: bool = False, stable: bool = T
 
 
 @Public()
-def topk(x: Array, k: int, axis: int = -1, largest: bool = True) -> Extremes:
+def topk(x: Array, k: int, axis: int = -1, largest: bool = True) -> Extremes[Array]:
     """Return the `k` largest (or smallest) elements of `x` along `axis`, best first, and their indices.
 
     Parameters

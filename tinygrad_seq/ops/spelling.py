@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -83,11 +83,14 @@ class Several(tuple[int, ...]):
     __slots__ = ()
 
 
-class Extremes(NamedTuple):
+A = TypeVar("A")
+
+
+class Extremes(NamedTuple, Generic[A]):
     """Elements and where they were found, as PyTorch's ``max``, ``sort``, ``topk`` and others return them."""
 
-    values: Any
-    indices: Any
+    values: A
+    indices: A
 
 
 def without(*keywords: str) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]:
@@ -95,7 +98,7 @@ def without(*keywords: str) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]
     return lambda _args, kwargs: not any(keyword in kwargs for keyword in keywords)
 
 
-def pair_of(name: str, function: Callable[..., Extremes], call: str, meant: str, always: bool = False) -> Meaning:
+def pair_of(name: str, function: Callable[..., Extremes[Any]], call: str, meant: str, always: bool = False) -> Meaning:
     """Return the meaning of an operation that gives values with NumPy, and values with indices with PyTorch.
 
     It is unclear which is meant where the axis is given by position, or with `always` where it is not given either.

@@ -104,36 +104,31 @@ def plain(array: Array) -> Any:
 # ------------------------------------------------------------------------------------------------------- classes
 
 
-def classes_last(caller: str, logits: Array, target: Array, axis: int | None) -> Array:
-    """Return `logits` with the class axis in the last place.
+def class_axes(logits: Array, target: Array) -> tuple[int, ...]:
+    """Return which axes of `logits` may be that of the classes: the last one (-1), and the second one, PyTorch's.
 
-    For None it is the last axis, or the second one, PyTorch's, if only that fits the target: its shape, or the axis
-    along which probabilities add up to 1.
-
-    Raises
-    ------
-    ArgumentError
-        If both fit, as for logits (N, C, T) with C equal to T.
+    An axis may be if the target has the shape without it, or holds probabilities that add up to 1 along it.
     """
-    ndim = logits.ndim
-    if axis is not None:
-        return moveaxis(logits, normalise_axis(caller, axis, ndim), -1)
-    if ndim < 3:
-        return logits
     shape = logits.shape
-    wanted = np.shape(plain(target)) if not hasattr(target, "shape") else target.shape
-    last = wanted in (shape, shape[:-1])
-    second = wanted in (shape, (shape[0], *shape[2:]))
-    if wanted == shape and not is_traced(target):  # probabilities add up to 1 along the classes
+    if len(shape) < 3:
+        return (-1,)
+    wanted = target.shape if hasattr(target, "shape") else np.shape(plain(target))
+    if wanted != shape:
+        fits = (wanted == shape[:-1], wanted == (shape[0], *shape[2:]))
+    elif is_traced(target):
+        fits = (True, True)
+    else:
         values = np.asarray(plain(target))
         last, second = (bool(np.allclose(values.sum(at), 1, atol=1e-3)) for at in (-1, 1))
-        last, second = (last, second) if last or second else (True, True)
-    if last and second:
-        raise ArgumentError(
-            f"{caller}: expected logits of which one axis may be that of the classes, got {shape} with a target "
-            f"{wanted}, which fits axis -1 (here) and axis 1 (PyTorch); say axis=-1 or axis=1."
-        )
-    return moveaxis(logits, 1, -1) if second else logits
+        fits = (last, second) if last or second else (True, True)
+    return tuple(axis for axis, fit in zip((-1, 1), fits, strict=True) if fit)
+
+
+def classes_last(caller: str, logits: Array, target: Array, axis: int | None) -> Array:
+    """Return `logits` with the class axis in the last place; for None it is the first of `class_axes`."""
+    if axis is None:
+        return moveaxis(logits, 1, -1) if class_axes(logits, target) == (1,) else logits
+    return moveaxis(logits, normalise_axis(caller, axis, logits.ndim), -1)
 
 
 def class_weights(caller: str, weight: Array | None, logits: Array) -> np.ndarray | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params, State
+from .optimizer import Execution, Group, Optimizer, Params, State
 from .validation import FLAG, Rule, at_least_zero
 
 
@@ -31,6 +31,8 @@ class Adagrad(Optimizer):
         Added to the denominator, >= 0.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
         super().__init__(
             params,
@@ -80,6 +83,7 @@ class Adagrad(Optimizer):
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
             maximize=maximize,
+            **execution,
         )
 
     def _initial_value(self, group: Group, name: str) -> float:

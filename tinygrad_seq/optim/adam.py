@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params, State
+from .optimizer import Execution, Group, Optimizer, Params, State
 from .validation import BETAS, FLAG, Rule, at_least_zero
 
 
@@ -32,6 +32,8 @@ class Adam(Optimizer):
         Whether to divide by the largest average of squares so far.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -72,9 +74,17 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
         super().__init__(
-            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            **execution,
         )
 
     def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:
@@ -116,6 +126,8 @@ class AdamW(Adam):
         Whether to divide by the largest average of squares so far.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -147,5 +159,6 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, **execution)

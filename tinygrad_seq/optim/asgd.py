@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params, State
+from .optimizer import Execution, Group, Optimizer, Params, State
 from .validation import FINITE, FLAG, Rule, at_least_zero
 
 
@@ -32,6 +32,8 @@ class ASGD(Optimizer):
         Strength of L2 regularisation, >= 0.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class ASGD(Optimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
         super().__init__(
             params,
@@ -82,6 +85,7 @@ class ASGD(Optimizer):
             t0=t0,
             weight_decay=weight_decay,
             maximize=maximize,
+            **execution,
         )
 
     def _initial_counters(self, group: Group) -> tuple[float, ...]:

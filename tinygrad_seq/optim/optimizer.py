@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from numbers import Real
-from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypedDict, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,21 @@ State: TypeAlias = dict[str, Any]
 Loss = TypeVar("Loss")
 Params: TypeAlias = Iterable[Tensor | Mapping[str, Any]]
 
+
+class Execution(TypedDict, total=False):
+    """PyTorch's options of how an update is computed; here there is one way, so that they are None or False."""
+
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+
+
 _UPDATABLE = (np.dtype(np.float32), np.dtype(np.float64))
 _INITIAL = "initial_lr"  # the learning rate of a group before any schedule; present only if the group has a schedule
 # What state dicts of PyTorch hold beside options: how an update is computed, names, the notes of its schedules.
 _NOT_READ = frozenset(
-    {"foreach", "fused", "capturable", "differentiable", "param_names"}
-    | {"max_lr", "min_lr", "base_momentum", "max_momentum"}
+    {*Execution.__annotations__, "param_names"} | {"max_lr", "min_lr", "base_momentum", "max_momentum"}
 )
 _RELOAD = "load the state_dict() of the same optimiser on the same model"
 
@@ -100,7 +109,9 @@ class Optimizer(ABC):
         items: list[Any] = list(params)
         if not items:
             self._refuse("at least one parameter", "an empty list", "pass e.g. model.parameters()")
-        self.defaults = defaults
+        self.defaults = {name: value for name, value in defaults.items() if name in self.rules}
+        for name in defaults.keys() - self.rules.keys():
+            self._refuse_execution(name, defaults[name])
         self.param_groups: list[Group] = []
         self._states: list[State] = []
         self._schedules: list[Any] = []  # `Scheduler` maintains both
@@ -310,6 +321,11 @@ class Optimizer(ABC):
 
     # ------------------------------------------------------------------------------------- parameters and their state
 
+    @property
+    def state(self) -> dict[Tensor, State]:
+        """The running averages by parameter, as in PyTorch; a parameter that was never updated has no entry."""
+        return {param: state for _, param, state in self._slots() if state["step"]}
+
     def _params(self) -> Iterator[Tensor]:
         return (param for group in self.param_groups for param in group["params"])
 
@@ -347,6 +363,13 @@ class Optimizer(ABC):
 
     def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
         raise ArgumentError(f"{type(self).__name__}: expected {expected}, got {got}; {advice}.")
+
+    def _refuse_execution(self, name: str, value: object) -> None:
+        """Raise unless `name` is one of the options of `Execution`, and not asked for."""
+        if name not in Execution.__annotations__:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}")
+        if value:
+            self._refuse(f"{name}=None or False", shown(value), "leave it out: there is one kernel per update")
 
     def _check_param(self, param: Tensor) -> None:
         if not param.is_leaf:

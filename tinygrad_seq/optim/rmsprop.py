@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params, State
+from .optimizer import Execution, Group, Optimizer, Params, State
 from .validation import FLAG, FRACTION, Rule, at_least_zero
 
 
@@ -34,6 +34,8 @@ class RMSprop(Optimizer):
         Whether to divide by the standard deviation of the gradient instead of its root mean square.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
         super().__init__(
             params,
@@ -90,6 +93,7 @@ class RMSprop(Optimizer):
             momentum=momentum,
             centered=centered,
             maximize=maximize,
+            **execution,
         )
 
     def _numbers(self, group: Group, state: State, first: bool) -> tuple[float | bool, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params, State
+from .optimizer import Execution, Group, Optimizer, Params, State
 from .validation import FLAG, Rule, at_least_zero, is_finite
 
 
@@ -40,6 +40,8 @@ class Rprop(Optimizer):
         The smallest and the largest step size.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Rprop(Optimizer):
         step_sizes: tuple[float, float] = (1e-6, 50.0),
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
         super().__init__(
             params,
@@ -83,6 +86,7 @@ class Rprop(Optimizer):
             etas=etas,
             step_sizes=step_sizes,
             maximize=maximize,
+            **execution,
         )
 
     def _initial_value(self, group: Group, name: str) -> float:

@@ -149,7 +149,8 @@ class Scheduler(ABC):
 
     def _check_state(self, state_dict: Mapping[str, Any]) -> None:
         fits = isinstance(state_dict, Mapping) and state_dict.keys() == set(self._state)
-        self._require(fits, f"a state_dict with {self._state}", state_dict, "load the state of the same schedule")
+        advice = "load the state of the same schedule, or of PyTorch's these keys alone"
+        self._require(fits, f"a state_dict with {self._state}", state_dict, advice)
         rates, groups = state_dict["base_lrs"], len(self.optimizer.param_groups)
         fits = isinstance(rates, list | tuple) and len(rates) == groups and all(map(is_finite, rates))
         self._require(fits, f"{groups} base_lrs", rates, "load it into the same number of groups")

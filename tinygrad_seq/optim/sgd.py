@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from ..kernels import update
-from .optimizer import Group, Optimizer, Params, State
+from .optimizer import Execution, Group, Optimizer, Params, State
 from .validation import FINITE, FLAG, Rule, at_least_zero
 
 
@@ -31,6 +31,8 @@ class SGD(Optimizer):
         Whether to use Nesterov momentum; needs ``momentum > 0`` and ``dampening=0``.
     maximize : bool, default False
         Whether to ascend along the gradients instead of descending.
+    **execution : bool or None
+        PyTorch's `foreach`, `fused`, `capturable` and `differentiable`: None or False.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **execution: Unpack[Execution],
     ) -> None:
         super().__init__(
             params,
@@ -81,6 +84,7 @@ class SGD(Optimizer):
             weight_decay=weight_decay,
             nesterov=nesterov,
             maximize=maximize,
+            **execution,
         )
 
     def _check_options(self, group: Group) -> None:

@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Tensor, attach
 from ..base.memo import Memo
+from ..base.switches import Switch
 from ..base.tree import Tree, describe, map_leaves
 from ..errors import ArgumentError, CompileError, CompileWarning
 from .ir.leaves import alike, difference
@@ -16,6 +17,10 @@ from .ir.trace import as_leaf
 StepFunction = Callable[[Tree, Tree], tuple[Tree, Tree]]
 
 
+_stepping = Switch(stepping=True)
+
+
+@_stepping
 def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | None = None) -> tuple[Tree, list[Tree]]:
     """Return the last carry and the list of outputs of ``carry, y = step(carry, x)`` over `xs`.
 
@@ -27,7 +32,7 @@ def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | No
         carry = map_leaves(own, carry)
         if window is not None and t and t % window == 0:
             carry = map_leaves(Tensor.detach, carry)
-        carry, y = pair(step(carry, x))
+        carry, y = pair(step(carry, map_leaves(own, x)))
         if not alike(entered, carry):
             carry = map_leaves(as_leaf, carry)
             if not alike(entered, carry):
@@ -41,8 +46,12 @@ def unroll(step: StepFunction, carry: Tree, xs: Iterable[Tree], window: int | No
 
 
 def own(leaf: Any) -> Any:
-    """Return a value of the carry as a tensor that the step may write to, as by ``h += x``, and nobody else sees it."""
-    return leaf.detach() if isinstance(leaf, Tensor) and not leaf._requires_grad else leaf
+    """Return an operand of a step as a tensor that the step may write to, as by ``h += x``, and nobody else sees it."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    if leaf._requires_grad:
+        return attach(leaf._array, leaf._source) if leaf._viewed else leaf
+    return leaf.detach()
 
 
 def pair(result: Any) -> tuple[Tree, Tree]:

@@ -200,23 +200,26 @@ def _log1p(x: Name) -> Name:
     return far.where(u.op("Log"), near.where(x, usual))
 
 
-def _floor_divide(g: Graph, eqn: Eqn) -> str:
-    a, b = values(g, eqn)
-    if eqn.result.dtype.kind == "f":
-        return g.node("Floor", g.node("Div", a, b))
-    return g.node("Div", g.node("Sub", a, g.node("Mod", a, b)), b)
-
-
-def _remainder(g: Graph, eqn: Eqn) -> str:
-    a, b = values(g, eqn)
-    if eqn.result.dtype.kind != "f":
-        return g.node("Mod", a, b)
-    return g.node("Sub", a, g.node("Mul", g.node("Floor", g.node("Div", a, b)), b))
+def _divmod(g: Graph, eqn: Eqn) -> tuple[Name, Name]:
+    """Return the rounded down quotient and the remainder; of floating-point numbers as NumPy, by C's exact `fmod`."""
+    a, b = [Name(g, name, eqn.result.dtype) for name in values(g, eqn)]
+    if a.dtype.kind != "f":
+        rest = a.op("Mod", b)
+        return (a - rest) / b, rest
+    rest = Name(g, g.node("Mod", a.name, b.name, fmod=1), a.dtype)
+    below = (rest.op("Sign") * b.op("Sign")).op("Less", 0.0)
+    quotient = (a - rest) / b
+    quotient = below.where(quotient - 1.0, quotient).op("Round")
+    return b.op("Equal", 0.0).where(a / b, quotient), below.where(rest + b, rest)
 
 
 def _where(g: Graph, eqn: Eqn) -> str:
-    condition, *rest = eqn.operands
-    return g.node("Where", g.value(condition, BOOL), *[g.value(x, eqn.result.dtype) for x in rest])
+    condition, a, b = [
+        g.value(x, dtype) for x, dtype in zip(eqn.operands, (BOOL, *[eqn.result.dtype] * 2), strict=True)
+    ]
+    if eqn.result.dtype == BOOL:  # onnxruntime chooses among numbers only
+        return g.node("Or", g.node("And", condition, a), g.node("And", g.node("Not", condition), b))
+    return g.node("Where", condition, a, b)
 
 
 def _finite(g: Graph, eqn: Eqn) -> str:
@@ -241,7 +244,6 @@ _FORMULAS: dict[str, Callable[..., Name]] = {
     "erfc": lambda x: -(x.op("Erf") - 1.0),
     "exp2": lambda x: (x * math.log(2)).op("Exp"),
     "expm1": _expm1,
-    "fmod": lambda a, b: a - _truncated(a / b) * b,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "hypot": lambda a, b: (a * a + b * b).op("Sqrt"),
@@ -274,8 +276,9 @@ ELEMENTWISE: Final[dict[str, Write]] = {
     "isinf": _predicate("IsInf"),
     "isfinite": _finite,
     "signbit": _signbit,
-    "floor_divide": _floor_divide,
-    "remainder": _remainder,
+    "floor_divide": lambda g, eqn: _divmod(g, eqn)[0].name,
+    "fmod": lambda g, eqn: g.node("Mod", *values(g, eqn), fmod=1),
+    "remainder": lambda g, eqn: _divmod(g, eqn)[1].name,
     "where": _where,
     "astype": _cast,
 }

@@ -11,6 +11,7 @@ from ...errors import ArgumentError
 from ...ops import losses
 from ..module.module import Module
 from ..module.parameter import Buffer
+from ..pytorch_functions import cross_entropy, nll_loss
 from .sequence_loss import sequence_cross_entropy
 
 __all__ = [
@@ -89,7 +90,7 @@ class CrossEntropyLoss(_Weighted):
         self.reduction, self.label_smoothing, self.axis = reduction, label_smoothing, axis
 
     def forward(self, logits: ArrayLike, target: ArrayLike) -> Tensor:
-        return losses.cross_entropy(
+        return cross_entropy(
             logits, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing, axis=self.axis
         )
 
@@ -184,9 +185,7 @@ class NLLLoss(_Weighted):
         self.reduction, self.axis = reduction, axis
 
     def forward(self, log_probabilities: ArrayLike, target: ArrayLike) -> Tensor:
-        return losses.nll_loss(
-            log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis
-        )
+        return nll_loss(log_probabilities, target, self.weight, self.ignore_index, self.reduction, axis=self.axis)
 
 
 class BCELoss(_Weighted):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
+from functools import partialmethod
 from types import EllipsisType
 from typing import Any, NoReturn
 
@@ -14,11 +16,13 @@ from ...autograd.promotion import WIDER, as_floats, float_of
 from ...autograd.python_protocol import first_axis
 from ...autograd.pytorch_protocol import PyTorchProtocol
 from ...autograd.recording import check_operand, explain
+from ...autograd.sharing import refuse_lost_write, viewed_by_view_of
 from ...autograd.tensor import Tensor, wrap
 from ...base.memo import Memo
 from ...base.modes import ieee, user_line
 from ...base.switches import Modes, Switch, current
 from ...errors import CompileError, TinygradSeqError
+from ...ops import arithmetic
 from ...ops.operators import Operators
 from ...ops.primitive import LEVELS, TRACED, Array, Primitive
 from .step import Atom, Aval, Eqn, Var
@@ -120,13 +124,14 @@ class Builder:
 class Tracer(PyTorchProtocol, ArrayProtocol, Operators):
     """Stands for an array while a step is traced: it has a shape and a dtype, and no values."""
 
-    __slots__ = ("_builder", "_var")
+    __slots__ = ("__weakref__", "_builder", "_var", "_viewed")
+    _viewed: tuple[weakref.ref[Any], ...]
     _leaf = staticmethod(wrap)
     requires_grad = True
     _requires_grad = False
 
     def __init__(self, builder: Builder, var: Var) -> None:
-        self._builder, self._var = builder, var
+        self._builder, self._var, self._viewed = builder, var, ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -161,11 +166,24 @@ class Tracer(PyTorchProtocol, ArrayProtocol, Operators):
                 break
         builder = operand._builder
         result = builder.apply(primitive, operands, params)
+        if primitive.aliases:
+            for part in result if primitive.multiple else (result,):
+                part._viewed = viewed_by_view_of(operand)
         modes = current()
         if modes.traced and not modes.recording:  # `no_grad` inside the step
             parts = [builder.apply(detached, (part,), {}) for part in (result if primitive.multiple else (result,))]
             return tuple(parts) if primitive.multiple else parts[0]
         return result
+
+    def _update(self, primitive: Primitive, other: Any) -> Any:
+        """Return ``x op= other``, which binds the name anew."""
+        refuse_lost_write(self)
+        return self._apply(primitive, (self, other), {})
+
+    __iadd__ = partialmethod(_update, arithmetic.add)
+    __isub__ = partialmethod(_update, arithmetic.subtract)
+    __imul__ = partialmethod(_update, arithmetic.multiply)
+    __itruediv__ = partialmethod(_update, arithmetic.divide)
 
     def _read(self, *_args: object, **_options: object) -> NoReturn:
         raise CompileError(
