@@ -197,6 +197,19 @@ def test_no_units() -> None:
     assert (last.shape, ys.shape) == ((9, 0), (2, 9, 0))
 
 
+@pytest.mark.parametrize("rows", [(1, 1), (2, 9)], ids=str)
+def test_no_features(rows: Any) -> None:
+    V, xs, h = (ts.ones(shape, dtype=np.float64, requires_grad=True) for shape in ((0, 3), (*rows, 0), (rows[1], 3)))
+
+    def step(h: Any, x: Any) -> Any:
+        return ts.tanh(h + x @ V), h
+
+    Problem(step, h, xs, {"V": V}).check()
+    with ts.no_grad():
+        for _ in range(3):  # with the same matrix: a packed one would be kept
+            assert ts.scan(step, h, xs, compile=True)[0].shape == h.shape
+
+
 def test_no_rows() -> None:
     """The gradient of a matrix is then zero."""
     U, h, xs = ts.ones((5, 5), requires_grad=True), ts.ones((0, 5)), ts.ones((2, 0, 5))

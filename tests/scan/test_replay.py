@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as ts
+from tests.grad_of import grad_of
 from tests.scan.case import Problem
 from tinygrad_seq.scan import program_of
 
@@ -109,3 +110,27 @@ def test_what_is_compared_with_its_own_maximum_is_not_computed_again(new: Any) -
         return S, S.sum(-1)
 
     Problem(step, S, xs).check()
+
+
+BEFORE: dict[str, Callable[[Any], Any]] = {
+    "one operation": lambda x: x.sum(0),
+    "several": lambda x: ts.tanh(x @ ts.ones((2, 2), dtype=np.float64)).mean(axis=(0, 1)).reshape(()),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"remember": 3}], ids=str)
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+def test_what_comes_before_the_replay_has_a_value_for_each_time(before: Any, options: dict[str, Any]) -> None:
+    """Sums over the batch of inputs that want no gradient: only the replay reads them."""
+    rng = np.random.default_rng(0)
+    xs, found = ts.tensor(rng.standard_normal((T, 3, 2))), []
+
+    def step(S: Any, x: Any) -> Any:
+        return 0.5 * S * S + 0.3 * before(x), S * ts.relu(S)
+
+    for compile in (True, False):
+        S = ts.tensor(np.random.default_rng(1).standard_normal((3, 2, 2)), requires_grad=True)
+        last, ys = ts.scan(step, S, xs, compile=compile, **options)
+        ((last * last).sum() + ys.sum()).backward()
+        found.append(grad_of(S).numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-10)

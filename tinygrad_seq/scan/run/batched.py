@@ -40,7 +40,7 @@ def _aligned(x: Any, batched: bool, rank: int) -> Any:
 
 def _matmul(batched: tuple[bool, ...], params: dict[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not batched[1] and b.ndim == 2:
-        return product(a.reshape(-1, a.shape[-1]), b, **params).reshape(*a.shape[:-1], b.shape[1])
+        return product(a.reshape(math.prod(a.shape[:-1]), len(b)), b, **params).reshape(*a.shape[:-1], b.shape[1])
     rank = max(x.ndim - over for x, over in zip((a, b), batched, strict=True))
     return product(_aligned(a, batched[0], rank), _aligned(b, batched[1], rank))
 
@@ -189,7 +189,7 @@ def _kept_product(a: np.ndarray, b: np.ndarray, form: Panels, stamps: Stamps, la
     """
     K, N = b.shape
     in_place = form.precision == "float32" and b.strides[1] == b.itemsize
-    if in_place or K > SUM_DEPTH or config.DISABLE_JIT or b.dtype.char not in "fd":
+    if in_place or not 0 < K <= SUM_DEPTH or config.DISABLE_JIT or b.dtype.char not in "fd":
         return None
     panels = packed_once(b, form, stamps)
     if panels is None:

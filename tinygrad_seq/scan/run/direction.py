@@ -55,7 +55,10 @@ class Direction:
     ) -> None:
         self.stages, self.backward, self._once = stages, backward, step is not None
         self.step, step = step or stages.step, stages.step
-        self.time_varying = dependents(step.eqns, (*step.carry, *step.xs))
+        replayed = stages.replay
+        before_replay = replayed.before if replayed else ()
+        given = (*step.xs, *replayed.step.xs) if replayed else step.xs
+        self.time_varying = dependents((*before_replay, *step.eqns), (*step.carry, *given))
         self.time_sums: dict[Var, TimeSum] = {}
         after = stages.after
         readers = Counter([operand for eqn in after for operand in eqn.reads])
@@ -74,7 +77,7 @@ class Direction:
         self.constant = plan_all(constant, ())
         self.before = plan_all([eqn for eqn in stages.before if eqn not in constant], self.time_varying)
         self.finish = plan_all(self.after, self.time_varying)
-        self.before_replay = plan_all(stages.replay.before if stages.replay else (), self.time_varying)
+        self.before_replay = plan_all(before_replay, self.time_varying)
         self.kernel = None if config.DISABLE_JIT else Kernel(stages, self.time_varying, history, backward)
         self.rows = 1 if self._once or self.kernel is None else self.kernel.N
         self.later = frozenset(

@@ -157,8 +157,8 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 def _stacks(x: np.ndarray) -> np.ndarray:
     """Return stacks of matrices, `x` ``(T, ..., K, N)``, as ``(T * K, S, N)``."""
-    x = x.reshape(len(x), -1, *x.shape[-2:])
-    return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
+    x = x.reshape(len(x), math.prod(x.shape[1:-2]), *x.shape[-2:])
+    return x.swapaxes(1, 2).reshape(len(x) * x.shape[2], x.shape[1], x.shape[3])
 
 
 def sum_of_calls(var: Var, plan: TimeSum, env: Env, backwards: bool) -> SumOfCalls:
