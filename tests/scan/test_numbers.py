@@ -72,9 +72,9 @@ def made(monkeypatch) -> list[Any]:
     """The steps that are compiled in this test."""
     found: list[Any] = []
 
-    def recording(*step: Any) -> Plan:
+    def recording(*step: Any, **options: Any) -> Plan:
         found.append(step)
-        return compile_step(*step)
+        return compile_step(*step, **options)
 
     monkeypatch.setattr(variants, "_known", Memo(1000))
     monkeypatch.setattr(retrace, "_roots", Memo(1000))
