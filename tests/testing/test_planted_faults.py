@@ -54,9 +54,10 @@ def test_a_wrong_rule_is_found(plant, name: str) -> None:
     row = TABLE[name]
     rule: Any = row.rules[-1]
     names = inspect.signature(rule).parameters
-    given = ", ".join(f"{key}={key}" if value.kind is value.KEYWORD_ONLY else key for key, value in names.items())
+    forms: dict[Any, str] = {inspect.Parameter.KEYWORD_ONLY: "{0}={0}", inspect.Parameter.VAR_KEYWORD: "**{0}"}
+    given = ", ".join(forms.get(value.kind, "{0}").format(key) for key, value in names.items())
     scope = {"right": row.rules[-1]}
-    taken = [key if value.default is value.empty else f"{key}={value.default!r}" for key, value in names.items()]
+    taken = [str(value.replace(annotation=value.empty)) for value in names.values()]
     exec(f"def wrong({', '.join(taken)}): return 1.5 * right({given})", scope)  # a rule's names say what it reads
     plant(row, "rules", (*row.rules[:-1], scope["wrong"]))
     assert first_found("graph", "finite differences") is not None

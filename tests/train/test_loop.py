@@ -127,7 +127,7 @@ def test_a_gradient_that_is_not_finite_beside_a_finite_loss_changes_nothing(
     steps = make(clip_norm=1.0)
     weight = next(steps.model.parameters())
 
-    def loss(logits, _):
+    def loss(logits, _, **_options):
         return ((weight - weight.detach()) * factor).sum().sqrt() + logits.sum() * 0
 
     monkeypatch.setattr(loop, "cross_entropy", loss)

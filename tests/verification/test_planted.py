@@ -14,6 +14,7 @@ from tinygrad_seq import nn
 from tinygrad_seq.autograd.deferred import complete
 from tinygrad_seq.errors import VerificationError
 from tinygrad_seq.ops.primitive import TABLE, Primitive
+from tinygrad_seq.scan.program import Program
 from tinygrad_seq.verification.compare import NONE, closeness
 
 SIZE = 3
@@ -140,13 +141,13 @@ def test_06_a_gradient_lost_in_the_initial_state() -> None:
 
 def test_07_values_of_the_compiled_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value without rows is overwritten once per row of the carry: row n is computed n + 1 times."""
-    right = TABLE["scan"].forward
+    right = Program.run_forward
 
-    def wrong(*arrays: Any, **params: Any) -> Any:
-        h, ys, *rest = right(*arrays, **params)
+    def wrong(*given: Any) -> Any:
+        h, ys, *rest = right(*given)
         return (h, ys * 1.1 ** np.arange(ys.shape[1])[:, None], *rest)
 
-    monkeypatch.setattr(TABLE["scan"], "forward", wrong)
+    monkeypatch.setattr(Program, "run_forward", wrong)
     assert caught(Plain(), COMPILED, compile=True).startswith("T=1, N=2: ys at time 0, row 1, index ")
 
 

@@ -18,8 +18,9 @@ from ..ops.shape import flatten
 
 # Functions of the values whose result carries no gradient, and those of the shape and dtype.
 FACTS = frozenset(
-    {np.argwhere, np.array_equal, np.array_equiv, np.can_cast, np.empty_like, np.flatnonzero, np.full_like, np.isin}
-    | {np.iscomplexobj, np.isrealobj, np.nonzero, np.ones_like, np.result_type, np.searchsorted, np.size, np.zeros_like}
+    {np.allclose, np.argwhere, np.array_equal, np.array_equiv, np.can_cast, np.empty_like, np.flatnonzero}
+    | {np.full_like, np.iscomplexobj, np.isin, np.isrealobj, np.nonzero, np.ones_like, np.result_type, np.searchsorted}
+    | {np.size, np.zeros_like}
 )
 ATTRIBUTES = {np.shape: "shape", np.ndim: "ndim", np.size: "size"}
 
@@ -192,7 +193,7 @@ _PARAMETERS = {
     "broadcast_to": "array / shape -subok", "flip": "m / axis", "roll": "a / shift axis", "repeat": "a / repeats axis",
     "tile": "A / reps", "take": "a indices / axis -out -mode", "take_along_axis": "arr indices / axis",
     "clip": "a / a_min>min a_max>max -out min max", "round": "a / -decimals -out", "around": "a / -decimals -out",
-    "copy": "a / -order -subok", "isclose": "a b / rtol atol equal_nan", "allclose": "a b / rtol atol equal_nan",
+    "copy": "a / -order -subok", "isclose": "a b / rtol atol equal_nan",
 }  # fmt: skip
 # The operation that the reduction, or the running one, of a ufunc is.
 _REDUCE = {
