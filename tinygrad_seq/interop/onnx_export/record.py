@@ -32,7 +32,7 @@ from .recurrent_nodes import native_pass
 LOOP: Final = Primitive("onnx_loop", lambda *_arrays, **_params: (), multiple=True)
 """A scan: the operands are the captured variables, the carry and the inputs of its ``body``."""
 
-_index, _take, _embedding = TABLE["index"], TABLE["take"], TABLE["embedding"]
+_index, _take, _embedding, _standardise = (TABLE[name] for name in ("index", "take", "embedding", "standardise"))
 
 
 class Recorder(Rewriter):
@@ -305,7 +305,7 @@ def lifted(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any] | None:
     """
     primitive, params, kind = eqn.primitive, eqn.params, eqn.primitive.kind
     if kind is OpKind.VIEW or kind is OpKind.JOIN:
-        return _LIFTED[primitive.name](eqn, over) if primitive.name in _LIFTED else None
+        return _LIFTED[primitive](eqn, over) if primitive in _LIFTED else None
     if kind in {OpKind.ELEMENTWISE, OpKind.CAST} or primitive is matmul:
         rank = max([operand.ndim for operand in eqn.reads])
         if primitive is matmul and min(operand.ndim for operand in eqn.reads) < 2:
@@ -317,7 +317,7 @@ def lifted(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any] | None:
     if "axis" in params and kind is OpKind.OTHER and len(eqn.operands) == 1 and params["axis"] is not None:
         axis = params["axis"]
         return lambda _T, x: _apply(eqn, [x], {"axis": axis + 1 if axis >= 0 else axis})
-    if primitive.name == "standardise":
+    if primitive is _standardise:
         return lambda _T, x: _apply(eqn, [x], {"axes": tuple([axis + 1 for axis in params["axes"]])})
     if primitive in (_embedding, _take) and over == (False, True) and params.get("axis", 0) == 0:
         return lambda _T, *xs: _apply(eqn, xs)
@@ -344,13 +344,13 @@ def _lift_broadcast(eqn: Eqn, _over: tuple[bool, ...]) -> Callable[..., Any]:
     return lambda T, x: _apply(eqn, [_aligned(x, True, len(shape))], {"shape": (T, *shape)})
 
 
-_LIFTED: Final[dict[str, Callable[[Eqn, tuple[bool, ...]], Callable[..., Any]]]] = {
-    "concat": _lift_concat,
-    "broadcast_to": _lift_broadcast,
-    "reshape": lambda eqn, _over: lambda T, x: _apply(eqn, [x], {"shape": (T, *eqn.params["shape"])}),
-    "permute_dims": lambda eqn, _over: (
+_LIFTED: Final[dict[Primitive, Callable[[Eqn, tuple[bool, ...]], Callable[..., Any]]]] = {
+    TABLE["concat"]: _lift_concat,
+    TABLE["broadcast_to"]: _lift_broadcast,
+    TABLE["reshape"]: lambda eqn, _over: lambda T, x: _apply(eqn, [x], {"shape": (T, *eqn.params["shape"])}),
+    TABLE["permute_dims"]: lambda eqn, _over: (
         lambda _T, x: _apply(eqn, [x], {"axes": (0, *[axis + 1 for axis in eqn.params["axes"]])})
     ),
-    "index": lambda eqn, _over: lambda _T, x: _apply(eqn, [x], {"key": (slice(None), *eqn.params["key"])}),
-    "split": lambda eqn, _over: lambda _T, x: _apply(eqn, [x], {"axis": eqn.params["axis"] + 1}),
+    _index: lambda eqn, _over: lambda _T, x: _apply(eqn, [x], {"key": (slice(None), *eqn.params["key"])}),
+    TABLE["split"]: lambda eqn, _over: lambda _T, x: _apply(eqn, [x], {"axis": eqn.params["axis"] + 1}),
 }
