@@ -1,11 +1,13 @@
 """Configuration of the documentation site: ``make site`` builds it into ``build/site``.
 
-The pages load nothing from the network: formulas become MathML, which browsers draw themselves. Every code cell of a page
+The pages load nothing from the network: formulas become MathML, which browsers draw themselves, with a font of the
+package `ziamath` that the build copies. Every code cell of a page
 or notebook is executed by the build, with figures as SVG; an error in one of them fails the build.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# The machine of a reader may have no font for mathematics, without which indices stand at wrong heights.
+FONT = Path(importlib.util.find_spec("ziamath").submodule_search_locations[0]) / "fonts" / "STIXTwoMath-Regular.ttf"
 
 # Processes that execute pages use the package of this checkout, one thread, and compiled code that builds share.
 sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TGS_CACHE_DIR", str(ROOT / "build" / "kernels"))
 os.environ["IPYTHONDIR"] = str(ROOT / "build" / "ipython")
@@ -40,7 +45,7 @@ exclude_patterns = ["style.md"]
 html_theme = "furo"
 html_title = "tinygrad_seq"
 html_math_renderer = "mathml"
-html_static_path = ["_static"]
+html_static_path = ["_static", str(FONT)]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_show_sphinx = False
@@ -49,16 +54,26 @@ napoleon_google_docstring = False
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "force"
-nb_execution_raise_on_error = True
+nb_execution_raise_on_error = nb_execution_show_tb = True
 nb_execution_in_temp = True
 nb_execution_timeout = 60
 nb_merge_streams = True
 
-IPYTHON = """\
+# A shell command (`!command`) that fails is an error, too.
+IPYTHON = '''\
 c.InlineBackend.figure_formats = {"svg"}
 c.InlineBackend.rc = {"figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "site"}
 c.HistoryManager.enabled = False
-"""
+c.InteractiveShellApp.exec_lines = ["""
+def checked(command, run=get_ipython().system):
+    run(command)
+    if code := get_ipython().user_ns["_exit_code"]:
+        raise RuntimeError(f"exit code {code}: {command}")
+
+get_ipython().system = checked
+del checked
+"""]
+'''
 
 
 def formula(node: nodes.math | nodes.math_block, block: bool) -> str:
