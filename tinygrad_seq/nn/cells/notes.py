@@ -7,9 +7,13 @@ stores examples as columns; here they are rows, (N, n_x), and each row computes 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from ...autograd.tagging import tag
 from ...autograd.tensor import Tensor
+from ...errors import ArgumentError
+from ...ops.activation import relu
 from ...ops.exponential import sigmoid
 from ...ops.joining import concat
 from ...ops.linear import linear
@@ -22,6 +26,8 @@ from .declared import DeclaredCell, declare
 __all__ = ["NotesGRUCell", "NotesLSTMCell", "NotesRNNCell", "NotesSimplifiedGRUCell"]
 
 State = tuple[Tensor, Tensor]
+
+_NONLINEARITIES: dict[str, Callable[[Tensor], Any]] = {"tanh": tanh, "relu": relu}
 
 
 def _uniform(weight: Parameter) -> None:
@@ -39,7 +45,7 @@ class NotesRNNCell(DeclaredCell):
 
     ::
 
-        a' = tanh(Wa [a; x] + ba)
+        a' = g(Wa [a; x] + ba)                       g = tanh or relu
 
     Source: course notes, "Recurrent Neural Network model". The course's assignment stores Wa in two parts:
     ``Wa = np.hstack([Waa, Wax])``.
@@ -50,6 +56,8 @@ class NotesRNNCell(DeclaredCell):
     ----------
     input_size, hidden_size : int
         n_x and n_a.
+    nonlinearity : {"tanh", "relu"} or callable, default "tanh"
+        The activation function g.
 
     Attributes
     ----------
@@ -57,6 +65,11 @@ class NotesRNNCell(DeclaredCell):
         (n_a, n_a + n_x), uniform in ±1/sqrt(n_a).
     ba : Parameter
         (n_a, 1), zeros.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not one of those above.
 
     Examples
     --------
@@ -68,8 +81,20 @@ class NotesRNNCell(DeclaredCell):
     Wa: Parameter = declare("H H+I", _uniform)
     ba: Parameter = declare("H 1", zeros_)
 
+    def __init__(
+        self, input_size: int, hidden_size: int, nonlinearity: str | Callable[[Tensor], Tensor] = "tanh"
+    ) -> None:
+        if not callable(nonlinearity) and not (isinstance(nonlinearity, str) and nonlinearity in _NONLINEARITIES):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected nonlinearity 'tanh', 'relu' or a function, got {nonlinearity!r}; "
+                "pass one of them."
+            )
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size)
+
     def forward(self, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        a = tanh(_affine(self.Wa, self.ba, concat([a, x], axis=-1)))
+        g: Any = self.nonlinearity if callable(self.nonlinearity) else _NONLINEARITIES[self.nonlinearity]
+        a = g(_affine(self.Wa, self.ba, concat([a, x], axis=-1)))
         return a, a
 
 
