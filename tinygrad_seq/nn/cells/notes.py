@@ -13,7 +13,6 @@ from typing import Any
 from ...autograd.tagging import tag
 from ...autograd.tensor import Tensor
 from ...errors import ArgumentError
-from ...ops.activation import relu
 from ...ops.exponential import sigmoid
 from ...ops.joining import concat
 from ...ops.linear import linear
@@ -22,12 +21,19 @@ from ...ops.trigonometric import tanh
 from ..init import uniform_, zeros_
 from ..module.parameter import Parameter
 from .declared import DeclaredCell, declare
+from .elman import NONLINEARITIES
 
 __all__ = ["NotesGRUCell", "NotesLSTMCell", "NotesRNNCell", "NotesSimplifiedGRUCell"]
 
 State = tuple[Tensor, Tensor]
 
-_NONLINEARITIES: dict[str, Callable[[Tensor], Any]] = {"tanh": tanh, "relu": relu}
+_SYMBOLS = {
+    "update_gate": "Γ_u",
+    "relevance_gate": "Γ_r",
+    "forget_gate": "Γ_f",
+    "output_gate": "Γ_o",
+    "candidate": "c̃",
+}
 
 
 def _uniform(weight: Parameter) -> None:
@@ -84,7 +90,7 @@ class NotesRNNCell(DeclaredCell):
     def __init__(
         self, input_size: int, hidden_size: int, nonlinearity: str | Callable[[Tensor], Tensor] = "tanh"
     ) -> None:
-        if not callable(nonlinearity) and not (isinstance(nonlinearity, str) and nonlinearity in _NONLINEARITIES):
+        if not callable(nonlinearity) and not (isinstance(nonlinearity, str) and nonlinearity in NONLINEARITIES):
             raise ArgumentError(
                 f"{type(self).__name__}: expected nonlinearity 'tanh', 'relu' or a function, got {nonlinearity!r}; "
                 "pass one of them."
@@ -93,7 +99,7 @@ class NotesRNNCell(DeclaredCell):
         super().__init__(input_size, hidden_size)
 
     def forward(self, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        g: Any = self.nonlinearity if callable(self.nonlinearity) else _NONLINEARITIES[self.nonlinearity]
+        g: Any = self.nonlinearity if callable(self.nonlinearity) else NONLINEARITIES[self.nonlinearity]
         a = g(_affine(self.Wa, self.ba, concat([a, x], axis=-1)))
         return a, a
 
@@ -130,6 +136,7 @@ class NotesSimplifiedGRUCell(DeclaredCell):
     {'Wc': (5, 8), 'bc': (5, 1), 'Wu': (5, 8), 'bu': (5, 1)}
     """
 
+    tag_symbols = _SYMBOLS
     Wc: Parameter = declare("H H+I", _uniform)
     bc: Parameter = declare("H 1", zeros_)
     Wu: Parameter = declare("H H+I", _uniform)
@@ -177,6 +184,7 @@ class NotesGRUCell(DeclaredCell):
     ['Wc', 'bc', 'Wu', 'bu', 'Wr', 'br']
     """
 
+    tag_symbols = _SYMBOLS
     Wc: Parameter = declare("H H+I", _uniform)
     bc: Parameter = declare("H 1", zeros_)
     Wu: Parameter = declare("H H+I", _uniform)
@@ -230,6 +238,7 @@ class NotesLSTMCell(DeclaredCell):
     ((2, 5), (2, 5))
     """
 
+    tag_symbols = _SYMBOLS
     state = ("H", "H")
     state_names = ("a", "c")
     Wc: Parameter = declare("H H+I", _uniform)
