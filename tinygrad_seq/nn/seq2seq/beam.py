@@ -58,8 +58,9 @@ def beam_search(
 
     Prefixes are compared by their scores too. A finished sequence stays in the beam until better prefixes displace it,
     and is returned if no better sequence is found after that. The search ends when no prefix in the beam can become
-    better than the sequences found. A beam of 1 is `greedy_search`; a beam that holds all prefixes is exhaustive search.
-    Of equal scores the one found first is the better.
+    better than the sequences found. Of sequences with equal scores, the one found first is returned first.
+
+    A beam of 1 is `greedy_search`; a beam that holds all prefixes is exhaustive search.
 
     Parameters
     ----------
