@@ -122,7 +122,7 @@ class Ranks(World):
         """Average the gradients; see `World.average`."""
         trained = list(parameters)
         wanted = np.array([parameter.grad is not None for parameter in trained], np.uint8)
-        digest = float(int.from_bytes(hashlib.sha256(wanted).digest()[:6]))
+        digest = float(int.from_bytes(hashlib.sha256(wanted.data).digest()[:6]))
         met = self._meet("average", loss, weight, len(trained), digest)
         losses, weights = met[:, 0], met[:, 1]
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
@@ -187,7 +187,7 @@ class Ranks(World):
         """Return the sums over the ranks; see `World.sum`."""
         if len(values) > _NUMBERS:
             raise ArgumentError(f"World.sum: expected at most {_NUMBERS} numbers, got {len(values)}; call it again.")
-        return self._meet("sum", *values).sum(axis=0).tolist()
+        return [float(total) for total in self._meet("sum", *values).sum(axis=0)]
 
     def gather_rows(self, tree: Any) -> Any:
         """Return the rows of all ranks on rank 0; see `World.gather_rows`."""
