@@ -22,7 +22,8 @@ from ..train import run_files
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
-from ..train.run import Run, check_free
+from ..train.run import Run
+from ..train.run_folder import check_free
 from ..train.session import Session
 from ..train.stopping import graceful_stop, interruptible
 from .arguments import examples
