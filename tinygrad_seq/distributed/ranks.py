@@ -94,12 +94,10 @@ class Ranks(World):
 
     def check(self, caller: str, facts: Mapping[str, Any]) -> None:
         """Raise on all ranks unless all have the same facts; see `World.check`."""
-        state = pickle.dumps(settings.generator().bit_generator.state)
         mine = {
             "the caller": caller,
             **{f"the version of {name}": _version(name) for name in ("tinygrad-seq", "numpy", "numba")},
             "the version of Python": platform.python_version(),
-            "the random generator (ts.manual_seed)": hashlib.sha256(state).hexdigest()[:8],
             **facts,
         }
         first, *others = (json.loads(text) for text in self._gather("check", json.dumps(mine), on_all=True))
@@ -202,6 +200,10 @@ class Ranks(World):
         buffer = np.frombuffer(data, np.uint8).copy() if self.is_writer else np.empty(size, np.uint8)
         self._wait(self._comm.Ibcast(buffer))
         return value if self.is_writer else pickle.loads(buffer.data)
+
+    def failing(self, code: int) -> contextlib.AbstractContextManager[None]:
+        """Return a context for the report of an error that ends all; see `World.failing`."""
+        return self._watch.failing(code)
 
 
 def _version(name: str) -> str | None:
