@@ -104,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(error, f"tinygrad-seq: out of memory: {error}; reduce the model, batch or window.", debug, ranks)
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        with ranks.failing(130):
+            return 130
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
