@@ -2,6 +2,7 @@
 
 from .batches import Batch, bucket_batches, pad_sequences, unpad_sequences
 from .corpus import Corpus, load_corpus, split
+from .labels import Labels
 from .skip_grams import negative_samples, skip_gram_pairs
 from .vocabulary import Vocabulary
 from .windows import Windows
@@ -11,6 +12,7 @@ from .words import join_words, tokenize_words
 __all__ = [
     "Batch",
     "Corpus",
+    "Labels",
     "Vocabulary",
     "Windows",
     "WordVectors",
