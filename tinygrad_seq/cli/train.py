@@ -25,7 +25,8 @@ from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, Tra
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
 from ..train.metrics import Row
-from ..train.run import Run, check_free
+from ..train.run import Run
+from ..train.run_folder import check_free
 from ..train.session import Session
 from ..train.stopping import graceful_stop, interruptible
 from .arguments import examples
