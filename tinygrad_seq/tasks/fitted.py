@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import optim
 from ..autograd.tensor import Tensor
 from ..base import settings as package
 from ..base.modes import no_grad
@@ -23,10 +22,10 @@ from .evaluation import Evaluation, evaluate_classes, evaluate_numbers, evaluate
 from .model import SequenceModel
 from .settings import TaskSettings
 from .targets import KINDS, ClassTargets, Loss, NumberTargets, Targets, check_count
+from .training import EVALUATED_AT_ONCE, make_optimizer, train
 
 Entries = Sequence[Any] | Mapping[str, Sequence[Any]]
 COLUMN = "x"
-_BATCH = 128  # sequences that are predicted at once
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,22 @@ class FittedTask:
         ArgumentError, DataError
             As `dataset`.
         """
-        found = self._apply(X, self.targets.predictions)
+        return self.predict_dataset(self.dataset(X))
+
+    def predict_dataset(self, data: Dataset) -> Any:
+        """Return the predictions for data that `dataset` encoded; as `predict`.
+
+        Parameters
+        ----------
+        data : Dataset
+            The sequences.
+
+        Returns
+        -------
+        list or ndarray
+            As `predict`.
+        """
+        found = self._apply(data, self.targets.predictions)
         return np.array(found) if isinstance(self.targets, NumberTargets) else found
 
     def predict_proba(self, X: Entries) -> Any:
@@ -199,7 +213,7 @@ class FittedTask:
         """
         if isinstance(self.targets, NumberTargets):
             raise ArgumentError("FittedTask.predict_proba: expected classes or tags, got numbers; call predict.")
-        found = self._apply(X, self.targets.probabilities)
+        found = self._apply(self.dataset(X), self.targets.probabilities)
         return np.stack(found) if isinstance(self.targets, ClassTargets) else found
 
     def evaluate(self, X: Entries, y: Sequence[Any]) -> Evaluation:
@@ -220,18 +234,16 @@ class FittedTask:
         ArgumentError, DataError
             As `dataset`; also if a label was not seen in training.
         """
-        self.dataset(X, y)
-        found = self.predict(X)
+        found = self.predict_dataset(self.dataset(X, y))
         if self.labels is None:
             return evaluate_numbers(found, np.asarray(y, np.float64))
         rows = [tags.tolist() if isinstance(tags, np.ndarray) else tags for tags in y]
         score = evaluate_classes if isinstance(self.targets, ClassTargets) else evaluate_tags
         return score(found, rows, self.labels.classes)
 
-    def _apply(self, X: Entries, read: Callable[..., list[Any]]) -> list[Any]:
-        """Return what `read` makes of the outputs for each sequence, in the order of X."""
-        data = self.dataset(X)
-        batches = Batches(data, _BATCH, shuffle=False)
+    def _apply(self, data: Dataset, read: Callable[..., list[Any]]) -> list[Any]:
+        """Return what `read` makes of the outputs for each sequence, in their order."""
+        batches = Batches(data, EVALUATED_AT_ONCE, shuffle=False)
         found: list[Any] = [None] * len(data)
         with evaluating(self.model), no_grad():
             for rows in batches.rows():
@@ -314,38 +326,9 @@ def fit_task(
             unseen = fitted.dataset(*validation)
         else:
             unseen = None
-        history = _train(fitted, data, unseen, log)
+        optimizer = make_optimizer(fitted)
+        history = train(fitted, data, optimizer, unseen, epochs=chosen.epochs, patience=chosen.patience, log=log)
     return dataclasses.replace(fitted, history=history)
-
-
-def _train(fitted: FittedTask, data: Dataset, unseen: Dataset | None, log: Any) -> Any:
-    settings, model = fitted.settings, fitted.model
-    optimizer = optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    history, best, waited, weights = [], np.inf, 0, None
-    for epoch in range(1, settings.epochs + 1):
-        total = count = 0.0
-        for inputs, targets in Batches(data, settings.batch_size):
-            optimizer.zero_grad()
-            loss, weight = fitted.loss(model(*inputs), *targets)
-            loss.backward()
-            optimizer.step(max_norm=settings.clip_norm)
-            total, count = total + loss.item() * weight, count + weight
-        row = {"epoch": epoch, "loss": total / count}
-        if unseen is not None:
-            with evaluating(model), no_grad():
-                parts = [fitted.loss(model(*x), *y) for x, y in Batches(unseen, _BATCH, shuffle=False)]
-            row["validation_loss"] = sum(loss.item() * w for loss, w in parts) / sum(w for _, w in parts)
-            waited += 1
-            if row["validation_loss"] < best:
-                best, waited, weights = row["validation_loss"], 0, {k: v.copy() for k, v in model.state_dict().items()}
-        history.append(row)
-        if log is not None:
-            log(row)
-        if 0 < settings.patience <= waited:
-            break
-    if weights is not None:
-        model.load_state_dict(weights)
-    return history
 
 
 # --------------------------------------------------------------------------------------------------- the data

@@ -103,7 +103,9 @@ class TaskSettings:
     def __post_init__(self) -> None:
         for name, known in (("task", TASKS), ("pooling", POOLINGS), ("precision", ("float32", "bfloat16"))):
             if (given := getattr(self, name)) not in known:
-                raise ArgumentError(f"fit_task: expected {name} to be one of {', '.join(known)}, got {given!r}; correct it.")
+                raise ArgumentError(
+                    f"fit_task: expected {name} to be one of {', '.join(known)}, got {given!r}; correct it."
+                )
         names = ("hidden_size", "num_layers", "embedding_size", "letters_size", "max_words", "batch_size", "epochs")
         check_sizes("fit_task", **{name: getattr(self, name) for name in names})
         check_probability("fit_task", dropout=self.dropout)

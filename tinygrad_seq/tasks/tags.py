@@ -12,6 +12,7 @@ from ..metrics.classification import mark_spans
 
 Flags = NDArray[np.bool_]
 
+
 def allowed_tags(tags: Sequence[str], scheme: str) -> tuple[Flags, Flags, Flags]:
     """Return which tags may come first (K,), which may follow which (K, K), and which may come last (K,).
 

@@ -248,7 +248,9 @@ def _rows(targets: Sequence[Any]) -> NDArray[np.float64]:
     except (ValueError, TypeError) as error:
         raise DataError(f"y: expected numbers (N,) or (N, M), got {str(error)[:80]}; correct the rows.") from None
     if rows.ndim not in (1, 2) or not rows.size:
-        raise DataError(f"y: expected numbers of shape (N,) or (N, M), got shape {rows.shape}; pass one row per sequence.")
+        raise DataError(
+            f"y: expected numbers of shape (N,) or (N, M), got shape {rows.shape}; pass one row per sequence."
+        )
     if not np.isfinite(rows).all():
         row = int(np.argmax(~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)))
         raise DataError(f"y: expected finite numbers, got {rows[row]} in row {row}; leave out rows without a target.")
