@@ -3,6 +3,7 @@
 from .batches import Batch, bucket_batches, pad_sequences, unpad_sequences
 from .corpus import Corpus, load_corpus, split
 from .labels import Labels
+from .table_files import Table, read_table
 from .vocabulary import Vocabulary
 from .windows import Windows
 from .words import join_words, tokenize_words
@@ -11,12 +12,14 @@ __all__ = [
     "Batch",
     "Corpus",
     "Labels",
+    "Table",
     "Vocabulary",
     "Windows",
     "bucket_batches",
     "join_words",
     "load_corpus",
     "pad_sequences",
+    "read_table",
     "split",
     "tokenize_words",
     "unpad_sequences",
