@@ -9,7 +9,7 @@ import shlex
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +20,12 @@ from ..data.corpus import BUILT_IN, STANDARD_INPUT
 from ..distributed import world
 from ..errors import ArgumentError, TinygradSeqError
 from ..kernels.shield import COMPILER
+from ..report import Live, TensorBoard
 from ..train import run_files
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
+from ..train.metrics import Row
 from ..train.run import Run
 from ..train.run_folder import check_free
 from ..train.session import Session
@@ -129,6 +131,13 @@ def train(
     ] = None,
     force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
     trust: Annotated[bool, _option(_RUN, "Run the code of the cell that the run contains.", "--trust")] = False,
+    live: Annotated[
+        bool, _option(_RUN, "Write RUN/report.html, and rewrite it while training; needs the extra 'plot'.", "--live")
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        _option(_RUN, "Write TensorBoard events to this folder; needs the extra 'tensorboard'.", metavar="FOLDER"),
+    ] = None,
     **settings: Any,
 ) -> None:
     """Train a language model. Ctrl-C saves a checkpoint and prints the command to resume."""
@@ -151,7 +160,8 @@ def train(
     ranks = world()
     ranks.check("train", {**given, "--out": str(folder), "--resume": resume, "--from": str(origin), "--force": force})
     lock = lock_run(folder) if ranks.is_writer else contextlib.nullcontext()
-    with graceful_stop() as request, make_display() as display, lock:
+    logs = _logs(folder, live and ranks.is_writer, tensorboard if ranks.is_writer else None, trust)
+    with graceful_stop() as request, make_display() as display, logs as log, lock:
         try:
             with interruptible():
                 ranks.broadcast(None)  # rank 0 has locked and tidied the folder
@@ -168,6 +178,7 @@ def train(
             display.begin(run, session)
             for row in session.rows(run, stop=request):
                 display.show(row)
+                log(row)
         except KeyboardInterrupt:
             interrupted = True
             if run and session and session.steps.number == 0 and ranks.is_writer:
@@ -196,6 +207,23 @@ def train(
     if any(thread.name == COMPILER for thread in threading.enumerate()):
         os._exit(128 + request.signal)  # without waiting for a kernel; everything is closed
     raise typer.Exit(128 + request.signal)
+
+
+@contextlib.contextmanager
+def _logs(folder: Path, live: bool, tensorboard: Path | None, trust: bool) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that hands a row to the live report and to TensorBoard, if they are wanted."""
+    with contextlib.ExitStack() as stack:
+        logs: list[Callable[[Row], None]] = []
+        if live:
+            logs.append(stack.enter_context(Live(folder / "report.html", folder, trust=trust)))
+        if tensorboard is not None:
+            logs.append(stack.enter_context(TensorBoard(tensorboard)))
+
+        def log(row: Row) -> None:
+            for one in logs:
+                one(row)
+
+        yield log
 
 
 def _started(
