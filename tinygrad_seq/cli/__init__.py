@@ -120,6 +120,7 @@ def _join(command: str) -> World:
     ranks = world()
     if not ranks.is_writer:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    ranks.check("tinygrad-seq", {"the command": command})
     if ranks.size > 1 and command not in ON_RANKS:
         raise ArgumentError(
             f"tinygrad-seq: expected mpirun with one of {', '.join(ON_RANKS)}, got it with {command}; leave mpirun out."
