@@ -51,6 +51,7 @@ from .autograd.creation import (
 )
 from .autograd.creation import asarray as as_tensor
 from .autograd.creation import asarray as from_numpy
+from .autograd.draw_tape import draw
 from .autograd.gradcheck import gradcheck
 from .autograd.pytorch_protocol import explain_missing as _explain_missing
 from .autograd.random import bernoulli, multinomial, rand, rand_like, randint, randn, randn_like, randperm
@@ -142,6 +143,7 @@ __all__ = [
     "default_dtype",
     "detect_anomaly",
     "disable_compile",
+    "draw",
     "e",
     "empty",
     "empty_like",
