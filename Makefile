@@ -22,7 +22,7 @@ SUITE_COMMIT = 41379d15d26d67a1e66c840e775d41a8a7fb1516
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-nojit test-boundscheck array-api check lines soak soak-runs fuzz mutants bench format clean distclean
+.PHONY: help demo test test-nojit test-boundscheck array-api site check lines soak soak-runs fuzz mutants bench format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ array-api: $(VENV)/.installed-test ## run the test suite of the array API standa
 	cd $(SUITE) && ARRAY_API_TESTS_MODULE=tinygrad_seq.array_api ARRAY_API_TESTS_SKIP_DTYPES=complex64,complex128 \
 		$(CURDIR)/$(BIN)/python -m pytest -q --disable-deadline -o xfail_strict=True \
 		--xfails-file=$(CURDIR)/tests/array_api_differences.txt array_api_tests
+
+site: $(VENV)/.installed-test ## build the documentation into build/site, with every code cell and notebook executed
+	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet --jobs $(WORKERS) docs build/site
 
 check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways, lines of code: what a change must pass
 	$(BIN)/ruff check

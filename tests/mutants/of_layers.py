@@ -243,8 +243,15 @@ MUTANTS = [
     Mutant(
         "the length penalty of a beam leaves the end out",
         "nn/seq2seq/beam.py",
-        "counted = np.where(ended, lengths + 1, size)",
-        "counted = np.where(ended, lengths, size)",
+        "penalties[np.where(ended, lengths + 1, size)]",
+        "penalties[np.where(ended, lengths, size)]",
+        DECODING,
+    ),
+    Mutant(
+        "a beam forgets the finished sequences that better prefixes displace",
+        "nn/seq2seq/beam.py",
+        "found = _merged(found, tokens",
+        "found = _merged(Hypotheses(tokens[:, :0], lengths[:, :0], total[:, :0]), tokens",
         DECODING,
     ),
     Mutant(

@@ -49,6 +49,17 @@ def notes_rnn(p, x, a):
     return a, a
 
 
+def notes_relu_rnn(p, x, a):
+    a = np.maximum(gate(p, "a", a, x), 0)
+    return a, a
+
+
+def notes_softsign_rnn(p, x, a):
+    z = gate(p, "a", a, x)
+    a = z / (1 + abs(z))
+    return a, a
+
+
 def notes_simplified_gru(p, x, c):
     u = sigmoid(gate(p, "u", c, x))
     c = u * np.tanh(gate(p, "c", c, x)) + (1 - u) * c

@@ -25,6 +25,8 @@ CELLS: dict[str, Any] = {
     "lstm": (lambda: nn.LSTMCell(I, H), formulas.lstm),
     "lstm without bias": (lambda: nn.LSTMCell(I, H, bias=False), formulas.lstm),
     "notes rnn": (lambda: nn.NotesRNNCell(I, H), formulas.notes_rnn),
+    "notes rnn, relu": (lambda: nn.NotesRNNCell(I, H, "relu"), formulas.notes_relu_rnn),
+    "notes rnn, softsign": (lambda: nn.NotesRNNCell(I, H, ts.nn.functional.softsign), formulas.notes_softsign_rnn),
     "notes simplified gru": (lambda: nn.NotesSimplifiedGRUCell(I, H), formulas.notes_simplified_gru),
     "notes gru": (lambda: nn.NotesGRUCell(I, H), formulas.notes_gru),
     "notes lstm": (lambda: nn.NotesLSTMCell(I, H), formulas.notes_lstm),
@@ -198,6 +200,10 @@ def test_bad_cells() -> None:
             nn.NotesRNNCell(size, H)
     with pytest.raises(ArgumentError, match="expected nonlinearity 'tanh' or 'relu', got 'sigmoid'"):
         nn.ElmanCell(I, H, nonlinearity="sigmoid")  # type: ignore[arg-type]
+    unknown: list[Any] = ["sigmoid", ["relu"], None]
+    for nonlinearity in unknown:
+        with pytest.raises(ArgumentError, match="NotesRNNCell: expected nonlinearity 'tanh', 'relu' or a function"):
+            nn.NotesRNNCell(I, H, nonlinearity)
 
 
 def test_cells_that_lack_something() -> None:

@@ -36,12 +36,13 @@ class Table:
             last = token
         return total
 
-    def ranking(self, row: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
+    def ranking(self, row: int, penalty: Any) -> list[tuple[float, tuple[int, ...]]]:
         """Return every sequence with its score, the best first."""
+        divisor = penalty if callable(penalty) else lambda length: length**penalty
         others = [token for token in range(V) if token != EOS]
         ended = [(*body, EOS) for length in range(LONGEST) for body in itertools.product(others, repeat=length)]
         found = [*ended, *itertools.product(others, repeat=LONGEST)]
-        scores = [self.log_probability(row, tokens) / ((5 + len(tokens)) / 6) ** penalty for tokens in found]
+        scores = [self.log_probability(row, tokens) / divisor(len(tokens)) for tokens in found]
         return sorted(zip(scores, found, strict=True), reverse=True)
 
 
@@ -56,8 +57,13 @@ def written(tokens: np.ndarray, length: int) -> tuple[int, ...]:
     return tuple(tokens[: length + 1])
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.5])
-def test_a_beam_that_holds_everything_finds_the_best_of_all(table, penalty: float) -> None:
+def wu(length: Any) -> Any:
+    """Return the penalty of Wu et al. (2016) with the exponent 0.6."""
+    return ((5 + length) / 6) ** 0.6
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0, 1.5, wu], ids=str)
+def test_a_beam_that_holds_everything_finds_the_best_of_all(table, penalty: Any) -> None:
     options: dict[str, Any] = {"start": 0, "max_length": LONGEST, "eos": EOS, "length_penalty": penalty}
     found = nn.beam_search(table.step, table.begin(), beam_size=40, num_best=5, **options)
     for row in range(N):
@@ -103,6 +109,35 @@ def test_a_wider_beam_is_between_greedy_and_the_best(rng) -> None:
         assert (wide <= best + 1e-12).all()
         better += (wide > narrow + 1e-12).sum()
     assert better
+
+
+def chain(*chances: list[float]) -> Any:
+    """Return the step of a model in which each token has its chances of the next one."""
+    logs = ts.log(ts.tensor(chances, dtype="float64"))
+    return lambda tokens, state: (logs[tokens], state)
+
+
+def test_the_penalty_is_a_power_of_the_length_with_its_end() -> None:
+    step = chain([1.0, 0.0, 0.0], [0.6, 0.0, 0.4], [0.4, 0.6, 0.0])
+    for alpha, tokens, score in [(0.1, [0], np.log(0.4)), (0.7, [1, 0], np.log(0.36) / 2**0.7)]:
+        found = nn.beam_search(step, None, 2, max_length=3, eos=0, length_penalty=alpha)
+        assert found.tokens[0, 0].tolist() == tokens
+        assert_close("score", found.scores[0, 0], np.float64(score))
+
+
+def test_a_finished_sequence_is_found_though_better_prefixes_displace_it() -> None:
+    """The end at once has 0.25. Two prefixes of 0.3 take both places, and end with at most 0.15."""
+    step = chain([1.0, 0.0, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.4, 0.3, 0.3, 0.0], [0.25, 0.6, 0.15, 0.0])
+    found = nn.beam_search(step, None, 3, max_length=3, eos=0, beam_size=2, num_best=2)
+    assert found.tokens.tolist() == [[[0, 0, 0], [1, 1, 1]]]
+    assert found.lengths.tolist() == [[0, 3]]
+    assert_close("p", np.exp(found.scores), np.array([[0.25, 0.15]]))
+
+
+def test_of_equal_scores_the_first_found_is_the_best() -> None:
+    step = chain([1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.5, 0.25])
+    found = nn.beam_search(step, None, 2, max_length=2, eos=0, beam_size=3, num_best=3)
+    assert found.tokens.tolist() == [[[0, 0], [1, 0], [1, 1]]]
 
 
 def test_a_row_alone_is_the_row_in_a_batch(table) -> None:
@@ -215,6 +250,8 @@ def test_refusals(search, change, error, text: str, table) -> None:
         {"length_penalty": -1.0},
         {"length_penalty": np.inf},
         {"length_penalty": "long"},
+        {"length_penalty": lambda length: length - 1},
+        {"length_penalty": lambda length: [1.0]},
     ],
 )
 def test_refusals_of_beams(options, table) -> None:

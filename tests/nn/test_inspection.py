@@ -158,6 +158,36 @@ def test_compiled_is_eager(rng, lstm, kind: str) -> None:
         assert_close("inspected", got.numpy(), want.numpy(), GRADIENT_TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    ("cell", "symbols"),
+    [
+        (nn.NotesSimplifiedGRUCell(I, H), {"Γ_u": "update_gate", "c̃": "candidate"}),
+        (nn.NotesGRUCell(I, H), {"Γ_u": "update_gate", "Γ_r": "relevance_gate", "c̃": "candidate"}),
+        (nn.NotesLSTMCell(I, H), {"Γ_u": "update_gate", "Γ_f": "forget_gate", "Γ_o": "output_gate", "c̃": "candidate"}),
+        (nn.LSTMCell(I, H), {"Γ_u": "input_gate", "Γ_f": "forget_gate", "Γ_o": "output_gate", "c̃": "candidate"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_symbols_of_the_course_name_the_gates(cell, symbols: dict[str, str]) -> None:
+    with ts.disable_compile():
+        inspection = nn.Recurrent(cell).inspect(ts.randn(2, N, I))
+    assert inspection.passes[0].tags.keys() == set(symbols.values())
+    for symbol, name in symbols.items():
+        spellings = (symbol.replace("_", ""), symbol.replace("Γ", "Gamma"), symbol.replace("\N{COMBINING TILDE}", "~"))
+        for spelling in (symbol, *spellings, symbol.replace("\N{COMBINING TILDE}", "_tilde")):
+            assert inspection[spelling] is inspection[0, name]
+        with pytest.raises(ts.ArgumentError, match=rf"gives, .*'{name}' \({symbol}\).* got 'Γ_x'"):
+            inspection["Γ_x"]
+
+
+def test_no_symbol_of_the_course_names_an_update_gate_of_pytorch() -> None:
+    """It is one minus that of the course."""
+    with ts.disable_compile():
+        inspection = nn.GRU(I, H).inspect(ts.randn(2, N, I))
+    with pytest.raises(ts.ArgumentError, match=r"'reset_gate', 'update_gate', 'candidate', got 'Γ_u'"):
+        inspection["Γ_u"]
+
+
 def test_a_readout_inside_the_cell_is_in_the_gradient(rng) -> None:
     layer = random(nn.Recurrent(Readout()), rng)
     inspection = layer.inspect(inputs(rng))
@@ -253,7 +283,7 @@ def test_what_is_not_there_is_refused(lstm) -> None:
     with ts.disable_compile():
         inspection = lstm.inspect(ts.zeros((T, N, I), "float64"))
     for key, message in [
-        ((0, "update_gate"), "name that LSTMCell, layer 0 gives, 'input_gate', .*, got 'update_gate'"),
+        ((0, "update_gate"), "name that LSTMCell, layer 0 gives, 'input_gate' .*, got 'update_gate'"),
         ("forget_gate", "of one of LSTMCell, layer 0; LSTMCell, layer 1, got layer=None"),
         ((2, "forget_gate"), "got layer=2"),
         ((0, "up", "forget_gate"), "got layer=0 and direction='up'"),

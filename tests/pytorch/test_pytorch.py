@@ -105,6 +105,8 @@ OPERATIONS = {
     "softplus": lambda x: ts.nn.functional.softplus(x, beta=2),
     "embedding": lambda x: ts.nn.functional.embedding(ts.tensor([[1, 0, 1]]), x),
     "cross_entropy": lambda x: ts.nn.functional.cross_entropy(x.reshape(1, 3, 2), [[0, 2]], reduction="none"),
+    "normalize": lambda x: ts.nn.functional.normalize(x, axis=-1),
+    "cosine_similarity": lambda x: ts.nn.functional.cosine_similarity(x, x[:1] + 1),
     "to": lambda x: x.double().to(x).contiguous().cpu(),
     "masked_fill": lambda x: x.masked_fill(x > 1, -1),
 }

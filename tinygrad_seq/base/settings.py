@@ -122,6 +122,19 @@ class _Draw(NamedTuple):
         return chosen
 
 
+def drawing_from(chosen: np.random.Generator) -> Switch:
+    """Return a context in which this thread draws from `chosen` in place of the process-wide generator."""
+    return Switch(draws=_InPlace(chosen))
+
+
+class _InPlace(NamedTuple):
+    chosen: np.random.Generator
+
+    def generator(self, given: np.random.Generator | None) -> np.random.Generator:
+        """Return the generator to use in place of `given`."""
+        return self.chosen if given is None else given
+
+
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed the process-wide random generator: the same seed gives the same weights, masks and samples.
 

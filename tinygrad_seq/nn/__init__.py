@@ -54,6 +54,7 @@ from .recurrence.stream import Stream
 from .recurrence.torch_layers import GRU, LSTM, RNN
 from .recurrence.trace_cache import register_library
 from .seq2seq.beam import beam_search
+from .seq2seq.ctc_search import ctc_beam_search, ctc_greedy_search
 from .seq2seq.decoding import greedy_search, sample_sequences
 from .seq2seq.model import Seq2Seq
 from .seq2seq.stacked import StackedCell
@@ -86,6 +87,8 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "beam_search",
+    "ctc_beam_search",
+    "ctc_greedy_search",
     "detach_state",
     "evaluating",
     "functional",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NoReturn, Protocol, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class Cell(Module):
     state_names : tuple, list or dict of str, optional
         The names of the arrays of the state in reports and messages, ``("h", "c")``, in the structure of the state;
         None for a position.
+    tag_symbols : dict of str to str
+        The symbols of tagged values in the cell's equations, ``{"update_gate": "Γ_u"}``: `inspect` takes them as names.
     input_size : int, optional
         I, if x is one array of shape (N, I).
 
@@ -77,6 +79,7 @@ class Cell(Module):
 
     state_shape: Any
     state_names: Any = None
+    tag_symbols: ClassVar[Mapping[str, str]] = {}
     input_size: int | None = None
 
     def __call__(self: _Step[X_contra, S, Y_co], x: X_contra, state: S | None = None) -> tuple[Y_co, S]:

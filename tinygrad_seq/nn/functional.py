@@ -36,13 +36,25 @@ from ..functional import (
 )
 from .losses.ctc import ctc_loss
 from .losses.sequence_loss import sequence_cross_entropy, sequence_loss
-from .pytorch_functions import cross_entropy, embedding, log_softmax, nll_loss, one_hot, pad, softmax, softplus
+from .pytorch_functions import (
+    cosine_similarity,
+    cross_entropy,
+    embedding,
+    log_softmax,
+    nll_loss,
+    normalize,
+    one_hot,
+    pad,
+    softmax,
+    softplus,
+)
 from .scaled_dot_product import scaled_dot_product_attention
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv1d",
+    "cosine_similarity",
     "cross_entropy",
     "ctc_loss",
     "dropout",
@@ -63,6 +75,7 @@ __all__ = [
     "logsigmoid",
     "mse_loss",
     "nll_loss",
+    "normalize",
     "one_hot",
     "pad",
     "relu",

@@ -320,3 +320,61 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     if threshold < 20:
         curve = functional.where(scaled > threshold, scaled, curve)
     return curve if beta == 1 else curve / beta
+
+
+@keywords
+def normalize(x: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12) -> Tensor:
+    """Return vectors divided by their norms: ``x / max(norm(x), eps)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers of any shape.
+    p : float, default 2.0
+        The order of the norm, as `ord` in ``ts.norm``.
+    axis : int, default 1
+        The axis of the vectors.
+    eps : float, default 1e-12
+        Shorter vectors are divided by this instead of their norm.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.normalize(ts.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6, 0.8],
+            [0. , 0. ]])
+    """
+    x = x if x.__class__ in LEVELS else asarray(x)
+    return x / functional.maximum(functional.norm(x, p, axis=axis, keepdims=True), eps)
+
+
+@keywords
+def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Tensor:
+    """Return the cosine of the angle between vectors: ``sum(x1 * x2) / (max(norm(x1), eps) * max(norm(x2), eps))``.
+
+    Parameters
+    ----------
+    x1, x2 : array_like
+        Numbers of shapes that broadcast.
+    axis : int, default 1
+        The axis of the vectors.
+    eps : float, default 1e-8
+        Shorter vectors are divided by this instead of their norm.
+
+    Returns
+    -------
+    Tensor
+        From -1 to 1, of the broadcast shape without the axis.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.functional.cosine_similarity(ts.tensor([3.0, 4.0]), ts.tensor([[4.0, 3.0], [-3.0, -4.0]]), dim=-1)
+    tensor([ 0.96, -1.  ])
+    """
+    return functional.sum(normalize(x1, 2.0, axis, eps) * normalize(x2, 2.0, axis, eps), axis=axis)

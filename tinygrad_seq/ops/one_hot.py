@@ -7,7 +7,8 @@ import functools
 import numpy as np
 
 from ..errors import ArgumentError
-from .casting import as_dtype
+from .casting import as_dtype, astype
+from .comparison import equal
 from .indexing import as_indices, check_range
 from .primitive import TABLE, Array, Primitive
 from .public import Public
@@ -21,19 +22,28 @@ def _set_ones(indices: np.ndarray, num_classes: int, dtype: np.dtype) -> np.ndar
     return out.reshape(*indices.shape, num_classes)
 
 
-_MOST_CLASSES = 1024
+_LARGEST_IDENTITY = 1024
 
 
 def _look_up(indices: Array, num_classes: int, dtype: np.dtype) -> Array:
-    """Return rows of the identity matrix: a lookup, which checks the indices in the loop too; not of a large one."""
-    if num_classes > _MOST_CLASSES:
-        return _one_hot(indices, num_classes=num_classes, dtype=dtype)
-    return TABLE["embedding"](_identity(num_classes, np.dtype(dtype)), indices)
+    """Return rows of the identity matrix; of many classes, compare each index with all of them.
+
+    Both contain a lookup, which checks the indices in the loop too.
+    """
+    if num_classes <= _LARGEST_IDENTITY:
+        return TABLE["embedding"](_identity(num_classes, np.dtype(dtype)), indices)
+    classes = _classes(num_classes)
+    return astype(equal(TABLE["embedding"](classes[:, None], indices), classes), dtype)
 
 
 @functools.cache
 def _identity(size: int, dtype: np.dtype) -> np.ndarray:
     return np.eye(size, dtype=dtype)
+
+
+@functools.cache
+def _classes(size: int) -> np.ndarray:
+    return np.arange(size)
 
 
 _one_hot = Primitive("one_hot", _set_ones, (None,), structure=_look_up)

@@ -15,7 +15,7 @@ from .gated import GatedCell
 
 __all__ = ["ElmanCell", "RNNCell"]
 
-_NONLINEARITIES = {"tanh": tanh, "relu": relu}
+NONLINEARITIES = {"tanh": tanh, "relu": relu}
 
 
 class ElmanCell(GatedCell):
@@ -74,7 +74,7 @@ class ElmanCell(GatedCell):
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        if not isinstance(nonlinearity, str) or nonlinearity not in _NONLINEARITIES:
+        if not isinstance(nonlinearity, str) or nonlinearity not in NONLINEARITIES:
             raise ArgumentError(
                 f"{type(self).__name__}: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; pass one."
             )
@@ -83,7 +83,7 @@ class ElmanCell(GatedCell):
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         h = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
-        h = _NONLINEARITIES[self.nonlinearity](h)
+        h = NONLINEARITIES[self.nonlinearity](h)
         return h, h
 
 

@@ -17,6 +17,8 @@ from .gated import GatedCell
 
 __all__ = ["LSTMCell"]
 
+_SYMBOLS = {"input_gate": "Γ_u", "forget_gate": "Γ_f", "output_gate": "Γ_o", "candidate": "c̃"}
+
 
 def check_projection(layer: str, hidden_size: int, proj_size: int) -> None:
     """Raise unless `proj_size` is 0, for no projection, or below `hidden_size`."""
@@ -78,6 +80,7 @@ class LSTMCell(GatedCell):
 
     states = 2
     state_names = ("h", "c")
+    tag_symbols = _SYMBOLS
     gates = 4
     weight_hr: Parameter | None = None
 

@@ -7,9 +7,12 @@ stores examples as columns; here they are rows, (N, n_x), and each row computes 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from ...autograd.tagging import tag
 from ...autograd.tensor import Tensor
+from ...errors import ArgumentError
 from ...ops.exponential import sigmoid
 from ...ops.joining import concat
 from ...ops.linear import linear
@@ -18,10 +21,19 @@ from ...ops.trigonometric import tanh
 from ..init import uniform_, zeros_
 from ..module.parameter import Parameter
 from .declared import DeclaredCell, declare
+from .elman import NONLINEARITIES
 
 __all__ = ["NotesGRUCell", "NotesLSTMCell", "NotesRNNCell", "NotesSimplifiedGRUCell"]
 
 State = tuple[Tensor, Tensor]
+
+_SYMBOLS = {
+    "update_gate": "Γ_u",
+    "relevance_gate": "Γ_r",
+    "forget_gate": "Γ_f",
+    "output_gate": "Γ_o",
+    "candidate": "c̃",
+}
 
 
 def _uniform(weight: Parameter) -> None:
@@ -39,7 +51,7 @@ class NotesRNNCell(DeclaredCell):
 
     ::
 
-        a' = tanh(Wa [a; x] + ba)
+        a' = g(Wa [a; x] + ba)                       g = tanh or relu
 
     Source: course notes, "Recurrent Neural Network model". The course's assignment stores Wa in two parts:
     ``Wa = np.hstack([Waa, Wax])``.
@@ -50,6 +62,8 @@ class NotesRNNCell(DeclaredCell):
     ----------
     input_size, hidden_size : int
         n_x and n_a.
+    nonlinearity : {"tanh", "relu"} or callable, default "tanh"
+        The activation function g.
 
     Attributes
     ----------
@@ -57,6 +71,11 @@ class NotesRNNCell(DeclaredCell):
         (n_a, n_a + n_x), uniform in ±1/sqrt(n_a).
     ba : Parameter
         (n_a, 1), zeros.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not one of those above.
 
     Examples
     --------
@@ -68,8 +87,20 @@ class NotesRNNCell(DeclaredCell):
     Wa: Parameter = declare("H H+I", _uniform)
     ba: Parameter = declare("H 1", zeros_)
 
+    def __init__(
+        self, input_size: int, hidden_size: int, nonlinearity: str | Callable[[Tensor], Tensor] = "tanh"
+    ) -> None:
+        if not callable(nonlinearity) and not (isinstance(nonlinearity, str) and nonlinearity in NONLINEARITIES):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected nonlinearity 'tanh', 'relu' or a function, got {nonlinearity!r}; "
+                "pass one of them."
+            )
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size)
+
     def forward(self, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        a = tanh(_affine(self.Wa, self.ba, concat([a, x], axis=-1)))
+        g: Any = self.nonlinearity if callable(self.nonlinearity) else NONLINEARITIES[self.nonlinearity]
+        a = g(_affine(self.Wa, self.ba, concat([a, x], axis=-1)))
         return a, a
 
 
@@ -105,6 +136,7 @@ class NotesSimplifiedGRUCell(DeclaredCell):
     {'Wc': (5, 8), 'bc': (5, 1), 'Wu': (5, 8), 'bu': (5, 1)}
     """
 
+    tag_symbols = _SYMBOLS
     Wc: Parameter = declare("H H+I", _uniform)
     bc: Parameter = declare("H 1", zeros_)
     Wu: Parameter = declare("H H+I", _uniform)
@@ -152,6 +184,7 @@ class NotesGRUCell(DeclaredCell):
     ['Wc', 'bc', 'Wu', 'bu', 'Wr', 'br']
     """
 
+    tag_symbols = _SYMBOLS
     Wc: Parameter = declare("H H+I", _uniform)
     bc: Parameter = declare("H 1", zeros_)
     Wu: Parameter = declare("H H+I", _uniform)
@@ -205,6 +238,7 @@ class NotesLSTMCell(DeclaredCell):
     ((2, 5), (2, 5))
     """
 
+    tag_symbols = _SYMBOLS
     state = ("H", "H")
     state_names = ("a", "c")
     Wc: Parameter = declare("H H+I", _uniform)

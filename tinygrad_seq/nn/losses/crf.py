@@ -24,7 +24,7 @@ from ..checks import check_sizes, check_switches
 from ..init import uniform_
 from ..masks import check_flags, sequence_mask
 from ..module.module import Module
-from ..module.parameter import Parameter
+from ..module.parameter import Buffer, Parameter
 
 Floats = NDArray[np.floating]
 
@@ -37,7 +37,7 @@ class CRF(Module):
         score(tags) = start[y_1] + sum_t emissions_t[y_t] + sum_t transitions[y_(t-1), y_t] + end[y_T]
         ln P(tags)  = score(tags) - ln(sum over all tag sequences of e^score)
 
-    The sum over all tag sequences is a compiled scan in logarithms. To forbid a transition, set its parameter to -inf.
+    The sum over all tag sequences is a compiled scan in logarithms.
 
     Parameters
     ----------
@@ -45,6 +45,9 @@ class CRF(Module):
         K.
     batch_first : bool, default False
         Whether arrays are (N, T, ...) instead of (T, N, ...).
+    allowed : tuple of three array_like of bool, optional
+        Which tags may come first (K,), which may follow which (K, K), and which may come last (K,). The score of
+        anything else is -inf. By default every sequence of tags is allowed.
 
     Attributes
     ----------
@@ -53,6 +56,11 @@ class CRF(Module):
     transitions : Parameter
         (K, K), ``transitions[i, j]`` is the score of tag j after tag i; uniform in ±0.1.
 
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If a size or switch is wrong, or `allowed` is not three arrays of bool of these shapes.
+
     Examples
     --------
     >>> import tinygrad_seq as ts
@@ -60,14 +68,26 @@ class CRF(Module):
     >>> loss = -crf(emissions, ts.zeros((5, 2), dtype="int64"), lengths=[5, 2])
     >>> [len(tags) for tags in crf.decode(emissions, lengths=[5, 2])]
     [5, 2]
+
+    A tag that stays as it is:
+
+    >>> crf = ts.nn.CRF(3, allowed=([True] * 3, np.eye(3, dtype=bool), [True] * 3))
+    >>> [len(set(tags)) for tags in crf.decode(ts.randn(5, 2, 3))]
+    [1, 1]
     """
 
-    def __init__(self, num_tags: int, batch_first: bool = False) -> None:
+    def __init__(
+        self,
+        num_tags: int,
+        batch_first: bool = False,
+        allowed: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+    ) -> None:
         check_sizes("CRF", num_tags=num_tags)
         check_switches("CRF", batch_first=batch_first)
         self.num_tags, self.batch_first = num_tags, batch_first
         self.start_transitions, self.end_transitions = (Parameter(zeros(num_tags)) for _ in range(2))
         self.transitions = Parameter(zeros((num_tags, num_tags)))
+        self.allowed = None if allowed is None else _checked_allowed(allowed, num_tags)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -198,8 +218,8 @@ class CRF(Module):
         with no_grad():
             rows, ends = self._checked("CRF.decode", emissions, mask, lengths)
             scores, counts = rows.numpy(), sequence_mask(ends, rows.shape[0])[:, :, None]
-            moves, last = self.transitions.numpy(), self.end_transitions.numpy()
-        best = self.start_transitions.numpy() + scores[0]
+            first, moves, last = (part.numpy() for part in self._transitions())
+        best = first + scores[0]
         best, came = _best_paths(best, scores, moves, last, counts)
         wrong = np.flatnonzero((ends > 0) & ~np.isfinite(best.max(axis=1)))
         if len(wrong):
@@ -210,29 +230,39 @@ class CRF(Module):
         tags = best.argmax(axis=1)
         return [_follow(came, n, int(tag), int(end)) for n, (tag, end) in enumerate(zip(tags, ends, strict=True))]
 
+    def _transitions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scores of first tags (K,), transitions (K, K) and last tags (K,), -inf for what is not allowed."""
+        scores = self.start_transitions, self.transitions, self.end_transitions
+        if self.allowed is None:
+            return scores
+        first, moves, last = (where(flags, score, -np.inf) for flags, score in zip(self.allowed, scores, strict=True))
+        return first, moves, last
+
     def _log_sum(self, emissions: Tensor, ends: NDArray[np.int64]) -> Tensor:
         """Return the logarithm (N,) of the sum over all tag sequences of e^score."""
         counts = sequence_mask(ends, emissions.shape[0])[:, :, None]
+        first, moves, last = self._transitions()
 
         def step(alpha: Tensor, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tree]:
             emission, on = x
-            moved = logsumexp(expand_dims(alpha, 2) + self.transitions, axis=1) + emission
+            moved = logsumexp(expand_dims(alpha, 2) + moves, axis=1) + emission
             return where(on, moved, alpha), None
 
-        alpha, _ = scan(step, self.start_transitions + emissions[0], (emissions[1:], counts[1:]))
-        return logsumexp(alpha + self.end_transitions, axis=1)
+        alpha, _ = scan(step, first + emissions[0], (emissions[1:], counts[1:]))
+        return logsumexp(alpha + last, axis=1)
 
     def _score(self, emissions: Tensor, path: NDArray[np.int64], ends: NDArray[np.int64]) -> Tensor:
         """Return the score (N,) of the tags in `path`."""
         counts = sequence_mask(ends, len(path))
+        first, moves, last = self._transitions()
         emitted = take_along_axis(emissions, path[:, :, None], axis=2)[:, :, 0]
-        moved = take(reshape(self.transitions, (-1,)), path[:-1] * self.num_tags + path[1:], axis=0)
+        moved = take(reshape(moves, (-1,)), path[:-1] * self.num_tags + path[1:], axis=0)
         final = path[ends - 1, np.arange(len(ends))]
         return (
-            take(self.start_transitions, path[0], axis=0)
+            take(first, path[0], axis=0)
             + sum(where(counts, emitted, 0), axis=0)
             + sum(where(counts[1:], moved, 0), axis=0)
-            + take(self.end_transitions, final, axis=0)
+            + take(last, final, axis=0)
         )
 
     def _checked(self, caller: str, emissions: Any, mask: Any, lengths: Any) -> tuple[Tensor, NDArray[np.int64]]:
@@ -272,6 +302,22 @@ class CRF(Module):
                 f"CRF: expected tags from 0 to {self.num_tags - 1}, got {wrong[0]}; pass lengths if they are padded."
             )
         return path
+
+
+def _checked_allowed(allowed: Any, num_tags: int) -> list[Buffer]:
+    """Return the flags of first tags, transitions and last tags; they follow from the tags, so no state dict has them."""
+    shapes = [(num_tags,), (num_tags, num_tags), (num_tags,)]
+    if not isinstance(allowed, tuple | list) or len(allowed) != 3:
+        raise ArgumentError(
+            f"CRF: expected allowed to be (first tags, transitions, last tags), got {allowed!r:.80}; pass three arrays."
+        )
+    flags = [to_array("CRF.allowed", part) for part in allowed]
+    if [part.shape for part in flags] != shapes or any(part.dtype != bool for part in flags):
+        raise ShapeError(
+            f"CRF: expected allowed of shapes {shapes} bool, got {[(part.shape, str(part.dtype)) for part in flags]}; "
+            "pass a flag per tag and per pair of tags."
+        )
+    return [Buffer(part, persistent=False) for part in flags]
 
 
 @ieee  # inf - inf is detected at the end

@@ -89,20 +89,15 @@ def ctc_loss(
     check_switches("ctc_loss", zero_infinity=zero_infinity)
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"ctc_loss: expected reduction none, mean or sum, got {reduction!r}; pass one of them.")
-    if scores.ndim not in (2, 3) or not scores.size or scores.dtype.kind != "f":
-        raise ShapeError(
-            f"ctc_loss: expected floating-point log_probs (T, N, C), got {scores.shape} {scores.dtype}; "
-            "pass log_softmax of the logits, time first."
-        )
     single = scores.ndim == 2
     if single:
         scores = scores[:, None]
-    T, N, C = scores.shape
-    ends = _lengths("input_lengths", input_lengths, N, T, T)
+    ends = check_log_probs("ctc_loss", scores, input_lengths, blank)
+    _, N, C = scores.shape
     targets = to_array("ctc_loss.targets", targets)
     S = targets.shape[-1] if targets.ndim else 0
     joined = targets.ndim == 1 and not single
-    counts = _lengths("target_lengths", target_lengths, N, S, None if joined else S)
+    counts = _lengths("ctc_loss", "target_lengths", target_lengths, N, S, None if joined else S)
     labels = _labels(targets[None] if single and targets.ndim == 1 else targets, counts, joined, C, blank)
     last = _last_alpha(scores, labels, ends, blank)
     places = 2 * counts[:, None] - np.array([[1, 0]])  # the last label and the blank after it
@@ -175,17 +170,28 @@ def _last_alpha(log_probs: Tensor, labels: Labels, ends: Lengths, blank: int) ->
     return alpha
 
 
-def _lengths(name: str, given: Any, N: int, default: int, longest: int | None) -> Lengths:
+def check_log_probs(caller: str, log_probs: Any, input_lengths: Any, blank: Any) -> Lengths:
+    """Raise unless `log_probs` are (T, N, C) and `blank` is one of the C classes; return the checked lengths (N,)."""
+    if log_probs.ndim != 3 or not log_probs.size or log_probs.dtype.kind != "f":
+        raise ShapeError(
+            f"{caller}: expected floating-point log_probs (T, N, C), got {log_probs.shape} {log_probs.dtype}; "
+            "pass log_softmax of the logits, time first."
+        )
+    T, N, C = log_probs.shape
+    if isinstance(blank, bool) or not isinstance(blank, int | np.integer) or not 0 <= blank < C:
+        raise IndexRangeError(f"{caller}: expected blank to be one of {C} classes, got {blank!r}; pass e.g. 0.")
+    return _lengths(caller, "input_lengths", input_lengths, N, T, T)
+
+
+def _lengths(caller: str, name: str, given: Any, N: int, default: int, longest: int | None) -> Lengths:
     """Return checked lengths (N,); a single number is the length of one sequence."""
     if given is None:
         return np.full(N, default)
-    return check_lengths("ctc_loss", name, np.atleast_1d(to_array("ctc_loss", given)), N, longest, 0)
+    return check_lengths(caller, name, np.atleast_1d(to_array(caller, given)), N, longest, 0)
 
 
-def _labels(targets: Any, counts: Lengths, joined: bool, C: int, blank: Any) -> Labels:
+def _labels(targets: Any, counts: Lengths, joined: bool, C: int, blank: int) -> Labels:
     """Return labels (N, S), S >= 1, padded with blanks."""
-    if isinstance(blank, bool) or not isinstance(blank, int | np.integer) or not 0 <= blank < C:
-        raise IndexRangeError(f"ctc_loss: expected blank to be one of {C} classes, got {blank!r}; pass e.g. 0.")
     if targets.size and targets.dtype.kind not in "iu":
         raise DtypeError(f"ctc_loss: expected integer targets, got {targets.shape} {targets.dtype}; cast them.")
     N = len(counts)

@@ -14,6 +14,8 @@ from ...base.modes import first_bad
 from ...base.tree import Tree, flatten, map_leaves
 from ...errors import ArgumentError, GraphError
 
+_SPELLINGS = {"Gamma": "Γ", "_tilde": "~", "\N{COMBINING TILDE}": "~", "_": ""}
+
 
 class Anomaly(NamedTuple):
     """A NaN or infinity: ``str(anomaly)`` is ``LSTMCell, layer 1, step 17, row 3: 'forget_gate' is nan``.
@@ -60,6 +62,8 @@ class PassInspection:
         The names of the arrays of the state in reports.
     _nudges : sequence of Tensor or None
         Zeros that were added to the states; their gradients are dL/dh_t.
+    _symbols : dict of str to str
+        `Cell.tag_symbols`.
 
     Examples
     --------
@@ -76,15 +80,19 @@ class PassInspection:
     states: Tree
     _names: Sequence[str] = field(repr=False)
     _nudges: Sequence[Tensor | None] = field(repr=False)
+    _symbols: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self.tags:
-            known = ", ".join(map(repr, self.tags)) or "nothing"
-            raise ArgumentError(
-                f"inspect: expected a name that {self.place} gives, {known}, got {name!r}; "
-                "give a value in the cell a name with ts.tag(x, name)."
-            )
-        return self.tags[name]
+        if name in self.tags:
+            return self.tags[name]
+        for tag, value in self.tags.items():
+            if tag in self._symbols and _letters(self._symbols[tag]) == _letters(str(name)):
+                return value
+        known = ", ".join(f"{tag!r}{f' ({self._symbols[tag]})' if tag in self._symbols else ''}" for tag in self.tags)
+        raise ArgumentError(
+            f"inspect: expected a name that {self.place} gives, {known or 'nothing'}, got {name!r}; "
+            "give a value in the cell a name with ts.tag(x, name)."
+        )
 
     def named_states(self) -> dict[str, Tensor]:
         """Return the states by their names in reports: ``state 'h'``, ``state 'c'``; see `Cell.state_names`."""
@@ -150,7 +158,9 @@ class Inspection:
     """What happened in a recurrent layer in one call: what `layer.inspect(xs)` returns.
 
     ``inspection["forget_gate"]`` is the value that the cell tagged with that name, (T, N, H). With several layers it is
-    ``inspection[1, "forget_gate"]``, in the backward direction ``inspection[1, "backwards", "forget_gate"]``.
+    ``inspection[1, "forget_gate"]``, in the backward direction ``inspection[1, "backwards", "forget_gate"]``. The
+    symbols of the cell's equations (`Cell.tag_symbols`) are names too: the forget gate of an LSTM is ``"Γ_f"`` or
+    ``"Gamma_f"``, its candidate ``"c̃"`` or ``"c_tilde"``.
 
     Attributes
     ----------
@@ -258,6 +268,13 @@ def make_nudges(state: Tree, T: int) -> list[Any]:
         zeros((T, *leaf.shape), leaf.dtype, requires_grad=True) if leaf.dtype.kind == "f" else None
         for leaf in flatten(state)[0]
     ]
+
+
+def _letters(symbol: str) -> str:
+    """Return what the spellings of a symbol have in common: Γ_u of Γu and Gamma_u, c̃ of c~ and c_tilde."""
+    for spelling, letter in _SPELLINGS.items():
+        symbol = symbol.replace(spelling, letter)
+    return symbol
 
 
 def _gradient_of(nudge: Tensor | None) -> Tensor | None:

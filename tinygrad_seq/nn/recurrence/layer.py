@@ -313,7 +313,7 @@ class SequenceLayer(Module):
             numbers = one.cell.name_states(rebuild(range(len(arrays))))
             names = sorted(numbers, key=numbers.__getitem__)  # in the order of `flatten`
             about = (one.place(layer), layer, one.reverse)
-            found.append(PassInspection(*about, outcome.tags, outcome.states, names, each))
+            found.append(PassInspection(*about, outcome.tags, outcome.states, names, each, one.cell.tag_symbols))
         return Inspection(self._outputs(ys), self._join([outcome.state for outcome in outcomes]), tuple(found))
 
     def stream(self, batch_size: int, state: Tree = None) -> Stream:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from ..checks import check_numbers, check_sizes
 from .decoding import Step, Tokens, check_search, first_tokens, scores_of
 
 Floats = NDArray[np.float64]
+LengthPenalty = float | Callable[[Tokens], Any]
 
 
 class Hypotheses(NamedTuple):
@@ -46,16 +48,19 @@ def beam_search(
     eos: int | None = None,
     beam_size: int = 5,
     num_best: int = 1,
-    length_penalty: float = 0.0,
+    length_penalty: LengthPenalty = 0.0,
 ) -> Hypotheses:
     """Search the likeliest sequences, keeping the `beam_size` best prefixes at every length.
 
     ::
 
-        score(Y) = ln P(Y) / ((5 + |Y|) / 6) ** length_penalty           (Wu et al., 2016; |Y| counts the end)
+        score(Y) = ln P(Y) / |Y| ** length_penalty           (|Y| is the number of tokens, including the end)
 
-    A finished sequence stays in the beam until better ones displace it. A beam of 1 is `greedy_search`; a beam that
-    holds all prefixes is exhaustive search.
+    Prefixes are compared by their scores too. A finished sequence stays in the beam until better prefixes displace it,
+    and is returned if no better sequence is found after that. The search ends when no prefix in the beam can become
+    better than the sequences found. Of sequences with equal scores, the one found first is returned first.
+
+    A beam of 1 is `greedy_search`; a beam that holds all prefixes is exhaustive search.
 
     Parameters
     ----------
@@ -65,9 +70,10 @@ def beam_search(
         The number of prefixes per sequence.
     num_best : int, default 1
         The number of sequences to return for each of the N, at most `beam_size`.
-    length_penalty : float, default 0.0
-        >= 0. 0 compares probabilities, which favours short sequences; 1 is close to their geometric mean per token;
-        0.6 to 1 is usual.
+    length_penalty : float or callable, default 0.0
+        >= 0. 0 compares probabilities, which favours short sequences; 1 compares the mean log-probability per token;
+        0.7 is usual. Or a function of lengths, an array of integers >= 1, that returns what to divide ``ln P`` by:
+        ``lambda n: ((5 + n) / 6) ** 0.6`` is the penalty of Wu et al. (2016).
 
     Returns
     -------
@@ -77,7 +83,7 @@ def beam_search(
     Raises
     ------
     ShapeError, DtypeError, ArgumentError, IndexRangeError, AnomalyError
-        As in `greedy_search`.
+        As in `greedy_search`; or if `length_penalty` does not return positive numbers, one per length.
 
     Examples
     --------
@@ -93,7 +99,7 @@ def beam_search(
     """
     check_search("beam_search", step, max_length, eos)
     check_sizes("beam_search", beam_size=beam_size, num_best=num_best)
-    check_numbers("beam_search", 0, np.inf, length_penalty=length_penalty)
+    penalties = _penalties(length_penalty, max_length)
     if num_best > beam_size:
         raise ArgumentError(
             f"beam_search: expected num_best <= beam_size, got {num_best} and {beam_size}; widen the beam."
@@ -105,8 +111,10 @@ def beam_search(
         last = np.repeat(first, B)
         tokens = np.empty((N, B, 0), np.int64)
         total = np.where(np.arange(B) == 0, 0.0, -np.inf) + np.zeros((N, 1))
-        ended, lengths = np.zeros((N, B), bool), np.zeros((N, B), np.int64)
-        while tokens.shape[2] < max_length and not _is_over(ended, total, num_best if length_penalty == 0 else B):
+        lengths = np.zeros((N, B), np.int64)
+        ended = np.zeros((N, B), bool)
+        found = Hypotheses(tokens[:, :0], lengths[:, :0], total[:, :0])
+        for size in range(1, max_length + 1):
             unread = (ended | np.isneginf(total)).ravel()
             scores, state = scores_of("beam_search", step, last, state, eos, unread)
             log_p = np.asarray(log_softmax(np.where(unread[:, None], 0, scores))).reshape(N, B, -1)
@@ -114,25 +122,51 @@ def beam_search(
             if eos is not None:
                 log_p[ended] = np.where(np.arange(V) == eos, 0, -np.inf)
             reached = total[:, :, None] + log_p
-            size = tokens.shape[2] + 1
-            counted = np.where(ended, lengths + 1, size)  # including the end
-            ranked = reached / ((5 + counted[:, :, None]) / 6) ** length_penalty
+            ranked = reached / penalties[np.where(ended, lengths + 1, size)][:, :, None]
             best = np.stack([_best(row, B) for row in ranked.reshape(N, B * V)])
             rows, parents = np.arange(N)[:, None], best // V
             total, chosen = reached.reshape(N, B * V)[rows, best], best % V
             tokens = np.concatenate([tokens[rows, parents], chosen[:, :, None]], axis=2)
-            ended, lengths = ended[rows, parents], lengths[rows, parents]
-            going = ~ended if eos is None else ~ended & (chosen != eos)
-            lengths, ended = np.where(going, size, lengths), ~going
+            before, lengths = ended[rows, parents], lengths[rows, parents]
+            ended = before if eos is None else before | (chosen == eos)
+            lengths = np.where(ended, lengths, size)
+            new = ~before & (ended | (size == max_length))
+            found = _merged(found, tokens, lengths, np.where(new, total / penalties[size], -np.inf), num_best, eos)
+            hope = np.where(ended, -np.inf, total).max(axis=1) / penalties[size:].max()
+            if (hope <= found.scores[:, -1]).all():
+                break
             state, last = _in_order(state, (rows * B + parents).ravel()), chosen.ravel()
-    counted = np.where(ended, lengths + 1, lengths)
-    shown = np.s_[:, :num_best]
-    return Hypotheses(tokens[shown], lengths[shown], (total / ((5 + counted) / 6) ** length_penalty)[shown])
+    exists = ~np.isneginf(found.scores)
+    lengths = np.where(exists, found.lengths, 0)
+    tokens = np.where(exists[:, :, None], found.tokens, 0 if eos is None else eos)
+    return Hypotheses(tokens[:, :, : lengths.max() + 1], lengths, found.scores)
 
 
-def _is_over(ended: NDArray[np.bool_], total: Floats, count: int) -> bool:
-    """Return whether the first `count` sequences of each beam have ended or do not exist."""
-    return bool((ended | np.isneginf(total))[:, :count].all())
+def _penalties(length_penalty: LengthPenalty, max_length: int) -> Floats:
+    """Return what the log-probability of a sequence is divided by, for lengths from 0, which is not used, up."""
+    counts = np.arange(1, max_length + 1)
+    if not callable(length_penalty):
+        check_numbers("beam_search", 0, np.inf, length_penalty=length_penalty)
+        return np.append(1.0, counts ** float(length_penalty))
+    given = np.asarray(length_penalty(counts))
+    if given.shape != counts.shape or given.dtype.kind not in "iuf" or not (np.isfinite(given) & (given > 0)).all():
+        raise ArgumentError(
+            f"beam_search: expected length_penalty to return {max_length} finite numbers above 0 for the lengths 1 to "
+            f"{max_length}, got {given.shape} {given.dtype} {given.ravel()[:3]}; return e.g. lengths ** 0.7."
+        )
+    return np.append(1.0, given.astype(np.float64))
+
+
+def _merged(
+    found: Hypotheses, tokens: Tokens, lengths: Tokens, scores: Floats, count: int, eos: int | None
+) -> Hypotheses:
+    """Return the best `count` of the sequences found and of new ones, in order; before it is found a score is -inf."""
+    longer = tokens.shape[2] - found.tokens.shape[2]
+    padded = np.pad(found.tokens, ((0, 0), (0, 0), (0, longer)), constant_values=0 if eos is None else eos)
+    every = [np.concatenate(pair, axis=1) for pair in ((padded, tokens), (found.lengths, lengths))]
+    ranked = np.concatenate([found.scores, scores], axis=1)
+    rows, best = np.arange(len(ranked))[:, None], np.argsort(-ranked, axis=1, kind="stable")[:, :count]
+    return Hypotheses(every[0][rows, best], every[1][rows, best], ranked[rows, best])
 
 
 def _best(scores: Floats, count: int) -> Tokens:
