@@ -97,6 +97,8 @@ from .verification import verify
 if TYPE_CHECKING:
     from . import interop as interop
     from . import report as report
+    from . import sklearn as sklearn
+    from . import tasks as tasks
     from . import testing as testing
     from . import train as train
 else:
@@ -105,7 +107,7 @@ else:
         """Import packages not loaded with this one (`testing` needs hypothesis); explain names of PyTorch's."""
         if name == "__array_namespace_info__":
             return importlib.import_module(".array_api", __name__).__array_namespace_info__
-        if name in ("array_api", "interop", "report", "testing", "train"):
+        if name in ("array_api", "interop", "report", "sklearn", "tasks", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         raise _explain_missing(name) or AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -211,4 +213,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "interop", "report", "train"])
+    return sorted([*__all__, "interop", "report", "sklearn", "tasks", "train"])
