@@ -18,10 +18,10 @@ from ..errors import ArgumentError, DataError
 from ..nn import evaluating
 from .columns import Column, Encoded, fit_column, guess_kind, to_round_size
 from .dataset import Batches, Dataset
-from .evaluation import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
-from .model import SequenceModel
-from .settings import TaskSettings
+from .scores import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
+from .sequence_model import SequenceModel
 from .targets import KINDS, ClassTargets, Loss, NumberTargets, Targets, check_count
+from .task_settings import TaskSettings
 from .training import EVALUATED_AT_ONCE, make_optimizer, train
 
 Entries = Sequence[Any] | Mapping[str, Sequence[Any]]
