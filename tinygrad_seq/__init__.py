@@ -99,6 +99,8 @@ if TYPE_CHECKING:
     from . import distributed as distributed
     from . import interop as interop
     from . import report as report
+    from . import sklearn as sklearn
+    from . import tasks as tasks
     from . import testing as testing
     from . import train as train
     from .train import fit as fit
@@ -108,7 +110,7 @@ else:
         """Import packages not loaded with this one (`testing` needs hypothesis); explain names of PyTorch's."""
         if name == "__array_namespace_info__":
             return importlib.import_module(".array_api", __name__).__array_namespace_info__
-        if name in ("array_api", "distributed", "interop", "report", "testing", "train"):
+        if name in ("array_api", "distributed", "interop", "report", "sklearn", "tasks", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         if name == "fit":
             return importlib.import_module(".train", __name__).fit
@@ -217,4 +219,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "distributed", "fit", "interop", "report", "train"])
+    return sorted([*__all__, "distributed", "fit", "interop", "report", "sklearn", "tasks", "train"])
