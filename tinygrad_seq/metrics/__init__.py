@@ -3,6 +3,7 @@
 from .accuracy import accuracy
 from .bleu import bleu
 from .edit import character_error_rate, edit_distance, edit_distances, word_error_rate
+from .forecasting import mase, seasonal_naive
 from .likelihood import bits_per_character, perplexity
 from .spans import Score, Scores, Span, find_spans, score_spans
 
@@ -17,8 +18,10 @@ __all__ = [
     "edit_distance",
     "edit_distances",
     "find_spans",
+    "mase",
     "perplexity",
     "score_spans",
+    "seasonal_naive",
     "word_error_rate",
 ]
 
