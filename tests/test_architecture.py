@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("kernels",),
         ("ops",),
         ("autograd",),
-        ("array_api", "functional", "optim", "scan"),
+        ("array_api", "distributed", "functional", "optim", "scan"),
         ("nn",),
         ("data", "metrics", "report", "rtrl", "testing", "train", "verification"),
         ("interop",),
@@ -82,7 +82,7 @@ SAME_NAME = {  # pairs of files that share a name on purpose
 }
 BACKWARD_ALLOWED = {"autograd.tensor.Tensor.backward"}
 IMPORTED_LAZILY = (
-    "h5py", "hypothesis", "keras", "matplotlib", "onnx", "onnxruntime", "rich", "sacrebleu", "safetensors",
+    "h5py", "hypothesis", "keras", "matplotlib", "mpi4py", "onnx", "onnxruntime", "rich", "sacrebleu", "safetensors",
     "tokenizers", "torch", "typer",
 )  # fmt: skip
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")

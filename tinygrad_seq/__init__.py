@@ -95,6 +95,7 @@ from .scan import scan
 from .verification import verify
 
 if TYPE_CHECKING:
+    from . import distributed as distributed
     from . import interop as interop
     from . import report as report
     from . import testing as testing
@@ -105,7 +106,7 @@ else:
         """Import packages not loaded with this one (`testing` needs hypothesis); explain names of PyTorch's."""
         if name == "__array_namespace_info__":
             return importlib.import_module(".array_api", __name__).__array_namespace_info__
-        if name in ("array_api", "interop", "report", "testing", "train"):
+        if name in ("array_api", "distributed", "interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
         raise _explain_missing(name) or AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -211,4 +212,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "interop", "report", "train"])
+    return sorted([*__all__, "distributed", "interop", "report", "train"])

@@ -24,7 +24,7 @@ from tinygrad_seq.errors import CheckpointError
 from tinygrad_seq.train import Run, TrainingConfig
 from tinygrad_seq.train.lock import lock_run
 from tinygrad_seq.train.metrics import append_row
-from tinygrad_seq.train.run import check_free
+from tinygrad_seq.train.run_folder import check_free
 
 VOCABULARY = Vocabulary.build("abc")
 OTHER = Vocabulary.build("xyz")

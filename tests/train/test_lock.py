@@ -22,7 +22,7 @@ from tinygrad_seq.data import Vocabulary
 from tinygrad_seq.errors import CheckpointError
 from tinygrad_seq.train import Run, TrainingConfig, lock
 from tinygrad_seq.train.lock import lock_run
-from tinygrad_seq.train.run import check_free
+from tinygrad_seq.train.run_folder import check_free
 
 VOCABULARIES = Vocabulary.build("abc"), Vocabulary.build("xyz")
 

@@ -1,4 +1,4 @@
-"""The command ``tinygrad-seq``: train, sample, score, info, export, cache, warmup, verify."""
+"""The command ``tinygrad-seq``: train, sample, score, info, report, export, cache, warmup, verify."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..base.files import shown
 from ..base.modes import disable_compile
 from ..base.settings import set_num_threads
 from ..errors import TinygradSeqError
-from . import cache, export, info, sample, score, train, verify, warmup
+from . import cache, export, info, report, sample, score, train, verify, warmup
 from .arguments import WIDE
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command(epilog=train.EXAMPLES, no_args_is_help=True)(train.train)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=info.EXAMPLES)(info.info)
+app.command(epilog=report.EXAMPLES)(report.report)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=cache.EXAMPLES)(cache.cache)
 app.command(epilog=verify.EXAMPLES)(verify.verify)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import shlex
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,14 @@ from ..base.settings import set_num_threads
 from ..data.corpus import BUILT_IN
 from ..errors import ArgumentError, TinygradSeqError
 from ..kernels.shield import COMPILER
+from ..report import Live, TensorBoard
 from ..train import run_files
 from ..train.config import CHANGEABLE, LEVELS, OPTIMIZERS, SCHEDULES, UNITS, TrainingConfig
 from ..train.language_model import CELLS
 from ..train.lock import lock_run
-from ..train.run import Run, check_free
+from ..train.metrics import Row
+from ..train.run import Run
+from ..train.run_folder import check_free
 from ..train.session import Session
 from ..train.stopping import graceful_stop, interruptible
 from .arguments import examples
@@ -126,6 +130,13 @@ def train(
     ] = None,
     force: Annotated[bool, _option(_RUN, "Replace the run in --out.", "--force")] = False,
     trust: Annotated[bool, _option(_RUN, "Run the code of the cell that the run contains.", "--trust")] = False,
+    live: Annotated[
+        bool, _option(_RUN, "Write RUN/report.html, and rewrite it while training; needs the extra 'plot'.", "--live")
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        _option(_RUN, "Write TensorBoard events to this folder; needs the extra 'tensorboard'.", metavar="FOLDER"),
+    ] = None,
     **settings: Any,
 ) -> None:
     """Train a language model. Ctrl-C saves a checkpoint and prints the command to resume."""
@@ -143,7 +154,8 @@ def train(
     if origin and "corpus" not in given:
         raise ArgumentError("train: expected --corpus with --from, got none; pass the text to train on.")
     run = session = None
-    with graceful_stop() as request, make_display() as display, lock_run(folder):
+    logs = _logs(folder, live, tensorboard, trust)
+    with graceful_stop() as request, make_display() as display, logs as log, lock_run(folder):
         try:
             with interruptible():
                 if resume:
@@ -158,6 +170,7 @@ def train(
             display.begin(run, session)
             for row in session.rows(run, stop=request):
                 display.show(row)
+                log(row)
         except KeyboardInterrupt:
             if run and session and session.steps.number == 0:
                 run_files.discard(run.folder)
@@ -182,6 +195,23 @@ def train(
     if any(thread.name == COMPILER for thread in threading.enumerate()):
         os._exit(128 + request.signal)  # without waiting for a kernel; everything is closed
     raise typer.Exit(128 + request.signal)
+
+
+@contextlib.contextmanager
+def _logs(folder: Path, live: bool, tensorboard: Path | None, trust: bool) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that hands a row to the live report and to TensorBoard, if they are wanted."""
+    with contextlib.ExitStack() as stack:
+        logs: list[Callable[[Row], None]] = []
+        if live:
+            logs.append(stack.enter_context(Live(folder / "report.html", folder, trust=trust)))
+        if tensorboard is not None:
+            logs.append(stack.enter_context(TensorBoard(tensorboard)))
+
+        def log(row: Row) -> None:
+            for one in logs:
+                one(row)
+
+        yield log
 
 
 def _started(

@@ -22,6 +22,40 @@ class Binding:
 
     folder: Path
     id: str | None
+    caller: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the checkpoints of the run record under ``"run"``."""
+        return {"id": self.id}
+
+    def checked(self, content: dict[str, Any], path: Path) -> dict[str, Any]:
+        """Return the content of the checkpoint `path` without its record of the run, which is verified.
+
+        Raises
+        ------
+        CheckpointError
+            If it belongs to another run, vocabulary or settings, or its weights do not fit the settings.
+        """
+        found = content.pop("run", None)
+        if found is not None or self.id is not None:
+            self._check_record(found if isinstance(found, dict) else {}, path)
+        return content
+
+    def _check_record(self, found: dict[str, Any], path: Path) -> None:
+        """Raise unless what a checkpoint records is that of this run."""
+        own = self.to_json()
+        for key, place in (("id", "run"), ("vocabulary", "vocabulary")):
+            if found.get(key) != own.get(key, found.get(key)):
+                raise CheckpointError(
+                    f"{self.caller}.load: expected '{path}' to belong to the {place} in '{self.folder}', got one of "
+                    f"another {place}; restore the files of the run."
+                )
+
+
+@dataclass(frozen=True)
+class TextBinding(Binding):
+    """The run of a language model: its vocabulary, and the settings that may not change, are bound too."""
+
     vocabulary: Vocabulary
     config: TrainingConfig
 
@@ -36,34 +70,21 @@ class Binding:
         return {"id": self.id, "vocabulary": self.vocabulary.digest, "settings": fixed}
 
     def checked(self, content: dict[str, Any], path: Path) -> dict[str, Any]:
-        """Return the content of the checkpoint `path` without its record of the run, which is verified.
-
-        Raises
-        ------
-        CheckpointError
-            If it belongs to another run, vocabulary or settings, or its weights do not fit the settings.
-        """
+        """Return the content as `Binding.checked`, after a look at its weights."""
         if "steps" in content:
             self._check_weights(content, path)
-        found = content.pop("run", None)
-        if found is None and self.id is None:
-            return content
-        found, own = found if isinstance(found, dict) else {}, self.to_json()
-        for key, place in (("id", "run"), ("vocabulary", "vocabulary")):
-            if found.get(key) != own[key]:
-                raise CheckpointError(
-                    f"Run.load: expected '{path}' to belong to the {place} in '{self.folder}', got one of another "
-                    f"{place}; restore the files of the run."
-                )
+        return super().checked(content, path)
+
+    def _check_record(self, found: dict[str, Any], path: Path) -> None:
+        super()._check_record(found, path)
         settings = found.get("settings")
-        for name, value in own["settings"].items():
+        for name, value in self.to_json()["settings"].items():
             trained = settings.get(name, value) if isinstance(settings, dict) else None
             if trained != value:
                 raise CheckpointError(
                     f"Run.load: expected {name}={trained!r} in '{self.folder / 'config.json'}', with which '{path}' "
                     f"was trained, got {value!r}; restore config.json."
                 )
-        return content
 
     def _check_weights(self, content: dict[str, Any], path: Path) -> None:
         """Raise unless the weights fit the settings: a model of the sizes in a tampered file would fill the memory."""

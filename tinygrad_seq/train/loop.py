@@ -4,54 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..autograd.tensor import Tensor
 from ..base import settings
-from ..base.modes import autocast, no_grad
-from ..base.tree import flatten, map_leaves
+from ..base.modes import no_grad
 from ..data import Windows
-from ..errors import AnomalyError, ArgumentError, CheckpointError
+from ..data.windows import Window
+from ..errors import ArgumentError
 from ..functional import cross_entropy
-from ..kernels.allocator import keep_freed_memory
-from ..nn import Module, detach_state, evaluating
-from ..optim import Optimizer, ReduceLROnPlateau, Scheduler
+from ..nn import Module, evaluating
+from ..optim import Optimizer, Scheduler
+from .updates import Updates
 
 
-class Step(NamedTuple):
-    """The measurements of one update.
-
-    Attributes
-    ----------
-    number : int
-        The number of the update, from 1.
-    loss : float
-        Mean loss in nats per token.
-    gradient_norm : float
-        Norm of the gradient before clipping.
-    lr : float
-        Learning rate of the update.
-    tokens : int
-        Number of target tokens.
-
-    Examples
-    --------
-    >>> from tinygrad_seq.train import Step
-    >>> Step(number=1, loss=2.3, gradient_norm=0.7, lr=0.01, tokens=2048).loss
-    2.3
-    """
-
-    number: int
-    loss: float
-    gradient_norm: float
-    lr: float
-    tokens: int
-
-
-class TrainingSteps:
+class TrainingSteps(Updates):
     """Train a language model: an endless iterator that makes one update per window of text and yields one `Step`.
 
     The state of the network is carried from window to window, detached from its history, and starts over with each pass
@@ -117,121 +87,37 @@ class TrainingSteps:
     ) -> None:
         if not 0 <= restart <= 1:
             raise ArgumentError(f"TrainingSteps: expected restart to be from 0 to 1, got {restart!r}; pass e.g. 0.1.")
-        keep_freed_memory()
-        self.model = model
+        super().__init__(model, optimizer, scheduler=scheduler, clip_norm=clip_norm, precision=precision)
         self.windows = windows
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        self.clip_norm = clip_norm
         self.begins, self.restart = begins, restart
-        self._casting = autocast(precision)
         self._loss = self._loss_of_logits if loss is None else loss
-        self.number = 0
-        self.state: Any = None
+        self._pass: Iterator[Window] | None = None
 
-    def __iter__(self) -> Iterator[Step]:
-        while True:
-            for inputs, targets in self.windows:
-                yield self._update(inputs, targets)
-            self.state = None
+    def _next_batch(self) -> Window | None:
+        if self._pass is None:
+            self._pass = iter(self.windows)
+        window = next(self._pass, None)
+        if window is None:
+            self._pass = None
+        return window
 
-    def _update(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Step:
-        if not self.model.training:  # submodules may be in evaluation mode on purpose
-            self.model.train()
-        self.optimizer.zero_grad()
+    def _loss_of(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> tuple[Tensor, float, Any]:
         options = {}
         if self.begins is not None and self.restart:
             chosen = settings.generator().random(inputs.shape) < self.restart
             options["reset"] = (inputs == self.begins) & chosen
-        with self._casting:
-            loss, state = self._loss(inputs, targets, self.state, **options)
-        loss.backward()
-        lr = self.optimizer.param_groups[0]["lr"]
-        norm = self._step(loss.item())
-        for schedule in flatten(self.scheduler)[0]:
-            if not isinstance(schedule, ReduceLROnPlateau):
-                schedule.step()
-        self.state = detach_state(state)
-        self.number += 1
-        return Step(self.number, float(loss.item()), norm, lr, targets.size)
+        loss, state = self._loss(inputs, targets, self.state, **options)
+        return loss, targets.size, state
 
     def _loss_of_logits(self, tokens: ArrayLike, targets: ArrayLike, state: Any, **options: Any) -> tuple[Tensor, Any]:
         logits, state = self.model(tokens, state, **options)
         return cross_entropy(logits, targets, axis=-1), state
 
-    def _step(self, loss: float) -> float:
-        """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""
-        found, cause = f"loss {loss}", None
-        try:
-            if math.isfinite(loss):
-                return self.optimizer.step(max_norm=self.clip_norm)
-        except AnomalyError as error:
-            found, cause = f"loss {loss} and gradients that are not", error
-        raise AnomalyError(
-            f"TrainingSteps: expected a finite loss and gradient at step {self.number + 1}, got {found}; resume from a "
-            "checkpoint with a smaller lr or clip_norm, or start again with them."
-        ) from cause
+    def _position(self) -> dict[str, Any]:
+        return {"windows": self.windows.state_dict()}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state that `load_state_dict` restores bit for bit; `save_checkpoint` can write it."""
-        return {
-            "number": self.number,
-            "state": map_leaves(lambda leaf: leaf.numpy().copy(), self.state),
-            "windows": self.windows.state_dict(),
-            "model": dict(self.model.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": map_leaves(lambda schedule: schedule.state_dict(), self.scheduler),
-            "generator": settings.generator().bit_generator.state,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore `state`; the model, text, optimiser and schedules must be of the same kind.
-
-        Parameters
-        ----------
-        state : dict
-            What `state_dict` returned.
-
-        Raises
-        ------
-        CheckpointError
-            If an entry or the state of a schedule is missing. The part that an entry does not fit raises its own error.
-        """
-        if missing := self.state_dict().keys() - state.keys():
-            raise CheckpointError(
-                f"TrainingSteps.load_state_dict: expected what state_dict returns, got none of {sorted(missing)}; "
-                "load a checkpoint of a training run."
-            )
-        schedules, saved = flatten(self.scheduler)[0], state["scheduler"]
-        saved = list(saved) if isinstance(saved, list | tuple) else [saved] * (saved is not None)
-        if len(schedules) != len(saved):
-            raise CheckpointError(
-                f"TrainingSteps.load_state_dict: expected the state of {len(schedules)} schedules, got that of "
-                f"{len(saved)}; create the same schedules as in the saved run."
-            )
+    def _load_position(self, state: dict[str, Any]) -> None:
         self.windows.load_state_dict(state["windows"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(self._renumbered(state["optimizer"], state["model"]))
-        for schedule, part in zip(schedules, saved, strict=True):
-            schedule.load_state_dict(part)
-        self.state = map_leaves(Tensor, state["state"])
-        self.number = state["number"]
-        settings.generator().bit_generator.state = state["generator"]
-
-    def _renumbered(self, optimizer: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
-        """Return the state of the optimiser with the parameters numbered as they are today.
-
-        Before 0.2, parameters of a user's cell could come after those of the modules in it. A checkpoint numbers them
-        in the order in which it holds the model.
-        """
-        named = dict(self.model.named_parameters(remove_duplicate=False))
-        saved = list(dict.fromkeys(id(named[name]) for name in model if name in named))
-        today = [id(parameter) for parameter in self.model.parameters()]
-        trained = [id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]]
-        if saved == today or trained != today or sorted(saved) != sorted(today):
-            return optimizer
-        states = {today.index(saved[int(number)]): state for number, state in optimizer["state"].items()}
-        return {**optimizer, "state": states}
 
 
 def evaluate(

@@ -18,6 +18,7 @@ from ..errors import CheckpointError
 
 _FORMAT = "tinygrad_seq.run"
 _VERSION = 2
+LANGUAGE_MODEL = "language_model"
 
 
 def _is_count(value: Any) -> bool:
@@ -45,43 +46,47 @@ def to_bytes(content: dict[str, Any]) -> bytes:
     return (json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n").encode()
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return the content of config.json: ``"config"``, ``"facts"`` and, of version 2, ``"id"``, ``"vocabulary"``, ...
+def read(path: Path, caller: str = "Run.open") -> dict[str, Any]:
+    """Return the content of config.json: ``"kind"``, ``"config"``, ``"facts"`` and, of version 2, ``"id"``, ...
+
+    A file without a kind is of a language model. `caller` is the name of the function that the user called.
 
     Raises
     ------
     CheckpointError
         If it is no config.json of a run, was changed since it was written, or is of a newer version of the package.
     """
-    content = read_json(path, "Run.open")
+    content = read_json(path, caller)
     version = content.get("version")
     if content.get("format") != _FORMAT or type(version) is not int:
         raise CheckpointError(
-            f"Run.open: expected '{path}' to describe a run, got JSON of another kind; pass the folder that was given "
+            f"{caller}: expected '{path}' to describe a run, got JSON of another kind; pass the folder that was given "
             "to train as --out."
         )
     if not 1 <= version <= _VERSION:
         raise CheckpointError(
-            f"Run.open: expected version 1 to {_VERSION} of '{path}', got {version}; update tinygrad_seq."
+            f"{caller}: expected version 1 to {_VERSION} of '{path}', got {version}; update tinygrad_seq."
         )
     try:
         digest = _digest(content)
     except RecursionError as error:
         raise CheckpointError(
-            f"Run.open: expected JSON in '{path}', got values nested too deeply; restore the file."
+            f"{caller}: expected JSON in '{path}', got values nested too deeply; restore the file."
         ) from error
     if content.get("sha256") != digest and (version > 1 or "id" in content):
         raise CheckpointError(
-            f"Run.open: expected '{path}' as train wrote it, got another content; restore it. Settings are changed by "
+            f"{caller}: expected '{path}' as train wrote it, got another content; restore it. Settings are changed by "
             "train --resume with new options."
         )
-    facts = content.get("facts")
+    kind, facts = content.setdefault("kind", LANGUAGE_MODEL), content.get("facts")
+    if not isinstance(kind, str) or not isinstance(content.get("config"), dict):
+        raise CheckpointError(f"{caller}: expected 'kind' and 'config' of a run in '{path}', got others; restore it.")
     if not isinstance(facts, dict):
-        raise CheckpointError(f"Run.open: expected 'facts', a JSON object, in '{path}', got {facts!r:.50}; restore it.")
+        raise CheckpointError(f"{caller}: expected 'facts', a JSON object, in '{path}', got {facts!r:.50}; restore it.")
     for name, (_, accepts) in _FACTS.items():
-        if name in facts and not accepts(facts[name]):
+        if kind == LANGUAGE_MODEL and name in facts and not accepts(facts[name]):
             raise CheckpointError(
-                f"Run.open: '{path}': expected another kind of value for the fact {name!r}, got {facts[name]!r:.50}; "
+                f"{caller}: '{path}': expected another kind of value for the fact {name!r}, got {facts[name]!r:.50}; "
                 "restore it."
             )
     return content

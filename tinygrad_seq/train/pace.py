@@ -26,17 +26,17 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[int, float]] = deque(maxlen=_RECENT)
+        self._steps: deque[tuple[float, float]] = deque(maxlen=_RECENT)
         self._counted_steps = self._counted_evaluations = 0
         self._per_evaluated_token: float | None = None
 
-    def add_step(self, tokens: int, seconds: float) -> None:
+    def add_step(self, tokens: float, seconds: float) -> None:
         """Count one step."""
         if self._counted_steps:
             self._steps.append((tokens, seconds))
         self._counted_steps += 1
 
-    def add_evaluation(self, tokens: int, seconds: float) -> None:
+    def add_evaluation(self, tokens: float, seconds: float) -> None:
         """Count one evaluation, with its sample and checkpoints."""
         if self._counted_evaluations:
             self._per_evaluated_token = seconds / tokens

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..base import settings
-from ..base.tree import flatten
 from ..data import Corpus, Vocabulary, Windows, load_corpus
 from ..errors import ArgumentError, CheckpointError, DataError, TinygradSeqError
-from ..optim import ReduceLROnPlateau
 from .build import build_model, build_optimizer
 from .config import CHANGEABLE, TrainingConfig
+from .driver import Driver, Limits, Progress
 from .evaluation import Evaluation
 from .learning_rate import Schedule
-from .loop import Step, TrainingSteps
-from .metrics import Row, append_row, measures
-from .pace import Pace
+from .loop import TrainingSteps
+from .metrics import Row, measures
 from .run import Run
-from .stopping import EarlyStopping, interruptible
+from .stopping import EarlyStopping
 from .text import Text, open_text, read_text
+from .updates import Step
 
 REPORT_EVERY = 10
 # What the weights of a model are bound to.
@@ -36,14 +30,8 @@ _OF_THE_WEIGHTS = (
     *("cell", "embedding_size", "hidden_size", "num_layers"),
 )
 
-Progress = Callable[[str, int, int], object]
 
-
-class _Stopped(Exception):  # noqa: N818 (no error)
-    """Raised inside an evaluation when the caller asks to stop."""
-
-
-class Session:
+class Session(Driver):
     """Train the model that a `TrainingConfig` describes; `rows` trains and yields the metrics.
 
     The constructor validates the settings, reads the corpus and builds the model. `rows` and `save` write the run.
@@ -121,14 +109,14 @@ class Session:
         progress: Progress | None,
     ) -> None:
         self.config, self.vocabulary, self.text, self.facts = config, vocabulary, text, facts
-        windows = Windows(text.training, config.batch_size, config.window)
+        self.windows = Windows(text.training, config.batch_size, config.window)
         settings.manual_seed(config.seed)
         self.model = build_model(config, len(vocabulary))
         optimizer = build_optimizer(config, self.model)
         self.schedule = schedule
-        self.steps = TrainingSteps(
+        steps = TrainingSteps(
             self.model,
-            windows,
+            self.windows,
             optimizer,
             scheduler=schedule.build(optimizer),
             clip_norm=config.clip_norm or float("inf"),
@@ -137,17 +125,11 @@ class Session:
             precision=config.precision,
             loss=self.model.loss,
         )
+        limits = Limits(config.steps, 0, config.minutes, config.evaluate_every, REPORT_EVERY)
+        self._start(steps, limits, EarlyStopping(config.patience), progress)
         self.evaluation = Evaluation(self.model, vocabulary, text, config)
-        self.stopping = EarlyStopping(config.patience)
-        self.pace = Pace()
-        self.seconds = 0.0
         self.changes: dict[str, tuple[Any, Any]] = {}
         self.notes: list[str] = []
-        self._progress = progress or (lambda *_: None)
-        self._recent: list[tuple[float, int]] = []  # loss and tokens of the steps since the last row
-        self._due: Step | None = None  # the last step, if its evaluation is still to be done
-        self._tested_at = self.saved_at = 0
-        self._point: tuple[int, int] | None = None  # the step that was resumed from, and the last row to keep
 
     @classmethod
     def resume(
@@ -266,110 +248,6 @@ class Session:
         }
         return session
 
-    def rows(self, run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Row]:
-        """Train, and yield the metrics every 10 steps and at each evaluation on the held-out text.
-
-        Each row is first appended to the metrics file of `run`. A checkpoint is written before and after each
-        evaluation, and when `stop()` returns true. If the text has a test part, the last row holds the loss of the best
-        checkpoint on it.
-
-        Parameters
-        ----------
-        run : Run
-            The run folder to write to.
-        stop : callable, default never
-            Called after every step, and during an evaluation before every window and token; training stops when it
-            returns true. An evaluation that it ends is done again at `resume`.
-
-        Yields
-        ------
-        dict
-            Metrics by name: ``"step"``, ``"loss"``, ``"bits_per_character"``, ``"seconds"``, ...
-
-        Raises
-        ------
-        CheckpointError
-            If a file cannot be written, e.g. because the disk is full. Earlier checkpoints are unchanged.
-        AnomalyError
-            If the training diverges.
-        """
-        began = time.perf_counter() - self.seconds
-        steps = iter(self.steps)
-
-        def poll(stage: str, done: int, total: int) -> None:
-            self._progress(stage, done, total)
-            if stop():
-                raise _Stopped
-
-        with contextlib.suppress(_Stopped):
-            while self._due is not None or not self._is_over():
-                if self._due is None:
-                    step = self._train(steps)
-                    self.seconds = time.perf_counter() - began
-                    self._progress("training", step.number, self.config.steps)
-                    if self._is_over() or step.number % self.config.evaluate_every == 0:
-                        self._due = step
-                        self.save(run)
-                    elif step.number % REPORT_EVERY == 0:
-                        row = self._report(step)
-                        self._append(run, row)
-                        yield row
-                    if stop():
-                        if self._due is None:
-                            self.save(run)
-                        return
-                else:
-                    started = time.perf_counter()
-                    with interruptible():
-                        row = self.evaluation.measure("validation", self.config.eval_tokens, poll)
-                        row["sample"] = self.evaluation.sample(self.steps.number, poll)
-                    self._cut(run)
-                    self._judge(row)
-                    row = self._report(self._due) | row
-                    self._append(run, row)
-                    self._due = None
-                    self.save(run, best=self.stopping.waited == 0)
-                    self.pace.add_evaluation(row["validation_tokens"], time.perf_counter() - started)
-                    yield row
-                    if stop():
-                        return
-            if self._is_test_due():
-                with interruptible():
-                    row = self._test(run, poll)
-                self._append(run, row)
-                self._tested_at = self.steps.number
-                self.save(run)
-                yield row
-
-    def save(self, run: Run, *, best: bool = False) -> None:
-        """Write a checkpoint that `resume` restores bit for bit.
-
-        Parameters
-        ----------
-        run : Run
-            The run folder to write to.
-        best : bool, default False
-            Whether it is the best checkpoint so far.
-        """
-        self._cut(run)
-        content = {
-            "steps": self.steps.state_dict(),
-            "stopping": self.stopping.state_dict(),
-            "seconds": self.seconds,
-            "recent": [list(pair) for pair in self._recent],
-            "due": None if self._due is None else list(self._due),
-            "tested_at": self._tested_at,
-            "config": {name: getattr(self.config, name) for name in CHANGEABLE},
-            "schedule": dataclasses.asdict(self.schedule),
-        }
-        run.save(self.steps.number, content, best=best)
-        self.saved_at = self.steps.number
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the run has done its steps or used its time or patience, and all its evaluations."""
-        return self._due is None and self._is_over() and not self._is_test_due()
-
     def seconds_left(self) -> float | None:
         """Return an estimate of the time until the run ends, or None before its speed is known."""
         number, config = self.steps.number, self.config
@@ -386,16 +264,7 @@ class Session:
     def _load(self, content: dict[str, Any], old: dict[str, Any], new_lr: bool) -> None:
         """Restore a checkpoint that was written with the settings `old`, then apply those that differ."""
         config, steps = self.config, self.steps
-        steps.load_state_dict(content["steps"])
-        self.stopping.load_state_dict(content["stopping"])
-        self.seconds, self.saved_at = content["seconds"], steps.number
-        nominal = config.batch_size * config.window  # version 0.1.0 saved the losses alone
-        self._recent = [
-            (item, nominal) if isinstance(item, float) else (item[0], item[1]) for item in content["recent"]
-        ]
-        self._due = Step(*content["due"]) if content.get("due") else None
-        self._tested_at = content.get("tested_at", 0)
-        self._point = steps.number, steps.number - (self._due is not None)
+        self._restore(content, config.batch_size * config.window)
         self.changes = {
             name: (value, getattr(config, name)) for name, value in old.items() if value != getattr(config, name)
         }
@@ -412,72 +281,43 @@ class Session:
 
     # ------------------------------------------------------------------------------------------- training
 
-    def _is_over(self) -> bool:
-        config = self.config
-        timed_out = 0 < 60 * config.minutes <= self.seconds
-        return timed_out or self.steps.number >= config.steps or self.stopping.exhausted
+    def _evaluate(self, poll: Progress) -> Row:
+        row = self.evaluation.measure("validation", self.config.eval_tokens, poll)
+        row["sample"] = self.evaluation.sample(self.steps.number, poll)
+        return row
 
-    def _is_test_due(self) -> bool:
-        return self._is_over() and len(self.text.test) > 0 and self._tested_at != self.steps.number
+    def _measure_test(self, poll: Progress) -> Row:
+        return self.evaluation.measure("test", 0, poll)
 
-    def _train(self, steps: Iterator[Step]) -> Step:
-        """Make one step; a stop is obeyed at once if nothing can be lost, as in the first step, which compiles."""
-        started = time.perf_counter()
-        with interruptible() if self.saved_at == self.steps.number else contextlib.nullcontext():
-            if self.pace.is_new:
-                self._progress("compiling", 0, 1)
-            step = next(steps)
-            if self.pace.is_new:
-                self._progress("compiling", 1, 1)
-        self.pace.add_step(step.tokens, time.perf_counter() - started)
-        self._recent.append((step.loss, step.tokens))
-        return step
+    @property
+    def _has_test(self) -> bool:
+        return len(self.text.test) > 0
 
-    def _report(self, step: Step) -> Row:
-        losses, tokens = zip(*self._recent, strict=True)
-        self._recent = []
+    def _monitored(self, row: Row) -> float:
+        return float(row["validation_loss"])
+
+    def _after_step(self, step: Step) -> None:
+        pass
+
+    def _after_evaluation(self, row: Row, seconds: float) -> None:
+        self.pace.add_evaluation(row["validation_tokens"], seconds)
+
+    def _figures(self, step: Step, loss: float) -> Row:
         return {
             "step": step.number,
-            "passes": step.number / len(self.steps.windows),
-            **measures(float(np.average(losses, weights=tokens)), self.text.characters_per_token("training")),
+            "passes": step.number / len(self.windows),
+            **measures(loss, self.text.characters_per_token("training")),
             "gradient_norm": step.gradient_norm,
             "lr": step.lr,
             "seconds": self.seconds,
             "tokens_per_second": self.pace.tokens_per_second,
         }
 
-    def _judge(self, row: Row) -> None:
-        """Update plateaus and early stopping with the metrics of an evaluation."""
-        loss = row["validation_loss"]
-        for schedule in flatten(self.steps.scheduler)[0]:
-            if isinstance(schedule, ReduceLROnPlateau):
-                schedule.step(loss)
-        self.stopping.improves(loss, self.steps.number)
-
-    def _test(self, run: Run, poll: Progress) -> Row:
-        """Return the metrics of the best checkpoint on the test part."""
-        content = run.load("best")
-        weights = {name: array.copy() for name, array in self.model.state_dict().items()}
-        self.model.load_state_dict(content["steps"]["model"])
-        try:
-            measured = self.evaluation.measure("test", 0, poll)
-        finally:
-            self.model.load_state_dict(weights)
-        best = content["steps"]["number"]
-        return {"step": self.steps.number, "seconds": self.seconds, "test_step": best, **measured}
-
-    def _append(self, run: Run, row: Row) -> None:
-        self._cut(run)
-        append_row(run.metrics, row)
-
-    def _cut(self, run: Run) -> None:
-        """Before the first write after a resume: drop what lies after the checkpoint."""
-        if self._point is not None:
-            step, last_row = self._point
-            run.cut(step, last_row=last_row, last_test=self._tested_at)
-            self._point = None
-            if not run.best.exists():  # it was of a branch that is dropped
-                self.stopping.best = math.inf
+    def _more_content(self) -> dict[str, Any]:
+        return {
+            "config": {name: getattr(self.config, name) for name in CHANGEABLE},
+            "schedule": dataclasses.asdict(self.schedule),
+        }
 
 
 def _load(config: TrainingConfig, progress: Progress | None) -> Corpus:

@@ -18,11 +18,13 @@ class EarlyStopping:
     ----------
     patience : int, default 0
         Stop after this many evaluations in a row without improvement; 0 means never.
+    mode : str, default "min"
+        ``"min"`` if a lower value is better, ``"max"`` if a higher one is.
 
     Attributes
     ----------
     best : float
-        The lowest loss so far.
+        The best value so far.
     best_step : int
         The step of that evaluation; 0 before the first.
     waited : int
@@ -37,30 +39,35 @@ class EarlyStopping:
     (1.0, True)
     """
 
-    def __init__(self, patience: int = 0) -> None:
+    def __init__(self, patience: int = 0, mode: str = "min") -> None:
         self.patience = patience
-        self.best = math.inf
+        self.mode = mode
+        self.forget()
         self.best_step = 0
         self.waited = 0
 
-    def improves(self, loss: float, step: int = 0) -> bool:
+    def forget(self) -> None:
+        """Take the next value as the best one."""
+        self.best = math.inf if self.mode == "min" else -math.inf
+
+    def improves(self, value: float, step: int = 0) -> bool:
         """Count one evaluation.
 
         Parameters
         ----------
-        loss : float
-            The loss of the evaluation.
+        value : float
+            The value of the evaluation, such as its loss.
         step : int, default 0
             The step of the evaluation.
 
         Returns
         -------
         bool
-            Whether it is the lowest loss so far.
+            Whether it is the best value so far.
         """
-        better = loss < self.best
+        better = value < self.best if self.mode == "min" else value > self.best
         if better:
-            self.best, self.best_step = loss, step
+            self.best, self.best_step = value, step
         self.waited = 0 if better else self.waited + 1
         return better
 
