@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from . import report as report
     from . import testing as testing
     from . import train as train
+    from .train import fit as fit
 else:
 
     def __getattr__(name: str) -> Any:
@@ -108,6 +109,8 @@ else:
             return importlib.import_module(".array_api", __name__).__array_namespace_info__
         if name in ("array_api", "distributed", "interop", "report", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
+        if name == "fit":
+            return importlib.import_module(".train", __name__).fit
         raise _explain_missing(name) or AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -212,4 +215,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "distributed", "interop", "report", "train"])
+    return sorted([*__all__, "distributed", "fit", "interop", "report", "train"])

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from ..base.tree import flatten
+from ..distributed import world
 from ..errors import AnomalyError
 from ..optim import ReduceLROnPlateau
 from .metrics import Row
@@ -123,6 +124,7 @@ class Driver(ABC):
         self.epochs = 0
         self._progress = progress or (lambda *_: None)
         self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
+        self._total = limits.steps
         self._last: Step | None = None
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
         self._evaluated_at = self._tested_at = self.saved_at = 0
@@ -155,10 +157,6 @@ class Driver(ABC):
     def _keeps_best(self) -> bool:
         """Whether the best evaluation is kept, for the test and the use of the model."""
         return True
-
-    @abstractmethod
-    def _after_step(self, step: Step) -> None:
-        """Act after a step."""
 
     @abstractmethod
     def _after_evaluation(self, row: Row, seconds: float) -> None:
@@ -199,16 +197,19 @@ class Driver(ABC):
         """
         began = time.perf_counter() - self.seconds
 
+        def agreed(seconds: float = 0.0) -> tuple[bool, float]:
+            return world().agree(bool(stop()), seconds)
+
         def poll(stage: str, done: int, total: int) -> None:
             self._progress(stage, done, total)
-            if stop():
+            if agreed()[0]:
                 raise _Stopped
 
         with contextlib.suppress(_Stopped):
             while self._due is not None or not self._is_over():
                 if self._due is None:
                     step = self._train()
-                    self.seconds = time.perf_counter() - began
+                    stops, self.seconds = agreed(time.perf_counter() - began)
                     if step is None and not self._is_due(step):
                         continue
                     if self._is_due(step):
@@ -218,13 +219,13 @@ class Driver(ABC):
                         row = self._report(step)
                         self._append(run, row)
                         yield row
-                    if stop():
+                    if stops:
                         if self._due is None:
                             self.save(run)
                         return
                 else:
                     started = time.perf_counter()
-                    with interruptible():
+                    with self._interruptible():
                         row = self._evaluate(poll)
                     self._cut(run)
                     row = self._report(self._due) | row
@@ -235,10 +236,10 @@ class Driver(ABC):
                     self.save(run, best=improves)
                     self._after_evaluation(row, time.perf_counter() - started)
                     yield row
-                    if stop():
+                    if agreed()[0]:
                         return
             if self._is_test_due():
-                with interruptible():
+                with self._interruptible():
                     row = self._test(run, poll)
                 self._append(run, row)
                 self._tested_at = self.steps.number
@@ -257,7 +258,9 @@ class Driver(ABC):
         """
         self._cut(run)
         if best or run.keeps_checkpoints:
-            run.save(self.steps.number, self._content(), best=best)
+            content = self._content()  # on all ranks
+            if self._writes(run):
+                run.save(self.steps.number, content, best=best)
         self.saved_at = self.steps.number
 
     @property
@@ -273,7 +276,7 @@ class Driver(ABC):
         Return None if a pass over the batches has ended instead.
         """
         started = time.perf_counter()
-        with interruptible() if self.saved_at == self.steps.number else contextlib.nullcontext():
+        with self._interruptible() if self.saved_at == self.steps.number else contextlib.nullcontext():
             if self.pace.is_new:
                 self._progress("compiling", 0, 1)
             step = self.steps.advance()
@@ -285,9 +288,16 @@ class Driver(ABC):
         self.pace.add_step(step.weight, time.perf_counter() - started)
         self._last = step
         self._recent.append((step.loss, step.weight))
-        self._progress("training", step.number, self.limits.steps)
-        self._after_step(step)
+        self._progress("training", step.number, self._total)
         return step
+
+    def _writes(self, run: Folder) -> bool:
+        """Whether this process writes to `run`: of several ranks one does, but each holds its own best weights."""
+        return world().is_writer or not run.keeps_checkpoints
+
+    def _interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which a signal acts at once; several ranks stop together, after a step."""
+        return interruptible() if world().size == 1 else contextlib.nullcontext()
 
     def _is_every(self, interval: int) -> bool:
         return interval > 0 and self.steps.number % interval == 0
@@ -327,13 +337,14 @@ class Driver(ABC):
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(value)
-        return self.stopping.improves(value, self.steps.number) and self._keeps_best
+        return self.stopping.improves(value, self.steps.number if self._keeps_best else 0) and self._keeps_best
 
     def _test(self, run: Folder, poll: Progress) -> Row:
         """Return the metrics of the best checkpoint on the test part."""
         best = self.steps.number
         model = self.steps.model
         weights = {name: array.copy() for name, array in model.state_dict().items()}
+        world().agree(False)  # the files are written
         if self._keeps_best:
             content = run.load("best")["steps"]
             model.load_state_dict(content["model"])
@@ -346,15 +357,18 @@ class Driver(ABC):
 
     def _append(self, run: Folder, row: Row) -> None:
         self._cut(run)
-        run.append(row)
+        if self._writes(run):
+            run.append(row)
 
     def _cut(self, run: Folder) -> None:
         """Before the first write after a resume: drop what lies after the checkpoint."""
         if self._point is not None:
             step, last_row = self._point
-            run.cut(step, last_row=last_row, last_test=self._tested_at)
+            if self._writes(run):
+                run.cut(step, last_row=last_row, last_test=self._tested_at)
             self._point = None
-            if not run.has_best:  # it was of a branch that is dropped
+            world().agree(False)  # the files are cut
+            if self._keeps_best and not run.has_best:  # it was of a branch that is dropped
                 self.stopping.forget()
 
     # ------------------------------------------------------------------------------------------- saved state

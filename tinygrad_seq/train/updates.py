@@ -11,6 +11,7 @@ from ..autograd.tensor import Tensor
 from ..base import settings
 from ..base.modes import autocast
 from ..base.tree import flatten, map_leaves
+from ..distributed import world
 from ..errors import AnomalyError, CheckpointError
 from ..kernels.allocator import keep_freed_memory
 from ..nn import Module, detach_state
@@ -117,17 +118,18 @@ class Updates(ABC):
         if not self.model.training:  # submodules may be in evaluation mode on purpose
             self.model.train()
         self.optimizer.zero_grad()
-        with self._casting:
+        with world().draws(self.number), self._casting:
             loss, weight, state = self._loss_of(inputs, targets)
         loss.backward()
+        mean, weight = world().average(self.model.parameters(), float(loss.item()), weight)
         lr = self.optimizer.param_groups[0]["lr"]
-        norm = self._step(loss.item())
+        norm = self._step(mean)
         for schedule in flatten(self.scheduler)[0]:
             if not isinstance(schedule, ReduceLROnPlateau):
                 schedule.step()
         self.state = detach_state(state)
         self.number += 1
-        return Step(self.number, float(loss.item()), norm, lr, weight)
+        return Step(self.number, mean, norm, lr, weight)
 
     def _step(self, loss: float) -> float:
         """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""
