@@ -16,12 +16,12 @@ from ..base.modes import no_grad
 from ..data import Labels
 from ..errors import ArgumentError, DataError
 from ..nn import evaluating
-from .columns import Column, Encoded, fit_column, guess_kind
+from .columns import Column, Encoded, fit_column, guess_kind, to_round_size
 from .dataset import Batches, Dataset
-from .evaluation import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
-from .model import SequenceModel
-from .settings import TaskSettings
+from .scores import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
+from .sequence_model import SequenceModel
 from .targets import KINDS, ClassTargets, Loss, NumberTargets, Targets, check_count
+from .task_settings import TaskSettings
 from .training import EVALUATED_AT_ONCE, make_optimizer, train
 
 Entries = Sequence[Any] | Mapping[str, Sequence[Any]]
@@ -247,8 +247,8 @@ class FittedTask:
         found: list[Any] = [None] * len(data)
         with evaluating(self.model), no_grad():
             for rows in batches.rows():
-                inputs, (_, _, lengths) = data.batch(rows)
-                for row, value in zip(rows.tolist(), read(self.model, self.model(*inputs), lengths), strict=True):
+                inputs, (_, _, lengths) = data.batch(to_round_size(rows))
+                for row, value in zip(rows.tolist(), read(self.model, self.model(*inputs), lengths), strict=False):
                     found[row] = value
         return found
 

@@ -16,7 +16,7 @@ from ..errors import DataError
 from ..functional import cross_entropy, mean, square, sum
 from ..ops.normalisation import softmax
 from .columns import Ints, Values, moments
-from .model import SequenceModel
+from .sequence_model import SequenceModel
 from .tags import allowed_tags, scheme_of
 
 Loss = tuple[Tensor, float]

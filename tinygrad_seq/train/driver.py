@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from ..base.tree import flatten
+from ..distributed import World, world
 from ..errors import AnomalyError
 from ..optim import ReduceLROnPlateau
 from .metrics import Row
@@ -106,6 +107,53 @@ class NoFolder:
         """Do nothing."""
 
 
+class OneWriter:
+    """The folder of a run on several ranks: rank 0 writes, and all read what it has.
+
+    Parameters
+    ----------
+    folder : Folder
+        The folder.
+    ranks : World
+        The ranks.
+    """
+
+    keeps_checkpoints: ClassVar[bool] = True  # all ranks make their content together
+
+    def __init__(self, folder: Folder, ranks: World) -> None:
+        self._folder, self._ranks = folder, ranks
+
+    @property
+    def has_best(self) -> bool:
+        """Whether rank 0 has a best checkpoint."""
+        return bool(self._ranks.broadcast(self._ranks.is_writer and self._folder.has_best))
+
+    def save(self, step: int, content: dict[str, Any], *, best: bool = False) -> None:
+        """Let rank 0 write a checkpoint."""
+        if self._ranks.is_writer and (best or self._folder.keeps_checkpoints):
+            self._folder.save(step, content, best=best)
+
+    def load(self, name: str | None = None) -> dict[str, Any]:
+        """Return the checkpoint that rank 0 reads."""
+        content: dict[str, Any] = self._ranks.broadcast(self._folder.load(name) if self._ranks.is_writer else None)
+        return content
+
+    def append(self, row: Row) -> None:
+        """Let rank 0 write a row of metrics."""
+        if self._ranks.is_writer:
+            self._folder.append(row)
+
+    def cut(self, step: int, *, last_row: int | None = None, last_test: int | None = None) -> None:
+        """Let rank 0 drop what lies after a step."""
+        if self._ranks.is_writer:
+            self._folder.cut(step, last_row=last_row, last_test=last_test)
+
+
+def with_one_writer(folder: Folder) -> Folder:
+    """Return `folder`, or on several ranks one to which rank 0 alone writes."""
+    return folder if world().size == 1 or isinstance(folder, OneWriter) else OneWriter(folder, world())
+
+
 class _Stopped(Exception):  # noqa: N818 (no error)
     """Raised inside an evaluation when the caller asks to stop."""
 
@@ -122,7 +170,9 @@ class Driver(ABC):
         self.seconds = 0.0
         self.epochs = 0
         self._progress = progress or (lambda *_: None)
+        self._ranks = world()
         self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
+        self._total = limits.steps
         self._last: Step | None = None
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
         self._evaluated_at = self._tested_at = self.saved_at = 0
@@ -155,10 +205,6 @@ class Driver(ABC):
     def _keeps_best(self) -> bool:
         """Whether the best evaluation is kept, for the test and the use of the model."""
         return True
-
-    @abstractmethod
-    def _after_step(self, step: Step) -> None:
-        """Act after a step."""
 
     @abstractmethod
     def _after_evaluation(self, row: Row, seconds: float) -> None:
@@ -198,10 +244,11 @@ class Driver(ABC):
             If the training diverges.
         """
         began = time.perf_counter() - self.seconds
+        ranks, run = self._ranks, with_one_writer(run)
 
         def poll(stage: str, done: int, total: int) -> None:
             self._progress(stage, done, total)
-            if stop():
+            if ranks.size == 1 and stop():  # several ranks stop together, after the evaluation
                 raise _Stopped
 
         with contextlib.suppress(_Stopped):
@@ -209,6 +256,8 @@ class Driver(ABC):
                 if self._due is None:
                     step = self._train()
                     self.seconds = time.perf_counter() - began
+                    if self.limits.minutes:
+                        self.seconds = ranks.agree(False, self.seconds)[1]
                     if step is None and not self._is_due(step):
                         continue
                     if self._is_due(step):
@@ -218,13 +267,13 @@ class Driver(ABC):
                         row = self._report(step)
                         self._append(run, row)
                         yield row
-                    if stop():
+                    if ranks.agree(stop())[0]:
                         if self._due is None:
                             self.save(run)
                         return
                 else:
                     started = time.perf_counter()
-                    with interruptible():
+                    with self._interruptible():
                         row = self._evaluate(poll)
                     self._cut(run)
                     row = self._report(self._due) | row
@@ -235,10 +284,10 @@ class Driver(ABC):
                     self.save(run, best=improves)
                     self._after_evaluation(row, time.perf_counter() - started)
                     yield row
-                    if stop():
+                    if ranks.agree(stop())[0]:
                         return
             if self._is_test_due():
-                with interruptible():
+                with self._interruptible():
                     row = self._test(run, poll)
                 self._append(run, row)
                 self._tested_at = self.steps.number
@@ -255,6 +304,8 @@ class Driver(ABC):
         best : bool, default False
             Whether it is the best checkpoint so far.
         """
+        run = with_one_writer(run)
+        self.steps.check_ranks()
         self._cut(run)
         if best or run.keeps_checkpoints:
             run.save(self.steps.number, self._content(), best=best)
@@ -273,7 +324,7 @@ class Driver(ABC):
         Return None if a pass over the batches has ended instead.
         """
         started = time.perf_counter()
-        with interruptible() if self.saved_at == self.steps.number else contextlib.nullcontext():
+        with self._interruptible() if self.saved_at == self.steps.number else contextlib.nullcontext():
             if self.pace.is_new:
                 self._progress("compiling", 0, 1)
             step = self.steps.advance()
@@ -285,9 +336,12 @@ class Driver(ABC):
         self.pace.add_step(step.weight, time.perf_counter() - started)
         self._last = step
         self._recent.append((step.loss, step.weight))
-        self._progress("training", step.number, self.limits.steps)
-        self._after_step(step)
+        self._progress("training", step.number, self._total)
         return step
+
+    def _interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context for work that a stop may end; none of several ranks may leave it alone."""
+        return interruptible() if self._ranks.size == 1 else contextlib.nullcontext()
 
     def _is_every(self, interval: int) -> bool:
         return interval > 0 and self.steps.number % interval == 0
@@ -327,7 +381,7 @@ class Driver(ABC):
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(value)
-        return self.stopping.improves(value, self.steps.number) and self._keeps_best
+        return self.stopping.improves(value, self.steps.number if self._keeps_best else 0) and self._keeps_best
 
     def _test(self, run: Folder, poll: Progress) -> Row:
         """Return the metrics of the best checkpoint on the test part."""
@@ -354,7 +408,7 @@ class Driver(ABC):
             step, last_row = self._point
             run.cut(step, last_row=last_row, last_test=self._tested_at)
             self._point = None
-            if not run.has_best:  # it was of a branch that is dropped
+            if self._keeps_best and not run.has_best:  # it was of a branch that is dropped
                 self.stopping.forget()
 
     # ------------------------------------------------------------------------------------------- saved state
