@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Processes that execute pages use the package of this checkout, one thread, and compiled code that builds share.
 sys.path[:0] = [str(ROOT), str(DOCS)]
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(DOCS), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TGS_CACHE_DIR", str(ROOT / "build" / "kernels"))
@@ -28,6 +28,7 @@ IPYTHON = '''\
 c.InlineBackend.figure_formats = {"svg"}
 c.InlineBackend.rc = {"figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "site"}
 c.HistoryManager.enabled = False
+c.InteractiveShell.colors = "nocolor"
 c.InteractiveShellApp.exec_lines = ["""
 def checked(command, run=get_ipython().system):
     run(command)
@@ -71,7 +72,7 @@ suppress_warnings = ["ref.python"]  # the word dtype in a type: of a Tensor or o
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "force"
-nb_execution_raise_on_error = nb_execution_show_tb = True
+nb_execution_show_tb = True
 nb_execution_in_temp = True
 nb_execution_timeout = 60
 nb_merge_streams = True

@@ -1,4 +1,4 @@
-"""What the site needs beyond Sphinx: formulas as MathML, links into the repository, the reference of public names."""
+"""What the site needs beyond Sphinx: formulas as MathML, links into the repository, the reference, the commands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import typer
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
@@ -133,10 +134,64 @@ def escape(line: str) -> str:
     return "".join(part if part.startswith("`") else re.sub(r"[|*](?=\w)", r"\\\g<0>", part) for part in parts)
 
 
+# --------------------------------------------------------------------------------------------------- commands
+
+
+def insert_commands(app: Sphinx, page: str, source: list[str]) -> None:
+    """Replace the comment ``% commands`` of a page by the help of all commands, a section each."""
+    if "% commands\n" in source[0]:
+        command = typer.main.get_command(importlib.import_module("tinygrad_seq.cli").app)
+        shared = ["### All commands", *option_table([option for option in command.params if option.help])]
+        text = "\n".join(line for item in command.commands.items() for line in command_section(*item))
+        source[0] = source[0].replace("% commands\n", text + "\n".join(shared) + "\n")
+
+
+def command_section(name: str, command: Any) -> list[str]:
+    """Return the help of one command as Markdown."""
+    arguments = [option for option in command.params if not option.opts[0].startswith("-")]
+    usage = " ".join(["tinygrad-seq", name, *map(argument_text, arguments), "[OPTIONS]"])
+    examples = [line.strip() for line in (command.epilog or "").split("\n") if line.strip().startswith("tinygrad-seq")]
+    lines = [f"### {name}", "", escape_markdown(inspect.cleandoc(command.help)), "", "```text", usage, "```", ""]
+    groups: dict[str, list[Any]] = {}
+    for option in command.params:
+        if not option.hidden:
+            groups.setdefault(option.rich_help_panel or "", []).append(option)
+    for title, options in groups.items():
+        lines += [*([f"**{title}**", ""] if title else []), *option_table(options)]
+    return [*lines, *(["Examples:", "", "```text", *examples, "```"] if examples else []), ""]
+
+
+def argument_text(argument: Any) -> str:
+    """Return how an argument without a name stands in the usage."""
+    text = (argument.metavar or argument.name).upper() + ("..." if argument.nargs == -1 else "")
+    return text if argument.required else f"[{text}]"
+
+
+def option_table(options: list[Any]) -> list[str]:
+    """Return options as a table: their names, what they do, their defaults."""
+    rows = []
+    for option in options:
+        named = option.opts[0].startswith("-")
+        names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts]) if named else argument_text(option)
+        default = option.default
+        if isinstance(option.show_default, str):
+            default = option.show_default
+        elif default in (None, False, True, ()) or callable(default):
+            default = ""
+        rows.append(f"| {names} | {escape_markdown(option.help or '')} | {escape_markdown(str(default))} |")
+    return ["", "| option | what it does | default |", "|---|---|---|", *rows, ""]
+
+
+def escape_markdown(text: str) -> str:
+    """Escape what Markdown would read as markup in the text of a terminal."""
+    return re.sub(r"[<>*_|`]", r"\\\g<0>", text)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("repository", "", "env")
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))  # type: ignore[arg-type]
     app.add_directive("reference", Reference)
     app.connect("source-read", link_to_repository)
+    app.connect("source-read", insert_commands)
     app.connect("autodoc-process-docstring", prepare_docstring, priority=100)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,7 +21,7 @@ import tinygrad_seq as ts
 from tinygrad_seq.autograd.serialization import read_arrays
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.cli import main
-from tinygrad_seq.data import Vocabulary, load_corpus
+from tinygrad_seq.data import Vocabulary, WordVectors, load_corpus
 from tinygrad_seq.errors import DataError
 from tinygrad_seq.kernels.compile import generated
 from tinygrad_seq.train import Run, TrainingConfig, checkpoint, manifest
@@ -181,6 +181,14 @@ def corpora(rng: Random, folder: Path) -> Call:
             assert document
 
     return call
+
+
+def word_vectors(rng: Random, folder: Path) -> Call:
+    """A text file of word vectors, with or without a header."""
+    path = folder / "x.vec"
+    WordVectors(["the", "é", "3"], np.arange(9).reshape(3, 3) / 7).save(path, header=rng.random() < 0.5)
+    path.write_bytes(mutate_bytes(rng, path.read_bytes(), b"the 1 2 3\n2 3 \xff nan 1e999 1_0\n"))
+    return lambda: WordVectors.load(path).nearest("the")
 
 
 _ARRAYS = (np.ones(3), np.ones((0, 4)), np.array([None]), np.array(["a"]), np.ones(3, complex), np.full((4, 3), np.nan))
@@ -362,6 +370,7 @@ READERS: dict[str, tuple[int, Callable[[Random, Path], Call]]] = {  # name: (sha
     "vocabularies": (20, vocabularies),
     "runs": (15, runs),
     "corpora": (10, corpora),
+    "word vectors": (5, word_vectors),
     "states": (10, states),
     "arguments": (4, arguments),
     "kernels": (1, kernels),

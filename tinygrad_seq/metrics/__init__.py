@@ -2,6 +2,7 @@
 
 from .accuracy import accuracy
 from .bleu import bleu
+from .classification import classification_report, confusion_matrix
 from .edit import character_error_rate, edit_distance, edit_distances, word_error_rate
 from .likelihood import bits_per_character, perplexity
 from .spans import Score, Scores, Span, find_spans, score_spans
@@ -14,6 +15,8 @@ __all__ = [
     "bits_per_character",
     "bleu",
     "character_error_rate",
+    "classification_report",
+    "confusion_matrix",
     "edit_distance",
     "edit_distances",
     "find_spans",

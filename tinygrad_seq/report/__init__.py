@@ -1,9 +1,12 @@
-"""Plots of training runs and recurrent layers: loss curves in the terminal or as PNG, states over time as PNG."""
+"""Reports on training runs and recurrent layers: an HTML page, TensorBoard events, curves and heat maps."""
 
 from .curve import draw_curves, save_curves
+from .html_report import html
+from .live import Live
+from .tensorboard import TensorBoard
 from .time_xray import gradient_reach, time_xray
 
-__all__ = ["draw_curves", "gradient_reach", "save_curves", "time_xray"]
+__all__ = ["Live", "TensorBoard", "draw_curves", "gradient_reach", "html", "save_curves", "time_xray"]
 
 
 def __dir__() -> list[str]:

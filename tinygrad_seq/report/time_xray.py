@@ -12,7 +12,9 @@ from ..errors import ArgumentError, IndexRangeError
 from ..nn.recurrence.inspection import Inspection, PassInspection
 from .curve import figures, finish
 
-_GATES, _SIGNED, _BAD = "viridis", "RdBu_r", "magenta"
+_GATES, _SIGNED = "viridis", "RdBu_r"
+BAD = "magenta"
+"""The colour of NaN and infinity."""
 
 
 def time_xray(
@@ -75,7 +77,7 @@ def time_xray(
     passes = {name: _one("time_xray", found) for name, found in inspections.items()}
     if not passes:
         raise ArgumentError("time_xray: expected at least one inspection, got none; pass {'LSTM': lstm.inspect(xs)}.")
-    panels = {name: _panels(one, row) for name, one in passes.items()}
+    panels = {name: heat_maps(one, row) for name, one in passes.items()}
     norms = {name: gradient_reach(one) for name, one in passes.items()}
     height = 1.15 * max(map(len, panels.values()))
     figure = make_figure(3.4 * len(passes) + 0.6, height + 3.2)
@@ -85,12 +87,12 @@ def time_xray(
         lines = grid[0, column].subgridspec(len(values), 1)
         for line, (label, value) in enumerate(values.items()):
             axes = figure.add_subplot(lines[line])
-            low, high, colours = _scale(value)
+            low, high, colours = colour_scale(value)
             axes.imshow(
                 np.ma.masked_invalid(value.T),
                 aspect="auto",
                 interpolation="nearest",
-                cmap=colormaps[colours].with_extremes(bad=_BAD),
+                cmap=colormaps[colours].with_extremes(bad=BAD),
                 vmin=low,
                 vmax=high,
             )
@@ -150,7 +152,7 @@ def _one(caller: str, found: Inspection | PassInspection) -> PassInspection:
     return found
 
 
-def _scale(value: np.ndarray) -> tuple[float, float, str]:
+def colour_scale(value: np.ndarray) -> tuple[float, float, str]:
     """Return the limits of the colour map, and the colour map."""
     finite = value[np.isfinite(value)]
     if not (finite < 0).any() and not (finite > 1).any():
@@ -159,7 +161,7 @@ def _scale(value: np.ndarray) -> tuple[float, float, str]:
     return -bound, bound, _SIGNED
 
 
-def _panels(one: PassInspection, row: int) -> dict[str, np.ndarray]:
+def heat_maps(one: PassInspection, row: int) -> dict[str, np.ndarray]:
     """Return the heat maps of one layer by name, each (T, units)."""
     found = one.named_states() | dict(one.tags)
     values = {name: value.numpy() for name, value in found.items() if value.dtype.kind == "f"}

@@ -1,0 +1,163 @@
+"""The sections of a report that look inside the model: gates, gradient, embedding, parameters, compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..autograd.creation import zeros
+from ..autograd.tensor import Tensor
+from ..base.modes import disable_compile
+from ..base.tree import flatten, map_leaves
+from ..errors import TinygradSeqError
+from ..nn.recurrence.inspection import Inspection
+from ..nn.recurrence.layer import SequenceLayer
+from .charts import draw_map, draw_reach, draw_states
+from .markup import Markup, element, folded, join, missing, scrolling
+from .reported import Subject, reason, unchanged_generator
+from .sections import Section
+from .svg import Figures
+from .time_xray import gradient_reach
+
+_PASSES = 4
+"""The most layers and directions whose heat maps are shown."""
+
+
+def anatomy(subject: Subject, figures: Figures) -> list[Section]:
+    """Return the sections; each says what is missing, if it cannot be made."""
+    titles = {
+        "gates": "Gates over a sentence",
+        "gradient": "How far back the gradient reaches",
+        "embedding": "Embedding map",
+        "parameters": "Parameters",
+        "compiled": "Compiled model",
+    }
+    model = subject.model
+    if model is None:
+        return [Section(name, title, [missing(f"Not shown: {subject.no_model}")]) for name, title in titles.items()]
+    with unchanged_generator():
+        found = _look(subject, model)
+        makers: dict[str, Callable[[], list[Markup]]] = {
+            "gates": lambda: _gates(found, subject, figures),
+            "gradient": lambda: _gradient(found, figures),
+            "embedding": lambda: _embedding(model, subject, figures),
+            "parameters": lambda: [scrolling(Markup(model._repr_html_()))],
+            "compiled": lambda: _compiled(found, subject.batch),
+        }
+        return [Section(name, title, makers[name]()) for name, title in titles.items()]
+
+
+class Look:
+    """A recurrent layer of a model, what it read, and what happened inside."""
+
+    def __init__(self, name: str, layer: SequenceLayer, xs: Any, inspection: Inspection) -> None:
+        self.name, self.layer, self.xs, self.inspection = name, layer, xs, inspection
+
+
+def _look(subject: Subject, model: nn.Module) -> Look | str:
+    """Return the first recurrent layer that the model runs on the inputs, or why there is none."""
+    layers = {id(module): (name, module) for name, module in model.named_modules() if isinstance(module, SequenceLayer)}
+    if not layers:
+        return "the model has no recurrent layer"
+    if subject.inputs is None:
+        return subject.no_inputs
+    seen: list[tuple[str, SequenceLayer, Any]] = []
+
+    def note(module: Any, arguments: tuple[Any, ...]) -> None:
+        seen.append((*layers[id(module)], arguments[0]))
+
+    handles = [layer.register_forward_pre_hook(note) for _, layer in layers.values()]
+    try:
+        with disable_compile():
+            model(*subject.inputs)
+            if not seen:
+                return "the model runs none of its recurrent layers on these inputs"
+            name, layer, given = seen[0]
+            for handle in handles:
+                handle.remove()
+            xs = map_leaves(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, given)
+            inspection = layer.inspect(xs)
+            outputs = flatten(inspection.ys)[0]
+            last = [ys[:, -1] if layer.batch_first else ys[-1] for ys in outputs]
+            sum((ys.sum() for ys in last[1:]), last[0].sum()).backward()
+    except TinygradSeqError as error:
+        return reason(error)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Look(name, layer, xs, inspection)
+
+
+def _gates(found: Look | str, subject: Subject, figures: Figures) -> list[Markup]:
+    if isinstance(found, str):
+        return [missing(f"Not shown: {found}")]
+    passes = found.inspection.passes
+    text = (
+        "What happens in the first recurrent layers on one sequence: one column per step, one row per unit. Values "
+        "from 0 to 1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
+    )
+    if subject.step_labels is not None and "¶" in subject.step_labels:
+        text += " ¶ is <EOS>, the start and the end of a text."
+    if len(passes) > _PASSES:
+        text += f" The first {_PASSES} of {len(passes)} layers and directions are shown."
+    drawn = [figure for one in passes[:_PASSES] for figure in draw_states(figures, one, subject.step_labels)]
+    return [element("p", text, class_="note"), element("div", *drawn, class_="figures")]
+
+
+def _gradient(found: Look | str, figures: Figures) -> list[Markup]:
+    if isinstance(found, str):
+        return [missing(f"Not shown: {found}")]
+    text = (
+        "The norm of the derivative of the sum of the last outputs by the states before, averaged over the sequences."
+    )
+    forwards = {one.place: gradient_reach(one) for one in found.inspection.passes if not one.reverse}
+    return [element("p", text, class_="note"), element("div", draw_reach(figures, forwards), class_="figures")]
+
+
+def _embedding(model: nn.Module, subject: Subject, figures: Figures) -> list[Markup]:
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    if not tables:
+        return [missing("Not shown: the model has no embedding table.")]
+    weights = tables[0].weight.numpy()
+    if not np.isfinite(weights).all():
+        return [missing("Not shown: the embedding table holds values that are not finite.")]
+    labels = subject.row_labels
+    if labels is None or len(labels) != len(weights):
+        labels = [str(row) for row in range(len(weights))]
+    text = (
+        f"The {len(weights):,} vectors of size {weights.shape[1]}, projected on their first two principal components."
+    )
+    return [element("p", text, class_="note"), element("div", draw_map(figures, weights, labels), class_="figures")]
+
+
+def _compiled(found: Look | str, batch: tuple[int, int] | None) -> list[Markup]:
+    if isinstance(found, str):
+        return [missing(f"Not shown: {found}")]
+
+    def of_batch(leaf: Any) -> Any:
+        sizes = leaf.shape[:2] if batch is None else batch[::-1] if found.layer.batch_first else batch
+        return zeros((*sizes, *leaf.shape[2:]), leaf.dtype, requires_grad=leaf.dtype.kind == "f")
+
+    try:
+        text = found.layer.explain(map_leaves(of_batch, found.xs))
+    except TinygradSeqError as error:
+        return [missing(f"Not shown: the step cannot be compiled, so it runs step by step. {reason(error)}")]
+    intro = (
+        "The training step of the first layer. What does not depend on the state can run before the loop over time, "
+        "for all times at once; what the next state does not need can run after it. A stage without work is left out."
+    )
+    return [element("p", intro, class_="note"), *map(_part, text.rstrip("\n").split("\n\n"))]
+
+
+def _part(text: str) -> Markup:
+    """Return a part of `explain` under its heading; the stages are open, and the source is folded."""
+    heading, _, body = text.partition("\n")
+    lines = [line.removeprefix("    ") for line in body.split("\n")]
+    if heading not in ("forward", "backward"):
+        return folded(heading.capitalize(), scrolling(element("pre", "\n".join(lines))))
+    marked = [element("b", line) if line.startswith(("before,", "during,", "after,")) else line for line in lines]
+    content = scrolling(element("pre", join([piece for line in marked for piece in (line, "\n")])))
+    return folded(f"{heading.capitalize()}: before, during and after the loop", content, is_open=heading == "forward")

@@ -1,0 +1,12 @@
+"""Classify, tag and regress sequences: models of texts and numbers from Python lists; README.md shows how."""
+
+from .columns import guess_kind
+from .evaluation import Evaluation
+from .fitted import FittedTask, fit_task
+from .settings import TaskSettings
+
+__all__ = ["Evaluation", "FittedTask", "TaskSettings", "fit_task", "guess_kind"]
+
+
+def __dir__() -> list[str]:
+    return __all__

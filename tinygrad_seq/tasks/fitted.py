@@ -1,0 +1,416 @@
+"""Fit a task to data, and the result: columns, targets and a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..autograd.tensor import Tensor
+from ..base import settings as package
+from ..base.modes import no_grad
+from ..data import Labels
+from ..errors import ArgumentError, DataError
+from ..nn import evaluating
+from .columns import Column, Encoded, fit_column, guess_kind
+from .dataset import Batches, Dataset
+from .evaluation import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
+from .model import SequenceModel
+from .settings import TaskSettings
+from .targets import KINDS, ClassTargets, Loss, NumberTargets, Targets, check_count
+from .training import EVALUATED_AT_ONCE, make_optimizer, train
+
+Entries = Sequence[Any] | Mapping[str, Sequence[Any]]
+COLUMN = "x"
+
+
+@dataclass(frozen=True)
+class FittedTask:
+    """A model of sequences with what it takes to feed it and to read its outputs; `fit_task` returns one.
+
+    Attributes
+    ----------
+    settings : TaskSettings
+        The settings.
+    columns : dict of str to Column
+        The columns that the model reads.
+    targets : ClassTargets, TagTargets or NumberTargets
+        What it predicts.
+    model : SequenceModel
+        The network.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.tasks import fit_task
+    >>> task = fit_task("classify", ["up", "down", "under"], ["+", "-", "-"], epochs=1)
+    >>> task.labels.classes, task.predict_proba(["up"]).shape
+    (('+', '-'), (1, 2))
+    """
+
+    settings: TaskSettings
+    columns: dict[str, Column]
+    targets: Targets
+    model: SequenceModel
+    history: Any = field(default=None, compare=False)
+
+    @classmethod
+    def build(
+        cls,
+        settings: TaskSettings,
+        X: Entries,
+        *,
+        targets: Targets,
+        columns: str | Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return a task with the tokens and moments of some data, and a model with initial weights.
+
+        Parameters
+        ----------
+        settings : TaskSettings
+            The settings.
+        X, columns
+            As for `fit_task`.
+        targets : Targets
+            What the model is to predict.
+
+        Returns
+        -------
+        FittedTask
+            The untrained task.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            As `fit_task`.
+        """
+        entries = named_columns(X)
+        kinds = _kinds(entries, columns)
+        fitted = {
+            name: fit_column(name, entries[name], kind, max_words=settings.max_words, letters=settings.reads_letters)
+            for name, kind in kinds.items()
+        }
+        return cls._with_model(settings, fitted, targets)
+
+    @classmethod
+    def _with_model(cls, settings: TaskSettings, columns: dict[str, Column], targets: Any) -> Self:
+        model = SequenceModel([*columns.values()], targets.outputs, settings, targets.allowed)
+        return cls(settings, columns, targets, model)
+
+    @property
+    def labels(self) -> Labels | None:
+        """The classes or tags; None for numbers."""
+        return self.targets.labels
+
+    def dataset(self, X: Entries, y: Sequence[Any] | None = None, weights: NDArray[Any] | None = None) -> Dataset:
+        """Return data as the arrays that the model reads.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit_task`; without `y`, data to predict.
+        weights : ndarray, shape (N,), optional
+            How much each sequence counts.
+
+        Returns
+        -------
+        Dataset
+            The arrays.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            If the columns are not those of the task, or an entry does not fit; the message names column and row.
+        """
+        entries = named_columns(X)
+        if entries.keys() != self.columns.keys():
+            raise ArgumentError(
+                f"FittedTask: expected the columns {', '.join(self.columns)}, got {', '.join(entries)}; pass those that "
+                "the model was trained with."
+            )
+        encoded = {name: column.encode(name, entries[name]) for name, column in self.columns.items()}
+        lengths = _lengths(encoded)
+        targets = None if y is None else self.targets.encode(y, lengths)
+        return Dataset([*encoded.values()], lengths, targets, _weights(weights, len(lengths)))
+
+    def loss(self, outputs: Tensor, targets: Any, weights: Any, lengths: NDArray[np.int64]) -> Loss:
+        """Return the mean loss of a batch, and its weight; `ts.fit` calls it.
+
+        Parameters
+        ----------
+        outputs : Tensor
+            The outputs of the model.
+        targets : ndarray
+            The targets of the batch.
+        weights : ndarray or None
+            (N,), how much each sequence counts.
+        lengths : ndarray of int, shape (N,)
+            The number of steps of each sequence.
+
+        Returns
+        -------
+        Tensor, float
+            The mean loss per sequence or tag, and the sum of the weights.
+        """
+        return self.targets.loss(self.model, outputs, targets, weights, lengths)
+
+    def predict(self, X: Entries) -> Any:
+        """Return the predictions for new sequences; dropout is off.
+
+        Parameters
+        ----------
+        X
+            As for `fit_task`.
+
+        Returns
+        -------
+        list or ndarray
+            N classes; N lists of tags; or numbers of the shape of the targets.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            As `dataset`.
+        """
+        return self.predict_dataset(self.dataset(X))
+
+    def predict_dataset(self, data: Dataset) -> Any:
+        """Return the predictions for data that `dataset` encoded; as `predict`.
+
+        Parameters
+        ----------
+        data : Dataset
+            The sequences.
+
+        Returns
+        -------
+        list or ndarray
+            As `predict`.
+        """
+        found = self._apply(data, self.targets.predictions)
+        return np.array(found) if isinstance(self.targets, NumberTargets) else found
+
+    def predict_proba(self, X: Entries) -> Any:
+        """Return the probabilities of the classes or tags, in the order of ``labels.classes``.
+
+        Parameters
+        ----------
+        X
+            As for `fit_task`.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            (N, K); for a tagger N arrays (T, K), under a CRF the marginals.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            As `dataset`; also if the task predicts numbers.
+        """
+        if isinstance(self.targets, NumberTargets):
+            raise ArgumentError("FittedTask.predict_proba: expected classes or tags, got numbers; call predict.")
+        found = self._apply(self.dataset(X), self.targets.probabilities)
+        return np.stack(found) if isinstance(self.targets, ClassTargets) else found
+
+    def evaluate(self, X: Entries, y: Sequence[Any]) -> Evaluation:
+        """Return the scores of the predictions.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit_task`.
+
+        Returns
+        -------
+        Evaluation
+            The scores.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            As `dataset`; also if a label was not seen in training.
+        """
+        found = self.predict_dataset(self.dataset(X, y))
+        if self.labels is None:
+            return evaluate_numbers(found, np.asarray(y, np.float64))
+        rows = [tags.tolist() if isinstance(tags, np.ndarray) else tags for tags in y]
+        score = evaluate_classes if isinstance(self.targets, ClassTargets) else evaluate_tags
+        return score(found, rows, self.labels.classes)
+
+    def _apply(self, data: Dataset, read: Callable[..., list[Any]]) -> list[Any]:
+        """Return what `read` makes of the outputs for each sequence, in their order."""
+        batches = Batches(data, EVALUATED_AT_ONCE, shuffle=False)
+        found: list[Any] = [None] * len(data)
+        with evaluating(self.model), no_grad():
+            for rows in batches.rows():
+                inputs, (_, _, lengths) = data.batch(rows)
+                for row, value in zip(rows.tolist(), read(self.model, self.model(*inputs), lengths), strict=True):
+                    found[row] = value
+        return found
+
+
+def fit_task(
+    task: str,
+    X: Entries,
+    y: Sequence[Any],
+    *,
+    columns: str | Mapping[str, str] | None = None,
+    validation: float | tuple[Entries, Sequence[Any]] | None = 0.1,
+    sample_weight: Sequence[float] | None = None,
+    log: Callable[[dict[str, Any]], object] | None = None,
+    **settings: Any,
+) -> FittedTask:
+    """Train a recurrent model to classify, tag or regress sequences of any lengths.
+
+    Parameters
+    ----------
+    task : {"classify", "tag", "regress"}
+        One class per sequence, one tag per step, or one or more numbers per sequence.
+    X : sequence, or dict of str to sequence
+        N entries, or several columns of N entries: strings, lists of words, arrays of numbers (T,) or (T, F), or one
+        number or category per sequence, which every step reads. All columns with steps have the same number of steps in
+        a row.
+    y : sequence
+        N classes (strings or integers); N lists of tags, one per step; or numbers (N,) or (N, M).
+    columns : str, or dict of str to str, optional
+        The kind of each column to read: ``"letters"``, ``"words"``, ``"numbers"`` (one or more per step), ``"number"``
+        or ``"category"`` (one per sequence). By default each column is read, with the kind that `guess_kind` finds.
+    validation : float, (X, y) or None, default 0.1
+        The fraction of the data, drawn by the seed, that decides when to stop; or other data; or None to train for all
+        epochs on all data.
+    sample_weight : sequence of float, optional
+        N weights >= 0: how much each sequence counts.
+    log : callable, optional
+        Called with a dict of measurements after each epoch, e.g. ``print``.
+    **settings
+        See `TaskSettings`: the cell, sizes, the optimiser, the seed, ...
+
+    Returns
+    -------
+    FittedTask
+        The model of the best epoch.
+
+    Raises
+    ------
+    ArgumentError, DataError
+        If a setting is wrong, or an entry or target does not fit; the message names column and row.
+    AnomalyError
+        If the loss is no longer finite.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.tasks import fit_task
+    >>> X = ["ab" * n for n in range(1, 9)] + ["ba" * n for n in range(1, 9)]
+    >>> task = fit_task("classify", X, [0] * 8 + [1] * 8, validation=None, epochs=20, hidden_size=8, lr=0.03)
+    >>> task.predict(["abab", "bababa"])
+    [0, 1]
+    """
+    chosen = TaskSettings.of(task, **settings)
+    entries = named_columns(X)
+    count = len(next(iter(entries.values())))
+    check_count(y, count)
+    weights = _weights(sample_weight, count)
+    with package.drawing_from(np.random.default_rng(chosen.seed)):
+        rows, held_out = _split(validation, count)
+        targets = KINDS[task].fit(y)
+        fitted = FittedTask.build(chosen, _take(entries, rows), columns=columns, targets=targets)
+        data = fitted.dataset(_take(entries, rows), _pick(y, rows), None if weights is None else weights[rows])
+        if held_out is not None:
+            unseen = fitted.dataset(_take(entries, held_out), _pick(y, held_out))
+        elif isinstance(validation, tuple):
+            targets.check(validation[1])
+            unseen = fitted.dataset(*validation)
+        else:
+            unseen = None
+        optimizer = make_optimizer(fitted)
+        history = train(fitted, data, optimizer, unseen, epochs=chosen.epochs, patience=chosen.patience, log=log)
+    return dataclasses.replace(fitted, history=history)
+
+
+# --------------------------------------------------------------------------------------------------- the data
+
+
+def named_columns(X: Entries) -> dict[str, Sequence[Any]]:
+    """Return the columns by name, checked: there is one, and all have equally many entries; a single one is ``"x"``."""
+    columns = dict(X) if isinstance(X, Mapping) else {COLUMN: X}
+    for name, entries in columns.items():
+        if isinstance(entries, str) or not hasattr(entries, "__len__") or not hasattr(entries, "__getitem__"):
+            raise DataError(
+                f"column {name!r}: expected a list with an entry per sequence, got {type(entries).__name__}; pass a "
+                "single sequence in a list."
+            )
+    counts = {name: len(entries) for name, entries in columns.items()}
+    if not counts or 0 in counts.values() or len(set(counts.values())) > 1:
+        raise DataError(f"expected columns with equally many entries, at least one, got {counts}; correct the columns.")
+    return columns
+
+
+def _kinds(entries: Mapping[str, Sequence[Any]], given: str | Mapping[str, str] | None) -> dict[str, str]:
+    if given is None:
+        return {name: guess_kind(column) for name, column in entries.items()}
+    if isinstance(given, str):
+        given = dict.fromkeys(entries, given)
+    if not given or (unknown := [name for name in given if name not in entries]):
+        raise ArgumentError(
+            f"fit_task: expected kinds of the columns {', '.join(entries)}, got {', '.join(unknown) if given else 'none'}; "
+            "correct the names."
+        )
+    return dict(given)
+
+
+def _lengths(encoded: Mapping[str, Encoded]) -> NDArray[np.int64]:
+    """Return the number of steps of each sequence, which all columns with steps have."""
+    found = {name: column.lengths for name, column in encoded.items() if column.lengths is not None}
+    if not found:
+        raise DataError(
+            f"expected a column with steps, got one value per sequence in {', '.join(encoded)}; pass texts, lists of "
+            "words or arrays of numbers."
+        )
+    (first, lengths), *others = found.items()
+    for name, other in others:
+        if (wrong := np.flatnonzero(other != lengths)).size:
+            row = wrong[0]
+            raise DataError(
+                f"columns {first!r} and {name!r}: expected equally many steps, got {lengths[row]} and {other[row]} in "
+                f"row {row}; join texts to a single column."
+            )
+    return lengths
+
+
+def _weights(given: Any, count: int) -> NDArray[Any] | None:
+    if given is None:
+        return None
+    weights = np.asarray(given, package.default_dtype())
+    if weights.shape != (count,) or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise DataError(
+            f"sample_weight: expected {count} numbers >= 0, one of them positive, got an array of shape {weights.shape}; "
+            "pass a weight per sequence."
+        )
+    return weights
+
+
+def _split(validation: Any, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return the rows to train on, and those held out; None if there are none, or other data are."""
+    if validation is None or isinstance(validation, tuple):
+        return np.arange(count), None
+    if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
+        raise ArgumentError(
+            f"fit_task: expected validation to be a fraction between 0 and 1, (X, y) or None, got {validation!r:.80}."
+        )
+    held_out = min(max(1, round(count * validation)), count - 1)
+    if not held_out:
+        raise DataError("fit_task: expected at least 2 sequences, got 1; pass validation=None to hold none out.")
+    order = package.generator().permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def _take(entries: Mapping[str, Sequence[Any]], rows: NDArray[np.int64]) -> dict[str, Any]:
+    return {name: _pick(column, rows) for name, column in entries.items()}
+
+
+def _pick(values: Any, rows: NDArray[np.int64]) -> Any:
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
