@@ -3,9 +3,20 @@
 from .columns import guess_kind
 from .evaluation import Evaluation
 from .fitted import FittedTask, fit_task
+from .forecasting import Forecaster, ForecastScore, ForecastSettings, fit_forecast
 from .settings import TaskSettings
 
-__all__ = ["Evaluation", "FittedTask", "TaskSettings", "fit_task", "guess_kind"]
+__all__ = [
+    "Evaluation",
+    "FittedTask",
+    "ForecastScore",
+    "ForecastSettings",
+    "Forecaster",
+    "TaskSettings",
+    "fit_forecast",
+    "fit_task",
+    "guess_kind",
+]
 
 
 def __dir__() -> list[str]:
