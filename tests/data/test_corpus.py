@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
+import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +24,13 @@ def write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def give(monkeypatch: pytest.MonkeyPatch, data: bytes | None) -> None:
+    """Let the standard input be `data`; None is a terminal."""
+    stream = io.TextIOWrapper(io.BytesIO(data or b""))
+    monkeypatch.setattr(stream, "isatty", lambda: data is None, raising=False) if data is None else None
+    monkeypatch.setattr(sys, "stdin", stream)
 
 
 # ------------------------------------------------------------------------------------------------ built-in corpora
@@ -209,6 +219,89 @@ def test_words_of_pieces_are_the_words_of_the_text(tmp_path: Path) -> None:
     vocabulary = Vocabulary.build(corpus, "word")
     assert len(list(corpus)) > 1
     np.testing.assert_array_equal(vocabulary.encode_all(corpus, strict=True), vocabulary.encode(corpus.read()))
+
+
+# -------------------------------------------------------------------------------- the standard input, and gzip
+
+
+def test_the_standard_input_is_read_several_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[tuple[str, int, int]] = []
+    data = "\ufeffHällo\r\nzwei\n".encode("utf-16-le")
+    for content in (data, gzip.compress(data)):
+        give(monkeypatch, content)
+        corpus = load_corpus("-", spool=tmp_path, progress=lambda *report: reports.append(report))
+        assert corpus.read() == corpus.read() == "Hällo\nzwei\n"
+        assert (corpus.name, corpus.description, corpus.skipped) == ("stdin", "the standard input", ())
+        assert corpus.sha256 == load_corpus(write(tmp_path / "same", data)).sha256
+        assert ("reading", len(content), 0) in reports
+    assert os.listdir(tmp_path) == ["same"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, r"expected a text on the standard input, got a terminal; pipe one .* --corpus - "),
+        (b"", "expected text on the standard input, got an empty file"),
+        (b"ab\0", "expected text on the standard input, got binary data"),
+        (gzip.compress(b"text" * 99)[:-9], "got a damaged gzip archive"),
+    ],
+)
+def test_a_standard_input_without_text(monkeypatch: pytest.MonkeyPatch, data: bytes | None, message: str) -> None:
+    give(monkeypatch, data)
+    with pytest.raises(DataError, match=message):
+        load_corpus("-")
+
+
+def test_a_standard_input_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, b"text")
+    with pytest.raises(DataError, match=r"expected to copy the standard input to .*missing', got: No such file"):
+        load_corpus("-", spool=tmp_path / "missing")
+    with pytest.raises(ArgumentError, match="include and exclude for a folder only"):
+        load_corpus("-", include=["*.txt"])
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(DataError, match="got none, since it is closed"):
+        load_corpus("-")
+
+
+def test_shards_that_gzip_made(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt.gz", gzip.compress("eins".encode("utf-8-sig")) + gzip.compress(b" zwei"))  # two members
+    write(tmp_path / "b.txt", b"drei")
+    write(tmp_path / "c.txt.gz", gzip.compress(b"vier" * 99)[:-9])
+    write(tmp_path / "d.tar.gz", gzip.compress(b"d.txt\0\0\0"))
+    corpus = load_corpus(tmp_path)
+    assert list(corpus.documents()) == ["eins zwei", "drei"]
+    assert [(name, reason.partition(" (")[0]) for name, reason in corpus.skipped] == [
+        ("c.txt.gz", "a damaged gzip archive"),
+        ("d.tar.gz", "binary data"),
+    ]
+    assert load_corpus(tmp_path, include=["*.txt.gz"]).characters == 9
+    write(tmp_path / "a.txt.gz", gzip.compress(b"another"))
+    with pytest.raises(DataError, match=r"expected .*a\.txt\.gz' as load_corpus found it, got other content"):
+        corpus.read()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_a_stream_or_shards(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, re, sys\n"
+        "from tinygrad_seq.data import load_corpus\n"
+        "from tinygrad_seq.train import TrainingConfig\n"
+        "from tinygrad_seq.train.text import read_text\n"
+        "peak = lambda: int(re.findall(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())[0])\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "for source in (folder / 'shards' / '0.txt.gz', '-', folder / 'shards'):\n"
+        "    corpus = load_corpus(source, spool=folder)\n"
+        "    read_text(corpus, TrainingConfig(str(source)), folder=folder)\n"
+        "    print(corpus.characters, peak())\n"
+    )
+    text = b"the quick brown fox jumps over the lazy dog\n" * (1 << 16)
+    for number in range(9):
+        write(tmp_path / "shards" / f"{number}.txt.gz", gzip.compress(text, 1))
+    command = [sys.executable, "-c", script, tmp_path]
+    done = subprocess.run(command, input=text * 9, capture_output=True, check=True)
+    (one, small), (nine, stream), (again, shards) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert (one, nine, again) == (len(text), 9 * len(text), 9 * len(text))
+    assert max(stream, shards) < small + 8_000  # KiB; the text has 26,000
 
 
 # ----------------------------------------------------------------------------------------------------------- split

@@ -176,7 +176,7 @@ def test_half_a_surrogate_pair(data: bytes, at: int) -> None:
     ("start", "kind"),
     [
         (b"%PDF-1.7\nall of this is text\n", "a PDF document"),
-        (b"\x1f\x8b\x08\x08", "a gzip archive"),
+        (b"BZh91AY", "a bzip2 archive"),
         (b"PK\x03\x04", "a zip archive or office document"),
         (b"\x89PNG\r\n\x1a\n", "a PNG image"),
         (b"\xff\xd8\xff\xe0", "a JPEG image"),

@@ -148,7 +148,7 @@ def test_inputs_and_targets_by_position_and_by_name() -> None:
     def loss(outputs: ts.Tensor, target: Any = 0.0, scale: float = 1.0) -> ts.Tensor:
         return ((outputs - target) ** 2).mean() * scale
 
-    a, b = np.float32([1, 2]), np.float32([3, 4])
+    a, b = np.array([1, 2], "float32"), np.array([3, 4], "float32")
     batches = [
         ((a, b), (7.0, 2.0)),
         ({"a": a, "b": b}, {"target": 7.0, "scale": 2.0}),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -169,17 +167,6 @@ def manual_seed(seed: int) -> np.random.Generator:
         raise ArgumentError(f"manual_seed: expected an integer >= 0, got {seed!r}; pass e.g. manual_seed(0).")
     _generator = quiet().run(np.random.default_rng, int(seed))  # it changes NumPy's error handling, and restores it
     return _generator
-
-
-@contextlib.contextmanager
-def drawing_from(source: np.random.Generator) -> Iterator[None]:
-    """Return a context in which `source` is the process-wide generator."""
-    global _generator
-    before, _generator = _generator, source
-    try:
-        yield
-    finally:
-        _generator = before
 
 
 # --------------------------------------------------------------------------------------------------- threads

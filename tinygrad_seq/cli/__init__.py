@@ -16,9 +16,12 @@ from .. import __version__
 from ..base.files import shown
 from ..base.modes import disable_compile
 from ..base.settings import set_num_threads
-from ..errors import TinygradSeqError
+from ..distributed import World, world
+from ..errors import ArgumentError, TinygradSeqError
 from . import cache, export, info, report, sample, score, train, verify, warmup
 from .arguments import WIDE
+
+ON_RANKS = ("train",)  # the commands that mpirun may start on several ranks
 
 app = typer.Typer(
     name="tinygrad-seq",
@@ -82,35 +85,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((word for word in given if not word.startswith("-")), "tinygrad-seq")
     # Two threads of OpenBLAS gain little on steps this small, and are eight times slower if one core is busy.
     set_num_threads(1)
+    ranks = World()
     try:
+        ranks = world()
+        _join(ranks, command)
         with contextlib.nullcontext() if compiling else disable_compile():
             code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()
     except TinygradSeqError as error:
-        return _fail(error, re.sub(r"^[A-Za-z_][\w.]*: (?=expected |')", f"{command}: ", str(error)), debug)
+        return _fail(error, re.sub(r"^[A-Za-z_][\w.]*: (?=expected |')", f"{command}: ", str(error)), debug, ranks)
     except OSError as error:
         if error.filename is not None:  # of a file that nobody should have touched
             got = f"got: {error.strerror}; check its folder."
-            return _fail(error, f"{command}: expected to use {shown(error.filename)}, {got}", debug)
+            return _fail(error, f"{command}: expected to use {shown(error.filename)}, {got}", debug, ranks)
         # From the standard output. Discard what is still buffered, as Python's documentation advises.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, e.g. `| head`
             return 1
-        return _fail(error, f"tinygrad-seq: expected to write to the standard output, got: {error}.", debug)
+        return _fail(error, f"tinygrad-seq: expected to write to the standard output, got: {error}.", debug, ranks)
     except MemoryError as error:
-        return _fail(error, f"tinygrad-seq: out of memory: {error}; reduce the model, batch or window.", debug)
+        return _fail(error, f"tinygrad-seq: out of memory: {error}; reduce the model, batch or window.", debug, ranks)
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        with ranks.failing(130):
+            return 130
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
             return 2
-        return _fail(error, f"{error.format_message()} (see --help)", debug)
+        return _fail(error, f"{error.format_message()} (see --help)", debug, ranks)
     return code if isinstance(code, int) else 0
 
 
-def _fail(error: BaseException, message: str, debug: bool) -> int:
+def _join(ranks: World, command: str) -> None:
+    """Let only rank 0 print; raise on all ranks unless the command runs on several."""
+    if not ranks.is_writer:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    ranks.check("tinygrad-seq", {"the command": command})
+    if ranks.size > 1 and command not in ON_RANKS:
+        raise ArgumentError(
+            f"tinygrad-seq: expected mpirun with one of {', '.join(ON_RANKS)}, got it with {command}; leave mpirun out."
+        )
+
+
+def _fail(error: BaseException, message: str, debug: bool, ranks: World) -> int:
     if debug:
         raise error
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    with ranks.failing(2):
+        sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return 2

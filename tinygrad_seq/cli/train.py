@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from ..base.settings import set_num_threads
-from ..data.corpus import BUILT_IN
+from ..data.corpus import BUILT_IN, STANDARD_INPUT
+from ..distributed import world
 from ..errors import ArgumentError, TinygradSeqError
 from ..kernels.shield import COMPILER
 from ..report import Live, TensorBoard
@@ -45,7 +46,7 @@ _OF_THE_CORPUS = {"corpus", "encoding", "include", "exclude", "validation", "tes
 _TEXT, _MODEL, _TRAINING, _RUN = "The text", "The model", "The training", "The run"
 # The options that are settings of the run: panel, help text, and optionally a short name.
 _SETTINGS: dict[str, tuple[str, ...]] = {
-    "corpus": (_TEXT, f"{', '.join(BUILT_IN)}, or the path of a text file or folder."),
+    "corpus": (_TEXT, f"{', '.join(BUILT_IN)}, the path of a text file or folder, or - for the standard input."),
     "encoding": (_TEXT, "auto (UTF-8, or UTF-16 or UTF-32 with a byte order mark), or another, e.g. latin-1."),
     "include": (_TEXT, "Read only the files of a folder that match this pattern, e.g. '*.txt'; repeat for several."),
     "exclude": (_TEXT, "Leave out the files of a folder that match this pattern; repeat for several."),
@@ -144,7 +145,8 @@ def train(
     settings["corpus"] = _absolute(settings["corpus"])
     settings |= {name: tuple(settings[name]) for name in ("include", "exclude")}
     given = {name: value for name, value in settings.items() if _is_given(context, name)}
-    folder = out or Path("runs") / Path(settings["corpus"]).stem
+    stem = "stdin" if settings["corpus"] == STANDARD_INPUT else Path(settings["corpus"]).stem
+    folder = out or Path("runs") / stem
     if resume and (force or origin):
         raise ArgumentError(
             f"train: expected --resume alone, got {'--force' if force else '--from'} too; leave one out."
@@ -154,17 +156,23 @@ def train(
     if origin and "corpus" not in given:
         raise ArgumentError("train: expected --corpus with --from, got none; pass the text to train on.")
     run = session = None
-    logs = _logs(folder, live, tensorboard, trust)
-    with graceful_stop() as request, make_display() as display, logs as log, lock_run(folder):
+    interrupted = False
+    ranks = world()
+    ranks.check("train", {**given, "--out": str(folder), "--resume": resume, "--from": str(origin), "--force": force})
+    lock = lock_run(folder) if ranks.is_writer else contextlib.nullcontext()
+    logs = _logs(folder, live and ranks.is_writer, tensorboard if ranks.is_writer else None, trust)
+    with graceful_stop() as request, make_display() as display, logs as log, lock:
         try:
             with interruptible():
+                ranks.broadcast(None)  # rank 0 has locked and tidied the folder
                 if resume:
                     display.write(f"Resuming {folder} ...\n")
                     run, session = _resumed(Run.open(folder, trust=trust), given, checkpoint, display)
                 else:
                     source = Run.open(origin, trust=trust) if origin else None
                     config = TrainingConfig(**settings if source is None else _inherited(source, settings, given))
-                    check_free(folder, force=force)
+                    if ranks.is_writer:
+                        check_free(folder, force=force)
                     display.write(f"Reading {config.corpus} ...\n")
                     run, session = _started(folder, config, source, checkpoint, force, display)
             display.begin(run, session)
@@ -172,10 +180,12 @@ def train(
                 display.show(row)
                 log(row)
         except KeyboardInterrupt:
-            if run and session and session.steps.number == 0:
+            interrupted = True
+            if run and session and session.steps.number == 0 and ranks.is_writer:
                 run_files.discard(run.folder)
         except OSError as error:  # from the output, which is closed: keep the steps since the last checkpoint
-            if run and session and session.saved_at < session.steps.number and not isinstance(error, TinygradSeqError):
+            is_of_output = ranks.size == 1 and not isinstance(error, TinygradSeqError)
+            if run and session and session.saved_at < session.steps.number and is_of_output:
                 session.save(run)
             raise
     name = shlex.quote(os.path.join(".", folder) if str(folder).startswith("-") else str(folder))
@@ -184,13 +194,15 @@ def train(
             sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")
         sys.stdout.write(f"Generate text:  tinygrad-seq sample {name}\n")
         return
-    if session and session.saved_at:
-        step = session.saved_at
-        lost = f"Stopped at step {session.steps.number}; the last checkpoint is that of step {step}."
-        sys.stdout.write(f"Stopped and saved at step {step}." if step == session.steps.number else lost)
-        sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
-    else:
-        sys.stdout.write("Stopped before the first checkpoint.\n")
+    # A rank that was interrupted may have left others waiting.
+    with ranks.failing(128 + request.signal) if interrupted else contextlib.nullcontext():
+        if session and session.saved_at:
+            step = session.saved_at
+            lost = f"Stopped at step {session.steps.number}; the last checkpoint is that of step {step}."
+            sys.stdout.write(f"Stopped and saved at step {step}." if step == session.steps.number else lost)
+            sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
+        else:
+            sys.stdout.write("Stopped before the first checkpoint.\n")
     sys.stdout.flush()
     if any(thread.name == COMPILER for thread in threading.enumerate()):
         os._exit(128 + request.signal)  # without waiting for a kernel; everything is closed
@@ -217,17 +229,27 @@ def _logs(folder: Path, live: bool, tensorboard: Path | None, trust: bool) -> It
 def _started(
     folder: Path, config: TrainingConfig, source: Run | None, checkpoint: str | None, force: bool, display: PlainDisplay
 ) -> tuple[Run, Session]:
-    """Return a new run, with the weights of `source` if it is given."""
+    """Return a new run, with the weights of `source` if it is given; rank 0 creates it, and the others join."""
+    ranks = world()
+    if not ranks.is_writer:
+        ranks.broadcast(None)
+        run = Run.open(folder, trust=True)  # rank 0 has just run the same code
+        session = Session.joined(run, display.progress)
+        session.share_weights()
+        return run, session
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tokens-") as tokens:
         options: dict[str, Any] = {"tokens": tokens, "progress": display.progress}
         session = Session.from_run(source, config, checkpoint, **options) if source else Session(config, **options)
         run = Run.create(folder, config, session.vocabulary, session.facts, force=force, tokens=tokens)
+    ranks.broadcast(None)  # the folder is there
+    session.share_weights()
     return run, session
 
 
 def _resumed(run: Run, given: dict[str, Any], checkpoint: str | None, display: PlainDisplay) -> tuple[Run, Session]:
     session = Session.resume(run, checkpoint, changes=given, progress=display.progress)
-    run = run.update_config(session.config) if given else run
+    if given and world().is_writer:
+        run = run.update_config(session.config)
     if given:  # a new schedule starts at this step: a kill must not undo it
         session.save(run)
     return run, session

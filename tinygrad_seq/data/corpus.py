@@ -7,13 +7,16 @@ import hashlib
 import os
 import platform
 import stat
+import sys
 import sysconfig
+import tempfile
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +26,9 @@ from ..errors import ArgumentError, DataError, ShapeError
 from .demo_text import demo_text
 from .folders import Progress, kind_of, list_files
 from .text_stream import NotTextError, check_encoding, decode_pieces
+
+STANDARD_INPUT = "-"
+_CHUNK = 1 << 18
 
 Document = Callable[[], Iterator[str]]
 """A function that opens a document and yields its text in pieces, none of them empty."""
@@ -124,18 +130,21 @@ def load_corpus(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     progress: Progress | None = None,
+    spool: str | os.PathLike[str] | None = None,
 ) -> Corpus:
-    """Open a corpus: a built-in one, or the text of a file or folder.
+    """Open a corpus: a built-in one, or the text of a file, a folder or the standard input.
 
-    The whole text is read once, so a file that cannot be used is reported now and not during training.
+    The whole text is read once, so a file that cannot be used is reported now and not during training. Files that were
+    compressed with gzip are decompressed as they are read.
 
     Parameters
     ----------
     name_or_path : str or path-like
         ``"pydoc"`` (the documentation that Python's ``help()`` shows, about 465,000 characters), ``"stdlib"`` (the
-        source code of the standard library), ``"demo"`` (sentences about fruit, animals and cities), or the path of a
-        file or folder. The files of a folder are read in the order of their paths. Hidden files, links to folders, the
-        folders of training runs and files that are not text are skipped; `Corpus.skipped` names them.
+        source code of the standard library), ``"demo"`` (sentences about fruit, animals and cities), ``"-"`` (the
+        standard input), or the path of a file or folder. The files of a folder are read in the order of their paths.
+        Hidden files, links to folders, the folders of training runs and files that are not text are skipped;
+        `Corpus.skipped` names them.
     encoding : str, default "auto"
         The encoding of files without a byte order mark; ``"auto"`` is UTF-8. A mark tells UTF-8, UTF-16 and UTF-32
         apart, whatever `encoding` is.
@@ -147,7 +156,10 @@ def load_corpus(
         Skip the files of a folder that match one of these patterns.
     progress : callable, optional
         Called as ``progress(stage, done, total)`` at least every 0.1 s of work: stage ``"listing"`` counts files, with
-        total 0, and stage ``"reading"`` counts bytes.
+        total 0, and stage ``"reading"`` counts bytes, with total 0 for the standard input.
+    spool : path-like, optional
+        A folder with room for a copy of the standard input, which can be read only once: a file without a name, which
+        is deleted with the corpus. By default it is the system's folder of temporary files.
 
     Returns
     -------
@@ -160,8 +172,8 @@ def load_corpus(
         If `encoding` is unknown, or if encoding or patterns are given for a corpus that they do not apply to.
     DataError
         If there is no such corpus, file or folder; if it has no text; if a file given by its path is binary or not
-        text in its encoding (the message names the file and the byte offset); or if a pattern of `include`
-        matches no file.
+        text in its encoding (the message names the file and the byte offset); if a pattern of `include` matches no
+        file; or if the standard input is a terminal, or its copy cannot be written.
 
     Examples
     --------
@@ -180,6 +192,14 @@ def load_corpus(
                 "leave them out."
             )
         return survey.corpus(name_or_path, BUILT_IN[name_or_path](survey))
+    if name_or_path == STANDARD_INPUT:
+        if include or exclude:
+            raise ArgumentError(
+                "load_corpus: expected include and exclude for a folder only, got them for the standard input; leave "
+                "them out."
+            )
+        survey.add_stream(_spooled(sys.stdin, spool, survey.progress))
+        return survey.corpus("stdin", "the standard input")
     try:
         path = Path(name_or_path).absolute()
         status = os.stat(name_or_path)
@@ -307,6 +327,17 @@ class _Survey:
             self._done += size
         self._report(0)
 
+    def add_stream(self, file: BinaryIO) -> None:
+        """Append an open file, which nobody else reads."""
+        document = _Opened(file, self.encoding)
+        try:
+            self._read(document())
+        except NotTextError as error:
+            raise DataError(
+                f"load_corpus: expected text on the standard input, got {error.reason}; {error.advice}."
+            ) from error
+        self.documents.append(document)
+
     def _report(self, read: int) -> None:
         self.progress("reading", min(self._done + read, self._total), self._total)
 
@@ -344,6 +375,21 @@ class _File:
             ) from error
 
 
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A document in a file that stays open as long as the document exists."""
+
+    file: BinaryIO
+    encoding: str
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.file.close)
+
+    def __call__(self) -> Iterator[str]:
+        self.file.seek(0)
+        yield from decode_pieces(self.file, self.encoding)
+
+
 class _Meter:
     """Reads a file, and counts its bytes and their checksum."""
 
@@ -365,6 +411,28 @@ class _Meter:
         self.checksum = zlib.crc32(data, self.checksum)
         self._report(self.size)
         return data
+
+
+def _spooled(stream: Any, folder: str | os.PathLike[str] | None, progress: Progress) -> BinaryIO:
+    """Return a copy on disk, without a name, of what can be read once from a stream such as ``sys.stdin``."""
+    if stream is None or stream.isatty():
+        kind = "a terminal" if stream else "none, since it is closed"
+        raise DataError(
+            f"load_corpus: expected a text on the standard input, got {kind}; pipe one into the command, e.g. "
+            "cat *.txt | tinygrad-seq train --corpus - --out runs/texts."
+        )
+    try:
+        copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives as long as the corpus)
+        while data := stream.buffer.read1(_CHUNK):
+            copy.write(data)
+            progress("reading", copy.tell(), 0)
+        copy.flush()
+    except OSError as error:
+        raise DataError(
+            f"load_corpus: expected to copy the standard input to {shown(folder or tempfile.gettempdir())}, got: "
+            f"{error.strerror}; free some space there, or save the text in a file and pass its path."
+        ) from error
+    return copy
 
 
 def _after(end: str, pieces: Iterator[str]) -> Iterator[str]:

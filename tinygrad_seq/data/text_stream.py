@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import gzip
 import io
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -25,7 +27,6 @@ _MARKS = (
 )
 _BINARY = (
     (b"%PDF-", "a PDF document"),
-    (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
     (b"\xfd7zXZ\0", "an xz archive"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive"),
@@ -38,6 +39,7 @@ _BINARY = (
 # Codecs of domain names and of Python's source code, and one that always fails. The first three do not decode in parts.
 _NOT_FOR_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"})
 _PRINTABLE = bytes(range(32, 127))
+_GZIP = b"\x1f\x8b"
 _CONVERT = "convert it to UTF-8, or pass its encoding (encoding=, --encoding)"
 # Switches to another character set. ISO-2022 consists of ASCII bytes, so it is valid UTF-8.
 _ISO_2022 = re.compile(rb"\x1b\$(?:[@AB]|[()][A-Z])")
@@ -91,7 +93,7 @@ def decode_pieces(file: Readable, encoding: str = "auto", chunk: int = _CHUNK) -
 
     A piece ends after a line break, or else after a space, or else anywhere. All line breaks are converted to ``\n``. A
     byte order mark is dropped and decides what the encoding is; `encoding` is the one of a file without a mark, where
-    ``"auto"`` means UTF-8.
+    ``"auto"`` means UTF-8. What gzip has compressed is decompressed.
 
     Raises
     ------
@@ -99,6 +101,9 @@ def decode_pieces(file: Readable, encoding: str = "auto", chunk: int = _CHUNK) -
         If the file cannot be read, is binary, or has bytes that the encoding does not allow.
     """
     head = _read(file, max(chunk, _HEAD))
+    if head.startswith(_GZIP):
+        file = gzip.GzipFile(fileobj=_Resumed(head, file))
+        head = _read(file, max(chunk, _HEAD))
     mark, name = next((row for row in _MARKS if head.startswith(row[0])), (b"", encoding))
     codec = codecs.lookup("utf-8" if name in ("auto", "utf-8-sig") else name)
     if not mark:
@@ -170,9 +175,22 @@ def read_lines(file: Readable, caller: str, origin: str, encoding: str = "auto")
         yield rest
 
 
+class _Resumed(io.RawIOBase):
+    """A file from its beginning, of which `head` has been read."""
+
+    def __init__(self, head: bytes, file: Readable) -> None:
+        self._head, self._file = head, file
+
+    def read(self, size: int = -1, /) -> bytes:
+        head, self._head = self._head[:size], self._head[size:]
+        return head or self._file.read(size)
+
+
 def _read(file: Readable, size: int) -> bytes:
     try:
         return file.read(size)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise NotTextError(f"a damaged gzip archive ({error})", "compress it again") from error
     except OSError as error:
         raise NotTextError(f"unreadable data ({error.strerror or error})", "check the file and its disk") from error
 

@@ -42,6 +42,7 @@ class Ranks(World):
         self._comm = MPI.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self._rows = np.zeros((self.size, 1 + _NUMBERS))
+        self._pending: Any = None
         self._flat: dict[np.dtype[Any], np.ndarray[Any, Any]] = {}
         if "TGS_THREADS" not in os.environ:
             settings.set_num_threads(1)
@@ -54,6 +55,7 @@ class Ranks(World):
 
     def _wait(self, request: Any) -> None:
         began = time.perf_counter()
+        self._pending = request  # an interrupted wait must not free the memory that others write to
         while not request.Test():
             waited = time.perf_counter() - began
             if waited > _YIELD:
@@ -62,6 +64,7 @@ class Ranks(World):
             elif waited > self._spin:
                 os.sched_yield()
         self._watch.is_waiting = False
+        self._pending = None
 
     def _meet(self, method: str, *numbers: float) -> np.ndarray[Any, Any]:
         """Return the numbers of all ranks, one row each."""
@@ -94,12 +97,10 @@ class Ranks(World):
 
     def check(self, caller: str, facts: Mapping[str, Any]) -> None:
         """Raise on all ranks unless all have the same facts; see `World.check`."""
-        state = pickle.dumps(settings.generator().bit_generator.state)
         mine = {
             "the caller": caller,
             **{f"the version of {name}": _version(name) for name in ("tinygrad-seq", "numpy", "numba")},
             "the version of Python": platform.python_version(),
-            "the random generator (ts.manual_seed)": hashlib.sha256(state).hexdigest()[:8],
             **facts,
         }
         first, *others = (json.loads(text) for text in self._gather("check", json.dumps(mine), on_all=True))
@@ -122,7 +123,7 @@ class Ranks(World):
         """Average the gradients; see `World.average`."""
         trained = list(parameters)
         wanted = np.array([parameter.grad is not None for parameter in trained], np.uint8)
-        digest = float(int.from_bytes(hashlib.sha256(wanted).digest()[:6]))
+        digest = float(int.from_bytes(hashlib.sha256(wanted.data).digest()[:6]))
         met = self._meet("average", loss, weight, len(trained), digest)
         losses, weights = met[:, 0], met[:, 1]
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
@@ -187,7 +188,7 @@ class Ranks(World):
         """Return the sums over the ranks; see `World.sum`."""
         if len(values) > _NUMBERS:
             raise ArgumentError(f"World.sum: expected at most {_NUMBERS} numbers, got {len(values)}; call it again.")
-        return self._meet("sum", *values).sum(axis=0).tolist()
+        return [float(total) for total in self._meet("sum", *values).sum(axis=0)]
 
     def gather_rows(self, tree: Any) -> Any:
         """Return the rows of all ranks on rank 0; see `World.gather_rows`."""
@@ -202,6 +203,10 @@ class Ranks(World):
         buffer = np.frombuffer(data, np.uint8).copy() if self.is_writer else np.empty(size, np.uint8)
         self._wait(self._comm.Ibcast(buffer))
         return value if self.is_writer else pickle.loads(buffer.data)
+
+    def failing(self, code: int) -> contextlib.AbstractContextManager[None]:
+        """Return a context for the report of an error that ends all; see `World.failing`."""
+        return self._watch.failing(code)
 
 
 def _version(name: str) -> str | None:

@@ -7,12 +7,14 @@ compiles or writes for a long time still sends it; one that was killed or stoppe
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import socket
 import sys
 import threading
 import time
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -105,15 +107,21 @@ class Watch:
         os.write(2, f"error: expected all ranks to take part, got: {message}.\n".encode())
         _abort(1)
 
-    def _fail(self, kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
-        """Show an exception that nobody caught and end all ranks. Rank 0 comes first: the others may have the same."""
+    @contextlib.contextmanager
+    def failing(self, code: int) -> Iterator[None]:
+        """Return a context for the report of an error that ends all ranks; see `World.failing`."""
         if self._rank:
             time.sleep(_GRACE)
-            sys.stderr.write(f"rank {self._rank}:\n")
-        sys.__excepthook__(kind, error, trace)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        _abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
+            sys.stderr.write(f"rank {self._rank}: ")
+        yield
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        _abort(code)
+
+    def _fail(self, kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+        """Show an exception that nobody caught and end all ranks."""
+        with self.failing(130 if issubclass(kind, KeyboardInterrupt) else 1):
+            sys.__excepthook__(kind, error, trace)
 
     def _leave(self) -> None:
         """Wait until all ranks have come here, since mpirun kills the others when one ends with an error."""
@@ -129,4 +137,6 @@ class Watch:
 
 def _abort(code: int) -> None:
     time.sleep(0.2)  # mpirun drops what it has not yet read from its processes
+    if "HYDI_CONTROL_FD" in os.environ:  # MPICH's mpirun ends all ranks when one ends, without a message of its own
+        os._exit(code)
     MPI.COMM_WORLD.Abort(code)

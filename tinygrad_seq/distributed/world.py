@@ -68,7 +68,7 @@ class World:
         return slice(begin, begin + each + (self.rank < more))
 
     def check(self, caller: str, facts: Mapping[str, Any]) -> None:
-        """Raise on all ranks unless all have the same facts, versions and state of the random generator.
+        """Raise on all ranks unless all have the same facts and the same versions of the packages.
 
         Parameters
         ----------
@@ -210,3 +210,21 @@ class World:
             If another rank calls another method.
         """
         return value
+
+    def failing(self, code: int) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which this rank reports its error, and after which all ranks end.
+
+        Rank 0 comes first, since the others may have the same error: they report theirs only if it does not end them.
+        With one rank the context changes nothing.
+
+        Parameters
+        ----------
+        code : int
+            The exit code of the ranks.
+
+        Returns
+        -------
+        context manager
+            The context.
+        """
+        return contextlib.nullcontext()

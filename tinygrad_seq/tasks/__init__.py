@@ -1,10 +1,10 @@
-"""Classify, tag and regress sequences: models of texts and numbers from Python lists; README.md shows how."""
+"""Classify, tag, regress and forecast sequences: models of texts and numbers from Python lists; README.md shows how."""
 
 from .columns import guess_kind
-from .evaluation import Evaluation
 from .fitted import FittedTask, fit_task
 from .forecasting import Forecaster, ForecastScore, ForecastSettings, fit_forecast
-from .settings import TaskSettings
+from .scores import Evaluation
+from .task_settings import TaskSettings
 
 __all__ = [
     "Evaluation",

@@ -21,7 +21,7 @@ from ..functional import expand_dims, pinball_loss, reshape, transpose
 from ..metrics import mase, seasonal_naive
 from ..nn import evaluating
 from ..train import History, RunFolder, fit
-from .settings import cell_of
+from .task_settings import cell_of
 
 KIND = "forecast"
 _CALLER = "fit_forecast"

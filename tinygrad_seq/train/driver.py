@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from ..base.tree import flatten
-from ..distributed import world
+from ..distributed import World, world
 from ..errors import AnomalyError
 from ..optim import ReduceLROnPlateau
 from .metrics import Row
@@ -107,6 +107,53 @@ class NoFolder:
         """Do nothing."""
 
 
+class OneWriter:
+    """The folder of a run on several ranks: rank 0 writes, and all read what it has.
+
+    Parameters
+    ----------
+    folder : Folder
+        The folder.
+    ranks : World
+        The ranks.
+    """
+
+    keeps_checkpoints: ClassVar[bool] = True  # all ranks make their content together
+
+    def __init__(self, folder: Folder, ranks: World) -> None:
+        self._folder, self._ranks = folder, ranks
+
+    @property
+    def has_best(self) -> bool:
+        """Whether rank 0 has a best checkpoint."""
+        return bool(self._ranks.broadcast(self._ranks.is_writer and self._folder.has_best))
+
+    def save(self, step: int, content: dict[str, Any], *, best: bool = False) -> None:
+        """Let rank 0 write a checkpoint."""
+        if self._ranks.is_writer and (best or self._folder.keeps_checkpoints):
+            self._folder.save(step, content, best=best)
+
+    def load(self, name: str | None = None) -> dict[str, Any]:
+        """Return the checkpoint that rank 0 reads."""
+        content: dict[str, Any] = self._ranks.broadcast(self._folder.load(name) if self._ranks.is_writer else None)
+        return content
+
+    def append(self, row: Row) -> None:
+        """Let rank 0 write a row of metrics."""
+        if self._ranks.is_writer:
+            self._folder.append(row)
+
+    def cut(self, step: int, *, last_row: int | None = None, last_test: int | None = None) -> None:
+        """Let rank 0 drop what lies after a step."""
+        if self._ranks.is_writer:
+            self._folder.cut(step, last_row=last_row, last_test=last_test)
+
+
+def with_one_writer(folder: Folder) -> Folder:
+    """Return `folder`, or on several ranks one to which rank 0 alone writes."""
+    return folder if world().size == 1 or isinstance(folder, OneWriter) else OneWriter(folder, world())
+
+
 class _Stopped(Exception):  # noqa: N818 (no error)
     """Raised inside an evaluation when the caller asks to stop."""
 
@@ -123,6 +170,7 @@ class Driver(ABC):
         self.seconds = 0.0
         self.epochs = 0
         self._progress = progress or (lambda *_: None)
+        self._ranks = world()
         self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
         self._total = limits.steps
         self._last: Step | None = None
@@ -196,20 +244,20 @@ class Driver(ABC):
             If the training diverges.
         """
         began = time.perf_counter() - self.seconds
-
-        def agreed(seconds: float = 0.0) -> tuple[bool, float]:
-            return world().agree(bool(stop()), seconds)
+        ranks, run = self._ranks, with_one_writer(run)
 
         def poll(stage: str, done: int, total: int) -> None:
             self._progress(stage, done, total)
-            if agreed()[0]:
+            if ranks.size == 1 and stop():  # several ranks stop together, after the evaluation
                 raise _Stopped
 
         with contextlib.suppress(_Stopped):
             while self._due is not None or not self._is_over():
                 if self._due is None:
                     step = self._train()
-                    stops, self.seconds = agreed(time.perf_counter() - began)
+                    self.seconds = time.perf_counter() - began
+                    if self.limits.minutes:
+                        self.seconds = ranks.agree(False, self.seconds)[1]
                     if step is None and not self._is_due(step):
                         continue
                     if self._is_due(step):
@@ -219,7 +267,7 @@ class Driver(ABC):
                         row = self._report(step)
                         self._append(run, row)
                         yield row
-                    if stops:
+                    if ranks.agree(stop())[0]:
                         if self._due is None:
                             self.save(run)
                         return
@@ -236,7 +284,7 @@ class Driver(ABC):
                     self.save(run, best=improves)
                     self._after_evaluation(row, time.perf_counter() - started)
                     yield row
-                    if agreed()[0]:
+                    if ranks.agree(stop())[0]:
                         return
             if self._is_test_due():
                 with self._interruptible():
@@ -256,11 +304,11 @@ class Driver(ABC):
         best : bool, default False
             Whether it is the best checkpoint so far.
         """
+        run = with_one_writer(run)
+        self.steps.check_ranks()
         self._cut(run)
         if best or run.keeps_checkpoints:
-            content = self._content()  # on all ranks
-            if self._writes(run):
-                run.save(self.steps.number, content, best=best)
+            run.save(self.steps.number, self._content(), best=best)
         self.saved_at = self.steps.number
 
     @property
@@ -291,13 +339,9 @@ class Driver(ABC):
         self._progress("training", step.number, self._total)
         return step
 
-    def _writes(self, run: Folder) -> bool:
-        """Whether this process writes to `run`: of several ranks one does, but each holds its own best weights."""
-        return world().is_writer or not run.keeps_checkpoints
-
     def _interruptible(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which a signal acts at once; several ranks stop together, after a step."""
-        return interruptible() if world().size == 1 else contextlib.nullcontext()
+        """Return the context for work that a stop may end; none of several ranks may leave it alone."""
+        return interruptible() if self._ranks.size == 1 else contextlib.nullcontext()
 
     def _is_every(self, interval: int) -> bool:
         return interval > 0 and self.steps.number % interval == 0
@@ -344,7 +388,6 @@ class Driver(ABC):
         best = self.steps.number
         model = self.steps.model
         weights = {name: array.copy() for name, array in model.state_dict().items()}
-        world().agree(False)  # the files are written
         if self._keeps_best:
             content = run.load("best")["steps"]
             model.load_state_dict(content["model"])
@@ -357,17 +400,14 @@ class Driver(ABC):
 
     def _append(self, run: Folder, row: Row) -> None:
         self._cut(run)
-        if self._writes(run):
-            run.append(row)
+        run.append(row)
 
     def _cut(self, run: Folder) -> None:
         """Before the first write after a resume: drop what lies after the checkpoint."""
         if self._point is not None:
             step, last_row = self._point
-            if self._writes(run):
-                run.cut(step, last_row=last_row, last_test=self._tested_at)
+            run.cut(step, last_row=last_row, last_test=self._tested_at)
             self._point = None
-            world().agree(False)  # the files are cut
             if self._keeps_best and not run.has_best:  # it was of a branch that is dropped
                 self.stopping.forget()
 

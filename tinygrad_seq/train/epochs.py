@@ -41,6 +41,11 @@ def checked_source(caller: str, name: str, batches: Any, *, epochs: int = 0) -> 
             f"{caller}: expected {name} that can be iterated more than once, got {_kind(batches)}, which is exhausted "
             f"after one epoch; {_ADVICE}."
         )
+    if isinstance(batches, Resumable) and name != "batches" and batches.state_dict().get("position"):
+        raise ArgumentError(
+            f"{caller}: expected {name} at the start of an epoch, got {_kind(batches)} that was left inside one; "
+            "create it again, or iterate to its end."
+        )
     if size_of(batches) == 0:
         raise DataError(f"{caller}: expected at least one batch in {name}, got none; pass batches.")
 
@@ -105,6 +110,9 @@ class Epochs:
             self._generator = settings.generator().bit_generator.state
             self._iterator = self._begin(0)
         batch = next(self._iterator, _END)
+        if batch is _END and self.position == 0 and isinstance(self.batches, Resumable):
+            self._iterator = self._begin(0)  # an earlier use may have left them at their end
+            batch = next(self._iterator, _END)
         if batch is not _END:
             self.position += 1
             return batch

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Vocabulary
+from ..distributed import world
 from ..errors import AnomalyError
 from .config import TrainingConfig
 from .language_model import LanguageModel
@@ -80,7 +81,12 @@ class Evaluation:
         return {f"{part}_{name}": value for name, value in values.items()} | {f"{part}_tokens": read}
 
     def sample(self, step: int, poll: Poll) -> str:
-        """Return the text that the model writes after `step` steps; ``poll("sampling", ...)`` precedes every token."""
+        """Return the text that the model writes after `step` steps; ``poll("sampling", ...)`` precedes every token.
+
+        Of several ranks, only rank 0 samples.
+        """
+        if not world().is_writer:
+            return ""
         length, written = self.config.sample_length, []
         writer = Writer(self.vocabulary, self.config.unit)
         tokens = self.model.sample(

@@ -100,10 +100,7 @@ class Fit(Driver):
         self._callbacks = callbacks
         self._restores_best = restore_best and (validation is not None or patience > 0)
         self._asked = self._ends = False
-        self._options = [  # of the optimiser, as the caller gave them
-            {name: value for name, value in group.items() if type(value) in (int, float, bool, str)}
-            for group in self.optimizer.state_dict()["param_groups"]
-        ]
+        self._options = _options(self.optimizer)  # as the caller gave them
         size = size_of(steps.epochs.batches)
         self._total = limits.steps or limits.epochs * (size or 0)
 
@@ -227,7 +224,7 @@ class Fit(Driver):
         """Return what must be equal when a run is resumed, besides the shapes of the weights."""
         return {
             "optimizer": type(self.optimizer).__name__,
-            "options": self._options,
+            **self._options,
             "scheduler": [type(part).__name__ for part in flatten(self.steps.scheduler)[0]],
             "stateful": self._task.stateful,
             "monitor": self.history.monitor,
@@ -253,8 +250,7 @@ class Fit(Driver):
         ]
 
     def _check_same(self, content: dict[str, Any], run: RunFolder) -> None:
-        saved = content["steps"]["model"]
-        shapes = {name: array.shape for name, array in saved.items()}
+        shapes = {name: array.shape for name, array in content["steps"]["model"].items()}
         here = {name: array.shape for name, array in self.model.state_dict().items()}
         for name in {**shapes, **here}:
             if shapes.get(name) != here.get(name):
@@ -263,10 +259,12 @@ class Fit(Driver):
                     f"{shapes.get(name, 'missing')}, got {here.get(name, 'missing')}; build the same model, or start a "
                     "new run."
                 )
-        for name, value in self._identity().items():
-            if content["fit"][name] != value:
+        identity = self._identity()
+        for name in {**content["fit"], **identity}:
+            saved, value = content["fit"].get(name), identity.get(name)
+            if saved != value:
                 raise CheckpointError(
-                    f"fit: expected {name}={content['fit'][name]!r}, as '{run.folder}' was started, got {value!r}; "
+                    f"fit: expected {name}={saved!r}, as '{run.folder}' was started, got {value!r}; "
                     "pass the same, or start a new run."
                 )
 
@@ -463,6 +461,16 @@ def _progress(progress: Any) -> Progress:
         )
     chosen: Progress = progress
     return chosen
+
+
+def _options(optimizer: optim.Optimizer) -> dict[str, Any]:
+    """Return the options of an optimiser before any schedule; the names of the groups after the first are numbered."""
+    options: dict[str, Any] = {}
+    for number, group in enumerate(optimizer.state_dict()["param_groups"]):
+        group["lr"] = group.pop("initial_lr", group["lr"])
+        suffix = f" of group {number}" if number else ""
+        options |= {f"{name}{suffix}": value for name, value in group.items() if name != "params"}
+    return options
 
 
 def _checksum(model: Module) -> int:

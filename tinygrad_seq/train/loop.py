@@ -14,6 +14,7 @@ from ..base import settings
 from ..base.modes import no_grad
 from ..data import Windows
 from ..data.windows import Window
+from ..distributed import world
 from ..errors import ArgumentError
 from ..functional import cross_entropy
 from ..nn import Module, evaluating
@@ -93,20 +94,26 @@ class TrainingSteps(Updates):
         self._loss = self._loss_of_logits if loss is None else loss
         self._pass: Iterator[Window] | None = None
 
-    def _next_batch(self) -> Window | None:
+    def _next_batch(self) -> tuple[tuple[np.ndarray[Any, Any], dict[str, Any]], np.ndarray[Any, Any]] | None:
         if self._pass is None:
             self._pass = iter(self.windows)
         window = next(self._pass, None)
         if window is None:
             self._pass = None
-        return window
-
-    def _loss_of(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> tuple[Tensor, float, Any]:
+            return None
+        inputs, targets = window
+        mine = slice(None), self._world.rows(inputs.shape[1])
         options = {}
         if self.begins is not None and self.restart:
             chosen = settings.generator().random(inputs.shape) < self.restart
-            options["reset"] = (inputs == self.begins) & chosen
-        loss, state = self._loss(inputs, targets, self.state, **options)
+            options["reset"] = ((inputs == self.begins) & chosen)[mine]
+        return (inputs[mine], options), targets[mine]
+
+    def _loss_of(
+        self, inputs: tuple[np.ndarray[Any, Any], dict[str, Any]], targets: np.ndarray[Any, Any]
+    ) -> tuple[Tensor, float, Any]:
+        tokens, options = inputs
+        loss, state = self._loss(tokens, targets, self.state, **options)
         return loss, targets.size, state
 
     def _loss_of_logits(self, tokens: ArrayLike, targets: ArrayLike, state: Any, **options: Any) -> tuple[Tensor, Any]:
@@ -132,7 +139,8 @@ def evaluate(
     """Return the mean loss of a language model on a text, without training it.
 
     The text is read as in training: in at most `batch_size` parallel streams, with the state carried from window to
-    window. A `limit` reads the first part of each stream, so what is read is spread over the whole text.
+    window. A `limit` reads the first part of each stream, so what is read is spread over the whole text. In a program
+    that mpirun started, all ranks call this function, and share the streams.
 
     Parameters
     ----------
@@ -172,17 +180,20 @@ def evaluate(
     length = max(1, (len(row) - 1) // streams)
     windows = Windows(row, streams, min(window, length))
     length = min(length, max(1, limit // streams)) if limit else length
+    ranks = world()
+    mine = ranks.rows(streams) if streams >= ranks.size else slice(0, streams if ranks.is_writer else 0)
     with evaluating(model), no_grad():
         state, total, count = None, 0.0, 0
         for inputs, targets in windows:
             if progress is not None:
                 progress(count, length * streams)
             left = length - count // streams
-            logits, state = model(inputs[:left], state)
-            total += cross_entropy(logits, targets[:left], axis=-1, reduction="sum").item()
+            if mine.start < mine.stop:
+                logits, state = model(inputs[:left, mine], state)
+                total += cross_entropy(logits, targets[:left, mine], axis=-1, reduction="sum").item()
             count += targets[:left].size
             if left <= window:
                 break
     if progress is not None:
         progress(count, count)
-    return total / count
+    return ranks.sum([total])[0] / count

@@ -155,7 +155,9 @@ def measure(
     ['loss', 'weight']
     """
     check_metrics("measure", metrics)
-    checked_source("measure", "batches", batches, epochs=1)
+    if not isinstance(model, Module):
+        raise ArgumentError(f"measure: expected model to be an nn.Module, got a {type(model).__name__}; pass it first.")
+    checked_source("measure", "the batches", batches, epochs=1)
     return measured(Task(model, loss, stateful, "measure"), batches, metrics or {}, progress or (lambda *_: None))
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..base import settings
 from ..data import Corpus, Vocabulary, Windows, load_corpus
+from ..data.corpus import STANDARD_INPUT
+from ..distributed import world
 from ..errors import ArgumentError, CheckpointError, DataError, TinygradSeqError
 from .build import build_model, build_optimizer
 from .config import CHANGEABLE, TrainingConfig
@@ -93,8 +95,8 @@ class Session(Driver):
         tokens: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        corpus = _load(config, progress)
         folder = None if tokens is None else Path(tokens)
+        corpus = _load(config, progress, folder)
         vocabulary, text = read_text(corpus, config, vocabulary=vocabulary, folder=folder, progress=progress)
         self._build(config, vocabulary, text, _facts(corpus, text), Schedule.of(config), progress)
         self.notes += corpus.report().splitlines()
@@ -180,7 +182,11 @@ class Session(Driver):
         session = cls.__new__(cls)
         try:
             _check_unfinished(config, content)
-            text, notes = _text_of(run, config, "corpus" in changes, progress)
+            if world().is_writer:
+                text, notes = _text_of(run, config, "corpus" in changes, progress)
+            world().broadcast(None)  # rank 0 may have made the token files anew
+            if not world().is_writer:
+                text, notes = _tokens_of(run), []
             # Version 0.1.0 saved neither the settings nor the schedule.
             old = content.get("config") or {name: getattr(run.config, name) for name in CHANGEABLE}
             schedule = content.get("schedule") or dataclasses.asdict(Schedule.of(run.config))
@@ -195,6 +201,35 @@ class Session(Driver):
             ) from error
         session.notes += notes
         return session
+
+    @classmethod
+    def joined(cls, run: Run, progress: Progress | None = None) -> Session:
+        """Return the session of a run that rank 0 has just created, on another rank.
+
+        Parameters
+        ----------
+        run : Run
+            The run. Its token files must be there, so ranks on several machines need a folder that all can read.
+        progress : callable, optional
+            As for `Session`.
+
+        Returns
+        -------
+        Session
+            The session, at step 0; `from_run` and `Session` on rank 0 have the same weights after `share_weights`.
+
+        Raises
+        ------
+        DataError
+            If there are no token files of the run, or other ones.
+        """
+        session = cls.__new__(cls)
+        session._build(run.config, run.vocabulary, _tokens_of(run), run.facts, Schedule.of(run.config), progress)
+        return session
+
+    def share_weights(self) -> None:
+        """Give the weights of rank 0 to all ranks."""
+        self.model.load_state_dict(world().broadcast(dict(self.model.state_dict())))
 
     @classmethod
     def from_run(
@@ -317,10 +352,26 @@ class Session(Driver):
         }
 
 
-def _load(config: TrainingConfig, progress: Progress | None) -> Corpus:
+def _load(config: TrainingConfig, progress: Progress | None, spool: Path | None) -> Corpus:
     return load_corpus(
-        config.corpus, encoding=config.encoding, include=config.include, exclude=config.exclude, progress=progress
+        config.corpus,
+        encoding=config.encoding,
+        include=config.include,
+        exclude=config.exclude,
+        progress=progress,
+        spool=spool,
     )
+
+
+def _tokens_of(run: Run) -> Text:
+    """Return the tokens that rank 0 wrote to the folder of a run."""
+    text = open_text(run.folder / "tokens", run.facts)
+    if text is None:
+        raise DataError(
+            f"Session: expected the token files that rank 0 wrote to '{run.folder / 'tokens'}', got none or "
+            "other ones; choose a run folder that all ranks can read (--out)."
+        )
+    return text
 
 
 def _check_unfinished(config: TrainingConfig, content: dict[str, Any]) -> None:
@@ -350,8 +401,15 @@ def _text_of(run: Run, config: TrainingConfig, is_new_path: bool, progress: Prog
     """Return the tokens of a run that is resumed, and notes; the text is read to make sure that it is the same."""
     folder = run.folder / "tokens"
     cached = open_text(folder, run.facts)
+    if config.corpus == STANDARD_INPUT and not is_new_path:  # it has been read
+        if cached is None:
+            raise DataError(
+                f"Session.resume: expected the tokens of '{run.folder}', whose text came from the standard input, in "
+                f"{folder}, got none or damaged ones; pass the same text (--corpus PATH, or --corpus - and a pipe)."
+            )
+        return cached, []
     try:
-        corpus = _load(config, progress)
+        corpus = _load(config, progress, run.folder)
     except DataError as error:
         if is_new_path or os.path.lexists(config.corpus):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -90,6 +91,8 @@ class Updates(ABC):
         self.scheduler = scheduler
         self.clip_norm = clip_norm
         self._casting = autocast(precision)
+        self._world = world()
+        self._are_equal = False
         self.number = 0
         self.state: Any = None
 
@@ -108,7 +111,7 @@ class Updates(ABC):
 
     @abstractmethod
     def _next_batch(self) -> tuple[Any, Any] | None:
-        """Return the inputs and the targets of the next update; None once at the end of each pass."""
+        """Return the inputs and the targets of this rank's next update; None once at the end of each pass."""
 
     @abstractmethod
     def _loss_of(self, inputs: Any, targets: Any) -> tuple[Tensor, float, Any]:
@@ -117,12 +120,15 @@ class Updates(ABC):
     def _update(self, inputs: Any, targets: Any) -> Step:
         if not self.model.training:  # submodules may be in evaluation mode on purpose
             self.model.train()
+        if not self._are_equal:
+            self.check_ranks()
         self.optimizer.zero_grad()
-        with world().draws(self.number), self._casting:
+        with self._casting, self._world.draws(self.number):
             loss, weight, state = self._loss_of(inputs, targets)
         loss.backward()
-        mean, weight = world().average(self.model.parameters(), float(loss.item()), weight)
         lr = self.optimizer.param_groups[0]["lr"]
+        trained = (parameter for group in self.optimizer.param_groups for parameter in group["params"])
+        mean, weight = self._world.average(trained, loss.item(), weight)
         norm = self._step(mean)
         for schedule in flatten(self.scheduler)[0]:
             if not isinstance(schedule, ReduceLROnPlateau):
@@ -130,6 +136,19 @@ class Updates(ABC):
         self.state = detach_state(state)
         self.number += 1
         return Step(self.number, mean, norm, lr, weight)
+
+    def check_ranks(self) -> None:
+        """Raise an ArgumentError on all ranks unless all have the same weights and the same random generator."""
+        if self._world.size > 1:
+            named = {name: parameter.numpy() for name, parameter in self.model.named_parameters()}
+            facts = {
+                "the number of updates": self.number,
+                "the parameters": [[name, list(array.shape), str(array.dtype)] for name, array in named.items()],
+                "the random generator (ts.manual_seed)": repr(settings.generator().bit_generator.state),
+                "the checksums of the weights": [zlib.crc32(array.tobytes()) for array in named.values()],
+            }
+            self._world.check(self._caller, facts)
+        self._are_equal = True
 
     def _step(self, loss: float) -> float:
         """Clip and update; return the norm of the gradient. Raise unless the loss and the norm are finite."""
@@ -158,7 +177,7 @@ class Updates(ABC):
         """Return the state that `load_state_dict` restores bit for bit; `save_checkpoint` can write it."""
         return {
             "number": self.number,
-            "state": map_leaves(lambda leaf: leaf.numpy().copy(), self.state),
+            "state": self._world.gather_rows(map_leaves(lambda leaf: leaf.numpy().copy(), self.state)),
             **self._position(),
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
@@ -196,7 +215,9 @@ class Updates(ABC):
         self.optimizer.load_state_dict(self._renumbered(state["optimizer"], state["model"]))
         for schedule, part in zip(schedules, saved, strict=True):
             schedule.load_state_dict(part)
-        self.state = map_leaves(Tensor, state["state"])
+        self.state = map_leaves(
+            lambda leaf: Tensor(leaf[self._world.rows(len(leaf))] if leaf.ndim else leaf), state["state"]
+        )
         self.number = state["number"]
         settings.generator().bit_generator.state = state["generator"]
 
