@@ -12,11 +12,10 @@ from .. import nn
 from ..autograd.tensor import Tensor
 from ..base import settings as package
 from ..data import Vocabulary
-from ..errors import ArgumentError
-from ..functional import concat, maximum, sum, where
+from ..functional import concat, sum, where
 from ..ops.indexing import take
 from .columns import Column, NumberColumn, TextColumn
-from .settings import TaskSettings, cell_of
+from .task_settings import TaskSettings, cell_of
 
 
 class Tokens(nn.Module):
