@@ -1,9 +1,9 @@
 """A language model's training step on two ranks that average gradients over MPI, against PyTorch's DDP on gloo.
 
 Each rank has half of the global batch, one thread and one core. Both libraries start from the same weights;
-DistributedDataParallel sends gradients in buckets that overlap with the backward pass. The same step in one process on one
-core shows the efficiency: its ratio divided by 2. Two small vocabularies, and one of 10,000 words, whose 23 MB of gradients
-two ranks on one machine exchange through memory.
+DistributedDataParallel sends gradients in buckets that overlap with the backward pass. The same step in one process on
+one core shows the efficiency: its ratio divided by 2. Two small vocabularies, and one of 10,000 words, whose 23 MB of
+gradients two ranks on one machine exchange through memory.
 Run: python -m benchmarks.data_parallel
 """
 
@@ -91,9 +91,9 @@ def ours(model: Model, budget: float) -> dict:
         hidden, state = recurrent(embedding(inputs), state)
         loss = ts.linear_cross_entropy(hidden, output.weight, output.bias, targets)
         loss.backward()
-        loss, _ = world.average(parameters, loss.item(), targets.size)
+        mean, _ = world.average(parameters, loss.item(), targets.size)
         adam.step(max_norm=CLIP)
-        return loss, ts.nn.detach_state(state)
+        return mean, ts.nn.detach_state(state)
 
     return measure(model, world.rank, world.size, step, world.broadcast, float, budget)
 
