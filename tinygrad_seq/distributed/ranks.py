@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Tensor, wrap
 from ..base import settings
 from ..base.tree import flatten
 from ..errors import ArgumentError
@@ -176,10 +176,7 @@ class Ranks(World):
         for request in requests:
             self._wait(request)
         for parameter, part in parts:
-            if parameter.grad is None:
-                parameter.grad = part.copy()
-            else:
-                parameter.grad[...] = part
+            parameter.grad = wrap(part.copy(order="K"))
 
     def agree(self, stop: bool, seconds: float = 0.0) -> tuple[bool, float]:
         """Return the decision of all ranks; see `World.agree`."""
