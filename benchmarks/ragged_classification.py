@@ -80,14 +80,18 @@ def ours(case: Texts, budget: float) -> dict[str, Any]:  # noqa: ARG001
         )
 
     model(0).partial_fit(X, y).score(unseen, expected)
-    return _together(lambda seed: (model(seed), lambda one: one.partial_fit(X, y), lambda one: one.score(unseen, expected)))
+    return _together(
+        lambda seed: (model(seed), lambda one: one.partial_fit(X, y), lambda one: one.score(unseen, expected))
+    )
 
 
 def _together(make: Any) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"goal": [], "epoch": [], "epochs": []}
     for seed in (1, 2):
         model, epoch, score = make(seed)
-        for name, values in _seconds(lambda epoch=epoch, model=model: epoch(model), lambda score=score, model=model: score(model)).items():
+        for name, values in _seconds(
+            lambda epoch=epoch, model=model: epoch(model), lambda score=score, model=model: score(model)
+        ).items():
             found[name] += values
     return found
 
@@ -149,7 +153,13 @@ def with_skorch(case: Texts, budget: float) -> dict[str, Any]:  # noqa: ARG001
         ).initialize()
 
     model(0).partial_fit(data, y, epochs=1).score(held_out, expected)
-    return _together(lambda seed: (model(seed), lambda one: one.partial_fit(data, None, epochs=1), lambda one: one.score(held_out, expected)))
+    return _together(
+        lambda seed: (
+            model(seed),
+            lambda one: one.partial_fit(data, None, epochs=1),
+            lambda one: one.score(held_out, expected),
+        )
+    )
 
 
 SUBJECT = Subject(
