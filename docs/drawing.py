@@ -15,7 +15,7 @@ def kind_of(equation: str) -> str:
     """Return what an operation of `explain` is, for its colour."""
     if " @ " in equation or "matmul" in equation or "linear" in equation:
         return "product"
-    return "sum over time" if "sum(" in equation else "elementwise"
+    return "sum over time" if re.search(r"\bsum\(", equation) else "elementwise"
 
 
 def box(axes: Axes, x: float, y: float, text: str, kind: str, size: float = 7.5) -> None:
@@ -23,34 +23,44 @@ def box(axes: Axes, x: float, y: float, text: str, kind: str, size: float = 7.5)
     axes.text(x, y, text, ha="center", va="center", fontsize=size, family="monospace", color="black", bbox=style)
 
 
-def draw_stages(text: str) -> None:
-    """Draw the stages of both directions, as `explain` lists them: columns before, during and after the loop."""
-    directions = []
-    for name in ("forward", "backward"):
-        part = text.split(f"{name}\n", 1)[1].split("\n\n", 1)[0]
-        stages: dict[str, list[str]] = {"before": [], "during": [], "after": []}
-        stage = ""
-        for line in part.split("\n"):
-            if match := re.match(r"    (before|during|after),", line):
-                stage = match[1]
-            elif stage and line.startswith("        "):
-                names, _, operation = line.strip().partition(" = ")
-                result = ", ".join(re.findall(r"(\w+): ", names))
-                stages[stage].append(f"{result} = {re.sub(r'(axes|shape|cuts|axis|keepdims)=[^ ]*', '', operation)}")
-            elif not line.startswith("        "):
-                stage = ""
-        directions.append((name, stages))
-    rows = max(len(equations) for _, stages in directions for equations in stages.values())
-    figure, panels = plt.subplots(1, 2, figsize=(9, 0.24 * rows + 0.8))
-    for axes, (name, stages) in zip(panels, directions, strict=True):
-        axes.set(xlim=(-0.6, 2.6), ylim=(-rows - 0.5, 1.2), title=name)
+def read_stages(text: str, direction: str) -> dict[str, list[str]]:
+    """Return the equations of a direction by stage, from the text of `explain`, without shapes and options."""
+    stages: dict[str, list[str]] = {"before": [], "during": [], "after": []}
+    stage = ""
+    for line in text.split(f"{direction}\n", 1)[1].split("\n\n", 1)[0].split("\n"):
+        if match := re.match(r"    (before|during|after),", line):
+            stage = match[1]
+        elif stage and line.startswith("        "):
+            results, _, operation = line.strip().partition(" = ")
+            operation = re.sub(r", (?:axis|axes|shape|cuts|keepdims)=(?:\([^)]*\)|\w+)", "", operation)
+            operation = re.sub(r"permute_dims\((\w+)\)", r"\1ᵀ", operation).replace("  (again)", " *")
+            stages[stage].append(f"{', '.join(re.findall(r'(\w+): ', results))} = {operation}")
+        else:
+            stage = ""
+    return stages
+
+
+def draw_stages(text: str, rows: int = 7) -> None:
+    """Draw the stages of both directions, as `explain` lists them; a stage is as many columns as it needs."""
+    titles = {"before": "before the loop", "during": "in the loop, T times", "after": "after the loop"}
+    figure, panels = plt.subplots(2, 1, figsize=(8.5, 6))
+    for axes, direction in zip(panels, ("forward", "backward"), strict=True):
+        left = 0.0
+        for stage, equations in read_stages(text, direction).items():
+            columns = max(1, -(-len(equations) // rows))
+            size = -(-len(equations) // columns)
+            shade = "#fbf3e6" if stage == "during" else "#f4f6f8"
+            axes.add_patch(plt.Rectangle((left + 0.03, -rows), columns - 0.06, rows + 1, facecolor=shade, zorder=0))
+            axes.text(left + columns / 2, 0.5, titles[stage], ha="center", va="center", fontsize=8, fontweight="bold")
+            for number, equation in enumerate(equations):
+                column, row = divmod(number, size)
+                box(axes, left + column + 0.5, -row - 0.5, equation, kind_of(equation), 7)
+            left += columns
+        axes.set(xlim=(0, 7), ylim=(-rows, 1.1))
+        axes.set_title(direction, loc="left", fontsize=10)
         axes.axis("off")
-        for column, (stage, equations) in enumerate(stages.items()):
-            title = {"before": "before\nall times", "during": "in the loop\nT times", "after": "after\nall times"}[stage]
-            axes.text(column, 0.6, title, ha="center", va="center", fontsize=8, fontweight="bold")
-            for row, equation in enumerate(equations):
-                shown = re.sub(r"\s*\(again\)", " (again)", re.sub(r"[, ]+\)", ")", equation))
-                box(axes, column, -row - 0.6, shown.replace("permute_dims", "transpose"), kind_of(equation), 5.5)
+    kinds = [plt.Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind]) for kind in COLOURS if kind != "leaf"]
+    panels[0].legend(kinds, [kind for kind in COLOURS if kind != "leaf"], loc="center right", frameon=False, fontsize=8)
     figure.tight_layout()
 
 
@@ -73,7 +83,7 @@ def draw_tape(result: Any, names: dict[int, str]) -> None:
     place = {
         id(source): (column, (len(sources) - 1) / 2 - row) for column, sources in columns.items() for row, source in enumerate(sources)
     }
-    figure, axes = plt.subplots(figsize=(7, 0.7 + 0.6 * max(map(len, columns.values()))))
+    figure, axes = plt.subplots(figsize=(7, 0.5 + 0.5 * max(map(len, columns.values()))))
     for source in order:
         for parent in getattr(source, "parents", ()):
             if parent is not None:
@@ -83,6 +93,7 @@ def draw_tape(result: Any, names: dict[int, str]) -> None:
         primitive = getattr(source, "primitive", None)
         text = names.get(id(source), "tensor") if primitive is None else primitive.name
         box(axes, *place[id(source)], text, "leaf" if primitive is None else kind_of(text))
-    axes.set(xlim=(-0.5, depth + 0.5), ylim=(-1.2, 1.2))
+    height = max(map(len, columns.values())) / 2
+    axes.set(xlim=(-0.5, depth + 0.5), ylim=(-height, height))
     axes.axis("off")
     figure.tight_layout()
