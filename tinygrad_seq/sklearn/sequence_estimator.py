@@ -24,7 +24,7 @@ from ..nn.checks import check_sizes
 from ..tasks import FittedTask, TaskSettings
 from ..tasks.columns import NumberColumn
 from ..tasks.dataset import Dataset
-from ..tasks.fitted import COLUMN
+from ..tasks.fitted import COLUMN, pick
 from ..tasks.targets import Targets
 from ..tasks.training import make_optimizer, train
 
@@ -112,15 +112,17 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             self._generator = np.random.default_rng(seed)
         with package.drawing_from(self._generator):
             rows, held_out = self._split(y)
-            inputs = {COLUMN: _pick(X, rows)}
+            if weights is not None:
+                rows = rows[weights[rows] > 0]
+            inputs = {COLUMN: pick(X, rows)}
             if not again:
                 self._start(FittedTask.build(self._settings(len(rows)), inputs, columns=self.kind, targets=targets))
-            data = self._fitted.dataset(inputs, _pick(y, rows), None if weights is None else weights[rows])
+            data = self._fitted.dataset(inputs, pick(y, rows), None if weights is None else weights[rows])
             unseen = None
             if held_out is not None:
-                unseen = self._fitted.dataset({COLUMN: _pick(X, held_out)}), _pick(y, held_out)
+                unseen = self._fitted.dataset({COLUMN: pick(X, held_out)}), pick(y, held_out)
             course = _Course(self, unseen)
-            train(self._fitted, data, self._optimizer, epochs=epochs, callbacks=[course])
+            train(self._fitted, data, self._optimizer, epochs=epochs, callbacks=course, log=None, progress=False)
             course.finish(epochs)
         self.loss_ = self.loss_curve_[-1]
         return self
@@ -283,7 +285,3 @@ def _is_table(X: Sequence[Any]) -> bool:
     if not len(X) or not all(isinstance(row, list | tuple) for row in X):
         return not len(X) or not hasattr(X[0], "__len__")
     return len({len(row) for row in X}) == 1 and all(isinstance(value, int | float) for row in X for value in row)
-
-
-def _pick(values: Any, rows: NDArray[np.int64]) -> Any:
-    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]

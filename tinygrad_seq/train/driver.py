@@ -171,8 +171,8 @@ class Driver(ABC):
         self.epochs = 0
         self._progress = progress or (lambda *_: None)
         self._ranks = world()
-        self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
         self._total = limits.steps
+        self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
         self._last: Step | None = None
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
         self._evaluated_at = self._tested_at = self.saved_at = 0

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from .. import optim
 from ..autograd.tensor import Tensor
@@ -317,6 +314,7 @@ def fit(
         The batches of an epoch: a list, an object that can be iterated once per epoch, e.g. `Batches`, or a function
         without arguments that returns an iterator, which is called once per epoch. The inputs and the targets of a
         batch are each a tuple (positional arguments), a dict (keyword arguments), or one argument.
+        In a program that mpirun started, each rank passes its own share, equally many batches.
     loss : callable
         ``loss(outputs, *targets)`` returns a scalar, the mean over the batch, or ``(mean, weight)``, where the weight
         is what the mean was taken over. By default the weight is the number of values in the first target, so averages
@@ -412,7 +410,7 @@ def fit(
     >>> history["validation_loss"][0] > 0.1 > history.best["validation_loss"]
     True
     """
-    check_call(model, batches, loss, validation=validation, test=test, metrics=metrics)
+    check_call(model, batches, loss, stateful=stateful, validation=validation, test=test, metrics=metrics)
     limits = checked_limits(epochs, steps, minutes, evaluate_every, report_every, patience, batches)
     checked_source("fit", "batches", batches, epochs=limits.epochs or 1)
     optimizer = checked_optimizer(model, optimizer, scheduler, clip_norm)
@@ -437,7 +435,7 @@ def fit(
         progress=show,
     )
     config = this.description(loss, precision)
-    world().check("fit", {**config, "weights": _checksum(model)})
+    world().check("fit", config)
     modes = [(part, part.training) for part in model.modules()]
     try:
         with open_folder(this, run, config, resume=resume, force=force) as (folder, stop):
@@ -471,11 +469,3 @@ def _options(optimizer: optim.Optimizer) -> dict[str, Any]:
         suffix = f" of group {number}" if number else ""
         options |= {f"{name}{suffix}": value for name, value in group.items() if name != "params"}
     return options
-
-
-def _checksum(model: Module) -> int:
-    """Return a checksum of the weights."""
-    checksum = 0
-    for array in model.state_dict().values():
-        checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
-    return checksum
