@@ -36,6 +36,7 @@ EXPECTED = {
     "many_to_one": lambda share: share > 0.2,  # one in eleven
     "many_to_many": lambda scores: scores["both ways"] > 0.1,
     "token_types": lambda scores: min(scores.values()) > 0.5,
+    "ctc": lambda wrong: wrong["beam"] <= wrong["greedy"] < 0.6,  # 1.0 for empty texts
     "encoder_decoder": lambda wrong: wrong["with attention"] < 0.6,
     "subject_verb_agreement": lambda shares: all(share[0] > 0.75 for share in shares.values()),
 }
@@ -64,9 +65,17 @@ def test_a_cell_streams_without_the_package(capsys: pytest.CaptureFixture[str]) 
     assert len(capsys.readouterr().out) > 100
 
 
+def test_names_are_learned_by_each_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    with ts.disable_compile():
+        losses = load("names").main(short=True)
+    assert len(losses) == 3
+    assert max(losses.values()) < 2  # ln 25 by chance
+    assert capsys.readouterr().out.count("new") == 3
+
+
 def test_every_example_is_tested_and_short() -> None:
     sources = {path.stem: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py")}
-    assert sources.keys() == {*EXPECTED, "one_to_many", "time_xray", "run_onnx", "serve"}
+    assert sources.keys() == {*EXPECTED, "names", "one_to_many", "time_xray", "run_onnx", "serve"}
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for name, source in sources.items():
         assert f"`{name}.py`" in readme

@@ -51,6 +51,7 @@ from .autograd.creation import (
 )
 from .autograd.creation import asarray as as_tensor
 from .autograd.creation import asarray as from_numpy
+from .autograd.draw_tape import draw
 from .autograd.gradcheck import gradcheck
 from .autograd.pytorch_protocol import explain_missing as _explain_missing
 from .autograd.random import bernoulli, multinomial, rand, rand_like, randint, randn, randn_like, randperm
@@ -98,16 +99,21 @@ if TYPE_CHECKING:
     from . import distributed as distributed
     from . import interop as interop
     from . import report as report
+    from . import sklearn as sklearn
+    from . import tasks as tasks
     from . import testing as testing
     from . import train as train
+    from .train import fit as fit
 else:
 
     def __getattr__(name: str) -> Any:
         """Import packages not loaded with this one (`testing` needs hypothesis); explain names of PyTorch's."""
         if name == "__array_namespace_info__":
             return importlib.import_module(".array_api", __name__).__array_namespace_info__
-        if name in ("array_api", "distributed", "interop", "report", "testing", "train"):
+        if name in ("array_api", "distributed", "interop", "report", "sklearn", "tasks", "testing", "train"):
             return importlib.import_module(f".{name}", __name__)
+        if name == "fit":
+            return importlib.import_module(".train", __name__).fit
         raise _explain_missing(name) or AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -143,6 +149,7 @@ __all__ = [
     "default_dtype",
     "detect_anomaly",
     "disable_compile",
+    "draw",
     "e",
     "empty",
     "empty_like",
@@ -212,4 +219,4 @@ __all__ += functional.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "distributed", "interop", "report", "train"])
+    return sorted([*__all__, "distributed", "fit", "interop", "report", "sklearn", "tasks", "train"])

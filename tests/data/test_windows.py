@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import subprocess
 import sys
 import zlib
@@ -164,7 +165,7 @@ def test_bad_sizes(sizes: tuple[int, int]) -> None:
 def test_bad_tokens() -> None:
     with pytest.raises(ShapeError, match=r"\(10, 10\)"):
         Windows(np.zeros((10, 10), int), 2, 2)
-    for dtype in (float, bool):
+    for dtype in (complex, bool):
         with pytest.raises(DtypeError, match=str(np.dtype(dtype))):
             Windows(np.zeros(100, dtype), 2, 2)
 
@@ -235,3 +236,51 @@ def test_checksum_of_a_large_map_leaves_no_memory(tmp_path: Path) -> None:
         file.truncate(200_000_000)
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 40_000  # KiB
+
+
+# ----------------------------------------------------------------------------------------------------------- series
+
+
+@given(arguments(), st.sampled_from([(), (1,), (3,)]), st.sampled_from([None, 1, 4]))
+def test_windows_of_a_series(arguments: tuple[np.ndarray, int, int], features: tuple[int, ...], horizon: Any) -> None:
+    """The target of the value at step i is what follows it in the series, also where the next stream begins."""
+    tokens, batch_size, window = arguments
+    ahead, size = horizon or 1, math.prod(features)
+    series = np.arange(len(tokens) * size + 4 * size, dtype=np.float32).reshape(-1, *features)
+    windows = Windows(series, batch_size, window, horizon)
+    for inputs, targets in windows:
+        assert inputs.dtype == targets.dtype == np.float32
+        assert inputs.shape[1:] == (batch_size, *features)
+        steps = inputs.reshape(*inputs.shape[:2], -1)[..., 0].astype(int) // size
+        np.testing.assert_array_equal(inputs, series[steps])
+        following = np.stack([series[steps + k] for k in range(1, ahead + 1)], axis=2)
+        np.testing.assert_array_equal(targets, following if horizon else following[:, :, 0])
+    read = np.concatenate([inputs for inputs, _ in windows])
+    assert 0 <= len(series) - ahead - read.size // size < batch_size
+
+
+def test_the_state_of_a_series() -> None:
+    series = np.linspace(0, 1, 40, dtype=np.float32)
+    state = Windows(series, 2, 4, horizon=2).state_dict()
+    Windows(series.astype(np.float64), 2, 4, horizon=2).load_state_dict(json.loads(json.dumps(state)))
+    for other in (Windows(series, 2, 4), Windows(series[::-1], 2, 4, 2), Windows(series[:, None], 2, 4, 2)):
+        with pytest.raises(DataError, match="expected a state with"):
+            other.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "horizon", "error", "message"),
+    [
+        (np.zeros((9, 2), int), None, ShapeError, r"\(9, 2\) int64; pass one sequence"),
+        (np.zeros((9, 2, 1)), None, ShapeError, r"\(9, 2, 1\)"),
+        (np.zeros((9, 0)), None, ShapeError, r"\(9, 0\)"),
+        (np.zeros(9, int), 2, DtypeError, "floats, which a horizon needs, got int64"),
+        (np.zeros(9, bool), None, DtypeError, "got bool"),
+        (np.zeros(9), 4, DataError, r"2 \* 3 \+ 4 = 10 steps, got 9"),
+        (np.zeros(9), 0, ArgumentError, "horizon to be an integer >= 1"),
+        (np.array([0.0] * 8 + [np.nan]), None, DataError, "expected finite values"),
+    ],
+)
+def test_series_that_are_refused(tokens: Any, horizon: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Windows(tokens, 2, 3, horizon)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_normalised_is_between_0_and_1(one, two) -> None:
 )
 def test_tokens_of_any_kind(found, expected) -> None:
     assert edit_distance(found, expected) == 1
+
+
+def test_tokens_that_are_different_but_alike() -> None:
+    """Python's hash of -1 is that of -2, and rapidfuzz takes a letter for its code point."""
+    assert edit_distance([-1, "a", 0], [-2, 97, 2**61 - 1]) == 3
+    assert edit_distance(["a"], "a") == 0
+
+
+def test_without_rapidfuzz(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidfuzz.distance.Levenshtein", None)
+    with pytest.raises(ArgumentError, match=r"rapidfuzz .* run pip install 'tinygrad-seq\[metrics\]'"):
+        edit_distance("a", "b")
 
 
 def test_error_rates_are_over_all_texts_together() -> None:

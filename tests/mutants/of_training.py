@@ -355,8 +355,8 @@ MUTANTS = [
     Mutant(
         "the last window of a text is left out",
         "data/windows.py",
-        "(self._inputs.shape[1] + self.window - 1) // self.window",
-        "self._inputs.shape[1] // self.window",
+        "(int(self._inputs.shape[1]) + self.window - 1) // self.window",
+        "int(self._inputs.shape[1]) // self.window",
         WINDOWS,
     ),
     Mutant(
@@ -402,10 +402,10 @@ MUTANTS = [
         ("tests/data/test_batches.py",),
     ),
     Mutant(
-        "the distance of nothing to a text is 0",
+        "tokens are compared by their hash",
         "metrics/edit.py",
-        "np.where(our_lengths == 0, their_lengths, 0)",
-        "np.zeros_like(their_lengths)",
+        "codes.setdefault(token, len(codes)) for token in tokens",
+        "hash(token) and token for token in tokens",
         ("tests/metrics/test_edit.py",),
     ),
     Mutant(

@@ -26,11 +26,13 @@ FUNCTIONS = {
     "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
     "CTCLoss": "ctc_loss",
     "CrossEntropyLoss": "cross_entropy",
+    "GaussianNLLLoss": "gaussian_nll_loss",
     "HuberLoss": "huber_loss",
     "KLDivLoss": "kl_div",
     "L1Loss": "l1_loss",
     "MSELoss": "mse_loss",
     "NLLLoss": "nll_loss",
+    "PinballLoss": "pinball_loss",
     "SequenceCrossEntropyLoss": "sequence_cross_entropy",
     "SmoothL1Loss": "smooth_l1_loss",
 }
@@ -72,7 +74,8 @@ def required(function: Any) -> int:
 def test_an_error_begins_with_the_name_that_was_called(name: str) -> None:
     function = getattr(nn, name)
     if name in FUNCTIONS:
-        found = message(lambda: function(reduction="no")(ts.ones((2, 3)), ts.ones((2, 3))))
+        arguments = [ts.ones((2, 3))] * (required(function.forward) - 1)
+        found = message(lambda: function(reduction="no")(*arguments))
     else:
         found = message(CALLS.get(name) or (lambda: function(*[None] * required(function))))
     assert found.startswith(STARTS.get(name, name + ": ")), found

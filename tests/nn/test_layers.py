@@ -238,6 +238,8 @@ def test_losses_are_their_functions(rng) -> None:
         (nn.L1Loss("sum")(logits, target), ts.l1_loss(logits, target, "sum")),
         (nn.SmoothL1Loss(beta=0.5)(logits, target), ts.smooth_l1_loss(logits, target, beta=0.5)),
         (nn.HuberLoss(delta=0.5)(logits, target), ts.huber_loss(logits, target, delta=0.5)),
+        (nn.PinballLoss(0.9)(logits, target), ts.pinball_loss(logits, target, 0.9)),
+        (nn.GaussianNLLLoss(full=True)(logits, target, p), ts.gaussian_nll_loss(logits, target, p, full=True)),
         (nn.KLDivLoss("batchmean")(logits, target), ts.kl_div(logits, target, "batchmean")),
     ]:
         assert isinstance(got, ts.Tensor)

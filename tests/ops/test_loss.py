@@ -206,6 +206,7 @@ def huber(delta):
         (ts.smooth_l1_loss, huber(1)),
         (lambda x, y, r: ts.smooth_l1_loss(x, y, r, beta=2.0), lambda d: huber(2)(d) / 2),
         (lambda x, y, r: ts.smooth_l1_loss(x, y, r, beta=0.0), np.abs),
+        (lambda x, y, r: ts.pinball_loss(x, y, 0.9, r), lambda d: np.where(d < 0, -0.9 * d, 0.1 * d)),
     ],
 )
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -215,6 +216,45 @@ def test_regression_losses(rng, loss, formula, reduction):
         loss(ts.tensor(x), ts.tensor(y), reduction).numpy(), REDUCTIONS[reduction](formula(x - y))
     )
     ts.gradcheck(lambda a, b: loss(a, b, reduction), [leaf(x), leaf(y)], order=2)
+
+
+def test_quantiles_on_the_last_axis(rng):
+    quantiles = [0.1, 0.5, 0.8]
+    x, y = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 2))
+    each = [ts.pinball_loss(x[..., k], y, q, "none").numpy() for k, q in enumerate(quantiles)]
+    np.testing.assert_allclose(ts.pinball_loss(x, y, quantiles, "none").numpy(), np.stack(each, -1))
+    ts.gradcheck(lambda a, b: ts.pinball_loss(a, b, quantiles), [leaf(x), leaf(y)], order=2)
+    sample = rng.normal(size=(1001, 1))
+    best = np.quantile(sample, quantiles)
+    for step in (-0.02, 0.02):  # the loss rises on both sides of the quantiles of a sample
+        gradient = ts.grad(lambda c: ts.pinball_loss(c + np.zeros((1001, 1, 3)), sample, quantiles))
+        slope = gradient(ts.tensor(best + step))
+        assert (np.sign(slope.numpy()) == np.sign(step)).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 1), (2,)])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gaussian_nll_loss(rng, reduction, shape):
+    x, y, var = rng.normal(size=(2, 5)), rng.normal(size=(2, 5)), rng.uniform(0.5, 2, shape)
+    wide = np.broadcast_to(var.reshape(2, -1), (2, 5))
+    expected = (np.log(wide) + (x - y) ** 2 / wide) / 2
+    got = ts.gaussian_nll_loss(ts.tensor(x), y, var, reduction=reduction)
+    np.testing.assert_allclose(got.numpy(), REDUCTIONS[reduction](expected))
+    ts.gradcheck(
+        lambda a, b, v: ts.gaussian_nll_loss(a, b, v, full=True, reduction=reduction),
+        [leaf(x), leaf(y), leaf(var)],
+        order=2,
+    )
+
+
+def test_variances_below_eps(rng):
+    """They count as eps, and their gradient is that at eps, as in PyTorch."""
+    var = leaf(np.array([0.0, 1e-9, 1.0]))
+    loss = ts.gaussian_nll_loss(np.ones(3), np.zeros(3), var, eps=0.5, full=True, reduction="sum")
+    loss.backward()
+    raised = np.array([0.5, 0.5, 1.0])
+    np.testing.assert_allclose(loss.item(), ((np.log(2 * np.pi * raised) + 1 / raised) / 2).sum())
+    np.testing.assert_allclose(grad_of(var).numpy(), (1 / raised - 1 / raised**2) / 2)
 
 
 @pytest.mark.parametrize("log_target", [False, True])
@@ -253,6 +293,13 @@ def test_kl_div_of_impossible_events_is_zero():
         (lambda: ts.huber_loss(ts.zeros(2), ts.zeros(2), delta=0.0), ArgumentError, "delta > 0"),
         (lambda: ts.smooth_l1_loss(ts.zeros(2), ts.zeros(2), beta=-1.0), ArgumentError, "beta >= 0"),
         (lambda: ts.kl_div(ts.zeros(2), ts.zeros(2), "batch"), ArgumentError, "batchmean"),
+        (lambda: ts.pinball_loss(ts.zeros(2), ts.zeros(2), 1.0), ArgumentError, "between 0 and 1, got 1.0"),
+        (lambda: ts.pinball_loss(ts.zeros(2), ts.zeros(2), float("nan")), ArgumentError, "got nan"),
+        (lambda: ts.pinball_loss(ts.zeros(2), ts.zeros(2), []), ArgumentError, r"got \[\]"),
+        (lambda: ts.pinball_loss(ts.zeros(2), ts.zeros(2), [0.5]), ShapeError, r"\(\.\.\., 1\).*\(2,\) and \(2,\)"),
+        (lambda: ts.gaussian_nll_loss(ts.zeros(2), ts.zeros(2), [1.0, -1.0]), ArgumentError, "variances .* got -1"),
+        (lambda: ts.gaussian_nll_loss(ts.zeros(2), ts.zeros(2), ts.zeros(3)), ShapeError, r"\(2,\).*\(3,\)"),
+        (lambda: ts.gaussian_nll_loss(ts.zeros(2), ts.zeros(2), ts.ones(2), eps=0), ArgumentError, "eps > 0"),
     ],
 )  # fmt: skip
 def test_bad_input(call, error, message):

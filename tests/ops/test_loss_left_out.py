@@ -148,7 +148,7 @@ def test_entries_of_weight_0(function, reduction, rng) -> None:
 @pytest.mark.parametrize(
     "function",
     [functional.mse_loss, functional.l1_loss, functional.huber_loss, functional.smooth_l1_loss,
-     functional.binary_cross_entropy, functional.binary_cross_entropy_with_logits],
+     functional.pinball_loss, functional.binary_cross_entropy, functional.binary_cross_entropy_with_logits],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_padded_steps(function, marked, reduction, rng) -> None:
@@ -253,8 +253,8 @@ def test_rounding_of_a_probability_is_none_of_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [ts.mse_loss, ts.l1_loss, ts.huber_loss, ts.smooth_l1_loss, ts.kl_div, ts.binary_cross_entropy,
-                 ts.binary_cross_entropy_with_logits, ts.cross_entropy],
+    "function", [ts.mse_loss, ts.l1_loss, ts.huber_loss, ts.smooth_l1_loss, ts.pinball_loss, ts.kl_div,
+                 ts.binary_cross_entropy, ts.binary_cross_entropy_with_logits, ts.cross_entropy],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -294,6 +294,8 @@ def test_losses_inside_a_scan(compile, rng) -> None:
         rows = (
             rows + ts.cross_entropy(logits, target, reduction="none") + ts.kl_div(logits, target, "none").sum(axis=-1)
         )
+        rows = rows + ts.pinball_loss(logits, target, 0.9, "none").sum(axis=-1)
+        rows = rows + ts.gaussian_nll_loss(logits, target, ts.exp(logits), reduction="none").sum(axis=-1)
         total = total + rows + ts.huber_loss(logits, target, "none").sum(axis=-1)
         return total, None
 
@@ -302,7 +304,11 @@ def test_losses_inside_a_scan(compile, rng) -> None:
     y = ts.tensor(xs, requires_grad=True)
     expected: Any = sum(
         function(y, targets, reduction="sum")
-        for function in (ts.binary_cross_entropy_with_logits, ts.cross_entropy, ts.kl_div, ts.huber_loss)
+        for function in (
+            *(ts.binary_cross_entropy_with_logits, ts.cross_entropy, ts.kl_div, ts.huber_loss),
+            lambda y, target, **options: ts.pinball_loss(y, target, 0.9, **options),
+            lambda y, target, **options: ts.gaussian_nll_loss(y, target, ts.exp(y), **options),
+        )
     )
     expected.backward()
     np.testing.assert_allclose(total.sum().item(), expected.item())

@@ -22,7 +22,7 @@ from tinygrad_seq import nn
 from tinygrad_seq.base import cache_folder, settings
 from tinygrad_seq.cli import main
 from tinygrad_seq.report import Live, TensorBoard, html
-from tinygrad_seq.train import Run, Session, TrainingConfig
+from tinygrad_seq.train import Run, RunFolder, Session, TrainingConfig
 
 NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under"
 CELL = "from tinygrad_seq import nn\n\n\nclass Mine(nn.GRUCell):\n    pass\n"
@@ -77,6 +77,13 @@ def untrusted_cell(run: Path, folder: Path) -> Any:
     return folder / "run"
 
 
+def other_kind(run: Path, folder: Path) -> Any:
+    stored = RunFolder.create(folder / "run", "classifier", {"classes": ["no", "yes"], "sizes": {"hidden": 8}})
+    rows = [{"step": at, "loss": 1 / at, "validation_accuracy": 0.5, "validation_loss": 2 / at} for at in (1, 2)]
+    stored.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return stored.folder
+
+
 def no_rows(run: Path, folder: Path) -> Any:
     return []
 
@@ -104,6 +111,7 @@ MAKERS = {
         other_version,
         unknown_cell,
         untrusted_cell,
+        other_kind,
         no_rows,
         one_point,
         bad_numbers,
@@ -117,6 +125,7 @@ SAID = {  # what the page says is missing
     "other_version": ["version 1 to", "Not shown: the run cannot be opened"],
     "unknown_cell": ["cell", "Not shown: the run cannot be opened"],
     "untrusted_cell": ["Not shown: expected consent to run the code", "There are no metrics yet"],
+    "other_kind": ["Accuracy", "sizes.hidden", "a run of the kind 'classifier'"],
     "no_rows": ["There are no metrics yet", "Not shown: there is no model beside the metrics"],
     "one_point": ["There is one point so far", "There is no held-out result yet"],
     "bad_numbers": ["2 values are not finite, and left out (step 10, 20)", "5 values are not finite"],

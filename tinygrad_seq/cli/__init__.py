@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_num_threads(1)
     ranks = World()
     try:
-        ranks = _join(command)
+        ranks = world()
+        _join(ranks, command)
         with contextlib.nullcontext() if compiling else disable_compile():
             code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()
@@ -105,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(error, f"tinygrad-seq: out of memory: {error}; reduce the model, batch or window.", debug, ranks)
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        with ranks.failing(130):
+            return 130
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
@@ -114,16 +116,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _join(command: str) -> World:
-    """Return the ranks on which mpirun runs the command; only rank 0 prints."""
-    ranks = world()
+def _join(ranks: World, command: str) -> None:
+    """Let only rank 0 print; raise on all ranks unless the command runs on several."""
     if not ranks.is_writer:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    ranks.check("tinygrad-seq", {"the command": command})
     if ranks.size > 1 and command not in ON_RANKS:
         raise ArgumentError(
             f"tinygrad-seq: expected mpirun with one of {', '.join(ON_RANKS)}, got it with {command}; leave mpirun out."
         )
-    return ranks
 
 
 def _fail(error: BaseException, message: str, debug: bool, ranks: World) -> int:

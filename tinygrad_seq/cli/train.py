@@ -156,6 +156,7 @@ def train(
     if origin and "corpus" not in given:
         raise ArgumentError("train: expected --corpus with --from, got none; pass the text to train on.")
     run = session = None
+    interrupted = False
     ranks = world()
     ranks.check("train", {**given, "--out": str(folder), "--resume": resume, "--from": str(origin), "--force": force})
     lock = lock_run(folder) if ranks.is_writer else contextlib.nullcontext()
@@ -179,6 +180,7 @@ def train(
                 display.show(row)
                 log(row)
         except KeyboardInterrupt:
+            interrupted = True
             if run and session and session.steps.number == 0 and ranks.is_writer:
                 run_files.discard(run.folder)
         except OSError as error:  # from the output, which is closed: keep the steps since the last checkpoint
@@ -192,13 +194,15 @@ def train(
             sys.stdout.write(f"Stopped: {session.stopping.waited} evaluations without improvement.\n")
         sys.stdout.write(f"Generate text:  tinygrad-seq sample {name}\n")
         return
-    if session and session.saved_at:
-        step = session.saved_at
-        lost = f"Stopped at step {session.steps.number}; the last checkpoint is that of step {step}."
-        sys.stdout.write(f"Stopped and saved at step {step}." if step == session.steps.number else lost)
-        sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
-    else:
-        sys.stdout.write("Stopped before the first checkpoint.\n")
+    # A rank that was interrupted may have left others waiting.
+    with ranks.failing(128 + request.signal) if interrupted else contextlib.nullcontext():
+        if session and session.saved_at:
+            step = session.saved_at
+            lost = f"Stopped at step {session.steps.number}; the last checkpoint is that of step {step}."
+            sys.stdout.write(f"Stopped and saved at step {step}." if step == session.steps.number else lost)
+            sys.stdout.write(f" Continue with:\n  tinygrad-seq train --out {name} --resume\n")
+        else:
+            sys.stdout.write("Stopped before the first checkpoint.\n")
     sys.stdout.flush()
     if any(thread.name == COMPILER for thread in threading.enumerate()):
         os._exit(128 + request.signal)  # without waiting for a kernel; everything is closed

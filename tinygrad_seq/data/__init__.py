@@ -2,6 +2,7 @@
 
 from .batches import Batch, bucket_batches, pad_sequences, unpad_sequences
 from .corpus import Corpus, load_corpus, split
+from .epoch_batches import Batches
 from .labels import Labels
 from .skip_grams import negative_samples, skip_gram_pairs
 from .table_files import Table, read_table
@@ -12,6 +13,7 @@ from .words import join_words, tokenize_words
 
 __all__ = [
     "Batch",
+    "Batches",
     "Corpus",
     "Labels",
     "Table",

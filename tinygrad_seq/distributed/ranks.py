@@ -42,6 +42,7 @@ class Ranks(World):
         self._comm = MPI.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self._rows = np.zeros((self.size, 1 + _NUMBERS))
+        self._pending: Any = None
         self._flat: dict[np.dtype[Any], np.ndarray[Any, Any]] = {}
         if "TGS_THREADS" not in os.environ:
             settings.set_num_threads(1)
@@ -54,6 +55,7 @@ class Ranks(World):
 
     def _wait(self, request: Any) -> None:
         began = time.perf_counter()
+        self._pending = request  # an interrupted wait must not free the memory that others write to
         while not request.Test():
             waited = time.perf_counter() - began
             if waited > _YIELD:
@@ -62,6 +64,7 @@ class Ranks(World):
             elif waited > self._spin:
                 os.sched_yield()
         self._watch.is_waiting = False
+        self._pending = None
 
     def _meet(self, method: str, *numbers: float) -> np.ndarray[Any, Any]:
         """Return the numbers of all ranks, one row each."""

@@ -137,4 +137,6 @@ class Watch:
 
 def _abort(code: int) -> None:
     time.sleep(0.2)  # mpirun drops what it has not yet read from its processes
+    if "HYDI_CONTROL_FD" in os.environ:  # MPICH's mpirun ends all ranks when one ends, without a message of its own
+        os._exit(code)
     MPI.COMM_WORLD.Abort(code)

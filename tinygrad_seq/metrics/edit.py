@@ -1,8 +1,9 @@
-"""Edit distances: the number of insertions, deletions and replacements between two sequences."""
+"""Edit distances: the number of insertions, deletions and replacements between two sequences; by rapidfuzz."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> f
     ------
     DataError
         If an argument is not a sequence, or its tokens are not hashable.
+    ArgumentError
+        If rapidfuzz is not installed.
 
     Examples
     --------
@@ -46,10 +49,7 @@ def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> f
 
 
 def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArray[np.int64]:
-    """Return the edit distances of N pairs of sequences.
-
-    Computes the table of Wagner and Fischer (1974) for all pairs at once, one row per token of `found`; a running
-    minimum replaces the chain of insertions.
+    """Return the edit distances of N pairs of sequences, computed by rapidfuzz (the extra ``metrics``).
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
         If the numbers of sequences differ.
     DataError
         If an element is not a sequence, or its tokens are not hashable.
+    ArgumentError
+        If rapidfuzz is not installed.
 
     Examples
     --------
@@ -79,19 +81,19 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
             f"edit_distances: expected two lists of equally many sequences, got {_facts(found)} and "
             f"{_facts(expected)}; use edit_distance for a single pair."
         )
-    codes: dict[Hashable, int] = {}
-    ours, our_lengths = _encode(found, codes, padding=-1)
-    theirs, their_lengths = _encode(expected, codes, padding=-2)
-    rows, steps = np.arange(len(ours)), np.arange(theirs.shape[1] + 1)
-    table = np.tile(steps, (len(ours), 1))
-    distances = np.where(our_lengths == 0, their_lengths, 0)
-    for position in range(ours.shape[1]):
-        row = table + 1  # deletion
-        np.minimum(row[:, 1:], table[:, :-1] + (theirs != ours[:, position, None]), out=row[:, 1:])  # replacement
-        table = np.minimum.accumulate(row - steps, axis=1) + steps  # insertions
-        ends = our_lengths == position + 1
-        distances[ends] = table[rows, their_lengths][ends]
-    return distances
+    try:
+        from rapidfuzz.distance.Levenshtein import distance
+    except ImportError as error:
+        raise ArgumentError(
+            "edit_distances: expected rapidfuzz to be installed, got none; run pip install 'tinygrad-seq[metrics]'."
+        ) from error
+    ours: Sequence[Any] = found
+    theirs: Sequence[Any] = expected
+    if not all(isinstance(sequence, str) for sequence in chain(found, expected)):
+        # rapidfuzz compares tokens by their hash, which different ones may share; the numbers of tokens are different.
+        codes: dict[Hashable, int] = {}
+        ours, theirs = _encode(found, codes), _encode(expected, codes)
+    return np.array([distance(*pair) for pair in zip(ours, theirs, strict=True)], np.int64)
 
 
 def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
@@ -110,7 +112,8 @@ def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float
     Raises
     ------
     ArgumentError, ShapeError, DataError
-        If all expected texts are empty, the numbers of texts differ, or one is not a string.
+        If all expected texts are empty, the numbers of texts differ, one is not a string, or rapidfuzz is not
+        installed.
 
     Examples
     --------
@@ -139,7 +142,8 @@ def word_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
     Raises
     ------
     ArgumentError, ShapeError, DataError
-        If all expected texts are empty, the numbers of texts differ, or one is not a string.
+        If all expected texts are empty, the numbers of texts differ, one is not a string, or rapidfuzz is not
+        installed.
 
     Examples
     --------
@@ -161,11 +165,8 @@ def _error_rate(caller: str, found: Sequence[str], expected: Sequence[str], spli
     return float(distances.sum()) / total
 
 
-def _encode(
-    sequences: Sequence[Tokens], codes: dict[Hashable, int], padding: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the tokens as integers (N, T), with padding, and the lengths (N,)."""
-    lengths = np.zeros(len(sequences), np.int64)
+def _encode(sequences: Sequence[Tokens], codes: dict[Hashable, int]) -> list[list[int]]:
+    """Return the tokens as numbers, equal for equal tokens."""
     lists = []
     for n, sequence in enumerate(sequences):
         tokens = sequence.tolist() if hasattr(sequence, "tolist") else sequence
@@ -176,11 +177,7 @@ def _encode(
                 f"edit_distances: expected sequences of hashable tokens, got {_facts(sequence)} at position {n} "
                 f"({error}); pass strings, or lists of words or numbers."
             ) from None
-        lengths[n] = len(lists[-1])
-    padded = np.full((len(lists), max(lengths, default=0)), padding)
-    for row, numbers in zip(padded, lists, strict=True):
-        row[: len(numbers)] = numbers
-    return padded, lengths
+    return lists
 
 
 def _is_list(value: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from .one_hot import one_hot
 from .primitive import Array, Primitive
 from .public import Public, named
 from .reduction import mean, sum
-from .shape import expand_dims, reshape
+from .shape import broadcast_to, expand_dims, reshape
 from .targets import (
     REDUCTIONS,
     as_dtype_of,
@@ -515,6 +516,129 @@ def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", be
     if beta == 0:
         return l1_loss(prediction, target, reduction)
     return huber_loss(prediction, target, reduction, delta=beta) / beta
+
+
+@Public(method=False)
+def pinball_loss(
+    prediction: Array, target: Array, quantile: float | Sequence[float] = 0.5, reduction: str = "mean"
+) -> Array:
+    """Return ``max(q * d, (q - 1) * d)`` with ``d = target - prediction``: least for the q-quantile of the target.
+
+    Parameters
+    ----------
+    prediction : array_like
+        Floating-point numbers of any shape; (..., Q) for Q quantiles, in their order.
+    target : array_like
+        Numbers of the same shape; (...) for several quantiles.
+    quantile : float or sequence of float, default 0.5
+        q, or Q values of it, between 0 and 1. With 0.5 the loss is half the absolute error.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each predicted number with ``reduction="none"``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        If the shapes do not fit, predictions are not floating-point, or an option is out of range.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.pinball_loss([1.0, 1.0], [3.0, 0.0], 0.9, reduction="none")
+    tensor([1.8, 0.1])
+    >>> ts.pinball_loss([[0.0, 1.0, 2.0]], [1.0], [0.1, 0.5, 0.9], reduction="none")
+    tensor([[0.1, 0. , 0.1]])
+    """
+    check_prediction("pinball_loss", prediction)
+    try:
+        levels = np.asarray(quantile, prediction.dtype)
+    except (TypeError, ValueError):
+        levels = np.full((), np.nan)
+    if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
+        raise ArgumentError(f"pinball_loss: expected quantiles between 0 and 1, got {quantile!r:.80}; pass e.g. 0.9.")
+    if levels.ndim:
+        target = as_array(target)
+        if prediction.shape != (*target.shape, levels.size):
+            raise ShapeError(
+                f"pinball_loss: expected a prediction (..., {levels.size}) of {levels.size} quantiles and a target "
+                f"(...), got {prediction.shape} and {target.shape}; the last axis is that of the quantiles."
+            )
+        target = broadcast_to(expand_dims(target, -1), prediction.shape)
+    target = check_target("pinball_loss", prediction, target, reduction)
+    missed = target - prediction
+    return _reduce(maximum(missed * levels, missed * (levels - 1)), reduction)
+
+
+# As in PyTorch: the variance is at least eps, and its gradient passes as if it were not raised.
+_at_least = Primitive("at_least", np.maximum, (lambda g, _y, _x, _least: g, None))
+
+
+@Public(method=False)
+def gaussian_nll_loss(
+    prediction: Array,
+    target: Array,
+    var: Array,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Array:
+    """Return ``(log var + (prediction - target)**2 / var) / 2``: the loss of predicted means and variances.
+
+    Parameters
+    ----------
+    prediction : array_like
+        The means, floating-point numbers of any shape.
+    target : array_like
+        Numbers of the same shape.
+    var : array_like
+        The variances, 0 or more: of the same shape, or one for all numbers of the last axis, (..., 1) or (...).
+    full : bool, default False
+        Whether to add ``log(2 pi) / 2``, which makes it the negative log-likelihood.
+    eps : float, default 1e-6
+        The least variance, above 0; smaller ones count as `eps`, and their gradient passes unchanged.
+    reduction : str, default "mean"
+        ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns
+    -------
+    Tensor
+        A number, or the loss of each element with ``reduction="none"``.
+
+    Raises
+    ------
+    ArgumentError
+        If a variance is negative or NaN (not checked inside a compiled scan), or an option is out of range.
+    ShapeError, DtypeError
+        If the shapes do not fit, or means are not floating-point.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.gaussian_nll_loss([0.0, 2.0], [0.0, 0.0], [1.0, 4.0], full=True, reduction="none")  # 4 is the square of 2
+    tensor([0.9189385, 2.1120858])
+    """
+    target = check_target("gaussian_nll_loss", prediction, target, reduction)
+    if not eps > 0:
+        raise ArgumentError(f"gaussian_nll_loss: expected eps > 0, got {eps!r:.40}; use e.g. 1e-6.")
+    var = as_dtype_of(prediction, var)
+    if var.shape != prediction.shape and var.shape == prediction.shape[:-1]:
+        var = expand_dims(var, -1)
+    if var.shape not in (prediction.shape, (*prediction.shape[:-1], 1)):
+        raise ShapeError(
+            f"gaussian_nll_loss: expected var of the prediction's shape {prediction.shape}, or (..., 1) or (...) "
+            f"without the last axis, got {var.shape}; reshape it."
+        )
+    most = float(np.finfo(var.dtype).max)
+    check_range(
+        "gaussian_nll_loss", "variances", var, 0, most, "apply exp or softplus to what the model returns", None, 0
+    )
+    var = _at_least(var, np.asarray(eps, var.dtype))
+    losses = (log(var) + square(prediction - target) / var) * 0.5
+    return _reduce(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
 @Public(method=False)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import nn
 from ..autograd.creation import zeros
-from ..autograd.tensor import Tensor
-from ..base.modes import disable_compile
+from ..base.modes import disable_compile, no_grad
 from ..base.tree import flatten, map_leaves
 from ..errors import TinygradSeqError
-from ..nn.recurrence.inspection import Inspection
+from ..nn.recurrence.inspection import PassInspection
 from ..nn.recurrence.layer import SequenceLayer
 from .charts import draw_map, draw_reach, draw_states
 from .markup import Markup, element, folded, join, missing, scrolling
@@ -24,6 +23,7 @@ from .time_xray import gradient_reach
 
 _PASSES = 4
 """The most layers and directions whose heat maps are shown."""
+_FLAGS = ("lengths", "mask", "reset")
 
 
 def anatomy(subject: Subject, figures: Figures) -> list[Section]:
@@ -50,70 +50,92 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
         return [Section(name, title, makers[name]()) for name, title in titles.items()]
 
 
-class Look:
-    """A recurrent layer of a model, what it read, and what happened inside."""
+class Look(NamedTuple):
+    """A recurrent layer of a model, what it read, and what happened inside.
 
-    def __init__(self, name: str, layer: SequenceLayer, xs: Any, inspection: Inspection) -> None:
-        self.name, self.layer, self.xs, self.inspection = name, layer, xs, inspection
+    Attributes
+    ----------
+    name
+        The name of the layer in the model, followed by a colon; empty if there is one layer.
+    layer
+        The layer.
+    xs
+        Its inputs.
+    passes
+        What happened in each layer and direction.
+    """
+
+    name: str
+    layer: SequenceLayer
+    xs: Any
+    passes: Sequence[PassInspection]
 
 
-def _look(subject: Subject, model: nn.Module) -> Look | str:
-    """Return the first recurrent layer that the model runs on the inputs, or why there is none."""
-    layers = {id(module): (name, module) for name, module in model.named_modules() if isinstance(module, SequenceLayer)}
+def _look(subject: Subject, model: nn.Module) -> list[Look] | str:
+    """Return the recurrent layers that the model runs on the inputs, in their order, or why there are none."""
+    layers = {module: name for name, module in model.named_modules() if isinstance(module, SequenceLayer)}
     if not layers:
         return "the model has no recurrent layer"
     if subject.inputs is None:
         return subject.no_inputs
-    seen: list[tuple[str, SequenceLayer, Any]] = []
+    calls: dict[Any, tuple[Any, dict[str, Any]]] = {}
 
-    def note(module: Any, arguments: tuple[Any, ...]) -> None:
-        seen.append((*layers[id(module)], arguments[0]))
+    def note(module: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        calls.setdefault(module, (arguments[0], {name: options[name] for name in _FLAGS if name in options}))
 
-    handles = [layer.register_forward_pre_hook(note) for _, layer in layers.values()]
+    handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
     try:
-        with disable_compile():
+        with disable_compile(), no_grad():
             model(*subject.inputs)
-            if not seen:
-                return "the model runs none of its recurrent layers on these inputs"
-            name, layer, given = seen[0]
-            for handle in handles:
-                handle.remove()
-            xs = map_leaves(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, given)
-            inspection = layer.inspect(xs)
-            outputs = flatten(inspection.ys)[0]
-            last = [ys[:, -1] if layer.batch_first else ys[-1] for ys in outputs]
-            sum((ys.sum() for ys in last[1:]), last[0].sum()).backward()
     except TinygradSeqError as error:
         return reason(error)
     finally:
         for handle in handles:
             handle.remove()
-    return Look(name, layer, xs, inspection)
+    if not calls:
+        return "the model runs none of its recurrent layers on these inputs"
+    return [
+        _inspected(f"{layers[layer]}: " if len(calls) > 1 else "", layer, xs, flags)
+        for layer, (xs, flags) in calls.items()
+    ]
 
 
-def _gates(found: Look | str, subject: Subject, figures: Figures) -> list[Markup]:
+def _inspected(name: str, layer: SequenceLayer, xs: Any, flags: dict[str, Any]) -> Look:
+    with disable_compile():
+        inspection = layer.inspect(xs, **flags)
+        outputs = flatten(inspection.ys)[0]
+        first, *others = [(ys[:, -1] if layer.batch_first else ys[-1]).sum() for ys in outputs]
+        sum(others, first).backward()
+    return Look(name, layer, xs, inspection.passes)
+
+
+def _gates(found: list[Look] | str, subject: Subject, figures: Figures) -> list[Markup]:
     if isinstance(found, str):
         return [missing(f"Not shown: {found}")]
-    passes = found.inspection.passes
+    passes = [(look, one) for look in found for one in look.passes]
     text = (
-        "What happens in the first recurrent layers on one sequence: one column per step, one row per unit. Values "
-        "from 0 to 1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
+        "What happens in the recurrent layers on one sequence: one column per step, one row per unit. Values from 0 to "
+        "1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
     )
     if subject.step_labels is not None and "¶" in subject.step_labels:
         text += " ¶ is <EOS>, the start and the end of a text."
     if len(passes) > _PASSES:
         text += f" The first {_PASSES} of {len(passes)} layers and directions are shown."
-    drawn = [figure for one in passes[:_PASSES] for figure in draw_states(figures, one, subject.step_labels)]
+    drawn = [
+        figure
+        for look, one in passes[:_PASSES]
+        for figure in draw_states(figures, look.name + one.place, one, subject.step_labels)
+    ]
     return [element("p", text, class_="note"), element("div", *drawn, class_="figures")]
 
 
-def _gradient(found: Look | str, figures: Figures) -> list[Markup]:
+def _gradient(found: list[Look] | str, figures: Figures) -> list[Markup]:
     if isinstance(found, str):
         return [missing(f"Not shown: {found}")]
-    text = (
-        "The norm of the derivative of the sum of the last outputs by the states before, averaged over the sequences."
-    )
-    forwards = {one.place: gradient_reach(one) for one in found.inspection.passes if not one.reverse}
+    text = "The derivative of the sum of the last outputs by the states before: its norm, averaged over the sequences."
+    forwards = {look.name + one.place: gradient_reach(one) for look in found for one in look.passes if not one.reverse}
+    if not forwards:
+        return [missing("Not shown: the layers go backwards only.")]
     return [element("p", text, class_="note"), element("div", draw_reach(figures, forwards), class_="figures")]
 
 
@@ -133,16 +155,17 @@ def _embedding(model: nn.Module, subject: Subject, figures: Figures) -> list[Mar
     return [element("p", text, class_="note"), element("div", draw_map(figures, weights, labels), class_="figures")]
 
 
-def _compiled(found: Look | str, batch: tuple[int, int] | None) -> list[Markup]:
+def _compiled(found: list[Look] | str, batch: tuple[int, int] | None) -> list[Markup]:
     if isinstance(found, str):
         return [missing(f"Not shown: {found}")]
+    look = found[0]
 
     def of_batch(leaf: Any) -> Any:
-        sizes = leaf.shape[:2] if batch is None else batch[::-1] if found.layer.batch_first else batch
+        sizes = leaf.shape[:2] if batch is None else batch[::-1] if look.layer.batch_first else batch
         return zeros((*sizes, *leaf.shape[2:]), leaf.dtype, requires_grad=leaf.dtype.kind == "f")
 
     try:
-        text = found.layer.explain(map_leaves(of_batch, found.xs))
+        text = look.layer.explain(map_leaves(of_batch, look.xs))
     except TinygradSeqError as error:
         return [missing(f"Not shown: the step cannot be compiled, so it runs step by step. {reason(error)}")]
     intro = (

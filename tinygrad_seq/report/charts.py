@@ -99,14 +99,12 @@ def _label(axes: Any, x: str, y: str) -> None:
     axes.set_ylabel(y, rotation=0, ha="left", va="bottom", parse_math=False)
 
 
-def draw_states(figures: Figures, one: PassInspection, labels: Sequence[str] | None) -> list[Markup]:
+def draw_states(figures: Figures, place: str, one: PassInspection, labels: Sequence[str] | None) -> list[Markup]:
     """Return the heat maps of the states and of the tagged values of the first sequence of an inspection."""
     found, states = heat_maps(one, 0), one.named_states()
     parts = {
-        f"{one.place}: states": {name: value for name, value in found.items() if name in states},
-        f"{one.place}: gates and other named values": {
-            name: value for name, value in found.items() if name not in states
-        },
+        f"{place}: states": {name: value for name, value in found.items() if name in states},
+        f"{place}: gates and other named values": {name: value for name, value in found.items() if name not in states},
     }
     return [_draw_panels(figures, label, panels, labels) for label, panels in parts.items() if panels]
 
@@ -116,10 +114,12 @@ def _draw_panels(
 ) -> Markup:
     left_out = f" The first {_PANELS} of {len(panels)} are shown." if len(panels) > _PANELS else ""
     panels = dict([*panels.items()][:_PANELS])
-    steps = min(_STEPS, len(next(iter(panels.values()))))
+    T = len(next(iter(panels.values())))
+    steps = min(_STEPS, T)
+    labels = None if labels is None or len(labels) != T else labels[:steps]
     units = max(value.shape[1] for value in panels.values())
     each, gap = 0.62, 0.24
-    wide = labels is not None and max(map(len, labels[:steps])) > 1
+    wide = labels is not None and max(map(len, labels)) > 1
     foot = 0.55 if wide else 0.2
     height = len(panels) * (each + gap) + foot
 
@@ -146,7 +146,7 @@ def _draw_panels(
             axes.tick_params(length=0, labelsize=6.5, labelbottom=place == len(panels) - 1)
             axes.set_yticks([])
             if labels is not None:
-                axes.set_xticks(range(steps), labels[:steps], rotation=90 if wide else 0, parse_math=False)
+                axes.set_xticks(range(steps), labels, rotation=90 if wide else 0, parse_math=False)
 
     left_out += f" The first {_UNITS} of {units} units are shown." if units > _UNITS else ""
     return figures.draw(height, paint, label, *[left_out.strip()] * bool(left_out))

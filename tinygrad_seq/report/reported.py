@@ -24,7 +24,9 @@ from ..data import Vocabulary
 from ..errors import ArgumentError, TinygradSeqError
 from ..train import run_files
 from ..train.config import TrainingConfig
+from ..train.manifest import LANGUAGE_MODEL
 from ..train.run import Run
+from ..train.run_folder import RunFolder
 from ..train.text import open_text
 from .markup import visible
 from .series import Row, read_all
@@ -117,6 +119,10 @@ def open_subject(
     subject = Subject(title or printable(folder.resolve().name), rows, notes=notes)
     if run is None:
         try:
+            stored = RunFolder.open(folder)
+            if stored.kind != LANGUAGE_MODEL:
+                _describe_any(subject, stored)
+                return subject, None
             run = Run.open(folder, trust=trust)
         except TinygradSeqError as error:
             subject.notes.append(f"The settings and the model are not shown: {reason(error)}")
@@ -143,6 +149,25 @@ def _rows_of(caller: str, source: Any) -> list[Row]:
         f"{caller}: expected a run folder, a Run, a history of ts.fit or a list of rows, got "
         f"{type(source).__name__}; pass one of them."
     )
+
+
+def _describe_any(subject: Subject, stored: RunFolder) -> None:
+    subject.settings, subject.versions = _flat(stored.config), stored.facts["versions"]
+    subject.facts = {"kind": stored.kind}
+    subject.no_model = (
+        f"a run of the kind {stored.kind!r} does not say how its model is built; pass model=... to ts.report.html"
+    )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
 def _describe(subject: Subject, run: Run) -> None:

@@ -11,6 +11,7 @@ from ..autograd.deferred import Deferred, complete
 from ..autograd.tensor import Tensor
 from ..kernels.allocator import keep_freed_memory
 from ..ops.primitive import TABLE, Array
+from .inspect.draw_stages import draw_stages
 from .inspect.explain import explain
 from .ir.step import Step, Var, evaluate, live
 from .pipeline import compile_step
@@ -89,6 +90,10 @@ class Program:
             As in `scan`.
         """
         return explain(self._plan, None if T is None else run_of(T, reverse=False, window=None, remember=remember))
+
+    def draw(self, limit: int = 200) -> str:
+        """Return the stages of both directions as a graph in DOT, with at most `limit` operations per stage."""
+        return draw_stages(self._plan, limit)
 
     # ------------------------------------------------------------------------------------------------------ running
 

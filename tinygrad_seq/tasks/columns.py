@@ -21,6 +21,13 @@ Ints = NDArray[np.int64]
 CALLER = "fit_task"
 
 
+def to_round_size(rows: Ints) -> Ints:
+    """Repeat the last of some rows until there are 2 ** k or 3 * 2 ** k: a scan is prepared anew for each batch size."""
+    size = 1 << (len(rows) - 1).bit_length()
+    size = 3 * size // 4 if 4 * len(rows) <= 3 * size and size > 2 else size
+    return np.pad(rows, (0, size - len(rows)), mode="edge")
+
+
 class Encoded(Protocol):
     """A column as arrays.
 
@@ -62,6 +69,7 @@ class Spelled:
 
     def at(self, rows: Ints, index: Ints) -> Any:
         chosen, places = np.unique(self.spellings[index], return_inverse=True)
+        chosen = to_round_size(chosen)
         sizes = self.sizes[chosen]
         return self.words[index], self.letters[: sizes.max(), chosen], sizes, places.reshape(index.shape)
 

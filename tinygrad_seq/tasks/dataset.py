@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import settings
+from ..distributed import world
 from .columns import Encoded, Ints, Values
 
 Batch = tuple[tuple[list[Any], Ints], tuple[Any, Any, Ints]]
@@ -67,7 +68,7 @@ class Batches:
     data : Dataset
         The sequences.
     batch_size : int
-        Sequences per batch; the last one may be smaller.
+        The largest number of sequences per batch; the sizes of batches differ by at most one.
     shuffle : bool, default True
         Without it, batches hold the sequences sorted by length, longest first.
     """
@@ -76,19 +77,18 @@ class Batches:
     batch_size: int
     shuffle: bool = True
 
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
     def rows(self) -> list[Ints]:
-        """Return the sequences of each batch."""
+        """Return the sequences of each batch; with several ranks, those of this rank."""
         lengths = self.data.lengths
         if not self.shuffle:
-            order = np.argsort(-lengths, kind="stable")
-            return self._cut(order)
+            return np.array_split(np.argsort(-lengths, kind="stable"), len(self))
         draw = settings.generator()
         order = np.argsort(lengths * draw.uniform(1 - _SPREAD, 1 + _SPREAD, len(lengths)))
-        cut = self._cut(order)
-        return [cut[number] for number in draw.permutation(len(cut))]
-
-    def _cut(self, order: Ints) -> list[Ints]:
-        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        batches = np.array_split(order, len(self))
+        return [rows[world().rows(len(rows))] for rows in map(batches.__getitem__, draw.permutation(len(self)))]
 
     def __iter__(self) -> Iterator[Batch]:
         return map(self.data.batch, self.rows())

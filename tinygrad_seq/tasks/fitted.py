@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -16,13 +17,14 @@ from ..base.modes import no_grad
 from ..data import Labels
 from ..errors import ArgumentError, DataError
 from ..nn import evaluating
-from .columns import Column, Encoded, fit_column, guess_kind
+from ..train import History
+from .columns import Column, Encoded, column_from, fit_column, guess_kind, to_round_size
 from .dataset import Batches, Dataset
-from .evaluation import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
-from .model import SequenceModel
-from .settings import TaskSettings
+from .scores import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
+from .sequence_model import SequenceModel
 from .targets import KINDS, ClassTargets, Loss, NumberTargets, Targets, check_count
-from .training import EVALUATED_AT_ONCE, make_optimizer, train
+from .task_settings import TaskSettings
+from .training import EVALUATED_AT_ONCE, make_optimizer, open_run, read_run, save_run, train
 
 Entries = Sequence[Any] | Mapping[str, Sequence[Any]]
 COLUMN = "x"
@@ -42,6 +44,10 @@ class FittedTask:
         What it predicts.
     model : SequenceModel
         The network.
+    history : History or None
+        The measurements of the training.
+    facts : dict
+        What the caller of `fit_task` noted with the run.
 
     Examples
     --------
@@ -55,7 +61,8 @@ class FittedTask:
     columns: dict[str, Column]
     targets: Targets
     model: SequenceModel
-    history: Any = field(default=None, compare=False)
+    history: History | None = field(default=None, compare=False)
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def build(
@@ -135,6 +142,96 @@ class FittedTask:
         lengths = _lengths(encoded)
         targets = None if y is None else self.targets.encode(y, lengths)
         return Dataset([*encoded.values()], lengths, targets, _weights(weights, len(lengths)))
+
+    def held_out(self, X: Entries, y: Sequence[Any]) -> Dataset:
+        """Return data whose loss is to be measured, as `dataset`.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit_task`.
+
+        Returns
+        -------
+        Dataset
+            The arrays.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            As `dataset`; also if tags do not obey the scheme of the training data, to which a CRF gives no probability.
+        """
+        data = self.dataset(X, y)
+        self.targets.check(y)
+        return data
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings, columns and targets as JSON values.
+
+        Returns
+        -------
+        dict
+            What `open` builds the task from.
+
+        Raises
+        ------
+        ArgumentError
+            If the cell is a class that is neither of this package nor of a file.
+        """
+        columns = {name: column.content() for name, column in self.columns.items()}
+        return {"settings": self.settings.content(), "columns": columns, "targets": self.targets.content()}
+
+    def save(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write the task to a run folder, with its weights and measurements.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The path of the new folder.
+        force : bool, default False
+            Whether to replace an existing run.
+
+        Raises
+        ------
+        CheckpointError
+            If there already is a run without `force`, or the folder cannot be written.
+        ArgumentError
+            As `content`.
+        """
+        save_run(self, folder, force=force)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Self:
+        """Open the task in a run folder, with the best weights.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The folder that was given to `fit_task` as `run`, or to `save`.
+        trust : bool, default False
+            Whether the code of a user's cell, ``cell.py``, may be run even if this user has not trained with it.
+
+        Returns
+        -------
+        FittedTask
+            The task.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not the folder of a task, or its files cannot be read or do not belong together.
+        ArgumentError
+            If the cell cannot be loaded or run, or its code is not trusted.
+        """
+        run = read_run(folder, trust=trust)
+        content = run.config
+        settings = TaskSettings.of(**content["settings"])
+        columns = {name: column_from(column) for name, column in content["columns"].items()}
+        fitted = cls._with_model(settings, columns, KINDS[settings.task].from_content(content["targets"]))
+        run.load_weights(fitted.model)
+        fitted.model.eval()
+        history = History(run.rows(), folder=run.folder)
+        return dataclasses.replace(fitted, history=history, facts=run.facts)
 
     def loss(self, outputs: Tensor, targets: Any, weights: Any, lengths: NDArray[np.int64]) -> Loss:
         """Return the mean loss of a batch, and its weight; `ts.fit` calls it.
@@ -247,8 +344,8 @@ class FittedTask:
         found: list[Any] = [None] * len(data)
         with evaluating(self.model), no_grad():
             for rows in batches.rows():
-                inputs, (_, _, lengths) = data.batch(rows)
-                for row, value in zip(rows.tolist(), read(self.model, self.model(*inputs), lengths), strict=True):
+                inputs, (_, _, lengths) = data.batch(to_round_size(rows))
+                for row, value in zip(rows.tolist(), read(self.model, self.model(*inputs), lengths), strict=False):
                     found[row] = value
         return found
 
@@ -260,8 +357,17 @@ def fit_task(
     *,
     columns: str | Mapping[str, str] | None = None,
     validation: float | tuple[Entries, Sequence[Any]] | None = 0.1,
+    test: tuple[Entries, Sequence[Any]] | None = None,
     sample_weight: Sequence[float] | None = None,
-    log: Callable[[dict[str, Any]], object] | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    callbacks: Any = (),
+    run: str | os.PathLike[str] | None = None,
+    resume: bool | str = False,
+    force: bool = False,
+    facts: Mapping[str, Any] | None = None,
+    log: Any = None,
+    progress: Any = None,
     **settings: Any,
 ) -> FittedTask:
     """Train a recurrent model to classify, tag or regress sequences of any lengths.
@@ -284,8 +390,21 @@ def fit_task(
         epochs on all data.
     sample_weight : sequence of float, optional
         N weights >= 0: how much each sequence counts.
-    log : callable, optional
-        Called with a dict of measurements after each epoch, e.g. ``print``.
+    test : (X, y), optional
+        Data that are measured once at the end.
+    steps, minutes : int, float, optional
+        Maximum number of updates, and of minutes.
+    callbacks, log, progress
+        As for `ts.fit`; rows are not printed by default.
+    run : str or path-like, optional
+        A folder for the task, checkpoints and measurements, which `FittedTask.open` reads.
+    resume : bool or str, default False
+        True continues the run with the same bits, if data and settings are the same; ``"auto"`` starts one if there is
+        none.
+    force : bool, default False
+        Whether to replace an existing run.
+    facts : dict, optional
+        Further facts to write to the folder, as JSON values.
     **settings
         See `TaskSettings`: the cell, sizes, the optimiser, the seed, ...
 
@@ -317,18 +436,33 @@ def fit_task(
     with package.drawing_from(np.random.default_rng(chosen.seed)):
         rows, held_out = _split(validation, count)
         targets = KINDS[task].fit(y)
-        fitted = FittedTask.build(chosen, _take(entries, rows), columns=columns, targets=targets)
-        data = fitted.dataset(_take(entries, rows), _pick(y, rows), None if weights is None else weights[rows])
+        fitted = FittedTask.build(chosen, pick(entries, rows), columns=columns, targets=targets)
+        data = fitted.dataset(pick(entries, rows), pick(y, rows), None if weights is None else weights[rows])
+        unseen = tested = None
         if held_out is not None:
-            unseen = fitted.dataset(_take(entries, held_out), _pick(y, held_out))
-        elif isinstance(validation, tuple):
-            targets.check(validation[1])
-            unseen = fitted.dataset(*validation)
-        else:
-            unseen = None
-        optimizer = make_optimizer(fitted)
-        history = train(fitted, data, optimizer, unseen, epochs=chosen.epochs, patience=chosen.patience, log=log)
-    return dataclasses.replace(fitted, history=history)
+            unseen = fitted.dataset(pick(entries, held_out), pick(y, held_out))
+        if isinstance(validation, tuple):
+            unseen = fitted.held_out(*validation)
+        if test is not None:
+            tested = fitted.held_out(*test)
+        folder = open_run(fitted, run, facts or {}, resume=resume, force=force)
+        history = train(
+            fitted,
+            data,
+            make_optimizer(fitted),
+            validation=unseen,
+            test=tested,
+            epochs=chosen.epochs,
+            steps=steps,
+            minutes=minutes,
+            patience=chosen.patience if unseen is not None else 0,
+            callbacks=callbacks,
+            run=folder,
+            resume=bool(folder is not None and resume and folder.checkpoints()),
+            log=log,
+            progress=progress,
+        )
+    return dataclasses.replace(fitted, history=history, facts=dict(facts or {}))
 
 
 # --------------------------------------------------------------------------------------------------- the data
@@ -408,9 +542,8 @@ def _split(validation: Any, count: int) -> tuple[NDArray[np.int64], NDArray[np.i
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def _take(entries: Mapping[str, Sequence[Any]], rows: NDArray[np.int64]) -> dict[str, Any]:
-    return {name: _pick(column, rows) for name, column in entries.items()}
-
-
-def _pick(values: Any, rows: NDArray[np.int64]) -> Any:
+def pick(values: Any, rows: NDArray[np.int64]) -> Any:
+    """Return some entries of a list, an array, or of each column of a dict."""
+    if isinstance(values, Mapping):
+        return {name: pick(column, rows) for name, column in values.items()}
     return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]

@@ -15,8 +15,10 @@ from ..data import Labels
 from ..errors import DataError
 from ..functional import cross_entropy, mean, square, sum
 from ..ops.normalisation import softmax
+from ..metrics.classification import mark_spans
 from .columns import Ints, Values, moments
-from .model import SequenceModel
+from .sequence_model import SequenceModel
+from .scores import evaluate_tags
 from .tags import allowed_tags, scheme_of
 
 Loss = tuple[Tensor, float]
@@ -43,6 +45,9 @@ class Targets(Protocol):
 
     def predictions(self, model: SequenceModel, outputs: Tensor, lengths: Ints) -> list[Any]:
         """Return the prediction for each sequence of a batch."""
+
+    def metrics(self, model: SequenceModel) -> dict[str, Any]:
+        """Return what evaluations measure besides the loss, as `fit` takes it."""
 
     def content(self) -> dict[str, Any]:
         """Return the targets as JSON values."""
@@ -88,6 +93,9 @@ class ClassTargets:
 
     def predictions(self, model: SequenceModel, outputs: Tensor, lengths: Ints) -> list[Any]:
         return list(self.labels.decode(outputs.numpy().argmax(axis=-1)))
+
+    def metrics(self, model: SequenceModel) -> dict[str, Any]:
+        return {"accuracy": lambda outputs, targets, *_: float((outputs.numpy().argmax(axis=-1) == targets).mean())}
 
     def content(self) -> dict[str, Any]:
         return {"labels": self.labels.content()}
@@ -171,12 +179,34 @@ class TagTargets:
             paths = (best[:length, n] for n, length in enumerate(lengths))
         return [list(self.labels.decode(path)) for path in paths]
 
+    def metrics(self, model: SequenceModel) -> dict[str, Any]:
+        return {"f1" if mark_spans(self.labels.classes) else "accuracy": _TagScore(self, model)}
+
     def content(self) -> dict[str, Any]:
         return {"labels": self.labels.content(), "scheme": self.scheme}
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
         return cls(Labels.from_content(content["labels"]), content["scheme"])
+
+
+class _TagScore:
+    """The score of the tags of a whole set."""
+
+    def __init__(self, targets: TagTargets, model: SequenceModel) -> None:
+        self._targets, self._model = targets, model
+        self.reset()
+
+    def reset(self) -> None:
+        self._found: list[Any] = []
+        self._expected: list[Any] = []
+
+    def update(self, outputs: Tensor, tags: Any, _weights: Any, lengths: Ints) -> None:
+        self._found += self._targets.predictions(self._model, outputs, lengths)
+        self._expected += [self._targets.labels.decode(tags[:length, n]) for n, length in enumerate(lengths)]
+
+    def compute(self) -> float:
+        return evaluate_tags(self._found, self._expected, self._targets.labels.classes).score
 
 
 @dataclass(frozen=True)
@@ -227,6 +257,9 @@ class NumberTargets:
     def predictions(self, model: SequenceModel, outputs: Tensor, lengths: Ints) -> list[Any]:
         rows = outputs.numpy().astype(np.float64) * self.scale + self.mean
         return [*(rows[:, 0] if self.single else rows)]
+
+    def metrics(self, model: SequenceModel) -> dict[str, Any]:
+        return {}
 
     def content(self) -> dict[str, Any]:
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist(), "single": self.single}

@@ -1,9 +1,13 @@
-"""Training, sampling and scoring of language models; README.md in this folder shows the loop."""
+"""Training of any model with `fit`, and of language models; README.md in this folder shows the parts."""
 
+from .callbacks import Callback
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig
+from .fitting import Fit, fit
+from .history import History, print_row
 from .language_model import LanguageModel
 from .loop import TrainingSteps, evaluate
+from .measuring import measure
 from .run import Run
 from .run_folder import RunFolder
 from .sampling import choose_token
@@ -12,7 +16,10 @@ from .stopping import EarlyStopping, graceful_stop
 from .updates import Step
 
 __all__ = [
+    "Callback",
     "EarlyStopping",
+    "Fit",
+    "History",
     "LanguageModel",
     "Run",
     "RunFolder",
@@ -22,8 +29,11 @@ __all__ = [
     "TrainingSteps",
     "choose_token",
     "evaluate",
+    "fit",
     "graceful_stop",
     "load_checkpoint",
+    "measure",
+    "print_row",
     "save_checkpoint",
 ]
 

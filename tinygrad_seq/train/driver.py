@@ -171,6 +171,7 @@ class Driver(ABC):
         self.epochs = 0
         self._progress = progress or (lambda *_: None)
         self._ranks = world()
+        self._total = limits.steps
         self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
         self._last: Step | None = None
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
@@ -204,10 +205,6 @@ class Driver(ABC):
     def _keeps_best(self) -> bool:
         """Whether the best evaluation is kept, for the test and the use of the model."""
         return True
-
-    @abstractmethod
-    def _after_step(self, step: Step) -> None:
-        """Act after a step."""
 
     @abstractmethod
     def _after_evaluation(self, row: Row, seconds: float) -> None:
@@ -339,8 +336,7 @@ class Driver(ABC):
         self.pace.add_step(step.weight, time.perf_counter() - started)
         self._last = step
         self._recent.append((step.loss, step.weight))
-        self._progress("training", step.number, self.limits.steps)
-        self._after_step(step)
+        self._progress("training", step.number, self._total)
         return step
 
     def _interruptible(self) -> contextlib.AbstractContextManager[None]:
@@ -385,7 +381,7 @@ class Driver(ABC):
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(value)
-        return self.stopping.improves(value, self.steps.number) and self._keeps_best
+        return self.stopping.improves(value, self.steps.number if self._keeps_best else 0) and self._keeps_best
 
     def _test(self, run: Folder, poll: Progress) -> Row:
         """Return the metrics of the best checkpoint on the test part."""
@@ -412,7 +408,7 @@ class Driver(ABC):
             step, last_row = self._point
             run.cut(step, last_row=last_row, last_test=self._tested_at)
             self._point = None
-            if not run.has_best:  # it was of a branch that is dropped
+            if self._keeps_best and not run.has_best:  # it was of a branch that is dropped
                 self.stopping.forget()
 
     # ------------------------------------------------------------------------------------------- saved state

@@ -33,6 +33,8 @@ from .metrics import Row, append_row, keep_rows, read_rows
 
 _NUMBERED = re.compile(r"step-([0-9]{6,15})")
 _ATTEMPTS = 10
+# How a run is continued, replaced, and put elsewhere, by the function that the user called.
+_ADVICE = {"Run.create": ("--resume", "--force", "--out"), "fit": ("resume=True", "force=True", "folder")}
 R = TypeVar("R")
 _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 
@@ -499,7 +501,7 @@ def create_run(
     """
     facts = {**content["facts"], "versions": {name: _version(name) for name in _VERSIONS}}
     with lock_run(folder):
-        check_free(folder, force=force)
+        check_free(folder, force=force, caller=caller)
         prepared = folder / f".new-{secrets.token_hex(8)}"
         content = {"id": secrets.token_hex(16), **content, "facts": facts}
         try:
@@ -552,14 +554,15 @@ def read_config(root: Path, kind: str | None, caller: str) -> dict[str, Any]:
     return content
 
 
-def check_free(folder: Path, *, force: bool = False) -> None:
+def check_free(folder: Path, *, force: bool = False, caller: str = "Run.create") -> None:
     """Raise a CheckpointError unless `folder` is missing or empty, or, with `force`, an existing run."""
     is_run = run_files.is_run(folder)
     with contextlib.suppress(OSError):  # not a folder
         if (is_run and force) or not os.path.lexists(folder) or run_files.is_empty(folder):
             return
     what = "an existing run" if is_run else "which is not a run"
-    advice = "continue it with --resume, replace it with --force, or choose" if is_run else "choose"
+    resume, replace, other = _ADVICE.get(caller, _ADVICE["fit"])
+    advice = f"continue it with {resume}, replace it with {replace}, or choose" if is_run else "choose"
     raise CheckpointError(
-        f"Run.create: expected an empty or new folder, got '{folder}', {what}; {advice} another --out."
+        f"{caller}: expected an empty or new folder, got '{folder}', {what}; {advice} another {other}."
     )

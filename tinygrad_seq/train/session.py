@@ -331,9 +331,6 @@ class Session(Driver):
     def _monitored(self, row: Row) -> float:
         return float(row["validation_loss"])
 
-    def _after_step(self, step: Step) -> None:
-        pass
-
     def _after_evaluation(self, row: Row, seconds: float) -> None:
         self.pace.add_evaluation(row["validation_tokens"], seconds)
 

@@ -102,7 +102,13 @@ class Updates(ABC):
                 yield step
 
     def advance(self) -> Step | None:
-        """Make the next update and return its measurements; make none and return None if a pass has just ended."""
+        """Make the next update.
+
+        Returns
+        -------
+        Step or None
+            Its measurements; None if a pass over the batches has just ended, and no update was made.
+        """
         batch = self._next_batch()
         if batch is None:
             self.state = None

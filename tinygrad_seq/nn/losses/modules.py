@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -18,11 +20,13 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "GaussianNLLLoss",
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
     "MSELoss",
     "NLLLoss",
+    "PinballLoss",
     "SequenceCrossEntropyLoss",
     "SmoothL1Loss",
 ]
@@ -333,6 +337,56 @@ class HuberLoss(Module):
 
     def forward(self, prediction: ArrayLike, target: ArrayLike) -> Tensor:
         return losses.huber_loss(prediction, target, self.reduction, self.delta)
+
+
+class PinballLoss(Module):
+    """Loss that is least for quantiles of the target; see `pinball_loss`.
+
+    Parameters
+    ----------
+    quantile : float or sequence of float, default 0.5
+        The quantile, between 0 and 1; or Q of them, which predictions (..., Q) have on their last axis.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per predicted number.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.PinballLoss([0.1, 0.9])(ts.tensor([[0.0, 2.0]]), [1.0])
+    tensor(0.1)
+    """
+
+    def __init__(self, quantile: float | Sequence[float] = 0.5, reduction: str = "mean") -> None:
+        self.quantile, self.reduction = quantile, reduction
+
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Tensor:
+        return losses.pinball_loss(prediction, target, self.quantile, self.reduction)
+
+
+class GaussianNLLLoss(Module):
+    """Negative log-likelihood of normal distributions with predicted means and variances; see `gaussian_nll_loss`.
+
+    Parameters
+    ----------
+    full : bool, default False
+        Whether to add the constant ``log(2 pi) / 2``.
+    eps : float, default 1e-6
+        The least variance, > 0.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        How to combine the losses; ``"none"`` returns one per element.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> ts.nn.GaussianNLLLoss()(ts.tensor([0.0, 2.0]), [0.0, 0.0], [1.0, 1.0])  # (0 + 2) / 2
+    tensor(1.)
+    """
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        self.full, self.eps, self.reduction = full, eps, reduction
+
+    def forward(self, prediction: ArrayLike, target: ArrayLike, var: ArrayLike) -> Tensor:
+        return losses.gaussian_nll_loss(prediction, target, var, self.full, self.eps, self.reduction)
 
 
 class KLDivLoss(Module):

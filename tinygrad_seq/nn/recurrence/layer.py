@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...base.tree import Tree, describe, first_leaf, flatten, map_leaves
 from ...errors import ArgumentError, ShapeError
@@ -25,6 +25,9 @@ from .passes import Pass, learned_state, step_of_pass
 from .prepared_calls import PreparedCalls
 from .stream import Stream
 from .transforms.inputs import Leaves
+
+if TYPE_CHECKING:
+    from ...scan.program import Program
 
 
 class SequenceLayer(Module):
@@ -385,11 +388,52 @@ class SequenceLayer(Module):
         ShapeError, ArgumentError, CompileError
             If xs or the number does not fit, or the step cannot be compiled.
         """
+        program, T = self._program("explain", xs, layer)
+        return program.explain(T, self.options["remember"])
+
+    def draw(self, xs: Tree, layer: int = 0, *, limit: int = 200) -> str:
+        """Return the compiled step of a layer as a graph in DOT, the language of Graphviz.
+
+        It shows what runs before, in and after the loop over time, forward and backward, one node per operation.
+        Dashed edges lead to the next step, dotted ones from the forward to the backward direction; results have a
+        double border. Save the text as ``step.dot``; ``dot -Tsvg step.dot -o step.svg`` makes a picture of it.
+
+        Parameters
+        ----------
+        xs, layer
+            As in `explain`.
+        limit : int, default 200
+            The most operations to draw per stage; one node stands for the others.
+
+        Returns
+        -------
+        str
+            The graph.
+
+        Raises
+        ------
+        ShapeError, ArgumentError, CompileError
+            As `explain`, or if `limit` is below 1.
+
+        Examples
+        --------
+        >>> import tinygrad_seq as ts
+        >>> print(ts.nn.RNN(3, 5).draw(ts.zeros((7, 2, 3))).splitlines()[0])
+        digraph "stages" {
+        """
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ArgumentError(
+                f"{type(self).__name__}.draw: expected limit to be an integer >= 1, got {limit!r}; leave it out."
+            )
+        return self._program("draw", xs, layer)[0].draw(limit)
+
+    def _program(self, name: str, xs: Tree, layer: int) -> tuple[Program, int]:
+        """Return the compiled step of a layer, and T; `name` is that of the method that was called."""
         xs = map_leaves(as_leaf, xs)
         shape: tuple[int, ...] = next((leaf.shape for leaf in flatten(xs)[0]), ())
         if len(shape) < 2 or not shape[0]:
             raise ShapeError(
-                f"{type(self).__name__}.explain: expected xs (T, N, ...), of at least one step, got {describe(xs)}; "
+                f"{type(self).__name__}.{name}: expected xs (T, N, ...), of at least one step, got {describe(xs)}; "
                 "pass zeros."
             )
         if self.batch_first:
@@ -397,12 +441,11 @@ class SequenceLayer(Module):
         passes = self._passes()[:: 1 + self.bidirectional]
         if isinstance(layer, bool) or layer not in range(len(passes)):
             raise ArgumentError(
-                f"{type(self).__name__}.explain: expected layer to be one of {len(passes)}, counted from 0, got "
+                f"{type(self).__name__}.{name}: expected layer to be one of {len(passes)}, counted from 0, got "
                 f"{layer!r}; pass its number."
             )
         one = passes[layer]
-        program = program_of(step_of_pass(one, self.options), one.initial_state(shape[1]), xs)
-        return program.explain(shape[0], self.options["remember"])
+        return program_of(step_of_pass(one, self.options), one.initial_state(shape[1]), xs), shape[0]
 
 
 def _swap(x: Any) -> Any:

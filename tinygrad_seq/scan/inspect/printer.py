@@ -48,7 +48,7 @@ def show_aval(var: Var) -> str:
 
 def show_eqn(eqn: Eqn, names: Mapping[Var, str]) -> str:
     """Return an equation as a line: ``v3: f32[64, 256] = v1 + v2``."""
-    return f"{', '.join([f'{names[r]}: {show_aval(r)}' for r in eqn.results])} = {_apply(eqn, names)}"
+    return f"{', '.join([f'{names[r]}: {show_aval(r)}' for r in eqn.results])} = {show_application(eqn, names)}"
 
 
 def show_list(label: str, parts: Iterable[str]) -> str:
@@ -78,7 +78,8 @@ def show_stages(stages: Stages, names: Mapping[Var, str], rematerialised: Iterab
     return [line for line in lines if line]
 
 
-def _apply(eqn: Eqn, names: Mapping[Var, str]) -> str:
+def show_application(eqn: Eqn, names: Mapping[Var, str]) -> str:
+    """Return what an equation computes: ``v1 + v2``."""
     operands = [names[o] if o.__class__ is Var else repr(o) for o in eqn.operands]
     if eqn.primitive.symbol is not None:
         low = f"  ({eqn.params['precision']})" if "precision" in eqn.params else ""

@@ -15,7 +15,7 @@ from ..data import Vocabulary
 from ..functional import concat, sum, where
 from ..ops.indexing import take
 from .columns import Column, NumberColumn, TextColumn
-from .settings import TaskSettings, cell_of
+from .task_settings import TaskSettings, cell_of
 
 
 class Tokens(nn.Module):
