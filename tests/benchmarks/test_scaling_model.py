@@ -22,7 +22,7 @@ def test_allreduce_takes_the_best_algorithm() -> None:
     assert allreduce(2, 0.0, network, 0.0) == 1.0  # one exchange
     assert allreduce(1024, 0.0, network, 0.0) == 10.0  # recursive doubling
     assert allreduce(1024, 1e6, Network(0.0, 10.0), 0.0) == pytest.approx(2 * 1e5, rel=1e-2)  # twice the bytes
-    assert allreduce(2, 100.0, Network(0.0, 10.0), 0.5) == pytest.approx(60.0)
+    assert allreduce(2, 100.0, Network(0.0, 10.0), 0.5) == pytest.approx(35.0)  # half is added on each
 
 
 def test_efficiency_falls_with_ranks_and_bytes_and_rises_with_the_network() -> None:
