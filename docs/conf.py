@@ -24,9 +24,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TGS_CACHE_DIR", str(ROOT / "build" / "kernels"))
 os.environ["IPYTHONDIR"] = str(ROOT / "build" / "ipython")
 
+# Figures are readable on light and on dark pages.
 IPYTHON = '''\
 c.InlineBackend.figure_formats = {"svg"}
-c.InlineBackend.rc = {"figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "site"}
+c.InlineBackend.rc = {
+    "figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "site",
+    **dict.fromkeys(["figure.facecolor", "figure.edgecolor", "axes.facecolor", "savefig.facecolor"], "none"),
+    **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color",
+                     "legend.labelcolor"], "#808080"),
+}
 c.HistoryManager.enabled = False
 c.InteractiveShell.colors = "nocolor"
 c.InteractiveShellApp.exec_lines = ["""
