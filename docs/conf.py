@@ -6,11 +6,12 @@ of them, or a shell command that fails, fails the build.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import tomllib
 from pathlib import Path
+
+import ziamath
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -52,7 +53,7 @@ profile.mkdir(parents=True, exist_ok=True)
 (profile / "ipython_kernel_config.py").write_text(IPYTHON, encoding="utf-8")
 
 # Without a font for mathematics, which a reader's machine may not have, indices stand at wrong heights.
-(ZIAMATH,) = importlib.util.find_spec("ziamath").submodule_search_locations
+FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 project = "tinygrad_seq"
 author = project_copyright = "The tinygrad_seq authors"
@@ -65,7 +66,7 @@ exclude_patterns = ["style.md"]
 html_theme = "furo"
 html_title = "tinygrad_seq"
 html_math_renderer = "mathml"
-html_static_path = ["_static", f"{ZIAMATH}/fonts/STIXTwoMath-Regular.ttf"]
+html_static_path = ["_static", str(FONT)]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 

@@ -140,6 +140,11 @@ def prepare_docstring(app: Sphinx, what: str, name: str, value: Any, options: An
     lines[:] = done
 
 
+def skip_foreign(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the methods that other packages put into our classes."""
+    return None if str(getattr(value, "__module__", "tinygrad_seq")).startswith("tinygrad_seq") else True
+
+
 def escape(line: str) -> str:
     """Escape what looks like markup in the text between backticks."""
     parts = re.split(r"(``.+?``|`.+?`)", line)
@@ -152,7 +157,7 @@ def escape(line: str) -> str:
 def insert_commands(app: Sphinx, page: str, source: list[str]) -> None:
     """Replace the comment ``% commands`` of a page by the help of all commands, a section each."""
     if "% commands\n" in source[0]:
-        command = typer.main.get_command(importlib.import_module("tinygrad_seq.cli").app)
+        command: Any = typer.main.get_command(importlib.import_module("tinygrad_seq.cli").app)
         shared = ["### All commands", *option_table([option for option in command.params if option.help])]
         text = "\n".join(line for item in command.commands.items() for line in command_section(*item))
         source[0] = source[0].replace("% commands\n", text + "\n".join(shared) + "\n")
@@ -202,9 +207,10 @@ def escape_markdown(text: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("repository", "", "env")
-    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))  # type: ignore[arg-type]
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.add_directive("reference", Reference)
     app.connect("source-read", link_to_repository)
     app.connect("source-read", insert_commands)
+    app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", prepare_docstring, priority=100)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
