@@ -7,6 +7,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class TimeSeries:
     def step(self) -> dt.timedelta:
         """The most frequent distance of two dates."""
         assert self.dates is not None
-        return Counter(b - a for a, b in zip(self.dates, self.dates[1:], strict=False)).most_common(1)[0][0]
+        return Counter(b - a for a, b in pairwise(self.dates)).most_common(1)[0][0]
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _long(table: Table, value: str, id: str | None, date: str | None, kinds: dic
         stamps = steps if steps is not None and isinstance(steps[0], dt.datetime) else None
         series.append(TimeSeries(name, np.array([values[row] for row in own]), stamps))
         if stamps is not None and not _are_monthly(stamps):
-            uneven += [name] if len({b - a for a, b in zip(stamps, stamps[1:], strict=False)}) > 1 else []
+            uneven += [name] if len({b - a for a, b in pairwise(stamps)}) > 1 else []
     notes = []
     if uneven:
         notes.append(f"dates are not evenly spaced in {len(uneven)} series ({listed(uneven[:3])}); a row is one step")
@@ -192,11 +193,11 @@ def _long(table: Table, value: str, id: str | None, date: str | None, kinds: dic
 
 
 def _check_dates(table: Table, name: str, own: list[int], dates: list[Any], caller: str) -> None:
-    for one, other in zip(own, own[1:], strict=False):
+    for one, other in pairwise(own):
         if dates[one] == dates[other]:
             raise DataError(
-                f"{caller}: expected each date once per series in {table.origin}, got the same date for {name!r:.60} in "
-                f"lines {table.lines[one]} and {table.lines[other]}; leave one out, or pass the right --id."
+                f"{caller}: expected each date once per series in {table.origin}, got the same date for {name!r:.60} "
+                f"in lines {table.lines[one]} and {table.lines[other]}; leave one out, or pass the right --id."
             )
 
 
@@ -226,7 +227,7 @@ def _only(table: Table, names: list[str], option: str, what: str, caller: str) -
 def _are_monthly(dates: list[dt.datetime]) -> bool:
     """Return whether dates are one in each month: on the same day, or on the last."""
     months = [12 * date.year + date.month for date in dates]
-    follow = all(b - a == 1 for a, b in zip(months, months[1:], strict=False))
+    follow = all(b - a == 1 for a, b in pairwise(months))
     return follow and (len({date.day for date in dates}) == 1 or all(_is_last_day(date) for date in dates))
 
 

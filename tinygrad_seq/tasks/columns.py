@@ -142,8 +142,8 @@ class TextColumn:
 
     def content(self) -> dict[str, Any]:
         """Return the column as JSON values."""
-        letters = None if self.letters is None else self.letters.tokens[Vocabulary.eos + 1 :]
-        tokens = self.vocabulary.tokens[Vocabulary.eos + 1 :]
+        letters = None if self.letters is None else [*self.letters.tokens[Vocabulary.eos + 1 :]]
+        tokens = [*self.vocabulary.tokens[Vocabulary.eos + 1 :]]
         return {"kind": self.kind, "tokens": tokens, "frequent": self.frequent, "letters": letters}
 
     @classmethod

@@ -118,7 +118,7 @@ class ForecastSettings:
 
 
 class ForecastModel(nn.Module):
-    """The seasonal naive forecast, corrected by linear layers of the context and of the output of a recurrent network."""
+    """The seasonal naive forecast, corrected by linear layers of the context and of a recurrent network's output."""
 
     def __init__(self, settings: ForecastSettings) -> None:
         self.settings = settings
@@ -462,7 +462,7 @@ def _checked(caller: str, series: Sequence[ArrayLike], least: int) -> list[NDArr
             )
         if len(values) < least:
             raise DataError(
-                f"{caller}: expected at least {least} steps per series, got {len(values)} for series {n}; leave it out, "
-                "or reduce the horizon or the context."
+                f"{caller}: expected at least {least} steps per series, got {len(values)} for series {n}; leave it "
+                "out, or reduce the horizon or the context."
             )
     return [values.astype(np.float64) for values in arrays]

@@ -199,6 +199,24 @@ def check_ids(table: Table, caller: str) -> None:
                 )
 
 
+def held_out_rows(reader: RowReader, y: list[Any], fraction: float, seed: int) -> list[int]:
+    """Return the rows for the score at the end, drawn by the seed.
+
+    Each label that they have occurs in other rows too, so that none is unseen.
+    """
+    wanted = round(len(y) * fraction)
+    if reader.task == "regress":
+        return sorted(np.random.default_rng([seed, 1]).permutation(len(y))[:wanted].tolist())
+    labels = [set(row) if reader.task == "tag" else {row} for row in y]
+    left = Counter(label for row in labels for label in row)
+    rows: list[int] = []
+    for row in np.random.default_rng([seed, 1]).permutation(len(y)).tolist():
+        if len(rows) < wanted and all(left[label] > 1 for label in labels[row]):
+            rows.append(row)
+            left.subtract(labels[row])
+    return sorted(rows)
+
+
 def _usable(table: Table, target: str, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
     names = [name for name in table.names if name != target and kinds[name] not in _NOT_READ]
     if table.layout.format == "conll":
