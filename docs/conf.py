@@ -30,13 +30,15 @@ c.InlineBackend.rc = {"figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": 
 c.HistoryManager.enabled = False
 c.InteractiveShell.colors = "nocolor"
 c.InteractiveShellApp.exec_lines = ["""
-def checked(command, run=get_ipython().system):
-    run(command)
-    if code := get_ipython().user_ns["_exit_code"]:
-        raise RuntimeError(f"exit code {code}: {command}")
+def run(command):
+    import subprocess
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout, end="")
+    if done.returncode:
+        raise RuntimeError(f"exit code {done.returncode}: {command}")
 
-get_ipython().system = checked
-del checked
+get_ipython().system = run
+del run
 """]
 '''
 profile = Path(os.environ["IPYTHONDIR"]) / "profile_default"

@@ -37,7 +37,8 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
     }
     model = subject.model
     if model is None:
-        return [Section(name, title, [missing(f"Not shown: {subject.no_model}")]) for name, title in titles.items()]
+        listed = ", ".join([title[0].lower() + title[1:] for title in titles.values()])
+        return [Section("model", "Inside the model", [missing(f"Not shown: {listed}. {_sentence(subject.no_model)}")])]
     with unchanged_generator():
         found = _look(subject, model)
         makers: dict[str, Callable[[], list[Markup]]] = {
@@ -48,6 +49,10 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
             "compiled": lambda: _compiled(found, subject.batch),
         }
         return [Section(name, title, makers[name]()) for name, title in titles.items()]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 class Look(NamedTuple):

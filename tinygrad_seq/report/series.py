@@ -51,12 +51,13 @@ class Metric(NamedTuple):
     @property
     def title(self) -> str:
         """The name in words."""
-        return _TITLES.get(self.name) or self.name.replace("_", " ").strip().capitalize() or self.name
+        words = self.name.replace("_", " ").strip()
+        return _TITLES.get(self.name) or words[:1].upper() + words[1:] or "(no name)"
 
     @property
     def unit(self) -> str:
         """The label of the axis."""
-        return _UNITS.get(self.name) or self.name.replace("_", " ").strip() or self.name
+        return _UNITS.get(self.name) or self.name.replace("_", " ").strip() or "(no name)"
 
     @property
     def is_result(self) -> bool:

@@ -329,9 +329,10 @@ def fit(
     minutes : float, optional
         The maximum training time in minutes; a run that is resumed counts its earlier time.
     validation : iterable, or function that returns one; optional
-        Held-out batches for evaluations.
+        Held-out batches for evaluations. In a program that mpirun started, each rank passes all of them, and measures
+        some; all of them if `stateful` is set or a metric is no mean over batches.
     test : iterable, or function that returns one; optional
-        Batches that are measured once at the end, with the weights that the model ends with.
+        Batches that are measured once at the end, with the weights that the model ends with; passed as `validation`.
     metrics : mapping of str to callable, optional
         What evaluations measure besides the loss. ``metric(outputs, *targets)`` returns a mean, weighted like the loss,
         or ``(mean, weight)``. A metric that is no mean over batches is an object with ``reset()``, ``update(outputs,
