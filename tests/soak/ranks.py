@@ -76,13 +76,14 @@ def rank_ends(trial: Trial) -> str:
     out, err = process.communicate(timeout=PATIENCE)
     took = time.monotonic() - sent
     trial.commands[-1] += f"  -> {process.returncode} after {took:.1f} s {err[-300:]!r}"
-    check(name in ("nothing", "SIGTERM") or took < SILENCE + 15, f"ended only after {took:.1f} s")
+    check(name in ("nothing", "SIGTERM") or took < 60 + 15, f"ended only after {took:.1f} s")
     check(not [number for number in numbers if Path(f"/proc/{number}").exists()], "ranks are left")
     if name == "SIGTERM" and "saved at step" in out:
         check(process.returncode == 128 + signal.SIGTERM, f"ended with {process.returncode}")
     if name == "SIGSTOP" and process.returncode and "Traceback" not in err:
         check(
-            re.search(r"rank \d \(process \d+ on .*\) has given no sign of life", err) is not None, f"no reason: {err}"
+            re.search(r"rank \d \(process \d+ on .*\) has given no sign of life|Timeout", err) is not None,
+            f"no reason: {err}",
         )
     if not [*trial.run.glob("checkpoints/step-*")]:
         return f"{name}, before the first checkpoint"

@@ -211,7 +211,8 @@ class Ranks(World):
 
 def _from_difference(one: str, two: str) -> tuple[str, str]:
     """Return two texts, shortened if they are long to what lies around the first difference."""
-    begin = max(0, len(os.path.commonprefix([one, two])) - 40)
+    equal = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+    begin = max(0, equal - 40)
     one, two = (text if len(text) <= 120 else f"...{text[begin:][:120]}" for text in (one, two))
     return one, two
 
