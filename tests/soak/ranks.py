@@ -62,7 +62,10 @@ def rank_ends(trial: Trial) -> str:
     """Kill, stop or interrupt one of several ranks at a random moment; all end, and the run continues."""
     size, name = trial.rng.choice((2, 3)), trial.rng.choice(("SIGKILL", "SIGKILL", "SIGSTOP", "SIGTERM"))
     process = start(trial, size, *trial.settings("training"))
-    began, wait = time.monotonic(), trial.rng.uniform(0.5, 6.0)
+    is_late, wait = trial.rng.random() < 0.7, trial.rng.random()
+    while process.poll() is None and is_late and not [*trial.run.glob("checkpoints/step-*")]:
+        time.sleep(0.01)
+    began, wait = time.monotonic(), wait if is_late else 0.5 + 5 * wait
     while process.poll() is None and time.monotonic() < began + wait:
         time.sleep(0.01)
     numbers = ranks_of(process)
