@@ -16,6 +16,7 @@ from ..autograd.tensor import Tensor
 from ..base import settings as package
 from ..base.modes import no_grad
 from ..data.sizes import positive_int
+from ..distributed import world
 from ..errors import ArgumentError, CheckpointError, DataError
 from ..functional import expand_dims, pinball_loss, reshape, transpose
 from ..metrics import mase, seasonal_naive
@@ -369,7 +370,10 @@ def fit_forecast(
         folder = None
         if run is not None:
             config = {**dataclasses.asdict(chosen), "quantiles": list(chosen.quantiles)}
-            folder = RunFolder.open(run, KIND) if resume else RunFolder.create(run, KIND, config, facts, force=force)
+            if not resume and world().is_writer:
+                RunFolder.create(run, KIND, config, facts, force=force)
+            world().broadcast(None)  # the folder is there
+            folder = RunFolder.open(run, KIND)
             if resume and folder.config != config:
                 changed = [name for name, value in config.items() if folder.config.get(name) != value]
                 raise ArgumentError(
@@ -426,6 +430,7 @@ class _Windows:
         order = package.generator().permutation(len(self._stops))
         for start in range(0, len(order), self._settings.batch_size):
             rows = order[start : start + self._settings.batch_size]
+            rows = rows[world().share(len(rows))]
             yield self.batch(self._series[rows], self._stops[rows])
 
     def batch(self, series: NDArray[np.int64], stops: NDArray[np.int64]) -> Batch:
