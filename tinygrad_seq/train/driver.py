@@ -378,7 +378,7 @@ class Driver(ABC):
         if not math.isfinite(value):
             raise AnomalyError(
                 f"{self._caller}: expected a finite value to compare evaluations by, got {value} at step "
-                f"{self.steps.number}; resume from an earlier checkpoint with a smaller lr, or start again with it."
+                f"{self.steps.number}; go back to an earlier checkpoint, or start again with a smaller lr."
             )
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):
