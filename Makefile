@@ -53,14 +53,16 @@ array-api: $(VENV)/.installed-test ## run the test suite of the array API standa
 
 site: $(VENV)/.installed-test ## build the documentation into build/site, with every code cell and notebook executed
 	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet --jobs $(WORKERS) docs build/site
+	$(BIN)/python -m tools.check_site build/site
 
-check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways, lines of code: what a change must pass
+check: $(VENV)/.installed-dev ## lint, formatting, types, tests in all three ways, the site, lines of code: what a change must pass
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(NOJIT)
 	$(BOUNDSCHECK)
 	$(BIN)/python -m pytest -n $(WORKERS)
+	$(MAKE) site
 	$(BIN)/python -m tools.lines
 
 lines: $(VENV)/.installed-test ## print the lines of code per folder

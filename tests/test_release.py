@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import tinygrad_seq as ts
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = CONFIGURATION["project"]
 
 
 def test_version_and_date_agree() -> None:
@@ -30,6 +32,38 @@ def test_workflow_runs_the_versions_of_python_that_are_named() -> None:
     assert matrix is not None
     assert re.findall(r"3\.\d+", matrix[1]) == named
     assert PROJECT["requires-python"] == f">={named[0]},<3.{int(named[-1].removeprefix('3.')) + 1}"
+
+
+def test_links_of_the_package_page_are_absolute() -> None:
+    """The page of a package index is README.md, in which links and pictures become those of the repository."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    link = re.compile(r"\]\(([^)\s]+)\)")
+    relative = [target for target in link.findall(text) if not target.startswith(("http", "#"))]
+    assert len(relative) > 10
+    assert [target for target in relative if not (ROOT / target.partition("#")[0]).exists()] == []
+    for substitution in CONFIGURATION["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    assert all(target.startswith("http") for target in link.findall(text))
+    assert text.count(f"{PROJECT['urls']['Repository']}/blob/v") + text.count("/raw/v") == len(relative)
+    assert f"({PROJECT['urls']['Repository']}/raw/v$HFPR_VERSION/docs/session.svg)" in text
+
+
+def test_notebooks_are_committed_without_outputs() -> None:
+    notebooks = sorted((ROOT / "docs").rglob("*.ipynb"))
+    assert notebooks
+    for path in notebooks:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        faults = [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+        assert faults == [], path.name
+
+
+def test_every_page_is_a_notebook_or_a_doctest() -> None:
+    """Python code of a page is executed, by the build of the site or by pytest; what other libraries run is neither."""
+    for path in (ROOT / "docs").rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        notebook = text.startswith("---") and "file_format: mystnb" in text
+        assert ("{code-cell}" in text) == notebook, path.name
+        assert not (notebook and ">>> " in text), path.name
 
 
 def test_files_and_functions_that_the_guides_for_contributors_name_exist() -> None:

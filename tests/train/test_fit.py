@@ -242,8 +242,12 @@ def same_run(left: Path, right: Path) -> None:
         np.testing.assert_equal(first, second)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("options", [{}, {"evaluate_every": 3, "report_every": 2}], ids=["epochs", "steps"])
+BY_STEPS = {"evaluate_every": 3, "report_every": 2}
+
+
+@pytest.mark.parametrize(
+    ("source", "options"), [("list", {}), ("function", {}), ("saving", {"report_every": 3}), ("function", BY_STEPS)]
+)
 def test_resumed_at_every_step_it_has_the_same_bits(tmp_path: Path, source: str, options: dict[str, Any]) -> None:
     model, straight = run_fit(tmp_path / "straight", source, **options)
     assert straight.finished

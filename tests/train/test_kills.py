@@ -70,9 +70,12 @@ def killed(folder: Path, number: int, act: Callable[[], object], code: int = 0) 
         os._exit(1)
 
 
-def moments(template: Path, act: Callable[[Path], object], code: int = 0) -> Any:
-    """Yield a copy of the folder `template` for each moment at which `act` is killed, and one in which it is not."""
-    for number in itertools.count(1):
+def moments(template: Path, act: Callable[[Path], object], code: int = 0, every: int = 1) -> Any:
+    """Yield a copy of the folder `template` for each moment at which `act` is killed, and one in which it is not.
+
+    `every` n-th moment is tried.
+    """
+    for number in itertools.count(1, every):
         folder = template.parent / f"{template.name}-{number}"
         if template.exists():
             shutil.copytree(template, folder)

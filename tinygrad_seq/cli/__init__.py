@@ -18,10 +18,10 @@ from ..base.modes import disable_compile
 from ..base.settings import set_num_threads
 from ..distributed import World, world
 from ..errors import ArgumentError, TinygradSeqError
-from . import cache, export, info, report, sample, score, train, verify, warmup
+from . import cache, evaluate, export, fit, info, predict, report, sample, score, train, verify, warmup
 from .arguments import WIDE
 
-ON_RANKS = ("train",)  # the commands that mpirun may start on several ranks
+ON_RANKS = ("train", "fit")  # the commands that mpirun may start on several ranks
 
 app = typer.Typer(
     name="tinygrad-seq",
@@ -34,6 +34,9 @@ app = typer.Typer(
 )
 app.command(epilog=train.EXAMPLES, no_args_is_help=True)(train.train)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
+app.command(epilog=fit.EXAMPLES, no_args_is_help=True)(fit.fit)
+app.command(epilog=predict.EXAMPLES)(predict.predict)
+app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=report.EXAMPLES)(report.report)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,6 +98,11 @@ class Table:
         if self.layout.format == "conll":
             return dict.fromkeys(self.cells, "tokens")
         return {name: guess_kind(name, values) for name, values in self.cells.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 hash of the cells: equal for equal tables, whatever their format."""
+        return hashlib.sha256(json.dumps(self.cells).encode()).hexdigest()
 
     def column(self, name: str, kind: Kind | None = None, *, caller: str = "Table.column") -> Column:
         """Return a column, its values converted to its kind.

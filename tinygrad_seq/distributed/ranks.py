@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Tensor, wrap
 from ..base import settings
 from ..base.tree import flatten
 from ..errors import ArgumentError
@@ -32,6 +32,7 @@ from .world import World
 _NUMBERS = 6
 _BUCKET = 1 << 20  # numbers per message
 _SPIN, _YIELD = 2e-4, 2e-2  # seconds
+_NONE, _ROWS, _COLUMNS = 0, 1, 2  # layouts of a gradient: there is none, or which axis is contiguous
 _METHODS = ("check", "average", "agree", "sum", "gather_rows", "broadcast")
 
 
@@ -122,8 +123,8 @@ class Ranks(World):
     def average(self, parameters: Iterable[Tensor], loss: float, weight: float = 1.0) -> tuple[float, float]:
         """Average the gradients; see `World.average`."""
         trained = list(parameters)
-        wanted = np.array([parameter.grad is not None for parameter in trained], np.uint8)
-        digest = float(int.from_bytes(hashlib.sha256(wanted.data).digest()[:6]))
+        layouts = np.array([_layout(parameter) for parameter in trained], np.uint8)
+        digest = float(int.from_bytes(hashlib.sha256(layouts.data).digest()[:6]))
         met = self._meet("average", loss, weight, len(trained), digest)
         losses, weights = met[:, 0], met[:, 1]
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
@@ -140,25 +141,30 @@ class Ranks(World):
         counted = weights > 0
         mean = float(np.dot(losses[counted], weights[counted] / total))
         if (met[:, 3] != digest).any():
-            self._wait(self._comm.Iallreduce(MPI.IN_PLACE, wanted, MPI.MAX))
+            self._wait(self._comm.Iallreduce(MPI.IN_PLACE, layouts, MPI.MAX))
+            layouts = np.minimum(layouts, _ROWS)
         if math.isfinite(mean):
-            self._add([tensor for tensor, is_wanted in zip(trained, wanted, strict=True) if is_wanted], weight / total)
+            self._add([pair for pair in zip(trained, layouts.tolist(), strict=True) if pair[1]], weight / total)
         return mean, total
 
-    def _add(self, trained: list[Tensor], scale: float) -> None:
-        """Replace each gradient by the sum over the ranks of ``scale * gradient``."""
+    def _add(self, trained: list[tuple[Tensor, int]], scale: float) -> None:
+        """Replace each gradient by the sum over the ranks of ``scale * gradient``; it is sent in the given layout."""
         requests = []
-        by_dtype: dict[np.dtype[Any], list[Tensor]] = {}
-        for parameter in trained:
-            by_dtype.setdefault(parameter.dtype, []).append(parameter)
+        by_dtype: dict[np.dtype[Any], list[tuple[Tensor, int]]] = {}
+        for parameter, layout in trained:
+            by_dtype.setdefault(parameter.dtype, []).append((parameter, layout))
+        parts: list[tuple[Tensor, np.ndarray[Any, Any]]] = []
         for dtype, group in by_dtype.items():
-            ends = np.cumsum([parameter.size for parameter in group]).tolist()
+            ends = np.cumsum([parameter.size for parameter, _ in group]).tolist()
             flat = self._flat.get(dtype)
             if flat is None or len(flat) < ends[-1]:
                 flat = self._flat[dtype] = np.empty(ends[-1], dtype)
             sent = 0
-            for parameter, end in zip(group, ends, strict=True):
-                part = flat[end - parameter.size : end].reshape(parameter.shape)
+            for (parameter, layout), end in zip(group, ends, strict=True):
+                shape = parameter.shape if layout == _ROWS else parameter.shape[::-1]
+                part = flat[end - parameter.size : end].reshape(shape)
+                part = part if layout == _ROWS else part.T
+                parts.append((parameter, part))
                 if parameter.grad is None or scale == 0:  # the gradient of an empty mean may be NaN
                     part.fill(0)
                 else:
@@ -169,15 +175,8 @@ class Ranks(World):
                     sent += len(bucket)
         for request in requests:
             self._wait(request)
-        for dtype, group in by_dtype.items():
-            begin = 0
-            for parameter in group:
-                part = self._flat[dtype][begin : begin + parameter.size].reshape(parameter.shape)
-                if parameter.grad is None:
-                    parameter.grad = part.copy()
-                else:
-                    parameter.grad[...] = part
-                begin += parameter.size
+        for parameter, part in parts:
+            parameter.grad = wrap(part.copy(order="K"))
 
     def agree(self, stop: bool, seconds: float = 0.0) -> tuple[bool, float]:
         """Return the decision of all ranks; see `World.agree`."""
@@ -207,6 +206,14 @@ class Ranks(World):
     def failing(self, code: int) -> contextlib.AbstractContextManager[None]:
         """Return a context for the report of an error that ends all; see `World.failing`."""
         return self._watch.failing(code)
+
+
+def _layout(parameter: Tensor) -> int:
+    """Return how the gradient lies in memory."""
+    if parameter.grad is None:
+        return _NONE
+    flags = parameter.grad.numpy().flags
+    return _COLUMNS if flags.f_contiguous and not flags.c_contiguous else _ROWS
 
 
 def _version(name: str) -> str | None:

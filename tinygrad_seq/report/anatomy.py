@@ -37,7 +37,8 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
     }
     model = subject.model
     if model is None:
-        return [Section(name, title, [missing(f"Not shown: {subject.no_model}")]) for name, title in titles.items()]
+        listed = ", ".join([title[0].lower() + title[1:] for title in titles.values()])
+        return [Section("model", "Inside the model", [missing(f"Not shown: {listed}. {_sentence(subject.no_model)}")])]
     with unchanged_generator():
         found = _look(subject, model)
         makers: dict[str, Callable[[], list[Markup]]] = {
@@ -48,6 +49,10 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
             "compiled": lambda: _compiled(found, subject.batch),
         }
         return [Section(name, title, makers[name]()) for name, title in titles.items()]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 class Look(NamedTuple):
@@ -69,6 +74,11 @@ class Look(NamedTuple):
     layer: SequenceLayer
     xs: Any
     passes: Sequence[PassInspection]
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return len(next(iter(self.passes[0].named_states().values())))
 
 
 def _look(subject: Subject, model: nn.Module) -> list[Look] | str:
@@ -113,18 +123,20 @@ def _gates(found: list[Look] | str, subject: Subject, figures: Figures) -> list[
     if isinstance(found, str):
         return [missing(f"Not shown: {found}")]
     passes = [(look, one) for look in found for one in look.passes]
+    labels = subject.step_labels or []
+    labelled = [look for look in found if look.steps == len(labels)]  # of several, one cannot tell which reads them
     text = (
         "What happens in the recurrent layers on one sequence: one column per step, one row per unit. Values from 0 to "
         "1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
     )
-    if subject.step_labels is not None and "¶" in subject.step_labels:
+    if "¶" in labels:
         text += " ¶ is <EOS>, the start and the end of a text."
     if len(passes) > _PASSES:
         text += f" The first {_PASSES} of {len(passes)} layers and directions are shown."
     drawn = [
         figure
         for look, one in passes[:_PASSES]
-        for figure in draw_states(figures, look.name + one.place, one, subject.step_labels)
+        for figure in draw_states(figures, look.name + one.place, one, labels if [look] == labelled else None)
     ]
     return [element("p", text, class_="note"), element("div", *drawn, class_="figures")]
 

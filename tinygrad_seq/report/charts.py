@@ -22,7 +22,9 @@ _ORDERS = 20
 """A quantity that is positive, and whose values differ by this factor, gets a logarithmic axis, if it is no loss."""
 _STEPS, _UNITS, _PANELS = 32, 48, 8
 """The most steps, units and arrays that the heat maps of a layer show."""
-_LABELLED = 120
+_LABELLED, _CHARACTERS = 120, 320
+"""The most labels of a map, and the most characters of them all."""
+_CUT = 16
 _COLOURS = dict(zip(PARTS, SERIES, strict=False))
 
 
@@ -31,10 +33,10 @@ def number(value: float) -> str:
 
     Examples
     --------
-    >>> [number(value) for value in (0.00123456, 1.41421356, 1234567.8, 5)]
-    ['0.001235', '1.414', '1,234,568', '5']
+    >>> [number(value) for value in (0.00123456, 1.41421356, 1234567.8, 5, 1e12)]
+    ['0.001235', '1.414', '1,234,568', '5', '1e+12']
     """
-    if math.isfinite(value) and (abs(value) >= 1000 or value == int(value)):
+    if 1000 <= abs(value) < 1e9 or (abs(value) < 1e9 and value == int(value)):
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
@@ -114,9 +116,8 @@ def _draw_panels(
 ) -> Markup:
     left_out = f" The first {_PANELS} of {len(panels)} are shown." if len(panels) > _PANELS else ""
     panels = dict([*panels.items()][:_PANELS])
-    T = len(next(iter(panels.values())))
-    steps = min(_STEPS, T)
-    labels = None if labels is None or len(labels) != T else labels[:steps]
+    steps = min(_STEPS, len(next(iter(panels.values()))))
+    labels = None if labels is None else labels[:steps]
     units = max(value.shape[1] for value in panels.values())
     each, gap = 0.62, 0.24
     wide = labels is not None and max(map(len, labels)) > 1
@@ -184,7 +185,7 @@ def draw_map(figures: Figures, vectors: np.ndarray, labels: Sequence[str]) -> Ma
     points, shares = principal(vectors)
     kinds = [_kind(label) for label in labels]
     colours = {kind: SERIES[at % len(SERIES)] for at, kind in enumerate(dict.fromkeys(kinds))}
-    count = min(_LABELLED, len(points))
+    count = int((np.cumsum([len(label[:_CUT]) for label in labels]) <= _CHARACTERS)[:_LABELLED].sum())
 
     def paint(figure: Any) -> None:
         axes = figure.add_axes((0.06, 0.075, 0.92, 0.88))
@@ -194,7 +195,7 @@ def draw_map(figures: Figures, vectors: np.ndarray, labels: Sequence[str]) -> Ma
             axes.plot(*rest.T, linestyle="", marker="o", markersize=2, color=FAINT)
         for (x, y), label, kind in zip(points[:count], labels, kinds, strict=False):
             place = {"ha": "center", "va": "center", "fontsize": 8, "parse_math": False}
-            axes.text(x, y, label[:16], color=colours[kind], **place)
+            axes.text(x, y, label[:_CUT], color=colours[kind], **place)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(True)

@@ -16,7 +16,7 @@ PARTS = {"training": "training", "validation": "held out", "test": "test"}
 """The parts of the data, as they begin the names of metrics, and in words."""
 _PREFIXES = {"train_": "training", "training_": "training", "validation_": "validation", "test_": "test"}
 _POSITIONS = ("step", "epoch")
-_COUNTERS = {*_POSITIONS, "passes", "seconds", "tokens", "samples"}
+_COUNTERS = {*_POSITIONS, "passes", "seconds", "tokens", "weight"}
 
 _TITLES = {
     "loss": "Loss",
@@ -51,12 +51,13 @@ class Metric(NamedTuple):
     @property
     def title(self) -> str:
         """The name in words."""
-        return _TITLES.get(self.name) or self.name.replace("_", " ").strip().capitalize() or self.name
+        words = self.name.replace("_", " ").strip()
+        return _TITLES.get(self.name) or words[:1].upper() + words[1:] or "(no name)"
 
     @property
     def unit(self) -> str:
         """The label of the axis."""
-        return _UNITS.get(self.name) or self.name.replace("_", " ").strip() or self.name
+        return _UNITS.get(self.name) or self.name.replace("_", " ").strip() or "(no name)"
 
     @property
     def is_result(self) -> bool:

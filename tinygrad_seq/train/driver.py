@@ -57,7 +57,9 @@ class Limits(NamedTuple):
 class Folder(Protocol):
     """What a run is written to: a run folder, or `NoFolder`."""
 
-    keeps_checkpoints: ClassVar[bool]
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether every checkpoint is kept, and not only the weights of the best."""
 
     @property
     def has_best(self) -> bool:
@@ -118,10 +120,9 @@ class OneWriter:
         The ranks.
     """
 
-    keeps_checkpoints: ClassVar[bool] = True  # all ranks make their content together
-
     def __init__(self, folder: Folder, ranks: World) -> None:
         self._folder, self._ranks = folder, ranks
+        self.keeps_checkpoints = folder.keeps_checkpoints
 
     @property
     def has_best(self) -> bool:
@@ -130,7 +131,7 @@ class OneWriter:
 
     def save(self, step: int, content: dict[str, Any], *, best: bool = False) -> None:
         """Let rank 0 write a checkpoint."""
-        if self._ranks.is_writer and (best or self._folder.keeps_checkpoints):
+        if self._ranks.is_writer:
             self._folder.save(step, content, best=best)
 
     def load(self, name: str | None = None) -> dict[str, Any]:
@@ -171,8 +172,8 @@ class Driver(ABC):
         self.epochs = 0
         self._progress = progress or (lambda *_: None)
         self._ranks = world()
-        self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
         self._total = limits.steps
+        self._recent: list[tuple[float, float]] = []  # loss and weight of the steps since the last row
         self._last: Step | None = None
         self._due: Step | None = None  # the last step, if its evaluation is still to be done
         self._evaluated_at = self._tested_at = self.saved_at = 0

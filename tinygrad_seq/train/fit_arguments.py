@@ -9,6 +9,7 @@ from typing import Any
 from .. import optim
 from ..base.modes import is_grad_enabled
 from ..base.tree import flatten
+from ..distributed import world
 from ..errors import ArgumentError
 from ..nn import Module
 from .driver import Limits
@@ -18,7 +19,7 @@ from .measuring import check_metrics
 _LOSSES = ("loss", "validation_loss")
 
 
-def check_call(model: Any, batches: Any, loss: Any, *, validation: Any, test: Any, metrics: Any) -> None:
+def check_call(model: Any, batches: Any, loss: Any, *, stateful: Any, validation: Any, test: Any, metrics: Any) -> None:
     """Raise unless the model can be trained with the loss, and the held-out batches can be measured."""
     if not isinstance(model, Module):
         raise ArgumentError(
@@ -39,6 +40,10 @@ def check_call(model: Any, batches: Any, loss: Any, *, validation: Any, test: An
         )
     if not is_grad_enabled():
         raise ArgumentError("fit: expected gradients to be enabled, got a call inside no_grad; call it outside.")
+    if stateful and world().size > 1:
+        raise ArgumentError(
+            f"fit: expected one process with stateful=True, got {world().size} ranks; start it without mpirun."
+        )
     check_metrics("fit", metrics)
     for name, held_out in (("validation", validation), ("test", test)):
         if held_out is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..distributed import world
 from ..errors import ArgumentError, CheckpointError
 from . import manifest, run_files
-from .driver import Folder, NoFolder
+from .driver import Folder, NoFolder, with_one_writer
 from .lock import lock_run
 from .run_folder import RunFolder, check_free
 from .stopping import StopRequest, graceful_stop
@@ -51,7 +51,7 @@ def open_folder(
     A signal that arrived has its usual effect when the context ends.
     """
     if run is None:
-        yield NoFolder(), lambda: False
+        yield with_one_writer(NoFolder()), lambda: False
         return
     path = run.folder if isinstance(run, RunFolder) else Path(run)
     request = StopRequest()
@@ -64,9 +64,9 @@ def open_folder(
             folder, is_new = _opened(run, config, resume=resume, force=force)
             fit.history.folder = folder.folder
             if resume and (folder.checkpoints() or resume != "auto"):
-                fit.resume(folder, resume if isinstance(resume, str) and resume != "auto" else None)
+                fit._resume(folder, resume if isinstance(resume, str) and resume != "auto" else None)
             try:
-                yield folder, request
+                yield with_one_writer(folder), request
             except BaseException:
                 if is_new and fit.step == 0 and world().is_writer:
                     run_files.discard(folder.folder)  # as if nothing had happened
@@ -92,7 +92,7 @@ def _opened(run: Any, config: dict[str, Any], *, resume: bool | str, force: bool
         check_free(Path(run), force=force, caller="fit")
         RunFolder.create(run, KIND, config, force=force)
         is_new = not replaces
-    world().agree(False)  # the folder is there
+    world().broadcast(None)  # the folder is there
     folder = RunFolder.open(run)
     if folder.kind == manifest.LANGUAGE_MODEL:
         raise CheckpointError(

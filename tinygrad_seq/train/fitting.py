@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from .. import optim
 from ..autograd.tensor import Tensor
@@ -65,7 +62,7 @@ class BatchUpdates(Updates):
 
 
 class Fit(Driver):
-    """A run of `fit`, as callbacks see it.
+    """A run of `fit`, as callbacks see it; `fit` makes it.
 
     Attributes
     ----------
@@ -75,6 +72,17 @@ class Fit(Driver):
         The optimiser.
     history : History
         The rows so far.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> class Twice(ts.train.Callback):
+    ...     def on_step(self, fit, step):
+    ...         if fit.epoch == 2:
+    ...             fit.stop()
+    >>> batches = [(ts.ones(4, 1), ts.ones(4, 1))] * 3
+    >>> ts.fit(ts.nn.Linear(1, 1), batches, ts.mse_loss, epochs=9, callbacks=Twice(), log=None).steps
+    4
     """
 
     _caller = "fit"
@@ -115,7 +123,7 @@ class Fit(Driver):
         return self._epochs.number
 
     def stop(self) -> None:
-        """End the run after this step, with an evaluation."""
+        """End the run after this step, with an evaluation; a run that is resumed goes on."""
         self._asked = True
 
     @property
@@ -123,7 +131,7 @@ class Fit(Driver):
         assert isinstance(self.steps, BatchUpdates)
         return self.steps.epochs
 
-    def call(self, hook: str, *arguments: Any) -> None:
+    def _call(self, hook: str, *arguments: Any) -> None:
         """Call the callbacks."""
         self._callbacks.call(hook, self, *arguments)
         self._ends = self._asked
@@ -137,7 +145,7 @@ class Fit(Driver):
     def _train(self) -> Step | None:
         step = super()._train()
         if step is not None:
-            self.call("on_step", step)
+            self._call("on_step", step)
         return step
 
     def _after_evaluation(self, row: Row, seconds: float) -> None:
@@ -157,7 +165,7 @@ class Fit(Driver):
         return {f"{part}_{name}": value for name, value in values.items()}
 
     def _judge(self, row: Row) -> bool:
-        self.call("on_evaluation", row)
+        self._call("on_evaluation", row)
         for name, value in row.items():
             value = row[name] = value.item() if getattr(value, "shape", None) == () else value
             if value is not None and type(value) not in (int, float):
@@ -187,9 +195,9 @@ class Fit(Driver):
             "seconds": self.seconds,
         }
 
-    def train(self, folder: Folder, stop: Callable[[], bool], logs: Sequence[Log]) -> None:
+    def _run(self, folder: Folder, stop: Callable[[], bool], logs: Sequence[Log]) -> None:
         """Train to the end, and log the rows."""
-        self.call("on_start")
+        self._call("on_start")
         for row in self.rows(folder, stop):
             self.history.rows.append(row)
             if world().is_writer:
@@ -198,11 +206,11 @@ class Fit(Driver):
                 for log in logs:
                     log(dict(row))
         self.history.finished = self.is_finished
-        self.call("on_end")
+        self._call("on_end")
         if self.is_finished and self._keeps_best and folder.has_best:
             self.model.load_state_dict(folder.load("best")["steps"]["model"])
 
-    def description(self, loss: Loss, precision: str) -> dict[str, Any]:
+    def _description(self, loss: Loss, precision: str) -> dict[str, Any]:
         """Return what describes the run, as JSON values."""
         return {
             "model": type(self.model).__name__,
@@ -231,7 +239,7 @@ class Fit(Driver):
             "mode": self.history.mode,
         }
 
-    def resume(self, run: RunFolder, name: str | None) -> None:
+    def _resume(self, run: RunFolder, name: str | None) -> None:
         """Restore a checkpoint of `run`, by default the newest."""
         content = run.load(name)
         try:
@@ -317,6 +325,7 @@ def fit(
         The batches of an epoch: a list, an object that can be iterated once per epoch, e.g. `Batches`, or a function
         without arguments that returns an iterator, which is called once per epoch. The inputs and the targets of a
         batch are each a tuple (positional arguments), a dict (keyword arguments), or one argument.
+        In a program that mpirun started, each rank passes its own share, equally many batches.
     loss : callable
         ``loss(outputs, *targets)`` returns a scalar, the mean over the batch, or ``(mean, weight)``, where the weight
         is what the mean was taken over. By default the weight is the number of values in the first target, so averages
@@ -331,9 +340,10 @@ def fit(
     minutes : float, optional
         The maximum training time in minutes; a run that is resumed counts its earlier time.
     validation : iterable, or function that returns one; optional
-        Held-out batches for evaluations.
+        Held-out batches for evaluations. In a program that mpirun started, each rank passes all of them, and measures
+        some; all of them if `stateful` is set or a metric is no mean over batches.
     test : iterable, or function that returns one; optional
-        Batches that are measured once at the end, with the weights that the model ends with.
+        Batches that are measured once at the end, with the weights that the model ends with; passed as `validation`.
     metrics : mapping of str to callable, optional
         What evaluations measure besides the loss. ``metric(outputs, *targets)`` returns a mean, weighted like the loss,
         or ``(mean, weight)``. A metric that is no mean over batches is an object with ``reset()``, ``update(outputs,
@@ -412,7 +422,7 @@ def fit(
     >>> history["validation_loss"][0] > 0.1 > history.best["validation_loss"]
     True
     """
-    check_call(model, batches, loss, validation=validation, test=test, metrics=metrics)
+    check_call(model, batches, loss, stateful=stateful, validation=validation, test=test, metrics=metrics)
     limits = checked_limits(epochs, steps, minutes, evaluate_every, report_every, patience, batches)
     checked_source("fit", "batches", batches, epochs=limits.epochs or 1)
     optimizer = checked_optimizer(model, optimizer, scheduler, clip_norm)
@@ -436,12 +446,12 @@ def fit(
         restore_best=restore_best,
         progress=show,
     )
-    config = this.description(loss, precision)
-    world().check("fit", {**config, "weights": _checksum(model)})
+    config = this._description(loss, precision)
+    world().check("fit", config)
     modes = [(part, part.training) for part in model.modules()]
     try:
         with open_folder(this, run, config, resume=resume, force=force) as (folder, stop):
-            this.train(folder, stop, logs)
+            this._run(folder, stop, logs)
     finally:
         for part, training in modes:
             part.training = training
@@ -471,11 +481,3 @@ def _options(optimizer: optim.Optimizer) -> dict[str, Any]:
         suffix = f" of group {number}" if number else ""
         options |= {f"{name}{suffix}": value for name, value in group.items() if name != "params"}
     return options
-
-
-def _checksum(model: Module) -> int:
-    """Return a checksum of the weights."""
-    checksum = 0
-    for array in model.state_dict().values():
-        checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
-    return checksum

@@ -191,6 +191,8 @@ def measured(
     sums = dict.fromkeys(("loss", *means), (0.0, 0.0))
     total = size_of(batches) or 0
     done, state = 0, None
+    ranks = world()
+    is_shared = not whole and not task.stateful  # else each rank measures all batches
 
     def add(name: str, value: float, weight: float) -> None:
         before, weights = sums[name]
@@ -200,6 +202,9 @@ def measured(
     with evaluating(task.model), no_grad():
         for batch in _kept_in_place(batches):
             progress(done, total)
+            done += 1
+            if is_shared and done % ranks.size != ranks.rank:
+                continue
             inputs, targets = task.pair(batch)
             outputs, state = task.outputs(inputs, state)
             loss, weight = task.loss_of(outputs, targets)
@@ -211,19 +216,18 @@ def measured(
                 add(name, _number(task.caller, name, value), _number(task.caller, name, own))
             for metric in whole.values():
                 metric.update(outputs, *arguments, **named)
-            done += 1
     settings.generator().bit_generator.state = generator
     progress(done, done)
     if not done:
         checked_source(task.caller, "the held-out batches", [])
     weights, found = {}, {}
     for name, pair in sums.items():
-        value, weights[name] = world().sum(pair)
+        value, weights[name] = ranks.sum(pair) if is_shared else pair
         if not weights[name]:
             raise ArgumentError(f"{task.caller}: expected weights of {name} that are not all 0, got 0; correct them.")
         found[name] = value / weights[name]
     found |= {name: _number(task.caller, name, metric.compute()) for name, metric in whole.items()}
-    return {"loss": found.pop("loss"), "weight": weights["loss"], **found}
+    return ranks.broadcast({"loss": found.pop("loss"), "weight": weights["loss"], **found})  # type: ignore[no-any-return]
 
 
 def _kept_in_place(batches: Source) -> Iterator[Any]:

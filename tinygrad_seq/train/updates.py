@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from abc import ABC, abstractmethod
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from ..autograd.tensor import Tensor
 from ..base import settings
 from ..base.modes import autocast
+from ..base.switches import current
 from ..base.tree import flatten, map_leaves
 from ..distributed import world
 from ..errors import AnomalyError, CheckpointError
@@ -90,7 +92,7 @@ class Updates(ABC):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.clip_norm = clip_norm
-        self._casting = autocast(precision)
+        self._casting, self._precision = autocast(precision), precision
         self._world = world()
         self._are_equal = False
         self.number = 0
@@ -102,7 +104,13 @@ class Updates(ABC):
                 yield step
 
     def advance(self) -> Step | None:
-        """Make the next update and return its measurements; make none and return None if a pass has just ended."""
+        """Make the next update.
+
+        Returns
+        -------
+        Step or None
+            Its measurements; None if a pass over the batches has just ended, and no update was made.
+        """
         batch = self._next_batch()
         if batch is None:
             self.state = None
@@ -123,16 +131,18 @@ class Updates(ABC):
         if not self._are_equal:
             self.check_ranks()
         self.optimizer.zero_grad()
-        with self._casting, self._world.draws(self.number):
+        casting = contextlib.nullcontext() if current().precision == self._precision else self._casting
+        with casting, self._world.draws(self.number):
             loss, weight, state = self._loss_of(inputs, targets)
         loss.backward()
         lr = self.optimizer.param_groups[0]["lr"]
         trained = (parameter for group in self.optimizer.param_groups for parameter in group["params"])
         mean, weight = self._world.average(trained, loss.item(), weight)
         norm = self._step(mean)
-        for schedule in flatten(self.scheduler)[0]:
-            if not isinstance(schedule, ReduceLROnPlateau):
-                schedule.step()
+        if self.scheduler is not None:
+            for schedule in flatten(self.scheduler)[0]:
+                if not isinstance(schedule, ReduceLROnPlateau):
+                    schedule.step()
         self.state = detach_state(state)
         self.number += 1
         return Step(self.number, mean, norm, lr, weight)
