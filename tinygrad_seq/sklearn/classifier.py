@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from ..data import Labels
 from ..errors import DataError
 from ..nn import Cell
-from ..tasks.targets import ClassTargets, Targets
+from ..tasks.task_targets import ClassTargets, Targets
 from .sequence_estimator import SequenceEstimator, store
 
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from ..nn import Cell
 from ..tasks.scores import evaluate_numbers
-from ..tasks.targets import NumberTargets, Targets
+from ..tasks.task_targets import NumberTargets, Targets
 from .sequence_estimator import SequenceEstimator, store
 
 

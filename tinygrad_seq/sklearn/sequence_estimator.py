@@ -26,7 +26,7 @@ from ..tasks import FittedTask, TaskSettings
 from ..tasks.columns import NumberColumn
 from ..tasks.dataset import Dataset
 from ..tasks.fitted import COLUMN, pick
-from ..tasks.targets import Targets
+from ..tasks.task_targets import Targets
 from ..tasks.training import make_optimizer, train
 
 

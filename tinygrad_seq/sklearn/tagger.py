@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from ..data import Labels
 from ..nn import Cell
 from ..tasks.scores import evaluate_tags
-from ..tasks.targets import TagTargets, Targets
+from ..tasks.task_targets import TagTargets, Targets
 from .sequence_estimator import SequenceEstimator, store
 
 

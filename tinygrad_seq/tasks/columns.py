@@ -62,7 +62,7 @@ class Spelled:
 
 
 Encoded = Values | Spelled
-"""A column as arrays: ``lengths``, None for one value per sequence, and ``at``, what a model reads of some sequences."""
+"""A column as arrays: ``lengths``, None for one value per sequence, and ``at``, what a model reads of a batch."""
 
 
 # ---------------------------------------------------------------------------------------------------- the kinds

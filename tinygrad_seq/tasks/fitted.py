@@ -22,8 +22,8 @@ from .columns import Column, Encoded, column_from, fit_column, guess_kind, to_ro
 from .dataset import Batches, Dataset
 from .scores import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
 from .sequence_model import SequenceModel
-from .targets import KINDS, ClassTargets, Loss, NumberTargets, Rows, Targets, check_count
 from .task_settings import TaskSettings
+from .task_targets import KINDS, ClassTargets, Loss, NumberTargets, Rows, Targets, check_count
 from .training import EVALUATED_AT_ONCE, make_optimizer, open_run, read_run, save_run, train
 
 Entries = Rows | Mapping[str, Rows]

@@ -128,7 +128,25 @@ class TaskSettings:
 
     @classmethod
     def of(cls, task: str, **settings: Any) -> Self:
-        """Return settings; raise an ArgumentError that lists the names if one is unknown."""
+        """Return settings.
+
+        Parameters
+        ----------
+        task : str
+            The task.
+        **settings
+            The other settings.
+
+        Returns
+        -------
+        TaskSettings
+            The settings.
+
+        Raises
+        ------
+        ArgumentError
+            If one is unknown, with the names that there are, or out of range.
+        """
         names = [field.name for field in dataclasses.fields(cls)]
         if unknown := [name for name in settings if name not in names]:
             raise ArgumentError(
