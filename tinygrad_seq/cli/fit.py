@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -190,7 +191,7 @@ def fit(
         raise ArgumentError("fit: expected --validation and --test between 0 and 1; pass e.g. 0.1.")
     if not resume:
         check_free(folder, force=force)
-    log, run = _Log(), {"run": folder, "force": force, "minutes": minutes}
+    log, run = _Log(), {"run": folder, "force": force, "minutes": minutes, "progress": _progress()}
     try:
         with contextlib.ExitStack() as stack:
             logs: list[Callable[[Row], object]] = [log]
@@ -242,6 +243,7 @@ def _fit(
         raise ArgumentError(
             f"fit: expected --target, the column to predict, got none; choose one of {listed(table.cells)}."
         )
+    _check_not_series(table, target, chosen)
     reader = RowReader.choose(table, target, **chosen, caller="fit")
     facts = {"name": file.name, "read": options, "reader": reader.content(), "digest": table.digest, **parts}
     _train(table, reader, facts, settings, run, log)
@@ -291,6 +293,19 @@ def _train(
     if tested:
         _write(f"\nscore on the {len(tested):,} rows that were held out for it:\n\n")
         show_scores(fitted, _pick(X, tested), [y[row] for row in tested])
+
+
+def _check_not_series(table: Table, target: str, chosen: dict[str, Any]) -> None:
+    """Raise an ArgumentError that names --horizon if the rows are numbers by date, and no task is given."""
+    kinds = {**table.kinds, **chosen["kinds"]}
+    others = {kind for name, kind in kinds.items() if name != target}
+    if chosen["task"] is None and kinds.get(target) in ("number", "series") and not chosen["features"]:
+        dated = "date" in others and not others & {"text", "tokens", "series"}
+        if dated or kinds[target] == "series":
+            raise ArgumentError(
+                f"fit: expected --horizon, the steps to forecast, for the series in column {target!r:.60} of "
+                f"{table.origin}, got none; pass e.g. --horizon 14 --season 7, or another --task."
+            )
 
 
 def _check_classes(reader: RowReader, table: Table, y: list[Any]) -> None:
@@ -404,6 +419,11 @@ class _Log:
         }
         figures += [f"{name} {value:.3f}" for name, value in others.items()]
         _write(f"epoch {row['epoch']:>3}  {'  '.join(figures)}  {row['seconds']:.0f} s\n")
+
+
+def _progress() -> bool | None:
+    """Return whether to show a line about the progress: None, on a terminal that can move its cursor."""
+    return False if os.environ.get("TERM") == "dumb" else None
 
 
 def _write(text: str) -> None:
