@@ -28,6 +28,7 @@ from ..train.metrics import Row
 from ..train.run_folder import check_free
 from .arguments import examples, four_figures
 from .evaluate import show_forecast_score, show_scores
+from .report import write_run_report
 from .table_options import (
     Delimiter,
     Encoding,
@@ -215,6 +216,8 @@ def fit(
             again = f"tinygrad-seq fit {shlex.quote(str(file))} --out {name} --resume"
             sys.stdout.write(f"\nStopped and saved. Continue with:\n  {again}\n")
         raise
+    if live and world().is_writer:
+        write_run_report(folder, folder / "report.html", trust=trust)
     _write_hints(folder, file)
 
 

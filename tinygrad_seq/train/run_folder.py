@@ -431,7 +431,7 @@ class RunFolder(StoredRun):
             folder=root,
             kind=content["kind"],
             config=content["config"],
-            facts=manifest.with_defaults(content["facts"]),
+            facts=content["facts"],
             id=content.get("id"),
         )
 
