@@ -129,6 +129,8 @@ def _gates(found: list[Look] | str, subject: Subject, figures: Figures) -> list[
         "What happens in the recurrent layers on one sequence: one column per step, one row per unit. Values from 0 to "
         "1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
     )
+    if subject.about_inputs:
+        text += f" {subject.about_inputs}"
     if "¶" in labels:
         text += " ¶ is <EOS>, the start and the end of a text."
     if len(passes) > _PASSES:
