@@ -76,7 +76,7 @@ def write_run_report(
 def _load_task(subject: Subject, run: Path, text: str | None, trust: bool) -> None:
     """Load the model of a task, and make something that it can read."""
     try:
-        task = open_task(run, "report", trust=trust)
+        task = open_task(run, trust=trust)
     except TinygradSeqError as error:
         subject.no_model = reason(error)
         return
