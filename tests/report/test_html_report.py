@@ -24,7 +24,7 @@ from tinygrad_seq.cli import main
 from tinygrad_seq.report import Live, TensorBoard, html
 from tinygrad_seq.train import Run, RunFolder, Session, TrainingConfig
 
-NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under"
+NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under \x00\x1b\ud800 中"
 CELL = "from tinygrad_seq import nn\n\n\nclass Mine(nn.GRUCell):\n    pass\n"
 
 
