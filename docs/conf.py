@@ -6,11 +6,12 @@ of them, or a shell command that fails, fails the build.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import tomllib
 from pathlib import Path
+
+import ziamath
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -24,9 +25,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TGS_CACHE_DIR", str(ROOT / "build" / "kernels"))
 os.environ["IPYTHONDIR"] = str(ROOT / "build" / "ipython")
 
+# Figures are readable on light and on dark pages.
 IPYTHON = '''\
 c.InlineBackend.figure_formats = {"svg"}
-c.InlineBackend.rc = {"figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "site"}
+c.InlineBackend.rc = {
+    "figure.figsize": (7, 3), "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "site",
+    **dict.fromkeys(["figure.facecolor", "figure.edgecolor", "axes.facecolor", "savefig.facecolor"], "none"),
+    **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color",
+                     "legend.labelcolor"], "#808080"),
+}
 c.HistoryManager.enabled = False
 c.InteractiveShell.colors = "nocolor"
 c.InteractiveShellApp.exec_lines = ["""
@@ -46,7 +53,7 @@ profile.mkdir(parents=True, exist_ok=True)
 (profile / "ipython_kernel_config.py").write_text(IPYTHON, encoding="utf-8")
 
 # Without a font for mathematics, which a reader's machine may not have, indices stand at wrong heights.
-(ZIAMATH,) = importlib.util.find_spec("ziamath").submodule_search_locations
+FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 project = "tinygrad_seq"
 author = project_copyright = "The tinygrad_seq authors"
@@ -59,7 +66,7 @@ exclude_patterns = ["style.md"]
 html_theme = "furo"
 html_title = "tinygrad_seq"
 html_math_renderer = "mathml"
-html_static_path = ["_static", f"{ZIAMATH}/fonts/STIXTwoMath-Regular.ttf"]
+html_static_path = ["_static", str(FONT)]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -34,7 +33,8 @@ def read_stages(text: str, direction: str) -> dict[str, list[str]]:
             results, _, operation = line.strip().partition(" = ")
             operation = re.sub(r", (?:axis|axes|shape|cuts|keepdims)=(?:\([^)]*\)|\w+)", "", operation)
             operation = re.sub(r"permute_dims\((\w+)\)", r"\1ᵀ", operation).replace("  (again)", " *")
-            stages[stage].append(f"{', '.join(re.findall(r'(\w+): ', results))} = {operation}")
+            made = ", ".join(re.findall(r"(\w+): ", results))
+            stages[stage].append(f"{made} = {operation}")
         else:
             stage = ""
     return stages
@@ -64,36 +64,31 @@ def draw_stages(text: str, rows: int = 7) -> None:
     figure.tight_layout()
 
 
-def draw_tape(result: Any, names: dict[int, str]) -> None:
-    """Draw the recorded operations that lead to `result`; `names` are those of leaves, by id."""
-    order: list[Any] = []
-    level: dict[int, int] = {}
+def draw_graph(dot: str) -> None:
+    """Draw a graph that `ts.draw` has written, from left to right."""
+    labels = {name: label.split("\\n")[0] for name, label in re.findall(r'"(\w+)" \[label="([^"]*)"', dot)}
+    edges = re.findall(r'"(\w+)" -> "(\w+)"', dot)
+    level: dict[str, int] = {}
 
-    def visit(source: Any) -> int:
-        if id(source) not in level:
-            parents = [parent for parent in getattr(source, "parents", ()) if parent is not None]
-            level[id(source)] = 1 + max([visit(parent) for parent in parents], default=-1)
-            order.append(source)
-        return level[id(source)]
+    def find_level(name: str) -> int:
+        if name not in level:
+            level[name] = 1 + max([find_level(source) for source, target in edges if target == name], default=-1)
+        return level[name]
 
-    depth = visit(result._source)
-    columns: dict[int, list[Any]] = {}
-    for source in order:
-        columns.setdefault(level[id(source)], []).append(source)
+    columns: dict[int, list[str]] = {}
+    for name in labels:
+        columns.setdefault(find_level(name), []).append(name)
+    height = max(map(len, columns.values()))
     place = {
-        id(source): (column, (len(sources) - 1) / 2 - row) for column, sources in columns.items() for row, source in enumerate(sources)
+        name: (column, (len(names) - 1) / 2 - row)
+        for column, names in columns.items()
+        for row, name in enumerate(names)
     }
-    figure, axes = plt.subplots(figsize=(7, 0.5 + 0.5 * max(map(len, columns.values()))))
-    for source in order:
-        for parent in getattr(source, "parents", ()):
-            if parent is not None:
-                arrow = {"arrowstyle": "->", "color": "#666666", "shrinkA": 18, "shrinkB": 18}
-                axes.annotate("", place[id(source)], place[id(parent)], arrowprops=arrow)
-    for source in order:
-        primitive = getattr(source, "primitive", None)
-        text = names.get(id(source), "tensor") if primitive is None else primitive.name
-        box(axes, *place[id(source)], text, "leaf" if primitive is None else kind_of(text))
-    height = max(map(len, columns.values())) / 2
-    axes.set(xlim=(-0.5, depth + 0.5), ylim=(-height, height))
+    _, axes = plt.subplots(figsize=(8, 0.5 + 0.5 * height))
+    for source, target in edges:
+        arrow = {"arrowstyle": "->", "color": "#808080", "shrinkA": 24, "shrinkB": 26}
+        axes.annotate("", place[target], place[source], arrowprops=arrow)
+    for name, label in labels.items():
+        box(axes, *place[name], label, "leaf" if name.startswith("l") else kind_of(label))
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-height / 2, height / 2))
     axes.axis("off")
-    figure.tight_layout()

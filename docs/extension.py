@@ -14,13 +14,15 @@ import typer
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.writers.html5 import HTML5Translator
 
+logger = logging.getLogger(__name__)
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 
@@ -28,13 +30,22 @@ ROOT = DOCS.parent
 # -------------------------------------------------------------------------------------------------- formulas
 
 
+def mathml(node: nodes.Element, *, as_block: bool) -> str:
+    """Return a formula as MathML; one that docutils cannot convert is a warning, which fails the build."""
+    try:
+        return str(latex2mathml.tex2mathml(node.astext(), as_block=as_block))
+    except MathError as error:
+        logger.warning("cannot convert the formula %r: %s", node.astext(), error, location=node)
+        return ""
+
+
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
-    self.body.append(latex2mathml.tex2mathml(node.astext(), as_block=False))
+    self.body.append(mathml(node, as_block=False))
     raise nodes.SkipNode
 
 
 def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
-    self.body.append(f'<div class="math">{latex2mathml.tex2mathml(node.astext(), as_block=True)}</div>\n')
+    self.body.append(f'<div class="math">{mathml(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 
@@ -88,7 +99,8 @@ def public_names(module: ModuleType) -> list[list[str]]:
         value = getattr(module, name)
         if str(getattr(value, "__module__", "")).startswith("tinygrad_seq"):
             found.setdefault(id(value), []).append(name)
-    return [sorted(names, key=lambda name: name != getattr(getattr(module, name), "__name__", "")) for names in found.values()]
+    own = {key: getattr(getattr(module, names[0]), "__name__", "") for key, names in found.items()}
+    return [sorted(names, key=own[key].__ne__) for key, names in found.items()]
 
 
 def chosen(value: Any, wanted: list[str], left_out: list[str]) -> bool:
@@ -128,6 +140,11 @@ def prepare_docstring(app: Sphinx, what: str, name: str, value: Any, options: An
     lines[:] = done
 
 
+def skip_foreign(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the methods that other packages put into our classes."""
+    return None if str(getattr(value, "__module__", "tinygrad_seq")).startswith("tinygrad_seq") else True
+
+
 def escape(line: str) -> str:
     """Escape what looks like markup in the text between backticks."""
     parts = re.split(r"(``.+?``|`.+?`)", line)
@@ -140,7 +157,7 @@ def escape(line: str) -> str:
 def insert_commands(app: Sphinx, page: str, source: list[str]) -> None:
     """Replace the comment ``% commands`` of a page by the help of all commands, a section each."""
     if "% commands\n" in source[0]:
-        command = typer.main.get_command(importlib.import_module("tinygrad_seq.cli").app)
+        command: Any = typer.main.get_command(importlib.import_module("tinygrad_seq.cli").app)
         shared = ["### All commands", *option_table([option for option in command.params if option.help])]
         text = "\n".join(line for item in command.commands.items() for line in command_section(*item))
         source[0] = source[0].replace("% commands\n", text + "\n".join(shared) + "\n")
@@ -172,7 +189,8 @@ def option_table(options: list[Any]) -> list[str]:
     rows = []
     for option in options:
         named = option.opts[0].startswith("-")
-        names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts]) if named else argument_text(option)
+        spellings = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+        names = spellings if named else argument_text(option)
         default = option.default
         if isinstance(option.show_default, str):
             default = option.show_default
@@ -189,9 +207,10 @@ def escape_markdown(text: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("repository", "", "env")
-    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))  # type: ignore[arg-type]
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.add_directive("reference", Reference)
     app.connect("source-read", link_to_repository)
     app.connect("source-read", insert_commands)
+    app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", prepare_docstring, priority=100)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,11 +1,12 @@
-"""Run a few commands in a terminal and draw what it shows: ``python -m tools.terminal_session`` writes docs/session.svg.
+"""Run a few commands in a terminal and draw it: ``python -m tools.terminal_session`` writes docs/session.svg.
 
-The commands run in a pseudo-terminal, so that their output has the colours and the final state of the progress bar that a
-person sees. The picture loads nothing: it names fonts that systems have.
+The commands run in a pseudo-terminal, so that their output has the colours and the final state of the progress bar that
+a person sees. The picture loads nothing: it names fonts that systems have.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -36,7 +37,8 @@ def run(command: str) -> str:
         return parts[-1]
 
     sys.stdout.flush()
-    status = pty.spawn(["sh", "-c", f"stty cols {WIDTH} rows 40; exec {sys.executable} -m tinygrad_seq {command}"], read)
+    line = f"stty cols {WIDTH} rows 40; exec {sys.executable} -m tinygrad_seq {command}"
+    status = pty.spawn(["sh", "-c", line], read)
     if status:
         raise SystemExit(f"terminal_session: {command!r} failed")
     return b"".join(parts).decode()
@@ -62,7 +64,7 @@ def screen(text: str) -> list[str]:
 
 def draw(session: list[tuple[str, list[str]]]) -> str:
     """Return commands with their output as an SVG."""
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     for number, (command, lines) in enumerate(session):
         if number:
             console.print()
