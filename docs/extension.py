@@ -34,7 +34,7 @@ def mathml(node: nodes.Element, *, as_block: bool) -> str:
     """Return a formula as MathML; one that docutils cannot convert is a warning, which fails the build."""
     try:
         return str(latex2mathml.tex2mathml(node.astext(), as_block=as_block))
-    except MathError as error:
+    except (MathError, IndexError) as error:  # its parser reads beyond the end of some unfinished formulas
         logger.warning("cannot convert the formula %r: %s", node.astext(), error, location=node)
         return ""
 
