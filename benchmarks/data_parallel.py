@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +35,6 @@ CASES = {
 
 def on_ranks(model: Model, budget: float, *, program: str, ranks: int) -> dict:
     """Measure in processes that mpirun starts; each is pinned to a core of its own."""
-    (case,) = (name for name, other in CASES.items() if other == model)
     mpirun = Path(sys.executable).with_name("mpirun")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -42,7 +42,11 @@ def on_ranks(model: Model, budget: float, *, program: str, ranks: int) -> dict:
     command = [str(mpirun if mpirun.exists() else "mpirun"), "-n", str(ranks), sys.executable, __file__, "--rank"]
     variables = environment() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     done = subprocess.run(
-        [*command, program, case, str(budget)], env=variables, stdout=subprocess.PIPE, text=True, check=True
+        [*command, program, json.dumps(asdict(model)), str(budget)],
+        env=variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     found_samples = json.loads(done.stdout)
     return found_samples | {"check": {"losses": np.array(found_samples["check"])}}
@@ -79,7 +83,7 @@ def ours(model: Model, budget: float) -> dict:
 
     world = ts.distributed.world()
     embedding = ts.nn.Embedding(model.V, model.E)
-    recurrent = ts.nn.LSTM(model.E, model.H)
+    recurrent = ts.nn.LSTM(model.E, model.H, model.layers)
     output = ts.nn.Linear(model.H, model.V)
     network = ts.nn.ModuleDict({"embedding": embedding, "recurrent": recurrent, "output": output})
     network.load_state_dict(weights(model))
@@ -109,7 +113,7 @@ def torch_ddp(model: Model, budget: float) -> dict:
         def __init__(self):
             super().__init__()
             self.embedding = torch.nn.Embedding(model.V, model.E)
-            self.recurrent = torch.nn.LSTM(model.E, model.H)
+            self.recurrent = torch.nn.LSTM(model.E, model.H, model.layers)
             self.output = torch.nn.Linear(model.H, model.V)
 
         def forward(self, inputs, targets, state):
@@ -167,11 +171,11 @@ def main() -> None:
     if "--rank" not in sys.argv:
         SUBJECT.main()
         return
-    program, case, budget = sys.argv[2:]
+    program, model, budget = sys.argv[2:]
     cores = sorted(os.sched_getaffinity(0))
     rank = int(os.environ["PMI_RANK"])
     os.sched_setaffinity(0, {cores[rank % len(cores)]})
-    samples = PROGRAMS[program](CASES[case], float(budget))
+    samples = PROGRAMS[program](Model(**json.loads(model)), float(budget))
     if rank == 0:
         sys.stdout.write(json.dumps(samples))
 

@@ -232,9 +232,11 @@ def test_folders_of_other_kinds(tmp_path: Path) -> None:
         ts.fit(OTHER, BATCHES, ts.mse_loss, epochs=1, run=tmp_path / "text", resume=True)
     assert RunFolder.open(tmp_path / "text").kind == "language_model"
     folder = RunFolder.create(tmp_path / "task", "classifier", {"classes": ["a", "b"]}, {"rows": 3})
-    with pytest.raises(CheckpointError, match=r"expected a run of kind 'language_model' in .* got 'classifier'"):
+    with pytest.raises(
+        CheckpointError, match=r"expected the run of a language model in .* got that of kind 'classifier'"
+    ):
         Run.open(tmp_path / "task")
-    with pytest.raises(CheckpointError, match=r"expected a run of kind 'tagger' in .* got 'classifier'"):
+    with pytest.raises(CheckpointError, match=r"expected the run of kind 'tagger' in .* got that of kind 'classifier'"):
         RunFolder.open(tmp_path / "task", "tagger")
     ts.fit(OTHER, BATCHES, ts.mse_loss, epochs=1, run=folder, log=None)
     opened = RunFolder.open(tmp_path / "task", "classifier")

@@ -70,7 +70,7 @@ def evaluate(
 
     If the file is the one that the model was trained on, only the rows that fit held out for the score count.
     """
-    task = open_task(run, "evaluate", trust=trust)
+    task = open_task(run, trust=trust)
     facts = file_facts(task, "evaluate")
     table = read(file, read_options(format, delimiter, columns, no_quotes, encoding), "evaluate", facts)
     if isinstance(task, Forecaster):

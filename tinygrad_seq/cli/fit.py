@@ -24,8 +24,10 @@ from ..tasks.rows import TASKS, RowReader, check_ids, held_out_rows
 from ..tasks.training import read_run
 from ..train import RunFolder
 from ..train.metrics import Row
+from ..train.run_folder import check_free
 from .arguments import examples, four_figures
 from .evaluate import show_forecast_score, show_scores
+from .report import write_run_report
 from .table_options import (
     Delimiter,
     Encoding,
@@ -187,6 +189,8 @@ def fit(
         raise ArgumentError("fit: expected --resume alone, got --force too; leave one out.")
     if not 0 < validation < 1 or not (test is None or 0 <= test < 1):
         raise ArgumentError("fit: expected --validation and --test between 0 and 1; pass e.g. 0.1.")
+    if not resume:
+        check_free(folder, force=force)
     log, run = _Log(), {"run": folder, "force": force, "minutes": minutes}
     try:
         with contextlib.ExitStack() as stack:
@@ -201,7 +205,7 @@ def fit(
                 facts = {"value": target, "id": id, "date": date, "kinds": _kinds(kind), "hold_out": test != 0}
                 _forecast(file, options, facts, {**settings, **series}, run)
             else:
-                _check_unused(series, tuple(series), task or "this task; add --task forecast")
+                _check_unused(series, tuple(series), task or "classify, tag or regress")
                 chosen = {"task": task, "features": _split(features), "kinds": _kinds(kind)}
                 parts = {"validation": validation, "test": _TESTED if test is None else test}
                 _fit(file, options, target, chosen, {**parts, "skip_missing": skip_missing}, settings, run, log)
@@ -211,6 +215,8 @@ def fit(
             again = f"tinygrad-seq fit {shlex.quote(str(file))} --out {name} --resume"
             sys.stdout.write(f"\nStopped and saved. Continue with:\n  {again}\n")
         raise
+    if live and world().is_writer:
+        write_run_report(folder, folder / "report.html", trust=trust)
     _write_hints(folder, file)
 
 
@@ -264,8 +270,8 @@ def _train(
     validation = facts["validation"]
     if round(len(trained) * validation) < 1 or len(trained) < 2:
         raise DataError(
-            f"fit: expected at least {int(0.5 / validation) + 1} rows to train on and to hold out, got {len(trained)} in "
-            f"{table.origin}; pass more rows, a larger --validation or --test 0."
+            f"fit: expected at least {int(0.5 / validation) + 1} rows to train on and to hold out, got {len(trained)} "
+            f"in {table.origin}; pass more rows, a larger --validation or --test 0."
         )
     left_out = f" ({whole - len(table):,} with missing values left out)" if whole > len(table) else ""
     _write(f"{reader.task} {reader.target!r} from {reader.describe()}{left_out}\n")
@@ -296,8 +302,8 @@ def _check_classes(reader: RowReader, table: Table, y: list[Any]) -> None:
     classes = {label for row in y for label in (row if reader.task == "tag" else [row])}
     if len(classes) < 2:
         raise DataError(
-            f"fit: expected at least two classes in column {reader.target!r:.60} of {table.origin}, got {listed(classes)}; "
-            "choose another --target."
+            f"fit: expected at least two classes in column {reader.target!r:.60} of {table.origin}, got "
+            f"{listed(classes)}; choose another --target."
         )
 
 
@@ -443,4 +449,4 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
 def _check_unused(settings: dict[str, Any], names: tuple[str, ...], task: str) -> None:
     unused = [f"--{name.replace('_', '-').removesuffix('-size')}" for name in names if name in settings]
     if unused:
-        raise ArgumentError(f"fit: expected no {', '.join(unused)} for {task}; leave it out.")
+        raise ArgumentError(f"fit: expected no {', '.join(unused)} with --task {task}; leave it out.")

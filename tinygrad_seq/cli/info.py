@@ -12,9 +12,12 @@ import typer
 from ..errors import CheckpointError, TinygradSeqError
 from ..report import draw_curves, save_curves
 from ..train.config import TrainingConfig
+from ..train.manifest import LANGUAGE_MODEL
 from ..train.metrics import Row
 from ..train.run import Run
+from ..train.run_folder import RunFolder
 from .arguments import Folder, Trust, examples, four_figures
+from .run_facts import describe_run
 
 _AXES = 14  # columns for the axis labels next to the curve
 _PARTS = {"training": "training", "validation": "held out", "test": "test"}
@@ -37,6 +40,10 @@ def info(
     trust: Trust = False,
 ) -> None:
     """Show the settings, sizes, metrics and loss curve of a run."""
+    folder = RunFolder.open(run)
+    if folder.kind != LANGUAGE_MODEL:
+        sys.stdout.write(describe_run(folder, png, trust=trust))
+        return
     opened = Run.open(run, trust=trust)
     rows = opened.rows()
     curves = bits_curves(rows)

@@ -59,7 +59,7 @@ def predict(
     rows: the next steps of each series, with a column per quantile.
     """
     check_output(output, file, force, "predict")
-    task = open_task(run, "predict", trust=trust)
+    task = open_task(run, trust=trust)
     facts = file_facts(task, "predict")
     table = read(file, read_options(format, delimiter, columns, no_quotes, encoding), "predict", facts)
     written = _forecasts(task, table, facts) if isinstance(task, Forecaster) else None

@@ -13,9 +13,7 @@ from ..data.table_files import FORMATS, Table, read_table
 from ..errors import ArgumentError, CheckpointError, DataError
 from ..tasks import FittedTask, Forecaster
 from ..tasks.forecasting import KIND as FORECAST
-from ..tasks.training import KIND as TASK
 from ..train import RunFolder
-from ..train.manifest import LANGUAGE_MODEL
 
 _FILE = "The file"
 
@@ -85,22 +83,17 @@ def read(path: Path, given: Mapping[str, Any], caller: str, stored: Mapping[str,
     return read_table(path, **options, caller=caller)
 
 
-def open_task(folder: Path, caller: str, *, trust: bool = False) -> FittedTask | Forecaster:
+def open_task(folder: Path, *, trust: bool = False) -> FittedTask | Forecaster:
     """Open the run folder that fit wrote.
 
     Raises
     ------
     CheckpointError
-        If it is another folder; that of a language model says which command to use.
+        If it is another folder; the message says what reads it.
     """
-    kind = RunFolder.open(folder).kind
-    if kind == FORECAST:
+    if RunFolder.open(folder).kind == FORECAST:
         return Forecaster.open(folder)
-    if kind == TASK:
-        return FittedTask.open(folder, trust=trust)
-    hint = f"use tinygrad-seq sample {folder} or score {folder}" if kind == LANGUAGE_MODEL else "open it in Python"
-    what = "a language model" if kind == LANGUAGE_MODEL else f"kind {kind!r}"
-    raise CheckpointError(f"{caller}: expected a run of tinygrad-seq fit, got one of {what} in '{folder}'; {hint}.")
+    return FittedTask.open(folder, trust=trust)  # for another kind the error says what reads it
 
 
 def file_facts(task: FittedTask | Forecaster, caller: str) -> dict[str, Any]:

@@ -84,10 +84,11 @@ class Windows:
             )
         needed = self.batch_size * self.window + ahead
         if len(row) < needed:
+            what, todo = ("steps", "series") if self._is_series else ("tokens", "text")
+            sizes = "batch_size or window" if horizon is None else "batch_size, window or horizon"
             raise DataError(
                 f"Windows: expected at least batch_size * window + {ahead} = {self.batch_size} * {self.window} + "
-                f"{ahead} = {needed} {'steps' if self._is_series else 'tokens'}, got {len(row)}; pass more, or "
-                "reduce batch_size, window or horizon."
+                f"{ahead} = {needed} {what}, got {len(row)}; pass a longer {todo}, or reduce {sizes}."
             )
         if row.dtype.kind not in "iuf" or (horizon is not None and not self._is_series):
             raise DtypeError(

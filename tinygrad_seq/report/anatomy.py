@@ -75,6 +75,11 @@ class Look(NamedTuple):
     xs: Any
     passes: Sequence[PassInspection]
 
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return len(next(iter(self.passes[0].named_states().values())))
+
 
 def _look(subject: Subject, model: nn.Module) -> list[Look] | str:
     """Return the recurrent layers that the model runs on the inputs, in their order, or why there are none."""
@@ -118,18 +123,20 @@ def _gates(found: list[Look] | str, subject: Subject, figures: Figures) -> list[
     if isinstance(found, str):
         return [missing(f"Not shown: {found}")]
     passes = [(look, one) for look in found for one in look.passes]
+    labels = subject.step_labels or []
+    labelled = [look for look in found if look.steps == len(labels)]  # of several, one cannot tell which reads them
     text = (
         "What happens in the recurrent layers on one sequence: one column per step, one row per unit. Values from 0 to "
         "1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
     )
-    if subject.step_labels is not None and "¶" in subject.step_labels:
+    if "¶" in labels:
         text += " ¶ is <EOS>, the start and the end of a text."
     if len(passes) > _PASSES:
         text += f" The first {_PASSES} of {len(passes)} layers and directions are shown."
     drawn = [
         figure
         for look, one in passes[:_PASSES]
-        for figure in draw_states(figures, look.name + one.place, one, subject.step_labels)
+        for figure in draw_states(figures, look.name + one.place, one, labels if [look] == labelled else None)
     ]
     return [element("p", text, class_="note"), element("div", *drawn, class_="figures")]
 

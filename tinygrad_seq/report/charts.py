@@ -116,9 +116,8 @@ def _draw_panels(
 ) -> Markup:
     left_out = f" The first {_PANELS} of {len(panels)} are shown." if len(panels) > _PANELS else ""
     panels = dict([*panels.items()][:_PANELS])
-    T = len(next(iter(panels.values())))
-    steps = min(_STEPS, T)
-    labels = None if labels is None or len(labels) != T else labels[:steps]
+    steps = min(_STEPS, len(next(iter(panels.values()))))
+    labels = None if labels is None else labels[:steps]
     units = max(value.shape[1] for value in panels.values())
     each, gap = 0.62, 0.24
     wide = labels is not None and max(map(len, labels)) > 1

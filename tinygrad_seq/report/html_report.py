@@ -81,6 +81,11 @@ def html(
         load_model(subject, run, checkpoint, text)
     if model is not None:
         use_model("report.html", subject, model, inputs, labels)
+    write_report(subject, figures, path)
+
+
+def write_report(subject: Subject, figures: Figures, path: str | os.PathLike[str]) -> None:
+    """Write the full page."""
     inner = anatomy(subject, figures)
     parameters = None if subject.model is None else sum(parameter.size for parameter in subject.model.parameters())
     page = page_of(subject, figures, parameters=parameters, inner=inner)

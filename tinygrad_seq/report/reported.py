@@ -20,6 +20,7 @@ import numpy as np
 from .. import nn
 from ..base import settings
 from ..base.files import printable, read_json, shown
+from ..base.tree import flatten
 from ..data import Vocabulary
 from ..errors import ArgumentError, TinygradSeqError
 from ..train import run_files
@@ -56,6 +57,8 @@ class Subject:
         The versions of packages that the run was trained with.
     total
         The number of steps that the run will have; 0 if it is not known.
+    kind
+        What was trained, as the run folder says; empty without a run folder.
     notes
         What cannot be shown, and why.
     model
@@ -83,6 +86,7 @@ class Subject:
     command: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     total: int = 0
+    kind: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
     model: nn.Module | None = None
     no_model: str = "there is no model beside the metrics; pass model=... to ts.report.html"
@@ -120,6 +124,7 @@ def open_subject(
     if run is None:
         try:
             stored = RunFolder.open(folder)
+            subject.kind = stored.kind
             if stored.kind != LANGUAGE_MODEL:
                 _describe_any(subject, stored)
                 return subject, None
@@ -260,6 +265,16 @@ def use_model(caller: str, subject: Subject, model: Any, inputs: Any, labels: An
         if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
             raise ArgumentError(f"{caller}: expected labels to be a sequence of str, got {labels!r:.50}; pass a list.")
         subject.row_labels = [visible(label) for label in labels]
+    tokens = np.asarray(flatten(subject.inputs)[0][0]) if subject.inputs else np.zeros(0)
+    known = subject.row_labels
+    if (
+        known is not None
+        and tokens.ndim == 2
+        and tokens.dtype.kind in "iu"
+        and tokens.size
+        and tokens.max() < len(known)
+    ):
+        subject.step_labels = [known[index] for index in tokens[:, 0].tolist()]
 
 
 @contextlib.contextmanager

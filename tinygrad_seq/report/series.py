@@ -16,7 +16,7 @@ PARTS = {"training": "training", "validation": "held out", "test": "test"}
 """The parts of the data, as they begin the names of metrics, and in words."""
 _PREFIXES = {"train_": "training", "training_": "training", "validation_": "validation", "test_": "test"}
 _POSITIONS = ("step", "epoch")
-_COUNTERS = {*_POSITIONS, "passes", "seconds", "tokens", "samples"}
+_COUNTERS = {*_POSITIONS, "passes", "seconds", "tokens", "weight"}
 
 _TITLES = {
     "loss": "Loss",

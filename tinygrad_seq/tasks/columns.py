@@ -277,25 +277,26 @@ def _numbers(
     name: str, entries: Sequence[Any], kind: str, features: int | None
 ) -> tuple[NDArray[np.float64], Ints | None]:
     """Return the numbers of all steps (steps, F), and the lengths (N,)."""
+    rows: Sequence[NDArray[np.float64]]
     if isinstance(entries, np.ndarray) and entries.dtype.kind in "biuf":
-        arrays = entries.astype(np.float64)
-        flat = arrays.reshape(len(arrays), *arrays.shape[1:] or (1,))
-        lengths = np.full(len(arrays), flat.shape[1], np.int64)
-        stacked = flat.reshape(-1, flat.shape[2] if flat.ndim > 2 else 1)
-        shapes = [arrays.shape[1:]]
+        rows, checked = entries.astype(np.float64), entries[:1]  # all rows have one shape
     else:
-        pieces = [_floats(name, row, entry) for row, entry in enumerate(entries)]
-        shapes = [piece.shape for piece in pieces]
-        lengths = np.array([len(piece) if piece.ndim else 1 for piece in pieces], np.int64)
-        if len({shape[1:] for shape in shapes} | {len(shape) > 0 for shape in shapes}) > 2:
-            row = next(row for row, shape in enumerate(shapes) if shape[1:] != shapes[0][1:])
-            raise _wrong(name, row, f"numbers of shape (T, *{shapes[0][1:]}) as in row 0", f"shape {shapes[row]}")
-        stacked = np.concatenate([piece.reshape(len(piece) if piece.ndim else 1, -1) for piece in pieces])
-    if kind == "number" and (lengths != 1).any():
-        raise _wrong(name, int(np.argmax(lengths != 1)), "one number", f"{lengths.max()} of them")
+        rows = checked = [_floats(name, row, entry) for row, entry in enumerate(entries)]
+    shapes = [row.shape for row in checked]
     for row, shape in enumerate(shapes):
+        if kind == "number" and shape != ():
+            raise _wrong(name, row, "one number", f"shape {shape}")
         if kind == "numbers" and (len(shape) not in (1, 2) or 0 in shape):
             raise _wrong(name, row, "numbers of shape (T,) or (T, F), for one step or more", f"shape {shape}")
+        if shape[1:] != shapes[0][1:]:
+            raise _wrong(name, row, f"numbers of shape {('T', *shapes[0][1:])} as in row 0", f"shape {shape}")
+    lengths = np.array([len(row) if kind == "numbers" else 1 for row in rows], np.int64)
+    count = shapes[0][1] if len(shapes[0]) == 2 else 1
+    stacked = (
+        np.asarray(rows).reshape(-1, count)
+        if checked is not rows
+        else np.concatenate([row.reshape(-1, count) for row in rows])
+    )
     if features is not None and stacked.shape[1] != features:
         raise _wrong(name, 0, f"{features} features, as in training", f"{stacked.shape[1]}")
     if not np.isfinite(stacked).all():

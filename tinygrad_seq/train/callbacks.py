@@ -38,16 +38,44 @@ class Callback:
     """
 
     def on_start(self, fit: Fit) -> None:
-        """Act before the first step, also of a run that is resumed."""
+        """Act before the first step, also of a run that is resumed.
+
+        Parameters
+        ----------
+        fit : Fit
+            The run.
+        """
 
     def on_step(self, fit: Fit, step: Step) -> None:
-        """Act after an update."""
+        """Act after an update.
+
+        Parameters
+        ----------
+        fit : Fit
+            The run.
+        step : Step
+            The measurements of the update.
+        """
 
     def on_evaluation(self, fit: Fit, row: Row) -> None:
-        """Act after an evaluation; numbers that are added to `row` become part of the history."""
+        """Act after an evaluation, before its row is written.
+
+        Parameters
+        ----------
+        fit : Fit
+            The run.
+        row : dict
+            Numbers by name; those that are added become part of the history.
+        """
 
     def on_end(self, fit: Fit) -> None:
-        """Act after the last step, before the best weights are loaded."""
+        """Act after the last step, before the best weights are loaded.
+
+        Parameters
+        ----------
+        fit : Fit
+            The run.
+        """
 
 
 class Callbacks:

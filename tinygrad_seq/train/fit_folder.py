@@ -64,7 +64,7 @@ def open_folder(
             folder, is_new = _opened(run, config, resume=resume, force=force)
             fit.history.folder = folder.folder
             if resume and (folder.checkpoints() or resume != "auto"):
-                fit.resume(folder, resume if isinstance(resume, str) and resume != "auto" else None)
+                fit._resume(folder, resume if isinstance(resume, str) and resume != "auto" else None)
             try:
                 yield with_one_writer(folder), request
             except BaseException:

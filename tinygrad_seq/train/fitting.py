@@ -62,7 +62,7 @@ class BatchUpdates(Updates):
 
 
 class Fit(Driver):
-    """A run of `fit`, as callbacks see it.
+    """A run of `fit`, as callbacks see it; `fit` makes it.
 
     Attributes
     ----------
@@ -72,6 +72,17 @@ class Fit(Driver):
         The optimiser.
     history : History
         The rows so far.
+
+    Examples
+    --------
+    >>> import tinygrad_seq as ts
+    >>> class Twice(ts.train.Callback):
+    ...     def on_step(self, fit, step):
+    ...         if fit.epoch == 2:
+    ...             fit.stop()
+    >>> batches = [(ts.ones(4, 1), ts.ones(4, 1))] * 3
+    >>> ts.fit(ts.nn.Linear(1, 1), batches, ts.mse_loss, epochs=9, callbacks=Twice(), log=None).steps
+    4
     """
 
     _caller = "fit"
@@ -112,7 +123,7 @@ class Fit(Driver):
         return self._epochs.number
 
     def stop(self) -> None:
-        """End the run after this step, with an evaluation."""
+        """End the run after this step, with an evaluation; a run that is resumed goes on."""
         self._asked = True
 
     @property
@@ -120,7 +131,7 @@ class Fit(Driver):
         assert isinstance(self.steps, BatchUpdates)
         return self.steps.epochs
 
-    def call(self, hook: str, *arguments: Any) -> None:
+    def _call(self, hook: str, *arguments: Any) -> None:
         """Call the callbacks."""
         self._callbacks.call(hook, self, *arguments)
         self._ends = self._asked
@@ -134,7 +145,7 @@ class Fit(Driver):
     def _train(self) -> Step | None:
         step = super()._train()
         if step is not None:
-            self.call("on_step", step)
+            self._call("on_step", step)
         return step
 
     def _after_evaluation(self, row: Row, seconds: float) -> None:
@@ -154,7 +165,7 @@ class Fit(Driver):
         return {f"{part}_{name}": value for name, value in values.items()}
 
     def _judge(self, row: Row) -> bool:
-        self.call("on_evaluation", row)
+        self._call("on_evaluation", row)
         for name, value in row.items():
             value = row[name] = value.item() if getattr(value, "shape", None) == () else value
             if value is not None and type(value) not in (int, float):
@@ -184,9 +195,9 @@ class Fit(Driver):
             "seconds": self.seconds,
         }
 
-    def train(self, folder: Folder, stop: Callable[[], bool], logs: Sequence[Log]) -> None:
+    def _run(self, folder: Folder, stop: Callable[[], bool], logs: Sequence[Log]) -> None:
         """Train to the end, and log the rows."""
-        self.call("on_start")
+        self._call("on_start")
         for row in self.rows(folder, stop):
             self.history.rows.append(row)
             if world().is_writer:
@@ -195,11 +206,11 @@ class Fit(Driver):
                 for log in logs:
                     log(dict(row))
         self.history.finished = self.is_finished
-        self.call("on_end")
+        self._call("on_end")
         if self.is_finished and self._keeps_best and folder.has_best:
             self.model.load_state_dict(folder.load("best")["steps"]["model"])
 
-    def description(self, loss: Loss, precision: str) -> dict[str, Any]:
+    def _description(self, loss: Loss, precision: str) -> dict[str, Any]:
         """Return what describes the run, as JSON values."""
         return {
             "model": type(self.model).__name__,
@@ -228,7 +239,7 @@ class Fit(Driver):
             "mode": self.history.mode,
         }
 
-    def resume(self, run: RunFolder, name: str | None) -> None:
+    def _resume(self, run: RunFolder, name: str | None) -> None:
         """Restore a checkpoint of `run`, by default the newest."""
         content = run.load(name)
         try:
@@ -435,12 +446,12 @@ def fit(
         restore_best=restore_best,
         progress=show,
     )
-    config = this.description(loss, precision)
+    config = this._description(loss, precision)
     world().check("fit", config)
     modes = [(part, part.training) for part in model.modules()]
     try:
         with open_folder(this, run, config, resume=resume, force=force) as (folder, stop):
-            this.train(folder, stop, logs)
+            this._run(folder, stop, logs)
     finally:
         for part, training in modes:
             part.training = training

@@ -17,18 +17,23 @@ _LEFT_OUT = ("gradient_norm", "lr", "validation_weight", "test_weight")
 class History(Sequence[Row]):
     """The rows of metrics that a training run has measured; a sequence of dicts.
 
+    ``history["loss"]`` is the list of the values of that name, of the rows that have it.
+
+    Parameters
+    ----------
+    rows : sequence of dict, default ()
+        Numbers by name, one dict per evaluation.
+    monitor : str, default "loss"
+        The name of the value by which evaluations are compared.
+    mode : str, default "min"
+        ``"min"`` or ``"max"``: which value is better.
+    folder : Path, optional
+        The run folder.
+
     Attributes
     ----------
-    rows : list of dict
-        Numbers by name, one dict per evaluation.
-    monitor : str
-        The name of the value by which evaluations are compared.
-    mode : str
-        ``"min"`` or ``"max"``: which value is better.
     finished : bool
         Whether the run came to its end; False if it was stopped.
-    folder : Path or None
-        The run folder.
 
     Examples
     --------

@@ -35,6 +35,13 @@ _NUMBERED = re.compile(r"step-([0-9]{6,15})")
 _ATTEMPTS = 10
 # How a run is continued, replaced, and put elsewhere, by the function that the user called.
 _ADVICE = {"Run.create": ("--resume", "--force", "--out"), "fit": ("resume=True", "force=True", "folder")}
+# What a run is of, and what reads it.
+_KINDS = {
+    manifest.LANGUAGE_MODEL: ("a language model", "tinygrad-seq sample, score or report, or Run.open"),
+    "task": ("a task", "tinygrad-seq predict or evaluate, or FittedTask.open"),
+    "forecast": ("a forecast", "tinygrad-seq predict or evaluate, or Forecaster.open"),
+    "fit": ("a program with ts.fit", "that program, or RunFolder.open"),
+}
 R = TypeVar("R")
 _VERSIONS = ("tinygrad-seq", "numpy", "numba")
 
@@ -424,7 +431,7 @@ class RunFolder(StoredRun):
             folder=root,
             kind=content["kind"],
             config=content["config"],
-            facts=manifest.with_defaults(content["facts"]),
+            facts=content["facts"],
             id=content.get("id"),
         )
 
@@ -547,9 +554,9 @@ def read_config(root: Path, kind: str | None, caller: str) -> dict[str, Any]:
         )
     content = manifest.read(file, f"{caller}.open")
     if kind is not None and content["kind"] != kind:
+        wanted, found = (_KINDS.get(each, (f"kind {each!r}", "RunFolder.open")) for each in (kind, content["kind"]))
         raise CheckpointError(
-            f"{caller}.open: expected a run of kind {kind!r} in '{root}', got {content['kind']!r}; open it with "
-            "RunFolder.open."
+            f"{caller}.open: expected the run of {wanted[0]} in '{root}', got that of {found[0]}; use {found[1]}."
         )
     return content
 
