@@ -194,7 +194,7 @@ def option_table(options: list[Any]) -> list[str]:
         default = option.default
         if isinstance(option.show_default, str):
             default = option.show_default
-        elif default in (None, False, True, ()) or callable(default):
+        elif default is None or default == () or isinstance(default, bool) or callable(default):
             default = ""
         rows.append(f"| {names} | {escape_markdown(option.help or '')} | {escape_markdown(str(default))} |")
     return ["", "| option | what it does | default |", "|---|---|---|", *rows, ""]
