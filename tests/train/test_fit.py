@@ -16,7 +16,8 @@ import tinygrad_seq as ts
 from tinygrad_seq.base import settings
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError
-from tinygrad_seq.train import Callback, Fit, History, LanguageModel, RunFolder, Step, graceful_stop
+from tinygrad_seq.train import Callback, History, LanguageModel, RunFolder, Step, graceful_stop
+from tinygrad_seq.train.fitting import Fit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(23, 3)).astype("float32")

@@ -259,9 +259,10 @@ class Driver(ABC):
                     self.seconds = time.perf_counter() - began
                     if self.limits.minutes:
                         self.seconds = ranks.agree(False, self.seconds)[1]
-                    if step is None and not self._is_due(step):
+                    is_due = self._is_due(step)
+                    if step is None and not is_due:
                         continue
-                    if self._is_due(step):
+                    if is_due:
                         self._due = self._last
                         self.save(run)
                     elif step is not None and self._reports():
