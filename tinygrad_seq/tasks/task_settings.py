@@ -149,8 +149,8 @@ class TaskSettings:
             name = getattr(cell, "__name__", "")
             if getattr(nn, name, None) is not cell:
                 raise ArgumentError(
-                    f"FittedTask.save: expected a cell that can be named, got the class {name!r} of a program; write it "
-                    "to a file and pass cell='FILE.py:Class'."
+                    f"FittedTask.save: expected a cell that can be named, got the class {name!r} of a program; write "
+                    "it to a file and pass cell='FILE.py:Class'."
                 )
             cell = name
         return {**dataclasses.asdict(dataclasses.replace(self, cell="gru")), "cell": cell}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def make_optimizer(task: FittedTask) -> optim.AdamW:
 
 def train(task: FittedTask, data: Dataset, optimizer: optim.Optimizer, **options: Any) -> History:
     """Train the model of a task on encoded data; `options` are those of `fit`, with data sets for batches."""
-    held_out = {
+    held_out: dict[str, Any] = {
         name: Batches(options.pop(name), EVALUATED_AT_ONCE, shuffle=False)
         for name in ("validation", "test")
         if options.get(name) is not None
