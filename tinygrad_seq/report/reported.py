@@ -69,6 +69,8 @@ class Subject:
         What the model is called with to look inside it; None if there is nothing.
     no_inputs
         Why there is nothing.
+    about_inputs
+        Where they come from, if that is not plain.
     step_labels
         The inputs of the first sequence, as labels.
     row_labels
@@ -92,6 +94,7 @@ class Subject:
     no_model: str = "there is no model beside the metrics; pass model=... to ts.report.html"
     inputs: tuple[Any, ...] | None = None
     no_inputs: str = "there are no inputs to run the model on; pass inputs=... to ts.report.html"
+    about_inputs: str = ""
     step_labels: Sequence[str] | None = None
     row_labels: Sequence[str] | None = None
     units: dict[str, str] = dataclasses.field(default_factory=dict)
