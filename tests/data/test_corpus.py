@@ -297,7 +297,7 @@ def test_memory_does_not_grow_with_a_stream_or_shards(tmp_path: Path) -> None:
     text = b"the quick brown fox jumps over the lazy dog\n" * (1 << 16)
     for number in range(9):
         write(tmp_path / "shards" / f"{number}.txt.gz", gzip.compress(text, 1))
-    command = [sys.executable, "-c", script, tmp_path]
+    command = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(command, input=text * 9, capture_output=True, check=True)
     characters, peaks = zip(*[[int(word) for word in line.split()] for line in done.stdout.splitlines()], strict=True)
     assert characters == (len(text), 9 * len(text), 9 * len(text))
