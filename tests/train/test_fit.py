@@ -302,6 +302,8 @@ def test_a_longer_run_and_going_back(tmp_path: Path) -> None:
     _, history = run_fit(tmp_path / "run", "function", epochs=5, resume=True, test=None)
     same_run(tmp_path / "long", tmp_path / "run")
     folder = RunFolder.open(tmp_path / "run")
+    assert folder.config["epochs"] == 5
+    assert folder.config["optimizer"] == "Adam"
     earlier = folder.checkpoints()[-1].stem
     _, back = run_fit(tmp_path / "run", "function", epochs=5, resume=earlier, test=None)
     assert timeless(back) == timeless(history)

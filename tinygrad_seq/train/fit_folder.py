@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -65,6 +66,8 @@ def open_folder(
             fit.history.folder = folder.folder
             if resume and (folder.checkpoints() or resume != "auto"):
                 fit._resume(folder, resume if isinstance(resume, str) and resume != "auto" else None)
+                if folder.kind == KIND and world().is_writer and json.loads(json.dumps(config)) != folder.config:
+                    folder = folder.update_config(config)
             try:
                 yield with_one_writer(folder), request
             except BaseException:
