@@ -17,7 +17,7 @@ from tinygrad_seq.base import settings
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError
 from tinygrad_seq.train import Callback, History, LanguageModel, RunFolder, Step, graceful_stop
-from tinygrad_seq.train.fitting import Fit
+from tinygrad_seq.train.fit_run import Fit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(23, 3)).astype("float32")

@@ -9,18 +9,16 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..distributed import world
 from ..errors import ArgumentError, CheckpointError
 from . import manifest, run_files
 from .driver import Folder, NoFolder, with_one_writer
+from .fit_run import Fit
 from .lock import lock_run
 from .run_folder import RunFolder, check_free
 from .stopping import StopRequest, graceful_stop
-
-if TYPE_CHECKING:
-    from .fitting import Fit
 
 KIND = "fit"
 
