@@ -40,6 +40,7 @@ EXPECTED = {
     "token_types": lambda scores: min(scores.values()) > 0.5,
     "ctc": lambda wrong: wrong["beam"] <= wrong["greedy"] < 0.6,  # 1.0 for empty texts
     "encoder_decoder": lambda wrong: wrong["with attention"] < 0.6,
+    "forecast": lambda scores: scores["model"] < scores["seasonal naive"] and 0.6 < scores["coverage"] < 0.95,
     "subject_verb_agreement": lambda shares: all(share[0] > 0.75 for share in shares.values()),
 }
 

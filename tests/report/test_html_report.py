@@ -18,13 +18,13 @@ import pytest
 
 import tinygrad_seq as ts
 from tests.cli.commands import arguments
-from tinygrad_seq import nn
+from tinygrad_seq import nn, tasks
 from tinygrad_seq.base import cache_folder, settings
 from tinygrad_seq.cli import main
 from tinygrad_seq.report import Live, TensorBoard, html
 from tinygrad_seq.train import Run, RunFolder, Session, TrainingConfig
 
-NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under"
+NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under \x00\x1b\ud800 中"
 CELL = "from tinygrad_seq import nn\n\n\nclass Mine(nn.GRUCell):\n    pass\n"
 
 
@@ -313,6 +313,8 @@ def test_what_is_no_run_is_refused(live_run: Path, tmp_path: Path, monkeypatch: 
         (tmp_path, {}, ts.ArgumentError, "neither config.json nor metrics.jsonl"),
         (3, {}, ts.ArgumentError, "got int"),
         ([1], {}, ts.ArgumentError, "a list of rows"),
+        ([], {"text": "a"}, ts.ArgumentError, "a run folder, and no model of your own with text"),
+        (live_run, {"inputs": [1]}, ts.ArgumentError, "expected model with inputs"),
         ([], {"model": 3}, ts.ArgumentError, "a Module, got int"),
         ([], {"model": nn.Linear(2, 2), "labels": "ab"}, ts.ArgumentError, "labels to be a sequence of str"),
         (live_run, {"checkpoint": "step-7"}, ts.CheckpointError, "step-7"),
@@ -335,3 +337,39 @@ def test_the_command_writes_the_page(live_run: Path, tmp_path: Path, capsys: pyt
     assert main(["report", str(live_run), "-o", str(tmp_path / "page.html"), "--text", "the dog"]) == 0
     assert capsys.readouterr().out == f"wrote {tmp_path / 'page.html'}\n"
     assert ">¶<" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_models_of_tasks_are_shown_with_inputs_made_up_or_given(tmp_path: Path) -> None:
+    X: dict[str, list[Any]] = {"text": ["a good film", "bad", "a bad plot", "good"], "stars": [1.0, 2.0, 3.0, 4.0]}
+    series = [np.sin(np.arange(40) / 2 + shift) for shift in range(3)]
+    options: dict[str, Any] = {"epochs": 1, "hidden_size": 3, "log": None}
+    with ts.disable_compile():
+        columns = {"text": "words", "stars": "number"}
+        tasks.fit_task("classify", X, ["+", "-", "-", "+"], columns=columns, run=tmp_path / "both", **options)
+        tasks.fit_task("tag", [["a", "b"], ["b"]], [["X", "Y"], ["Y"]], run=tmp_path / "tags", **options)
+        tasks.fit_forecast(series, horizon=2, season=4, run=tmp_path / "series", **options)
+    pages = {}
+    for name, text in {"both": None, "tags": "b a b", "series": None}.items():
+        assert main(["report", str(tmp_path / name), "--no-compile", *(["--text", text] if text else [])]) == 0
+        pages[name] = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert "GRUCell, layer 0" in pages[name]
+    assert "The inputs are made up" in pages["both"]
+    assert "recurrent: GRUCell, layer 0" in pages["tags"]
+    assert "a sine with the season" in pages["series"]
+    assert main(["report", str(tmp_path / "both"), "--text", "good"]) == 2
+    assert main(["report", str(tmp_path / "series"), "--text", "good"]) == 2
+    assert main(["report", str(tmp_path / "series"), "--checkpoint", "best"]) == 2
+
+
+def test_a_cell_that_cannot_be_compiled_and_vectors_that_are_not_finite(tmp_path: Path) -> None:
+    class Reads(nn.ElmanCell):
+        def forward(self, x: Any, state: Any) -> Any:
+            return super().forward(x if float(x.sum()) > 0 else -x, state)
+
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Recurrent(Reads(3, 4)))
+    model[0].weight.data[:] = np.nan
+    html([], tmp_path / "page.html", model=model, inputs=np.ones((3, 2), int))
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Not shown: the step cannot be compiled, so it runs step by step." in page
+    assert "Not shown: expected a backward pass" in page
+    assert "Not shown: the embedding table holds values that are not finite." in page

@@ -1,4 +1,4 @@
-"""The command ``tinygrad-seq``: train, sample, score, info, report, export, cache, warmup, verify."""
+"""The command ``tinygrad-seq``: one function per command, and how errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ ON_RANKS = ("train", "fit")  # the commands that mpirun may start on several ran
 
 app = typer.Typer(
     name="tinygrad-seq",
-    help="Train a recurrent language model on a text, generate text with it, and rank sentences by probability.",
-    epilog="Start with: tinygrad-seq train --corpus demo --out runs/demo",
+    help="Train recurrent models: on the rows of a file, to classify, tag, regress and forecast (fit, evaluate, "
+    "predict); and language models on a text, to generate text and to rank sentences (train, sample, score).",
+    epilog="Start with: tinygrad-seq train --corpus demo --out runs/demo, or tinygrad-seq fit FILE --target COLUMN",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # The tables of a rich help text shorten the names of options in a narrow terminal.

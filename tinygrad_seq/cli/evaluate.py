@@ -203,3 +203,5 @@ def show_forecast_score(score: ForecastScore) -> None:
         f"{score.coverage:.0%} of the values lie between the lowest and the highest quantile (expected "
         f"{score.expected_coverage:.0%})\n"
     )
+    if score.unscaled:
+        sys.stdout.write(f"MASE leaves out {score.unscaled:,} series that repeat their seasons exactly\n")

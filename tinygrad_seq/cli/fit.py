@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +14,14 @@ import typer
 
 from ..base.settings import set_num_threads
 from ..data.column_kinds import KINDS
-from ..data.delimited import listed
-from ..data.table_files import Table
-from ..data.time_series import collect_series
 from ..distributed import world
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError
 from ..report import Live
-from ..tasks import fit_forecast, fit_task
-from ..tasks.rows import TASKS, RowReader, check_ids, held_out_rows
-from ..tasks.training import read_run
-from ..train import RunFolder
+from ..tasks.rows import TASKS
 from ..train.metrics import Row
 from ..train.run_folder import check_free
 from .arguments import examples, four_figures
-from .evaluate import show_forecast_score, show_scores
+from .fit_files import resume_run, train_rows, train_series, write
 from .report import write_run_report
 from .table_options import (
     Delimiter,
@@ -36,9 +31,7 @@ from .table_options import (
     NoQuotes,
     SkipMissing,
     TableFile,
-    read,
     read_options,
-    without_missing,
 )
 
 EXAMPLES = examples(
@@ -191,7 +184,7 @@ def fit(
         raise ArgumentError("fit: expected --validation and --test between 0 and 1; pass e.g. 0.1.")
     if not resume:
         check_free(folder, force=force)
-    log, run = _Log(), {"run": folder, "force": force, "minutes": minutes}
+    log, run = _Log(), {"run": folder, "force": force, "minutes": minutes, "progress": _progress()}
     try:
         with contextlib.ExitStack() as stack:
             logs: list[Callable[[Row], object]] = [log]
@@ -199,16 +192,16 @@ def fit(
                 logs.append(stack.enter_context(Live(folder / "report.html", folder, trust=trust)))
             run |= {"log": logs, "resume": resume}
             if resume:
-                _resume(file, folder, options, settings, run, log, trust)
+                resume_run(file, folder, options, settings, run, trust)
             elif task == "forecast" or (task is None and horizon is not None):
                 _check_unused(settings, ("embedding_size", "bidirectional", "pooling"), "forecast")
                 facts = {"value": target, "id": id, "date": date, "kinds": _kinds(kind), "hold_out": test != 0}
-                _forecast(file, options, facts, {**settings, **series}, run)
+                train_series(file, options, facts, {**settings, **series}, run)
             else:
                 _check_unused(series, tuple(series), task or "classify, tag or regress")
                 chosen = {"task": task, "features": _split(features), "kinds": _kinds(kind)}
                 parts = {"validation": validation, "test": _TESTED if test is None else test}
-                _fit(file, options, target, chosen, {**parts, "skip_missing": skip_missing}, settings, run, log)
+                train_rows(file, options, target, chosen, {**parts, "skip_missing": skip_missing}, settings, run)
     except KeyboardInterrupt:
         if log.rows:
             name = shlex.quote(str(folder))
@@ -220,173 +213,6 @@ def fit(
     _write_hints(folder, file)
 
 
-# ------------------------------------------------------------------------------------- classify, tag and regress
-
-
-def _fit(
-    file: Path,
-    options: dict[str, Any],
-    target: str | None,
-    chosen: dict[str, Any],
-    parts: dict[str, Any],
-    settings: dict[str, Any],
-    run: dict[str, Any],
-    log: _Log,
-) -> None:
-    if chosen["task"] not in (None, *TASKS):
-        raise ArgumentError(
-            f"fit: expected --task to be {', '.join(TASKS)} or forecast, got {chosen['task']!r}; correct it."
-        )
-    table = read(file, options, "fit")
-    target = target or ("tag" if table.layout.format == "conll" and "tag" in table.cells else None)
-    _write(f"{file}: {len(table):,} {'sentences' if table.layout.format == 'conll' else 'rows'}\n")
-    _write("".join(f"  {line}\n" for line in table.describe(chosen["kinds"]).splitlines()))
-    if target is None:
-        raise ArgumentError(
-            f"fit: expected --target, the column to predict, got none; choose one of {listed(table.cells)}."
-        )
-    reader = RowReader.choose(table, target, **chosen, caller="fit")
-    facts = {"name": file.name, "read": options, "reader": reader.content(), "digest": table.digest, **parts}
-    _train(table, reader, facts, settings, run, log)
-
-
-def _train(
-    table: Table,
-    reader: RowReader,
-    facts: dict[str, Any],
-    settings: dict[str, Any],
-    run: dict[str, Any],
-    log: _Log,
-) -> None:
-    """Train a task on a table, and show the score on the rows held out."""
-    world().check("fit", facts)
-    check_ids(table, "fit")
-    whole = len(table)
-    missing = reader.missing_rows(table, targets=True, caller="fit")
-    table = without_missing(table, missing, facts["skip_missing"], "fit")
-    X, y = reader.inputs(table, "fit"), reader.targets(table, "fit")
-    _check_classes(reader, table, y)
-    tested = held_out_rows(reader, y, facts["test"], settings.get("seed", 0))
-    trained = [row for row in range(len(y)) if row not in set(tested)]
-    validation = facts["validation"]
-    if round(len(trained) * validation) < 1 or len(trained) < 2:
-        raise DataError(
-            f"fit: expected at least {int(0.5 / validation) + 1} rows to train on and to hold out, got {len(trained)} "
-            f"in {table.origin}; pass more rows, a larger --validation or --test 0."
-        )
-    left_out = f" ({whole - len(table):,} with missing values left out)" if whole > len(table) else ""
-    _write(f"{reader.task} {reader.target!r} from {reader.describe()}{left_out}\n")
-    count = round(len(trained) * validation)
-    _write(
-        f"{len(trained) - count:,} rows to train on, {count:,} to decide when to stop, {len(tested):,} for the score "
-        f"at the end, into {run['run']} (Ctrl-C saves and stops)\n"
-    )
-    log.task = reader.task
-    fitted = fit_task(
-        reader.task,
-        _pick(X, trained),
-        [y[row] for row in trained],
-        columns=reader.columns,
-        validation=validation,
-        facts={"file": facts},
-        **run,
-        **settings,
-    )
-    if tested:
-        _write(f"\nscore on the {len(tested):,} rows that were held out for it:\n\n")
-        show_scores(fitted, _pick(X, tested), [y[row] for row in tested])
-
-
-def _check_classes(reader: RowReader, table: Table, y: list[Any]) -> None:
-    if reader.task == "regress":
-        return
-    classes = {label for row in y for label in (row if reader.task == "tag" else [row])}
-    if len(classes) < 2:
-        raise DataError(
-            f"fit: expected at least two classes in column {reader.target!r:.60} of {table.origin}, got "
-            f"{listed(classes)}; choose another --target."
-        )
-
-
-# ----------------------------------------------------------------------------------------------------- forecasts
-
-
-def _forecast(
-    file: Path,
-    options: dict[str, Any],
-    chosen: dict[str, Any],
-    settings: dict[str, Any],
-    run: dict[str, Any],
-) -> None:
-    if "horizon" not in settings:
-        raise ArgumentError(
-            "fit: expected --horizon, the number of steps to forecast, got none; pass e.g. --horizon 14."
-        )
-    table = read(file, options, "fit")
-    _write(f"{file}: {len(table):,} rows\n")
-    _write("".join(f"  {line}\n" for line in table.describe(chosen["kinds"]).splitlines()))
-    facts = {"name": file.name, "read": options, "digest": table.digest, **chosen}
-    _train_forecast(table, facts, settings, run)
-
-
-def _train_forecast(table: Table, facts: dict[str, Any], settings: dict[str, Any], run: dict[str, Any]) -> None:
-    world().check("fit", facts)
-    found = collect_series(
-        table, facts["value"], id=facts["id"], date=facts["date"], kinds=facts["kinds"], caller="fit"
-    )
-    lengths = [len(series.values) for series in found.series]
-    span = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
-    by = ", ".join(f"{what} {name!r}" for what, name in (("id", found.id), ("date", found.date)) if name is not None)
-    _write(f"forecast {len(lengths):,} series of {span} steps{f' ({by})' if by else ''}, into {run['run']}\n")
-    _write("".join(f"note: {note}\n" for note in found.notes))
-    values = [series.values for series in found.series]
-    forecaster = fit_forecast(
-        values, **settings, hold_out=facts["hold_out"], facts={"file": {**facts, "forecast": True}}, **run
-    )
-    if facts["hold_out"]:
-        _write(f"\nscore on the last {forecaster.settings.horizon} steps of each series, not used in training:\n\n")
-        show_forecast_score(forecaster.evaluate(values))
-
-
-# ------------------------------------------------------------------------------------------------------ resuming
-
-
-def _resume(
-    file: Path,
-    folder: Path,
-    options: dict[str, Any],
-    given: dict[str, Any],
-    run: dict[str, Any],
-    log: _Log,
-    trust: bool,
-) -> None:
-    opened = RunFolder.open(folder)
-    changed = [name for name in given if name not in ("epochs", "patience")]
-    if changed or options:
-        raise ArgumentError(
-            "fit: expected only --epochs, --patience and --minutes with --resume, got "
-            f"{', '.join([*changed, *options])}; leave them out, or start a new run."
-        )
-    facts = opened.facts.get("file")
-    if not isinstance(facts, dict):
-        raise ArgumentError(
-            f"fit: expected a run of tinygrad-seq fit in '{folder}', got another; choose another --out."
-        )
-    table = read(file, options, "fit", facts)
-    if table.digest != facts["digest"]:
-        raise DataError(f"fit: expected the rows that '{folder}' was started with, got others in {table.origin}.")
-    del run["force"]
-    _write(f"Resuming {folder} ...\n")
-    if "reader" in facts:
-        config = read_run(folder, trust=trust).config["settings"]
-        settings = {name: value for name, value in config.items() if name != "task"} | given
-        _train(table, RowReader.from_content(facts["reader"]), facts, settings, run, log)
-    else:
-        settings = {**opened.config, "quantiles": tuple(opened.config["quantiles"])} | given
-        chosen = {name: facts[name] for name in ("value", "id", "date", "kinds", "hold_out", "name", "read", "digest")}
-        _train_forecast(table, chosen, settings, run)
-
-
 # ------------------------------------------------------------------------------------------------------- helpers
 
 
@@ -395,7 +221,6 @@ class _Log:
 
     def __init__(self) -> None:
         self.rows = 0
-        self.task = "forecast"
 
     def __call__(self, row: Row) -> None:
         self.rows += 1
@@ -408,23 +233,18 @@ class _Log:
             if name.startswith("validation_") and name not in ("validation_loss", "validation_weight")
         }
         figures += [f"{name} {value:.3f}" for name, value in others.items()]
-        _write(f"epoch {row['epoch']:>3}  {'  '.join(figures)}  {row['seconds']:.0f} s\n")
+        write(f"epoch {row['epoch']:>3}  {'  '.join(figures)}  {row['seconds']:.0f} s\n")
 
 
-def _write(text: str) -> None:
-    if world().is_writer:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+def _progress() -> bool | None:
+    """Return whether to show a line about the progress: None, on a terminal that can move its cursor."""
+    return False if os.environ.get("TERM") == "dumb" else None
 
 
 def _write_hints(folder: Path, file: Path) -> None:
     name, path = shlex.quote(str(folder)), shlex.quote(str(file))
-    _write(f"\nPredict:   tinygrad-seq predict {name} {path} -o predictions{file.suffix}\n")
-    _write(f"Evaluate:  tinygrad-seq evaluate {name} {path} --png scores.png\n")
-
-
-def _pick(X: dict[str, list[Any]], rows: Iterable[int]) -> dict[str, list[Any]]:
-    return {name: [values[row] for row in rows] for name, values in X.items()}
+    write(f"\nPredict:   tinygrad-seq predict {name} {path} -o predictions{file.suffix}\n")
+    write(f"Evaluate:  tinygrad-seq evaluate {name} {path} --png scores.png\n")
 
 
 def _split(text: str | None) -> list[str]:

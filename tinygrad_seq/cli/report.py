@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from ..data import Vocabulary
 from ..errors import ArgumentError, TinygradSeqError
 from ..report.html_report import write_report
 from ..report.reported import Subject, load_model, open_subject, reason, use_model
 from ..report.svg import Figures
-from ..tasks import FittedTask
-from ..tasks.columns import TextColumn
+from ..tasks import FittedTask, Forecaster
+from ..tasks.columns import Column, NumberColumn, TextColumn
 from ..tasks.forecasting import KIND as FORECAST
 from ..tasks.training import KIND as TASK
 from .arguments import Checkpoint, Folder, Trust, examples
 from .table_options import open_task
 
 EXAMPLES = examples("report runs/demo", 'report runs/demo -o demo.html --text "The cat sat on the mat."')
+
+# Settings of a task whose options have other names, and those that no option sets.
+_OPTIONS = {
+    "hidden_size": "hidden",
+    "num_layers": "layers",
+    "embedding_size": "embedding",
+    "batch_size": "batch",
+    "clip_norm": "clip",
+}
+_UNNAMED = ("letters", "letters_size", "crf", "max_words")
+_STEPS = 12
 
 
 def report(
@@ -59,21 +74,63 @@ def write_run_report(
 
 
 def _load_task(subject: Subject, run: Path, text: str | None, trust: bool) -> None:
-    """Load the model of a task, and encode the text that it is to read."""
+    """Load the model of a task, and make something that it can read."""
     try:
-        task = open_task(run, "report", trust=trust)
+        task = open_task(run, trust=trust)
     except TinygradSeqError as error:
         subject.no_model = reason(error)
         return
-    columns = task.columns if isinstance(task, FittedTask) else {}
-    texts = [column for column in columns.values() if isinstance(column, TextColumn) and column.kind != "category"]
-    subject.no_inputs = "the run folder holds no data to look at the model with"
-    inputs = None
-    if len(columns) == len(texts) == 1:
-        subject.no_inputs += "; pass a text (--text)"
-        if text is not None and isinstance(task, FittedTask):
-            inputs, _ = task.dataset({name: [text] for name in columns}).batch(np.arange(1))
-    elif text is not None:
+    subject.command = _command(task, run)
+    if isinstance(task, Forecaster):
+        if text is not None:
+            raise ArgumentError("report: expected no --text for a model of series, got one; leave it out.")
+        T, horizon = task.settings.steps_read, task.settings.horizon
+        wave = np.sin(2 * np.pi * np.arange(T) / max(task.settings.season, 2)).astype(np.float32)
+        use_model("report", subject, task.model, (wave[:, None, None], wave[None, :1].repeat(horizon, 1)), None)
+        subject.about_inputs = "The inputs are a sine with the season of the series."
+        return
+    texts = [column for column in task.columns.values() if isinstance(column, TextColumn) and column.kind != "category"]
+    if text is not None and not len(task.columns) == len(texts) == 1:
         raise ArgumentError("report: expected --text with a model of one column of text, got another; leave it out.")
-    labels = texts[0].vocabulary.tokens if len(texts) == 1 else None
-    use_model("report", subject, task.model, inputs, labels)
+    entries = {name: [_entry(column) if text is None else text] for name, column in task.columns.items()}
+    inputs, _ = task.dataset(entries).batch(np.arange(1))
+    use_model("report", subject, task.model, inputs, texts[0].vocabulary.tokens if len(texts) == 1 else None)
+    if text is None:
+        subject.about_inputs = "The inputs are made up: the most frequent tokens, and numbers around the mean."
+
+
+def _entry(column: Column) -> Any:
+    """Return an entry that a column can encode."""
+    if isinstance(column, TextColumn):
+        tokens = column.vocabulary.tokens[Vocabulary.eos + 1 :]
+        if column.kind == "category":
+            return tokens[0]
+        cycle = [*itertools.islice(itertools.cycle(tokens), _STEPS)]
+        return cycle if column.kind == "words" else "".join(cycle)
+    assert isinstance(column, NumberColumn)
+    values = column.mean + column.scale * np.sin(np.arange(_STEPS))[:, None]
+    return values if column.kind == "numbers" else float(values[0, 0])
+
+
+def _command(task: FittedTask | Forecaster, run: Path) -> str | None:
+    """Return the command with the settings of a run of `fit`; None if Python code trained it."""
+    file = task.facts.get("file")
+    if not isinstance(file, dict):
+        return None
+    lines = [f"tinygrad-seq fit {shlex.quote(file['name'])}"]
+    if isinstance(task, Forecaster):
+        lines += ["--task forecast", f"--target {shlex.quote(file['value'])}"]
+    else:
+        reader = file["reader"]
+        lines += [f"--task {reader['task']}", f"--target {shlex.quote(reader['target'])}"]
+        lines.append(f"--features {shlex.quote(','.join(reader['features']))}")
+    for field in dataclasses.fields(task.settings):
+        value, option = getattr(task.settings, field.name), _OPTIONS.get(field.name, field.name.replace("_", "-"))
+        if value == field.default or field.name in ("task", *_UNNAMED):
+            continue
+        if field.name == "bidirectional":
+            lines.append("--bidirectional" if value else "--one-direction")
+        else:
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            lines.append(f"--{option} {shlex.quote(shown)}")
+    return " \\\n    ".join([*lines, f"--out {shlex.quote(str(run))}"])

@@ -24,6 +24,7 @@ _NOT_GIVEN = frozenset({"na", "n/a", "nan", "null", "none", "-", "?"})
 _SEPARATORS = re.compile(r"\s*[;|]\s*|\s*,\s*|\s+")
 _TAG = re.compile(r"O|[BIESLUM]-\S+")
 _ID = re.compile(r"(?:|.*[_ -])(?:id|uuid|guid|index)|unnamed: 0|column 1", re.IGNORECASE)
+_PUNCTUATED = re.compile(r".+[.,;:!?]", re.DOTALL)
 _MOST_CLASSES = 100
 _MOST_TAGS = 60
 
@@ -67,8 +68,9 @@ def guess_kind(name: str, values: Sequence[Any]) -> Kind:
     a name such as ``id``, ``user_id`` or ``index``. A number is one in all rows (``NA``, ``NaN``, ``null``, ``none``,
     ``-`` and ``?`` are missing values of such a column). A date is an ISO date or time, ``2024-01-31``. A series is a
     list of numbers, in brackets, or separated by spaces, semicolons or bars, or three and more separated by commas.
-    Tokens are lists of strings, or tags of spans such as ``O B-PER I-PER``, or many words of at most 60 different ones.
-    A class is one of at most 100 different strings, each of which occurs twice on average. Everything else is text.
+    Tokens are lists of strings, or tags of spans such as ``O B-PER I-PER``, or many words of at most 60 different ones
+    without punctuation. A class is one of at most 100 different strings, each of which occurs twice on average.
+    Everything else is text.
     """
     present = [value for value in values if value is not None]
     if not present:
@@ -144,7 +146,7 @@ def _kind_of_strings(name: str, present: list[str]) -> Kind:
     if len(different) <= min(_MOST_CLASSES, len(present) // 2):
         return "class"
     words = [word for value in present for word in value.split()]
-    few = len(set(words)) <= min(_MOST_TAGS, len(words) // 10)
+    few = len(set(words)) <= min(_MOST_TAGS, len(words) // 10) and not any(map(_PUNCTUATED.fullmatch, set(words)))
     return "tokens" if few and len(words) >= 2 * len(present) else "text"
 
 

@@ -4,7 +4,7 @@ from .accuracy import accuracy
 from .bleu import bleu
 from .classification import classification_report, confusion_matrix
 from .edit import character_error_rate, edit_distance, edit_distances, word_error_rate
-from .forecasting import mase, seasonal_naive
+from .forecast_error import mase, seasonal_naive
 from .likelihood import bits_per_character, perplexity
 from .spans import Score, Scores, Span, find_spans, score_spans
 

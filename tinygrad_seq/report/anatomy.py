@@ -40,7 +40,10 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
         listed = ", ".join([title[0].lower() + title[1:] for title in titles.values()])
         return [Section("model", "Inside the model", [missing(f"Not shown: {listed}. {_sentence(subject.no_model)}")])]
     with unchanged_generator():
-        found = _look(subject, model)
+        try:
+            found = _look(subject, model)
+        except TinygradSeqError as error:
+            found = reason(error)
         makers: dict[str, Callable[[], list[Markup]]] = {
             "gates": lambda: _gates(found, subject, figures),
             "gradient": lambda: _gradient(found, figures),
@@ -48,7 +51,14 @@ def anatomy(subject: Subject, figures: Figures) -> list[Section]:
             "parameters": lambda: [scrolling(Markup(model._repr_html_()))],
             "compiled": lambda: _compiled(found, subject.batch),
         }
-        return [Section(name, title, makers[name]()) for name, title in titles.items()]
+        return [Section(name, title, _made(makers[name])) for name, title in titles.items()]
+
+
+def _made(make: Callable[[], list[Markup]]) -> list[Markup]:
+    try:
+        return make()
+    except TinygradSeqError as error:
+        return [missing(f"Not shown: {reason(error)}")]
 
 
 def _sentence(text: str) -> str:
@@ -97,8 +107,6 @@ def _look(subject: Subject, model: nn.Module) -> list[Look] | str:
     try:
         with disable_compile(), no_grad():
             model(*subject.inputs)
-    except TinygradSeqError as error:
-        return reason(error)
     finally:
         for handle in handles:
             handle.remove()
@@ -129,6 +137,8 @@ def _gates(found: list[Look] | str, subject: Subject, figures: Figures) -> list[
         "What happens in the recurrent layers on one sequence: one column per step, one row per unit. Values from 0 to "
         "1, such as gates, go from dark to bright; others from blue (negative) over white to red (positive)."
     )
+    if subject.about_inputs:
+        text += f" {subject.about_inputs}"
     if "¶" in labels:
         text += " ¶ is <EOS>, the start and the end of a text."
     if len(passes) > _PASSES:

@@ -146,6 +146,7 @@ def _draw_panels(
             axes.spines[:].set_visible(False)
             axes.tick_params(length=0, labelsize=6.5, labelbottom=place == len(panels) - 1)
             axes.set_yticks([])
+            axes.xaxis.get_major_locator().set_params(integer=True)
             if labels is not None:
                 axes.set_xticks(range(steps), labels, rotation=90 if wide else 0, parse_math=False)
 

@@ -27,7 +27,7 @@ from ..train import run_files
 from ..train.config import TrainingConfig
 from ..train.manifest import LANGUAGE_MODEL
 from ..train.run import Run
-from ..train.run_folder import RunFolder
+from ..train.run_folder import RunFolder, StoredRun
 from ..train.text import open_text
 from .markup import visible
 from .series import Row, read_all
@@ -69,6 +69,8 @@ class Subject:
         What the model is called with to look inside it; None if there is nothing.
     no_inputs
         Why there is nothing.
+    about_inputs
+        Where they come from, if that is not plain.
     step_labels
         The inputs of the first sequence, as labels.
     row_labels
@@ -92,6 +94,7 @@ class Subject:
     no_model: str = "there is no model beside the metrics; pass model=... to ts.report.html"
     inputs: tuple[Any, ...] | None = None
     no_inputs: str = "there are no inputs to run the model on; pass inputs=... to ts.report.html"
+    about_inputs: str = ""
     step_labels: Sequence[str] | None = None
     row_labels: Sequence[str] | None = None
     units: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -109,10 +112,12 @@ def open_subject(
         If `source` is none of them, or no folder of a run.
     """
     run: Run | None = source if isinstance(source, Run) else None
+    if isinstance(source, StoredRun):
+        source = source.folder
     if run is None and not isinstance(source, str | os.PathLike):
         rows = _rows_of(caller, source)
         return Subject(title or "Training run", rows), None
-    folder = run.folder if run is not None else Path(source)
+    folder = Path(source)
     config, metrics = (run_files.locate(folder, name) for name in ("config.json", "metrics.jsonl"))
     if not (os.path.lexists(config) or os.path.lexists(metrics)):
         raise ArgumentError(

@@ -17,6 +17,8 @@ from .series import PARTS, Metric, finite, is_number, metrics_of, position_name,
 from .svg import Figures
 
 _SAMPLES, _SAMPLE_LENGTH = 6, 600
+_LISTED = 12
+"""The most values of a setting that are shown."""
 _DERIVED = "perplexity"
 """The exponential of the loss: in the table only, since its curve says the same as that of the loss."""
 
@@ -188,4 +190,7 @@ def _version() -> str:
 def _setting(value: object) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
-    return ", ".join(map(str, value)) or "–" if isinstance(value, list | tuple) else str(value)
+    if not isinstance(value, list | tuple):
+        return str(value)
+    listed = ", ".join(map(str, value[:_LISTED])) or "–"
+    return listed if len(value) <= _LISTED else f"{listed}, … ({len(value):,} values)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import nn, optim
+from ..autograd.creation import asarray
 from ..autograd.tensor import Tensor
 from ..base import settings as package
 from ..base.modes import no_grad
@@ -26,6 +28,7 @@ from .task_settings import cell_of
 KIND = "forecast"
 _CALLER = "fit_forecast"
 _EVALUATED_AT_ONCE = 512
+_CHANGEABLE = ("epochs", "patience")  # when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class ForecastModel(nn.Module):
 
     def forward(self, context: ArrayLike, naive: ArrayLike) -> Tensor:
         """Return quantiles (N, H, Q) of standardised series: the context (T, N, 1), their naive forecast (N, H)."""
+        context = asarray(context)
         outputs, _ = self.recurrent(context)
         corrections = self.readout(outputs[-1]) + self.direct(transpose(context[..., 0]))
         shape = (-1, self.settings.horizon, len(self.settings.quantiles))
@@ -157,6 +161,8 @@ class ForecastScore:
         The fraction of values between the lowest and the highest quantile.
     expected_coverage : float
         What it would be if the quantiles were right.
+    unscaled : int
+        The number of series that the two MASE leave out, because they repeat their seasons exactly.
     """
 
     mase: float
@@ -165,6 +171,7 @@ class ForecastScore:
     naive_mae: float
     coverage: float
     expected_coverage: float
+    unscaled: int
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,7 @@ class Forecaster:
         Raises
         ------
         DataError
-            If there is no series, one is too short or never changes, or a value is not finite.
+            If there is no series, one is too short, or a value is not finite.
         """
         H, season, quantiles = self.settings.horizon, self.settings.season, self.settings.quantiles
         arrays = _checked("Forecaster.evaluate", series, self.settings.steps_read + H)
@@ -250,13 +257,18 @@ class Forecaster:
         median = found[..., quantiles.index(0.5)]
         naive = np.stack([seasonal_naive(values, H, season) for values in history])
         inside = (found[..., 0] <= expected) & (expected <= found[..., -1])
+        rows = [n for n, values in enumerate(history) if (values[season:] != values[:-season]).any()]
+        scaled = [
+            mase(each[rows], expected[rows], [history[n] for n in rows], season) if rows else math.nan
+            for each in (median, naive)
+        ]
         return ForecastScore(
-            mase(median, expected, history, season),
-            mase(naive, expected, history, season),
+            *scaled,
             float(np.abs(median - expected).mean()),
             float(np.abs(naive - expected).mean()),
             float(inside.mean()),
             quantiles[-1] - quantiles[0],
+            len(arrays) - len(rows),
         )
 
     @classmethod
@@ -370,8 +382,8 @@ def fit_forecast(
         if run is not None:
             config = {**dataclasses.asdict(chosen), "quantiles": list(chosen.quantiles)}
             folder = RunFolder.open(run, KIND) if resume else RunFolder.create(run, KIND, config, facts, force=force)
-            if resume and folder.config != config:
-                changed = [name for name, value in config.items() if folder.config.get(name) != value]
+            changed = [name for name, value in config.items() if folder.config.get(name) != value]
+            if changed := [name for name in changed if name not in _CHANGEABLE]:
                 raise ArgumentError(
                     f"{_CALLER}: expected the settings that the run was started with, got another "
                     f"{', '.join(changed)}; leave it out, or start a new run."

@@ -92,6 +92,10 @@ class RowReader:
         if target in features:
             raise ArgumentError(f"{caller}: expected features other than the target {target!r:.60}; leave it out.")
         chosen = {name: every[name] for name in features} or _usable(table, target, every)
+        kinds_read = [*chosen.values()]
+        if not {"text", "tokens", "series"} & {*kinds_read} and kinds_read.count("number") < 2:
+            # There must be steps: short texts that repeat look like classes.
+            chosen = {name: "text" if kind == "class" and name not in given else kind for name, kind in chosen.items()}
         if task == "tag":
             chosen = {name: "tokens" if kind == "text" else kind for name, kind in chosen.items()}
         unread = [name for name, kind in chosen.items() if kind in _NOT_READ and name not in given]
