@@ -56,7 +56,7 @@ def ours(case: Texts, budget: float) -> dict[str, Any]:  # noqa: ARG001
     import tinygrad_seq as ts
 
     X, y, unseen, expected = case.data()
-    sizes = {"embedding_size": case.embedding, "hidden_size": case.hidden}
+    sizes: dict[str, Any] = {"embedding_size": case.embedding, "hidden_size": case.hidden}
 
     def model(seed: int) -> Any:
         return ts.sklearn.SequenceClassifier(

@@ -56,7 +56,7 @@ def draw_stages(text: str, rows: int = 7) -> None:
                 column, row = divmod(number, size)
                 box(axes, left + column + 0.5, -row - 0.5, equation, kind_of(equation), 7)
             left += columns
-        axes.set(xlim=(0, 7), ylim=(-rows, 1.1))
+        axes.set(xlim=(0, 6), ylim=(-rows, 1.1))
         axes.set_title(direction, loc="left", fontsize=10)
         axes.axis("off")
     kinds = [plt.Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind]) for kind in COLOURS if kind != "leaf"]

@@ -34,7 +34,7 @@ def mathml(node: nodes.Element, *, as_block: bool) -> str:
     """Return a formula as MathML; one that docutils cannot convert is a warning, which fails the build."""
     try:
         return str(latex2mathml.tex2mathml(node.astext(), as_block=as_block))
-    except MathError as error:
+    except (MathError, IndexError) as error:  # its parser reads beyond the end of some unfinished formulas
         logger.warning("cannot convert the formula %r: %s", node.astext(), error, location=node)
         return ""
 
@@ -194,7 +194,7 @@ def option_table(options: list[Any]) -> list[str]:
         default = option.default
         if isinstance(option.show_default, str):
             default = option.show_default
-        elif default in (None, False, True, ()) or callable(default):
+        elif default is None or default == () or isinstance(default, bool) or callable(default):
             default = ""
         rows.append(f"| {names} | {escape_markdown(option.help or '')} | {escape_markdown(str(default))} |")
     return ["", "| option | what it does | default |", "|---|---|---|", *rows, ""]

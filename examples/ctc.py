@@ -3,8 +3,8 @@
 Each letter is a tone of any length in noise, sometimes with a pause after it. The script makes the sounds, and their
 spectrograms with NumPy's FFT. A transcript such as "cab" does not say when a letter was heard, so the loss sums over
 all alignments of the letters with the frames (connectionist temporal classification; Graves et al., 2006). The network
-predicts a letter or a blank for each frame. Expect less than 1 % wrong letters, and a few less by prefix beam search
-than by greedy search. Takes half a minute:
+predicts a letter or a blank for each frame. Expect less than 1 % wrong letters, and fewer by prefix beam search than
+by greedy search. Takes half a minute:
 
     python examples/ctc.py
 """

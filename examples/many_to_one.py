@@ -18,7 +18,7 @@ import unicodedata
 import numpy as np
 
 import tinygrad_seq as ts
-from tinygrad_seq.data import Vocabulary, bucket_batches, pad_sequences
+from tinygrad_seq.data import Batches, Vocabulary
 from tinygrad_seq.metrics import accuracy
 
 SCRIPTS = [
@@ -75,23 +75,27 @@ def main(short: bool = False) -> float:
         texts = texts[:300]
 
     model = Reader(len(vocabulary))
-    adam = ts.optim.Adam(model.parameters(), lr=3e-3)
-    for epoch in range(1, (2 if short else 12) + 1):
-        for batch in bucket_batches(texts, 32):
-            loss = ts.cross_entropy(model(batch.inputs, batch.lengths), scripts[batch.indices])
-            adam.zero_grad()
-            loss.backward()
-            ts.optim.clip_grad_norm_(model.parameters(), 1.0)
-            adam.step()
-        with ts.no_grad():
-            inputs, lengths = pad_sequences(test)
-            logits = model(inputs, lengths)
-        share = accuracy(logits, test_scripts)
-        print(f"epoch {epoch}: right on {share:.1%} of {held_out} new names", flush=True)
+    new_names = Batches(test, test_scripts, len(test), shuffle=False, max_padding=0.99)  # one batch
+    history = ts.fit(
+        model,
+        Batches(texts, scripts[: len(texts)], batch_size=32),
+        ts.cross_entropy,
+        optimizer=ts.optim.Adam(model.parameters(), lr=3e-3),
+        epochs=2 if short else 12,
+        clip_norm=1.0,
+        validation=new_names,
+        metrics={"accuracy": accuracy},
+        restore_best=False,
+    )
+    share: float = history["validation_accuracy"][-1]
+    print(f"right on {share:.1%} of {held_out} new names")
 
-    guesses = logits.numpy().argmax(axis=-1)
-    for n in np.flatnonzero(guesses != test_scripts)[:5]:
-        print(f"  {vocabulary.decode(test[n])}: predicted {SCRIPTS[guesses[n]]}, correct is {SCRIPTS[test_scripts[n]]}")
+    [((inputs, lengths), answers)] = new_names
+    with ts.no_grad():
+        guesses = model(inputs, lengths).numpy().argmax(axis=-1)
+    for n in np.flatnonzero(guesses != answers)[:5]:
+        name = vocabulary.decode(inputs[: lengths[n], n])
+        print(f"  {name}: predicted {SCRIPTS[guesses[n]]}, correct is {SCRIPTS[answers[n]]}")
     return share
 
 

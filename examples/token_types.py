@@ -20,13 +20,14 @@ import tokenize
 import numpy as np
 
 import tinygrad_seq as ts
-from tinygrad_seq.data import Vocabulary, bucket_batches, pad_sequences
+from tinygrad_seq.data import Batches, Vocabulary, pad_sequences
 from tinygrad_seq.metrics import accuracy
 
 MODULES = ["argparse", "bisect", "calendar", "csv", "difflib", "fractions", "heapq", "random", "statistics", "textwrap"]
 TYPES = ["space", "operator", "name", "keyword", "number", "string", "comment"]
 OF_TOKEN = {tokenize.OP: 1, tokenize.NAME: 2, tokenize.NUMBER: 4, tokenize.STRING: 5, tokenize.COMMENT: 6}
 LONGEST = 80
+PADDING = -1
 
 
 def labelled_lines(source: str) -> list[tuple[str, list[int]]]:
@@ -57,6 +58,11 @@ class Tagger(ts.nn.Module):
         return self.out(ys)
 
 
+def mean_loss(logits: ts.Tensor, types: np.ndarray) -> tuple[ts.Tensor, int]:
+    """Return the mean loss of the characters of a batch, and their number."""
+    return ts.cross_entropy(logits, types, ignore_index=PADDING), int((types != PADDING).sum())
+
+
 def show(line: str, guesses: np.ndarray) -> None:
     """Print a line and, below each character, the first letter of its type."""
     print(f"    {line}")
@@ -75,21 +81,19 @@ def main(short: bool = False) -> dict[str, float]:
     targets, _ = pad_sequences(types[:held_out])
     texts, types = texts[held_out:], types[held_out:]
     if short:
-        texts = texts[:300]
+        texts, types = texts[:300], types[:300]
 
     results = {}
     for name in ("left to right", "both ways"):
         ts.manual_seed(0)
         model = Tagger(len(vocabulary), name == "both ways")
-        adam = ts.optim.Adam(model.parameters(), lr=5e-3)
-        for _ in range(1 if short else 3):
-            for batch in bucket_batches(texts, 32):
-                right, _ = pad_sequences([types[n] for n in batch.indices])
-                logits = model(batch.inputs, batch.lengths)
-                loss = ts.nn.functional.sequence_cross_entropy(logits, right, batch.lengths)
-                adam.zero_grad()
-                loss.backward()
-                adam.step()
+        ts.fit(
+            model,
+            Batches(texts, types, batch_size=32, target_value=PADDING),
+            mean_loss,
+            optimizer=ts.optim.Adam(model.parameters(), lr=5e-3),
+            epochs=1 if short else 3,
+        )
         with ts.no_grad():
             logits = model(inputs, lengths)
         results[name] = accuracy(logits, targets, lengths=lengths)

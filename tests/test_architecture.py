@@ -29,7 +29,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("array_api", "distributed", "functional", "optim", "scan"),
         ("nn",),
         ("data", "metrics", "report", "rtrl", "testing", "train", "verification"),
-        ("interop",),
+        ("interop", "tasks"),
+        ("sklearn",),
         ("cli", "__init__"),
         ("__main__",),
     ),
@@ -83,7 +84,7 @@ SAME_NAME = {  # pairs of files that share a name on purpose
 BACKWARD_ALLOWED = {"autograd.tensor.Tensor.backward"}
 IMPORTED_LAZILY = (
     "h5py", "hypothesis", "keras", "matplotlib", "mpi4py", "onnx", "onnxruntime", "rich", "sacrebleu", "safetensors",
-    "tokenizers", "torch", "typer",
+    "sklearn", "tokenizers", "torch", "typer",
 )  # fmt: skip
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|mnt)/\w")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 import wave
 from pathlib import Path
 from types import ModuleType
@@ -112,3 +114,11 @@ def test_the_program_of_the_readme_trains(capsys: pytest.CaptureFixture[str]) ->
         last = capsys.readouterr().out.splitlines()[-1]
         assert last.startswith("step 300: ")
         assert float(last.split()[-1]) < 0.3
+
+
+def test_many_models_are_trained_in_a_pool_of_processes() -> None:
+    command = [sys.executable, str(EXAMPLES / "many_models.py"), "--short"]
+    done = subprocess.run(command, cwd=EXAMPLES.parent, capture_output=True, text=True, check=True)
+    *lines, best = done.stdout.splitlines()
+    assert [line.split()[1] for line in sorted(lines)] == ["0.01", "0.03"]
+    assert best.startswith("best: lr ")

@@ -21,7 +21,7 @@ from tinygrad_seq.ops.public import PUBLIC as OPERATIONS
 PACKAGE = "tinygrad_seq"
 _NAMES = (
     "errors nn nn.init nn.functional nn.utils nn.utils.rnn optim data metrics train report verification testing "
-    "interop distributed"
+    "interop distributed tasks sklearn"
 )
 PUBLIC = ("", *_NAMES.split())  # "" is the package itself
 

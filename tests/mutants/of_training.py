@@ -7,6 +7,7 @@ from .mutant import Mutant
 OPTIMIZER = ("tests/optim/test_optimizers.py", "tests/optim/test_optimizer.py")
 SCHEDULES = ("tests/optim/test_schedulers.py",)
 CLIP = ("tests/optim/test_clip.py",)
+FIT = ("tests/train/test_fit.py",)
 LOOP = ("tests/train/test_loop.py",)
 SESSION = ("tests/train/test_session.py",)
 WINDOWS = ("tests/data/test_windows.py",)
@@ -38,7 +39,7 @@ MUTANTS = [
     ),
     Mutant(
         "parameters of an old checkpoint keep their numbers",
-        "train/loop.py",
+        "train/updates.py",
         '{**optimizer, "state": states}',
         "optimizer",
         LOOP,
@@ -136,37 +137,37 @@ MUTANTS = [
     ),
     Mutant(
         "the state goes on with its history",
-        "train/loop.py",
+        "train/updates.py",
         "        self.state = detach_state(state)",
         "        self.state = state",
         LOOP,
     ),
     Mutant(
         "the state goes on from the end of the text to its beginning",
-        "train/loop.py",
-        "                yield self._update(inputs, targets)\n            self.state = None\n",
-        "                yield self._update(inputs, targets)\n",
+        "train/updates.py",
+        "            self.state = None\n            return None\n",
+        "            return None\n",
         LOOP,
     ),
     Mutant(
         "the generator is not restored",
-        "train/loop.py",
+        "train/updates.py",
         '        settings.generator().bit_generator.state = state["generator"]\n',
         "",
         (*LOOP, *SESSION),
     ),
     Mutant(
         "the state of the network is not restored",
-        "train/loop.py",
-        '        self.state = map_leaves(Tensor, state["state"])\n',
-        "",
+        "train/updates.py",
+        '            lambda leaf: Tensor(leaf[self._world.rows(len(leaf))] if leaf.ndim else leaf), state["state"]\n',
+        "            lambda leaf: leaf, None\n",
         (*LOOP, *SESSION),
     ),
     Mutant(
         "the rate of a schedule is taken after its step",
-        "train/loop.py",
-        "Step(self.number, float(loss.item()), norm, lr, targets.size)",
-        'Step(self.number, float(loss.item()), norm, self.optimizer.param_groups[0]["lr"], targets.size)',
+        "train/updates.py",
+        "Step(self.number, mean, norm, lr, weight)",
+        'Step(self.number, mean, norm, self.optimizer.param_groups[0]["lr"], weight)',
         LOOP,
     ),
     Mutant(
@@ -199,21 +200,21 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoints are ordered as text",
-        "train/run.py",
+        "train/run_folder.py",
         "        return sorted(numbered, key=_number, reverse=True)",
         "        return sorted(numbered, reverse=True)",
         ("tests/train/test_tampered_run.py",),
     ),
     Mutant(
         "pruning keeps a damaged checkpoint",
-        "train/run.py",
+        "train/run_folder.py",
         "            kept = next((other for other in earlier if self._intact(other) is not None), None)",
         "            kept = next(iter(earlier), None)",
         ("tests/train/test_tampered_run.py",),
     ),
     Mutant(
         "going back keeps the best of the dropped branch",
-        "train/run.py",
+        "train/run_folder.py",
         "            if (step_of(self._intact(self.best)) or 0) > step:",
         "            if False:",
         ("tests/train/test_kills.py",),
@@ -248,7 +249,7 @@ MUTANTS = [
     ),
     Mutant(
         "the numbered checkpoint is written before the best",
-        "train/run.py",
+        "train/run_folder.py",
         "                save_checkpoint(content, self.best)\n            save_checkpoint(content, path)\n",
         "                save_checkpoint(content, path)\n                save_checkpoint(content, self.best)\n"
         "            save_checkpoint(content, path)\n",
@@ -256,14 +257,14 @@ MUTANTS = [
     ),
     Mutant(
         "going back does not make the best checkpoint again",
-        "train/run.py",
+        "train/run_folder.py",
         "            if best is not None and not self.best.exists():",
         "            if False:",
         ("tests/train/test_kills.py::test_cut",),
     ),
     Mutant(
         "going back leaves the later checkpoints",
-        "train/run.py",
+        "train/run_folder.py",
         "            later = [path for path in self.checkpoints() if _number(path) > step]",
         "            later: list[Path] = []",
         ("tests/train/test_kills.py::test_cut",),
@@ -278,7 +279,7 @@ MUTANTS = [
     Mutant(
         "a checkpoint of another run is loaded",
         "train/binding.py",
-        "            if found.get(key) != own[key]:",
+        "            if found.get(key) != own.get(key, found.get(key)):",
         "            if False:",
         ("tests/train/test_tampered_run.py::test_a_checkpoint_of_another_run_is_refused",),
     ),
@@ -291,23 +292,23 @@ MUTANTS = [
     ),
     Mutant(
         "a row weighs windows, not tokens",
-        "train/session.py",
-        "np.average(losses, weights=tokens)",
+        "train/driver.py",
+        "np.average(losses, weights=weights)",
         "np.average(losses)",
         ("tests/train/test_session.py::test_rows_weigh_windows_by_their_tokens",),
     ),
     Mutant(
         "no checkpoint is written before an evaluation",
-        "train/session.py",
-        "                        self._due = step\n                        self.save(run)\n",
-        "                        self._due = step\n",
+        "train/driver.py",
+        "                        self._due = self._last\n                        self.save(run)\n",
+        "                        self._due = self._last\n",
         ("tests/train/test_session.py::test_a_stop_during_an_evaluation_loses_nothing",),
     ),
     Mutant(
         "an evaluation cannot be stopped",
-        "train/session.py",
-        "            if stop():\n                raise _Stopped\n",
-        "",
+        "train/driver.py",
+        "                raise _Stopped\n",
+        "                pass\n",
         ("tests/train/test_session.py::test_a_stop_during_an_evaluation_loses_nothing",),
     ),
     Mutant(
@@ -340,17 +341,59 @@ MUTANTS = [
     ),
     Mutant(
         "every checkpoint is the best",
-        "train/session.py",
-        "best=self.stopping.waited == 0",
-        "best=True",
+        "train/driver.py",
+        "self.save(run, best=improves)",
+        "self.save(run, best=True)",
         SESSION,
     ),
     Mutant(
         "the losses since the last report are not restored",
-        "train/session.py",
+        "train/driver.py",
         'for item in content["recent"]',
         "for item in ()",
         SESSION,
+    ),
+    Mutant(
+        "batches that were used come again after a resume",
+        "train/epochs.py",
+        "itertools.islice(self._iterator, self.position)",
+        "range(self.position)",
+        FIT,
+    ),
+    Mutant(
+        "an epoch that is resumed is drawn in another order",
+        "train/epochs.py",
+        '        settings.generator().bit_generator.state = state["generator"]\n',
+        "",
+        FIT,
+    ),
+    Mutant(
+        "an evaluation weighs batches, not targets",
+        "train/measuring.py",
+        "before + value * weight, weights + weight",
+        "before + value, weights + 1",
+        FIT,
+    ),
+    Mutant(
+        "a run ends with its last weights",
+        "train/fitting.py",
+        "if self.is_finished and self._keeps_best and folder.has_best:",
+        "if False:",
+        FIT,
+    ),
+    Mutant(
+        "a run leaves the model in training mode",
+        "train/fitting.py",
+        "            part.training = training\n",
+        "            pass\n",
+        FIT,
+    ),
+    Mutant(
+        "the order of an epoch is not restored",
+        "data/epoch_batches.py",
+        "self.position, self._seed = position, seed\n",
+        "self.position = position\n",
+        ("tests/data/test_epoch_batches.py",),
     ),
     Mutant(
         "the last window of a text is left out",
@@ -473,7 +516,7 @@ MUTANTS = [
     ),
     Mutant(
         "a plateau is not told the loss",
-        "train/session.py",
+        "train/driver.py",
         "            if isinstance(schedule, ReduceLROnPlateau):",
         "            if False:",
         ("tests/train/test_session.py::test_a_plateau_of_the_held_out_loss_halves_the_rate",),

@@ -111,6 +111,44 @@ def test_a_wider_beam_is_between_greedy_and_the_best(rng) -> None:
     assert better
 
 
+def plain_search(table: Table, row: int, size: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
+    """Return what a beam of `size` finds, the best first: lists of prefixes, written out."""
+    beam: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    found = []
+    for length in range(1, LONGEST + 1):
+        longer = []
+        for total, tokens in beam:
+            if tokens[-1:] == (EOS,):
+                longer.append((total, tokens))
+            else:
+                every = [(*tokens, token) for token in range(V)]
+                longer += [(table.log_probability(row, one), one) for one in every]
+        beam = sorted(longer, key=lambda one: one[0] / len(one[1]) ** penalty, reverse=True)[:size]
+        found += [one for one in beam if len(one[1]) == length and (one[1][-1] == EOS or length == LONGEST)]
+    return sorted(((total / len(tokens) ** penalty, tokens) for total, tokens in found), reverse=True)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 2.0])
+def test_a_narrow_beam_is_that_of_lists(rng, penalty: float) -> None:
+    for _ in range(5):
+        table = Table(rng)
+        for size in (1, 2, 3):
+            found = nn.beam_search(
+                table.step,
+                table.begin(),
+                0,
+                max_length=LONGEST,
+                eos=EOS,
+                beam_size=size,
+                num_best=size,
+                length_penalty=penalty,
+            )
+            for row in range(N):
+                for place, (score, tokens) in enumerate(plain_search(table, row, size, penalty)[:size]):
+                    assert written(found.tokens[row, place], found.lengths[row, place]) == tokens
+                    assert_close("score", found.scores[row, place], np.float64(score))
+
+
 def chain(*chances: list[float]) -> Any:
     """Return the step of a model in which each token has its chances of the next one."""
     logs = ts.log(ts.tensor(chances, dtype="float64"))

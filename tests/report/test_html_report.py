@@ -24,7 +24,7 @@ from tinygrad_seq.cli import main
 from tinygrad_seq.report import Live, TensorBoard, html
 from tinygrad_seq.train import Run, RunFolder, Session, TrainingConfig
 
-NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under"
+NASTY = "<script>alert(1)</script> & \"quotes\" '$x$' _under \x00\x1b\ud800 中"
 CELL = "from tinygrad_seq import nn\n\n\nclass Mine(nn.GRUCell):\n    pass\n"
 
 
@@ -313,6 +313,8 @@ def test_what_is_no_run_is_refused(live_run: Path, tmp_path: Path, monkeypatch: 
         (tmp_path, {}, ts.ArgumentError, "neither config.json nor metrics.jsonl"),
         (3, {}, ts.ArgumentError, "got int"),
         ([1], {}, ts.ArgumentError, "a list of rows"),
+        ([], {"text": "a"}, ts.ArgumentError, "a run folder, and no model of your own with text"),
+        (live_run, {"inputs": [1]}, ts.ArgumentError, "expected model with inputs"),
         ([], {"model": 3}, ts.ArgumentError, "a Module, got int"),
         ([], {"model": nn.Linear(2, 2), "labels": "ab"}, ts.ArgumentError, "labels to be a sequence of str"),
         (live_run, {"checkpoint": "step-7"}, ts.CheckpointError, "step-7"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tests.soak import kills, memory, second_process, signals, trouble
+from tests.soak import kills, memory, ranks, second_process, signals, trouble
 from tests.soak.trial import SoakError, Trial
 
 
@@ -34,6 +34,7 @@ SCENARIOS = {
         Scenario(signals.storm, 20),
         Scenario(signals.aimed_stop, 40),
         Scenario(signals.stop_in_large_text, 6),
+        Scenario(ranks.rank_ends, 20),
         Scenario(second_process.second_process, 60),
         Scenario(second_process.two_at_once, 10),
         Scenario(second_process.readers, 2),

@@ -16,7 +16,8 @@ import tinygrad_seq as ts
 from tinygrad_seq.base import settings
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError
-from tinygrad_seq.train import Callback, Fit, History, LanguageModel, RunFolder, Step, graceful_stop
+from tinygrad_seq.train import Callback, History, LanguageModel, RunFolder, Step, graceful_stop
+from tinygrad_seq.train.fitting import Fit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(23, 3)).astype("float32")
@@ -65,10 +66,16 @@ class Saving:
         self.position = state["position"]
 
 
+class Sized(Saving):
+    def __len__(self) -> int:
+        return len(BATCHES)
+
+
 SOURCES: dict[str, Callable[[], Any]] = {
     "list": lambda: BATCHES,
     "function": lambda: shuffled,
     "saving": Saving,
+    "sized": Sized,
 }
 
 
@@ -246,7 +253,7 @@ BY_STEPS = {"evaluate_every": 3, "report_every": 2}
 
 
 @pytest.mark.parametrize(
-    ("source", "options"), [("list", {}), ("function", {}), ("saving", {"report_every": 3}), ("function", BY_STEPS)]
+    ("source", "options"), [("list", {}), ("function", {}), ("sized", {"report_every": 3}), ("saving", BY_STEPS)]
 )
 def test_resumed_at_every_step_it_has_the_same_bits(tmp_path: Path, source: str, options: dict[str, Any]) -> None:
     model, straight = run_fit(tmp_path / "straight", source, **options)

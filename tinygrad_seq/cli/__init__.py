@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ranks = World()
     try:
         ranks = world()
-        _join(ranks, command)
+        _join(ranks, command, given)
         with contextlib.nullcontext() if compiling else disable_compile():
             code = app(given, prog_name="tinygrad-seq", standalone_mode=False)
         sys.stdout.flush()
@@ -120,14 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _join(ranks: World, command: str) -> None:
-    """Let only rank 0 print; raise on all ranks unless the command runs on several."""
+def _join(ranks: World, command: str, given: list[str]) -> None:
+    """Let only rank 0 print; raise on all ranks unless all run the same command, and it runs on several."""
     if not ranks.is_writer:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    ranks.check("tinygrad-seq", {"the command": command})
+    ranks.check(command, {"the command line": shlex.join(given)})
     if ranks.size > 1 and command not in ON_RANKS:
         raise ArgumentError(
-            f"tinygrad-seq: expected mpirun with one of {', '.join(ON_RANKS)}, got it with {command}; leave mpirun out."
+            f"tinygrad-seq: expected mpirun with {' or '.join(ON_RANKS)}, got it with {command}; leave mpirun out."
         )
 
 

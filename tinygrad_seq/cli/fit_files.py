@@ -56,6 +56,7 @@ def _train(
     run: dict[str, Any],
 ) -> None:
     """Train a task on a table, and show the score on the rows held out."""
+    world().check("fit", facts)
     check_ids(table, "fit")
     whole = len(table)
     missing = reader.missing_rows(table, targets=True, caller="fit")
@@ -139,6 +140,7 @@ def train_series(
 
 
 def _train_forecast(table: Table, facts: dict[str, Any], settings: dict[str, Any], run: dict[str, Any]) -> None:
+    world().check("fit", facts)
     found = collect_series(
         table, facts["value"], id=facts["id"], date=facts["date"], kinds=facts["kinds"], caller="fit"
     )

@@ -158,7 +158,6 @@ def train(
     run = session = None
     interrupted = False
     ranks = world()
-    ranks.check("train", {**given, "--out": str(folder), "--resume": resume, "--from": str(origin), "--force": force})
     lock = lock_run(folder) if ranks.is_writer else contextlib.nullcontext()
     logs = _logs(folder, live and ranks.is_writer, tensorboard if ranks.is_writer else None, trust)
     with graceful_stop() as request, make_display() as display, logs as log, lock:

@@ -108,9 +108,10 @@ class Ranks(World):
         for rank, other in enumerate(others, 1):
             for name in [*first, *(other.keys() - first.keys())]:
                 if first.get(name) != other.get(name):
+                    here, there = _from_difference(repr(first.get(name)), repr(other.get(name)))
                     raise ArgumentError(
-                        f"{caller}: expected the same on all ranks, got {name} = {first.get(name)!r:.200} on rank 0 "
-                        f"and {other.get(name)!r:.200} on rank {rank}; start all ranks with the same installation, "
+                        f"{caller}: expected the same on all ranks, got {name} = {here} on rank 0 and {there} "
+                        f"on rank {rank}; start all ranks with the same installation, "
                         "options, data and seed."
                     )
 
@@ -206,6 +207,14 @@ class Ranks(World):
     def failing(self, code: int) -> contextlib.AbstractContextManager[None]:
         """Return a context for the report of an error that ends all; see `World.failing`."""
         return self._watch.failing(code)
+
+
+def _from_difference(one: str, two: str) -> tuple[str, str]:
+    """Return two texts, shortened if they are long to what lies around the first difference."""
+    equal = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+    begin = max(0, equal - 40)
+    one, two = (text if len(text) <= 120 else f"...{text[begin:][:120]}" for text in (one, two))
+    return one, two
 
 
 def _layout(parameter: Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import os
 import sys
@@ -9,6 +10,7 @@ import sys
 from ..errors import ArgumentError
 from .world import World
 
+_JOINING = 60.0  # seconds
 # What the launchers of MPICH (and Intel MPI), Open MPI and MVAPICH tell the processes that they start.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -19,7 +21,7 @@ def world() -> World:
 
     The first call on several ranks sets the number of threads to 1, unless ``TGS_THREADS`` is set, and starts a thread
     that watches the other ranks: if one was killed or stopped, or ends early, all end. So does an exception that no
-    rank catches.
+    rank catches. Ranks that have not all joined within a minute end, too, with a traceback.
 
     Returns
     -------
@@ -40,6 +42,15 @@ def world() -> World:
     started = max(int(os.environ.get(name, "1")) for name in _SIZES)
     if started == 1 and "mpi4py.MPI" not in sys.modules:
         return World()
+    # Until all have joined nobody watches them, and MPI does not let other threads run: a stopped rank would block all.
+    faulthandler.dump_traceback_later(_JOINING, exit=True, file=2)
+    try:
+        return _wait_until_all_ranks_have_joined(started)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _wait_until_all_ranks_have_joined(started: int) -> World:  # the name is in the traceback of the one that waited
     try:
         from mpi4py import MPI
     except ImportError as error:

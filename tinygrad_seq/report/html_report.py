@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.files import write_atomically
+from ..errors import ArgumentError
 from ..nn import Module
+from ..train.run_folder import StoredRun
 from .anatomy import anatomy
 from .page import write_page
 from .reported import Subject, load_model, now, open_subject, use_model
@@ -44,9 +46,9 @@ def html(
     model : Module, optional
         The model to look into; by default that of the run. It is not changed.
     inputs : array_like or tuple, optional
-        What to call `model` with, e.g. tokens (T, N). Gates are shown of the first sequence.
+        With `model`: what to call it with, e.g. tokens (T, N). Gates are shown of the first sequence.
     labels : sequence of str, optional
-        Names of the rows of the model's embedding table; by default the tokens of the run, or the numbers of the rows.
+        With `model`: names of the rows of its embedding table; by default the tokens of the run, or numbers.
     text : str, optional
         The sentence that a language model reads for the report; by default a held-out text of the run.
     checkpoint : str, optional
@@ -59,7 +61,8 @@ def html(
     Raises
     ------
     ArgumentError
-        If `source` is no run, another argument has the wrong type, or matplotlib is not installed.
+        If `source` is no run, another argument has the wrong type or would have no effect, or matplotlib is not
+        installed.
     DataError
         If `text` cannot be encoded.
     CheckpointError
@@ -75,6 +78,7 @@ def html(
     ...         "Two evaluations" in page.read()
     True
     """
+    check_options("report.html", source, model, inputs=inputs, labels=labels, text=text, checkpoint=checkpoint)
     figures = Figures("report.html")
     subject, run = open_subject("report.html", source, title=title, trust=trust)
     if run is not None and model is None:
@@ -82,6 +86,17 @@ def html(
     if model is not None:
         use_model("report.html", subject, model, inputs, labels)
     write_report(subject, figures, path)
+
+
+def check_options(caller: str, source: Any, model: Any, **options: Any) -> None:
+    """Raise an ArgumentError if an option would have no effect."""
+    stored = isinstance(source, str | os.PathLike | StoredRun)
+    wrong = {"model": ("inputs", "labels")} if model is None else {}
+    wrong |= {} if stored and model is None else {"a run folder, and no model of your own": ("text", "checkpoint")}
+    for needed, names in wrong.items():
+        for name in names:
+            if options.get(name) is not None:
+                raise ArgumentError(f"{caller}: expected {needed} with {name}, got {name} alone; leave {name} out.")
 
 
 def write_report(subject: Subject, figures: Figures, path: str | os.PathLike[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ..base.files import open_atomically
 from ..nn import Module
-from .html_report import html, page_of
+from .html_report import check_options, html, page_of
 from .reported import Subject, open_subject
 from .svg import Figures
 
@@ -40,7 +40,7 @@ class Live:
     Raises
     ------
     ArgumentError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or an argument would have no effect.
 
     Examples
     --------
@@ -65,6 +65,7 @@ class Live:
         title: str | None = None,
         trust: bool = False,
     ) -> None:
+        check_options("report.Live", source, model, inputs=inputs, labels=labels, text=text)
         Figures("report.Live")
         self.path, self._source = path, source
         self._options = {

@@ -8,6 +8,8 @@ from pathlib import Path
 from .markup import Markup, element, join
 from .sections import Section
 
+_CONTROLS = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}
+"""Control characters, which a sample may hold, are no characters of HTML."""
 _STYLE = Path(__file__).with_name("page.css")
 
 
@@ -34,7 +36,7 @@ def write_page(
         element("main", *[_section(section) for section in sections]),
     ]
     page = element("html", element("head", *head), element("body", *body), lang="en")
-    return f"<!doctype html>\n{page}\n".encode()
+    return f"<!doctype html>\n{page}\n".translate(_CONTROLS).encode("utf-8", "replace")
 
 
 def _section(section: Section) -> Markup:

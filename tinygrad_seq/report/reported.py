@@ -27,7 +27,7 @@ from ..train import run_files
 from ..train.config import TrainingConfig
 from ..train.manifest import LANGUAGE_MODEL
 from ..train.run import Run
-from ..train.run_folder import RunFolder
+from ..train.run_folder import RunFolder, StoredRun
 from ..train.text import open_text
 from .markup import visible
 from .series import Row, read_all
@@ -112,10 +112,12 @@ def open_subject(
         If `source` is none of them, or no folder of a run.
     """
     run: Run | None = source if isinstance(source, Run) else None
+    if isinstance(source, StoredRun):
+        source = source.folder
     if run is None and not isinstance(source, str | os.PathLike):
         rows = _rows_of(caller, source)
         return Subject(title or "Training run", rows), None
-    folder = run.folder if run is not None else Path(source)
+    folder = Path(source)
     config, metrics = (run_files.locate(folder, name) for name in ("config.json", "metrics.jsonl"))
     if not (os.path.lexists(config) or os.path.lexists(metrics)):
         raise ArgumentError(

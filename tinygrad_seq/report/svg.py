@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from ..base.files import printable
 from .curve import figures
 from .markup import Markup, element
 
@@ -89,6 +91,7 @@ class Figures:
             A legend, which stands above the figure.
         """
         import matplotlib as mpl
+        import matplotlib.text
 
         written = io.BytesIO()
         with mpl.rc_context():
@@ -97,7 +100,11 @@ class Figures:
             figure = self._make(WIDTH, height)
             figure.set_layout_engine("none")
             paint(figure)
-            figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+            for text in figure.findobj(mpl.text.Text):
+                text.set_text(printable(text.get_text()))  # XML has no control characters
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has others
+                figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
         self._count += 1
         svg = _inline(written.getvalue().decode(), f"f{self._count}-", label)
         below = [element("p", *caption)] if caption else []

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from ..data import Labels
 from ..errors import DataError
 from ..nn import Cell
-from ..tasks.targets import ClassTargets, Targets
+from ..tasks.task_targets import ClassTargets, Targets
 from .sequence_estimator import SequenceEstimator, store
 
 
@@ -153,7 +153,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         """
         return self._train(X, y, sample_weight, again=hasattr(self, "_fitted"), epochs=1, classes=classes)
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probabilities of the classes.
 
         Parameters
@@ -168,7 +168,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         """
         return self._trained.predict_proba(self._columns(X))
 
-    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of `predict_proba`.
 
         Parameters
@@ -193,8 +193,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
             self.classes_ = np.unique(y if classes is None else column_or_1d(classes))
         if len(unseen := np.setdiff1d(y, self.classes_)):
             raise DataError(
-                f"{type(self).__name__}: expected the classes {self.classes_.tolist()}, got {unseen.tolist()} too; pass "
-                "all classes to fit, or to the first call of partial_fit."
+                f"{type(self).__name__}: expected the classes {self.classes_.tolist()}, got {unseen.tolist()} too; "
+                "pass all classes to fit, or to the first call of partial_fit."
             )
         return ClassTargets(Labels(range(len(self.classes_)))), np.searchsorted(self.classes_, y)
 
@@ -204,7 +204,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
     def _weighted(self, y: Any, weights: NDArray[Any] | None) -> NDArray[Any] | None:
         if self.class_weight is None:
             return weights
-        balanced = compute_sample_weight(self.class_weight, self.classes_[y])
+        balanced: NDArray[Any] = compute_sample_weight(self.class_weight, self.classes_[y])
         return balanced if weights is None else balanced * weights
 
     def _held_out_score(self, found: Any, y: Any) -> float:

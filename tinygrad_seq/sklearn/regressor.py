@@ -12,15 +12,15 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from ..nn import Cell
 from ..tasks.scores import evaluate_numbers
-from ..tasks.targets import NumberTargets, Targets
+from ..tasks.task_targets import NumberTargets, Targets
 from .sequence_estimator import SequenceEstimator, store
 
 
 class SequenceRegressor(RegressorMixin, MultiOutputMixin, SequenceEstimator):  # type: ignore[misc]
     """Predict one or more numbers per sequence with a recurrent network; the conventions are those of `MLPRegressor`.
 
-    The network is that of `SequenceClassifier` with a linear output. Targets are standardised for the training; the loss
-    is their mean squared error.
+    The network is that of `SequenceClassifier` with a linear output. Targets are standardised for the training; the
+    loss is their mean squared error.
 
 
     Parameters

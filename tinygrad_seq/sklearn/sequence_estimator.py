@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -25,7 +26,7 @@ from ..tasks import FittedTask, TaskSettings
 from ..tasks.columns import NumberColumn
 from ..tasks.dataset import Dataset
 from ..tasks.fitted import COLUMN, pick
-from ..tasks.targets import Targets
+from ..tasks.task_targets import Targets
 from ..tasks.training import make_optimizer, train
 
 
@@ -44,6 +45,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     validation_fraction: float
     warm_start: bool
     random_state: Any
+    _is_table: bool  # whether X was an array (N, T) in fit
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Train from new initial weights, or with ``warm_start`` from the present ones.
@@ -168,7 +170,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         if isinstance(X, list | tuple) and not _is_table(X) and (reset or not self._is_table):
             if reset:
                 self._is_table = False
-                vars(self).pop("n_features_in_", None)
+                self.__dict__.pop("n_features_in_", None)
             return list(X)
         if getattr(X, "ndim", None) == 3 and (reset or not self._is_table):
             self._is_table = False
@@ -232,18 +234,18 @@ class _Course:
         of.n_iter_ += 1
         of.loss_curve_.append(row["loss"])
         if of.verbose:
-            print(f"Iteration {of.n_iter_}, loss = {row['loss']:.8f}")
+            sys.stdout.write(f"Iteration {of.n_iter_}, loss = {row['loss']:.8f}\n")
         better = self._judge(row["loss"]) if self.unseen is None else self._judge_unseen(*self.unseen)
         self.waited = 0 if better else self.waited + 1
         if self.waited > of.n_iter_no_change:
             self.stopped = True
             if of.verbose:
-                print(f"No improvement by more than tol={of.tol} for {of.n_iter_no_change} iterations. Stopping.")
+                sys.stdout.write(f"No improvement by tol={of.tol} in {of.n_iter_no_change} iterations: stopped.\n")
             fit.stop()
 
     def _judge(self, loss: float) -> bool:
         of = self.estimator
-        better = loss <= of.best_loss_ - of.tol
+        better: bool = loss <= of.best_loss_ - of.tol
         of.best_loss_ = min(of.best_loss_, loss)
         return better
 
@@ -253,8 +255,8 @@ class _Course:
         of.validation_scores_.append(score)
         of.best_loss_ = None
         if of.verbose:
-            print(f"Validation score: {score:f}")
-        better = score >= of.best_validation_score_ + of.tol
+            sys.stdout.write(f"Validation score: {score:f}\n")
+        better: bool = score >= of.best_validation_score_ + of.tol
         if score > of.best_validation_score_:
             of.best_validation_score_ = score
             self.best = {name: array.copy() for name, array in of._fitted.model.state_dict().items()}
@@ -275,9 +277,9 @@ class _Course:
 def _limit_threads() -> None:
     """In a process that joblib started, use as many threads as it allows, which it says by OMP_NUM_THREADS."""
     allowed = os.environ.get("OMP_NUM_THREADS", "")
-    if multiprocessing.parent_process() is not None and allowed.isdigit() and "TGS_THREADS" not in os.environ:
-        if package.get_num_threads() > int(allowed) > 0:
-            package.set_num_threads(int(allowed))
+    told = multiprocessing.parent_process() is not None and allowed.isdigit() and "TGS_THREADS" not in os.environ
+    if told and package.get_num_threads() > int(allowed) > 0:
+        package.set_num_threads(int(allowed))
 
 
 def _is_table(X: Sequence[Any]) -> bool:

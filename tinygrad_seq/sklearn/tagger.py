@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ..data import Labels
 from ..nn import Cell
 from ..tasks.scores import evaluate_tags
-from ..tasks.targets import TagTargets, Targets
+from ..tasks.task_targets import TagTargets, Targets
 from .sequence_estimator import SequenceEstimator, store
 
 
@@ -154,7 +154,7 @@ class SequenceTagger(SequenceEstimator):
         """
         return self._train(X, y, sample_weight, again=hasattr(self, "_fitted"), epochs=1, classes=classes)
 
-    def predict_proba(self, X: Any) -> list[NDArray[np.floating]]:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probabilities of the tags at each step; under a CRF the marginals.
 
         Parameters
@@ -215,7 +215,7 @@ class SequenceTagger(SequenceEstimator):
         return found
 
     def _held_out_score(self, found: Any, y: Any) -> float:
-        return evaluate_tags(found, [list(tags) for tags in y], self._fitted.targets.labels.classes).score
+        return evaluate_tags(found, [list(tags) for tags in y], self.classes_.tolist()).score
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

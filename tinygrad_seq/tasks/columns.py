@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +22,10 @@ CALLER = "fit_task"
 
 
 def to_round_size(rows: Ints) -> Ints:
-    """Repeat the last of some rows until there are 2 ** k or 3 * 2 ** k: a scan is prepared anew for each batch size."""
+    """Repeat the last row until there are 2 ** k or 3 * 2 ** k: a scan is prepared anew for each batch size."""
     size = 1 << (len(rows) - 1).bit_length()
     size = 3 * size // 4 if 4 * len(rows) <= 3 * size and size > 2 else size
     return np.pad(rows, (0, size - len(rows)), mode="edge")
-
-
-class Encoded(Protocol):
-    """A column as arrays.
-
-    Attributes
-    ----------
-    lengths
-        (N,), the number of steps of each sequence; None if the column has one value per sequence.
-    """
-
-    lengths: Ints | None
-
-    def at(self, rows: Ints, index: Ints) -> Any:
-        """Return what the model reads: the values of sequences `rows` (N,), at the positions `index` (T, N)."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +36,7 @@ class Values:
     lengths: Ints | None
 
     def at(self, rows: Ints, index: Ints) -> Any:
+        """Return the values of sequences `rows` (N,) at the positions `index` (T, N)."""
         if self.lengths is not None:
             return self.values[index]
         chosen = self.values[rows]
@@ -68,25 +54,18 @@ class Spelled:
     lengths: Ints
 
     def at(self, rows: Ints, index: Ints) -> Any:
+        """Return words (T, N); letters (L, M) and sizes (M,) of M spellings; and the spelling of each word (T, N)."""
         chosen, places = np.unique(self.spellings[index], return_inverse=True)
         chosen = to_round_size(chosen)
         sizes = self.sizes[chosen]
         return self.words[index], self.letters[: sizes.max(), chosen], sizes, places.reshape(index.shape)
 
 
+Encoded = Values | Spelled
+"""A column as arrays: ``lengths``, None for one value per sequence, and ``at``, what a model reads of a batch."""
+
+
 # ---------------------------------------------------------------------------------------------------- the kinds
-
-
-class Column(Protocol):
-    """What is known about a column after training: how to encode new entries of it."""
-
-    kind: str
-
-    def encode(self, name: str, entries: Sequence[Any]) -> Encoded:
-        """Return the entries of a column as arrays."""
-
-    def content(self) -> dict[str, Any]:
-        """Return the column as JSON values."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +91,7 @@ class TextColumn:
     letters: Vocabulary | None = None
 
     @classmethod
-    def fit(cls, name: str, entries: Sequence[Any], kind: str, *, max_words: int, letters: bool) -> Self:
+    def fit(cls, name: str, entries: Sequence[Any] | NDArray[Any], kind: str, *, max_words: int, letters: bool) -> Self:
         """Find the tokens of a column."""
         tokens = [*_tokens(name, entries, kind)]
         vocabulary = Vocabulary.build(tokens, "char" if kind == "letters" else "word", max_size=max_words)
@@ -122,7 +101,7 @@ class TextColumn:
         spelled = Vocabulary.build(["".join(each) for each in tokens]) if letters and kind == "words" else None
         return cls(kind, vocabulary, frequent, spelled)
 
-    def encode(self, name: str, entries: Sequence[Any]) -> Encoded:
+    def encode(self, name: str, entries: Sequence[Any] | NDArray[Any]) -> Encoded:
         """Return the entries as indices; unknown tokens are ``<UNK>``."""
         tokens = [*_tokens(name, entries, self.kind)]
         encoded = [self.vocabulary.encode(each) for each in tokens]
@@ -171,12 +150,12 @@ class NumberColumn:
     scale: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, name: str, entries: Sequence[Any], kind: str) -> Self:
+    def fit(cls, name: str, entries: Sequence[Any] | NDArray[Any], kind: str) -> Self:
         """Measure the mean and the standard deviation of each feature."""
         values, _ = _numbers(name, entries, kind, None)
         return cls(kind, *moments(values))
 
-    def encode(self, name: str, entries: Sequence[Any]) -> Encoded:
+    def encode(self, name: str, entries: Sequence[Any] | NDArray[Any]) -> Encoded:
         """Return the standardised numbers, in the default dtype."""
         values, lengths = _numbers(name, entries, self.kind, len(self.mean))
         return Values(((values - self.mean) / self.scale).astype(default_dtype()), lengths)
@@ -191,6 +170,9 @@ class NumberColumn:
         return cls(content["kind"], np.array(content["mean"]), np.array(content["scale"]))
 
 
+Column = TextColumn | NumberColumn
+
+
 def moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and the standard deviation of each column; 1 where a column is constant."""
     mean = values.mean(axis=0)
@@ -199,7 +181,7 @@ def moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return mean, np.where(constant, 1.0, scale)
 
 
-def fit_column(name: str, entries: Sequence[Any], kind: str, *, max_words: int, letters: bool) -> Column:
+def fit_column(name: str, entries: Sequence[Any] | NDArray[Any], kind: str, *, max_words: int, letters: bool) -> Column:
     """Return the column of `kind` that encodes entries like these.
 
     Raises
@@ -218,10 +200,10 @@ def fit_column(name: str, entries: Sequence[Any], kind: str, *, max_words: int, 
 
 def column_from(content: Mapping[str, Any]) -> Column:
     """Return the column that `content`, JSON values, describes."""
-    return (NumberColumn if "mean" in content else TextColumn).from_content(content)
+    return NumberColumn.from_content(content) if "mean" in content else TextColumn.from_content(content)
 
 
-def guess_kind(entries: Sequence[Any]) -> str:
+def guess_kind(entries: Sequence[Any] | NDArray[Any]) -> str:
     """Return the kind of a column, guessed from its entries.
 
     Parameters
@@ -256,7 +238,7 @@ def guess_kind(entries: Sequence[Any]) -> str:
 # ------------------------------------------------------------------------------------------------ the entries
 
 
-def _tokens(name: str, entries: Sequence[Any], kind: str) -> Iterator[Sequence[str]]:
+def _tokens(name: str, entries: Sequence[Any] | NDArray[Any], kind: str) -> Iterator[Sequence[str]]:
     """Yield the tokens of each entry."""
     for row, entry in enumerate(entries):
         if kind == "words" and isinstance(entry, list | tuple | np.ndarray):
@@ -274,15 +256,14 @@ def _tokens(name: str, entries: Sequence[Any], kind: str) -> Iterator[Sequence[s
 
 
 def _numbers(
-    name: str, entries: Sequence[Any], kind: str, features: int | None
+    name: str, entries: Sequence[Any] | NDArray[Any], kind: str, features: int | None
 ) -> tuple[NDArray[np.float64], Ints | None]:
     """Return the numbers of all steps (steps, F), and the lengths (N,)."""
-    rows: Sequence[NDArray[np.float64]]
     if isinstance(entries, np.ndarray) and entries.dtype.kind in "biuf":
-        rows, checked = entries.astype(np.float64), entries[:1]  # all rows have one shape
+        shapes, rows = [entries.shape[1:]], [*entries.astype(np.float64)]  # all rows have one shape
     else:
-        rows = checked = [_floats(name, row, entry) for row, entry in enumerate(entries)]
-    shapes = [row.shape for row in checked]
+        rows = [_floats(name, row, entry) for row, entry in enumerate(entries)]
+        shapes = [row.shape for row in rows]
     for row, shape in enumerate(shapes):
         if kind == "number" and shape != ():
             raise _wrong(name, row, "one number", f"shape {shape}")
@@ -290,13 +271,9 @@ def _numbers(
             raise _wrong(name, row, "numbers of shape (T,) or (T, F), for one step or more", f"shape {shape}")
         if shape[1:] != shapes[0][1:]:
             raise _wrong(name, row, f"numbers of shape {('T', *shapes[0][1:])} as in row 0", f"shape {shape}")
-    lengths = np.array([len(row) if kind == "numbers" else 1 for row in rows], np.int64)
+    lengths = np.array([len(values) if kind == "numbers" else 1 for values in rows], np.int64)
     count = shapes[0][1] if len(shapes[0]) == 2 else 1
-    stacked = (
-        np.asarray(rows).reshape(-1, count)
-        if checked is not rows
-        else np.concatenate([row.reshape(-1, count) for row in rows])
-    )
+    stacked = np.concatenate([values.reshape(-1, count) for values in rows])
     if features is not None and stacked.shape[1] != features:
         raise _wrong(name, 0, f"{features} features, as in training", f"{stacked.shape[1]}")
     if not np.isfinite(stacked).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ class Batches:
     shuffle: bool = True
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
+        return math.ceil(len(self.data) / self.batch_size)
 
     def rows(self) -> list[Ints]:
         """Return the sequences of each batch; with several ranks, those of this rank."""

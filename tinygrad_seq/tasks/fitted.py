@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -22,11 +22,11 @@ from .columns import Column, Encoded, column_from, fit_column, guess_kind, to_ro
 from .dataset import Batches, Dataset
 from .scores import Evaluation, evaluate_classes, evaluate_numbers, evaluate_tags
 from .sequence_model import SequenceModel
-from .targets import KINDS, ClassTargets, Loss, NumberTargets, Targets, check_count
 from .task_settings import TaskSettings
+from .task_targets import KINDS, ClassTargets, Loss, NumberTargets, Rows, Targets, check_count
 from .training import EVALUATED_AT_ONCE, make_optimizer, open_run, read_run, save_run, train
 
-Entries = Sequence[Any] | Mapping[str, Sequence[Any]]
+Entries = Rows | Mapping[str, Rows]
 COLUMN = "x"
 
 
@@ -112,13 +112,13 @@ class FittedTask:
         """The classes or tags; None for numbers."""
         return self.targets.labels
 
-    def dataset(self, X: Entries, y: Sequence[Any] | None = None, weights: NDArray[Any] | None = None) -> Dataset:
+    def dataset(self, X: Entries, y: Rows | None = None, weights: NDArray[Any] | None = None) -> Dataset:
         """Return data as the arrays that the model reads.
 
         Parameters
         ----------
         X, y
-            As for `fit_task`; without `y`, data to predict.
+            As for `fit_task`; without `y`, data to predict. Further columns than those of the task are not read.
         weights : ndarray, shape (N,), optional
             How much each sequence counts.
 
@@ -130,20 +130,22 @@ class FittedTask:
         Raises
         ------
         ArgumentError, DataError
-            If the columns are not those of the task, or an entry does not fit; the message names column and row.
+            If a column of the task is missing, or an entry does not fit; the message names column and row.
         """
+        if not isinstance(X, Mapping):
+            X = {next(iter(self.columns)) if len(self.columns) == 1 else COLUMN: X}
         entries = named_columns(X)
-        if entries.keys() != self.columns.keys():
+        if missing := [name for name in self.columns if name not in entries]:
             raise ArgumentError(
-                f"FittedTask: expected the columns {', '.join(self.columns)}, got {', '.join(entries)}; pass those that "
-                "the model was trained with."
+                f"FittedTask: expected the columns {', '.join(self.columns)}, got {', '.join(entries)}; add "
+                f"{', '.join(missing)}."
             )
         encoded = {name: column.encode(name, entries[name]) for name, column in self.columns.items()}
         lengths = _lengths(encoded)
         targets = None if y is None else self.targets.encode(y, lengths)
         return Dataset([*encoded.values()], lengths, targets, _weights(weights, len(lengths)))
 
-    def held_out(self, X: Entries, y: Sequence[Any]) -> Dataset:
+    def held_out(self, X: Entries, y: Rows) -> Dataset:
         """Return data whose loss is to be measured, as `dataset`.
 
         Parameters
@@ -308,12 +310,10 @@ class FittedTask:
         ArgumentError, DataError
             As `dataset`; also if the task predicts numbers.
         """
-        if isinstance(self.targets, NumberTargets):
-            raise ArgumentError("FittedTask.predict_proba: expected classes or tags, got numbers; call predict.")
         found = self._apply(self.dataset(X), self.targets.probabilities)
         return np.stack(found) if isinstance(self.targets, ClassTargets) else found
 
-    def evaluate(self, X: Entries, y: Sequence[Any]) -> Evaluation:
+    def evaluate(self, X: Entries, y: Rows) -> Evaluation:
         """Return the scores of the predictions.
 
         Parameters
@@ -353,12 +353,12 @@ class FittedTask:
 def fit_task(
     task: str,
     X: Entries,
-    y: Sequence[Any],
+    y: Rows,
     *,
     columns: str | Mapping[str, str] | None = None,
-    validation: float | tuple[Entries, Sequence[Any]] | None = 0.1,
-    test: tuple[Entries, Sequence[Any]] | None = None,
-    sample_weight: Sequence[float] | None = None,
+    validation: float | tuple[Entries, Rows] | None = 0.1,
+    test: tuple[Entries, Rows] | None = None,
+    sample_weight: Rows | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     callbacks: Any = (),
@@ -468,7 +468,7 @@ def fit_task(
 # --------------------------------------------------------------------------------------------------- the data
 
 
-def named_columns(X: Entries) -> dict[str, Sequence[Any]]:
+def named_columns(X: Entries) -> dict[str, Any]:
     """Return the columns by name, checked: there is one, and all have equally many entries; a single one is ``"x"``."""
     columns = dict(X) if isinstance(X, Mapping) else {COLUMN: X}
     for name, entries in columns.items():
@@ -483,15 +483,15 @@ def named_columns(X: Entries) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def _kinds(entries: Mapping[str, Sequence[Any]], given: str | Mapping[str, str] | None) -> dict[str, str]:
+def _kinds(entries: Mapping[str, Rows], given: str | Mapping[str, str] | None) -> dict[str, str]:
     if given is None:
         return {name: guess_kind(column) for name, column in entries.items()}
     if isinstance(given, str):
         given = dict.fromkeys(entries, given)
     if not given or (unknown := [name for name in given if name not in entries]):
+        got = ", ".join(unknown) if given else "none"
         raise ArgumentError(
-            f"fit_task: expected kinds of the columns {', '.join(entries)}, got {', '.join(unknown) if given else 'none'}; "
-            "correct the names."
+            f"fit_task: expected kinds of the columns {', '.join(entries)}, got {got}; correct the names."
         )
     return dict(given)
 
@@ -521,8 +521,8 @@ def _weights(given: Any, count: int) -> NDArray[Any] | None:
     weights = np.asarray(given, package.default_dtype())
     if weights.shape != (count,) or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise DataError(
-            f"sample_weight: expected {count} numbers >= 0, one of them positive, got an array of shape {weights.shape}; "
-            "pass a weight per sequence."
+            f"sample_weight: expected {count} numbers >= 0, one of them positive, got an array {weights.shape}; pass "
+            "a weight per sequence."
         )
     return weights
 

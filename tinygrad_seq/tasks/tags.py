@@ -16,8 +16,8 @@ Flags = NDArray[np.bool_]
 def allowed_tags(tags: Sequence[str], scheme: str) -> tuple[Flags, Flags, Flags]:
     """Return which tags may come first (K,), which may follow which (K, K), and which may come last (K,).
 
-    In both schemes ``I-X`` follows only ``B-X`` or ``I-X``. In BIOES so does ``E-X``, and a span that began with ``B-X``
-    ends with ``E-X``.
+    In both schemes ``I-X`` follows only ``B-X`` or ``I-X``. In BIOES so does ``E-X``, and a span that began with
+    ``B-X`` ends with ``E-X``.
     """
     continues = np.array([tag[0] in "IE" for tag in tags])
     is_open = np.array([tag[0] in "BI" for tag in tags])

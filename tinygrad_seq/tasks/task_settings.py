@@ -128,7 +128,25 @@ class TaskSettings:
 
     @classmethod
     def of(cls, task: str, **settings: Any) -> Self:
-        """Return settings; raise an ArgumentError that lists the names if one is unknown."""
+        """Return settings.
+
+        Parameters
+        ----------
+        task : str
+            The task.
+        **settings
+            The other settings.
+
+        Returns
+        -------
+        TaskSettings
+            The settings.
+
+        Raises
+        ------
+        ArgumentError
+            If one is unknown, with the names that there are, or out of range.
+        """
         names = [field.name for field in dataclasses.fields(cls)]
         if unknown := [name for name in settings if name not in names]:
             raise ArgumentError(
@@ -149,8 +167,8 @@ class TaskSettings:
             name = getattr(cell, "__name__", "")
             if getattr(nn, name, None) is not cell:
                 raise ArgumentError(
-                    f"FittedTask.save: expected a cell that can be named, got the class {name!r} of a program; write it "
-                    "to a file and pass cell='FILE.py:Class'."
+                    f"FittedTask.save: expected a cell that can be named, got the class {name!r} of a program; write "
+                    "it to a file and pass cell='FILE.py:Class'."
                 )
             cell = name
         return {**dataclasses.asdict(dataclasses.replace(self, cell="gru")), "cell": cell}

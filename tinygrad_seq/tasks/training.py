@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .. import optim
+from ..autograd.tensor import Tensor
 from ..base.files import write_atomically
 from ..distributed import world
 from ..errors import CheckpointError
@@ -17,10 +18,11 @@ from ..train import History, RunFolder, fit, run_files
 from ..train import trust as consent
 from ..train.lock import lock_run
 from ..train.run_folder import create_run
+from .columns import Ints
 from .dataset import Batches, Dataset
-
-if TYPE_CHECKING:
-    from .fitted import FittedTask
+from .sequence_model import SequenceModel
+from .task_settings import TaskSettings
+from .task_targets import Loss, Targets
 
 KIND = "task"
 EVALUATED_AT_ONCE = 128
@@ -28,14 +30,35 @@ EVALUATED_AT_ONCE = 128
 _CHANGEABLE = ("epochs", "patience")
 
 
-def make_optimizer(task: FittedTask) -> optim.AdamW:
+class Trainable(Protocol):
+    """What is trained and stored: a `FittedTask`."""
+
+    @property
+    def settings(self) -> TaskSettings: ...
+    @property
+    def targets(self) -> Targets: ...
+    @property
+    def model(self) -> SequenceModel: ...
+    @property
+    def history(self) -> History | None: ...
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings, columns and targets as JSON values."""
+
+    def loss(self, outputs: Tensor, targets: Any, weights: Any, lengths: Ints, /) -> Loss:
+        """Return the mean loss of a batch, and its weight."""
+
+
+def make_optimizer(task: Trainable) -> optim.AdamW:
     """Return the optimiser of a task."""
     return optim.AdamW(task.model.parameters(), lr=task.settings.lr, weight_decay=task.settings.weight_decay)
 
 
-def train(task: FittedTask, data: Dataset, optimizer: optim.Optimizer, **options: Any) -> History:
+def train(task: Trainable, data: Dataset, optimizer: optim.Optimizer, **options: Any) -> History:
     """Train the model of a task on encoded data; `options` are those of `fit`, with data sets for batches."""
-    held_out = {
+    held_out: dict[str, Any] = {
         name: Batches(options.pop(name), EVALUATED_AT_ONCE, shuffle=False)
         for name in ("validation", "test")
         if options.get(name) is not None
@@ -57,7 +80,7 @@ def train(task: FittedTask, data: Dataset, optimizer: optim.Optimizer, **options
 
 
 def open_run(
-    task: FittedTask,
+    task: Trainable,
     folder: str | os.PathLike[str] | None,
     facts: Mapping[str, Any],
     *,
@@ -88,7 +111,7 @@ def open_run(
     return RunFolder.open(folder, KIND)
 
 
-def save_run(task: FittedTask, folder: str | os.PathLike[str], *, force: bool) -> None:
+def save_run(task: Trainable, folder: str | os.PathLike[str], *, force: bool) -> None:
     """Write a fitted task as a run folder."""
     _create(task, Path(folder), task.facts, force=force)
     run = RunFolder.open(folder, KIND)
@@ -114,7 +137,7 @@ def read_run(folder: str | os.PathLike[str], *, trust: bool) -> RunFolder:
     return dataclasses.replace(run, config={**run.config, "settings": settings})
 
 
-def _stored(task: FittedTask) -> dict[str, Any]:
+def _stored(task: Trainable) -> dict[str, Any]:
     """Return the description of a task as its run folder holds it: a user's cell is its file ``cell.py``."""
     content = task.content()
     cell = content["settings"]["cell"]
@@ -132,7 +155,7 @@ def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
     return parts | settings
 
 
-def _create(task: FittedTask, folder: Path, facts: Mapping[str, Any], *, force: bool) -> None:
+def _create(task: Trainable, folder: Path, facts: Mapping[str, Any], *, force: bool) -> None:
     cell = task.settings.content()["cell"]
 
     def fill(prepared: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from .callbacks import Callback
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig
-from .fitting import Fit, fit
+from .fitting import fit
 from .history import History, print_row
 from .language_model import LanguageModel
 from .loop import TrainingSteps, evaluate
@@ -18,7 +18,6 @@ from .updates import Step
 __all__ = [
     "Callback",
     "EarlyStopping",
-    "Fit",
     "History",
     "LanguageModel",
     "Run",

@@ -259,9 +259,10 @@ class Driver(ABC):
                     self.seconds = time.perf_counter() - began
                     if self.limits.minutes:
                         self.seconds = ranks.agree(False, self.seconds)[1]
-                    if step is None and not self._is_due(step):
+                    is_due = self._is_due(step)
+                    if step is None and not is_due:
                         continue
-                    if self._is_due(step):
+                    if is_due:
                         self._due = self._last
                         self.save(run)
                     elif step is not None and self._reports():
@@ -377,7 +378,7 @@ class Driver(ABC):
         if not math.isfinite(value):
             raise AnomalyError(
                 f"{self._caller}: expected a finite value to compare evaluations by, got {value} at step "
-                f"{self.steps.number}; resume from an earlier checkpoint with a smaller lr, or start again with it."
+                f"{self.steps.number}; go back to an earlier checkpoint, or start again with a smaller lr."
             )
         for schedule in flatten(self.steps.scheduler)[0]:
             if isinstance(schedule, ReduceLROnPlateau):

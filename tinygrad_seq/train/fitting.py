@@ -34,6 +34,7 @@ class BatchUpdates(Updates):
     """One update per batch of `fit`."""
 
     _caller = "fit"
+    _advice = "resume with a smaller clip_norm, or start again with a smaller lr"
 
     def __init__(self, task: Task, batches: Source, optimizer: optim.Optimizer, **options: Any) -> None:
         super().__init__(task.model, optimizer, **options)
@@ -273,7 +274,7 @@ class Fit(Driver):
             if saved != value:
                 raise CheckpointError(
                     f"fit: expected {name}={saved!r}, as '{run.folder}' was started, got {value!r}; "
-                    "pass the same, or start a new run."
+                    "pass the same, or start a new run with these weights (RunFolder.load_weights)."
                 )
 
 

@@ -92,8 +92,11 @@ def read(path: Path, caller: str = "Run.open") -> dict[str, Any]:
     return content
 
 
-def with_defaults(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return `facts` with the values of missing ones that every run has."""
+def with_defaults(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts in `content`; of a language model with the values of missing ones that every run has."""
+    facts: dict[str, Any] = content["facts"]
+    if content["kind"] != LANGUAGE_MODEL:
+        return facts
     return {name: default for name, (default, _) in _FACTS.items() if name not in ("parts", "origin")} | facts
 
 

@@ -176,7 +176,7 @@ class Run(StoredRun):
                     f"Run.open: expected the cell that was trained in '{path}', got other code; restore the file."
                 )
             config = dataclasses.replace(config, cell=f"{path}:{config.cell.rpartition(':')[2]}")
-        facts = manifest.with_defaults(content["facts"])
+        facts = manifest.with_defaults(content)
         return cls(folder=root, config=config, vocabulary=vocabulary, facts=facts, id=content.get("id"))
 
     def load_model(self, name: str | None = None) -> tuple[LanguageModel, int]:

@@ -431,7 +431,7 @@ class RunFolder(StoredRun):
             folder=root,
             kind=content["kind"],
             config=content["config"],
-            facts=content["facts"],
+            facts=manifest.with_defaults(content),
             id=content.get("id"),
         )
 

@@ -76,7 +76,9 @@ class Updates(ABC):
         ``"bfloat16"`` to train inside `autocast`.
     """
 
+    # In messages: what the user called, and what to do if training diverges.
     _caller = "TrainingSteps"
+    _advice = "resume from a checkpoint with a smaller lr or clip_norm, or start again with them"
 
     def __init__(
         self,
@@ -169,8 +171,8 @@ class Updates(ABC):
         except AnomalyError as error:
             found, cause = f"loss {loss} and gradients that are not", error
         raise AnomalyError(
-            f"{self._caller}: expected a finite loss and gradient at step {self.number + 1}, got {found}; resume from "
-            "a checkpoint with a smaller lr or clip_norm, or start again with them."
+            f"{self._caller}: expected a finite loss and gradient at step {self.number + 1}, got {found}; "
+            f"{self._advice}."
         ) from cause
 
     # ------------------------------------------------------------------------------------------- saved state

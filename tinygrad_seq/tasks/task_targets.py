@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,43 +13,62 @@ from numpy.typing import NDArray
 from ..autograd.tensor import Tensor
 from ..base.settings import default_dtype
 from ..data import Labels
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from ..functional import cross_entropy, mean, square, sum
-from ..ops.normalisation import softmax
 from ..metrics.classification import mark_spans
+from ..ops.normalisation import softmax
 from .columns import Ints, Values, moments
-from .sequence_model import SequenceModel
 from .scores import evaluate_tags
+from .sequence_model import SequenceModel
 from .tags import allowed_tags, scheme_of
 
 Loss = tuple[Tensor, float]
+Rows = Sequence[Any] | NDArray[Any]
 
 
-class Targets(Protocol):
-    """What the model of a task is to predict."""
+class Targets(ABC):
+    """What the model of a task is to predict.
+
+    Attributes
+    ----------
+    labels : Labels or None
+        The classes or tags.
+    allowed
+        What `nn.CRF` allows, or None.
+    """
 
     labels: Labels | None
     allowed: Any
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """K, the outputs of the model."""
 
-    def check(self, targets: Sequence[Any]) -> None:
+    def check(self, targets: Rows) -> None:  # noqa: B027 (most targets need no check)
         """Raise if the loss of targets would not be finite."""
 
-    def encode(self, targets: Sequence[Any], lengths: Ints) -> Values:
+    @abstractmethod
+    def encode(self, targets: Rows, lengths: Ints) -> Values:
         """Return the targets of N sequences as arrays."""
 
+    @abstractmethod
     def loss(self, model: SequenceModel, outputs: Tensor, targets: Any, weights: Any, lengths: Ints) -> Loss:
         """Return the mean loss of a batch, and its weight."""
 
+    @abstractmethod
     def predictions(self, model: SequenceModel, outputs: Tensor, lengths: Ints) -> list[Any]:
         """Return the prediction for each sequence of a batch."""
 
+    @abstractmethod
+    def probabilities(self, model: SequenceModel, outputs: Tensor, lengths: Ints) -> list[NDArray[Any]]:
+        """Return the probabilities of the labels for each sequence of a batch."""
+
+    @abstractmethod
     def metrics(self, model: SequenceModel) -> dict[str, Any]:
         """Return what evaluations measure besides the loss, as `fit` takes it."""
 
+    @abstractmethod
     def content(self) -> dict[str, Any]:
         """Return the targets as JSON values."""
 
@@ -61,24 +81,21 @@ def check_count(targets: Any, count: int) -> None:
 
 
 @dataclass(frozen=True)
-class ClassTargets:
+class ClassTargets(Targets):
     """One class per sequence; the loss is the cross entropy."""
 
     labels: Labels
     allowed = None
 
     @classmethod
-    def fit(cls, targets: Sequence[Any], labels: Labels | None = None) -> Self:
+    def fit(cls, targets: Rows, labels: Labels | None = None) -> Self:
         return cls(Labels.build(targets) if labels is None else labels)
 
     @property
     def outputs(self) -> int:
         return len(self.labels)
 
-    def check(self, targets: Sequence[Any]) -> None:
-        pass  # every target of the right kind has a finite loss
-
-    def encode(self, targets: Sequence[Any], lengths: Ints) -> Values:
+    def encode(self, targets: Rows, lengths: Ints) -> Values:
         check_count(targets, len(lengths))
         return Values(self.labels.encode(targets), None)
 
@@ -106,7 +123,7 @@ class ClassTargets:
 
 
 @dataclass(frozen=True)
-class TagTargets:
+class TagTargets(Targets):
     """One tag per step; the loss is that of the CRF, or the cross entropy, per step.
 
     Attributes
@@ -121,7 +138,7 @@ class TagTargets:
     scheme: str | None
 
     @classmethod
-    def fit(cls, targets: Sequence[Any], labels: Labels | None = None) -> Self:
+    def fit(cls, targets: Rows, labels: Labels | None = None) -> Self:
         lists = [_tags(row, tags) for row, tags in enumerate(targets)]
         if labels is None:
             labels = Labels.build(tag for tags in lists for tag in tags)
@@ -136,15 +153,15 @@ class TagTargets:
         """What `nn.CRF` allows."""
         return None if self.scheme is None else allowed_tags([str(tag) for tag in self.labels.classes], self.scheme)
 
-    def check(self, targets: Sequence[Any]) -> None:
+    def check(self, targets: Rows) -> None:
         for row, tags in enumerate(targets):
             if self.scheme is not None and set(tags) > {"O"} and scheme_of([tags]) not in ("BIO", self.scheme):
                 raise DataError(
-                    f"y: expected tags that obey {self.scheme} like those of the training data, got {tags!r:.200} in row "
-                    f"{row}; correct the row."
+                    f"y: expected tags that obey {self.scheme} like those of the training data, got {tags!r:.200} in "
+                    f"row {row}; correct the row."
                 )
 
-    def encode(self, targets: Sequence[Any], lengths: Ints) -> Values:
+    def encode(self, targets: Rows, lengths: Ints) -> Values:
         check_count(targets, len(lengths))
         lists = [_tags(row, tags) for row, tags in enumerate(targets)]
         for row, (tags, length) in enumerate(zip(lists, lengths.tolist(), strict=True)):
@@ -210,7 +227,7 @@ class _TagScore:
 
 
 @dataclass(frozen=True)
-class NumberTargets:
+class NumberTargets(Targets):
     """Numbers per sequence; the loss is the mean squared error of the standardised numbers.
 
     Attributes
@@ -228,7 +245,7 @@ class NumberTargets:
     allowed = None
 
     @classmethod
-    def fit(cls, targets: Sequence[Any], labels: None = None) -> Self:
+    def fit(cls, targets: Rows) -> Self:
         rows = _rows(targets)
         return cls(*moments(rows.reshape(len(rows), -1)), rows.ndim == 1)
 
@@ -236,10 +253,7 @@ class NumberTargets:
     def outputs(self) -> int:
         return len(self.mean)
 
-    def check(self, targets: Sequence[Any]) -> None:
-        pass  # every target of the right kind has a finite loss
-
-    def encode(self, targets: Sequence[Any], lengths: Ints) -> Values:
+    def encode(self, targets: Rows, lengths: Ints) -> Values:
         check_count(targets, len(lengths))
         rows = _rows(targets)
         if rows.shape[1:] != (() if self.single else self.mean.shape):
@@ -258,6 +272,9 @@ class NumberTargets:
         rows = outputs.numpy().astype(np.float64) * self.scale + self.mean
         return [*(rows[:, 0] if self.single else rows)]
 
+    def probabilities(self, model: SequenceModel, outputs: Tensor, lengths: Ints) -> list[NDArray[Any]]:
+        raise ArgumentError("FittedTask.predict_proba: expected classes or tags, got numbers; call predict.")
+
     def metrics(self, model: SequenceModel) -> dict[str, Any]:
         return {}
 
@@ -275,7 +292,7 @@ def _tags(row: int, tags: Any) -> list[Any]:
     return tags.tolist() if isinstance(tags, np.ndarray) else list(tags)
 
 
-def _rows(targets: Sequence[Any]) -> NDArray[np.float64]:
+def _rows(targets: Rows) -> NDArray[np.float64]:
     try:
         rows = np.asarray(targets, np.float64)
     except (ValueError, TypeError) as error:
