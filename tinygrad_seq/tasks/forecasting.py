@@ -163,6 +163,13 @@ class ForecastScore:
         What it would be if the quantiles were right.
     unscaled : int
         The number of series that the two MASE leave out, because they repeat their seasons exactly.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.tasks import ForecastScore
+    >>> score = ForecastScore(0.8, 1.0, 5.0, 6.25, 0.75, 0.8, 0)
+    >>> score.mase < score.naive_mase
+    True
     """
 
     mase: float
@@ -258,17 +265,15 @@ class Forecaster:
         naive = np.stack([seasonal_naive(values, H, season) for values in history])
         inside = (found[..., 0] <= expected) & (expected <= found[..., -1])
         rows = [n for n, values in enumerate(history) if (values[season:] != values[:-season]).any()]
-        scaled = [
-            mase(each[rows], expected[rows], [history[n] for n in rows], season) if rows else math.nan
-            for each in (median, naive)
-        ]
+        past, known = [history[n] for n in rows], expected[rows]
         return ForecastScore(
-            *scaled,
-            float(np.abs(median - expected).mean()),
-            float(np.abs(naive - expected).mean()),
-            float(inside.mean()),
-            quantiles[-1] - quantiles[0],
-            len(arrays) - len(rows),
+            mase=mase(median[rows], known, past, season) if rows else math.nan,
+            naive_mase=mase(naive[rows], known, past, season) if rows else math.nan,
+            mae=float(np.abs(median - expected).mean()),
+            naive_mae=float(np.abs(naive - expected).mean()),
+            coverage=float(inside.mean()),
+            expected_coverage=quantiles[-1] - quantiles[0],
+            unscaled=len(arrays) - len(rows),
         )
 
     @classmethod
