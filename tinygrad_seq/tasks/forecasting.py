@@ -18,6 +18,7 @@ from ..autograd.tensor import Tensor
 from ..base import settings as package
 from ..base.modes import no_grad
 from ..data.sizes import positive_int
+from ..distributed import world
 from ..errors import ArgumentError, CheckpointError, DataError
 from ..functional import expand_dims, pinball_loss, reshape, transpose
 from ..metrics import mase, seasonal_naive
@@ -380,13 +381,17 @@ def fit_forecast(
     ends = [len(values) - chosen.horizon * (parts - 1) for values in arrays]
     training = _Windows(arrays, chosen, ends)
     latest = [np.array([end + (part + 1) * chosen.horizon for end in ends]) for part in range(parts - 1)]
-    held_out = [[training.batch(np.arange(len(arrays)), stops)] for stops in latest]
+    own = np.arange(len(arrays))[world().rows(len(arrays))]
+    held_out = [[training.batch(own, stops[own])] for stops in latest]
     with package.drawing_from(np.random.default_rng(chosen.seed)):
         model = ForecastModel(chosen)
         folder = None
         if run is not None:
             config = {**dataclasses.asdict(chosen), "quantiles": list(chosen.quantiles)}
-            folder = RunFolder.open(run, KIND) if resume else RunFolder.create(run, KIND, config, facts, force=force)
+            if world().is_writer and not resume:
+                RunFolder.create(run, KIND, config, facts, force=force)
+            world().broadcast(None)
+            folder = RunFolder.open(run, KIND)
             changed = [name for name, value in config.items() if folder.config.get(name) != value]
             if changed := [name for name in changed if name not in _CHANGEABLE]:
                 raise ArgumentError(
@@ -441,9 +446,9 @@ class _Windows:
     def epoch(self) -> Iterator[Batch]:
         """Yield all windows once."""
         order = package.generator().permutation(len(self._stops))
-        for start in range(0, len(order), self._settings.batch_size):
-            rows = order[start : start + self._settings.batch_size]
-            yield self.batch(self._series[rows], self._stops[rows])
+        for rows in np.array_split(order, math.ceil(len(order) / self._settings.batch_size)):
+            own = rows[world().rows(len(rows))]
+            yield self.batch(self._series[own], self._stops[own])
 
     def batch(self, series: NDArray[np.int64], stops: NDArray[np.int64]) -> Batch:
         """Return the windows of `series` whose targets end before the steps `stops`, as inputs and targets (N, H)."""
