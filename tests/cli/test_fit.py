@@ -259,6 +259,8 @@ def test_runs_of_another_kind(folder: Path, capsys: pytest.CaptureFixture[str], 
         ("day,y\n2024-01-01,1\n", ["--target", "y", "--task", "forecast"], "--horizon"),
         ("day,y\n2024-01-01,1\n", ["--target", "y", "--horizon", "1", "--quantiles", "a"], "--quantiles"),
         ("day,y\n2024-01-01,1\n", ["--target", "y", "--horizon", "1", "--pooling", "max"], "no --pooling"),
+        ("day,y\n2024-01-01,1\n", ["--target", "y", "--horizon", "1", "--skip-missing"], "no --skip-missing"),
+        ("text,label\na b,x\nc d,y\n", ["--target", "label", "--id", "text"], "no --id"),
     ],
 )
 def test_refused_before_any_work(

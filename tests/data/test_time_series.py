@@ -44,6 +44,28 @@ def test_wide(tmp_path: Path) -> None:
     assert {each.name: each.values.tolist() for each in found.series} == {"7": [1, 2, 3], "8": [4]}
 
 
+def test_columns_are_series_if_rows_have_dates(tmp_path: Path) -> None:
+    """A row of such a file is a date, not a series."""
+    found = collect(tmp_path, "day,a,b\n2024-01-02,2,5\n2024-01-01,1,4\n", None)
+    assert {each.name: each.values.tolist() for each in found.series} == {"a": [1, 2], "b": [4, 5]}
+    assert found.series[1].following_dates(1) is not None
+    assert (found.id, found.date, found.value) == (None, "day", None)
+
+
+@pytest.mark.parametrize("prefix", ["", "u,"])
+def test_a_column_that_counts_orders_the_steps(prefix: str, tmp_path: Path) -> None:
+    """It is no id, although it tells the rows apart."""
+    header = "t,y\n" if not prefix else "shop,t,y\n"
+    found = collect(tmp_path, header + "".join(f"{prefix}{t},{10 * t}\n" for t in (3, 1, 2)))
+    assert found.date == "t"
+    assert [each.values.tolist() for each in found.series] == [[10, 20, 30]]
+
+
+def test_dates_without_dashes(tmp_path: Path) -> None:
+    found = collect(tmp_path, "day,y\n20240201,2\n20240131,1\n")
+    assert (found.date, found.series[0].values.tolist()) == ("day", [1, 2])
+
+
 @pytest.mark.parametrize(
     ("dates", "following"),
     [
@@ -67,12 +89,14 @@ def test_the_next_dates(dates: list[str], following: list[str] | None, tmp_path:
     ("content", "options", "message"),
     [
         ("day,y\n2024-01-01,1\n2024-01-01,2\n", {}, "pass --id"),
-        ("a,b,day,y\nu,v,2024-01-01,1\nw,x,2024-01-01,2\n", {}, "ids .* got 'a', 'b'; choose one with --id"),
+        ("a,b,day,y\nu,v,2024-01-01,1\nu,x,2024-01-01,2\nw,x,2024-01-02,2\n", {}, "ids .* 'a', 'b'; choose .* --id"),
         ("d,day,y\n2024-01-01,2024-01-01,1\n", {}, "one column of dates .* --date"),
         ("id,day,y\na,2024-01-01,1\na,2024-01-01,2\n", {"id": "id"}, "the same date for 'a' in lines 2 and 3"),
         ("day,y\n2024-01-01,\n2024-01-02,1\n", {}, "got none in 1 rows, the first in line 2"),
         ("day,y\n2024-01-01,1\n,2\n", {}, "column 'day' .* in line 3"),
         ("day,y\n1.1.2024,1\n", {"date": "day"}, "an ISO date"),
+        ("day,y\n1.1.2024,1\n2.1.2024,1\n", {}, "ISO dates such as .* '1.1.2024'"),
+        ("shop,day,y\na,01/31/2024,1\na,02/01/2024,1\n", {}, "ISO dates .* column 'day'"),
         ("day,y\n2024-01-01,x\n", {}, "a finite number"),
         ("name,y\na,1\n", {"value": None}, "a column of numbers per step"),
         ("name,t1,t2\na,1,2\na,3,4\n", {"value": None}, "each id once in column 'name'"),

@@ -76,6 +76,25 @@ def test_fit_reads_a_table_on_all_ranks(tmp_path: Path) -> None:
             assert found[name] == pytest.approx(expected[name], rel=1e-5), name
 
 
+def test_all_held_out_steps_are_measured(tmp_path: Path) -> None:
+    """A forecast of fewer series than ranks: each evaluation counts all of them."""
+    steps = range(20)
+    rows = [
+        f"{name},{','.join(str((step * step + shift) % 7) for step in steps)}" for name, shift in (("a", 0), ("b", 3))
+    ]
+    (tmp_path / "wide.csv").write_text("\n".join([f"name,{','.join(f't{step}' for step in steps)}", *rows, ""]))
+    options = "--horizon 2 --hidden 4 --batch 4 --epochs 2 --no-compile"
+    command = ["fit", str(tmp_path / "wide.csv"), *options.split(), "--out"]
+    assert main([*command, str(tmp_path / "one")]) == 0
+    done = mpirun(3, "-m", "tinygrad_seq", *command, str(tmp_path / "three"))
+    assert (done.returncode, done.stderr) == (0, "")
+    one, three = (RunFolder.open(tmp_path / name).rows() for name in ("one", "three"))
+    for name in ("validation_loss", "validation_weight", "test_loss"):
+        found, expected = ([row[name] for row in rows if name in row] for rows in (three, one))
+        assert expected
+        assert found == pytest.approx(expected, rel=1e-5), name
+
+
 def test_ranks_with_other_options(tmp_path: Path) -> None:
     options = ["-m", "tinygrad_seq", *TRAIN, "--steps", "4", "--out", str(tmp_path / "run")]
     done = mpirun(1, *options, ":", "-n", "1", sys.executable, *options, "--seed", "1")

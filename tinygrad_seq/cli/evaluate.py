@@ -144,6 +144,7 @@ def _ratios(correct: int, found: int, expected: int) -> dict[str, float]:
 def _show_confusion(scores: Evaluation) -> None:
     """Print the confusion matrix; of many classes, the pairs that are confused most."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table as Grid
 
     matrix, names = scores.confusion, [str(name) for name in scores.classes]
@@ -158,10 +159,10 @@ def _show_confusion(scores: Evaluation) -> None:
     grid = Grid()
     grid.add_column("")
     for name in names:
-        grid.add_column(name, justify="right")
+        grid.add_column(escape(name), justify="right")
     for i, name in enumerate(names):
         cells = [f"[bold]{value:,}[/bold]" if i == j else f"{value:,}" for j, value in enumerate(matrix[i].tolist())]
-        grid.add_row(name, *cells)
+        grid.add_row(escape(name), *cells)
     sys.stdout.write("\nconfusion matrix (rows: true, columns: predicted)\n")
     Console(file=sys.stdout).print(grid)
 

@@ -194,11 +194,14 @@ def fit(
             if resume:
                 resume_run(file, folder, options, settings, run, trust)
             elif task == "forecast" or (task is None and horizon is not None):
-                _check_unused(settings, ("embedding_size", "bidirectional", "pooling"), "forecast")
+                skipped = {"features": features, "skip_missing": skip_missing or None}
+                given = {**settings, **{name: value for name, value in skipped.items() if value is not None}}
+                _check_unused(given, ("embedding_size", "bidirectional", "pooling", *skipped), "forecast")
                 facts = {"value": target, "id": id, "date": date, "kinds": _kinds(kind), "hold_out": test != 0}
                 train_series(file, options, facts, {**settings, **series}, run)
             else:
-                _check_unused(series, tuple(series), task or "classify, tag or regress")
+                ordered = {name: value for name, value in (("id", id), ("date", date)) if value is not None}
+                _check_unused(series | ordered, (*series, *ordered), task or "classify, tag or regress")
                 chosen = {"task": task, "features": _split(features), "kinds": _kinds(kind)}
                 parts = {"validation": validation, "test": _TESTED if test is None else test}
                 train_rows(file, options, target, chosen, {**parts, "skip_missing": skip_missing}, settings, run)

@@ -20,6 +20,7 @@ Kind = Literal["text", "class", "number", "series", "tokens", "date", "id", "oth
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_COMPACT_DATE = re.compile(r"\s*(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])\s*", re.ASCII)
 _NOT_GIVEN = frozenset({"na", "n/a", "nan", "null", "none", "-", "?"})
 _SEPARATORS = re.compile(r"\s*[;|]\s*|\s*,\s*|\s+")
 _TAG = re.compile(r"O|[BIESLUM]-\S+")
@@ -66,7 +67,8 @@ def guess_kind(name: str, values: Sequence[Any]) -> Kind:
 
     The rules apply in this order to the values that are not missing. An id is a string or an integer in a column with
     a name such as ``id``, ``user_id`` or ``index``. A number is one in all rows (``NA``, ``NaN``, ``null``, ``none``,
-    ``-`` and ``?`` are missing values of such a column). A date is an ISO date or time, ``2024-01-31``. A series is a
+    ``-`` and ``?`` are missing values of such a column). A date is an ISO date or time, ``2024-01-31`` or ``20240131``,
+    which is no number. A series is a
     list of numbers, in brackets, or separated by spaces, semicolons or bars, or three and more separated by commas.
     Tokens are lists of strings, or tags of spans such as ``O B-PER I-PER``, or many words of at most 60 different ones
     without punctuation. A class is one of at most 100 different strings, each of which occurs twice on average.
@@ -136,6 +138,8 @@ def _kind_of_strings(name: str, present: list[str]) -> Kind:
     different = set(present)
     if _is_id(name, present):
         return "id"
+    if all(map(_COMPACT_DATE.fullmatch, present)) and _are(_is_date, present):
+        return "date"
     if stated and all(map(_NUMBER.fullmatch, stated)):
         return "number"
     for kind, is_one in _TESTS.items():

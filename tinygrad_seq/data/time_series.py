@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,7 @@ from .delimited import listed
 from .table_files import Table
 
 _TIMELESS = ("text", "class", "id", "number")
+_OTHER_DATE = re.compile(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(\s.*)?")
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def collect_series(
     """Return the time series of a table.
 
     A table is *long* if it has one value per row: the column `value` holds numbers, `date` orders them, and `id` says
-    which series they belong to. By default the date is the column of dates, and the id the column that tells apart rows
-    of one date. It is *wide* if a row is a series: `value` holds lists of numbers, or is None, and then the columns of
-    numbers are the steps, in the order of the file.
+    which series they belong to. By default the date is the column of dates, or else one that counts the steps of each
+    series, and the id is the column that tells apart rows of one date. A table is *wide* if a row is a series: `value`
+    holds lists of numbers, or is None, and then the columns of numbers are the steps, in the order of the file. If
+    `value` is None and there are dates, but no column of names, each column of numbers is a series.
 
     Parameters
     ----------
@@ -121,9 +124,31 @@ def collect_series(
     """
     kinds = dict(table.kinds) | dict(kinds or {})
     table.require([name for name in (value, id, date) if name is not None], caller)
+    if value is None and id is None:
+        dated = date or _only(table, [name for name in table.names if kinds[name] == "date"], "--date", "dates", caller)
+        if dated is not None and not any(kinds[name] in ("id", "text", "class") for name in table.names):
+            return _columns(table, dated, kinds, caller)
     if value is None or kinds[value] == "series":
         return _wide(table, value, id, kinds, caller)
     return _long(table, value, id, date, kinds, caller)
+
+
+def _columns(table: Table, date: str, kinds: dict[str, Kind], caller: str) -> Collected:
+    """Return each column of numbers as a series, its rows in the order of their dates."""
+    names = [name for name in table.names if kinds[name] == "number" and name != date]
+    series = [_long(table, name, None, date, kinds, caller) for name in names]
+    if not series:
+        raise DataError(
+            f"{caller}: expected columns of numbers beside the dates in {table.origin}, got {listed(table.cells)}; "
+            "pass --target with the column of the values."
+        )
+    found = [
+        TimeSeries(name, each.series[0].values, each.series[0].dates) for name, each in zip(names, series, strict=True)
+    ]
+    notes = ["each column of numbers is one series"]
+    if series[0].notes:
+        notes.append("dates are not evenly spaced; a row is one step")
+    return Collected(found, None, date, None, notes)
 
 
 def _wide(table: Table, value: str | None, id: str | None, kinds: dict[str, Kind], caller: str) -> Collected:
@@ -158,14 +183,14 @@ def _flat(row: NDArray[np.float64]) -> NDArray[np.float64]:
 def _long(table: Table, value: str, id: str | None, date: str | None, kinds: dict[str, Kind], caller: str) -> Collected:
     values = _present(table, table.column(value, "number", caller=caller), caller)
     date = date or _only(table, [name for name in table.names if kinds[name] == "date"], "--date", "dates", caller)
-    dates = None
-    if date is not None:
-        kind: Kind = "number" if kinds[date] == "number" else "date"
-        dates = _present(table, table.column(date, kind, caller=caller), caller)
+    dates = None if date is None else _dates(table, date, kinds, caller)
+    others = [name for name in table.names if name not in (value, date, id) and kinds[name] in _TIMELESS]
+    if date is None:
+        _check_no_dates(table, others, caller)
     if id is None and (dates is None or len(set(dates)) < len(dates)):
-        others = [name for name in table.names if name not in (value, date) and kinds[name] in _TIMELESS]
         others = [name for name in others if len(set(table.cells[name])) > 1] or others
-        strings = [name for name in others if kinds[name] != "number"] or others
+        grouping = [name for name in others if len(set(table.cells[name])) < len(table)]
+        strings = [name for name in grouping if kinds[name] != "number"] or grouping
         id = _only(table, strings, "--id", "ids", caller)
         if id is None and dates is not None:
             raise DataError(
@@ -176,6 +201,9 @@ def _long(table: Table, value: str, id: str | None, date: str | None, kinds: dic
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
+    if date is None:
+        date = next((name for name in others if name != id and _counts_steps(table, name, rows.values())), None)
+        dates = None if date is None else _present(table, table.column(date, "number", caller=caller), caller)
     series, uneven = [], []
     for name, own in rows.items():
         if dates is not None:
@@ -190,6 +218,34 @@ def _long(table: Table, value: str, id: str | None, date: str | None, kinds: dic
     if uneven:
         notes.append(f"dates are not evenly spaced in {len(uneven)} series ({listed(uneven[:3])}); a row is one step")
     return Collected(series, id, date, value, notes)
+
+
+def _dates(table: Table, date: str, kinds: dict[str, Kind], caller: str) -> list[Any]:
+    kind: Kind = "number" if kinds[date] == "number" else "date"
+    return _present(table, table.column(date, kind, caller=caller), caller)
+
+
+def _check_no_dates(table: Table, names: Iterable[str], caller: str) -> None:
+    """Raise DataError if a column seems to hold dates in another form, which would be taken for ids."""
+    for name in names:
+        if all(isinstance(value, str) and _OTHER_DATE.fullmatch(value) for value in table.cells[name]):
+            raise DataError(
+                f"{caller}: expected ISO dates such as 2024-01-31 in column {name!r:.60} of {table.origin}, got "
+                f"{table.cells[name][0]!r:.40}; rewrite them."
+            )
+
+
+def _counts_steps(table: Table, name: str, series: Iterable[list[int]]) -> bool:
+    """Return whether a column has consecutive integers in each series, in any order."""
+    try:
+        values = [float(value) for value in table.cells[name]]
+    except (TypeError, ValueError):
+        return False
+    for rows in series:
+        own = sorted(values[row] for row in rows)
+        if len(own) < 2 or any(b - a != 1 for a, b in pairwise(own)):
+            return False
+    return True
 
 
 def _check_dates(table: Table, name: str, own: list[int], dates: list[Any], caller: str) -> None:
