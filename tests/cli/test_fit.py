@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 
 from tinygrad_seq.cli import main
+from tinygrad_seq.cli.evaluate import _show_confusion
+from tinygrad_seq.cli.report import _command
 from tinygrad_seq.data import read_table
+from tinygrad_seq.report.predictions import save_confusion
+from tinygrad_seq.tasks import Evaluation, Forecaster
 
 TINY = ["--hidden", "4", "--epochs", "2", "--no-compile"]
 
@@ -195,6 +199,24 @@ def test_forecasts(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     shuffled.write_text("\n".join([header, *sorted(lines, key=lambda line: line[:2])]) + "\n")
     run(capsys, "predict", folder / "runs" / "series", shuffled, "-o", tmp_path / "g.csv")
     assert (tmp_path / "g.csv").read_text() == (tmp_path / "f.csv").read_text()
+
+
+def test_a_report_has_the_command_of_wide_series(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """They have no target, and the file needs a delimiter."""
+    rows = [f"s{n};" + ";".join(str((step + n) % 5) for step in range(16)) for n in range(3)]
+    (tmp_path / "wide.csv").write_text("\n".join(["name;" + ";".join(f"t{step}" for step in range(16)), *rows, ""]))
+    run(capsys, "fit", tmp_path / "wide.csv", "--horizon", "2", "--delimiter", ";", "--out", tmp_path / "run", *TINY)
+    command = _command(Forecaster.open(tmp_path / "run"), tmp_path / "run")
+    assert command is not None
+    assert "--delimiter ';'" in command
+    assert "--target" not in command
+
+
+@pytest.mark.parametrize("labels", [["[b]", "[/b]"], ["$x_$", "a"]])
+def test_names_of_classes_are_no_markup(labels: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _show_confusion(Evaluation("accuracy", 1.0, {}, "", tuple(labels), np.eye(2, dtype=int)))
+    assert labels[0] in capsys.readouterr().out
+    save_confusion(np.eye(2, dtype=int), labels, tmp_path / "x.png")
 
 
 def test_resumed_with_the_same_bits(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -26,16 +26,18 @@ from .table_options import open_task
 
 EXAMPLES = examples("report runs/demo", 'report runs/demo -o demo.html --text "The cat sat on the mat."')
 
-# Settings of a task whose options have other names, and those that no option sets.
+# Settings whose options have other names, and those that no option sets.
 _OPTIONS = {
     "hidden_size": "hidden",
     "num_layers": "layers",
     "embedding_size": "embedding",
     "batch_size": "batch",
     "clip_norm": "clip",
+    "names": "columns",
 }
 _UNNAMED = ("letters", "letters_size", "crf", "max_words")
 _STEPS = 12
+_HELD_OUT = 0.1  # the default of --validation and --test
 
 
 def report(
@@ -119,11 +121,22 @@ def _command(task: FittedTask | Forecaster, run: Path) -> str | None:
         return None
     lines = [f"tinygrad-seq fit {shlex.quote(file['name'])}"]
     if isinstance(task, Forecaster):
-        lines += ["--task forecast", f"--target {shlex.quote(file['value'])}"]
+        chosen = {"target": file["value"], "id": file["id"], "date": file["date"]}
+        lines.append("--task forecast")
+        lines += [f"--{name} {shlex.quote(column)}" for name, column in chosen.items() if column is not None]
+        lines += ["--test 0"] * (not file["hold_out"])
+        kinds = file["kinds"]
     else:
         reader = file["reader"]
         lines += [f"--task {reader['task']}", f"--target {shlex.quote(reader['target'])}"]
         lines.append(f"--features {shlex.quote(','.join(reader['features']))}")
+        lines += [f"--{name} {file[name]:g}" for name in ("validation", "test") if file[name] != _HELD_OUT]
+        lines += ["--skip-missing"] * file["skip_missing"]
+        kinds = {}
+    lines += [f"--kind {shlex.quote(f'{name}={kind}')}" for name, kind in kinds.items()]
+    for name, value in file["read"].items():
+        shown = ",".join(value) if name == "names" else value
+        lines.append("--no-quotes" if name == "quotes" else f"--{_OPTIONS.get(name, name)} {shlex.quote(shown)}")
     for field in dataclasses.fields(task.settings):
         value, option = getattr(task.settings, field.name), _OPTIONS.get(field.name, field.name.replace("_", "-"))
         if value == field.default or field.name in ("task", *_UNNAMED):

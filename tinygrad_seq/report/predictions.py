@@ -33,8 +33,9 @@ def save_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: s
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if count <= _MOST_NAMED:
         names = [name if len(name) <= 20 else f"{name[:19]}…" for name in classes]
-        axes.set_xticks(range(count), names, rotation=45 if count > 4 else 0, ha="right" if count > 4 else "center")
-        axes.set_yticks(range(count), names)
+        place = {"rotation": 45, "ha": "right"} if count > 4 else {}
+        axes.set_xticks(range(count), names, parse_math=False, **place)
+        axes.set_yticks(range(count), names, parse_math=False)
         for (i, j), value in np.ndenumerate(confusion):
             if value:
                 color = "white" if share[i, j] > 0.5 else "black"
@@ -77,7 +78,7 @@ def save_forecasts(
         band = f"{quantiles[0]:g} to {quantiles[-1]:g} quantile"
         axes.fill_between(steps[-H:], found[:, 0], found[:, -1], color=_ORANGE, alpha=0.25, linewidth=0, label=band)
         axes.plot(steps[-H:], found[:, list(quantiles).index(0.5)], color=_ORANGE, linewidth=1.5, label="forecast")
-        axes.set_title(name if len(name) <= 40 else f"{name[:39]}…", loc="left", fontsize=9)
+        axes.set_title(name if len(name) <= 40 else f"{name[:39]}…", loc="left", fontsize=9, parse_math=False)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
