@@ -83,5 +83,5 @@ myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_show_tb = True
 nb_execution_in_temp = True
-nb_execution_timeout = 60
+nb_execution_timeout = 600  # per cell: a busy machine is no error
 nb_merge_streams = True
