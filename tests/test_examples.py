@@ -78,7 +78,7 @@ def test_names_are_learned_by_each_cell(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_every_example_is_tested_and_short() -> None:
     sources = {path.stem: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py")}
-    assert sources.keys() == {*EXPECTED, "names", "one_to_many", "time_xray", "run_onnx", "serve"}
+    assert sources.keys() == {*EXPECTED, "many_models", "names", "one_to_many", "time_xray", "run_onnx", "serve"}
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for name, source in sources.items():
         assert f"`{name}.py`" in readme

@@ -76,79 +76,6 @@ def roll(x: ArrayLike, shift: int | Sequence[int], axis: int | Sequence[int] | N
 @overload
 def roll(x: ArrayLike, shift: int | Sequence[int], *, dim: int | Sequence[int] | None) -> Tensor:
     """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start."""
-def masked_select(x: ArrayLike, mask: ArrayLike) -> Tensor:
-    """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis."""
-@overload
-def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
-    """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
-@overload
-def take(x: ArrayLike, *, index: ArrayLike, dim: int | None = None) -> Tensor:
-    """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
-@overload
-def embedding(weight: ArrayLike, indices: ArrayLike) -> Tensor:
-    """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``."""
-@overload
-def embedding(weight: ArrayLike, *, index: ArrayLike) -> Tensor:
-    """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``."""
-@overload
-def index_add(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike, alpha: builtins.float = 1) -> Tensor:
-    """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
-@overload
-def index_add(x: ArrayLike, *, dim: int, index: ArrayLike, src: ArrayLike, alpha: builtins.float = 1) -> Tensor:
-    """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
-def diagonal(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right."""
-@overload
-def concat(arrays: Iterable[ArrayLike], axis: int | None = 0) -> Tensor:
-    """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
-@overload
-def concat(arrays: Iterable[ArrayLike], *, dim: int | None) -> Tensor:
-    """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
-concatenate = concat
-cat = concat
-@overload
-def stack(arrays: Iterable[ArrayLike], axis: int = 0) -> Tensor:
-    """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
-@overload
-def stack(arrays: Iterable[ArrayLike], *, dim: int) -> Tensor:
-    """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
-def hstack(arrays: Iterable[ArrayLike]) -> Tensor:
-    """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy)."""
-def vstack(arrays: Iterable[ArrayLike]) -> Tensor:
-    """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy)."""
-@overload
-def split(x: ArrayLike, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
-    """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
-@overload
-def split(x: ArrayLike, indices_or_sections: Shape, *, dim: int) -> tuple[Tensor, ...]:
-    """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
-@overload
-def chunk(x: ArrayLike, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
-    """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
-@overload
-def chunk(x: ArrayLike, chunks: int, *, dim: int) -> tuple[Tensor, ...]:
-    """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
-@overload
-def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
-    """Return the slices of `x` along `axis`, without that axis, as views."""
-@overload
-def unstack(x: ArrayLike, *, dim: int) -> tuple[Tensor, ...]:
-    """Return the slices of `x` along `axis`, without that axis, as views."""
-unbind = unstack
-def tile(x: ArrayLike, *reps: Any, **named: Any) -> Tensor:
-    """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
-@overload
-def repeat(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
-    """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
-@overload
-def repeat(x: ArrayLike, repeats: Shape, *, dim: int | None) -> Tensor:
-    """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
-@overload
-def repeat_interleave(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
-    """Return `repeat`, by PyTorch's name: each element repeated in place."""
-@overload
-def repeat_interleave(x: ArrayLike, repeats: Shape, *, dim: int | None) -> Tensor:
-    """Return `repeat`, by PyTorch's name: each element repeated in place."""
 def einsum(equation: str, *operands: ArrayLike) -> Tensor:
     """Return the sum of products that `equation` states by naming each axis with a letter."""
 def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
@@ -335,6 +262,28 @@ def categorical(logits: ArrayLike, uniforms: ArrayLike, temperature: Any = 1.0, 
     """Return for each row of `logits` an index drawn with probability ``softmax(logits / temperature)``."""
 def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int = 1, padding: int | Literal['same', 'valid'] = 0, dilation: int = 1, groups: int = 1) -> Tensor:
     """Return the 1-d convolution (in the sense of neural networks: the kernel is not flipped), as in PyTorch."""
+def masked_select(x: ArrayLike, mask: ArrayLike) -> Tensor:
+    """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis."""
+@overload
+def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
+    """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
+@overload
+def take(x: ArrayLike, *, index: ArrayLike, dim: int | None = None) -> Tensor:
+    """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
+@overload
+def embedding(weight: ArrayLike, indices: ArrayLike) -> Tensor:
+    """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``."""
+@overload
+def embedding(weight: ArrayLike, *, index: ArrayLike) -> Tensor:
+    """Return the row of `weight` ``(V, H)`` for each index of `indices` ``(...)``, as an array ``(..., H)``."""
+@overload
+def index_add(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike, alpha: builtins.float = 1) -> Tensor:
+    """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
+@overload
+def index_add(x: ArrayLike, *, dim: int, index: ArrayLike, src: ArrayLike, alpha: builtins.float = 1) -> Tensor:
+    """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
+def diagonal(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right."""
 @overload
 def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Tensor:
     """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
@@ -359,6 +308,57 @@ def scatter(x: ArrayLike, axis: int, indices: ArrayLike, source: ArrayLike) -> T
 @overload
 def scatter(x: ArrayLike, *, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
     """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
+@overload
+def concat(arrays: Iterable[ArrayLike], axis: int | None = 0) -> Tensor:
+    """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
+@overload
+def concat(arrays: Iterable[ArrayLike], *, dim: int | None) -> Tensor:
+    """Return `arrays` joined end to end along `axis`, an axis they have; None joins the flattened arrays."""
+concatenate = concat
+cat = concat
+@overload
+def stack(arrays: Iterable[ArrayLike], axis: int = 0) -> Tensor:
+    """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
+@overload
+def stack(arrays: Iterable[ArrayLike], *, dim: int) -> Tensor:
+    """Return `arrays`, all of one shape, joined along a new axis at position `axis` of the result."""
+def hstack(arrays: Iterable[ArrayLike]) -> Tensor:
+    """Return `arrays` joined side by side: along axis 1, or axis 0 if they have one axis or none (as in NumPy)."""
+def vstack(arrays: Iterable[ArrayLike]) -> Tensor:
+    """Return `arrays` joined one below the other, arrays with one axis being rows (as in NumPy)."""
+@overload
+def split(x: ArrayLike, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
+    """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
+@overload
+def split(x: ArrayLike, indices_or_sections: Shape, *, dim: int) -> tuple[Tensor, ...]:
+    """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
+@overload
+def chunk(x: ArrayLike, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
+    """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
+@overload
+def chunk(x: ArrayLike, chunks: int, *, dim: int) -> tuple[Tensor, ...]:
+    """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
+@overload
+def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
+    """Return the slices of `x` along `axis`, without that axis, as views."""
+@overload
+def unstack(x: ArrayLike, *, dim: int) -> tuple[Tensor, ...]:
+    """Return the slices of `x` along `axis`, without that axis, as views."""
+unbind = unstack
+def tile(x: ArrayLike, *reps: Any, **named: Any) -> Tensor:
+    """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
+@overload
+def repeat(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
+    """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+@overload
+def repeat(x: ArrayLike, repeats: Shape, *, dim: int | None) -> Tensor:
+    """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+@overload
+def repeat_interleave(x: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
+    """Return `repeat`, by PyTorch's name: each element repeated in place."""
+@overload
+def repeat_interleave(x: ArrayLike, repeats: Shape, *, dim: int | None) -> Tensor:
+    """Return `repeat`, by PyTorch's name: each element repeated in place."""
 @overload
 def cumsum(x: ArrayLike, axis: int | None = None) -> Tensor:
     """Return the running sums along `axis`."""

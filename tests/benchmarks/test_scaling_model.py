@@ -7,9 +7,10 @@ import json
 import pytest
 
 from benchmarks import scaling_model
+from benchmarks._harness import RESULTS
 from benchmarks.scaling_model import NETWORKS, Network, allreduce, efficiency
 
-RESULT = json.loads((scaling_model.RESULTS / "scaling_model.json").read_text(encoding="utf-8"))
+RESULT = json.loads((RESULTS / "scaling_model.json").read_text(encoding="utf-8"))
 
 
 def test_page_is_what_the_script_writes() -> None:

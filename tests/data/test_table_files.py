@@ -59,7 +59,7 @@ def test_cells_come_back(tmp_path_factory: Any, rows: list[tuple[str, str]], del
         ("x.tsv", 'a\tb\n"x\ty\n', {"quotes": False}, {"a": ['"x'], "b": ["y"]}),
         ("x.txt", "a,b\n1,2\n", {"format": "csv"}, {"a": ["1"], "b": ["2"]}),
         ("x.jsonl", '{"a": [1, 2]}\n\n{"b": NaN, "a": " "}\n', {}, {"a": [[1, 2], None], "b": [None, None]}),
-        ("x.bio", "-DOCSTART-\n\nI P\na V\n \n\n# a c\nb N", {}, {"token": [["I", "a"], ["b"]], "tag": [["P", "V"], ["N"]]}),
+        ("x.bio", "-DOCSTART-\n\nI P\n \n\n# a c\nb N", {}, {"token": [["I"], ["b"]], "tag": [["P"], ["N"]]}),
         ("x.conll", "# c d e\nd e\n# O\n", {}, {"token": [["d", "#"]], "tag": [["e", "O"]]}),
         ("x.bio", "a b\tB\n \tO\n", {"names": ["w", "t"]}, {"w": [["a b", " "]], "t": [["B", "O"]]}),
         ("x.conll", "a b c d", {}, {"token": [["a"]], "column 2": [["b"]], "column 3": [["c"]], "tag": [["d"]]}),
@@ -166,6 +166,9 @@ def test_writing_is_refused(tmp_path: Path) -> None:
     plain = read_table(file(tmp_path, "x.tsv", 'a\tb\n"\t2\n'), quotes=False)
     with pytest.raises(DataError, match="cells without tab"):
         plain.write(tmp_path / "y.tsv", {"c": ["x\ty"]})
+    sentences = read_table(file(tmp_path, "x.conll", "a B\n"))
+    with pytest.raises(ShapeError, match="a value per token"):
+        sentences.write(tmp_path / "y.conll", {"c": [["x", "y"]]})
     assert not list(tmp_path.glob("y.*"))
 
 
@@ -245,6 +248,7 @@ def test_values() -> None:
         ("series", [], "a list of finite numbers"),
         ("tokens", "[1]", "a list of words"),
         ("tokens", "['a'", "a list of words"),
+        ("date", [1], "an ISO date"),
         ("date", "31.1.2024", "an ISO date .* write dates as 2024-01-31"),
         ("text", 3, "expected text"),
         ("class", [1], "a class"),

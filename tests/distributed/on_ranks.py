@@ -67,6 +67,10 @@ def methods() -> dict[str, Any]:
     assert [len(range(9)[world.rows(9)])] == [9 // size + (rank < 9 % size)]
     with pytest.raises(ArgumentError, match=f"at least {size} elements, one per rank, got 1;"):
         world.rows(1)
+    assert (world.share(9), world.share(1)) == (world.rows(9), slice(0, 1))
+    rows = [[number] for number in range(size + 2)]
+    batches = ts.data.Batches(rows, np.arange(size + 2), size + 1, shuffle=False, on_ranks=True)
+    assert [len(targets) for _, targets in batches] == [1 + (rank == 0), 1]
     assert world.sum([rank, 1.0]) == [size * (size - 1) / 2, size]
     with pytest.raises(ArgumentError, match="at most 6 numbers, got 7"):
         world.sum([0.0] * 7)

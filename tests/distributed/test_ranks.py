@@ -45,7 +45,7 @@ def test_one_process_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     world.check("a", {})
     with world.draws(3), world.failing(1):
         ts.rand(1)
-    assert world.rows(3) == slice(0, 3)
+    assert world.rows(3) == world.share(3) == slice(0, 3)
     with pytest.raises(ArgumentError, match="at least 1 elements"):
         world.rows(0)
 

@@ -21,9 +21,11 @@ import tinygrad_seq as ts
 from tinygrad_seq.autograd.serialization import read_arrays
 from tinygrad_seq.base.memo import Memo
 from tinygrad_seq.cli import main
-from tinygrad_seq.data import Vocabulary, WordVectors, load_corpus
-from tinygrad_seq.errors import DataError
+from tinygrad_seq.data import Vocabulary, WordVectors, column_kinds, load_corpus, read_table
+from tinygrad_seq.data.time_series import collect_series
+from tinygrad_seq.errors import DataError, TinygradSeqError
 from tinygrad_seq.kernels.compile import generated
+from tinygrad_seq.tasks.rows import RowReader
 from tinygrad_seq.train import Run, TrainingConfig, checkpoint, manifest
 from tinygrad_seq.train.build import build_model
 from tinygrad_seq.train.text import open_text, read_text
@@ -191,6 +193,38 @@ def word_vectors(rng: Random, folder: Path) -> Call:
     return lambda: WordVectors.load(path).nearest("the")
 
 
+_TABLES = {
+    "x.csv": 'id,text,label,day,value\n1,"a, b",x,2024-01-01,1.5\n2,c d,y,2024-01-02,2\n3,e,x,2024-01-03,-1\n',
+    "x.tsv": "shop\tday\tvalue\na\t2024-01-01\t1\na\t2024-01-02\t2\nb\t2024-01-01\t3\nb\t2024-01-02\t1e3\n",
+    "x.jsonl": '{"text": "a b", "y": [1, 2.5], "label": true}\n{"text": null, "y": [[1, 2]], "label": 3}\n',
+    "x.conll": "# c\nAnna\tB-PER\nsmiles\tO\n\n-DOCSTART-\tO\n\nParis\tB-LOC\n",
+    "y.csv": 'name,t1,t2,t3\na,1,2,3\nb,4,5,NA\nc,"[1, 2]",\'["x"]\',O B-A\n',
+}
+
+
+def tables(rng: Random, folder: Path) -> Call:
+    """A file of rows in any format and encoding: its columns, its tasks and its series are found."""
+    name = rng.choice(list(_TABLES))
+    path, data = folder / name, _TABLES[name].encode(rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252")))
+    path.write_bytes(data if rng.random() < 0.2 else mutate_bytes(rng, data, data))
+    kinds = {column: rng.choice(column_kinds.KINDS) for column in ("text", "value", "y") if rng.random() < 0.2}
+    task = rng.choice((None, "classify", "tag", "regress"))
+
+    def call() -> None:
+        table = read_table(path, quotes=rng.random() < 0.8)
+        target = rng.choice(table.names)
+        for attempt in (
+            lambda: table.describe({name: kind for name, kind in kinds.items() if name in table.cells}),
+            lambda: RowReader.choose(table, target, task=task).targets(table),
+            lambda: [each.following_dates(3) for each in collect_series(table, rng.choice((None, target))).series],
+            lambda: table.write(folder / f"out-{name}", {"added": table.cells[target]}),
+        ):
+            with contextlib.suppress(TinygradSeqError):
+                attempt()
+
+    return call
+
+
 _ARRAYS = (np.ones(3), np.ones((0, 4)), np.array([None]), np.array(["a"]), np.ones(3, complex), np.full((4, 3), np.nan))
 
 
@@ -308,6 +342,7 @@ _WORDS = (
     "train", "sample", "score", "info", "cache", "verify", "warmup", "RUN", "--corpus", "pydoc", "TEXT", "--out",
     "NEW", "--steps", "--lr", "--cell", "--resume", "--force", "--checkpoint", "best", "--temperature", "--prompt",
     "--seed", "--level", "--help", "--version", "--clear", "--", "-", "", "-1", "0", "3", "1e999", "nan", "0.5",
+    "fit", "predict", "evaluate", "TABLE", "--target", "label", "--horizon", "--kind", "--skip-missing", "--task",
     "abc", "lstm", "gru", "x.py:Cell", "\x00", "\ud800", "\udcff", "é", "x" * 5000, "--debugger", "--no-compile",
     "--lr=0", "--steps=9" * 30, "/dev/zero", "/", "NONE", "a=b",
 )  # fmt: skip
@@ -321,6 +356,10 @@ _COMMANDS = (
     "info RUN",
     "cache",
     "verify x.py:Cell",
+    "fit TABLE --target label --out NEW",
+    "fit TABLE --target value --horizon 1 --out NEW",
+    "predict RUN TABLE -o NEW",
+    "evaluate RUN TABLE",
     "",
 )
 
@@ -335,7 +374,9 @@ def arguments(rng: Random, folder: Path) -> Call:
     """A command line; training, verifying and compiling are stopped where they begin."""
     shutil.copytree(FIXTURES / "char", folder / "run")
     (folder / "text.txt").write_text("some text\n" * 20)
+    (folder / "table.csv").write_text(_TABLES["x.csv"])
     names = {"RUN": str(folder / "run"), "TEXT": str(folder / "text.txt"), "NEW": str(folder / "new")}
+    names["TABLE"] = str(folder / "table.csv")
     words = rng.choice(_COMMANDS).split()
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
         at = rng.randrange(len(words) + 1)
@@ -351,7 +392,10 @@ def arguments(rng: Random, folder: Path) -> Call:
     def call() -> str:
         output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="replace")
         with contextlib.ExitStack() as stack:
-            for name in ("train.Session", "verify.certify", "warmup._report"):
+            for name in (
+                *("train.Session", "verify.certify", "warmup._report"),
+                *("fit_files.fit_task", "fit_files.fit_forecast"),
+            ):
                 stack.enter_context(mock.patch(f"tinygrad_seq.cli.{name}", stop))
             stack.enter_context(mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines))))
             stack.enter_context(mock.patch.object(sys, "stderr", io.StringIO()))
@@ -370,6 +414,7 @@ READERS: dict[str, tuple[int, Callable[[Random, Path], Call]]] = {  # name: (sha
     "vocabularies": (20, vocabularies),
     "runs": (15, runs),
     "corpora": (10, corpora),
+    "tables": (20, tables),
     "word vectors": (5, word_vectors),
     "states": (10, states),
     "arguments": (4, arguments),

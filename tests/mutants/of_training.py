@@ -376,7 +376,7 @@ MUTANTS = [
     ),
     Mutant(
         "a run ends with its last weights",
-        "train/fitting.py",
+        "train/fit_run.py",
         "if self.is_finished and self._keeps_best and folder.has_best:",
         "if False:",
         FIT,

@@ -17,7 +17,7 @@ from tinygrad_seq.base import settings
 from tinygrad_seq.data import Windows
 from tinygrad_seq.errors import AnomalyError
 from tinygrad_seq.train import Callback, History, LanguageModel, RunFolder, Step, graceful_stop
-from tinygrad_seq.train.fitting import Fit
+from tinygrad_seq.train.fit_run import Fit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(23, 3)).astype("float32")
@@ -302,6 +302,8 @@ def test_a_longer_run_and_going_back(tmp_path: Path) -> None:
     _, history = run_fit(tmp_path / "run", "function", epochs=5, resume=True, test=None)
     same_run(tmp_path / "long", tmp_path / "run")
     folder = RunFolder.open(tmp_path / "run")
+    assert folder.config["epochs"] == 5
+    assert folder.config["optimizer"] == "Adam"
     earlier = folder.checkpoints()[-1].stem
     _, back = run_fit(tmp_path / "run", "function", epochs=5, resume=earlier, test=None)
     assert timeless(back) == timeless(history)

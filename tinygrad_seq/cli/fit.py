@@ -182,7 +182,7 @@ def fit(
         raise ArgumentError("fit: expected --resume alone, got --force too; leave one out.")
     if not 0 < validation < 1 or not (test is None or 0 <= test < 1):
         raise ArgumentError("fit: expected --validation and --test between 0 and 1; pass e.g. 0.1.")
-    if not resume:
+    if not resume and world().is_writer:
         check_free(folder, force=force)
     log, run = _Log(), {"run": folder, "force": force, "minutes": minutes, "progress": _progress()}
     try:

@@ -245,7 +245,7 @@ def _list(text: str) -> Any:
 
 def _date(value: Any) -> dt.datetime:
     """Return a date without a time zone: one with a zone is converted to UTC."""
-    date = dt.datetime.fromisoformat(value.strip().replace("/", "-"))
+    date = dt.datetime.fromisoformat(_text(value).strip().replace("/", "-"))
     return date.astimezone(dt.UTC).replace(tzinfo=None) if date.tzinfo else date
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..base import settings
+from ..distributed import world
 from ..errors import ArgumentError, DataError, ShapeError
 from .batches import _alike, _buckets, _check_value, _pad
 from .sizes import positive_int
@@ -42,6 +43,9 @@ class Batches:
         The padding value of the inputs.
     target_value : float, optional
         The padding value of targets per step, e.g. the `ignore_index` of the loss.
+    on_ranks : bool, default False
+        Whether a program that mpirun started yields the rank's share of each batch, as `fit` needs it for training. A
+        batch with fewer sequences than ranks is computed by all.
 
     Yields
     ------
@@ -79,6 +83,7 @@ class Batches:
         max_padding: float = 0.25,
         value: float = 0,
         target_value: float | None = None,
+        on_ranks: bool = False,
     ) -> None:
         self.batch_size = positive_int("Batches", "batch_size", batch_size)
         if not 0 <= max_padding < 1:
@@ -87,6 +92,7 @@ class Batches:
             )
         self.shuffle, self.position = shuffle, 0
         self._value, self._target_value = value, target_value
+        self._on_ranks = on_ranks
         self._inputs = _alike("Batches", inputs)
         _check_value("Batches", value, self._inputs[0].dtype)
         self._targets = self._checked_targets(targets)
@@ -148,6 +154,8 @@ class Batches:
         self._order = order if generator is None else [order[k] for k in generator.permutation(len(order))]
 
     def _batch(self, indices: NDArray[np.int64]) -> SequenceBatch:
+        if self._on_ranks:
+            indices = indices[world().share(len(indices))]
         inputs = _pad([self._inputs[i] for i in indices], self._value)
         if self._target_value is None:
             assert isinstance(self._targets, np.ndarray)

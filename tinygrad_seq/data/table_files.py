@@ -231,6 +231,12 @@ class Table:
     def _text(self, added: dict[str, Sequence[Any]]) -> str:
         layout = self.layout
         if layout.sentences is not None:
+            sizes = [len(positions) for positions in layout.sentences.token_lines]
+            if any([len(row) for row in column] != sizes for column in added.values()):
+                raise ShapeError(
+                    "Table.write: expected a value per token of each sentence of the file, got others; pass a list of "
+                    "strings per sentence."
+                )
             return write_conll(layout.sentences, list(added.values()))
         columns = self.cells | {name: list(values) for name, values in added.items()}
         if layout.format == "jsonl":

@@ -67,6 +67,23 @@ class World:
         begin = self.rank * each + min(self.rank, more)
         return slice(begin, begin + each + (self.rank < more))
 
+    def share(self, batch_size: int) -> slice:
+        """Return the batch elements of this rank as `rows`; all of them if there are fewer than ranks.
+
+        So all ranks compute the last batch of an epoch if it is that small; the mean over the ranks stays exact.
+
+        Parameters
+        ----------
+        batch_size : int
+            The number of batch elements of all ranks.
+
+        Returns
+        -------
+        slice
+            At least one element.
+        """
+        return self.rows(batch_size) if batch_size >= self.size else slice(0, batch_size)
+
     def check(self, caller: str, facts: Mapping[str, Any]) -> None:
         """Raise on all ranks unless all have the same facts and the same versions of the packages.
 

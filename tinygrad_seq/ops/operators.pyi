@@ -89,55 +89,6 @@ class Operators:
     @overload
     def roll(self, shift: int | Sequence[int], *, dim: int | Sequence[int] | None) -> Tensor:
         """Return `x` with its elements moved on by `shift` places along `axis`, those off the end coming in at the start."""
-    def masked_select(self, mask: ArrayLike) -> Tensor:
-        """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis."""
-    @overload
-    def take(self, indices: ArrayLike, axis: int | None = None) -> Tensor:
-        """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
-    @overload
-    def take(self, *, index: ArrayLike, dim: int | None = None) -> Tensor:
-        """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
-    @overload
-    def index_add(self, axis: int, indices: ArrayLike, source: ArrayLike, alpha: builtins.float = 1) -> Tensor:
-        """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
-    @overload
-    def index_add(self, *, dim: int, index: ArrayLike, src: ArrayLike, alpha: builtins.float = 1) -> Tensor:
-        """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right."""
-    @overload
-    def split(self, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
-        """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
-    @overload
-    def split(self, indices_or_sections: Shape, *, dim: int) -> tuple[Tensor, ...]:
-        """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
-    @overload
-    def chunk(self, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
-        """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
-    @overload
-    def chunk(self, chunks: int, *, dim: int) -> tuple[Tensor, ...]:
-        """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
-    @overload
-    def unstack(self, axis: int = 0) -> tuple[Tensor, ...]:
-        """Return the slices of `x` along `axis`, without that axis, as views."""
-    @overload
-    def unstack(self, *, dim: int) -> tuple[Tensor, ...]:
-        """Return the slices of `x` along `axis`, without that axis, as views."""
-    unbind = unstack
-    def tile(self, *reps: Any, **named: Any) -> Tensor:
-        """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
-    @overload
-    def repeat(self, repeats: Shape, axis: int | None = None) -> Tensor:
-        """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
-    @overload
-    def repeat(self, repeats: Shape, *, dim: int | None) -> Tensor:
-        """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
-    @overload
-    def repeat_interleave(self, repeats: Shape, axis: int | None = None) -> Tensor:
-        """Return `repeat`, by PyTorch's name: each element repeated in place."""
-    @overload
-    def repeat_interleave(self, repeats: Shape, *, dim: int | None) -> Tensor:
-        """Return `repeat`, by PyTorch's name: each element repeated in place."""
     def matmul(self, b: ArrayLike, /) -> Tensor:
         """Return the matrix product ``a @ b``."""
     def __matmul__(self, other: ArrayLike, /) -> Tensor: ...
@@ -335,6 +286,22 @@ class Operators:
         """Return ``x / (1 + |x|)``."""
     def gelu(self, approximate: Literal['none', 'tanh'] = 'none') -> Tensor:
         """Return ``x * P(Z <= x)`` for a standard normal Z, or its tanh approximation (Hendrycks and Gimpel, 2016)."""
+    def masked_select(self, mask: ArrayLike) -> Tensor:
+        """Return the elements of `x` where `mask`, broadcast to the shape of `x`, is true, as one axis."""
+    @overload
+    def take(self, indices: ArrayLike, axis: int | None = None) -> Tensor:
+        """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
+    @overload
+    def take(self, *, index: ArrayLike, dim: int | None = None) -> Tensor:
+        """Return the slices of `x` at `indices` along `axis`, whose place the axes of `indices` take; None flattens `x`."""
+    @overload
+    def index_add(self, axis: int, indices: ArrayLike, source: ArrayLike, alpha: builtins.float = 1) -> Tensor:
+        """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
+    @overload
+    def index_add(self, *, dim: int, index: ArrayLike, src: ArrayLike, alpha: builtins.float = 1) -> Tensor:
+        """Return `x` with slice k of `source` added to slice ``indices[k]`` along `axis`; `indices` ``(K,)`` may repeat."""
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """Return the diagonal of `x` over two of its axes, as the last axis of a view; `offset` counts to the right."""
     @overload
     def take_along_axis(self, indices: ArrayLike, axis: int = -1) -> Tensor:
         """Return the elements of `x` at `indices` along `axis`, the other axes of the two broadcast (as in NumPy)."""
@@ -359,6 +326,39 @@ class Operators:
     @overload
     def scatter(self, *, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
         """Return `x` with each element of `source` written where `gather` with the same `indices` would read it."""
+    @overload
+    def split(self, indices_or_sections: Shape, axis: int = 0) -> tuple[Tensor, ...]:
+        """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
+    @overload
+    def split(self, indices_or_sections: Shape, *, dim: int) -> tuple[Tensor, ...]:
+        """Return views of `x` cut along `axis`: into that many equal parts, or at each index of a sequence (as in NumPy)."""
+    @overload
+    def chunk(self, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
+        """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
+    @overload
+    def chunk(self, chunks: int, *, dim: int) -> tuple[Tensor, ...]:
+        """Return views of `x` cut along `axis` into at most `chunks` parts, equal but for the last (as in PyTorch)."""
+    @overload
+    def unstack(self, axis: int = 0) -> tuple[Tensor, ...]:
+        """Return the slices of `x` along `axis`, without that axis, as views."""
+    @overload
+    def unstack(self, *, dim: int) -> tuple[Tensor, ...]:
+        """Return the slices of `x` along `axis`, without that axis, as views."""
+    unbind = unstack
+    def tile(self, *reps: Any, **named: Any) -> Tensor:
+        """Return `x` laid side by side ``reps[i]`` times along axis i, the axes matched from the last (as in NumPy)."""
+    @overload
+    def repeat(self, repeats: Shape, axis: int | None = None) -> Tensor:
+        """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+    @overload
+    def repeat(self, repeats: Shape, *, dim: int | None) -> Tensor:
+        """Return `x` with each element along `axis` repeated in place; None repeats those of the flattened array."""
+    @overload
+    def repeat_interleave(self, repeats: Shape, axis: int | None = None) -> Tensor:
+        """Return `repeat`, by PyTorch's name: each element repeated in place."""
+    @overload
+    def repeat_interleave(self, repeats: Shape, *, dim: int | None) -> Tensor:
+        """Return `repeat`, by PyTorch's name: each element repeated in place."""
     @overload
     def cumsum(self, axis: int | None = None) -> Tensor:
         """Return the running sums along `axis`."""

@@ -18,6 +18,7 @@ from ..autograd.tensor import Tensor
 from ..base import settings as package
 from ..base.modes import no_grad
 from ..data.sizes import positive_int
+from ..distributed import world
 from ..errors import ArgumentError, CheckpointError, DataError
 from ..functional import expand_dims, pinball_loss, reshape, transpose
 from ..metrics import mase, seasonal_naive
@@ -163,6 +164,13 @@ class ForecastScore:
         What it would be if the quantiles were right.
     unscaled : int
         The number of series that the two MASE leave out, because they repeat their seasons exactly.
+
+    Examples
+    --------
+    >>> from tinygrad_seq.tasks import ForecastScore
+    >>> score = ForecastScore(0.8, 1.0, 5.0, 6.25, 0.75, 0.8, 0)
+    >>> score.mase < score.naive_mase
+    True
     """
 
     mase: float
@@ -258,17 +266,15 @@ class Forecaster:
         naive = np.stack([seasonal_naive(values, H, season) for values in history])
         inside = (found[..., 0] <= expected) & (expected <= found[..., -1])
         rows = [n for n, values in enumerate(history) if (values[season:] != values[:-season]).any()]
-        scaled = [
-            mase(each[rows], expected[rows], [history[n] for n in rows], season) if rows else math.nan
-            for each in (median, naive)
-        ]
+        past, known = [history[n] for n in rows], expected[rows]
         return ForecastScore(
-            *scaled,
-            float(np.abs(median - expected).mean()),
-            float(np.abs(naive - expected).mean()),
-            float(inside.mean()),
-            quantiles[-1] - quantiles[0],
-            len(arrays) - len(rows),
+            mase=mase(median[rows], known, past, season) if rows else math.nan,
+            naive_mase=mase(naive[rows], known, past, season) if rows else math.nan,
+            mae=float(np.abs(median - expected).mean()),
+            naive_mae=float(np.abs(naive - expected).mean()),
+            coverage=float(inside.mean()),
+            expected_coverage=quantiles[-1] - quantiles[0],
+            unscaled=len(arrays) - len(rows),
         )
 
     @classmethod
@@ -375,13 +381,17 @@ def fit_forecast(
     ends = [len(values) - chosen.horizon * (parts - 1) for values in arrays]
     training = _Windows(arrays, chosen, ends)
     latest = [np.array([end + (part + 1) * chosen.horizon for end in ends]) for part in range(parts - 1)]
-    held_out = [[training.batch(np.arange(len(arrays)), stops)] for stops in latest]
+    own = np.arange(len(arrays))[world().rows(len(arrays))]
+    held_out = [[training.batch(own, stops[own])] for stops in latest]
     with package.drawing_from(np.random.default_rng(chosen.seed)):
         model = ForecastModel(chosen)
         folder = None
         if run is not None:
             config = {**dataclasses.asdict(chosen), "quantiles": list(chosen.quantiles)}
-            folder = RunFolder.open(run, KIND) if resume else RunFolder.create(run, KIND, config, facts, force=force)
+            if not resume and world().is_writer:
+                RunFolder.create(run, KIND, config, facts, force=force)
+            world().broadcast(None)  # the folder is there
+            folder = RunFolder.open(run, KIND)
             changed = [name for name, value in config.items() if folder.config.get(name) != value]
             if changed := [name for name in changed if name not in _CHANGEABLE]:
                 raise ArgumentError(
@@ -438,6 +448,7 @@ class _Windows:
         order = package.generator().permutation(len(self._stops))
         for start in range(0, len(order), self._settings.batch_size):
             rows = order[start : start + self._settings.batch_size]
+            rows = rows[world().share(len(rows))]
             yield self.batch(self._series[rows], self._stops[rows])
 
     def batch(self, series: NDArray[np.int64], stops: NDArray[np.int64]) -> Batch:

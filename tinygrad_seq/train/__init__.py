@@ -1,8 +1,8 @@
 """Training of any model with `fit`, and of language models; README.md in this folder shows the parts."""
 
-from .callbacks import Callback
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig
+from .fit_run import Callback
 from .fitting import fit
 from .history import History, print_row
 from .language_model import LanguageModel

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..distributed import world
 from ..errors import ArgumentError, CheckpointError
 from . import manifest, run_files
 from .driver import Folder, NoFolder, with_one_writer
+from .fit_run import Fit
 from .lock import lock_run
 from .run_folder import RunFolder, check_free
 from .stopping import StopRequest, graceful_stop
-
-if TYPE_CHECKING:
-    from .fitting import Fit
 
 KIND = "fit"
 
@@ -65,6 +64,8 @@ def open_folder(
             fit.history.folder = folder.folder
             if resume and (folder.checkpoints() or resume != "auto"):
                 fit._resume(folder, resume if isinstance(resume, str) and resume != "auto" else None)
+                if folder.kind == KIND and world().is_writer and json.loads(json.dumps(config)) != folder.config:
+                    folder = folder.update_config(config)
             try:
                 yield with_one_writer(folder), request
             except BaseException:

@@ -305,7 +305,7 @@ class CRF(Module):
 
 
 def _checked_allowed(allowed: Any, num_tags: int) -> list[Buffer]:
-    """Return the flags of first tags, transitions and last tags; they follow from the tags, so no state dict has them."""
+    """Return the flags of first tags, transitions and last tags; they follow from the tags: no state dict has them."""
     shapes = [(num_tags,), (num_tags, num_tags), (num_tags,)]
     if not isinstance(allowed, tuple | list) or len(allowed) != 3:
         raise ArgumentError(
