@@ -352,8 +352,8 @@ def data_parallel(result: Result) -> Section:
         shown = [UNKNOWN if value is None else f"{value:.2f}" for value in values]
         rows.append([case, *shown, milliseconds(median(result, case, "training", ours))])
     text = (
-        "One training step of a language model on two ranks, one core each, that average gradients over MPI. Ratio: time "
-        "of PyTorch's DistributedDataParallel (gloo), and of one process with the whole batch, divided by ours."
+        "One training step of a language model on two ranks, one core each, that average gradients by MPI. Ratio: "
+        "time of PyTorch's DistributedDataParallel (gloo), and of one process with the whole batch, divided by ours."
     )
     return Section("Data-parallel training", text, ["case", "PyTorch DDP", "one process", "ours"], rows)
 
