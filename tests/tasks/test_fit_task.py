@@ -157,7 +157,7 @@ def test_a_run_is_opened_and_continued_with_the_same_bits(tmp_path) -> None:
     with pytest.raises(CheckpointError, match="force"):
         opened.save(tmp_path / "copy")
     ts.train.RunFolder.create(tmp_path / "other", "fit", {})
-    with pytest.raises(CheckpointError, match="expected a run of kind 'task'"):
+    with pytest.raises(CheckpointError, match="expected the run of a task"):
         tasks.FittedTask.open(tmp_path / "other")
 
 
