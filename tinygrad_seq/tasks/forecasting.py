@@ -381,8 +381,7 @@ def fit_forecast(
     ends = [len(values) - chosen.horizon * (parts - 1) for values in arrays]
     training = _Windows(arrays, chosen, ends)
     latest = [np.array([end + (part + 1) * chosen.horizon for end in ends]) for part in range(parts - 1)]
-    own = np.arange(len(arrays))[world().rows(len(arrays))]
-    held_out = [[training.batch(own, stops[own])] for stops in latest]
+    held_out = [[training.batch(np.arange(len(arrays)), stops)] for stops in latest]
     with package.drawing_from(np.random.default_rng(chosen.seed)):
         model = ForecastModel(chosen)
         folder = None
