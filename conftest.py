@@ -44,6 +44,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 
 SEED = 0
 
+# Sphinx reads these.
+collect_ignore_glob = ["docs/*.py"]
+
 
 @pytest.fixture(autouse=True)
 def seed() -> int:

@@ -327,6 +327,37 @@ def serving(result: Result) -> Section:
     return Section("Serving", text, ["case", *result["units"]], rows)
 
 
+def time_to_quality(title: str, peer: str, text: str) -> Callable[[Result], Section]:
+    """Return the section of a task on which both are trained until a held-out score is reached."""
+
+    def write(result: Result) -> Section:
+        rows = []
+        for case in result["results"]:
+            passes = [median(result, case, "epochs", name) for name in (OURS, peer)]
+            counted = UNKNOWN if None in passes else " / ".join(f"{count:.0f}" for count in passes)
+            ratios = [ratio(result, case, measure, peer) for measure in ("goal", "epoch")]
+            seconds = median(result, case, "goal")
+            rows.append([case, *ratios, counted, UNKNOWN if seconds is None else f"{seconds:.3g} s"])
+        heads = ["case", "to the goal", "one pass", "passes, ours / peer", "ours, to the goal"]
+        return Section(title, f"{text} Ratio: time of the peer divided by ours.", heads, rows)
+
+    return write
+
+
+def data_parallel(result: Result) -> Section:
+    ours, alone, peer = f"{OURS}, 2 ranks", f"{OURS}, one process", "torch DDP, 2 ranks"
+    rows = []
+    for case in result["results"]:
+        values = [quotient(result, case, "training", (name,), ours) for name in (peer, alone)]
+        shown = [UNKNOWN if value is None else f"{value:.2f}" for value in values]
+        rows.append([case, *shown, milliseconds(median(result, case, "training", ours))])
+    text = (
+        "One training step of a language model on two ranks, one core each, that average gradients by MPI. Ratio: "
+        "time of PyTorch's DistributedDataParallel (gloo), and of one process with the whole batch, divided by ours."
+    )
+    return Section("Data-parallel training", text, ["case", "PyTorch DDP", "one process", "ours"], rows)
+
+
 def onnx_export(result: Result) -> Section:
     rows = [
         [case, ratio(result, case, "inference", *ONNX), milliseconds(median(result, case, "inference"))]
@@ -517,6 +548,21 @@ SECTIONS: dict[str, tuple[Callable[[Result], Section], ...]] = {
     "sampling": (sampling,),
     "serving": (serving,),
     "onnx_export": (onnx_export,),
+    "ragged_classification": (
+        time_to_quality(
+            "Classification of ragged texts",
+            "skorch",
+            "`SequenceClassifier` and skorch with a packed LSTM of PyTorch, until 95 % of held-out texts are right.",
+        ),
+    ),
+    "tagging_crf": (
+        time_to_quality(
+            "Tagging with a CRF",
+            "torch",
+            "`SequenceTagger` and a BiLSTM of PyTorch with pytorch-crf, until the held-out span F1 is reached.",
+        ),
+    ),
+    "data_parallel": (data_parallel,),
     "memory": (memory,),
     "compile_time": (compile_time,),
     "scaling": (scaling,),

@@ -6,12 +6,11 @@ of them, or a shell command that fails, fails the build.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 import tomllib
 from pathlib import Path
-
-import ziamath
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -53,7 +52,7 @@ profile.mkdir(parents=True, exist_ok=True)
 (profile / "ipython_kernel_config.py").write_text(IPYTHON, encoding="utf-8")
 
 # Without a font for mathematics, which a reader's machine may not have, indices stand at wrong heights.
-FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+FONT = importlib.metadata.distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")
 
 project = "tinygrad_seq"
 author = project_copyright = "The tinygrad_seq authors"

@@ -62,7 +62,7 @@ def wu(length: Any) -> Any:
     return ((5 + length) / 6) ** 0.6
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0, 1.5, wu], ids=str)
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0, 1.5, wu], ids=["0", "0.7", "1", "1.5", "wu"])
 def test_a_beam_that_holds_everything_finds_the_best_of_all(table, penalty: Any) -> None:
     options: dict[str, Any] = {"start": 0, "max_length": LONGEST, "eos": EOS, "length_penalty": penalty}
     found = nn.beam_search(table.step, table.begin(), beam_size=40, num_best=5, **options)

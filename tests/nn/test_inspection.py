@@ -12,6 +12,7 @@ from tests.grad_of import grad_of
 from tests.scan.case import GRADIENT_TOLERANCE, VALUE_TOLERANCE, assert_close
 from tinygrad_seq import nn
 from tinygrad_seq.base.tree import flatten
+from tinygrad_seq.errors import ArgumentError
 
 T, N, I, H = 5, 3, 2, 4
 
@@ -221,6 +222,15 @@ def test_it_is_what_the_call_returns(rng) -> None:
         assert not one["forget_gate"].numpy()[past].any()
     assert inspection[1, "backwards", "forget_gate"] is inspection.passes[3]["forget_gate"]
     assert len(inspection.states) == len(inspection.gradient_norms()) == 4
+
+
+def test_a_layer_that_runs_forwards_has_no_other_direction(rng) -> None:
+    with ts.disable_compile():
+        forwards, backwards = (nn.LSTM(I, H, go_backwards=go).double().inspect(inputs(rng)) for go in (False, True))
+    assert backwards["forget_gate"] is backwards[0, "backwards", "forget_gate"]
+    for layer in (0, None):
+        with pytest.raises(ArgumentError, match="direction='backwards'"):
+            forwards[layer, "backwards", "forget_gate"]
 
 
 def test_norms_are_those_of_the_gradients(rng) -> None:

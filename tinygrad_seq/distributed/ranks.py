@@ -26,6 +26,7 @@ from ..autograd.tensor import Tensor, wrap
 from ..base import settings
 from ..base.tree import flatten
 from ..errors import ArgumentError
+from ..kernels.allocator import keep_freed_memory
 from .watch import Watch
 from .world import World
 
@@ -40,6 +41,7 @@ class Ranks(World):
     """The ranks of ``MPI.COMM_WORLD``; `world` makes it once."""
 
     def __init__(self) -> None:
+        keep_freed_memory()  # each step makes new gradients
         self._comm = MPI.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self._rows = np.zeros((self.size, 1 + _NUMBERS))

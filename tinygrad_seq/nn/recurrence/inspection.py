@@ -218,14 +218,14 @@ class Inspection:
             If there is no such pass, or there are several.
         """
         found = [one for one in self.passes if layer is None or one.layer == layer]
-        if layer is not None and len(found) > 1:
+        if direction == "backwards" or (layer is not None and len(found) > 1):
             found = [one for one in found if one.reverse == (direction == "backwards")]
         if len(found) != 1 or direction not in ("forwards", "backwards"):
             known = "; ".join(one.place for one in self.passes)
             raise ArgumentError(
                 f"inspect: expected the layer and, of two, the direction of one of {known}, got layer={layer} and "
-                f"direction={direction!r}; pass e.g. inspection[0, 'forget_gate'] or inspection[0, 'backwards', "
-                "'forget_gate']."
+                f"direction={direction!r}; pass e.g. inspection[0, 'forget_gate'], or of two directions "
+                "inspection[0, 'backwards', 'forget_gate']."
             )
         return found[0]
 
