@@ -25,6 +25,7 @@ _NOT_GIVEN = frozenset({"na", "n/a", "nan", "null", "none", "-", "?"})
 _SEPARATORS = re.compile(r"\s*[;|]\s*|\s*,\s*|\s+")
 _TAG = re.compile(r"O|[BIESLUM]-\S+")
 _ID = re.compile(r"(?:|.*[_ -])(?:id|uuid|guid|index)|unnamed: 0|column 1", re.IGNORECASE)
+_NUMBERED = re.compile(r"\s*([^\W\d_]+[-_]?)\d+\s*")
 _PUNCTUATED = re.compile(r".+[.,;:!?]", re.DOTALL)
 _MOST_CLASSES = 100
 _MOST_TAGS = 60
@@ -66,13 +67,13 @@ def guess_kind(name: str, values: Sequence[Any]) -> Kind:
     """Return what the values of a column are.
 
     The rules apply in this order to the values that are not missing. An id is a string or an integer in a column with
-    a name such as ``id``, ``user_id`` or ``index``. A number is one in all rows (``NA``, ``NaN``, ``null``, ``none``,
-    ``-`` and ``?`` are missing values of such a column). A date is an ISO date or time, ``2024-01-31`` or ``20240131``,
-    which is no number. A series is a
-    list of numbers, in brackets, or separated by spaces, semicolons or bars, or three and more separated by commas.
-    Tokens are lists of strings, or tags of spans such as ``O B-PER I-PER``, or many words of at most 60 different ones
-    without punctuation. A class is one of at most 100 different strings, each of which occurs twice on average.
-    Everything else is text.
+    a name such as ``id``, ``user_id`` or ``index``. A date is an ISO date or time, ``2024-01-31`` or ``20240131``. A
+    number is one in all rows (``NA``, ``NaN``, ``null``, ``none``, ``-`` and ``?`` are missing values of such a
+    column). A series is a list of numbers, in brackets, or separated by spaces, semicolons or bars, or three and more
+    separated by commas. Ids are also one prefix of letters with different numbers, ``R001`` and ``R002``. Tokens are
+    lists of strings, or tags of spans such as ``O B-PER I-PER``, or many words of at most 60 different ones without
+    punctuation. A class is one of at most 100 different strings, each of which occurs twice on average. Everything else
+    is text.
     """
     present = [value for value in values if value is not None]
     if not present:
@@ -118,6 +119,12 @@ def _is_id(name: str, present: list[Any]) -> bool:
     return _ID.fullmatch(name) is not None and not any(_is_fraction(value) for value in present)
 
 
+def _are_numbered(present: list[str]) -> bool:
+    """Return whether the values are one prefix with different numbers, such as R001, R002."""
+    prefixes = {match and match[1] for match in map(_NUMBERED.fullmatch, present)}
+    return len(prefixes) == 1 and None not in prefixes
+
+
 def _is_fraction(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, str) and "." in value and bool(_NUMBER.fullmatch(value)))
 
@@ -145,6 +152,8 @@ def _kind_of_strings(name: str, present: list[str]) -> Kind:
     for kind, is_one in _TESTS.items():
         if _are(is_one, present):
             return kind
+    if len(present) > 2 and len(different) == len(present) and _are_numbered(present):
+        return "id"
     if all(map(_TAG.fullmatch, {word for value in different for word in value.split()})) and different != {"O"}:
         return "tokens" if any(" " in value.strip() for value in different) else "class"
     if len(different) <= min(_MOST_CLASSES, len(present) // 2):
