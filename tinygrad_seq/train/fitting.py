@@ -82,7 +82,8 @@ def fit(
         Learning-rate schedules of `optimizer`. They are stepped after each update; a `ReduceLROnPlateau` is stepped at
         each evaluation with the monitored value.
     epochs, steps : int, optional
-        The number of passes over the batches, or of updates. One of `epochs`, `steps` and `minutes` is needed.
+        The number of passes over the batches, and of updates. One of `epochs`, `steps` and `minutes` is needed; the run
+        ends at what comes first.
     minutes : float, optional
         The maximum training time in minutes; a run that is resumed counts its earlier time.
     validation : iterable, or function that returns one; optional
