@@ -13,7 +13,7 @@ WIDE = 60
 """The number of columns from which a terminal shows everything; a narrower one shows the essentials."""
 
 Folder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The run folder, as given to train --out.", show_default=False)
+    Path, typer.Argument(metavar="RUN", help="The run folder: --out of train or fit.", show_default=False)
 ]
 Checkpoint = Annotated[
     str | None,

@@ -68,7 +68,7 @@ def evaluate(
 ) -> None:
     """Compare the predictions of a model with the target column of a file.
 
-    If the file is the one that the model was trained on, only the rows that fit held out for the score count.
+    If FILE is the training file, only the rows that fit held out for the score are used; --all uses all rows.
     """
     task = open_task(run, trust=trust)
     facts = file_facts(task, "evaluate")

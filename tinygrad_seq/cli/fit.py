@@ -81,7 +81,7 @@ def fit(
     ] = None,
     horizon: Annotated[int | None, _option(_TASK, "Steps to forecast.", default=False)] = None,
     season: Annotated[
-        int | None, _option(_TASK, "Steps of a season of a series, e.g. 7 for days.", default="1")
+        int | None, _option(_TASK, "Steps per season, e.g. 7 for daily data with a weekly pattern.", default="1")
     ] = None,
     context: Annotated[
         int | None, _option(_TASK, "Steps of a series that a forecast reads.", default="4 seasons, or 2 horizons")
@@ -107,7 +107,7 @@ def fit(
     bidirectional: Annotated[
         bool | None,
         _option(
-            _MODEL, "Read each sequence from its end, too.", "--bidirectional/--one-direction", default="bidirectional"
+            _MODEL, "Read each sequence in both directions.", "--bidirectional/--one-direction", default="bidirectional"
         ),
     ] = None,
     pooling: Annotated[
@@ -130,7 +130,7 @@ def fit(
         int | None, _option(_TRAINING, "Sequences per update.", "--batch", default="32; forecast 64")
     ] = None,
     precision: Annotated[
-        str | None, _option(_TRAINING, "float32, or bfloat16 for the products.", default="float32")
+        str | None, _option(_TRAINING, "float32, or bfloat16 for matrix products.", default="float32")
     ] = None,
     seed: Annotated[int | None, _option(_RUN, "The same seed gives the same run.", default="0")] = None,
     threads: Annotated[int, _option(_RUN, "Threads; more than 1 helps only on an idle machine.")] = 1,

@@ -53,7 +53,7 @@ def predict(
     skip_missing: SkipMissing = False,
     trust: Trust = False,
 ) -> None:
-    """Write the rows of a file with the columns prediction and probability.
+    """Write a copy of a file with the columns prediction and probability added.
 
     Numbers have no probability. With --skip-missing, rows with missing values get no prediction. A forecast writes new
     rows: the next steps of each series, with a column per quantile.

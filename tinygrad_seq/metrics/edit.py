@@ -44,7 +44,7 @@ def edit_distance(found: Tokens, expected: Tokens, normalize: bool = False) -> f
     >>> edit_distance("2009-01-02", "2009-02-02", normalize=True)
     0.1
     """
-    distance = int(edit_distances([found], [expected])[0])
+    distance = int(_distances("edit_distance", [found], [expected])[0])
     return distance / (max(len(found), len(expected)) or 1) if normalize else distance
 
 
@@ -76,24 +76,7 @@ def edit_distances(found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArr
     >>> edit_distances(["abc", "", "flaw"], ["abd", "xy", "lawn"])
     array([1, 2, 2])
     """
-    if not (_is_list(found) and _is_list(expected)) or len(found) != len(expected):
-        raise ShapeError(
-            f"edit_distances: expected two lists of equally many sequences, got {_facts(found)} and "
-            f"{_facts(expected)}; use edit_distance for a single pair."
-        )
-    try:
-        from rapidfuzz.distance.Levenshtein import distance
-    except ImportError as error:
-        raise ArgumentError(
-            "edit_distances: expected rapidfuzz to be installed, got none; run pip install 'tinygrad-seq[metrics]'."
-        ) from error
-    ours: Sequence[Any] = found
-    theirs: Sequence[Any] = expected
-    if not all(isinstance(sequence, str) for sequence in chain(found, expected)):
-        # rapidfuzz compares tokens by their hash, which different ones may share; the numbers of tokens are different.
-        codes: dict[Hashable, int] = {}
-        ours, theirs = _encode(found, codes), _encode(expected, codes)
-    return np.array([distance(*pair) for pair in zip(ours, theirs, strict=True)], np.int64)
+    return _distances("edit_distances", found, expected)
 
 
 def character_error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
@@ -159,13 +142,34 @@ def _error_rate(caller: str, found: Sequence[str], expected: Sequence[str], spli
         if not _is_list(texts) or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{caller}: expected two lists of strings, got {_facts(texts)}; pass lists of texts.")
     references = [split(text) for text in expected]
-    distances = edit_distances([split(text) for text in found], references)
+    distances = _distances(caller, [split(text) for text in found], references)
     if not (total := sum(map(len, references))):
         raise ArgumentError(f"{caller}: expected a text that is not empty in expected, got none; pass some text.")
     return float(distances.sum()) / total
 
 
-def _encode(sequences: Sequence[Tokens], codes: dict[Hashable, int]) -> list[list[int]]:
+def _distances(caller: str, found: Sequence[Tokens], expected: Sequence[Tokens]) -> NDArray[np.int64]:
+    if not (_is_list(found) and _is_list(expected)) or len(found) != len(expected):
+        raise ShapeError(
+            f"{caller}: expected two lists of equally many sequences, got {_facts(found)} and "
+            f"{_facts(expected)}; use edit_distance for a single pair."
+        )
+    try:
+        from rapidfuzz.distance.Levenshtein import distance
+    except ImportError as error:
+        raise ArgumentError(
+            f"{caller}: expected rapidfuzz to be installed, got none; run pip install 'tinygrad-seq[metrics]'."
+        ) from error
+    ours: Sequence[Any] = found
+    theirs: Sequence[Any] = expected
+    if not all(isinstance(sequence, str) for sequence in chain(found, expected)):
+        # rapidfuzz compares tokens by their hash, which different ones may share; the numbers of tokens are different.
+        codes: dict[Hashable, int] = {}
+        ours, theirs = _encode(caller, found, codes), _encode(caller, expected, codes)
+    return np.array([distance(*pair) for pair in zip(ours, theirs, strict=True)], np.int64)
+
+
+def _encode(caller: str, sequences: Sequence[Tokens], codes: dict[Hashable, int]) -> list[list[int]]:
     """Return the tokens as numbers, equal for equal tokens."""
     lists = []
     for n, sequence in enumerate(sequences):
@@ -174,7 +178,7 @@ def _encode(sequences: Sequence[Tokens], codes: dict[Hashable, int]) -> list[lis
             lists.append([codes.setdefault(token, len(codes)) for token in tokens])
         except TypeError as error:
             raise DataError(
-                f"edit_distances: expected sequences of hashable tokens, got {_facts(sequence)} at position {n} "
+                f"{caller}: expected sequences of hashable tokens, got {_facts(sequence)} at position {n} "
                 f"({error}); pass strings, or lists of words or numbers."
             ) from None
     return lists

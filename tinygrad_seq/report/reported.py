@@ -122,7 +122,7 @@ def open_subject(
     if not (os.path.lexists(config) or os.path.lexists(metrics)):
         raise ArgumentError(
             f"{caller}: expected the folder of a run, got {shown(folder)}, which has neither config.json nor "
-            "metrics.jsonl; pass the folder that was given to train --out."
+            "metrics.jsonl; pass the --out of train or fit, or the run of ts.fit."
         )
     rows, notes = read_all(metrics)
     subject = Subject(title or printable(folder.resolve().name), rows, notes=notes)

@@ -549,8 +549,8 @@ def read_config(root: Path, kind: str | None, caller: str) -> dict[str, Any]:
     file = run_files.locate(root, "config.json")
     if not os.path.lexists(file):
         raise CheckpointError(
-            f"{caller}.open: expected a run folder, got {str(root)!r} without config.json; pass the folder that was "
-            "given to train as --out, or to fit as run."
+            f"{caller}.open: expected a run folder, got {str(root)!r} without config.json; pass the --out of train "
+            "or fit, or the run of ts.fit."
         )
     content = manifest.read(file, f"{caller}.open")
     if kind is not None and content["kind"] != kind:
