@@ -115,6 +115,7 @@ def fit(
     stateful : bool, default False
         Truncated backpropagation through time: ``model(*inputs, state)`` returns ``(outputs, state)``, and the state is
         passed on to the next batch, without its history. It is None at the start of each epoch.
+        It is a tensor, or tuples, lists and dicts of tensors; a checkpoint keeps no other types, e.g. named tuples.
     callbacks : Callback or sequence of Callback, optional
         Objects whose hooks are called; see `Callback`.
     run : str, path-like or RunFolder, optional
