@@ -371,7 +371,7 @@ def fit_forecast(
     >>> from tinygrad_seq.tasks import fit_forecast
     >>> generator = np.random.default_rng(0)
     >>> series = [10 + np.sin(np.arange(90) * 2 * np.pi / 7 + n) + generator.normal(0, 0.1, 90) for n in range(8)]
-    >>> forecaster = fit_forecast(series, horizon=7, season=7, epochs=8, hidden_size=8, log=None)
+    >>> forecaster = fit_forecast(series, horizon=7, season=7, epochs=12, hidden_size=8, log=None)
     >>> score = forecaster.evaluate(series)
     >>> bool(score.mase < score.naive_mase)
     True
