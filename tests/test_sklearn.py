@@ -278,3 +278,5 @@ def test_a_tagger_refuses_wrong_tags() -> None:
         model.score(WORDS[:1], [["B-DAY", "O", "O", "O"]])
     with warnings.catch_warnings(), pytest.raises(ValueError, match="unseen label"):
         model.partial_fit(WORDS[:1], [["B-DAY", "O", "O", "O"]])
+    with pytest.raises(ValueError, match="obey BIO like those of the training data"):
+        model.partial_fit(WORDS[:1], [["I-PER", "O", "O", "O"]])

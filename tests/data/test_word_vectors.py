@@ -73,6 +73,7 @@ def test_unusual_words(tmp_path: Path) -> None:
         (b"a 1 2\n\nb 3 4\n", "a word and 2 numbers in line 2"),
         (b"a\nb\n", "a word and 1 numbers in line 1"),
         (b"a 1 2\nb c 3 4\nb 3\t4\n", "in line 3"),
+        (b"a 1 2\nb 3 4 5\n", "a word and 2 numbers in line 2 of .*got 4 fields"),
         (b"a 1 2\nb 3 x\n", "2 finite numbers after the word 'b' in line 2.*'x'"),
         (b"a 1 2\nb 3 nan\n", "2 finite numbers after the word 'b' in line 2"),
         (b"a 1 2\nb 1_0 4\n", "2 finite numbers after the word 'b' in line 2.*1_0"),
@@ -204,6 +205,7 @@ def test_refusals_of_methods(vectors: WordVectors) -> None:
     unit = vectors.normalized()
     calls: list[tuple[Any, Any, str]] = [
         (lambda: vectors.nearest([1.0]), ShapeError, "nearest: expected a vector of 4 numbers"),
+        (lambda: vectors.nearest([1.0, np.nan, 0.0, 0.0]), ArgumentError, "nearest: expected finite numbers"),
         (lambda: vectors.nearest("king", 0), ArgumentError, "nearest: expected count"),
         (lambda: vectors.nearest("knight"), DataError, "knight"),
         (lambda: vectors.neutralize(["nurse"], np.zeros(4)), ArgumentError, "neutralize: expected a direction"),

@@ -100,6 +100,16 @@ def test_an_index_outside_the_table_is_an_error(compile: bool) -> None:
         ts.scan(down, init, length=V + 2, compile=compile)
     ts.scan(down, init, length=V + 1, compile=compile)
 
+    for classes in (V, 1025):  # rows of the identity matrix; comparisons
+
+        def hot(carry, token, classes=classes):
+            return carry, ts.one_hot(token, classes)
+
+        with pytest.raises(
+            IndexRangeError, match=f"one_hot.*: expected indices from 0 to {classes - 1}, got {classes}"
+        ):
+            ts.scan(hot, init, np.full((2, N), classes), compile=compile)
+
 
 @pytest.mark.parametrize("compile", [True, False])
 def test_scores_that_nothing_can_be_drawn_from_are_an_error(compile: bool) -> None:

@@ -66,6 +66,19 @@ def test_numbers_are_standardised() -> None:
     np.testing.assert_array_equal(column.encode("x", array).values, column.encode("x", list(array)).values)
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-14, 1e-3, 1e14, 1e300])
+def test_the_unit_of_numbers_changes_nothing(unit: float) -> None:
+    entries = np.array([[1.0, 2.0, -4.0], [0.5, 8.0, 3.0]])
+    found = fitted(entries * unit, "numbers").encode("x", entries * unit)
+    np.testing.assert_allclose(found.values, fitted(entries, "numbers").encode("x", entries).values, rtol=1e-6)
+
+
+def test_numbers_far_from_those_of_the_training_data_are_refused() -> None:
+    column = fitted([[1.0, 2.0]], "numbers")
+    with pytest.raises(DataError, match=r"numbers that float32 can hold after standardising, got 1e\+60 in row 1"):
+        column.encode("x", [[1.0], [2.0, 1e60]])
+
+
 @pytest.mark.parametrize(
     ("entries", "kind"),
     [(["ab", "b"], "letters"), ([["ab", "c"]], "words"), (["u", "v"], "category"), ([1, 2], "number")],

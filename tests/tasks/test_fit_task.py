@@ -123,6 +123,16 @@ def test_weights_of_sequences_count() -> None:
     assert fitted.evaluate(TEXTS, CLASSES).score == 1.0
 
 
+def test_sequences_that_do_not_count_change_nothing(rng) -> None:
+    X, y = series(rng, 12)
+    weights = np.repeat([0.0, 1.0], 6)
+    y[:6] = 1e6
+    settings: dict[str, Any] = {**SMALL, "batch_size": 2, "epochs": 1, "validation": None}
+    weighted = tasks.fit_task("regress", X, y, sample_weight=weights, **settings)
+    without = tasks.fit_task("regress", X[6:], y[6:], **settings)
+    np.testing.assert_array_equal(weighted.predict(X), without.predict(X))
+
+
 def test_the_seed_decides_and_the_generator_of_the_package_is_left_alone() -> None:
     before = package.generator().bit_generator.state
     one, two, other = (
@@ -142,7 +152,9 @@ def test_a_run_is_opened_and_continued_with_the_same_bits(tmp_path) -> None:
     whole = tasks.fit_task("classify", TEXTS, CLASSES, epochs=4, run=tmp_path / "whole", **settings)
     tasks.fit_task("classify", TEXTS, CLASSES, epochs=2, run=tmp_path / "run", **settings)
     again = tasks.fit_task("classify", TEXTS, CLASSES, epochs=4, run=tmp_path / "run", resume=True, **settings)
+    before = package.generator().bit_generator.state
     opened = tasks.FittedTask.open(tmp_path / "run")
+    assert package.generator().bit_generator.state == before
     assert whole.history is not None
     for fitted in (again, opened):
         assert fitted.history is not None
@@ -247,10 +259,21 @@ def test_bad_input_is_refused_before_any_work(change, error, message: str, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_validation_tags_that_a_crf_forbids_are_refused() -> None:
-    wrong = [["I-PER", "O", "O", "O"]]
-    with pytest.raises(DataError, match=r"obey BIO like those of the training data, got \['I-PER'.* in row 0"):
-        tasks.fit_task("tag", WORDS, TAGS, validation=(WORDS[:1], wrong), **SMALL)
+BIOES = [["B-PER", "E-PER", "O", "S-PER"], ["O", "B-PER", "E-PER"], ["B-PER", "I-PER", "E-PER"]] * 6
+
+
+@pytest.mark.parametrize(
+    ("tags", "wrong"),
+    [
+        (TAGS, ["I-PER", "O", "O", "O"]),
+        (TAGS, ["I-PER", "I-PER", "I-PER", "I-PER"]),
+        (BIOES, ["B-PER", "O", "O", "O"]),
+        (BIOES, ["B-PER", "I-PER", "O", "O"]),
+    ],
+)
+def test_validation_tags_that_a_crf_forbids_are_refused(tags, wrong) -> None:
+    with pytest.raises(DataError, match=rf"obey BIO(ES)? like those of the training data, got \['{wrong[0]}'.* row 0"):
+        tasks.fit_task("tag", WORDS, tags, validation=(WORDS[:1], [wrong]), **SMALL)
 
 
 def test_unseen_labels_are_refused_in_an_evaluation() -> None:

@@ -250,10 +250,19 @@ def same_run(left: Path, right: Path) -> None:
 
 
 BY_STEPS = {"evaluate_every": 3, "report_every": 2}
+BESIDE_THE_END = {"evaluate_every": 5, "report_every": 2}  # the last step has a row before its pass ends
 
 
 @pytest.mark.parametrize(
-    ("source", "options"), [("list", {}), ("function", {}), ("sized", {"report_every": 3}), ("saving", BY_STEPS)]
+    ("source", "options"),
+    [
+        ("list", {}),
+        ("function", {}),
+        ("function", BESIDE_THE_END),
+        ("sized", {"report_every": 3}),
+        ("sized", BESIDE_THE_END),
+        ("saving", BY_STEPS),
+    ],
 )
 def test_resumed_at_every_step_it_has_the_same_bits(tmp_path: Path, source: str, options: dict[str, Any]) -> None:
     model, straight = run_fit(tmp_path / "straight", source, **options)

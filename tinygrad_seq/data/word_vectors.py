@@ -320,6 +320,8 @@ class WordVectors:
                 f"WordVectors.{method}: expected a vector of {self.vectors.shape[1]} numbers, got {vector.shape} "
                 f"{vector.dtype}; pass e.g. vectors['woman'] - vectors['man']."
             )
+        if not np.isfinite(vector).all():
+            raise ArgumentError(f"WordVectors.{method}: expected finite numbers, got {vector!s:.80}; check the vector.")
         return vector.astype(self.vectors.dtype)
 
     def _direction(self, method: str, given: ArrayLike) -> Vectors:
@@ -480,7 +482,7 @@ def _read(
         if max_words is not None and len(places) == max_words:
             break
         size = len(fields) - 1 if size is None else size
-        if len(fields) <= size or size < 1:
+        if len(fields) <= size or size < 1 or (len(fields) > size + 1 and _is_number(fields[-size - 1])):
             raise _wrong(number, origin, f"a word and {max(size, 1)} numbers", f"{len(fields)} fields")
         try:
             word = b" ".join(fields[: len(fields) - size]).decode()  # a few words of GloVe have spaces
@@ -517,6 +519,14 @@ def _numbers(fields: list[bytes], number: int, origin: str, word: str) -> list[f
     if not all(map(math.isfinite, found)):
         raise _wrong(number, origin, wanted, "one that is not")
     return found
+
+
+def _is_number(field: bytes) -> bool:
+    """Whether a field can be no part of a word with spaces, so that its line has too many numbers."""
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False
 
 
 def _rows(numbers: list[float], size: int, dtype: np.dtype) -> Vectors:

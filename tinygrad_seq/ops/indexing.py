@@ -78,10 +78,6 @@ def _take_forward(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
     return x.take(check_range("take", indices, x.shape[axis], -x.shape[axis]), axis)
 
 
-def _embed(weight: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    return weight.take(check_range("embedding", indices, weight.shape[0], 0), 0)
-
-
 def _add_slices(g: np.ndarray, indices: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
     """Return zeros of `shape` with the slices of `g` added at `indices` along `axis`."""
     size, lead, tail = shape[axis], math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
@@ -133,13 +129,20 @@ _take = Primitive(
 _take_add = Primitive(
     "take_add", _add_slices, (lambda g, _y, _g, indices, shape, axis: _take(g, indices, axis=axis), None)
 )
-_embedding = Primitive(
-    "embedding",
-    _embed,
-    (lambda g, _y, weight_like, indices: _take_add(g, indices, shape=weight_like.shape, axis=0), None),
-    kind=OpKind.LOOKUP,
-    add_into=_add_rows,
-)
+
+
+def _lookup_of_rows(name: str) -> Primitive:
+    return Primitive(
+        name,
+        lambda weight, indices: weight.take(check_range(name, indices, weight.shape[0], 0), 0),
+        (lambda g, _y, weight_like, indices: _take_add(g, indices, shape=weight_like.shape, axis=0), None),
+        kind=OpKind.LOOKUP,
+        add_into=_add_rows,
+    )
+
+
+_embedding = _lookup_of_rows("embedding")
+_lookup_of_rows("one_hot_lookup")  # what `one_hot` becomes in a compiled step: its errors name it
 _diagonal = Primitive(
     "diagonal",
     lambda x, offset, axis1, axis2: x.diagonal(offset, axis1, axis2),

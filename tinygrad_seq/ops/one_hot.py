@@ -31,9 +31,9 @@ def _look_up(indices: Array, num_classes: int, dtype: np.dtype) -> Array:
     Both contain a lookup, which checks the indices in the loop too.
     """
     if num_classes <= _LARGEST_IDENTITY:
-        return TABLE["embedding"](_identity(num_classes, np.dtype(dtype)), indices)
+        return TABLE["one_hot_lookup"](_identity(num_classes, np.dtype(dtype)), indices)
     classes = _classes(num_classes)
-    return astype(equal(TABLE["embedding"](classes[:, None], indices), classes), dtype)
+    return astype(equal(TABLE["one_hot_lookup"](classes[:, None], indices), classes), dtype)
 
 
 @functools.cache

@@ -25,8 +25,8 @@ from ..nn.checks import check_sizes
 from ..tasks import FittedTask, TaskSettings
 from ..tasks.columns import NumberColumn
 from ..tasks.dataset import Dataset
-from ..tasks.fitted import COLUMN, pick
-from ..tasks.task_targets import Targets
+from ..tasks.fitted import COLUMN, counted, pick
+from ..tasks.task_targets import NumberTargets, Targets
 from ..tasks.training import make_optimizer, train
 
 
@@ -114,12 +114,15 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             self._generator = np.random.default_rng(seed)
         with package.drawing_from(self._generator):
             rows, held_out = self._split(y)
-            if weights is not None:
-                rows = rows[weights[rows] > 0]
+            rows = counted(rows, weights)
+            if isinstance(targets, NumberTargets):
+                targets = NumberTargets.fit(y, rows)
             inputs = {COLUMN: pick(X, rows)}
             if not again:
                 self._start(FittedTask.build(self._settings(len(rows)), inputs, columns=self.kind, targets=targets))
             data = self._fitted.dataset(inputs, pick(y, rows), None if weights is None else weights[rows])
+            if self._fitted.settings.crf:
+                targets.check(pick(y, rows))
             unseen = None
             if held_out is not None:
                 unseen = self._fitted.dataset({COLUMN: pick(X, held_out)}), pick(y, held_out)

@@ -158,7 +158,10 @@ class NumberColumn:
     def encode(self, name: str, entries: Sequence[Any] | NDArray[Any]) -> Encoded:
         """Return the standardised numbers, in the default dtype."""
         values, lengths = _numbers(name, entries, self.kind, len(self.mean))
-        return Values(((values - self.mean) / self.scale).astype(default_dtype()), lengths)
+        with np.errstate(over="ignore"):
+            read = ((values - self.mean) / self.scale).astype(default_dtype())
+        _check_finite(name, read, values, lengths, f"numbers that {read.dtype} can hold after standardising")
+        return Values(read, lengths)
 
     def content(self) -> dict[str, Any]:
         """Return the column as JSON values."""
@@ -175,10 +178,11 @@ Column = TextColumn | NumberColumn
 
 def moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and the standard deviation of each column; 1 where a column is constant."""
-    mean = values.mean(axis=0)
-    scale = values.std(axis=0)
-    constant = scale <= 1e-12 * np.maximum(1, np.abs(mean))
-    return mean, np.where(constant, 1.0, scale)
+    _, exponents = np.frexp(np.abs(values).max(axis=0))
+    unit = np.ldexp(1.0, np.maximum(exponents, -1000) - 1)  # a power of 2, so no bit changes and no square overflows
+    scaled = values / unit
+    scale = scaled.std(axis=0)
+    return scaled.mean(axis=0) * unit, np.where(scale <= 1e-12, 1.0, scale * unit)
 
 
 def fit_column(name: str, entries: Sequence[Any] | NDArray[Any], kind: str, *, max_words: int, letters: bool) -> Column:
@@ -276,12 +280,18 @@ def _numbers(
     stacked = np.concatenate([values.reshape(-1, count) for values in rows])
     if features is not None and stacked.shape[1] != features:
         raise _wrong(name, 0, f"{features} features, as in training", f"{stacked.shape[1]}")
-    if not np.isfinite(stacked).all():
-        step = int(np.argmax(~np.isfinite(stacked).all(axis=1)))
-        row = int(np.searchsorted(np.cumsum(lengths), step, side="right"))
-        found = stacked[step][~np.isfinite(stacked[step])][0]
-        raise _wrong(name, row, "finite numbers", f"{found}", "fill in or leave out what is missing")
+    _check_finite(name, stacked, stacked, lengths, "finite numbers", "fill in or leave out what is missing")
     return stacked, lengths if kind == "numbers" else None
+
+
+def _check_finite(
+    name: str, array: NDArray[Any], given: NDArray[Any], lengths: Ints | None, expected: str, *advice: str
+) -> None:
+    """Raise unless all numbers (steps, F) are finite; the message shows the first wrong one as it was given."""
+    if not (finite := np.isfinite(array)).all():
+        step, feature = (int(index) for index in np.argwhere(~finite)[0])
+        row = step if lengths is None else int(np.searchsorted(np.cumsum(lengths), step, side="right"))
+        raise _wrong(name, row, expected, f"{given[step, feature]}", *advice)
 
 
 def _floats(name: str, row: int, entry: Any) -> NDArray[np.float64]:

@@ -164,7 +164,8 @@ class FittedTask:
             As `dataset`; also if tags do not obey the scheme of the training data, to which a CRF gives no probability.
         """
         data = self.dataset(X, y)
-        self.targets.check(y)
+        if self.settings.crf:
+            self.targets.check(y)
         return data
 
     def content(self) -> dict[str, Any]:
@@ -229,7 +230,8 @@ class FittedTask:
         content = run.config
         settings = TaskSettings.of(**content["settings"])
         columns = {name: column_from(column) for name, column in content["columns"].items()}
-        fitted = cls._with_model(settings, columns, KINDS[settings.task].from_content(content["targets"]))
+        with package.drawing_from(np.random.default_rng(0)):  # the weights are replaced
+            fitted = cls._with_model(settings, columns, KINDS[settings.task].from_content(content["targets"]))
         run.load_weights(fitted.model)
         fitted.model.eval()
         history = History(run.rows(), folder=run.folder)
@@ -435,7 +437,8 @@ def fit_task(
     weights = _weights(sample_weight, count)
     with package.drawing_from(np.random.default_rng(chosen.seed)):
         rows, held_out = _split(validation, count)
-        targets = KINDS[task].fit(y)
+        rows = counted(rows, weights)
+        targets = NumberTargets.fit(y, rows) if task == "regress" else KINDS[task].fit(y)
         fitted = FittedTask.build(chosen, pick(entries, rows), columns=columns, targets=targets)
         data = fitted.dataset(pick(entries, rows), pick(y, rows), None if weights is None else weights[rows])
         unseen = tested = None
@@ -540,6 +543,16 @@ def _split(validation: Any, count: int) -> tuple[NDArray[np.int64], NDArray[np.i
         raise DataError("fit_task: expected at least 2 sequences, got 1; pass validation=None to hold none out.")
     order = package.generator().permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def counted(rows: NDArray[np.int64], weights: NDArray[Any] | None) -> NDArray[np.int64]:
+    """Return the rows whose weight is not 0; raise a DataError if there are none."""
+    if weights is None:
+        return rows
+    kept = rows[weights[rows] > 0]
+    if not len(kept):
+        raise DataError("sample_weight: expected a positive weight among the rows to train on, got zeros; correct it.")
+    return kept
 
 
 def pick(values: Any, rows: NDArray[np.int64]) -> Any:

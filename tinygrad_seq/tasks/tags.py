@@ -37,10 +37,15 @@ def scheme_of(sequences: Iterable[Sequence[object]]) -> str | None:
         return None
     names = sorted({str(tag) for tags in lists for tag in tags})
     scheme = "BIOES" if any(name[0] in "ES" for name in names) else "BIO"
-    first, moves, last = allowed_tags(names, scheme)
-    index = {name: number for number, name in enumerate(names)}
-    for tags in set(lists):
-        path = [index[str(tag)] for tag in tags]
+    return scheme if first_wrong([*set(lists)], names, scheme) is None else None
+
+
+def first_wrong(sequences: Iterable[Sequence[object]], tags: Sequence[str], scheme: str) -> int | None:
+    """Return the number of the first sequence that does not obey a scheme, None if all do; `tags` are all tags."""
+    first, moves, last = allowed_tags(tags, scheme)
+    index = {tag: number for number, tag in enumerate(tags)}
+    for number, sequence in enumerate(sequences):
+        path = [index[str(tag)] for tag in sequence]
         if path and not (first[path[0]] and last[path[-1]] and moves[path[:-1], path[1:]].all()):
-            return None
-    return scheme
+            return number
+    return None

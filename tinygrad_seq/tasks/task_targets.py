@@ -20,7 +20,7 @@ from ..ops.normalisation import softmax
 from .columns import Ints, Values, moments
 from .scores import evaluate_tags
 from .sequence_model import SequenceModel
-from .tags import allowed_tags, scheme_of
+from .tags import allowed_tags, first_wrong, scheme_of
 
 Loss = tuple[Tensor, float]
 Rows = Sequence[Any] | NDArray[Any]
@@ -46,7 +46,7 @@ class Targets(ABC):
         """K, the outputs of the model."""
 
     def check(self, targets: Rows) -> None:  # noqa: B027 (most targets need no check)
-        """Raise if the loss of targets would not be finite."""
+        """Raise if targets that were encoded have no finite loss under a CRF."""
 
     @abstractmethod
     def encode(self, targets: Rows, lengths: Ints) -> Values:
@@ -151,15 +151,18 @@ class TagTargets(Targets):
     @property
     def allowed(self) -> Any:
         """What `nn.CRF` allows."""
-        return None if self.scheme is None else allowed_tags([str(tag) for tag in self.labels.classes], self.scheme)
+        return None if self.scheme is None else allowed_tags(self._names, self.scheme)
+
+    @property
+    def _names(self) -> list[str]:
+        return [str(tag) for tag in self.labels.classes]
 
     def check(self, targets: Rows) -> None:
-        for row, tags in enumerate(targets):
-            if self.scheme is not None and set(tags) > {"O"} and scheme_of([tags]) not in ("BIO", self.scheme):
-                raise DataError(
-                    f"y: expected tags that obey {self.scheme} like those of the training data, got {tags!r:.200} in "
-                    f"row {row}; correct the row."
-                )
+        if self.scheme is not None and (row := first_wrong(targets, self._names, self.scheme)) is not None:
+            raise DataError(
+                f"y: expected tags that obey {self.scheme} like those of the training data, got {targets[row]!r:.200} "
+                f"in row {row}; correct the row."
+            )
 
     def encode(self, targets: Rows, lengths: Ints) -> Values:
         check_count(targets, len(lengths))
@@ -245,9 +248,10 @@ class NumberTargets(Targets):
     allowed = None
 
     @classmethod
-    def fit(cls, targets: Rows) -> Self:
+    def fit(cls, targets: Rows, chosen: Ints | None = None) -> Self:
         rows = _rows(targets)
-        return cls(*moments(rows.reshape(len(rows), -1)), rows.ndim == 1)
+        trained = rows if chosen is None else rows[chosen]
+        return cls(*moments(trained.reshape(len(trained), -1)), rows.ndim == 1)
 
     @property
     def outputs(self) -> int:

@@ -368,7 +368,8 @@ class Driver(ABC):
         return self._is_over() and self._has_test and self._tested_at != self.steps.number
 
     def _report(self, step: Step) -> Row:
-        losses, weights = zip(*self._recent, strict=True)
+        # A step with a row of its own may turn out to be the last, if a pass ends the run.
+        losses, weights = zip(*(self._recent or [(step.loss, step.weight)]), strict=True)
         self._recent = []
         return self._figures(step, float(np.average(losses, weights=weights)))
 

@@ -243,7 +243,9 @@ class Fit(Driver):
         return self._ends or super()._is_over()
 
     def _reports(self) -> bool:
-        return super()._reports() and (self.limits.evaluate_every > 0 or not self._epochs.at_end)
+        is_last = self._epochs.number == self.limits.epochs
+        ends_in_evaluation = self._epochs.at_end and (is_last or not self.limits.evaluate_every)
+        return super()._reports() and not ends_in_evaluation
 
     def _train(self) -> Step | None:
         step = super()._train()

@@ -32,7 +32,7 @@ from .recurrent_nodes import native_pass
 LOOP: Final = Primitive("onnx_loop", lambda *_arrays, **_params: (), multiple=True)
 """A scan: the operands are the captured variables, the carry and the inputs of its ``body``."""
 
-_index, _take, _embedding, _standardise = (TABLE[name] for name in ("index", "take", "embedding", "standardise"))
+_index, _standardise = TABLE["index"], TABLE["standardise"]
 
 
 class Recorder(Rewriter):
@@ -319,7 +319,7 @@ def lifted(eqn: Eqn, over: tuple[bool, ...]) -> Callable[..., Any] | None:
         return lambda _T, x: _apply(eqn, [x], {"axis": axis + 1 if axis >= 0 else axis})
     if primitive is _standardise:
         return lambda _T, x: _apply(eqn, [x], {"axes": tuple([axis + 1 for axis in params["axes"]])})
-    if primitive in (_embedding, _take) and over == (False, True) and params.get("axis", 0) == 0:
+    if kind is OpKind.LOOKUP and over == (False, True) and params.get("axis", 0) == 0:
         return lambda _T, *xs: _apply(eqn, xs)
     return None
 
