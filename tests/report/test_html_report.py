@@ -126,10 +126,10 @@ SAID = {  # what the page says is missing
     "unknown_cell": ["cell", "The run cannot be opened."],
     "untrusted_cell": ["Expected consent to run the code", "There are no metrics yet"],
     "other_kind": ["Accuracy", "sizes.hidden", "A run of the kind 'classifier'"],
-    "no_rows": ["There are no metrics yet", "There is no model beside the metrics"],
+    "no_rows": ["There are no metrics yet", "There is no model; pass"],
     "one_point": ["There is one point so far", "There is no held-out result yet"],
     "bad_numbers": ["2 values are not finite, and left out (step 10, 20)", "5 values are not finite"],
-    "hostile_texts": ["There is no model beside the metrics"],
+    "hostile_texts": ["There is no model; pass"],
 }
 
 

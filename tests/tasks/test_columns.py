@@ -13,7 +13,7 @@ from tinygrad_seq.tasks.columns import Spelled, Values, column_from, fit_column,
 
 
 def fitted(entries, kind, letters=False, max_words=100):
-    return fit_column("x", entries, kind, max_words=max_words, letters=letters)
+    return fit_column("x", entries, kind, np.arange(len(entries)), max_words=max_words, letters=letters)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_the_seed_decides_and_the_generator_of_the_package_is_left_alone() -> No
 
 def test_a_run_is_opened_and_continued_with_the_same_bits(tmp_path) -> None:
     settings: dict[str, Any] = {**SMALL, "dropout": 0.2, "validation": 0.25, "facts": {"file": "texts.csv"}}
-    whole = tasks.fit_task("classify", TEXTS, CLASSES, epochs=4, run=tmp_path / "whole", **settings)
+    whole = tasks.fit_task("classify", TEXTS, CLASSES, steps=8, run=tmp_path / "whole", **settings)  # 4 epochs
     tasks.fit_task("classify", TEXTS, CLASSES, epochs=2, run=tmp_path / "run", **settings)
     again = tasks.fit_task("classify", TEXTS, CLASSES, epochs=4, run=tmp_path / "run", resume=True, **settings)
     before = package.generator().bit_generator.state
@@ -248,6 +248,8 @@ def test_a_cell_of_a_file_moves_into_the_run_folder_and_needs_trust(tmp_path, mo
         ({"pooling": "sum"}, ArgumentError, "pooling"),
         ({"task": "regress"}, DataError, "y: expected numbers"),
         ({"task": "regress", "y": [1.0] * 15 + [np.nan]}, DataError, "finite numbers, got nan in row 15"),
+        ({"X": [*TEXTS[:13], 3, *TEXTS[14:]], "columns": "letters"}, DataError, "a string, got 3 in row 13"),
+        ({"task": "tag", "y": [list(text) for text in TEXTS[:15]] + [["a"]]}, DataError, "16 tags in row 15"),
         ({"task": "tag"}, DataError, "a list of tags in row 0, got 'first a'"),
         ({"task": "tag", "y": [["a"]] * 16}, DataError, "2 tags in row 0, one per step, got 1"),
     ],

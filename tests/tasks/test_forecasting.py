@@ -50,6 +50,14 @@ def test_the_held_out_steps_are_not_trained_on(series: list[np.ndarray]) -> None
         assert (one.predict(series) != kept.predict(series)).any()
 
 
+def test_the_unit_of_the_series_changes_nothing(series: list[np.ndarray]) -> None:
+    with ts.disable_compile():
+        found = fit_forecast(series, 3, **SMALL).predict(series)
+        for unit in (2.0**-50, 2.0**700):
+            scaled = [values * unit for values in series]
+            np.testing.assert_array_equal(fit_forecast(scaled, 3, **SMALL).predict(scaled), found * unit)
+
+
 def test_scores(series: list[np.ndarray]) -> None:
     with ts.disable_compile():
         forecaster = fit_forecast(series, 3, **SMALL)

@@ -73,7 +73,6 @@ BAD: dict[str, tuple[dict[str, Any] | Callable[[], dict[str, Any]], str]] = {
         "weight of the loss to be a finite number > 0, got 0",
     ),
     "neither epochs nor steps": ({"epochs": None}, "expected epochs, steps or minutes, got none"),
-    "both": ({"steps": 3}, "expected epochs or steps, got both, 3 and 3"),
     "epochs": ({"epochs": 0}, "expected epochs to be an integer >= 1, got 0"),
     "float epochs": ({"epochs": 2.0}, r"expected epochs to be an integer >= 1, got 2\.0"),
     "minutes": ({"minutes": 0}, "expected minutes to be a number > 0, got 0"),

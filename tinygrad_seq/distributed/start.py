@@ -62,7 +62,7 @@ def _wait_until_all_ranks_have_joined(started: int) -> World:  # the name is in 
     if size == 1 < started:
         raise ArgumentError(
             f"distributed.world: expected the MPI of mpi4py to see the {started} processes that mpirun started, got 1; "
-            "use the mpirun of the same installation (that of the extra mpi lies beside python)."
+            "use the mpirun of the same installation (the extra mpi installs one next to python)."
         )
     if size == 1:
         return World()

@@ -91,7 +91,7 @@ class Subject:
     kind: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
     model: nn.Module | None = None
-    no_model: str = "there is no model beside the metrics; pass model=... to ts.report.html"
+    no_model: str = "there is no model; pass model=... to ts.report.html"
     inputs: tuple[Any, ...] | None = None
     no_inputs: str = "there are no inputs to run the model on; pass inputs=... to ts.report.html"
     about_inputs: str = ""

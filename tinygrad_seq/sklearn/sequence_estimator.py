@@ -117,16 +117,15 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             rows = counted(rows, weights)
             if isinstance(targets, NumberTargets):
                 targets = NumberTargets.fit(y, rows)
-            inputs = {COLUMN: pick(X, rows)}
+            inputs = {COLUMN: X}
             if not again:
-                self._start(FittedTask.build(self._settings(len(rows)), inputs, columns=self.kind, targets=targets))
-            data = self._fitted.dataset(inputs, pick(y, rows), None if weights is None else weights[rows])
+                settings = self._settings(len(rows))
+                self._start(FittedTask.build(settings, inputs, columns=self.kind, targets=targets, rows=rows))
+            every = self._fitted.dataset(inputs, y, weights)
             if self._fitted.settings.crf:
-                targets.check(pick(y, rows))
-            unseen = None
-            if held_out is not None:
-                unseen = self._fitted.dataset({COLUMN: pick(X, held_out)}), pick(y, held_out)
-            course = _Course(self, unseen)
+                targets.check(y)
+            course = _Course(self, None if held_out is None else (every.take(held_out), pick(y, held_out)))
+            data = every.take(rows)
             train(self._fitted, data, self._optimizer, epochs=epochs, callbacks=course, log=None, progress=False)
             course.finish(epochs)
         self.loss_ = self.loss_curve_[-1]

@@ -39,7 +39,7 @@ class SequenceTagger(SequenceEstimator):
     embedding_size : int, default 32
         Size of the vectors of letters and words.
     letters : bool, default True
-        Whether the model reads the letters of words beside their vectors.
+        Whether the model reads the letters of words as well as their vectors.
     crf : bool, default True
         Whether the model ends in a conditional random field, which learns which tags follow each other and, if the tags
         obey BIO or BIOES, forbids what does not.

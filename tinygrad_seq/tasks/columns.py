@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ KINDS = ("letters", "words", "numbers", "number", "category")
 """What an entry of a column is: a text read by letter or by word, numbers (T,) or (T, F); one number, one category."""
 
 Ints = NDArray[np.int64]
+Entries = Sequence[Any] | NDArray[Any]
 CALLER = "fit_task"
 
 
@@ -26,6 +27,12 @@ def to_round_size(rows: Ints) -> Ints:
     size = 1 << (len(rows) - 1).bit_length()
     size = 3 * size // 4 if 4 * len(rows) <= 3 * size and size > 2 else size
     return np.pad(rows, (0, size - len(rows)), mode="edge")
+
+
+def steps_of(rows: Ints, lengths: Ints) -> Ints:
+    """Return the positions of the steps of some sequences among those of sequences of `lengths`."""
+    starts, chosen = np.cumsum(lengths) - lengths, lengths[rows]
+    return np.repeat(starts[rows] - np.cumsum(chosen) + chosen, chosen) + np.arange(chosen.sum())
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,12 @@ class Values:
             return self.values[index]
         chosen = self.values[rows]
         return np.broadcast_to(chosen, (len(index), *chosen.shape))
+
+    def take(self, rows: Ints) -> Values:
+        """Return the values of some sequences."""
+        if self.lengths is None:
+            return Values(self.values[rows], None)
+        return Values(self.values[steps_of(rows, self.lengths)], self.lengths[rows])
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,11 @@ class Spelled:
         chosen = to_round_size(chosen)
         sizes = self.sizes[chosen]
         return self.words[index], self.letters[: sizes.max(), chosen], sizes, places.reshape(index.shape)
+
+    def take(self, rows: Ints) -> Spelled:
+        """Return the words of some sequences."""
+        steps = steps_of(rows, self.lengths)
+        return replace(self, words=self.words[steps], spellings=self.spellings[steps], lengths=self.lengths[rows])
 
 
 Encoded = Values | Spelled
@@ -91,9 +109,10 @@ class TextColumn:
     letters: Vocabulary | None = None
 
     @classmethod
-    def fit(cls, name: str, entries: Sequence[Any] | NDArray[Any], kind: str, *, max_words: int, letters: bool) -> Self:
-        """Find the tokens of a column."""
-        tokens = [*_tokens(name, entries, kind)]
+    def fit(cls, name: str, entries: Entries, kind: str, rows: Ints, *, max_words: int, letters: bool) -> Self:
+        """Find the tokens of some rows of a column."""
+        every = [*_tokens(name, entries, kind)]
+        tokens = [every[row] for row in rows.tolist()]
         vocabulary = Vocabulary.build(tokens, "char" if kind == "letters" else "word", max_size=max_words)
         counts = np.bincount(np.concatenate([vocabulary.encode(each) for each in tokens]), minlength=len(vocabulary))
         once = np.flatnonzero(counts[Vocabulary.eos + 1 :] < 2)
@@ -101,7 +120,7 @@ class TextColumn:
         spelled = Vocabulary.build(["".join(each) for each in tokens]) if letters and kind == "words" else None
         return cls(kind, vocabulary, frequent, spelled)
 
-    def encode(self, name: str, entries: Sequence[Any] | NDArray[Any]) -> Encoded:
+    def encode(self, name: str, entries: Entries) -> Encoded:
         """Return the entries as indices; unknown tokens are ``<UNK>``."""
         tokens = [*_tokens(name, entries, self.kind)]
         encoded = [self.vocabulary.encode(each) for each in tokens]
@@ -150,12 +169,11 @@ class NumberColumn:
     scale: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, name: str, entries: Sequence[Any] | NDArray[Any], kind: str) -> Self:
-        """Measure the mean and the standard deviation of each feature."""
-        values, _ = _numbers(name, entries, kind, None)
-        return cls(kind, *moments(values))
+    def fit(cls, name: str, entries: Entries, kind: str, rows: Ints) -> Self:
+        """Measure the mean and the standard deviation of each feature in some rows."""
+        return cls(kind, *moments(Values(*_numbers(name, entries, kind, None)).take(rows).values))
 
-    def encode(self, name: str, entries: Sequence[Any] | NDArray[Any]) -> Encoded:
+    def encode(self, name: str, entries: Entries) -> Encoded:
         """Return the standardised numbers, in the default dtype."""
         values, lengths = _numbers(name, entries, self.kind, len(self.mean))
         with np.errstate(over="ignore"):
@@ -185,8 +203,8 @@ def moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return scaled.mean(axis=0) * unit, np.where(scale <= 1e-12, 1.0, scale * unit)
 
 
-def fit_column(name: str, entries: Sequence[Any] | NDArray[Any], kind: str, *, max_words: int, letters: bool) -> Column:
-    """Return the column of `kind` that encodes entries like these.
+def fit_column(name: str, entries: Entries, kind: str, rows: Ints, *, max_words: int, letters: bool) -> Column:
+    """Return the column of `kind` that encodes entries like those of `rows`; all entries are checked.
 
     Raises
     ------
@@ -198,8 +216,8 @@ def fit_column(name: str, entries: Sequence[Any] | NDArray[Any], kind: str, *, m
             f"{CALLER}: expected the kind of column {name!r} to be one of {', '.join(KINDS)}, got {kind!r}; correct it."
         )
     if kind in ("numbers", "number"):
-        return NumberColumn.fit(name, entries, kind)
-    return TextColumn.fit(name, entries, kind, max_words=max_words, letters=letters)
+        return NumberColumn.fit(name, entries, kind, rows)
+    return TextColumn.fit(name, entries, kind, rows, max_words=max_words, letters=letters)
 
 
 def column_from(content: Mapping[str, Any]) -> Column:
@@ -207,7 +225,7 @@ def column_from(content: Mapping[str, Any]) -> Column:
     return NumberColumn.from_content(content) if "mean" in content else TextColumn.from_content(content)
 
 
-def guess_kind(entries: Sequence[Any] | NDArray[Any]) -> str:
+def guess_kind(entries: Entries) -> str:
     """Return the kind of a column, guessed from its entries.
 
     Parameters
@@ -242,7 +260,7 @@ def guess_kind(entries: Sequence[Any] | NDArray[Any]) -> str:
 # ------------------------------------------------------------------------------------------------ the entries
 
 
-def _tokens(name: str, entries: Sequence[Any] | NDArray[Any], kind: str) -> Iterator[Sequence[str]]:
+def _tokens(name: str, entries: Entries, kind: str) -> Iterator[Sequence[str]]:
     """Yield the tokens of each entry."""
     for row, entry in enumerate(entries):
         if kind == "words" and isinstance(entry, list | tuple | np.ndarray):
@@ -259,9 +277,7 @@ def _tokens(name: str, entries: Sequence[Any] | NDArray[Any], kind: str) -> Iter
         yield words
 
 
-def _numbers(
-    name: str, entries: Sequence[Any] | NDArray[Any], kind: str, features: int | None
-) -> tuple[NDArray[np.float64], Ints | None]:
+def _numbers(name: str, entries: Entries, kind: str, features: int | None) -> tuple[NDArray[np.float64], Ints | None]:
     """Return the numbers of all steps (steps, F), and the lengths (N,)."""
     if isinstance(entries, np.ndarray) and entries.dtype.kind in "biuf":
         shapes, rows = [entries.shape[1:]], [*entries.astype(np.float64)]  # all rows have one shape

@@ -42,6 +42,12 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def take(self, rows: Ints) -> Dataset:
+        """Return some of the sequences."""
+        targets = None if self.targets is None else self.targets.take(rows)
+        weights = None if self.weights is None else self.weights[rows]
+        return Dataset([column.take(rows) for column in self.columns], self.lengths[rows], targets, weights)
+
     def batch(self, rows: Ints) -> Batch:
         """Return the inputs and the targets of the sequences `rows`; padding repeats the last step of a sequence."""
         lengths = self.lengths[rows]

@@ -72,6 +72,7 @@ class FittedTask:
         *,
         targets: Targets,
         columns: str | Mapping[str, str] | None = None,
+        rows: NDArray[np.int64] | None = None,
     ) -> Self:
         """Return a task with the tokens and moments of some data, and a model with initial weights.
 
@@ -83,6 +84,8 @@ class FittedTask:
             As for `fit_task`.
         targets : Targets
             What the model is to predict.
+        rows : ndarray of int, optional
+            The rows to train on, whose tokens and moments are taken; by default all.
 
         Returns
         -------
@@ -96,8 +99,10 @@ class FittedTask:
         """
         entries = named_columns(X)
         kinds = _kinds(entries, columns)
+        chosen = np.arange(len(next(iter(entries.values())))) if rows is None else rows
+        letters = settings.reads_letters
         fitted = {
-            name: fit_column(name, entries[name], kind, max_words=settings.max_words, letters=settings.reads_letters)
+            name: fit_column(name, entries[name], kind, chosen, max_words=settings.max_words, letters=letters)
             for name, kind in kinds.items()
         }
         return cls._with_model(settings, fitted, targets)
@@ -439,11 +444,12 @@ def fit_task(
         rows, held_out = _split(validation, count)
         rows = counted(rows, weights)
         targets = NumberTargets.fit(y, rows) if task == "regress" else KINDS[task].fit(y)
-        fitted = FittedTask.build(chosen, pick(entries, rows), columns=columns, targets=targets)
-        data = fitted.dataset(pick(entries, rows), pick(y, rows), None if weights is None else weights[rows])
+        fitted = FittedTask.build(chosen, entries, columns=columns, targets=targets, rows=rows)
+        every = fitted.dataset(entries, y, weights)
+        data = every.take(rows)
         unseen = tested = None
         if held_out is not None:
-            unseen = fitted.dataset(pick(entries, held_out), pick(y, held_out))
+            unseen = dataclasses.replace(every.take(held_out), weights=None)
         if isinstance(validation, tuple):
             unseen = fitted.held_out(*validation)
         if test is not None:

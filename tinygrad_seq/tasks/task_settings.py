@@ -39,8 +39,8 @@ class TaskSettings:
     embedding_size : int, default 32
         Size of the vectors of letters, words and categories.
     letters : bool, optional
-        Whether the model reads the letters of words beside their vectors, by a recurrent layer in two directions; None
-        for taggers only.
+        Whether the model reads the letters of words as well as their vectors, with a bidirectional recurrent layer;
+        None for taggers only.
     letters_size : int, default 16
         Size of the vectors of letters, and of each direction of that layer.
     pooling : {"last", "mean", "max"}, default "last"

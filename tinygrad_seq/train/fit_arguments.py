@@ -74,8 +74,6 @@ def checked_limits(
         raise ArgumentError(f"fit: expected patience to be an integer >= 0, got {patience!r}; correct it.")
     if minutes is not None and not (type(minutes) in (int, float) and 0 < minutes < math.inf):
         raise ArgumentError(f"fit: expected minutes to be a number > 0, got {minutes!r}; correct it.")
-    if epochs is not None and steps is not None:
-        raise ArgumentError(f"fit: expected epochs or steps, got both, {epochs} and {steps}; leave one out.")
     if epochs is None and steps is None and minutes is None:
         raise ArgumentError("fit: expected epochs, steps or minutes, got none of them; pass e.g. epochs=10.")
     if report_every is not None and evaluate_every is None and size_of(batches) is None:

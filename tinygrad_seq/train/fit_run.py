@@ -213,7 +213,7 @@ class Fit(Driver):
         self._asked = self._ends = False
         self._options = _options(self.optimizer)  # as the caller gave them
         size = size_of(steps.epochs.batches)
-        self._total = limits.steps or limits.epochs * (size or 0)
+        self._total = min((number for number in (limits.steps, limits.epochs * (size or 0)) if number), default=0)
 
     @property
     def step(self) -> int:

@@ -82,7 +82,8 @@ def fit(
         Learning-rate schedules of `optimizer`. They are stepped after each update; a `ReduceLROnPlateau` is stepped at
         each evaluation with the monitored value.
     epochs, steps : int, optional
-        The number of passes over the batches, or of updates. One of `epochs`, `steps` and `minutes` is needed.
+        The number of passes over the batches, and of updates. One of `epochs`, `steps` and `minutes` is needed; the run
+        ends at what comes first.
     minutes : float, optional
         The maximum training time in minutes; a run that is resumed counts its earlier time.
     validation : iterable, or function that returns one; optional
@@ -114,6 +115,7 @@ def fit(
     stateful : bool, default False
         Truncated backpropagation through time: ``model(*inputs, state)`` returns ``(outputs, state)``, and the state is
         passed on to the next batch, without its history. It is None at the start of each epoch.
+        It is a tensor, or tuples, lists and dicts of tensors; a checkpoint keeps no other types, e.g. named tuples.
     callbacks : Callback or sequence of Callback, optional
         Objects whose hooks are called; see `Callback`.
     run : str, path-like or RunFolder, optional
