@@ -195,6 +195,18 @@ class Mine(ts.nn.Cell):
 """
 
 
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(tmp_path) -> None:
+    def run(**options: Any) -> object:
+        return tasks.fit_task("classify", TEXTS, CLASSES, run=tmp_path / "run", **options, **SMALL)
+
+    for resume in (False, "auto"):
+        with pytest.raises(DataError, match="sample_weight"):
+            run(sample_weight=[-1.0] * len(TEXTS), resume=resume)
+        with pytest.raises(ZeroDivisionError):
+            run(resume=resume, progress=lambda *_: 1 / 0)
+        assert {path.name for path in tmp_path.glob("run/*")} <= {".lock"}
+
+
 def test_a_cell_of_a_file_moves_into_the_run_folder_and_needs_trust(tmp_path, monkeypatch) -> None:
     (tmp_path / "mine.py").write_text(CELL)
     settings: dict[str, Any] = {**SMALL, "cell": f"{tmp_path / 'mine.py'}:Mine"}

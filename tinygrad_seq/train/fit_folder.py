@@ -80,13 +80,13 @@ def open_folder(
 
 
 def _opened(run: Any, config: dict[str, Any], *, resume: bool | str, force: bool) -> tuple[RunFolder, bool]:
-    """Return the folder, and whether it is new and made here."""
+    """Return the folder, and whether there is nothing in it to lose."""
     if isinstance(run, RunFolder):
         if not resume and run.checkpoints():
             raise CheckpointError(
                 f"fit: expected a new run in '{run.folder}', got one with checkpoints; pass resume=True to continue it."
             )
-        return run, False
+        return run, not run.checkpoints()
     is_new = not resume or (resume == "auto" and not run_files.is_run(Path(run)))
     if is_new and world().is_writer:
         replaces = run_files.is_run(Path(run))
