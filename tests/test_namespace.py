@@ -14,11 +14,11 @@ import pytest
 import tinygrad_seq as ts
 
 PACKAGES = ("nn", "optim", "data", "metrics", "train", "report", "verification", "testing", "interop")
-MODULES = {"data", "distributed", "errors", "interop", "metrics", "nn", "optim", "report", "train"}
+MODULES = {"data", "distributed", "errors", "interop", "metrics", "nn", "optim", "report", "sklearn", "tasks", "train"}
 
 
 def test_dir_shows_public_names_only() -> None:
-    assert dir(ts) == sorted([*ts.__all__, "distributed", "interop", "report", "train"])
+    assert dir(ts) == sorted([*ts.__all__, "distributed", "fit", "interop", "report", "sklearn", "tasks", "train"])
     assert {name for name in dir(ts) if isinstance(getattr(ts, name), types.ModuleType)} == MODULES
     assert {name for name in dir(ts.nn) if isinstance(getattr(ts.nn, name), types.ModuleType)} == {
         "functional",

@@ -19,6 +19,7 @@ def test_random_graph(seed: int) -> None:
 
 # Draws random numbers, is (part of) a loss, gives its operand another name, or is a loop: tested by tests of their own.
 ELSEWHERE = {"alias", "clamped_log", "dropout", "linear_cross_entropy", "scan", "custom_gradient", "scan_gradient"}
+ELSEWHERE |= {"at_least", "one_hot_lookup"}  # parts of gaussian_nll_loss and one_hot
 ELSEWHERE |= {"logcumsumexp", "nextafter"}  # no compiled form: the same graphs are steps of scans
 
 

@@ -151,7 +151,7 @@ def pages(live_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 # ------------------------------------------------------------------------------------------------------- the browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, this process has an event loop
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

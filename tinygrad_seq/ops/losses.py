@@ -548,10 +548,10 @@ def pinball_loss(
     Examples
     --------
     >>> import tinygrad_seq as ts
-    >>> ts.pinball_loss([1.0, 1.0], [3.0, 0.0], 0.9, reduction="none")
-    tensor([1.8, 0.1])
-    >>> ts.pinball_loss([[0.0, 1.0, 2.0]], [1.0], [0.1, 0.5, 0.9], reduction="none")
-    tensor([[0.1, 0. , 0.1]])
+    >>> ts.pinball_loss([1.0, 1.0], [3.0, 0.0], 0.75, reduction="none")
+    tensor([1.5 , 0.25])
+    >>> ts.pinball_loss([[0.0, 0.5, 2.0]], [1.0], [0.25, 0.5, 0.75], reduction="none")
+    tensor([[0.25, 0.25, 0.25]])
     """
     check_prediction("pinball_loss", prediction)
     try:
